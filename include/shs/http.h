@@ -1,0 +1,194 @@
+/*
+ * shs/http.h - BaseHTTPRequestHandler: one function per method, and what it may say.
+ *
+ * Concept
+ *
+ *   A struct shs_http_handler has a function per HTTP method, as a Python class has do_GET and
+ *   do_POST. The server reads and checks a request (RFC 9112, by two parsers that must agree),
+ *   calls the function, and sends the answer. The function is plain, blocking code:
+ *
+ *       static int hello_get(struct shs_request *req, struct shs_response *res)
+ *       {
+ *           (void)req;
+ *           SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+ *           SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain"));
+ *           SHS_RETURN_IF_ERROR(shs_end_headers(res));
+ *           return shs_write(res, "hello\n", 6);
+ *       }
+ *       static const struct shs_http_handler hello = {.name = "hello", .do_GET = hello_get};
+ *
+ * What the server does by itself
+ *
+ *   - Framing: Content-Length when the whole answer fits opt.max_buffered_response or the handler
+ *     said it; chunked otherwise (HTTP/1.0: the connection closes). Head and small body leave in one
+ *     write and one TLS record.
+ *   - Date and Server; no body for HEAD, 1xx, 204 and 304 whatever the handler writes.
+ *   - A body the handler has not read is drained up to a bound, or the connection closes.
+ *   - Expect: 100-continue is answered when the handler's body is about to be read.
+ *   - A method without a function is 501. A handler that returns an error before it sent anything
+ *     gives 500; after that, the connection is cut, so that the client sees that it is incomplete.
+ *
+ * Views
+ *
+ *   A struct shs_str borrows: it is valid until the do_X function returns.
+ *
+ * Follows: RFC 9110, RFC 9112; CPython Lib/http/server.py for the names.
+ */
+#ifndef SHS_HTTP_H
+#define SHS_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <shs/error.h>
+#include <shs/server.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Bytes that belong to somebody else. Not NUL-terminated. ptr is NULL only where said. */
+struct shs_str {
+    const char *ptr;
+    size_t len;
+};
+
+struct shs_request;
+struct shs_response;
+
+/* One method of a handler. 0, or < 0 when it could not answer. */
+typedef int shs_method_fn(struct shs_request *req, struct shs_response *res);
+
+/* Leaves the function with the code when an expression gives one other than 0. */
+#define SHS_RETURN_IF_ERROR(expr)                                                                  \
+    do {                                                                                           \
+        int shs_rc_ = (expr);                                                                      \
+        if (shs_rc_ != SHS_OK)                                                                     \
+            return shs_rc_;                                                                        \
+    } while (0)
+
+/* One line of an access log, made when the answer is out (or has failed). */
+struct shs_access {
+    const struct shs_request *req; /* NULL when no request could be understood                    */
+    struct shs_conn *conn;
+    struct shs_str request_line;   /* raw, escaped by nobody                                     */
+    int status;                    /* of the answer; 0 when none was sent                        */
+    uint64_t body_bytes;           /* sent, without head and chunk framing                       */
+    int64_t duration_ns;           /* from the first byte of the request                         */
+    const char *error;             /* why it failed, a sentence; NULL when it did not            */
+};
+
+struct shs_http_handler { /* static const; a NULL method answers 501                              */
+    const char *name;
+    shs_method_fn *do_GET;
+    shs_method_fn *do_HEAD; /* NULL: do_GET, its body discarded                                   */
+    shs_method_fn *do_POST;
+    shs_method_fn *do_PUT;
+    shs_method_fn *do_PATCH;
+    shs_method_fn *do_DELETE;
+    shs_method_fn *do_OPTIONS;
+    shs_method_fn *do_any; /* any other method, or one of the above that is NULL                  */
+    /* After each answer, on the thread that ran it. NULL: none. Must not block.                  */
+    void (*log_request)(void *log_ctx, const struct shs_access *access);
+    void *log_ctx; /* yours: handed to log_request                                                */
+    void *ctx;     /* yours: shs_request_ctx                                                      */
+};
+
+/*
+ * HTTPServer(server_address, RequestHandlerClass): HTTPServer > TCPServer > BaseServer, plain HTTP,
+ * one request after the other on the serving thread until a mixin changes that.
+ *
+ *   handler  borrowed until the server is freed
+ *
+ * Otherwise as shs_tcp_server_new. Sets allow_reuse_address.
+ */
+SHS_API int shs_http_server_new(struct shs_server **out, const struct shs_options *opt,
+                                const struct shs_http_handler *handler,
+                                struct shs_error *err) SHS_MUST_CHECK;
+
+/* -- the request: owner thread only, until do_X returns -------------------------------------------- */
+
+/* "GET": case-sensitive (RFC 9110 section 9.1). */
+SHS_API struct shs_str shs_request_method(const struct shs_request *req);
+/* The request target as it came: "/a%20b?x=1", "http://host/", "*". */
+SHS_API struct shs_str shs_request_target(const struct shs_request *req);
+/* The target's path, as it came (not decoded), "/a%20b"; a run of leading "/" is one "/". */
+SHS_API struct shs_str shs_request_path(const struct shs_request *req);
+/* What follows "?", without it; ptr is NULL when there is none. */
+SHS_API struct shs_str shs_request_query(const struct shs_request *req);
+/* The raw request line, without its CRLF. */
+SHS_API struct shs_str shs_request_line(const struct shs_request *req);
+/* 10 for HTTP/1.0, 11 for HTTP/1.1. */
+SHS_API int shs_request_version(const struct shs_request *req);
+/* The Host field's value, or the authority of an absolute target (which wins). May be empty. */
+SHS_API struct shs_str shs_request_host(const struct shs_request *req);
+
+/* Fields in the order they came; values without surrounding white space, bytes as they came. */
+SHS_API size_t shs_request_header_count(const struct shs_request *req);
+SHS_API bool shs_request_header_at(const struct shs_request *req, size_t i, struct shs_str *name,
+                                   struct shs_str *value);
+/* The first field with that name (any case): true and *value, or false. */
+SHS_API bool shs_request_header(const struct shs_request *req, const char *name,
+                                struct shs_str *value);
+
+/* True if the request has a body; *length is its Content-Length, UINT64_MAX when chunked. */
+SHS_API bool shs_request_has_body(const struct shs_request *req, uint64_t *length);
+/*
+ * Reads the next bytes of the body. 0 with *got > 0; 0 with *got == 0 at its end; SHS_LIMIT beyond
+ * opt.max_body_bytes, SHS_PROTO, SHS_TIMEOUT, SHS_CLOSED and so on. A handler may return the code:
+ * the right answer (413, 400, 408) is then sent for it.
+ */
+SHS_API int shs_request_read(struct shs_request *req, void *buf, size_t cap,
+                             size_t *got) SHS_MUST_CHECK;
+
+SHS_API void *shs_request_ctx(const struct shs_request *req); /* the handler's ctx                */
+SHS_API struct shs_conn *shs_request_conn(const struct shs_request *req);
+/* Memory that is freed when the answer is out; NULL when there is none or beyond 1 MiB. */
+SHS_API void *shs_request_alloc(struct shs_request *req, size_t size);
+
+/* -- the answer: owner thread only, until do_X returns ---------------------------------------------- */
+
+/*
+ * Starts the answer: status (200 to 599), its usual reason, Server and Date. Before it, nothing is
+ * sent; a second call is SHS_USAGE.
+ */
+SHS_API int shs_send_response(struct shs_response *res, int code);
+/* The same with a reason of your own: printable ASCII, copied. */
+SHS_API int shs_send_response_reason(struct shs_response *res, int code, const char *reason);
+/*
+ * Adds a field; copies both. SHS_USAGE if the name is not a token or the value has CR, LF, NUL or
+ * another control character but HTAB (RFC 9110 section 5.5), if it is Transfer-Encoding, or before
+ * shs_send_response or after shs_end_headers; SHS_LIMIT beyond 100 fields or 16 KiB. "Content-Length"
+ * is checked: a body of another length is cut off or fails. "Connection: close" closes.
+ */
+SHS_API int shs_send_header(struct shs_response *res, const char *name, const char *value);
+SHS_API int shs_send_header_str(struct shs_response *res, const char *name, struct shs_str value);
+/* Ends the head. It leaves with the first bytes of the body, in one write. */
+SHS_API int shs_end_headers(struct shs_response *res);
+/*
+ * A piece of the body; copies it, or has sent it on return. Ends the headers if nobody has.
+ * Blocks, with the connection's write deadline, once opt.max_buffered_response is exceeded.
+ */
+SHS_API int shs_write(struct shs_response *res, const void *buf, size_t len);
+/*
+ * The body is `length` bytes of the open file `fd` from `offset` on. Takes the descriptor, also on
+ * an error. Sets Content-Length. Sent after do_X has returned, without holding a thread for a slow
+ * peer. Nothing may be written before or after it.
+ */
+SHS_API int shs_send_file(struct shs_response *res, int fd, uint64_t offset, uint64_t length);
+/*
+ * A whole answer for an error: status, a small HTML page with the code, its reason and `message`
+ * (escaped; NULL = the usual sentence), Connection: close. Replaces an answer of which nothing has
+ * been sent yet; SHS_USAGE afterwards. No body for 204, 205, 304 and HEAD.
+ */
+SHS_API int shs_send_error(struct shs_response *res, int code, const char *message);
+
+/* "Not Found" for 404; "" for a code without a usual reason. Static storage. Any thread. */
+SHS_API const char *shs_http_reason(int code);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

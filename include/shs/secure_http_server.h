@@ -1,0 +1,40 @@
+/*
+ * shs/secure_http_server.h - the composition this library is named after.
+ *
+ *   Python:  class SecureHTTPServer(ThreadingMixIn, HTTPServer): ...   # with its socket wrapped
+ *   here:    ThreadingMixIn > TLSMixIn > HTTPServer > TCPServer > BaseServer
+ *
+ * The whole program around it is 25 lines: see README.md and examples/hello.c.
+ */
+#ifndef SHS_SECURE_HTTP_SERVER_H
+#define SHS_SECURE_HTTP_SERVER_H
+
+#include <shs/http.h>
+#include <shs/tls.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct shs_server SecureHTTPServer;
+
+/*
+ * Composes the server, loads the certificate, binds and listens (unless opt.bind_and_activate is
+ * false).
+ *
+ *   out      the server; free it with shs_server_free
+ *   opt      copied; certfile or cert_pem must be set
+ *   handler  borrowed until the server is freed
+ *   err      may be NULL; filled when the call fails
+ *
+ * Returns 0, or < 0 as shs_http_server_new and shs_tls_mixin_push; nothing is left open then.
+ */
+SHS_API int shs_secure_http_server_new(SecureHTTPServer **out, const struct shs_options *opt,
+                                       const struct shs_http_handler *handler,
+                                       struct shs_error *err) SHS_MUST_CHECK;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,384 @@
+/*
+ * shs/server.h - the class family of Python's socketserver, and how a mixin joins it.
+ *
+ *          BaseServer
+ *              |
+ *          TCPServer  ------- HTTPServer
+ *
+ *   mixins, pushed on top of any of them: TLSMixIn, ThreadingMixIn, and yours.
+ *
+ * Concept: a mixin is one link of the server's own method chain
+ *
+ *   In Python, `class SecureHTTPServer(ThreadingMixIn, HTTPServer)` works although ThreadingMixIn
+ *   inherits from nothing, because of two rules: the base class always calls self.process_request,
+ *   looked up from the top; and super() means "the next definition after mine", whatever class has
+ *   it. Here a server is a chain of layers, and each layer has a table with the methods it defines:
+ *
+ *       ThreadingMixIn > TLSMixIn > HTTPServer > TCPServer > BaseServer
+ *
+ *       shs_server_process_request(server, conn)   self.process_request(...): from the top
+ *       shs_super_process_request(layer, conn)     super().process_request(...): below this layer
+ *
+ *   A NULL slot inherits. BaseServer defines them all, so every walk ends.
+ *
+ *   Your own mixin is a struct with a struct shs_layer in it, a table, and a call of
+ *   shs_server_push (examples/my_mixin.c).
+ *
+ * The slots: who may do what (Python's "May be overridden" and "May be extended")
+ *
+ *   override    define it, and call super or not
+ *   extend      define it, and call super exactly once on every path
+ *   broadcast   no super: the core calls every layer that defines it, from the top down
+ *
+ * Who waits, and where
+ *
+ *   finish_request advances a connection as far as it goes WITHOUT WAITING for the peer, and
+ *   returns 0 (the conversation is over), a negative error, or SHS_WAIT_READ / SHS_WAIT_WRITE with
+ *   an absolute deadline in the connection. It is then called again when the peer is ready or the
+ *   deadline has passed. wait_request is the slot that waits. Which thread calls them is what a
+ *   threading mixin decides: none (the serving thread), one per connection, a child process, or a
+ *   pool. A handler that blocks does it in shs_conn_read and shs_conn_write, which come down to
+ *   wait_request as well.
+ *
+ * Life cycle
+ *
+ *   1. A constructor (shs_tcp_server_new, shs_http_server_new, shs_secure_http_server_new) makes the
+ *      chain, and binds and listens unless opt.bind_and_activate is false.
+ *   2. Mixins are pushed. One that defines server_bind or server_activate must come before binding.
+ *   3. shs_serve_forever or shs_handle_request freezes the chain: from then on shs_server_push
+ *      answers SHS_USAGE.
+ *   4. shs_shutdown ends the loop; shs_serve_forever may be called again.
+ *   5. shs_server_close stops listening, ends every connection and waits for every thread, within
+ *      opt.stop_ms + opt.close_ms.
+ *   6. shs_server_free closes if need be, tells every layer (layer_free), and frees.
+ *
+ * Follows: CPython Lib/socketserver.py. Where this differs on purpose: the loop is woken, not
+ * polled; shutdown does not deadlock; accept errors back off and are counted; threads are bounded;
+ * server_close unblocks whoever waits before it joins.
+ */
+#ifndef SHS_SERVER_H
+#define SHS_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <shs/error.h>
+#include <shs/options.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct shs_server; /* the whole object: Python's `self`                                          */
+struct shs_conn;   /* one request: an accepted connection                                        */
+struct shs_server_ops;
+struct shs_request_handler_class; /* handler.h                                                    */
+
+/* The struct that has *p as its member: from a layer to the mixin around it. */
+#define SHS_CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
+
+/*
+ * One link of the chain. Embed it in the mixin's struct, beside the mixin's state. shs_server_push
+ * fills it; a mixin only reads it.
+ */
+struct shs_layer {
+    const struct shs_server_ops *ops; /* what this layer defines; NULL slot = inherit             */
+    struct shs_layer *super;          /* the next link down; NULL only under BaseServer           */
+    struct shs_server *server;        /* self: call through it to start again from the top        */
+    unsigned index;                   /* 0 is BaseServer; also the number of its place in a conn  */
+};
+
+/* What a layer defines: static const, with designated initialisers. In calling order. */
+struct shs_server_ops {
+    const char *name; /* "ThreadingMixIn": for shs_server_describe and messages                   */
+
+    /* override: create the socket, bind it, learn the real address                               */
+    int (*server_bind)(struct shs_layer *self);
+    /* extend: listen                                                                             */
+    int (*server_activate)(struct shs_layer *self);
+    /* extend: accept one. SHS_OK with *out, SHS_WAIT_READ when there is none, < 0 on an error.
+       No I/O with the peer: a handshake belongs in finish_request                                */
+    int (*get_request)(struct shs_layer *self, struct shs_conn **out);
+    /* override: false refuses: process_request is not called, shutdown_request is                */
+    bool (*verify_request)(struct shs_layer *self, struct shs_conn *conn);
+    /* override: 0 = taken: someone will call shutdown_request, exactly once, on any thread.
+       < 0 = not taken: the caller calls handle_error and shutdown_request                         */
+    int (*process_request)(struct shs_layer *self, struct shs_conn *conn);
+    /* extend: go on with the conversation without waiting. 0, < 0, or SHS_WAIT_*                 */
+    int (*finish_request)(struct shs_layer *self, struct shs_conn *conn);
+    /* override: wait until the peer is ready for `what` (SHS_WAIT_READ or SHS_WAIT_WRITE):
+       SHS_OK, SHS_TIMEOUT (the connection's deadline), SHS_STOPPED, or SHS_IO                     */
+    int (*wait_request)(struct shs_layer *self, struct shs_conn *conn, int what);
+    /* extend: the conversation is over; ends in close_request. Never waits                        */
+    void (*shutdown_request)(struct shs_layer *self, struct shs_conn *conn);
+    /* extend: free what this layer keeps for the connection, then super. `conn` is gone after it  */
+    void (*close_request)(struct shs_layer *self, struct shs_conn *conn);
+    /* override: a request failed. The default writes a line to opt.log. `conn` may be NULL        */
+    void (*handle_error)(struct shs_layer *self, struct shs_conn *conn,
+                         const struct shs_error *err);
+    /* override: shs_handle_request's timeout passed                                               */
+    void (*handle_timeout)(struct shs_layer *self);
+    /* broadcast: once per turn of the loop, also when there was nothing to accept                 */
+    void (*service_actions)(struct shs_layer *self);
+    /* extend: stop. Call super FIRST: it closes the listening socket and wakes every connection;
+       then wait for what is yours, until the deadline of shs_server_stop_deadline                 */
+    int (*server_close)(struct shs_layer *self);
+    /* broadcast: the server is going; free the layer if you allocated it                          */
+    void (*layer_free)(struct shs_layer *self);
+};
+
+/* -- composing --------------------------------------------------------------------------------- */
+
+/*
+ * TCPServer(server_address, RequestHandlerClass): TCPServer > BaseServer.
+ *
+ *   out      the server; free it with shs_server_free
+ *   opt      copied
+ *   handler  borrowed until the server is freed; must have `handle`
+ *   err      may be NULL; filled when the call fails
+ *
+ * Returns 0, or < 0 with *err: SHS_USAGE (no handler), SHS_IO (bind or listen failed, errno there),
+ * SHS_NOMEM. After an error nothing is left open.
+ */
+SHS_API int shs_tcp_server_new(struct shs_server **out, const struct shs_options *opt,
+                               const struct shs_request_handler_class *handler,
+                               struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * Puts a layer on top of the chain.
+ *
+ *   layer  borrowed: it must outlive the server, or free itself in layer_free
+ *   ops    borrowed; static const
+ *
+ * Returns 0; SHS_USAGE while the server serves, if the layer is in a chain already, or if it
+ * defines server_bind or server_activate and the server is bound; SHS_LIMIT beyond 32 layers.
+ * Not thread-safe: compose, then serve.
+ */
+SHS_API int shs_server_push(struct shs_server *self, struct shs_layer *layer,
+                            const struct shs_server_ops *ops) SHS_MUST_CHECK;
+
+/*
+ * ThreadingMixIn: process_request starts a thread for each request (opt.max_threads at most; then
+ * the server stops accepting until one ends; the kernel's backlog is the queue). A finished thread
+ * is joined at once. server_close waits for all of them unless opt.daemon_threads or not
+ * opt.block_on_close, and never longer than its deadline.
+ *
+ * Returns 0, SHS_NOMEM or what shs_server_push returns.
+ */
+SHS_API int shs_threading_mixin_push(struct shs_server *self, struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * server_bind, then server_activate; for servers made with opt.bind_and_activate = false. If either
+ * fails, server_close runs before this returns.
+ *
+ * Returns 0, or < 0 with *err (may be NULL).
+ */
+SHS_API int shs_server_bind_and_activate(struct shs_server *self,
+                                         struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * The composition, top first: "ThreadingMixIn > HTTPServer > TCPServer > BaseServer".
+ * Owned by the server, valid until the next push. Not while another thread composes.
+ */
+SHS_API const char *shs_server_describe(struct shs_server *self);
+
+/* The layer with that ops name, nearest the top, or NULL. Not while another thread composes. */
+SHS_API struct shs_layer *shs_server_layer(struct shs_server *self, const char *name);
+
+/* -- serving ----------------------------------------------------------------------------------- */
+
+/*
+ * Accepts and processes requests until shs_shutdown. Binds first, if nobody has.
+ *
+ * Returns 0 after shs_shutdown; SHS_EXIT when a handler on the serving thread returned that;
+ * SHS_USAGE when the server is closed or already serving; SHS_IO when the listening socket is gone.
+ * shs_server_error has the text. Errors of single requests and of accept(2) never end it.
+ */
+SHS_API int shs_serve_forever(struct shs_server *self) SHS_MUST_CHECK;
+
+/*
+ * Serves at most one request, waiting for it opt.timeout_ms at most; then handle_timeout is called.
+ * Returns 0 (also after the timeout), or < 0 as shs_serve_forever does.
+ */
+SHS_API int shs_handle_request(struct shs_server *self) SHS_MUST_CHECK;
+
+/*
+ * Asks the loop of shs_serve_forever to end, and returns at once. Before serving has begun, it makes
+ * the coming shs_serve_forever return at once. Idempotent.
+ * Safe from any thread and from a signal handler.
+ */
+SHS_API void shs_shutdown(struct shs_server *self);
+
+/*
+ * Python's shutdown(): shs_shutdown, then waits until no shs_serve_forever runs.
+ * Returns 0; SHS_DEADLOCK from the serving thread itself (the loop will end when it gets control
+ * back); SHS_TIMEOUT after timeout_ms. Safe from any thread, not from a signal handler.
+ */
+SHS_API int shs_shutdown_wait(struct shs_server *self, unsigned timeout_ms) SHS_MUST_CHECK;
+
+/*
+ * server_close: stops listening, ends idle connections at once, gives requests in flight
+ * opt.stop_ms, then cuts them off, and waits for every thread. Returns 0, or SHS_TIMEOUT when a
+ * handler still runs after that (it is left alone and the last thread frees what it uses); a second
+ * call returns 0. SHS_USAGE while another thread is in shs_serve_forever.
+ */
+SHS_API int shs_server_close(struct shs_server *self);
+
+/* server_close, if nobody has, then frees. NULL is fine. Not from a handler. */
+SHS_API void shs_server_free(struct shs_server *self);
+
+/* The listening descriptor, for a poll loop of your own; -1 when there is none. Any thread. */
+SHS_API int shs_server_fileno(const struct shs_server *self);
+
+/*
+ * server_address as text, "127.0.0.1" and its port, the real one after port 0. Empty string and 0
+ * before binding. Owned by the server. Safe from any thread once bound.
+ */
+SHS_API const char *shs_server_host(const struct shs_server *self);
+SHS_API unsigned shs_server_port(const struct shs_server *self);
+
+/* Why the last bind, activate, serve or close failed; code SHS_OK if none did. Owned by the server. */
+SHS_API const struct shs_error *shs_server_error(const struct shs_server *self);
+
+/* The server's copy of its options. Owned by the server. Any thread. */
+SHS_API const struct shs_options *shs_server_options(const struct shs_server *self);
+
+/* Counters since construction. Each is exact; together they are not one instant. */
+struct shs_server_stats {
+    uint64_t accepted;       /* connections handed to verify_request                             */
+    uint64_t refused;        /* verify_request said no                                           */
+    uint64_t accept_errors;  /* accept(2) failed, other than "none there"                        */
+    uint64_t accept_pauses;  /* times accepting stopped: a bound or a lack of descriptors         */
+    uint64_t errors;         /* calls of handle_error                                            */
+    uint64_t timeouts;       /* connections that ran into a deadline                             */
+    uint64_t connections;    /* open now                                                         */
+    uint64_t threads;        /* threads of a mixin, alive now                                    */
+};
+
+/* Copies the counters. Safe from any thread, at any time. */
+SHS_API void shs_server_get_stats(const struct shs_server *self, struct shs_server_stats *out);
+
+/* -- the methods: self.X() and super().X(), a pair per slot ---------------------------------------- */
+
+SHS_API int shs_server_bind(struct shs_server *self);
+SHS_API int shs_super_server_bind(struct shs_layer *self);
+SHS_API int shs_server_activate(struct shs_server *self);
+SHS_API int shs_super_server_activate(struct shs_layer *self);
+SHS_API int shs_server_get_request(struct shs_server *self, struct shs_conn **out);
+SHS_API int shs_super_get_request(struct shs_layer *self, struct shs_conn **out);
+SHS_API bool shs_server_verify_request(struct shs_server *self, struct shs_conn *conn);
+SHS_API bool shs_super_verify_request(struct shs_layer *self, struct shs_conn *conn);
+SHS_API int shs_server_process_request(struct shs_server *self, struct shs_conn *conn);
+SHS_API int shs_super_process_request(struct shs_layer *self, struct shs_conn *conn);
+SHS_API int shs_server_finish_request(struct shs_server *self, struct shs_conn *conn);
+SHS_API int shs_super_finish_request(struct shs_layer *self, struct shs_conn *conn);
+SHS_API int shs_server_wait_request(struct shs_server *self, struct shs_conn *conn, int what);
+SHS_API int shs_super_wait_request(struct shs_layer *self, struct shs_conn *conn, int what);
+/* Both give the connection up: `conn` is freed when they return. */
+SHS_API void shs_server_shutdown_request(struct shs_server *self, struct shs_conn *conn);
+SHS_API void shs_server_close_request(struct shs_server *self, struct shs_conn *conn);
+SHS_API void shs_super_shutdown_request(struct shs_layer *self, struct shs_conn *conn);
+SHS_API void shs_super_close_request(struct shs_layer *self, struct shs_conn *conn);
+SHS_API void shs_server_handle_error(struct shs_server *self, struct shs_conn *conn,
+                                     const struct shs_error *err);
+SHS_API void shs_super_handle_error(struct shs_layer *self, struct shs_conn *conn,
+                                    const struct shs_error *err);
+SHS_API void shs_server_handle_timeout(struct shs_server *self);
+SHS_API void shs_super_handle_timeout(struct shs_layer *self);
+SHS_API void shs_server_service_actions(struct shs_server *self); /* calls every layer            */
+SHS_API int shs_super_server_close(struct shs_layer *self);
+
+/* -- for mixins --------------------------------------------------------------------------------- */
+
+/*
+ * Drives a conversation to its end on this thread: finish_request and wait_request in turn.
+ * Returns what the last of them did: 0 or a negative code (then shs_conn_error has the reason).
+ * The caller goes on with handle_error, if need be, and shutdown_request. Owner thread only.
+ */
+SHS_API int shs_server_converse(struct shs_server *self, struct shs_conn *conn);
+
+/*
+ * Stops and restarts accepting; the calls nest and may come from any thread. For a mixin that has
+ * no room for another request.
+ */
+SHS_API void shs_server_pause_accept(struct shs_server *self);
+SHS_API void shs_server_resume_accept(struct shs_server *self);
+
+/* True once server_close has begun: end conversations at the next good place. Any thread. */
+SHS_API bool shs_server_stopping(const struct shs_server *self);
+
+/* When server_close must have returned, ns of CLOCK_MONOTONIC; INT64_MAX before it began. */
+SHS_API int64_t shs_server_stop_deadline(const struct shs_server *self);
+
+/* Records why a slot failed and returns the code: `return shs_server_fail(self, SHS_IO, errno, ..)`.
+   Serving or composing thread only. */
+SHS_API int shs_server_fail(struct shs_server *self, int code, int sys_errno, const char *fmt, ...)
+    SHS_PRINTF(4, 5);
+
+/* A line to opt.log, if there is one and the level is wanted; cut at 511 bytes. Any thread. */
+SHS_API void shs_server_log(struct shs_server *self, enum shs_log_level level, const char *fmt, ...)
+    SHS_PRINTF(3, 4);
+
+/* Adds to the `threads` counter of the statistics (delta may be negative). Any thread. */
+SHS_API void shs_server_count_threads(struct shs_server *self, int delta);
+
+/* -- one connection -------------------------------------------------------------------------------- */
+
+/* The server it belongs to. */
+SHS_API struct shs_server *shs_conn_server(const struct shs_conn *conn);
+
+/* Its descriptor. Do not read, write or close it. */
+SHS_API int shs_conn_fileno(const struct shs_conn *conn);
+
+/* client_address as text: "127.0.0.1", "::1". Owned by the connection. Owner thread only. */
+SHS_API const char *shs_conn_client_host(struct shs_conn *conn);
+/* Its port, 0 where there is none. */
+SHS_API unsigned shs_conn_client_port(const struct shs_conn *conn);
+
+/*
+ * A mixin's own state for this connection: one pointer per layer, NULL at first. Free it in
+ * close_request. Owner thread only.
+ */
+SHS_API void *shs_conn_get(const struct shs_conn *conn, const struct shs_layer *layer);
+SHS_API void shs_conn_set(struct shs_conn *conn, const struct shs_layer *layer, void *state);
+
+/*
+ * The deadline of the present phase, absolute, ns of CLOCK_MONOTONIC (shs_now_ns). Owner thread.
+ */
+SHS_API int64_t shs_conn_deadline(const struct shs_conn *conn);
+SHS_API void shs_conn_set_deadline(struct shs_conn *conn, int64_t deadline_ns);
+SHS_API int64_t shs_now_ns(void);
+
+/*
+ * Says whether the connection is between requests: server_close then ends it at once instead of
+ * giving it opt.stop_ms. Owner thread only. True until somebody says otherwise.
+ */
+SHS_API void shs_conn_set_idle(struct shs_conn *conn, bool idle);
+
+/*
+ * Reads at least one byte, waiting for it until the connection's deadline; through TLS if there is.
+ * Returns 0 with *got > 0; SHS_CLOSED at the end of the stream; SHS_TIMEOUT, SHS_STOPPED, SHS_IO,
+ * SHS_TLS. Owner thread only.
+ */
+SHS_API int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *got) SHS_MUST_CHECK;
+
+/*
+ * Writes all of it, waiting as long as the peer makes progress of opt.min_rate within opt.write_ms.
+ * Returns 0 or < 0 as shs_conn_read. `buf` is not used after the call. Owner thread only.
+ */
+SHS_API int shs_conn_write(struct shs_conn *conn, const void *buf, size_t len) SHS_MUST_CHECK;
+
+/* Why the conversation failed; code SHS_OK if it did not. Owned by the connection. Owner thread. */
+SHS_API const struct shs_error *shs_conn_error(const struct shs_conn *conn);
+
+/* Records why, once: a later reason does not replace the first. Returns the code. Owner thread. */
+SHS_API int shs_conn_fail(struct shs_conn *conn, int code, int sys_errno, const char *fmt, ...)
+    SHS_PRINTF(4, 5);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * shs/shs.h - all of libshs, in reading order.
+ *
+ *   error.h               how functions fail, and the conventions of every header
+ *   options.h             the attributes of a server
+ *   server.h              BaseServer, TCPServer, ThreadingMixIn; how a mixin joins
+ *   handler.h             request handlers
+ *   http.h                HTTPServer and its handlers
+ *   static_files.h        SimpleHTTPRequestHandler: a directory over HTTP
+ *   tls.h                 TLSMixIn
+ *   secure_http_server.h  SecureHTTPServer, the composition of them all
+ *   version.h
+ *
+ * The library never exits, prints, installs a signal handler, changes SIGPIPE, reads the
+ * environment, keeps a mutable global, or cleans up OpenSSL behind its host.
+ */
+#ifndef SHS_SHS_H
+#define SHS_SHS_H
+
+#include <shs/error.h>
+#include <shs/handler.h>
+#include <shs/http.h>
+#include <shs/options.h>
+#include <shs/secure_http_server.h>
+#include <shs/server.h>
+#include <shs/static_files.h>
+#include <shs/tls.h>
+#include <shs/version.h>
+
+#endif

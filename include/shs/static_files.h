@@ -1,0 +1,63 @@
+/*
+ * shs/static_files.h - SimpleHTTPRequestHandler: a directory of files over HTTP.
+ *
+ * Concept
+ *
+ *   A handler that serves the files under one directory, and nothing else: every open goes through
+ *   openat2(2) with RESOLVE_BENEATH, so neither "..", nor a symbolic link, nor a rename under way
+ *   leads out of it. GET and HEAD; types by file name; index pages; a listing for a directory
+ *   without one; Last-Modified and If-Modified-Since; 301 to "dir/" for "dir".
+ *
+ * Follows: CPython Lib/http/server.py SimpleHTTPRequestHandler; RFC 9110 sections 8.8.2, 13.1.3.
+ */
+#ifndef SHS_STATIC_FILES_H
+#define SHS_STATIC_FILES_H
+
+#include <shs/http.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct shs_static_options {
+    size_t size;             /* set by shs_static_options_init                                    */
+    const char *directory;   /* "." (NULL)                                                       */
+    const char *const *index_pages; /* NULL-terminated; NULL = index.html, index.htm              */
+    bool listing;            /* true: a directory without an index page is listed                 */
+    const char *const *extra_headers; /* name, value, name, value ..., NULL: added to files and
+                                listings (Python 3.15's extra_response_headers)                   */
+};
+
+SHS_API void shs_static_options_init_sized(struct shs_static_options *opt, size_t size);
+#define shs_static_options_init(opt) shs_static_options_init_sized((opt), sizeof *(opt))
+
+struct shs_static_files;
+
+/*
+ * Opens the directory and makes the handler.
+ *
+ *   opt  copied
+ *   err  may be NULL
+ *
+ * Returns 0, SHS_IO (with errno: no such directory, not a directory, no openat2), SHS_USAGE (an
+ * extra header that cannot be sent), SHS_NOMEM. Free it after the server.
+ */
+SHS_API int shs_static_files_new(struct shs_static_files **out, const struct shs_static_options *opt,
+                                 struct shs_error *err) SHS_MUST_CHECK;
+SHS_API void shs_static_files_free(struct shs_static_files *self); /* NULL is fine                */
+
+/* Its handler table, to give to a server; copy it to set log_request. Owned by *self. */
+SHS_API const struct shs_http_handler *shs_static_files_handler(const struct shs_static_files *self);
+
+/*
+ * Answers one request from the directory: for a handler of your own that serves files for some
+ * paths. Owner thread only.
+ */
+SHS_API int shs_static_files_serve(struct shs_static_files *self, struct shs_request *req,
+                                   struct shs_response *res);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,113 @@
+/*
+ * base.h - floor 0: what every room uses and no library has in the shape we need.
+ *
+ *   struct shs_str helpers, the clock, struct shs_buf (a growing byte buffer born with a ceiling)
+ *   and struct shs_arena (memory of one request, freed at once).
+ *
+ * Nothing here knows sockets, TLS or HTTP. malloc is called in this folder only.
+ */
+#ifndef SHS_BASE_H
+#define SHS_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <shs/error.h>
+#include <shs/http.h> /* struct shs_str */
+
+#define SHS_NS_PER_MS 1000000
+#define SHS_NS_PER_S 1000000000
+
+#define SHS_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define SHS_UNUSED(x) ((void)(x))
+
+/* -- memory: the only callers of malloc, so that a test can make any allocation fail -------------- */
+
+void *shs__malloc(size_t size) __attribute__((malloc));
+void *shs__calloc(size_t count, size_t size) __attribute__((malloc));
+void *shs__realloc(void *ptr, size_t size);
+void shs__free(void *ptr);
+char *shs__strdup(const char *text);                    /* NULL gives NULL                        */
+char *shs__strndup(const char *bytes, size_t len);      /* always NUL-terminated                  */
+/* sprintf into new memory, for shs__free; NULL when out of memory. */
+char *shs__asprintf(const char *fmt, ...) SHS_PRINTF(1, 2);
+
+/* -- errors ------------------------------------------------------------------------------------ */
+
+int shs__error_vset(struct shs_error *err, int code, int sys_errno, const char *fmt, va_list ap)
+    SHS_PRINTF(4, 0);
+/* strerror, thread-safe, into a buffer of the caller's; returns the text. */
+const char *shs__strerror(int sys_errno, char *buf, size_t cap);
+
+/* -- time -------------------------------------------------------------------------------------- */
+
+/* shs_now_ns() is in shs/server.h. A point `ms` from `now`, without overflow. */
+static inline int64_t shs__deadline_after(int64_t now_ns, unsigned ms)
+{
+    return now_ns + (int64_t)ms * SHS_NS_PER_MS;
+}
+/* For poll(2): milliseconds until the deadline, rounded up, 0 when past, at most INT_MAX. */
+int shs__poll_ms(int64_t deadline_ns, int64_t now_ns);
+
+/* -- strings ----------------------------------------------------------------------------------- */
+
+#define SHS_STR(literal) ((struct shs_str){(literal), sizeof(literal) - 1})
+struct shs_str shs__str(const char *text); /* NULL gives {NULL, 0}                               */
+bool shs__str_eq(struct shs_str a, struct shs_str b);
+bool shs__str_eq_nocase(struct shs_str a, struct shs_str b); /* ASCII                            */
+static inline unsigned char shs__lower(unsigned char c)
+{
+    return (c >= 'A' && c <= 'Z') ? (unsigned char)(c | 0x20) : c;
+}
+
+/* -- struct shs_buf: bytes with a ceiling ----------------------------------------------------------
+ *
+ * data[start .. start+len) is the content: appended at the end, consumed at the front. Never larger
+ * than `ceiling`: beyond it an append fails with SHS_LIMIT and leaves the content as it was.
+ */
+struct shs_buf {
+    char *data;
+    size_t start, len, cap;
+    size_t ceiling;
+};
+
+void shs__buf_init(struct shs_buf *b, size_t ceiling); /* allocates nothing                      */
+void shs__buf_free(struct shs_buf *b);                 /* gives the memory back; usable again    */
+/* Room for `more` bytes at the end: SHS_OK, SHS_LIMIT, SHS_NOMEM. May move the content. */
+int shs__buf_reserve(struct shs_buf *b, size_t more);
+int shs__buf_append(struct shs_buf *b, const void *bytes, size_t len);
+int shs__buf_append_str(struct shs_buf *b, struct shs_str s);
+int shs__buf_printf(struct shs_buf *b, const char *fmt, ...) SHS_PRINTF(2, 3);
+void shs__buf_consume(struct shs_buf *b, size_t len); /* len <= b->len                           */
+static inline char *shs__buf_head(const struct shs_buf *b)
+{
+    return b->data + b->start;
+}
+static inline char *shs__buf_tail(const struct shs_buf *b)
+{
+    return b->data + b->start + b->len;
+}
+static inline size_t shs__buf_room(const struct shs_buf *b) /* without moving or growing         */
+{
+    return b->cap - b->start - b->len;
+}
+
+/* -- struct shs_arena: the memory of one request ---------------------------------------------------
+ *
+ * Allocations are aligned for any type and freed together. Never more than `ceiling` bytes in all.
+ */
+struct shs_arena_chunk;
+struct shs_arena {
+    struct shs_arena_chunk *chunks;
+    size_t used, ceiling;
+};
+
+void shs__arena_init(struct shs_arena *a, size_t ceiling); /* allocates nothing                  */
+void *shs__arena_alloc(struct shs_arena *a, size_t size);  /* NULL: no memory, or the ceiling    */
+struct shs_str shs__arena_copy(struct shs_arena *a, struct shs_str s); /* ptr NULL when it failed */
+void shs__arena_free(struct shs_arena *a);                 /* everything; usable again           */
+
+#endif

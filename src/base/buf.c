@@ -1,0 +1,94 @@
+#include "base/base.h"
+
+#include <stdio.h>
+
+#define BUF_FIRST_CAP 512u
+
+void shs__buf_init(struct shs_buf *b, size_t ceiling)
+{
+    memset(b, 0, sizeof *b);
+    b->ceiling = ceiling;
+}
+
+void shs__buf_free(struct shs_buf *b)
+{
+    shs__free(b->data);
+    shs__buf_init(b, b->ceiling);
+}
+
+int shs__buf_reserve(struct shs_buf *b, size_t more)
+{
+    size_t need, cap;
+    char *data;
+
+    if (more <= shs__buf_room(b))
+        return SHS_OK;
+    if (more > b->ceiling || b->len > b->ceiling - more)
+        return SHS_LIMIT;
+    need = b->len + more;
+    if (need <= b->cap) {
+        memmove(b->data, b->data + b->start, b->len);
+        b->start = 0;
+        return SHS_OK;
+    }
+    cap = b->cap < BUF_FIRST_CAP ? BUF_FIRST_CAP : b->cap;
+    while (cap < need)
+        cap = cap > b->ceiling / 2 ? b->ceiling : cap * 2;
+    if (cap > b->ceiling)
+        cap = b->ceiling;
+    data = shs__malloc(cap);
+    if (data == NULL)
+        return SHS_NOMEM;
+    if (b->len > 0)
+        memcpy(data, b->data + b->start, b->len);
+    shs__free(b->data);
+    b->data = data;
+    b->start = 0;
+    b->cap = cap;
+    return SHS_OK;
+}
+
+int shs__buf_append(struct shs_buf *b, const void *bytes, size_t len)
+{
+    int rc = shs__buf_reserve(b, len);
+
+    if (rc != SHS_OK)
+        return rc;
+    if (len > 0)
+        memcpy(shs__buf_tail(b), bytes, len);
+    b->len += len;
+    return SHS_OK;
+}
+
+int shs__buf_append_str(struct shs_buf *b, struct shs_str s)
+{
+    return shs__buf_append(b, s.ptr, s.len);
+}
+
+int shs__buf_printf(struct shs_buf *b, const char *fmt, ...)
+{
+    va_list ap;
+    int len, rc;
+
+    va_start(ap, fmt);
+    len = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    if (len < 0)
+        return SHS_USAGE;
+    rc = shs__buf_reserve(b, (size_t)len + 1); /* vsnprintf also writes its NUL */
+    if (rc != SHS_OK)
+        return rc;
+    va_start(ap, fmt);
+    vsnprintf(shs__buf_tail(b), (size_t)len + 1, fmt, ap);
+    va_end(ap);
+    b->len += (size_t)len;
+    return SHS_OK;
+}
+
+void shs__buf_consume(struct shs_buf *b, size_t len)
+{
+    b->start += len;
+    b->len -= len;
+    if (b->len == 0)
+        b->start = 0;
+}

@@ -1,0 +1,75 @@
+#include "base/base.h"
+
+#include <stdio.h>
+
+#include <shs/version.h>
+
+struct err_entry {
+    int code;
+    const char *name, *text;
+};
+
+static const struct err_entry err_entries[] = {
+#define ERR_ENTRY(name, value, text) {(value), "SHS_" #name, (text)},
+    SHS_ERR_MAP(ERR_ENTRY)
+#undef ERR_ENTRY
+    {SHS_WAIT_READ, "SHS_WAIT_READ", "waiting for the peer to send"},
+    {SHS_WAIT_WRITE, "SHS_WAIT_WRITE", "waiting for the peer to read"},
+};
+
+static const struct err_entry *find_err(int code)
+{
+    for (size_t i = 0; i < SHS_ARRAY_LEN(err_entries); i++) {
+        if (err_entries[i].code == code)
+            return &err_entries[i];
+    }
+    return NULL;
+}
+
+const char *shs_err_name(int code)
+{
+    const struct err_entry *entry = find_err(code);
+
+    return entry == NULL ? "SHS_UNKNOWN" : entry->name;
+}
+
+const char *shs_err_text(int code)
+{
+    const struct err_entry *entry = find_err(code);
+
+    return entry == NULL ? "unknown error" : entry->text;
+}
+
+int shs__error_vset(struct shs_error *err, int code, int sys_errno, const char *fmt, va_list ap)
+{
+    if (err == NULL)
+        return code;
+    err->code = (enum shs_err)code;
+    err->sys_errno = sys_errno;
+    err->tls_code = 0;
+    vsnprintf(err->text, sizeof err->text, fmt, ap);
+    return code;
+}
+
+int shs_error_set(struct shs_error *err, int code, int sys_errno, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    shs__error_vset(err, code, sys_errno, fmt, ap);
+    va_end(ap);
+    return code;
+}
+
+const char *shs__strerror(int sys_errno, char *buf, size_t cap)
+{
+    /* The XSI strerror_r: 0 and the text in buf. */
+    if (strerror_r(sys_errno, buf, cap) != 0)
+        snprintf(buf, cap, "errno %d", sys_errno);
+    return buf;
+}
+
+const char *shs_version(void)
+{
+    return SHS_VERSION_STRING;
+}

@@ -1,0 +1,120 @@
+#include "stream/stream.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#define SOCKET(s) SHS_CONTAINER_OF(s, struct shs_socket_stream, base)
+
+int shs__stream_describe(const struct shs_stream *s, int code, struct shs_error *err)
+{
+    char buf[96];
+
+    if (s->cls->describe != NULL) {
+        s->cls->describe(s, err);
+        err->code = (enum shs_err)code;
+        return code;
+    }
+    if (s->sys_errno == 0)
+        return shs_error_set(err, code, 0, "%s", shs_err_text(code));
+    return shs_error_set(err, code, s->sys_errno, "%s: %s", s->cls->name,
+                         shs__strerror(s->sys_errno, buf, sizeof buf));
+}
+
+/* What a failed transfer means to the conversation. */
+static int socket_error(struct shs_socket_stream *self, int sys_errno, int wait)
+{
+    switch (sys_errno) {
+    case EAGAIN:
+#if EAGAIN != EWOULDBLOCK
+    case EWOULDBLOCK:
+#endif
+        return wait;
+    case EPIPE:
+    case ECONNRESET:
+        self->base.sys_errno = sys_errno;
+        return SHS_CLOSED;
+    default:
+        self->base.sys_errno = sys_errno;
+        return SHS_IO;
+    }
+}
+
+static int socket_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
+{
+    struct shs_socket_stream *self = SOCKET(s);
+    ssize_t n;
+
+    do {
+        n = recv(self->fd, buf, cap, 0);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return socket_error(self, errno, SHS_WAIT_READ);
+    if (n == 0) {
+        self->base.sys_errno = 0;
+        return SHS_CLOSED;
+    }
+    self->bytes_in += (uint64_t)n;
+    *got = (size_t)n;
+    return SHS_OK;
+}
+
+static int socket_write(struct shs_stream *s, const void *buf, size_t len, size_t *put)
+{
+    struct shs_socket_stream *self = SOCKET(s);
+    ssize_t n;
+
+    do {
+        n = send(self->fd, buf, len, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return socket_error(self, errno, SHS_WAIT_WRITE);
+    self->bytes_out += (uint64_t)n;
+    *put = (size_t)n;
+    return SHS_OK;
+}
+
+static int socket_flush(struct shs_stream *s)
+{
+    SHS_UNUSED(s);
+    return SHS_OK;
+}
+
+static int socket_shutdown(struct shs_stream *s)
+{
+    struct shs_socket_stream *self = SOCKET(s);
+
+    /* A peer that is gone already (ENOTCONN) needs no FIN: Python ignores the error as well. */
+    if (!self->shut)
+        shutdown(self->fd, SHUT_WR);
+    self->shut = true;
+    return SHS_OK;
+}
+
+static bool socket_pending(const struct shs_stream *s)
+{
+    SHS_UNUSED(s);
+    return false;
+}
+
+static void socket_nothing(struct shs_stream *s)
+{
+    SHS_UNUSED(s);
+}
+
+static const struct shs_stream_class socket_class = {
+    .name = "socket",
+    .read = socket_read,
+    .write = socket_write,
+    .flush = socket_flush,
+    .shutdown = socket_shutdown,
+    .pending = socket_pending,
+    .idle = socket_nothing,
+    .free = socket_nothing,
+};
+
+void shs__socket_stream_init(struct shs_socket_stream *self, int fd)
+{
+    memset(self, 0, sizeof *self);
+    self->base.cls = &socket_class;
+    self->fd = fd;
+}

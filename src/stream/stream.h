@@ -1,0 +1,108 @@
+/*
+ * stream.h - floor 1: a stack of byte streams; a TCP socket at the bottom, TLS above it.
+ *
+ * Concept
+ *
+ *   A stream class is a const table; an instance begins with struct shs_stream and points to the
+ *   stream below. Nothing here ever waits for the peer: a call that cannot go on returns
+ *   SHS_WAIT_READ or SHS_WAIT_WRITE, which says what to wait for on the descriptor before the same
+ *   call is made again. (TLS may answer SHS_WAIT_WRITE to a read, and the reverse.)
+ *
+ * The contract, which tests/unit/stream_contract.h checks for every class
+ *
+ *   read      SHS_OK with 1 <= *got <= cap; SHS_WAIT_*; SHS_CLOSED at the orderly end of the peer's
+ *             data, and again at each later call; SHS_IO / SHS_TLS otherwise. cap > 0.
+ *   write     SHS_OK with 1 <= *put <= len: taken, perhaps held back until flush; SHS_WAIT_*;
+ *             SHS_CLOSED when the peer takes no more (EPIPE, ECONNRESET). len > 0. After SHS_WAIT_*
+ *             the caller comes again with the same bytes, perhaps at another address, perhaps more.
+ *   flush     everything written is with the kernel: SHS_OK; or SHS_WAIT_*.
+ *   shutdown  the end of our data: flushes, then says so to the peer (close_notify, FIN). SHS_OK at
+ *             once when done before; SHS_WAIT_*. Nothing may be written after the first call.
+ *   pending   true when read would give something without asking the descriptor.
+ *   idle      a hint: nothing is under way, memory may be given back.
+ *   free      frees the instance, not the one below, and never waits. Sends nothing.
+ *
+ *   Whoever calls read and is told SHS_WAIT_READ must have flushed first, or both sides wait: so
+ *   TLS flushes by itself before it answers SHS_WAIT_READ.
+ */
+#ifndef SHS_STREAM_H
+#define SHS_STREAM_H
+
+#include "base/base.h"
+
+#include <sys/types.h>
+
+struct shs_stream;
+
+struct shs_stream_class {
+    const char *name;
+    int (*read)(struct shs_stream *self, void *buf, size_t cap, size_t *got);
+    int (*write)(struct shs_stream *self, const void *buf, size_t len, size_t *put);
+    int (*flush)(struct shs_stream *self);
+    int (*shutdown)(struct shs_stream *self);
+    bool (*pending)(const struct shs_stream *self);
+    void (*idle)(struct shs_stream *self);
+    void (*free)(struct shs_stream *self);
+    /* Optional (NULL): one sentence on the last failure into *err. The default says errno. */
+    void (*describe)(const struct shs_stream *self, struct shs_error *err);
+};
+
+struct shs_stream {
+    const struct shs_stream_class *cls;
+    struct shs_stream *lower; /* NULL at the bottom                                              */
+    int sys_errno;            /* of the last failure                                             */
+};
+
+static inline int shs__stream_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
+{
+    return s->cls->read(s, buf, cap, got);
+}
+static inline int shs__stream_write(struct shs_stream *s, const void *buf, size_t len, size_t *put)
+{
+    return s->cls->write(s, buf, len, put);
+}
+static inline int shs__stream_flush(struct shs_stream *s)
+{
+    return s->cls->flush(s);
+}
+static inline int shs__stream_shutdown(struct shs_stream *s)
+{
+    return s->cls->shutdown(s);
+}
+static inline bool shs__stream_pending(const struct shs_stream *s)
+{
+    return s->cls->pending(s);
+}
+static inline void shs__stream_idle(struct shs_stream *s)
+{
+    s->cls->idle(s);
+}
+/* Why the last call failed, as a sentence; fills *err with `code`. */
+int shs__stream_describe(const struct shs_stream *s, int code, struct shs_error *err);
+
+/* -- the socket, at the bottom ---------------------------------------------------------------------
+ *
+ * Embedded in its connection. Borrows the descriptor, which must be non-blocking: whoever accepted
+ * it closes it. recv and send with MSG_NOSIGNAL, so SIGPIPE is never raised and never touched.
+ */
+struct shs_socket_stream {
+    struct shs_stream base;
+    int fd;
+    bool shut; /* our FIN is out */
+    uint64_t bytes_in, bytes_out;
+};
+void shs__socket_stream_init(struct shs_socket_stream *self, int fd);
+
+/* -- a pair in memory, for tests -------------------------------------------------------------------
+ *
+ * What is written to one end is read from the other, through a buffer of `capacity` bytes a
+ * direction: a full one answers SHS_WAIT_WRITE. `chunk` is the most that one read or write moves (0
+ * = no bound), which shows code that counts on whole transfers.
+ */
+struct shs_memory_stream;
+int shs__memory_stream_pair(struct shs_stream **a, struct shs_stream **b, size_t capacity,
+                            size_t chunk);
+/* The next call of that kind on this end fails with SHS_IO and this errno. 'r' or 'w'. */
+void shs__memory_stream_fail(struct shs_stream *s, char kind, int sys_errno);
+
+#endif
