@@ -43,16 +43,11 @@
 
 #include <shs/error.h>
 #include <shs/server.h>
+#include <shs/str.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* Bytes that belong to somebody else. Not NUL-terminated. ptr is NULL only where said. */
-struct shs_str {
-    const char *ptr;
-    size_t len;
-};
 
 struct shs_request;
 struct shs_response;

@@ -16,13 +16,18 @@
 #include <string.h>
 
 #include <shs/error.h>
-#include <shs/http.h> /* struct shs_str */
+#include <shs/str.h>
 
 #define SHS_NS_PER_MS 1000000
 #define SHS_NS_PER_S 1000000000
 
 #define SHS_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define SHS_UNUSED(x) ((void)(x))
+
+/* The struct that has *p as its member, as in shs/server.h. */
+#ifndef SHS_CONTAINER_OF
+#define SHS_CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
+#endif
 
 /* -- memory: the only callers of malloc, so that a test can make any allocation fail -------------- */
 
@@ -44,7 +49,9 @@ const char *shs__strerror(int sys_errno, char *buf, size_t cap);
 
 /* -- time -------------------------------------------------------------------------------------- */
 
-/* shs_now_ns() is in shs/server.h. A point `ms` from `now`, without overflow. */
+/* ns of CLOCK_MONOTONIC; declared for the public in shs/server.h as well. */
+SHS_API int64_t shs_now_ns(void);
+/* A point `ms` from `now`, without overflow. */
 static inline int64_t shs__deadline_after(int64_t now_ns, unsigned ms)
 {
     return now_ns + (int64_t)ms * SHS_NS_PER_MS;

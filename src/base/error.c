@@ -63,9 +63,12 @@ int shs_error_set(struct shs_error *err, int code, int sys_errno, const char *fm
 
 const char *shs__strerror(int sys_errno, char *buf, size_t cap)
 {
-    /* The XSI strerror_r: 0 and the text in buf. */
-    if (strerror_r(sys_errno, buf, cap) != 0)
-        snprintf(buf, cap, "errno %d", sys_errno);
+    /* strerrordesc_np (glibc 2.32): the untranslated text, from a constant table. */
+    const char *text = strerrordesc_np(sys_errno);
+
+    if (text != NULL)
+        return text;
+    snprintf(buf, cap, "errno %d", sys_errno);
     return buf;
 }
 

@@ -18,6 +18,7 @@
 #define SHS_GUARD_H
 
 #include "http/message.h"
+#include "http/parser.h"
 
 /* Raw-byte ceilings, counted before llhttp sees anything. */
 struct shs_guard_limits {
@@ -57,12 +58,14 @@ int shs__head_scan(struct shs_head_scan *scan, const char *buf, size_t len,
  * confirm it.
  *
  *   fields  room for limits->max_headers of them; head->fields will point to it
+ *   parser  llhttp's state for this message; stays with it until the body is done
  *
  * Returns SHS_OK with *head, SHS_PROTO with *why (then head->line is set as far as it is known, for
  * the log, and nothing else). SHS_NOMEM cannot happen.
  */
 int shs__head_parse(const char *buf, size_t len, const struct shs_guard_limits *limits,
-                    struct shs_field *fields, struct shs_head *head, struct shs_refusal *why);
+                    struct shs_parser *parser, struct shs_field *fields, struct shs_head *head,
+                    struct shs_refusal *why);
 
 /* -- the body --------------------------------------------------------------------------------------- */
 
@@ -79,11 +82,12 @@ struct shs_body {
     size_t extension_bytes, trailer_bytes;
     unsigned trailer_count;
     const struct shs_guard_limits *limits; /* borrowed                                             */
+    struct shs_parser *parser;             /* borrowed: the second opinion                         */
 };
 
 /* For the request whose head this is: SHS_BODY_DONE at once when it has no body. */
 void shs__body_init(struct shs_body *body, const struct shs_head *head,
-                    const struct shs_guard_limits *limits);
+                    const struct shs_guard_limits *limits, struct shs_parser *parser);
 
 /*
  * Takes framing off the front of the input and says where content is.

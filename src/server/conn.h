@@ -1,0 +1,68 @@
+/*
+ * conn.h - one accepted connection, as the rooms of this library see it.
+ *
+ * A connection has a stack of streams (the socket at the bottom, embedded), a deadline, its handler
+ * instance, a slot per layer, and a phase of its end. It belongs to exactly one thread at a time.
+ */
+#ifndef SHS_CONN_H
+#define SHS_CONN_H
+
+#include <netinet/in.h>
+
+#include <shs/handler.h>
+#include <shs/server.h>
+
+#include "stream/stream.h"
+
+/* Where TCPServer.finish_request is with it. */
+enum shs_conn_phase {
+    SHS_CONN_TALK,     /* the handler's conversation                                             */
+    SHS_CONN_FLUSH,    /* what was written is going out, then our end of stream                  */
+    SHS_CONN_LINGER,   /* our FIN is out; input is thrown away until the peer's, within close_ms */
+    SHS_CONN_OVER
+};
+
+struct shs_conn {
+    struct shs_server *server;
+    struct shs_stream *stream;         /* the top of the stack                                    */
+    struct shs_socket_stream socket;   /* its bottom                                              */
+    struct shs_conn *prev, *next;      /* the server's live list, under its lock                  */
+    struct shs_request_handler *handler; /* NULL before the first finish_request                  */
+    struct shs_error *error;           /* NULL while nothing failed                               */
+    char *client_host;                 /* text, made when somebody asks                           */
+    int64_t deadline_ns;
+    int64_t accepted_ns;
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } client;
+    uint32_t linger_left;              /* bytes that LINGER still throws away                     */
+    uint8_t phase;                     /* enum shs_conn_phase                                     */
+    _Atomic bool idle;                 /* server_close may end it at once; read by its thread     */
+    bool handled;                      /* the handler ran to its end                              */
+    void *slots[];                     /* one per layer of the server                             */
+};
+
+/*
+ * Makes a connection around an accepted, non-blocking descriptor (taken on success). *address may be
+ * NULL. Returns NULL when out of memory. For get_request of a server class.
+ */
+struct shs_conn *shs__conn_new(struct shs_server *server, int fd, const struct sockaddr *address,
+                               socklen_t address_len);
+/* Frees it with its streams; does not close the descriptor. For shs_server_close_request only. */
+void shs__conn_free(struct shs_conn *conn);
+
+/* Puts a stream on top: top->lower must be conn->stream. The connection frees it (cls->free). */
+void shs__conn_push_stream(struct shs_conn *conn, struct shs_stream *top);
+
+/*
+ * Ends the conversation here: the handler is not called (again); the next super().finish_request
+ * flushes, sends our end of stream, lingers, and then returns the code of shs_conn_error.
+ */
+void shs__conn_begin_linger(struct shs_conn *conn);
+
+/* Records the failure of a stream call, with its own words, and returns the code. */
+int shs__conn_fail_stream(struct shs_conn *conn, int code);
+
+#endif
