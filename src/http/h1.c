@@ -32,12 +32,12 @@ struct shs_h1_exchange {
     struct shs_str pending;       /* content in h1->in that nobody has taken yet */
     struct shs_buf early;         /* content read before the handler was called */
     uint64_t drained;
-    const char *failure;          /* why the answer is not what the handler wanted */
+    const char *failure; /* why the answer is not what the handler wanted */
     int failure_code;
-    bool continue_due;            /* Expect: 100-continue, and not answered yet */
-    bool body_closed;             /* the peer ended in the middle of it */
-    bool answer_ready;            /* HANDLE is over: SEND may finish the exchange */
-    bool keep;                    /* the connection stays open, as the head of the answer said */
+    bool continue_due; /* Expect: 100-continue, and not answered yet */
+    bool body_closed;  /* the peer ended in the middle of it */
+    bool answer_ready; /* HANDLE is over: SEND may finish the exchange */
+    bool keep;         /* the connection stays open, as the head of the answer said */
     struct shs_field fields[];
 };
 
@@ -121,7 +121,7 @@ static int conversation_over(struct shs_h1 *h1)
     return SHS_OK;
 }
 
-/* -- reading ------------------------------------------------------------------------------------- */
+/* -- reading ----------------------------------------------------------------------------------- */
 
 /* Reads once into the room that there is. */
 static int fill(struct shs_h1 *h1)
@@ -178,8 +178,7 @@ static int next_content(struct shs_h1_exchange *x)
 
         if (h1->in.len > x->body_at)
             rc = shs__body_step(&x->body, shs__buf_head(&h1->in) + x->body_at,
-                                h1->in.len - x->body_at, &used, &x->pending,
-                                &x->base.req.refusal);
+                                h1->in.len - x->body_at, &used, &x->pending, &x->base.req.refusal);
         if (rc == SHS_OK) {
             x->body_at += used;
             continue;
@@ -231,7 +230,7 @@ static int read_some(struct shs_h1_exchange *x, void *buf, size_t cap, size_t *g
     return rc;
 }
 
-/* -- writing --------------------------------------------------------------------------------------- */
+/* -- writing ----------------------------------------------------------------------------------- */
 
 /* Hands `out` to the stream. SHS_OK when the kernel has it all. */
 static int drain_out(struct shs_h1 *h1)
@@ -392,7 +391,7 @@ static int put_chunk(struct shs_h1 *h1, const char *bytes, size_t len)
     return rc;
 }
 
-/* -- what a handler's calls come down to ------------------------------------------------------------ */
+/* -- what a handler's calls come down to ------------------------------------------------------- */
 
 static int send_continue(struct shs_h1_exchange *x)
 {
@@ -467,7 +466,7 @@ static const struct shs_exchange_ops h1_exchange_ops = {
     .send_body = h1_send_body,
 };
 
-/* -- the states --------------------------------------------------------------------------------------- */
+/* -- the states -------------------------------------------------------------------------------- */
 
 static struct shs_h1_exchange *begin_exchange(struct shs_h1 *h1)
 {

@@ -46,7 +46,7 @@ void shs_server_resume_accept(struct shs_server *self)
         shs__server_wake(self);
 }
 
-/* -- one request -------------------------------------------------------------------------------- */
+/* -- one request ------------------------------------------------------------------------------- */
 
 int shs_server_converse(struct shs_server *self, struct shs_conn *conn)
 {
@@ -105,7 +105,7 @@ static int handle_request_noblock(struct shs_server *self)
     return rc == SHS_EXIT ? SHS_EXIT : SHS_OK;
 }
 
-/* -- the loop -------------------------------------------------------------------------------------- */
+/* -- the loop ---------------------------------------------------------------------------------- */
 
 static bool may_accept(struct shs_server *self, int64_t now)
 {
@@ -263,7 +263,7 @@ int shs_shutdown_wait(struct shs_server *self, unsigned timeout_ms)
     return rc;
 }
 
-/* -- how it ends ------------------------------------------------------------------------------------ */
+/* -- how it ends ------------------------------------------------------------------------------- */
 
 /*
  * Wakes whoever waits for these peers: their poll sees the end of the stream. Idle connections end
@@ -327,7 +327,7 @@ int shs_server_close(struct shs_server *self)
     return shs__server_close_chain(self);
 }
 
-/* -- BaseServer's slots ------------------------------------------------------------------------------ */
+/* -- BaseServer's slots ------------------------------------------------------------------------ */
 
 static int base_nothing(struct shs_layer *layer)
 {
