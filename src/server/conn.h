@@ -47,8 +47,8 @@ struct shs_conn {
 };
 
 /*
- * Makes a connection around an accepted, non-blocking descriptor (taken on success). *address may be
- * NULL. Returns NULL when out of memory. For get_request of a server class.
+ * Makes a connection around an accepted, non-blocking descriptor (taken on success). *address may
+ * be NULL. Returns NULL when out of memory. For get_request of a server class.
  */
 struct shs_conn *shs__conn_new(struct shs_server *server, int fd, const struct sockaddr *address,
                                socklen_t address_len);

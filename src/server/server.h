@@ -66,7 +66,7 @@ int shs__server_new(struct shs_server **out, const struct shs_options *opt,
                     const struct shs_request_handler_class *handler, struct shs_error *err);
 /* Adds TCPServer. */
 int shs__tcp_server_push(struct shs_server *self);
-/* The end of every constructor: binds if the options say so; on an error frees and clears *server. */
+/* The end of every constructor: binds if the options say so; on an error frees *server. */
 int shs__server_finish_new(struct shs_server **server, struct shs_error *err);
 
 /* References for a mixin's threads. unref may free the server, on whatever thread. */
