@@ -167,6 +167,11 @@ SHS_API int shs_end_headers(struct shs_response *res);
  */
 SHS_API int shs_write(struct shs_response *res, const void *buf, size_t len);
 /*
+ * Sends what has been written so far, with the head if it has not gone: for an answer that is made
+ * slowly. Blocks as shs_write. From here on the body is chunked unless Content-Length was said.
+ */
+SHS_API int shs_flush(struct shs_response *res);
+/*
  * The body is `length` bytes of the open file `fd` from `offset` on. Takes the descriptor, also on
  * an error. Sets Content-Length. Sent after do_X has returned, without holding a thread for a slow
  * peer. Nothing may be written before or after it.

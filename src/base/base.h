@@ -59,6 +59,19 @@ static inline int64_t shs__deadline_after(int64_t now_ns, unsigned ms)
 /* For poll(2): milliseconds until the deadline, rounded up, 0 when past, at most INT_MAX. */
 int shs__poll_ms(int64_t deadline_ns, int64_t now_ns);
 
+/*
+ * The deadline of a transfer: `ms` from now, and again `ms` from the moment when `min_rate` bytes a
+ * second have moved since it was set. A byte now and then does not push it on; a stall ends it
+ * however much has moved before.
+ */
+struct shs_progress {
+    int64_t deadline_ns;
+    uint64_t moved, quota;
+    unsigned ms;
+};
+void shs__progress_start(struct shs_progress *p, int64_t now_ns, unsigned ms, unsigned min_rate);
+void shs__progress_made(struct shs_progress *p, uint64_t bytes);
+
 /* -- strings ----------------------------------------------------------------------------------- */
 
 #define SHS_STR(literal) ((struct shs_str){(literal), sizeof(literal) - 1})

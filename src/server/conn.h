@@ -41,6 +41,8 @@ struct shs_conn {
     uint8_t phase;                     /* enum shs_conn_phase                                     */
     _Atomic bool idle;                 /* server_close may end it at once; read by its thread     */
     bool handled;                      /* the handler ran to its end                              */
+    bool on_loop;                      /* the serving thread itself talks to this peer            */
+    uint32_t served;                   /* requests answered on it                                 */
     void *slots[];                     /* one per layer of the server                             */
 };
 
