@@ -26,7 +26,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* -- the mixin: a layer, a table, and whatever state it wants --------------------------------------- */
+/* -- the mixin: a layer, a table, and whatever state it wants ---------------------------------- */
 
 struct my_mixin {
     struct shs_layer layer;
@@ -56,7 +56,7 @@ static const struct shs_server_ops my_mixin_ops = {
     .server_close = my_server_close,
 };
 
-/* -- a handler to have something to serve ------------------------------------------------------------ */
+/* -- a handler to have something to serve ------------------------------------------------------ */
 
 static int greet(struct shs_request_handler *self)
 {
@@ -66,7 +66,7 @@ static int greet(struct shs_request_handler *self)
 static const struct shs_request_handler_class greeter = {
     .name = "Greeter", .instance_size = sizeof(struct shs_request_handler), .handle = greet};
 
-/* -- three clients ------------------------------------------------------------------------------------- */
+/* -- three clients ----------------------------------------------------------------------------- */
 
 static void *serve(void *server)
 {

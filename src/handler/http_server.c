@@ -35,7 +35,7 @@ static struct http_server *server_of(const struct http_request_handler *self)
     return SHS_CONTAINER_OF(cls, struct http_server, cls);
 }
 
-/* -- what h1 asks of us -------------------------------------------------------------------------- */
+/* -- what h1 asks of us ------------------------------------------------------------------------ */
 
 static int host_wait(void *owner, int what, int64_t deadline_ns)
 {
@@ -110,7 +110,8 @@ static int host_fail(void *owner, int code, bool stream, const char *text)
 
     if (stream)
         return shs__conn_fail_stream(self->base.request, code);
-    return shs_conn_fail(self->base.request, code, 0, "%s", text != NULL ? text : shs_err_text(code));
+    return shs_conn_fail(self->base.request, code, 0, "%s",
+                         text != NULL ? text : shs_err_text(code));
 }
 
 static const struct shs_h1_host h1_host = {
@@ -124,7 +125,7 @@ static const struct shs_h1_host h1_host = {
     .fail = host_fail,
 };
 
-/* -- the handler class ---------------------------------------------------------------------------- */
+/* -- the handler class ------------------------------------------------------------------------- */
 
 static int http_setup(struct shs_request_handler *base)
 {
@@ -144,7 +145,7 @@ static void http_finish(struct shs_request_handler *base)
     shs__h1_free(&HANDLER(base)->h1);
 }
 
-/* -- the server class ------------------------------------------------------------------------------ */
+/* -- the server class -------------------------------------------------------------------------- */
 
 static void http_layer_free(struct shs_layer *layer)
 {

@@ -6,42 +6,14 @@
 #include "http/h1.h"
 
 #include <errno.h>
-#include <time.h>
 #include <unistd.h>
-
-#include "http/date.h"
 
 #include <shs/version.h>
 
-/* Room for the first read of a request, and for framing lines behind a head. */
-#define FIRST_READ 4096u
+#include "http/h1_exchange.h"
+
+/* Room behind a head for the framing lines of its body. */
 #define BODY_ROOM 1024u
-/* Files and streamed bodies go out in pieces of this size. */
-#define PIECE ((size_t)64 * 1024)
-/* An unread body up to this is read and thrown away to keep the connection. */
-#define DRAIN_BYTES ((uint64_t)64 * 1024)
-
-struct shs_h1_exchange {
-    struct shs_exchange base;
-    struct shs_h1 *h1;
-    struct shs_parser parser;
-    struct shs_body body;
-    struct shs_progress progress; /* of the body, then of the answer */
-    size_t head_len;              /* of h1->in */
-    size_t body_at;               /* offset in h1->in: body bytes not looked at yet */
-    struct shs_str pending;       /* content in h1->in that nobody has taken yet */
-    struct shs_buf early;         /* content read before the handler was called */
-    uint64_t drained;
-    const char *failure;          /* why the answer is not what the handler wanted */
-    int failure_code;
-    bool continue_due;            /* Expect: 100-continue, and not answered yet */
-    bool body_closed;             /* the peer ended in the middle of it */
-    bool answer_ready;            /* HANDLE is over: SEND may finish the exchange */
-    bool keep;                    /* the connection stays open, as the head of the answer said */
-    struct shs_field fields[];
-};
-
-#define X(x) SHS_CONTAINER_OF(x, struct shs_h1_exchange, base)
 
 void shs__h1_config_init(struct shs_h1_config *config, const struct shs_options *opt,
                          const struct shs_h1_host *host)
@@ -69,9 +41,9 @@ void shs__h1_init(struct shs_h1 *h1, const struct shs_h1_config *config, struct 
     h1->stream = stream;
     h1->owner = owner;
     h1->opened_ns = shs_now_ns();
-    shs__buf_init(&h1->in, config->opt->max_head_bytes + FIRST_READ * 4);
-    shs__buf_init(&h1->out,
-                  config->opt->max_buffered_response + SHS_MAX_RESPONSE_HEAD * 2 + PIECE * 2);
+    shs__buf_init(&h1->in, config->opt->max_head_bytes + SHS_H1_FIRST_READ * 4);
+    shs__buf_init(&h1->out, config->opt->max_buffered_response + SHS_MAX_RESPONSE_HEAD * 2 +
+                                SHS_H1_PIECE * 2);
     config->host->set_deadline(owner, shs__deadline_after(h1->opened_ns, config->opt->head_ms));
 }
 
@@ -91,15 +63,9 @@ void shs__h1_free(struct shs_h1 *h1)
     shs__buf_free(&h1->in);
     shs__buf_free(&h1->out);
 }
-
-static const struct shs_h1_host *host_of(const struct shs_h1 *h1)
-{
-    return h1->config->host;
-}
-
 static bool expired(const struct shs_h1 *h1)
 {
-    return shs_now_ns() >= host_of(h1)->deadline(h1->owner);
+    return shs_now_ns() >= h1->config->host->deadline(h1->owner);
 }
 
 static void enter(struct shs_h1 *h1, enum shs_h1_state state)
@@ -111,7 +77,7 @@ static void enter(struct shs_h1 *h1, enum shs_h1_state state)
 static int broken(struct shs_h1 *h1, int code, bool stream, const char *text)
 {
     enter(h1, SHS_H1_END);
-    return host_of(h1)->fail(h1->owner, code, stream, text);
+    return h1->config->host->fail(h1->owner, code, stream, text);
 }
 
 /* It is over, and rightly so. */
@@ -120,354 +86,7 @@ static int conversation_over(struct shs_h1 *h1)
     enter(h1, SHS_H1_END);
     return SHS_OK;
 }
-
-/* -- reading ------------------------------------------------------------------------------------- */
-
-/* Reads once into the room that there is. */
-static int fill(struct shs_h1 *h1)
-{
-    size_t got = 0;
-    int rc = shs__stream_read(h1->stream, shs__buf_tail(&h1->in), shs__buf_room(&h1->in), &got);
-
-    if (rc == SHS_OK)
-        h1->in.len += got;
-    return rc;
-}
-
-/*
- * Reads for the body. The head's views point into the buffer, so it does not move: what is behind
- * the head is closed up instead. Only framing is ever left there, which is short.
- */
-static int fill_body(struct shs_h1_exchange *x)
-{
-    struct shs_h1 *h1 = x->h1;
-    char *head = shs__buf_head(&h1->in);
-    size_t left = h1->in.len - x->body_at;
-
-    memmove(head + x->head_len, head + x->body_at, left);
-    x->body_at = x->head_len;
-    h1->in.len = x->head_len + left;
-    return fill(h1);
-}
-
-/* A body that cannot be read on: what the handler is told, and what the client. */
-static int body_error(struct shs_h1_exchange *x, int rc)
-{
-    struct shs_request *req = &x->base.req;
-
-    if (rc == SHS_PROTO) {
-        x->failure = req->refusal.text;
-        rc = req->refusal.status == 413 ? SHS_LIMIT : SHS_PROTO;
-    } else if (rc == SHS_CLOSED) {
-        x->body_closed = true;
-    }
-    req->body_failed = true;
-    req->body_code = rc;
-    x->failure_code = rc;
-    return rc;
-}
-
-/* The next content: x->pending, or none at the end of the body. SHS_OK, SHS_WAIT_*, or < 0. */
-static int next_content(struct shs_h1_exchange *x)
-{
-    struct shs_h1 *h1 = x->h1;
-
-    while (x->pending.len == 0 && x->body.phase != SHS_BODY_DONE) {
-        size_t used = 0;
-        int rc = SHS_WAIT_READ;
-
-        if (h1->in.len > x->body_at)
-            rc = shs__body_step(&x->body, shs__buf_head(&h1->in) + x->body_at,
-                                h1->in.len - x->body_at, &used, &x->pending,
-                                &x->base.req.refusal);
-        if (rc == SHS_OK) {
-            x->body_at += used;
-            continue;
-        }
-        if (rc == SHS_WAIT_READ)
-            rc = fill_body(x);
-        if (rc != SHS_OK)
-            return rc < 0 ? body_error(x, rc) : rc;
-    }
-    return SHS_OK;
-}
-
-static size_t take(struct shs_str *from, void *buf, size_t cap)
-{
-    size_t len = from->len < cap ? from->len : cap;
-
-    memcpy(buf, from->ptr, len);
-    from->ptr += len;
-    from->len -= len;
-    return len;
-}
-
-/* Long bodies go straight from the stream to the handler's memory. */
-static int read_direct(struct shs_h1_exchange *x, void *buf, size_t cap, size_t *got)
-{
-    struct shs_str content = {NULL, 0};
-    size_t used = 0;
-    int rc;
-
-    if (cap > x->body.left)
-        cap = (size_t)x->body.left;
-    rc = shs__stream_read(x->h1->stream, buf, cap, got);
-    if (rc != SHS_OK)
-        return rc < 0 ? body_error(x, rc) : rc;
-    rc = shs__body_step(&x->body, buf, *got, &used, &content, &x->base.req.refusal);
-    return rc == SHS_OK ? rc : body_error(x, SHS_PROTO);
-}
-
-static int read_some(struct shs_h1_exchange *x, void *buf, size_t cap, size_t *got)
-{
-    int rc;
-
-    if (x->pending.len == 0 && x->h1->in.len == x->body_at && x->body.phase == SHS_BODY_LENGTH &&
-        cap >= FIRST_READ)
-        return read_direct(x, buf, cap, got);
-    rc = next_content(x);
-    if (rc == SHS_OK)
-        *got = take(&x->pending, buf, cap);
-    return rc;
-}
-
-/* -- writing --------------------------------------------------------------------------------------- */
-
-/* Hands `out` to the stream. SHS_OK when the kernel has it all. */
-static int drain_out(struct shs_h1 *h1)
-{
-    while (h1->out.len > 0) {
-        size_t put = 0;
-        int rc = shs__stream_write(h1->stream, shs__buf_head(&h1->out), h1->out.len, &put);
-
-        if (rc != SHS_OK)
-            return rc;
-        shs__buf_consume(&h1->out, put);
-        if (h1->xchg != NULL)
-            shs__progress_made(&h1->xchg->progress, put);
-    }
-    return shs__stream_flush(h1->stream);
-}
-
-/* The same for a handler that waits. */
-static int drain_out_blocking(struct shs_h1_exchange *x)
-{
-    struct shs_h1 *h1 = x->h1;
-
-    for (;;) {
-        int rc = drain_out(h1);
-
-        if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE)
-            rc = host_of(h1)->wait(h1->owner, rc, x->progress.deadline_ns);
-        else
-            return rc;
-        if (rc != SHS_OK)
-            return rc;
-    }
-}
-
-static void start_progress(struct shs_h1_exchange *x, unsigned ms)
-{
-    shs__progress_start(&x->progress, shs_now_ns(), ms, x->h1->config->opt->min_rate);
-}
-
-static int put(struct shs_h1 *h1, struct shs_str s)
-{
-    return shs__buf_append_str(&h1->out, s);
-}
-
-static int put_field(struct shs_h1 *h1, struct shs_str name, struct shs_str value)
-{
-    int rc = put(h1, name);
-
-    if (rc == SHS_OK)
-        rc = put(h1, SHS_STR(": "));
-    if (rc == SHS_OK)
-        rc = put(h1, value);
-    if (rc == SHS_OK)
-        rc = put(h1, SHS_STR("\r\n"));
-    return rc;
-}
-
-static int put_number_field(struct shs_h1 *h1, struct shs_str name, uint64_t value)
-{
-    char digits[20];
-    size_t at = sizeof digits;
-
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    return put_field(h1, name, (struct shs_str){digits + at, sizeof digits - at});
-}
-
-static int put_status_line(struct shs_h1 *h1, const struct shs_response *res)
-{
-    char code[4] = {(char)('0' + res->status / 100), (char)('0' + res->status / 10 % 10),
-                    (char)('0' + res->status % 10), ' '};
-    int rc = put(h1, SHS_STR("HTTP/1.1 "));
-
-    if (rc == SHS_OK)
-        rc = put(h1, (struct shs_str){code, sizeof code});
-    if (rc == SHS_OK)
-        rc = put(h1, res->reason);
-    if (rc == SHS_OK)
-        rc = put(h1, SHS_STR("\r\n"));
-    return rc;
-}
-
-/* How the end of this body can be seen (RFC 9112 section 6.3). `more`: it is not all here yet. */
-static int put_framing(struct shs_h1_exchange *x, bool more)
-{
-    struct shs_response *res = &x->base.res;
-
-    if (res->status == 204 || (res->no_body && !res->has_length && (more || res->status == 304)))
-        return SHS_OK;
-    if (res->has_length)
-        return put_number_field(x->h1, SHS_STR("Content-Length"), res->length);
-    if (!more)
-        return put_number_field(x->h1, SHS_STR("Content-Length"), res->body_total);
-    if (x->base.req.head.version >= 11) {
-        res->chunked = true;
-        return put_field(x->h1, SHS_STR("Transfer-Encoding"), SHS_STR("chunked"));
-    }
-    x->keep = false; /* HTTP/1.0: the end of the connection is the end of the body */
-    return SHS_OK;
-}
-
-/* May another request follow on this connection? */
-static bool may_keep(const struct shs_h1_exchange *x)
-{
-    const struct shs_h1 *h1 = x->h1;
-    const struct shs_options *opt = h1->config->opt;
-
-    if (!x->base.req.head.keep_alive || x->base.res.close || x->base.req.body_failed ||
-        x->failure_code != SHS_OK)
-        return false;
-    if (h1->served + 1 >= opt->max_requests_per_connection ||
-        shs_now_ns() >= shs__deadline_after(h1->opened_ns, opt->connection_age_ms))
-        return false;
-    /* A body nobody read: what the client was not asked to send, or too much to throw away. */
-    if (x->body.phase != SHS_BODY_DONE &&
-        (x->continue_due || x->body.phase != SHS_BODY_LENGTH || x->body.left > DRAIN_BYTES))
-        return false;
-    return !host_of(h1)->stopping(h1->owner);
-}
-
-static int put_head(struct shs_h1_exchange *x, bool more)
-{
-    struct shs_h1 *h1 = x->h1;
-    struct shs_response *res = &x->base.res;
-    char date[SHS_DATE_LEN + 1];
-    int rc;
-
-    x->keep = may_keep(x);
-    rc = put_status_line(h1, res);
-    if (rc == SHS_OK && !res->has_server && h1->config->server_field.len > 0)
-        rc = put_field(h1, SHS_STR("Server"), h1->config->server_field);
-    if (rc == SHS_OK && !res->has_date) {
-        shs__date_format(time(NULL), date);
-        rc = put_field(h1, SHS_STR("Date"), (struct shs_str){date, SHS_DATE_LEN});
-    }
-    for (size_t i = 0; rc == SHS_OK && i < res->field_count; i++)
-        rc = put_field(h1, res->fields[i].name, res->fields[i].value);
-    if (rc == SHS_OK)
-        rc = put_framing(x, more);
-    if (rc == SHS_OK && !x->keep)
-        rc = put_field(h1, SHS_STR("Connection"), SHS_STR("close"));
-    if (rc == SHS_OK)
-        rc = put(h1, SHS_STR("\r\n"));
-    res->head_sent = rc == SHS_OK;
-    return rc;
-}
-
-static int put_chunk(struct shs_h1 *h1, const char *bytes, size_t len)
-{
-    int rc = shs__buf_printf(&h1->out, "%zx\r\n", len);
-
-    if (rc == SHS_OK)
-        rc = shs__buf_append(&h1->out, bytes, len);
-    if (rc == SHS_OK)
-        rc = put(h1, SHS_STR("\r\n"));
-    return rc;
-}
-
-/* -- what a handler's calls come down to ------------------------------------------------------------ */
-
-static int send_continue(struct shs_h1_exchange *x)
-{
-    int rc = put(x->h1, SHS_STR("HTTP/1.1 100 Continue\r\n\r\n"));
-
-    x->continue_due = false;
-    return rc;
-}
-
-static int h1_read_body(struct shs_exchange *base, void *buf, size_t cap, size_t *got)
-{
-    struct shs_h1_exchange *x = X(base);
-    struct shs_h1 *h1 = x->h1;
-    int rc;
-
-    if (x->early.len > 0) {
-        struct shs_str early = {shs__buf_head(&x->early), x->early.len};
-
-        *got = take(&early, buf, cap);
-        shs__buf_consume(&x->early, *got);
-        return SHS_OK;
-    }
-    if (x->continue_due && x->body.phase != SHS_BODY_DONE && !base->res.head_sent) {
-        rc = send_continue(x);
-        if (rc == SHS_OK)
-            rc = drain_out_blocking(x);
-        if (rc != SHS_OK)
-            return body_error(x, rc);
-    }
-    for (;;) {
-        *got = 0;
-        rc = read_some(x, buf, cap, got);
-        if (rc == SHS_OK)
-            shs__progress_made(&x->progress, *got);
-        if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
-            return rc;
-        rc = host_of(h1)->wait(h1->owner, rc, x->progress.deadline_ns);
-        if (rc != SHS_OK)
-            return body_error(x, rc);
-    }
-}
-
-static int h1_send_body(struct shs_exchange *base, const void *buf, size_t len)
-{
-    struct shs_h1_exchange *x = X(base);
-    struct shs_h1 *h1 = x->h1;
-    const char *bytes = buf;
-    int rc = SHS_OK;
-
-    start_progress(x, h1->config->opt->write_ms);
-    if (!base->res.head_sent)
-        rc = put_head(x, true);
-    do {
-        size_t piece = len < PIECE ? len : PIECE;
-
-        if (rc == SHS_OK && piece > 0 && base->res.chunked)
-            rc = put_chunk(h1, bytes, piece);
-        else if (rc == SHS_OK && piece > 0)
-            rc = shs__buf_append(&h1->out, bytes, piece);
-        if (rc == SHS_OK)
-            rc = drain_out_blocking(x);
-        bytes += piece;
-        len -= piece;
-    } while (rc == SHS_OK && len > 0);
-    if (rc != SHS_OK && x->failure_code == SHS_OK)
-        x->failure_code = rc;
-    return rc;
-}
-
-static const struct shs_exchange_ops h1_exchange_ops = {
-    .read_body = h1_read_body,
-    .send_body = h1_send_body,
-};
-
-/* -- the states --------------------------------------------------------------------------------------- */
+/* -- the states -------------------------------------------------------------------------------- */
 
 static struct shs_h1_exchange *begin_exchange(struct shs_h1 *h1)
 {
@@ -477,7 +96,7 @@ static struct shs_h1_exchange *begin_exchange(struct shs_h1 *h1)
     if (x == NULL)
         return NULL;
     memset(x, 0, sizeof *x);
-    shs__exchange_init(&x->base, &h1_exchange_ops, h1->config->opt->max_buffered_response);
+    shs__exchange_init(&x->base, &shs__h1_exchange_ops, h1->config->opt->max_buffered_response);
     shs__buf_init(&x->early, h1->config->opt->max_buffered_body);
     x->h1 = h1;
     x->body.phase = SHS_BODY_DONE;
@@ -491,16 +110,16 @@ static int step_idle(struct shs_h1 *h1)
     int rc;
 
     if (h1->in.len == 0) {
-        if (host_of(h1)->stopping(h1->owner))
+        if (h1->config->host->stopping(h1->owner))
             return conversation_over(h1);
         /* After an answer the next request is rarely there yet: do not ask, wait. */
         if (h1->tried && !shs__stream_pending(h1->stream) && !expired(h1)) {
             h1->tried = false;
             return SHS_WAIT_READ;
         }
-        rc = shs__buf_reserve(&h1->in, FIRST_READ);
+        rc = shs__buf_reserve(&h1->in, SHS_H1_FIRST_READ);
         if (rc == SHS_OK)
-            rc = fill(h1);
+            rc = shs__h1_fill(h1);
         if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
             shs__buf_free(&h1->in);
             if (!expired(h1))
@@ -514,10 +133,10 @@ static int step_idle(struct shs_h1 *h1)
     }
     h1->began_ns = shs_now_ns();
     memset(&h1->scan, 0, sizeof h1->scan);
-    host_of(h1)->set_idle(h1->owner, false);
+    h1->config->host->set_idle(h1->owner, false);
     if (h1->served > 0)
-        host_of(h1)->set_deadline(h1->owner,
-                                  shs__deadline_after(h1->began_ns, h1->config->opt->head_ms));
+        h1->config->host->set_deadline(h1->owner,
+                                       shs__deadline_after(h1->began_ns, h1->config->opt->head_ms));
     enter(h1, SHS_H1_HEAD);
     return SHS_OK;
 }
@@ -559,7 +178,7 @@ static int head_complete(struct shs_h1 *h1, size_t head_len)
 
     /* Views into `in` begin to exist here; make the room for the body's framing before. */
     if (shs__buf_room(&h1->in) < BODY_ROOM && h1->in.len < head_len + BODY_ROOM) {
-        rc = shs__buf_reserve(&h1->in, FIRST_READ);
+        rc = shs__buf_reserve(&h1->in, SHS_H1_FIRST_READ);
         if (rc != SHS_OK)
             return broken(h1, rc, false, "out of memory for a request");
     }
@@ -574,8 +193,8 @@ static int head_complete(struct shs_h1 *h1, size_t head_len)
     if (rc != SHS_OK)
         return refuse(h1, &why, SHS_PROTO);
     shs__body_init(&x->body, head, &h1->config->limits, &x->parser);
-    start_progress(x, h1->config->opt->body_ms);
-    host_of(h1)->set_deadline(h1->owner, x->progress.deadline_ns);
+    shs__h1_start_progress(x, h1->config->opt->body_ms);
+    h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
     if (x->body.phase == SHS_BODY_DONE) {
         enter(h1, SHS_H1_HANDLE);
         return SHS_OK;
@@ -587,7 +206,7 @@ static int head_complete(struct shs_h1 *h1, size_t head_len)
         return SHS_OK;
     }
     enter(h1, SHS_H1_BODY);
-    return x->continue_due ? send_continue(x) : SHS_OK;
+    return x->continue_due ? shs__h1_put_continue(x) : SHS_OK;
 }
 
 static int step_head(struct shs_h1 *h1)
@@ -605,7 +224,7 @@ static int step_head(struct shs_h1 *h1)
         return refuse_late(h1, "The request's head did not arrive in time.");
     rc = shs__buf_reserve(&h1->in, 1);
     if (rc == SHS_OK)
-        rc = fill(h1);
+        rc = shs__h1_fill(h1);
     if (rc < 0)
         return broken(h1, rc, rc != SHS_NOMEM && rc != SHS_CLOSED,
                       "the client closed in the middle of a request's head");
@@ -619,14 +238,14 @@ static int step_body(struct shs_h1 *h1)
     int rc;
 
     if (h1->out.len > 0) { /* 100 Continue */
-        rc = drain_out(h1);
+        rc = shs__h1_drain_out(h1);
         if (rc < 0)
             return broken(h1, rc, true, NULL);
         if (rc != SHS_OK)
             return expired(h1) ? broken(h1, SHS_TIMEOUT, false, "the client did not read") : rc;
     }
     for (;;) {
-        rc = next_content(x);
+        rc = shs__h1_next_content(x);
         if (rc == SHS_OK) {
             shs__progress_made(&x->progress, x->pending.len);
             if (x->pending.len == 0)
@@ -641,7 +260,7 @@ static int step_body(struct shs_h1 *h1)
         if (rc < 0)
             return broken(h1, rc, rc != SHS_CLOSED,
                           "the client closed in the middle of a request's body");
-        host_of(h1)->set_deadline(h1->owner, x->progress.deadline_ns);
+        h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
         return expired(h1) ? refuse_late(h1, "The request's body did not arrive in time.") : rc;
     }
     enter(h1, SHS_H1_HANDLE);
@@ -691,31 +310,13 @@ static int handler_returned(struct shs_h1_exchange *x, int rc)
     return shs_send_error(res, status_for(x, rc), rc == SHS_USAGE ? NULL : x->failure);
 }
 
-/* Puts the rest of the answer where SEND takes it from. */
-static int serialise(struct shs_h1_exchange *x)
-{
-    struct shs_h1 *h1 = x->h1;
-    struct shs_response *res = &x->base.res;
-    int rc = shs__buf_reserve(&h1->out, res->field_bytes + res->body.len + 512);
-
-    if (rc == SHS_OK && !res->head_sent)
-        rc = put_head(x, false);
-    if (rc == SHS_OK && res->body.len > 0)
-        rc = res->chunked ? put_chunk(h1, shs__buf_head(&res->body), res->body.len)
-                          : shs__buf_append(&h1->out, shs__buf_head(&res->body), res->body.len);
-    shs__buf_free(&res->body);
-    if (rc == SHS_OK && res->chunked)
-        rc = put(h1, SHS_STR("0\r\n\r\n"));
-    return rc;
-}
-
 static int step_handle(struct shs_h1 *h1)
 {
     struct shs_h1_exchange *x = h1->xchg;
     int rc = SHS_OK;
 
     if (!x->answer_ready) {
-        int handler_rc = host_of(h1)->dispatch(h1->owner, &x->base);
+        int handler_rc = h1->config->host->dispatch(h1->owner, &x->base);
 
         x->answer_ready = true;
         rc = handler_returned(x, handler_rc);
@@ -723,21 +324,21 @@ static int step_handle(struct shs_h1 *h1)
             return broken(h1, SHS_EXIT, false, "the handler asked the server to stop");
     }
     if (rc == SHS_OK && !x->base.res.broken)
-        rc = serialise(x);
+        rc = shs__h1_serialise(x);
     if (rc != SHS_OK)
         return broken(h1, rc, false, "no memory for an answer");
-    start_progress(x, h1->config->opt->write_ms);
-    host_of(h1)->set_deadline(h1->owner, x->progress.deadline_ns);
+    shs__h1_start_progress(x, h1->config->opt->write_ms);
+    h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
     enter(h1, SHS_H1_SEND);
     return SHS_OK;
 }
 
-/* The next piece of the file behind what `out` holds. A file that became shorter breaks the answer. */
+/* The next piece of the file behind what `out` holds. A file that became shorter breaks it. */
 static int fill_from_file(struct shs_h1_exchange *x)
 {
     struct shs_h1 *h1 = x->h1;
     struct shs_response *res = &x->base.res;
-    size_t len = res->file_left < PIECE ? (size_t)res->file_left : PIECE;
+    size_t len = res->file_left < SHS_H1_PIECE ? (size_t)res->file_left : SHS_H1_PIECE;
     int rc = shs__buf_reserve(&h1->out, len);
     ssize_t n;
 
@@ -768,7 +369,7 @@ static void write_log(struct shs_h1_exchange *x, const char *error)
         .error = error,
     };
 
-    host_of(x->h1)->log(x->h1->owner, &access);
+    x->h1->config->host->log(x->h1->owner, &access);
 }
 
 /* The answer cannot be completed: cut, so that the client sees that it is not whole. */
@@ -788,7 +389,7 @@ static int exchange_done(struct shs_h1 *h1)
 
     write_log(x, x->failure);
     if (failure_code != SHS_OK)
-        host_of(h1)->fail(h1->owner, failure_code, false, x->failure);
+        h1->config->host->fail(h1->owner, failure_code, false, x->failure);
     h1->served++;
     drop_exchange(h1);
     shs__buf_consume(&h1->in, used);
@@ -800,9 +401,9 @@ static int exchange_done(struct shs_h1 *h1)
         shs__stream_idle(h1->stream);
     }
     h1->tried = true;
-    host_of(h1)->set_deadline(h1->owner,
-                              shs__deadline_after(shs_now_ns(), h1->config->opt->idle_ms));
-    host_of(h1)->set_idle(h1->owner, true);
+    h1->config->host->set_deadline(h1->owner,
+                                   shs__deadline_after(shs_now_ns(), h1->config->opt->idle_ms));
+    h1->config->host->set_idle(h1->owner, true);
     enter(h1, SHS_H1_IDLE);
     return SHS_OK;
 }
@@ -820,10 +421,10 @@ static int step_send(struct shs_h1 *h1)
         rc = res->file_left > 0 ? fill_from_file(x) : SHS_OK;
         if (rc != SHS_OK)
             return abort_exchange(h1, rc, false, "a file became shorter while it was sent");
-        rc = drain_out(h1);
+        rc = shs__h1_drain_out(h1);
     } while (rc == SHS_OK && res->file_left > 0);
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
-        host_of(h1)->set_deadline(h1->owner, x->progress.deadline_ns);
+        h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
         if (!expired(h1))
             return rc;
         return abort_exchange(h1, SHS_TIMEOUT, false, "the client did not read its answer in time");
@@ -832,7 +433,7 @@ static int step_send(struct shs_h1 *h1)
         return abort_exchange(h1, rc, true, NULL);
     if (!x->keep || x->body.phase == SHS_BODY_DONE)
         return exchange_done(h1);
-    start_progress(x, h1->config->opt->body_ms);
+    shs__h1_start_progress(x, h1->config->opt->body_ms);
     enter(h1, SHS_H1_DRAIN);
     return SHS_OK;
 }
@@ -843,7 +444,7 @@ static int step_drain(struct shs_h1 *h1)
     struct shs_h1_exchange *x = h1->xchg;
 
     for (;;) {
-        int rc = next_content(x);
+        int rc = shs__h1_next_content(x);
 
         if (rc == SHS_OK && x->pending.len > 0) {
             shs__progress_made(&x->progress, x->pending.len);
@@ -852,7 +453,7 @@ static int step_drain(struct shs_h1 *h1)
         }
         if (rc == SHS_OK)
             return exchange_done(h1);
-        host_of(h1)->set_deadline(h1->owner, x->progress.deadline_ns);
+        h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
         if (rc > 0 && !expired(h1))
             return rc;
         x->keep = false;

@@ -65,15 +65,15 @@ struct shs_h1 {
     const struct shs_h1_config *config;
     struct shs_stream *stream;
     void *owner;
-    struct shs_buf in;             /* received, from the first byte of this request on */
-    struct shs_buf out;            /* serialised, not taken by the stream yet */
-    struct shs_h1_exchange *xchg;  /* NULL between requests */
+    struct shs_buf in;            /* received, from the first byte of this request on */
+    struct shs_buf out;           /* serialised, not taken by the stream yet */
+    struct shs_h1_exchange *xchg; /* NULL between requests */
     struct shs_head_scan scan;
-    int64_t began_ns;              /* first byte of this request */
+    int64_t began_ns; /* first byte of this request */
     int64_t opened_ns;
     unsigned served;
-    uint8_t state;                 /* enum shs_h1_state */
-    bool tried;                    /* IDLE: the stream has been asked since the last answer */
+    uint8_t state; /* enum shs_h1_state */
+    bool tried;    /* IDLE: the stream has been asked since the last answer */
 };
 
 void shs__h1_config_init(struct shs_h1_config *config, const struct shs_options *opt,

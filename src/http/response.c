@@ -63,7 +63,7 @@ bool shs__status_without_body(int status)
     return status < 200 || status == 204 || status == 304;
 }
 
-/* -- the head --------------------------------------------------------------------------------------- */
+/* -- the head ---------------------------------------------------------------------------------- */
 
 static int start(struct shs_response *res, int code, struct shs_str reason)
 {
@@ -74,16 +74,16 @@ static int start(struct shs_response *res, int code, struct shs_str reason)
     if (reason.len > 0 && !shs__is_field_value(reason))
         return SHS_USAGE;
     if (res->fields == NULL) {
-        res->fields = shs__arena_alloc(&res->x->arena,
-                                       SHS_MAX_RESPONSE_FIELDS * sizeof *res->fields);
+        res->fields =
+            shs__arena_alloc(&res->x->arena, SHS_MAX_RESPONSE_FIELDS * sizeof *res->fields);
         if (res->fields == NULL)
             return SHS_NOMEM;
     }
     res->status = code;
     res->reason = reason;
     res->started = true;
-    res->no_body = shs__status_without_body(code) ||
-                   shs__str_eq(res->x->req.head.method, SHS_STR("HEAD"));
+    res->no_body =
+        shs__status_without_body(code) || shs__str_eq(res->x->req.head.method, SHS_STR("HEAD"));
     return SHS_OK;
 }
 
@@ -190,7 +190,7 @@ int shs_end_headers(struct shs_response *res)
     return SHS_OK;
 }
 
-/* -- the body --------------------------------------------------------------------------------------- */
+/* -- the body ---------------------------------------------------------------------------------- */
 
 /* A body begins: the head must be complete, and no file be the body already. */
 static int begin_body(struct shs_response *res)
@@ -269,7 +269,7 @@ int shs_send_file(struct shs_response *res, int fd, uint64_t offset, uint64_t le
     return SHS_OK;
 }
 
-/* -- errors ----------------------------------------------------------------------------------------- */
+/* -- errors ------------------------------------------------------------------------------------ */
 
 /* Takes back an answer of which nothing has left. */
 static void take_back(struct shs_response *res)

@@ -46,7 +46,7 @@ void shs_server_resume_accept(struct shs_server *self)
         shs__server_wake(self);
 }
 
-/* -- one request -------------------------------------------------------------------------------- */
+/* -- one request ------------------------------------------------------------------------------- */
 
 int shs_server_converse(struct shs_server *self, struct shs_conn *conn)
 {
@@ -71,7 +71,7 @@ int shs_server_converse(struct shs_server *self, struct shs_conn *conn)
     }
 }
 
-/* Python's _handle_request_noblock. SHS_OK: go on; SHS_WAIT_READ: nobody there; SHS_EXIT; SHS_IO. */
+/* Python's _handle_request_noblock. SHS_OK: go on; SHS_WAIT_READ: nobody; SHS_EXIT; SHS_IO. */
 static int handle_request_noblock(struct shs_server *self)
 {
     struct shs_conn *conn = NULL;
@@ -105,7 +105,7 @@ static int handle_request_noblock(struct shs_server *self)
     return rc == SHS_EXIT ? SHS_EXIT : SHS_OK;
 }
 
-/* -- the loop -------------------------------------------------------------------------------------- */
+/* -- the loop ---------------------------------------------------------------------------------- */
 
 static bool may_accept(struct shs_server *self, int64_t now)
 {
@@ -114,7 +114,7 @@ static bool may_accept(struct shs_server *self, int64_t now)
                self->opt.max_connections;
 }
 
-/* Waits until there may be a request, somebody wakes us, or the deadline. True: look for a request. */
+/* Waits for a request, a wake-up, or the deadline. True: look for a request. */
 static bool wait_for_request(struct shs_server *self, int64_t deadline_ns)
 {
     int64_t now = shs_now_ns();
@@ -263,7 +263,7 @@ int shs_shutdown_wait(struct shs_server *self, unsigned timeout_ms)
     return rc;
 }
 
-/* -- how it ends ------------------------------------------------------------------------------------ */
+/* -- how it ends ------------------------------------------------------------------------------- */
 
 /*
  * Wakes whoever waits for these peers: their poll sees the end of the stream. Idle connections end
@@ -319,7 +319,7 @@ int shs_server_close(struct shs_server *self)
     if (self->closed)
         return SHS_OK;
     if (atomic_load(&self->serving))
-        return SHS_USAGE; /* shs_shutdown_wait first; the error text belongs to the serving thread */
+        return SHS_USAGE; /* shs_shutdown_wait first; the error is the serving thread's */
     self->closed = true;
     atomic_store(&self->stop_deadline_ns,
                  shs__deadline_after(shs_now_ns(), self->opt.stop_ms + self->opt.close_ms));
@@ -327,7 +327,7 @@ int shs_server_close(struct shs_server *self)
     return shs__server_close_chain(self);
 }
 
-/* -- BaseServer's slots ------------------------------------------------------------------------------ */
+/* -- BaseServer's slots ------------------------------------------------------------------------ */
 
 static int base_nothing(struct shs_layer *layer)
 {

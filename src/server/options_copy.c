@@ -4,7 +4,10 @@
 struct string_member {
     size_t offset;
 };
-#define STRING_MEMBER(name) {offsetof(struct shs_options, name)}
+#define STRING_MEMBER(name)                                                                        \
+    {                                                                                              \
+        offsetof(struct shs_options, name)                                                         \
+    }
 
 static const struct string_member string_members[] = {
     STRING_MEMBER(host),    STRING_MEMBER(port),           STRING_MEMBER(certfile),

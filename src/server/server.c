@@ -60,7 +60,8 @@ int shs__server_new(struct shs_server **out, const struct shs_options *opt,
     self->top = &self->base_layer;
     self->layer_count = 1;
     if (self->wake_fd < 0) {
-        shs_error_set(err, SHS_IO, errno, "no descriptor for the server's eventfd: raise ulimit -n");
+        shs_error_set(err, SHS_IO, errno,
+                      "no descriptor for the server's eventfd: raise ulimit -n");
         shs_server_free(self);
         return SHS_IO;
     }
@@ -169,7 +170,7 @@ int shs_server_bind_and_activate(struct shs_server *self, struct shs_error *err)
     return rc;
 }
 
-/* -- references ------------------------------------------------------------------------------------ */
+/* -- references -------------------------------------------------------------------------------- */
 
 void shs__server_ref(struct shs_server *self)
 {
@@ -204,7 +205,7 @@ void shs_server_free(struct shs_server *self)
     shs__server_unref(self);
 }
 
-/* -- the live list --------------------------------------------------------------------------------- */
+/* -- the live list ----------------------------------------------------------------------------- */
 
 void shs__server_add_conn(struct shs_server *self, struct shs_conn *conn)
 {
@@ -248,7 +249,7 @@ void shs__server_conn_gone(struct shs_server *self)
     shs__server_unref(self);
 }
 
-/* -- what it says ----------------------------------------------------------------------------------- */
+/* -- what it says ------------------------------------------------------------------------------ */
 
 int shs_server_fileno(const struct shs_server *self)
 {

@@ -33,14 +33,14 @@ struct shs_server {
     bool bound;
 
     /* the loop */
-    int wake_fd;                      /* eventfd: shutdown, resume_accept */
-    _Atomic bool serving;             /* the chain is frozen while it is */
+    int wake_fd;          /* eventfd: shutdown, resume_accept */
+    _Atomic bool serving; /* the chain is frozen while it is */
     _Atomic bool shutdown_requested;
-    _Atomic bool stopping;            /* server_close has begun */
+    _Atomic bool stopping; /* server_close has begun */
     _Atomic int64_t stop_deadline_ns;
-    _Atomic unsigned pauses;          /* shs_server_pause_accept, nested */
-    pthread_t loop_thread;            /* valid while serving, under lock */
-    int64_t accept_retry_ns;          /* back-off after a failed accept */
+    _Atomic unsigned pauses; /* shs_server_pause_accept, nested */
+    pthread_t loop_thread;   /* valid while serving, under lock */
+    int64_t accept_retry_ns; /* back-off after a failed accept */
     bool closed;
 
     pthread_mutex_t lock;
@@ -66,7 +66,7 @@ int shs__server_new(struct shs_server **out, const struct shs_options *opt,
                     const struct shs_request_handler_class *handler, struct shs_error *err);
 /* Adds TCPServer. */
 int shs__tcp_server_push(struct shs_server *self);
-/* The end of every constructor: binds if the options say so; on an error frees and clears *server. */
+/* The end of every constructor: binds if the options say so; on an error frees *server. */
 int shs__server_finish_new(struct shs_server **server, struct shs_error *err);
 
 /* References for a mixin's threads. unref may free the server, on whatever thread. */

@@ -17,7 +17,7 @@ struct tcp_server {
     struct shs_layer layer;
 };
 
-/* -- binding ------------------------------------------------------------------------------------- */
+/* -- binding ----------------------------------------------------------------------------------- */
 
 static void set_option(int fd, int level, int name, int value)
 {
@@ -125,7 +125,7 @@ static int tcp_server_activate(struct shs_layer *layer)
     return shs_super_server_activate(layer);
 }
 
-/* -- accepting ------------------------------------------------------------------------------------ */
+/* -- accepting --------------------------------------------------------------------------------- */
 
 /* What accept(2) says, and what it means for the loop. */
 static int accept_failed(struct shs_server *self, int sys_errno)
@@ -175,7 +175,7 @@ static int tcp_get_request(struct shs_layer *layer, struct shs_conn **out)
     return SHS_OK;
 }
 
-/* -- the end of a connection ------------------------------------------------------------------------ */
+/* -- the end of a connection ------------------------------------------------------------------- */
 
 /* Throws away what the peer still sends, so that no RST destroys our answer on its way. */
 static int linger(struct shs_conn *conn)

@@ -21,10 +21,10 @@ struct threading_mixin {
     pthread_mutex_t lock;
     pthread_cond_t ended;
     unsigned alive;
-    bool paused;        /* accepting is stopped because `alive` is at its bound */
+    bool paused; /* accepting is stopped because `alive` is at its bound */
     bool have_last;
-    pthread_t last;     /* ended, or about to: not joined yet */
-    uint64_t started;   /* for the threads' names: Thread-1, Thread-2 ... */
+    pthread_t last;   /* ended, or about to: not joined yet */
+    uint64_t started; /* for the threads' names: Thread-1, Thread-2 ... */
 };
 
 struct request_thread {

@@ -19,7 +19,7 @@
 
 #include "server/server.h"
 
-/* -- a fake layer that counts what reaches it --------------------------------------------------------- */
+/* -- a fake layer that counts what reaches it -------------------------------------------------- */
 
 struct fake_layer {
     struct shs_layer layer;
@@ -115,7 +115,7 @@ static const struct shs_server_ops fake_ops = {
     .layer_free = fake_free,
 };
 
-/* -- an echo handler with its own state ------------------------------------------------------------------ */
+/* -- an echo handler with its own state -------------------------------------------------------- */
 
 struct echo {
     struct shs_request_handler base;
@@ -167,7 +167,7 @@ static const struct shs_request_handler_class echo_class = {
     .finish = echo_finish,
 };
 
-/* -- helpers ---------------------------------------------------------------------------------------------- */
+/* -- helpers ----------------------------------------------------------------------------------- */
 
 static void *serve(void *server)
 {
@@ -244,7 +244,7 @@ static void defaults(struct shs_options *opt)
     opt->close_ms = 500;
 }
 
-/* -- tests ------------------------------------------------------------------------------------------------- */
+/* -- tests ------------------------------------------------------------------------------------- */
 
 static void test_base_table_is_dense(void **state)
 {
@@ -535,10 +535,10 @@ static int shutdown_handle(struct shs_request_handler *self)
 
 static void test_shutdown_from_the_serving_thread(void **state)
 {
-    const struct shs_request_handler_class cls = {
-        .name = "Stopper",
-        .instance_size = sizeof(struct shs_request_handler),
-        .handle = shutdown_handle};
+    const struct shs_request_handler_class cls = {.name = "Stopper",
+                                                  .instance_size =
+                                                      sizeof(struct shs_request_handler),
+                                                  .handle = shutdown_handle};
     struct shs_server *server = NULL;
     struct shs_options opt;
     pthread_t thread;
@@ -595,10 +595,10 @@ static int stubborn_handle(struct shs_request_handler *self)
 
 static void test_close_cuts_who_is_busy_after_the_grace(void **state)
 {
-    const struct shs_request_handler_class cls = {
-        .name = "Stubborn",
-        .instance_size = sizeof(struct shs_request_handler),
-        .handle = stubborn_handle};
+    const struct shs_request_handler_class cls = {.name = "Stubborn",
+                                                  .instance_size =
+                                                      sizeof(struct shs_request_handler),
+                                                  .handle = stubborn_handle};
     struct shs_server *server = NULL;
     struct shs_server_stats stats;
     struct shs_options opt;
@@ -805,7 +805,7 @@ static void test_out_of_descriptors_backs_off(void **state)
     shs_server_get_stats(f.server, &stats);
     assert_true(stats.accept_errors > 0);
     assert_true(stats.accept_errors < 20); /* it backs off, it does not spin */
-    say(a, "ping"); /* those who are in are served meanwhile */
+    say(a, "ping");                        /* those who are in are served meanwhile */
     assert_string_equal(hear(a), "ping");
     while (n > 0)
         close(fds[--n]);
