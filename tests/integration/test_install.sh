@@ -87,6 +87,23 @@ cp "$libdir/libshs.a" static_only/
     -Wl,-Bstatic -lshs -Wl,-Bdynamic $(pkg-config --static --libs shs | sed 's/-lshs//') || fail "pkg-config --static --libs shs"
 expect_version ./by_pkgconfig_static
 
+# A program with an llhttp of its own, here one that does nothing: libshs.a must not use it.
+cat >consumer/own_llhttp.c <<'SOURCE'
+int llhttp_execute(void), llhttp_init(void), llhttp__internal_execute(void), llhttp__debug(void);
+int llhttp_execute(void) { return 1; }
+int llhttp_init(void) { return 1; }
+int llhttp__internal_execute(void) { return 1; }
+int llhttp__debug(void) { return 1; }
+SOURCE
+if nm "$libdir/libshs.a" 2>/dev/null | grep -q ' T .*llhttp'; then
+    # All of the archive, as if everything in it were used.
+    # shellcheck disable=SC2046,SC2086
+    "$cc" $flags -o own_llhttp consumer/consumer.c consumer/own_llhttp.c -I"$prefix/include" \
+        -Wl,--whole-archive static_only/libshs.a -Wl,--no-whole-archive \
+        $(pkg-config --static --libs shs | sed 's/-lshs//') || fail "libshs.a clashes with a program's own llhttp"
+    expect_version ./own_llhttp
+fi
+
 echo "-- the library"
 soname=$(objdump -p "$libdir/libshs.so" | awk '/SONAME/ { print $2 }')
 [ -e "$libdir/$soname" ] || fail "$soname, the soname, is not installed"
