@@ -74,11 +74,11 @@ ldd by_cmake/with_shared | grep -q "libshs\.so.*$prefix" || fail "with_shared do
 
 echo "-- pkg-config"
 pc_dir=$(dirname "$(find "$prefix" -name shs.pc)")
-export PKG_CONFIG_PATH=$pc_dir
+export PKG_CONFIG_PATH=$pc_dir${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 [ "$(pkg-config --modversion shs)" = "$version" ] || fail "shs.pc has another version"
 # shellcheck disable=SC2046,SC2086
 "$cc" $flags -o by_pkgconfig consumer/consumer.c $(pkg-config --cflags --libs shs) || fail "pkg-config --libs shs"
-LD_LIBRARY_PATH=$(pkg-config --variable=libdir shs) expect_version ./by_pkgconfig
+LD_LIBRARY_PATH=$(pkg-config --variable=libdir shs)${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} expect_version ./by_pkgconfig
 libdir=$(pkg-config --variable=libdir shs)
 mkdir static_only
 cp "$libdir/libshs.a" static_only/
