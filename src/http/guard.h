@@ -54,9 +54,9 @@ int shs__head_scan(struct shs_head_scan *scan, const char *buf, size_t len,
                    struct shs_refusal *why);
 
 /*
- * Reads a complete head (what shs__head_scan delimited, from scan->start to head_len) and has llhttp
- * confirm it.
+ * Reads a complete head and has llhttp confirm it.
  *
+ *   buf, len  what shs__head_scan delimited: from buf + scan->start, head_len - scan->start bytes
  *   fields  room for limits->max_headers of them; head->fields will point to it
  *   parser  llhttp's state for this message; stays with it until the body is done
  *
@@ -78,6 +78,7 @@ enum shs_body_phase {
 struct shs_body {
     enum shs_body_phase phase;
     uint64_t left;        /* of the content or of this chunk                                       */
+    uint64_t size;        /* of this chunk                                                         */
     uint64_t total;       /* content bytes delivered so far                                        */
     size_t extension_bytes, trailer_bytes;
     unsigned trailer_count;
@@ -106,6 +107,9 @@ int shs__body_step(struct shs_body *body, const char *buf, size_t len, size_t *u
 
 /* -- pieces other rooms need -------------------------------------------------------------------------- */
 
+/* "name: value" without its CRLF. SHS_OK with *field, or SHS_PROTO. */
+int shs__field_parse(const char *line, size_t len, struct shs_field *field,
+                     struct shs_refusal *why);
 bool shs__is_token(struct shs_str s);       /* RFC 9110 section 5.6.2, not empty                   */
 bool shs__is_field_value(struct shs_str s); /* no CR, LF, NUL or control character but HTAB        */
 

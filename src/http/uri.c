@@ -1,0 +1,207 @@
+#include "http/uri.h"
+
+#include "http/chars.h"
+
+static const char hex_lower[] = "0123456789abcdef";
+static const char hex_upper[] = "0123456789ABCDEF";
+
+int shs__percent_decode(struct shs_str s, char *out, size_t cap, size_t *len)
+{
+    size_t written = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned high, low;
+        char c = s.ptr[i];
+
+        if (c == '%') {
+            if (s.len - i < 3)
+                return SHS_PROTO;
+            high = shs__hex_value(s.ptr[i + 1]);
+            low = shs__hex_value(s.ptr[i + 2]);
+            if (high > 15 || low > 15)
+                return SHS_PROTO;
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        if (c == '\0') /* would end a file name early */
+            return SHS_PROTO;
+        if (written == cap)
+            return SHS_LIMIT;
+        out[written++] = c;
+    }
+    *len = written;
+    return SHS_OK;
+}
+
+/*
+ * Appends s, each byte that has a replacement replaced. Runs without one are copied at once.
+ * `replace` writes up to 8 bytes and returns their number, 0 for "leave it".
+ */
+typedef size_t replace_fn(unsigned char c, char out[8]);
+
+static int append_replaced(struct shs_buf *out, struct shs_str s, replace_fn *replace)
+{
+    size_t run = 0;
+    char text[8];
+
+    for (size_t i = 0; i < s.len; i++) {
+        size_t len = replace((unsigned char)s.ptr[i], text);
+        int rc;
+
+        if (len == 0)
+            continue;
+        rc = shs__buf_append(out, s.ptr + run, i - run);
+        if (rc == SHS_OK)
+            rc = shs__buf_append(out, text, len);
+        if (rc != SHS_OK)
+            return rc;
+        run = i + 1;
+    }
+    return shs__buf_append(out, s.ptr + run, s.len - run);
+}
+
+static size_t put(char out[8], const char *text)
+{
+    size_t len = strlen(text);
+
+    memcpy(out, text, len);
+    return len;
+}
+
+static size_t replace_percent(unsigned char c, char out[8])
+{
+    if (shs__char_is((char)c, SHS_CHAR_SEGMENT))
+        return 0;
+    out[0] = '%';
+    out[1] = hex_upper[c >> 4];
+    out[2] = hex_upper[c & 15];
+    return 3;
+}
+
+static size_t replace_html(unsigned char c, char out[8])
+{
+    switch (c) {
+    case '&':
+        return put(out, "&amp;");
+    case '<':
+        return put(out, "&lt;");
+    case '>':
+        return put(out, "&gt;");
+    case '"':
+        return put(out, "&quot;");
+    case '\'':
+        return put(out, "&#39;");
+    default:
+        return 0;
+    }
+}
+
+static size_t replace_log(unsigned char c, char out[8])
+{
+    if (c == '\\')
+        return put(out, "\\\\");
+    if (c >= 0x20 && (c < 0x7f || c > 0x9f))
+        return 0;
+    out[0] = '\\';
+    out[1] = 'x';
+    out[2] = hex_lower[c >> 4];
+    out[3] = hex_lower[c & 15];
+    return 4;
+}
+
+static size_t put_json_hex(unsigned char c, char out[8])
+{
+    size_t len = put(out, "\\u00");
+
+    out[len++] = hex_lower[c >> 4];
+    out[len++] = hex_lower[c & 15];
+    return len;
+}
+
+static size_t replace_json(unsigned char c, char out[8])
+{
+    switch (c) {
+    case '"':
+        return put(out, "\\\"");
+    case '\\':
+        return put(out, "\\\\");
+    case '\n':
+        return put(out, "\\n");
+    case '\r':
+        return put(out, "\\r");
+    case '\t':
+        return put(out, "\\t");
+    default:
+        return c < 0x20 || c >= 0x7f ? put_json_hex(c, out) : 0;
+    }
+}
+
+/* The length of the well-formed UTF-8 sequence at pos: The Unicode Standard, table 3-7. 0: none. */
+static size_t utf8_length(struct shs_str s, size_t pos)
+{
+    const unsigned char *p = (const unsigned char *)s.ptr + pos;
+    unsigned char low = 0x80, high = 0xbf; /* of the second byte */
+    size_t len;
+
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] < 0xc2 || p[0] > 0xf4)
+        return 0;
+    len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if (s.len - pos < len)
+        return 0;
+    if (p[0] == 0xe0)
+        low = 0xa0; /* else overlong */
+    if (p[0] == 0xed)
+        high = 0x9f; /* else a surrogate */
+    if (p[0] == 0xf0)
+        low = 0x90;
+    if (p[0] == 0xf4)
+        high = 0x8f; /* else beyond U+10FFFF */
+    if (p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < len; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    return len;
+}
+
+int shs__json_escape(struct shs_buf *out, struct shs_str s)
+{
+    size_t pos = 0;
+
+    while (pos < s.len) {
+        size_t start = pos, len;
+        int rc;
+
+        /* As much of one kind as there is: either ASCII and broken bytes, or whole sequences. */
+        while (pos < s.len && (len = utf8_length(s, pos)) <= 1)
+            pos++;
+        rc = append_replaced(out, (struct shs_str){s.ptr + start, pos - start}, replace_json);
+        if (rc != SHS_OK)
+            return rc;
+        start = pos;
+        while (pos < s.len && (len = utf8_length(s, pos)) > 1)
+            pos += len;
+        rc = shs__buf_append(out, s.ptr + start, pos - start);
+        if (rc != SHS_OK)
+            return rc;
+    }
+    return SHS_OK;
+}
+
+int shs__percent_encode(struct shs_buf *out, struct shs_str s)
+{
+    return append_replaced(out, s, replace_percent);
+}
+
+int shs__html_escape(struct shs_buf *out, struct shs_str s)
+{
+    return append_replaced(out, s, replace_html);
+}
+
+int shs__log_escape(struct shs_buf *out, struct shs_str s)
+{
+    return append_replaced(out, s, replace_log);
+}

@@ -1,0 +1,37 @@
+/*
+ * uri.h - percent-encoding, and escaping text for the places where text goes: HTML, JSON, a log.
+ *
+ * The functions that append return SHS_OK, or SHS_LIMIT or SHS_NOMEM as shs__buf_append does; what
+ * was appended by then stays.
+ */
+#ifndef SHS_URI_H
+#define SHS_URI_H
+
+#include "base/base.h"
+
+/*
+ * Decodes once; what came out is never decoded again. "+" stays "+".
+ *
+ *   out, cap  the result, not NUL-terminated; s.len bytes are always enough. May be where s is
+ *
+ * SHS_OK with *len; SHS_PROTO for a % without two hex digits and for %00 or a raw NUL; SHS_LIMIT
+ * when cap is too small.
+ */
+int shs__percent_decode(struct shs_str s, char *out, size_t cap, size_t *len);
+
+/* One path segment, for an href or a Location: everything but unreserved characters, "/" as well. */
+int shs__percent_encode(struct shs_buf *out, struct shs_str s);
+
+/* & < > " ' as entities: for text and for attribute values. */
+int shs__html_escape(struct shs_buf *out, struct shs_str s);
+
+/*
+ * The inside of a JSON string, without its quotes. Bytes that are not UTF-8 are read as latin-1 and
+ * become \u00XX, so that the result is always valid.
+ */
+int shs__json_escape(struct shs_buf *out, struct shs_str s);
+
+/* Control characters 0x00-0x1f and 0x7f-0x9f as \xNN, backslash doubled: one line stays one line. */
+int shs__log_escape(struct shs_buf *out, struct shs_str s);
+
+#endif
