@@ -109,6 +109,27 @@ static int append_time(struct shs_buf *out, int64_t seconds)
                            tm.tm_mday, tm.tm_hour, tm.tm_min);
 }
 
+/*
+ * Text for people: escaped, and what is not UTF-8 as U+FFFD, so that the page is UTF-8 whatever the
+ * names are. A link works all the same: it has the bytes.
+ */
+static int append_text(struct shs_buf *out, struct shs_str s)
+{
+    size_t start = 0, at = 0, len;
+
+    while (at < s.len) {
+        len = shs__utf8_length(s, at);
+        if (len > 0) {
+            at += len;
+            continue;
+        }
+        SHS_RETURN_IF_ERROR(shs__html_escape(out, (struct shs_str){s.ptr + start, at - start}));
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("\xEF\xBF\xBD")));
+        start = ++at;
+    }
+    return shs__html_escape(out, (struct shs_str){s.ptr + start, at - start});
+}
+
 static int append_row(struct shs_buf *out, const struct shs_listing_entry *entry)
 {
     bool directory = entry->kind == SHS_ENTRY_DIRECTORY;
@@ -117,7 +138,7 @@ static int append_row(struct shs_buf *out, const struct shs_listing_entry *entry
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<tr><td><a href=\"")));
     SHS_RETURN_IF_ERROR(shs__percent_encode(out, entry->name));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, directory ? SHS_STR("/\">") : SHS_STR("\">")));
-    SHS_RETURN_IF_ERROR(shs__html_escape(out, entry->name));
+    SHS_RETURN_IF_ERROR(append_text(out, entry->name));
     if (entry->link)
         SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("@")));
     else if (directory)
@@ -138,10 +159,10 @@ int shs__listing_page(struct shs_buf *out, struct shs_str path,
 
     SHS_RETURN_IF_ERROR(shs__buf_append(out, page_head, sizeof page_head - 1));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<title>Directory listing for ")));
-    SHS_RETURN_IF_ERROR(shs__html_escape(out, path));
+    SHS_RETURN_IF_ERROR(append_text(out, path));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(
         out, SHS_STR("</title>\n</head>\n<body>\n<h1>Directory listing for ")));
-    SHS_RETURN_IF_ERROR(shs__html_escape(out, path));
+    SHS_RETURN_IF_ERROR(append_text(out, path));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("</h1>\n")));
     SHS_RETURN_IF_ERROR(shs__buf_append(out, table_head, sizeof table_head - 1));
     if (path.len > 1)

@@ -1,17 +1,11 @@
 #include "handler/path.h"
 
-static int hex_value(unsigned char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = shs__lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+#include "http/chars.h"
 
 /* The next byte of the path, decoded; how many bytes it took, or 0 when it is malformed. */
 static size_t next_byte(struct shs_str path, size_t at, char *out)
 {
-    int high, low;
+    unsigned high, low;
 
     if (path.ptr[at] != '%') {
         *out = path.ptr[at];
@@ -19,9 +13,9 @@ static size_t next_byte(struct shs_str path, size_t at, char *out)
     }
     if (path.len - at < 3)
         return 0;
-    high = hex_value((unsigned char)path.ptr[at + 1]);
-    low = hex_value((unsigned char)path.ptr[at + 2]);
-    if (high < 0 || low < 0)
+    high = shs__hex_value(path.ptr[at + 1]);
+    low = shs__hex_value(path.ptr[at + 2]);
+    if (high > 15 || low > 15)
         return 0;
     *out = (char)(high * 16 + low);
     return 3;
@@ -152,7 +146,7 @@ int shs__path_redirect(struct shs_buf *out, struct shs_str target, struct shs_st
     if (rc == SHS_OK && query.ptr != NULL) {
         rc = shs__buf_append(out, "?", 1);
         if (rc == SHS_OK)
-            rc = append_uri(out, query);
+            rc = shs__buf_append_str(out, query);
     }
     return rc;
 }

@@ -39,8 +39,8 @@ enum shs_path_verdict shs__path_clean(struct shs_str path, struct shs_clean_path
 
 /*
  * Appends the Location for a directory asked for without its slash: `target` as it came, its path
- * with "/" at the end, its query kept. Bytes that have no place in a URI (a backslash among them,
- * which browsers take for a slash) leave percent-encoded.
+ * with "/" at the end, its query kept as it is. Bytes that have no place in a path (a backslash
+ * among them, which browsers take for a slash) leave percent-encoded.
  *
  *   target  "/dir?x=1", or "http://host/dir": then scheme and host stay
  *   path    its path, with a run of leading "/" reduced to one: the result never starts with "//"
