@@ -402,14 +402,14 @@ static char **copy_list(const char *const *list)
 static int check_header(const char *name, const char *value, struct shs_error *err)
 {
     if (!shs__is_token(shs__str(name)))
-        return shs_error_set(err, SHS_USAGE, 0, "extra header \"%s\": this is not a field name",
+        return shs_error_set(err, SHS_USAGE, 0, "Extra header \"%s\": that is not a field name.",
                              name);
     if (!shs__is_field_value(shs__str(value)))
         return shs_error_set(err, SHS_USAGE, 0,
-                             "extra header %s: its value has a control character in it", name);
+                             "Extra header %s: there is a control character in its value.", name);
     if (shs__str_eq_nocase(shs__str(name), SHS_STR("Transfer-Encoding")))
         return shs_error_set(err, SHS_USAGE, 0,
-                             "extra header %s: framing is the server's own affair", name);
+                             "Extra header %s: framing is the server's own affair.", name);
     return SHS_OK;
 }
 
@@ -420,9 +420,9 @@ static int copy_headers(char ***out, const char *const *headers, struct shs_erro
     size_t count = list_length(headers), keep = 0;
 
     if (count % 2 != 0)
-        return shs_error_set(err, SHS_USAGE, 0, "extra header %s has no value", headers[count - 1]);
+        return shs_error_set(err, SHS_USAGE, 0, "Extra header %s has no value.", headers[count - 1]);
     if (count > 2 * EXTRA_HEADERS_MAX)
-        return shs_error_set(err, SHS_USAGE, 0, "more than %d extra headers", EXTRA_HEADERS_MAX);
+        return shs_error_set(err, SHS_USAGE, 0, "More than %d extra headers.", EXTRA_HEADERS_MAX);
     for (size_t i = 0; i < count; i += 2) {
         SHS_RETURN_IF_ERROR(check_header(headers[i], headers[i + 1], err));
         if (name_in(headers[i], own_headers, SHS_ARRAY_LEN(own_headers)))
@@ -433,7 +433,7 @@ static int copy_headers(char ***out, const char *const *headers, struct shs_erro
     kept[keep] = NULL;
     *out = copy_list(kept);
     if (*out == NULL)
-        return shs_error_set(err, SHS_NOMEM, 0, "out of memory");
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the files of a directory.");
     return SHS_OK;
 }
 
@@ -444,13 +444,13 @@ static int open_root(struct shs_static_files *self, const char *directory, struc
 
     self->root_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (self->root_fd < 0)
-        return shs_error_set(err, SHS_IO, errno, "cannot serve the directory %s: %s", directory,
+        return shs_error_set(err, SHS_IO, errno, "Cannot serve the directory %s: %s.", directory,
                              shs__strerror(errno, text, sizeof text));
     /* Better now than a 404 for everything: an old kernel or a seccomp filter without openat2. */
     fd = shs__open_beneath(self->root_fd, "", O_PATH | O_DIRECTORY);
     if (fd < 0)
         return shs_error_set(err, SHS_IO, errno,
-                             "cannot serve %s: openat2(2) fails: %s (Linux 5.6 or newer is needed)",
+                             "Cannot serve %s: openat2(2) fails: %s. Linux 5.6 or newer is needed.",
                              directory, shs__strerror(errno, text, sizeof text));
     close(fd);
     return SHS_OK;
@@ -467,7 +467,7 @@ int shs_static_files_new(struct shs_static_files **out, const struct shs_static_
     memcpy(&o, opt, opt->size < sizeof o ? opt->size : sizeof o);
     self = shs__calloc(1, sizeof *self);
     if (self == NULL)
-        return shs_error_set(err, SHS_NOMEM, 0, "out of memory");
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the files of a directory.");
     self->root_fd = -1;
     self->listing = o.listing;
     self->handler = (struct shs_http_handler){
@@ -477,7 +477,7 @@ int shs_static_files_new(struct shs_static_files **out, const struct shs_static_
         goto out;
     self->index_pages = copy_list(o.index_pages == NULL ? default_index_pages : o.index_pages);
     if (self->index_pages == NULL) {
-        rc = shs_error_set(err, SHS_NOMEM, 0, "out of memory");
+        rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the files of a directory.");
         goto out;
     }
     rc = open_root(self, o.directory == NULL ? "." : o.directory, err);
