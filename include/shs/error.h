@@ -67,9 +67,9 @@ enum shs_err {
 
 /* Why something failed. `text` is always NUL-terminated and is a whole sentence for a person. */
 struct shs_error {
-    enum shs_err code;      /* SHS_OK when nothing failed                                   */
-    int sys_errno;          /* errno at the place that failed, or 0                         */
-    unsigned long tls_code; /* OpenSSL's ERR_get_error() value, or 0                        */
+    enum shs_err code;      /* SHS_OK when nothing failed */
+    int sys_errno;          /* errno at the place that failed, or 0 */
+    unsigned long tls_code; /* OpenSSL's ERR_get_error() value, or 0 */
     char text[240];
 };
 

@@ -43,17 +43,17 @@ extern "C" {
 struct shs_request_handler;
 
 struct shs_request_handler_class {
-    const char *name;     /* for messages; not NULL                                            */
-    size_t instance_size; /* bytes, at least sizeof(struct shs_request_handler)                */
-    int (*setup)(struct shs_request_handler *self);  /* may be NULL                             */
-    int (*handle)(struct shs_request_handler *self); /* 0 = done, < 0, or SHS_WAIT_*            */
-    void (*finish)(struct shs_request_handler *self); /* may be NULL                            */
+    const char *name;     /* for messages; not NULL */
+    size_t instance_size; /* bytes, at least sizeof(struct shs_request_handler) */
+    int (*setup)(struct shs_request_handler *self);   /* may be NULL */
+    int (*handle)(struct shs_request_handler *self);  /* 0 = done, < 0, or SHS_WAIT_* */
+    void (*finish)(struct shs_request_handler *self); /* may be NULL */
 };
 
 struct shs_request_handler {
     const struct shs_request_handler_class *cls;
-    struct shs_conn *request;  /* the connection; valid until finish has returned               */
-    struct shs_server *server; /* the server it came by                                         */
+    struct shs_conn *request;  /* the connection; valid until finish has returned */
+    struct shs_server *server; /* the server it came by */
 };
 
 #ifdef __cplusplus

@@ -20,8 +20,8 @@
  * What the server does by itself
  *
  *   - Framing: Content-Length when the whole answer fits opt.max_buffered_response or the handler
- *     said it; chunked otherwise (HTTP/1.0: the connection closes). Head and small body leave in one
- *     write and one TLS record.
+ *     said it; chunked otherwise (HTTP/1.0: the connection closes). Head and small body leave in
+ *     one write and one TLS record.
  *   - Date and Server; no body for HEAD, 1xx, 204 and 304 whatever the handler writes.
  *   - A body the handler has not read is drained up to a bound, or the connection closes.
  *   - Expect: 100-continue is answered when the handler's body is about to be read.
@@ -65,29 +65,29 @@ typedef int shs_method_fn(struct shs_request *req, struct shs_response *res);
 
 /* One line of an access log, made when the answer is out (or has failed). */
 struct shs_access {
-    const struct shs_request *req; /* NULL when no request could be understood                    */
+    const struct shs_request *req; /* NULL when no request could be understood */
     struct shs_conn *conn;
-    struct shs_str request_line;   /* raw, escaped by nobody                                     */
-    int status;                    /* of the answer; 0 when none was sent                        */
-    uint64_t body_bytes;           /* sent, without head and chunk framing                       */
-    int64_t duration_ns;           /* from the first byte of the request                         */
-    const char *error;             /* why it failed, a sentence; NULL when it did not            */
+    struct shs_str request_line; /* raw, escaped by nobody */
+    int status;                  /* of the answer; 0 when none was sent */
+    uint64_t body_bytes;         /* sent, without head and chunk framing */
+    int64_t duration_ns;         /* from the first byte of the request */
+    const char *error;           /* why it failed, a sentence; NULL when it did not */
 };
 
-struct shs_http_handler { /* static const; a NULL method answers 501                              */
+struct shs_http_handler { /* static const; a NULL method answers 501 */
     const char *name;
     shs_method_fn *do_GET;
-    shs_method_fn *do_HEAD; /* NULL: do_GET, its body discarded                                   */
+    shs_method_fn *do_HEAD; /* NULL: do_GET, its body discarded */
     shs_method_fn *do_POST;
     shs_method_fn *do_PUT;
     shs_method_fn *do_PATCH;
     shs_method_fn *do_DELETE;
     shs_method_fn *do_OPTIONS;
-    shs_method_fn *do_any; /* any other method, or one of the above that is NULL                  */
-    /* After each answer, on the thread that ran it. NULL: none. Must not block.                  */
+    shs_method_fn *do_any; /* any other method, or one of the above that is NULL */
+    /* After each answer, on the thread that ran it. NULL: none. Must not block. */
     void (*log_request)(void *log_ctx, const struct shs_access *access);
-    void *log_ctx; /* yours: handed to log_request                                                */
-    void *ctx;     /* yours: shs_request_ctx                                                      */
+    void *log_ctx; /* yours: handed to log_request */
+    void *ctx;     /* yours: shs_request_ctx */
 };
 
 /*
@@ -102,7 +102,7 @@ SHS_API int shs_http_server_new(struct shs_server **out, const struct shs_option
                                 const struct shs_http_handler *handler,
                                 struct shs_error *err) SHS_MUST_CHECK;
 
-/* -- the request: owner thread only, until do_X returns -------------------------------------------- */
+/* -- the request: owner thread only, until do_X returns ---------------------------------------- */
 
 /* "GET": case-sensitive (RFC 9110 section 9.1). */
 SHS_API struct shs_str shs_request_method(const struct shs_request *req);
@@ -137,12 +137,12 @@ SHS_API bool shs_request_has_body(const struct shs_request *req, uint64_t *lengt
 SHS_API int shs_request_read(struct shs_request *req, void *buf, size_t cap,
                              size_t *got) SHS_MUST_CHECK;
 
-SHS_API void *shs_request_ctx(const struct shs_request *req); /* the handler's ctx                */
+SHS_API void *shs_request_ctx(const struct shs_request *req); /* the handler's ctx */
 SHS_API struct shs_conn *shs_request_conn(const struct shs_request *req);
 /* Memory that is freed when the answer is out; NULL when there is none or beyond 1 MiB. */
 SHS_API void *shs_request_alloc(struct shs_request *req, size_t size);
 
-/* -- the answer: owner thread only, until do_X returns ---------------------------------------------- */
+/* -- the answer: owner thread only, until do_X returns ----------------------------------------- */
 
 /*
  * Starts the answer: status (200 to 599), its usual reason, Server and Date. Before it, nothing is
@@ -154,8 +154,9 @@ SHS_API int shs_send_response_reason(struct shs_response *res, int code, const c
 /*
  * Adds a field; copies both. SHS_USAGE if the name is not a token or the value has CR, LF, NUL or
  * another control character but HTAB (RFC 9110 section 5.5), if it is Transfer-Encoding, or before
- * shs_send_response or after shs_end_headers; SHS_LIMIT beyond 100 fields or 16 KiB. "Content-Length"
- * is checked: a body of another length is cut off or fails. "Connection: close" closes.
+ * shs_send_response or after shs_end_headers; SHS_LIMIT beyond 100 fields or 16 KiB.
+ * "Content-Length" is checked: a longer body is SHS_USAGE, a shorter one gives 500 or cuts the
+ * connection. "Connection: close" closes.
  */
 SHS_API int shs_send_header(struct shs_response *res, const char *name, const char *value);
 SHS_API int shs_send_header_str(struct shs_response *res, const char *name, struct shs_str value);
@@ -166,6 +167,11 @@ SHS_API int shs_end_headers(struct shs_response *res);
  * Blocks, with the connection's write deadline, once opt.max_buffered_response is exceeded.
  */
 SHS_API int shs_write(struct shs_response *res, const void *buf, size_t len);
+/*
+ * Sends what has been written so far, with the head if it has not gone: for an answer that is made
+ * slowly. Blocks as shs_write. From here on the body is chunked unless Content-Length was said.
+ */
+SHS_API int shs_flush(struct shs_response *res);
 /*
  * The body is `length` bytes of the open file `fd` from `offset` on. Takes the descriptor, also on
  * an error. Sets Content-Length. Sent after do_X has returned, without holding a thread for a slow

@@ -41,67 +41,67 @@ typedef void shs_log_fn(void *log_ctx, enum shs_log_level level, const char *lin
 typedef int shs_password_fn(void *password_ctx, char *buf, size_t cap);
 
 struct shs_options {
-    size_t size; /* set by shs_options_init: which version of this struct the caller was built with */
+    size_t size; /* set by shs_options_init: the struct the caller was built with */
 
-    /* -- BaseServer and TCPServer ---------------------------------------------------------- */
-    const char *host;         /* "127.0.0.1" (NULL) | a name or address | "" = every interface,
-                                 dual-stack where the system can                               */
-    const char *port;         /* "0" (NULL) = the kernel's choice | number | service name       */
-    bool bind_and_activate;   /* true: the constructor binds and listens. false: push mixins, then
-                                 shs_server_bind_and_activate                                   */
-    bool allow_reuse_address; /* SO_REUSEADDR. false; HTTPServer sets it                        */
-    bool allow_reuse_port;    /* SO_REUSEPORT, for AF_INET and AF_INET6. false                  */
-    int request_queue_size;   /* listen(2) backlog. SOMAXCONN                                   */
-    unsigned timeout_ms;      /* handle_request's limit. UINT_MAX = none                        */
-    unsigned poll_interval_ms; /* service_actions runs at least this often. 500                 */
+    /* -- BaseServer and TCPServer -------------------------------------------------------------- */
+    const char *host;          /* "127.0.0.1" (NULL) | a name or address | "" = every interface,
+                                 dual-stack where the system can */
+    const char *port;          /* "0" (NULL) = the kernel's choice | number | service name */
+    bool bind_and_activate;    /* true: the constructor binds and listens. false: push mixins, then
+                                 shs_server_bind_and_activate */
+    bool allow_reuse_address;  /* SO_REUSEADDR. false; HTTPServer sets it */
+    bool allow_reuse_port;     /* SO_REUSEPORT, for AF_INET and AF_INET6. false */
+    int request_queue_size;    /* listen(2) backlog. SOMAXCONN */
+    unsigned timeout_ms;       /* handle_request's limit. UINT_MAX = none */
+    unsigned poll_interval_ms; /* service_actions runs at least this often. 500 */
 
-    /* -- bounds ----------------------------------------------------------------------------- */
-    unsigned max_connections; /* open at once; beyond it the server stops accepting. 10000      */
+    /* -- bounds -------------------------------------------------------------------------------- */
+    unsigned max_connections; /* open at once; beyond it the server stops accepting. 10000 */
 
-    /* -- ThreadingMixIn --------------------------------------------------------------------- */
-    unsigned max_threads;  /* alive at once; beyond it the server stops accepting. 1024         */
-    bool daemon_threads;   /* false. true: server_close does not wait for handlers that run     */
-    bool block_on_close;   /* true: server_close waits for its threads, at most stop_ms         */
-    size_t thread_stack_size; /* bytes per thread. 256 KiB                                      */
+    /* -- ThreadingMixIn ------------------------------------------------------------------------ */
+    unsigned max_threads;     /* alive at once; beyond it the server stops accepting. 1024 */
+    bool daemon_threads;      /* false. true: server_close does not wait for handlers that run */
+    bool block_on_close;      /* true: server_close waits for its threads, at most stop_ms */
+    size_t thread_stack_size; /* bytes per thread. 256 KiB */
 
-    /* -- deadlines, each for a whole phase and absolute: a byte now and then does not help ---- */
-    unsigned handshake_ms;   /* accept to handshake complete. 10000                             */
-    unsigned head_ms;        /* first byte (or accept) to the end of the head. 10000            */
-    unsigned idle_ms;        /* keep-alive: answer to the next request's first byte. 30000      */
-    unsigned body_ms;        /* request body, plus its length / min_rate. 20000                 */
-    unsigned write_ms;       /* answer, restarted only by progress of at least min_rate. 20000  */
-    unsigned min_rate;       /* bytes per second a peer must at least read and write. 500       */
-    unsigned close_ms;       /* lingering close: after our FIN, until the peer's. 2000          */
-    unsigned stop_ms;        /* server_close: grace for requests in flight. 10000               */
-    unsigned connection_age_ms;       /* after this the answer says Connection: close. 3600000  */
-    unsigned max_requests_per_connection; /* likewise. 10000                                    */
+    /* -- deadlines, each for a whole phase and absolute: a byte now and then does not help ----- */
+    unsigned handshake_ms;      /* accept to handshake complete. 10000 */
+    unsigned head_ms;           /* first byte (or accept) to the end of the head. 10000 */
+    unsigned idle_ms;           /* keep-alive: answer to the next request's first byte. 30000 */
+    unsigned body_ms;           /* request body, plus its length / min_rate. 20000 */
+    unsigned write_ms;          /* answer, restarted only by progress of at least min_rate. 20000 */
+    unsigned min_rate;          /* bytes per second a peer must at least read and write. 500 */
+    unsigned close_ms;          /* lingering close: after our FIN, until the peer's. 2000 */
+    unsigned stop_ms;           /* server_close: grace for requests in flight. 10000 */
+    unsigned connection_age_ms; /* after this the answer says Connection: close. 3600000 */
+    unsigned max_requests_per_connection; /* likewise. 10000 */
 
-    /* -- TLSMixIn ----------------------------------------------------------------------------- */
-    const char *certfile;        /* PEM: leaf first, then its chain; may hold the key as well     */
-    const char *keyfile;         /* PEM; NULL = in certfile                                     */
-    const void *cert_pem;        /* the same in memory instead of a file ...                     */
+    /* -- TLSMixIn ------------------------------------------------------------------------------ */
+    const char *certfile; /* PEM: leaf first, then its chain; may hold the key as well */
+    const char *keyfile;  /* PEM; NULL = in certfile */
+    const void *cert_pem; /* the same in memory instead of a file ... */
     size_t cert_pem_len;
     const void *key_pem;
     size_t key_pem_len;
-    shs_password_fn *password;   /* for an encrypted key; NULL = none                            */
+    shs_password_fn *password; /* for an encrypted key; NULL = none */
     void *password_ctx;
 
-    /* -- HTTP ----------------------------------------------------------------------------------- */
-    const char *server_version;   /* the Server field. NULL = "shs/<version>"; "" = no such field  */
-    size_t max_request_line;      /* bytes; longer is 414. 8192                                  */
-    size_t max_head_bytes;        /* request line and all fields; longer is 431. 32768           */
-    size_t max_headers;           /* fields; more is 431. 100                                    */
-    uint64_t max_body_bytes;      /* more is 413. 1 GiB                                          */
+    /* -- HTTP ---------------------------------------------------------------------------------- */
+    const char *server_version;   /* the Server field. NULL = "shs/<version>"; "" = no such field */
+    size_t max_request_line;      /* bytes; longer is 414. 8192 */
+    size_t max_head_bytes;        /* request line and all fields; longer is 431. 32768 */
+    size_t max_headers;           /* fields; more is 431. 100 */
+    uint64_t max_body_bytes;      /* more is 413. 1 GiB */
     size_t max_buffered_body;     /* a body up to this is read before the handler is called, so that
                                      a slow peer holds no thread; a longer one is pulled by the
-                                     handler. 65536                                              */
+                                     handler. 65536 */
     size_t max_buffered_response; /* an answer up to this leaves after the handler returned; a
-                                     longer one is streamed. 65536                               */
+                                     longer one is streamed. 65536 */
 
-    /* -- diagnostics ------------------------------------------------------------------------------ */
-    shs_log_fn *log; /* NULL: none                                                               */
+    /* -- diagnostics --------------------------------------------------------------------------- */
+    shs_log_fn *log; /* NULL: none */
     void *log_ctx;
-    enum shs_log_level log_level; /* lines above this are not made. SHS_LOG_INFO                  */
+    enum shs_log_level log_level; /* lines above this are not made. SHS_LOG_INFO */
 };
 
 /*

@@ -42,8 +42,8 @@
  *
  * Life cycle
  *
- *   1. A constructor (shs_tcp_server_new, shs_http_server_new, shs_secure_http_server_new) makes the
- *      chain, and binds and listens unless opt.bind_and_activate is false.
+ *   1. A constructor (shs_tcp_server_new, shs_http_server_new, shs_secure_http_server_new) makes
+ *      the chain, and binds and listens unless opt.bind_and_activate is false.
  *   2. Mixins are pushed. One that defines server_bind or server_activate must come before binding.
  *   3. shs_serve_forever or shs_handle_request freezes the chain: from then on shs_server_push
  *      answers SHS_USAGE.
@@ -71,10 +71,10 @@
 extern "C" {
 #endif
 
-struct shs_server; /* the whole object: Python's `self`                                          */
-struct shs_conn;   /* one request: an accepted connection                                        */
+struct shs_server; /* the whole object: Python's `self` */
+struct shs_conn;   /* one request: an accepted connection */
 struct shs_server_ops;
-struct shs_request_handler_class; /* handler.h                                                    */
+struct shs_request_handler_class; /* handler.h */
 
 /* The struct that has *p as its member: from a layer to the mixin around it. */
 #define SHS_CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
@@ -84,48 +84,48 @@ struct shs_request_handler_class; /* handler.h                                  
  * fills it; a mixin only reads it.
  */
 struct shs_layer {
-    const struct shs_server_ops *ops; /* what this layer defines; NULL slot = inherit             */
-    struct shs_layer *super;          /* the next link down; NULL only under BaseServer           */
-    struct shs_server *server;        /* self: call through it to start again from the top        */
-    unsigned index;                   /* 0 is BaseServer; also the number of its place in a conn  */
+    const struct shs_server_ops *ops; /* what this layer defines; NULL slot = inherit */
+    struct shs_layer *super;          /* the next link down; NULL only under BaseServer */
+    struct shs_server *server;        /* self: call through it to start again from the top */
+    unsigned index;                   /* 0 is BaseServer; also the number of its place in a conn */
 };
 
 /* What a layer defines: static const, with designated initialisers. In calling order. */
 struct shs_server_ops {
-    const char *name; /* "ThreadingMixIn": for shs_server_describe and messages                   */
+    const char *name; /* "ThreadingMixIn": for shs_server_describe and messages */
 
-    /* override: create the socket, bind it, learn the real address                               */
+    /* override: create the socket, bind it, learn the real address */
     int (*server_bind)(struct shs_layer *self);
-    /* extend: listen                                                                             */
+    /* extend: listen */
     int (*server_activate)(struct shs_layer *self);
     /* extend: accept one. SHS_OK with *out, SHS_WAIT_READ when there is none, < 0 on an error.
-       No I/O with the peer: a handshake belongs in finish_request                                */
+       No I/O with the peer: a handshake belongs in finish_request */
     int (*get_request)(struct shs_layer *self, struct shs_conn **out);
-    /* override: false refuses: process_request is not called, shutdown_request is                */
+    /* override: false refuses: process_request is not called, shutdown_request is */
     bool (*verify_request)(struct shs_layer *self, struct shs_conn *conn);
     /* override: 0 = taken: someone will call shutdown_request, exactly once, on any thread.
-       < 0 = not taken: the caller calls handle_error and shutdown_request                         */
+       < 0 = not taken: the caller calls handle_error and shutdown_request */
     int (*process_request)(struct shs_layer *self, struct shs_conn *conn);
-    /* extend: go on with the conversation without waiting. 0, < 0, or SHS_WAIT_*                 */
+    /* extend: go on with the conversation without waiting. 0, < 0, or SHS_WAIT_* */
     int (*finish_request)(struct shs_layer *self, struct shs_conn *conn);
     /* override: wait until the peer is ready for `what` (SHS_WAIT_READ or SHS_WAIT_WRITE):
-       SHS_OK, SHS_TIMEOUT (the connection's deadline), SHS_STOPPED, or SHS_IO                     */
+       SHS_OK, SHS_TIMEOUT (the connection's deadline), SHS_STOPPED, or SHS_IO */
     int (*wait_request)(struct shs_layer *self, struct shs_conn *conn, int what);
-    /* extend: the conversation is over; ends in close_request. Never waits                        */
+    /* extend: the conversation is over; ends in close_request. Never waits */
     void (*shutdown_request)(struct shs_layer *self, struct shs_conn *conn);
-    /* extend: free what this layer keeps for the connection, then super. `conn` is gone after it  */
+    /* extend: free what this layer keeps for the connection, then super. `conn` is gone after it */
     void (*close_request)(struct shs_layer *self, struct shs_conn *conn);
-    /* override: a request failed. The default writes a line to opt.log. `conn` may be NULL        */
+    /* override: a request failed. The default writes a line to opt.log. `conn` may be NULL */
     void (*handle_error)(struct shs_layer *self, struct shs_conn *conn,
                          const struct shs_error *err);
-    /* override: shs_handle_request's timeout passed                                               */
+    /* override: shs_handle_request's timeout passed */
     void (*handle_timeout)(struct shs_layer *self);
-    /* broadcast: once per turn of the loop, also when there was nothing to accept                 */
+    /* broadcast: once per turn of the loop, also when there was nothing to accept */
     void (*service_actions)(struct shs_layer *self);
     /* extend: stop. Call super FIRST: it closes the listening socket and wakes every connection;
-       then wait for what is yours, until the deadline of shs_server_stop_deadline                 */
+       then wait for what is yours, until the deadline of shs_server_stop_deadline */
     int (*server_close)(struct shs_layer *self);
-    /* broadcast: the server is going; free the layer if you allocated it                          */
+    /* broadcast: the server is going; free the layer if you allocated it */
     void (*layer_free)(struct shs_layer *self);
 };
 
@@ -205,8 +205,8 @@ SHS_API int shs_serve_forever(struct shs_server *self) SHS_MUST_CHECK;
 SHS_API int shs_handle_request(struct shs_server *self) SHS_MUST_CHECK;
 
 /*
- * Asks the loop of shs_serve_forever to end, and returns at once. Before serving has begun, it makes
- * the coming shs_serve_forever return at once. Idempotent.
+ * Asks the loop of shs_serve_forever to end, and returns at once. Before serving has begun, it
+ * makes the coming shs_serve_forever return at once. Idempotent.
  * Safe from any thread and from a signal handler.
  */
 SHS_API void shs_shutdown(struct shs_server *self);
@@ -239,7 +239,7 @@ SHS_API int shs_server_fileno(const struct shs_server *self);
 SHS_API const char *shs_server_host(const struct shs_server *self);
 SHS_API unsigned shs_server_port(const struct shs_server *self);
 
-/* Why the last bind, activate, serve or close failed; code SHS_OK if none did. Owned by the server. */
+/* Why the last bind, activate, serve or close failed; SHS_OK if none did. Owned by the server. */
 SHS_API const struct shs_error *shs_server_error(const struct shs_server *self);
 
 /* The server's copy of its options. Owned by the server. Any thread. */
@@ -247,20 +247,20 @@ SHS_API const struct shs_options *shs_server_options(const struct shs_server *se
 
 /* Counters since construction. Each is exact; together they are not one instant. */
 struct shs_server_stats {
-    uint64_t accepted;       /* connections handed to verify_request                             */
-    uint64_t refused;        /* verify_request said no                                           */
-    uint64_t accept_errors;  /* accept(2) failed, other than "none there"                        */
-    uint64_t accept_pauses;  /* times accepting stopped: a bound or a lack of descriptors         */
-    uint64_t errors;         /* calls of handle_error                                            */
-    uint64_t timeouts;       /* connections that ran into a deadline                             */
-    uint64_t connections;    /* open now                                                         */
-    uint64_t threads;        /* threads of a mixin, alive now                                    */
+    uint64_t accepted;      /* connections handed to verify_request */
+    uint64_t refused;       /* verify_request said no */
+    uint64_t accept_errors; /* accept(2) failed, other than "none there" */
+    uint64_t accept_pauses; /* times accepting stopped: a bound or a lack of descriptors */
+    uint64_t errors;        /* calls of handle_error */
+    uint64_t timeouts;      /* connections that ran into a deadline */
+    uint64_t connections;   /* open now */
+    uint64_t threads;       /* threads of a mixin, alive now */
 };
 
 /* Copies the counters. Safe from any thread, at any time. */
 SHS_API void shs_server_get_stats(const struct shs_server *self, struct shs_server_stats *out);
 
-/* -- the methods: self.X() and super().X(), a pair per slot ---------------------------------------- */
+/* -- the methods: self.X() and super().X(), a pair per slot ------------------------------------ */
 
 SHS_API int shs_server_bind(struct shs_server *self);
 SHS_API int shs_super_server_bind(struct shs_layer *self);
@@ -287,10 +287,10 @@ SHS_API void shs_super_handle_error(struct shs_layer *self, struct shs_conn *con
                                     const struct shs_error *err);
 SHS_API void shs_server_handle_timeout(struct shs_server *self);
 SHS_API void shs_super_handle_timeout(struct shs_layer *self);
-SHS_API void shs_server_service_actions(struct shs_server *self); /* calls every layer            */
+SHS_API void shs_server_service_actions(struct shs_server *self); /* calls every layer */
 SHS_API int shs_super_server_close(struct shs_layer *self);
 
-/* -- for mixins --------------------------------------------------------------------------------- */
+/* -- for mixins -------------------------------------------------------------------------------- */
 
 /*
  * Drives a conversation to its end on this thread: finish_request and wait_request in turn.
@@ -312,8 +312,7 @@ SHS_API bool shs_server_stopping(const struct shs_server *self);
 /* When server_close must have returned, ns of CLOCK_MONOTONIC; INT64_MAX before it began. */
 SHS_API int64_t shs_server_stop_deadline(const struct shs_server *self);
 
-/* Records why a slot failed and returns the code: `return shs_server_fail(self, SHS_IO, errno, ..)`.
-   Serving or composing thread only. */
+/* Records why a slot failed and returns the code. Serving or composing thread only. */
 SHS_API int shs_server_fail(struct shs_server *self, int code, int sys_errno, const char *fmt, ...)
     SHS_PRINTF(4, 5);
 
@@ -324,7 +323,7 @@ SHS_API void shs_server_log(struct shs_server *self, enum shs_log_level level, c
 /* Adds to the `threads` counter of the statistics (delta may be negative). Any thread. */
 SHS_API void shs_server_count_threads(struct shs_server *self, int delta);
 
-/* -- one connection -------------------------------------------------------------------------------- */
+/* -- one connection ---------------------------------------------------------------------------- */
 
 /* The server it belongs to. */
 SHS_API struct shs_server *shs_conn_server(const struct shs_conn *conn);

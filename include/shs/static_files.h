@@ -20,12 +20,12 @@ extern "C" {
 #endif
 
 struct shs_static_options {
-    size_t size;             /* set by shs_static_options_init                                    */
-    const char *directory;   /* "." (NULL)                                                       */
-    const char *const *index_pages; /* NULL-terminated; NULL = index.html, index.htm              */
-    bool listing;            /* true: a directory without an index page is listed                 */
+    size_t size;                      /* set by shs_static_options_init */
+    const char *directory;            /* "." (NULL) */
+    const char *const *index_pages;   /* NULL-terminated; NULL = index.html, index.htm */
+    bool listing;                     /* true: a directory without an index page is listed */
     const char *const *extra_headers; /* name, value, name, value ..., NULL: added to files and
-                                listings (Python 3.15's extra_response_headers)                   */
+                                listings (Python 3.15's extra_response_headers) */
 };
 
 SHS_API void shs_static_options_init_sized(struct shs_static_options *opt, size_t size);
@@ -42,12 +42,14 @@ struct shs_static_files;
  * Returns 0, SHS_IO (with errno: no such directory, not a directory, no openat2), SHS_USAGE (an
  * extra header that cannot be sent), SHS_NOMEM. Free it after the server.
  */
-SHS_API int shs_static_files_new(struct shs_static_files **out, const struct shs_static_options *opt,
+SHS_API int shs_static_files_new(struct shs_static_files **out,
+                                 const struct shs_static_options *opt,
                                  struct shs_error *err) SHS_MUST_CHECK;
-SHS_API void shs_static_files_free(struct shs_static_files *self); /* NULL is fine                */
+SHS_API void shs_static_files_free(struct shs_static_files *self); /* NULL is fine */
 
 /* Its handler table, to give to a server; copy it to set log_request. Owned by *self. */
-SHS_API const struct shs_http_handler *shs_static_files_handler(const struct shs_static_files *self);
+SHS_API const struct shs_http_handler *shs_static_files_handler(
+    const struct shs_static_files *self);
 
 /*
  * Answers one request from the directory: for a handler of your own that serves files for some

@@ -35,11 +35,11 @@ SHS_API int shs_tls_mixin_push(struct shs_server *self, struct shs_error *err) S
 
 /* What the handshake of a connection agreed on. Pointers live as long as the connection. */
 struct shs_tls_info {
-    const char *version; /* "TLSv1.3"                                                            */
-    const char *cipher;  /* "TLS_AES_256_GCM_SHA384"                                             */
-    const char *sni;     /* the name the client asked for; "" when it gave none                  */
-    const char *alpn;    /* "http/1.1"; "" when none was agreed                                  */
-    bool resumed;        /* from a ticket                                                        */
+    const char *version; /* "TLSv1.3" */
+    const char *cipher;  /* "TLS_AES_256_GCM_SHA384" */
+    const char *sni;     /* the name the client asked for; "" when it gave none */
+    const char *alpn;    /* "http/1.1"; "" when none was agreed */
+    bool resumed;        /* from a ticket */
 };
 
 /*

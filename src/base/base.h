@@ -29,14 +29,14 @@
 #define SHS_CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 #endif
 
-/* -- memory: the only callers of malloc, so that a test can make any allocation fail -------------- */
+/* -- memory: the only callers of malloc, so that a test can make any allocation fail ----------- */
 
 void *shs__malloc(size_t size) __attribute__((malloc));
 void *shs__calloc(size_t count, size_t size) __attribute__((malloc));
 void *shs__realloc(void *ptr, size_t size);
 void shs__free(void *ptr);
-char *shs__strdup(const char *text);                    /* NULL gives NULL                        */
-char *shs__strndup(const char *bytes, size_t len);      /* always NUL-terminated                  */
+char *shs__strdup(const char *text);               /* NULL gives NULL */
+char *shs__strndup(const char *bytes, size_t len); /* always NUL-terminated */
 /* sprintf into new memory, for shs__free; NULL when out of memory. */
 char *shs__asprintf(const char *fmt, ...) SHS_PRINTF(1, 2);
 
@@ -59,18 +59,31 @@ static inline int64_t shs__deadline_after(int64_t now_ns, unsigned ms)
 /* For poll(2): milliseconds until the deadline, rounded up, 0 when past, at most INT_MAX. */
 int shs__poll_ms(int64_t deadline_ns, int64_t now_ns);
 
+/*
+ * The deadline of a transfer: `ms` from now, and again `ms` from the moment when `min_rate` bytes a
+ * second have moved since it was set. A byte now and then does not push it on; a stall ends it
+ * however much has moved before.
+ */
+struct shs_progress {
+    int64_t deadline_ns;
+    uint64_t moved, quota;
+    unsigned ms;
+};
+void shs__progress_start(struct shs_progress *p, int64_t now_ns, unsigned ms, unsigned min_rate);
+void shs__progress_made(struct shs_progress *p, uint64_t bytes);
+
 /* -- strings ----------------------------------------------------------------------------------- */
 
 #define SHS_STR(literal) ((struct shs_str){(literal), sizeof(literal) - 1})
-struct shs_str shs__str(const char *text); /* NULL gives {NULL, 0}                               */
+struct shs_str shs__str(const char *text); /* NULL gives {NULL, 0} */
 bool shs__str_eq(struct shs_str a, struct shs_str b);
-bool shs__str_eq_nocase(struct shs_str a, struct shs_str b); /* ASCII                            */
+bool shs__str_eq_nocase(struct shs_str a, struct shs_str b); /* ASCII */
 static inline unsigned char shs__lower(unsigned char c)
 {
     return (c >= 'A' && c <= 'Z') ? (unsigned char)(c | 0x20) : c;
 }
 
-/* -- struct shs_buf: bytes with a ceiling ----------------------------------------------------------
+/* -- struct shs_buf: bytes with a ceiling ---------------------------------------------------------
  *
  * data[start .. start+len) is the content: appended at the end, consumed at the front. Never larger
  * than `ceiling`: beyond it an append fails with SHS_LIMIT and leaves the content as it was.
@@ -81,14 +94,14 @@ struct shs_buf {
     size_t ceiling;
 };
 
-void shs__buf_init(struct shs_buf *b, size_t ceiling); /* allocates nothing                      */
-void shs__buf_free(struct shs_buf *b);                 /* gives the memory back; usable again    */
+void shs__buf_init(struct shs_buf *b, size_t ceiling); /* allocates nothing */
+void shs__buf_free(struct shs_buf *b);                 /* gives the memory back; usable again */
 /* Room for `more` bytes at the end: SHS_OK, SHS_LIMIT, SHS_NOMEM. May move the content. */
 int shs__buf_reserve(struct shs_buf *b, size_t more);
 int shs__buf_append(struct shs_buf *b, const void *bytes, size_t len);
 int shs__buf_append_str(struct shs_buf *b, struct shs_str s);
 int shs__buf_printf(struct shs_buf *b, const char *fmt, ...) SHS_PRINTF(2, 3);
-void shs__buf_consume(struct shs_buf *b, size_t len); /* len <= b->len                           */
+void shs__buf_consume(struct shs_buf *b, size_t len); /* len <= b->len */
 static inline char *shs__buf_head(const struct shs_buf *b)
 {
     return b->data + b->start;
@@ -97,12 +110,12 @@ static inline char *shs__buf_tail(const struct shs_buf *b)
 {
     return b->data + b->start + b->len;
 }
-static inline size_t shs__buf_room(const struct shs_buf *b) /* without moving or growing         */
+static inline size_t shs__buf_room(const struct shs_buf *b) /* without moving or growing */
 {
     return b->cap - b->start - b->len;
 }
 
-/* -- struct shs_arena: the memory of one request ---------------------------------------------------
+/* -- struct shs_arena: the memory of one request --------------------------------------------------
  *
  * Allocations are aligned for any type and freed together. Never more than `ceiling` bytes in all.
  */
@@ -112,9 +125,9 @@ struct shs_arena {
     size_t used, ceiling;
 };
 
-void shs__arena_init(struct shs_arena *a, size_t ceiling); /* allocates nothing                  */
-void *shs__arena_alloc(struct shs_arena *a, size_t size);  /* NULL: no memory, or the ceiling    */
+void shs__arena_init(struct shs_arena *a, size_t ceiling); /* allocates nothing */
+void *shs__arena_alloc(struct shs_arena *a, size_t size);  /* NULL: no memory, or the ceiling */
 struct shs_str shs__arena_copy(struct shs_arena *a, struct shs_str s); /* ptr NULL when it failed */
-void shs__arena_free(struct shs_arena *a);                 /* everything; usable again           */
+void shs__arena_free(struct shs_arena *a); /* everything; usable again */
 
 #endif

@@ -24,3 +24,20 @@ int shs__poll_ms(int64_t deadline_ns, int64_t now_ns)
     /* Rounded up: poll must not return a moment before the deadline and make the caller spin. */
     return (int)((left + SHS_NS_PER_MS - 1) / SHS_NS_PER_MS);
 }
+
+void shs__progress_start(struct shs_progress *p, int64_t now_ns, unsigned ms, unsigned min_rate)
+{
+    p->ms = ms;
+    p->moved = 0;
+    p->quota = (uint64_t)ms * min_rate / 1000;
+    p->deadline_ns = shs__deadline_after(now_ns, ms);
+}
+
+void shs__progress_made(struct shs_progress *p, uint64_t bytes)
+{
+    p->moved += bytes;
+    if (p->moved < p->quota)
+        return;
+    p->moved = 0;
+    p->deadline_ns = shs__deadline_after(shs_now_ns(), p->ms);
+}

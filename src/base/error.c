@@ -13,7 +13,7 @@ static const struct err_entry err_entries[] = {
 #define ERR_ENTRY(name, value, text) {(value), "SHS_" #name, (text)},
     SHS_ERR_MAP(ERR_ENTRY)
 #undef ERR_ENTRY
-    {SHS_WAIT_READ, "SHS_WAIT_READ", "waiting for the peer to send"},
+        {SHS_WAIT_READ, "SHS_WAIT_READ", "waiting for the peer to send"},
     {SHS_WAIT_WRITE, "SHS_WAIT_WRITE", "waiting for the peer to read"},
 };
 

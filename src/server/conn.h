@@ -16,20 +16,20 @@
 
 /* Where TCPServer.finish_request is with it. */
 enum shs_conn_phase {
-    SHS_CONN_TALK,     /* the handler's conversation                                             */
-    SHS_CONN_FLUSH,    /* what was written is going out, then our end of stream                  */
-    SHS_CONN_LINGER,   /* our FIN is out; input is thrown away until the peer's, within close_ms */
+    SHS_CONN_TALK,   /* the handler's conversation */
+    SHS_CONN_FLUSH,  /* what was written is going out, then our end of stream */
+    SHS_CONN_LINGER, /* our FIN is out; input is thrown away until the peer's, within close_ms */
     SHS_CONN_OVER
 };
 
 struct shs_conn {
     struct shs_server *server;
-    struct shs_stream *stream;         /* the top of the stack                                    */
-    struct shs_socket_stream socket;   /* its bottom                                              */
-    struct shs_conn *prev, *next;      /* the server's live list, under its lock                  */
-    struct shs_request_handler *handler; /* NULL before the first finish_request                  */
-    struct shs_error *error;           /* NULL while nothing failed                               */
-    char *client_host;                 /* text, made when somebody asks                           */
+    struct shs_stream *stream;           /* the top of the stack */
+    struct shs_socket_stream socket;     /* its bottom */
+    struct shs_conn *prev, *next;        /* the server's live list, under its lock */
+    struct shs_request_handler *handler; /* NULL before the first finish_request */
+    struct shs_error *error;             /* NULL while nothing failed */
+    char *client_host;                   /* text, made when somebody asks */
     int64_t deadline_ns;
     int64_t accepted_ns;
     union {
@@ -37,16 +37,18 @@ struct shs_conn {
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
     } client;
-    uint32_t linger_left;              /* bytes that LINGER still throws away                     */
-    uint8_t phase;                     /* enum shs_conn_phase                                     */
-    _Atomic bool idle;                 /* server_close may end it at once; read by its thread     */
-    bool handled;                      /* the handler ran to its end                              */
-    void *slots[];                     /* one per layer of the server                             */
+    uint32_t linger_left; /* bytes that LINGER still throws away */
+    uint8_t phase;        /* enum shs_conn_phase */
+    _Atomic bool idle;    /* server_close may end it at once; read by its thread */
+    bool handled;         /* the handler ran to its end */
+    bool on_loop;         /* the serving thread itself talks to this peer */
+    uint32_t served;      /* requests answered on it */
+    void *slots[];        /* one per layer of the server */
 };
 
 /*
- * Makes a connection around an accepted, non-blocking descriptor (taken on success). *address may be
- * NULL. Returns NULL when out of memory. For get_request of a server class.
+ * Makes a connection around an accepted, non-blocking descriptor (taken on success). *address may
+ * be NULL. Returns NULL when out of memory. For get_request of a server class.
  */
 struct shs_conn *shs__conn_new(struct shs_server *server, int fd, const struct sockaddr *address,
                                socklen_t address_len);

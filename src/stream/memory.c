@@ -7,8 +7,8 @@ struct shs_memory_stream {
     struct shs_memory_stream *peer; /* NULL once the other end is freed */
     struct shs_buf in;              /* what the peer wrote and we have not read */
     size_t chunk;
-    bool ended;   /* the peer's shutdown: SHS_CLOSED once `in` is empty */
-    bool shut;    /* ours */
+    bool ended; /* the peer's shutdown: SHS_CLOSED once `in` is empty */
+    bool shut;  /* ours */
     int fail_read, fail_write;
 };
 

@@ -49,8 +49,8 @@ struct shs_stream_class {
 
 struct shs_stream {
     const struct shs_stream_class *cls;
-    struct shs_stream *lower; /* NULL at the bottom                                              */
-    int sys_errno;            /* of the last failure                                             */
+    struct shs_stream *lower; /* NULL at the bottom */
+    int sys_errno;            /* of the last failure */
 };
 
 static inline int shs__stream_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
@@ -80,7 +80,7 @@ static inline void shs__stream_idle(struct shs_stream *s)
 /* Why the last call failed, as a sentence; fills *err with `code`. */
 int shs__stream_describe(const struct shs_stream *s, int code, struct shs_error *err);
 
-/* -- the socket, at the bottom ---------------------------------------------------------------------
+/* -- the socket, at the bottom --------------------------------------------------------------------
  *
  * Embedded in its connection. Borrows the descriptor, which must be non-blocking: whoever accepted
  * it closes it. recv and send with MSG_NOSIGNAL, so SIGPIPE is never raised and never touched.
@@ -93,7 +93,7 @@ struct shs_socket_stream {
 };
 void shs__socket_stream_init(struct shs_socket_stream *self, int fd);
 
-/* -- a pair in memory, for tests -------------------------------------------------------------------
+/* -- a pair in memory, for tests ------------------------------------------------------------------
  *
  * What is written to one end is read from the other, through a buffer of `capacity` bytes a
  * direction: a full one answers SHS_WAIT_WRITE. `chunk` is the most that one read or write moves (0

@@ -1,0 +1,31 @@
+# cmake --install: headers, both libraries, the command, the CMake package and shs.pc.
+# Everything is relative, so the tree can be installed with any --prefix and moved.
+
+include(CMakePackageConfigHelpers)
+set(SHS_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/shs)
+
+install(FILES ${SHS_HEADERS} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/shs)
+install(TARGETS shs_shared shs_static EXPORT shsTargets
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(TARGET shs)
+  install(TARGETS shs RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+
+install(EXPORT shsTargets NAMESPACE shs:: DESTINATION ${SHS_CMAKE_DIR})
+configure_package_config_file(packaging/shsConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/shsConfig.cmake
+                              INSTALL_DESTINATION ${SHS_CMAKE_DIR})
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/shsConfigVersion.cmake
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/shsConfig.cmake
+              ${CMAKE_CURRENT_BINARY_DIR}/shsConfigVersion.cmake DESTINATION ${SHS_CMAKE_DIR})
+
+file(RELATIVE_PATH SHS_PC_PREFIX /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
+string(REGEX REPLACE "/$" "" SHS_PC_PREFIX "${SHS_PC_PREFIX}")
+if(SHS_LLHTTP_FROM STREQUAL "sources")
+  set(SHS_PC_LLHTTP "")
+else()
+  set(SHS_PC_LLHTTP ", libllhttp")
+endif()
+configure_file(packaging/shs.pc.in ${CMAKE_CURRENT_BINARY_DIR}/shs.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/shs.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,0 +1,140 @@
+# The tests, all under ctest. Labels: unit, integration, example, style, valgrind.
+#
+# What a test may count on in its environment:
+#   SHS_SOURCE_DIR  SHS_BUILD_DIR  PYTHON
+#   SHS_BIN         the command shs, of this build
+#   SHS_SANITIZE    the sanitizers of this build, or empty: a test may allow itself more time
+#   EXAMPLE_BIN     the program (label example only)
+
+set(SHS_TEST_ENV
+    SHS_SOURCE_DIR=${CMAKE_CURRENT_SOURCE_DIR}
+    SHS_BUILD_DIR=${CMAKE_CURRENT_BINARY_DIR}
+    SHS_BIN=${CMAKE_CURRENT_BINARY_DIR}/shs
+    PYTHON=${Python3_EXECUTABLE}
+    PYTHONDONTWRITEBYTECODE=1
+    CC=${CMAKE_C_COMPILER}
+    SHS_SANITIZE=${SHS_SANITIZE}
+    SHS_BUILD_TYPE=${CMAKE_BUILD_TYPE}
+    ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:detect_leaks=1
+    UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+    TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1)
+if(SHS_SANITIZED OR SHS_COVERAGE)
+  set(SHS_TIME_FACTOR 3)
+else()
+  set(SHS_TIME_FACTOR 1)
+endif()
+
+# shs_test(NAME label seconds command...): a test, its label, its time limit and its environment.
+# 77 is "skipped, and said why", as in automake.
+function(shs_test name label seconds)
+  add_test(NAME ${name} COMMAND ${ARGN})
+  math(EXPR limit "${seconds} * ${SHS_TIME_FACTOR}")
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT ${limit} SKIP_RETURN_CODE 77
+                                          ENVIRONMENT "${SHS_TEST_ENV}")
+endfunction()
+
+# A script is run by its interpreter, so it need not be executable.
+function(shs_script_test name label seconds script)
+  if(script MATCHES "\\.py$")
+    shs_test(${name} ${label} ${seconds} ${Python3_EXECUTABLE} ${script} ${ARGN})
+  else()
+    shs_test(${name} ${label} ${seconds} bash ${script} ${ARGN})
+  endif()
+endfunction()
+
+# -- unit: one program per tests/unit/test_*.c; any other .c there is linked into all of them ----
+
+file(GLOB SHS_UNIT_TESTS CONFIGURE_DEPENDS tests/unit/test_*.c)
+file(GLOB SHS_UNIT_SUPPORT CONFIGURE_DEPENDS tests/unit/*.c)
+list(REMOVE_ITEM SHS_UNIT_SUPPORT ${SHS_UNIT_TESTS})
+
+function(shs_unit_target target)
+  target_include_directories(${target} PRIVATE src tests/unit)
+  target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+  target_link_libraries(${target} PRIVATE shs_static shs_llhttp OpenSSL::SSL OpenSSL::Crypto
+                                          Threads::Threads ${SHS_CMOCKA})
+  shs_warnings(${target})
+endfunction()
+
+if(SHS_UNIT_SUPPORT)
+  add_library(shs_unit_support OBJECT ${SHS_UNIT_SUPPORT})
+  shs_unit_target(shs_unit_support)
+endif()
+foreach(src ${SHS_UNIT_TESTS})
+  get_filename_component(name ${src} NAME_WE)
+  add_executable(${name} ${src})
+  shs_unit_target(${name})
+  if(TARGET shs_unit_support)
+    target_sources(${name} PRIVATE $<TARGET_OBJECTS:shs_unit_support>)
+  endif()
+  shs_test(${name} unit 60 ${name})
+endforeach()
+
+# The proof that llhttp was built strict, or is a version that always is: a lost -D fails here.
+add_executable(llhttp_is_strict cmake/llhttp_is_strict.c)
+target_link_libraries(llhttp_is_strict PRIVATE shs_static shs_llhttp)
+shs_warnings(llhttp_is_strict)
+shs_test(llhttp_is_strict unit 10 llhttp_is_strict)
+
+# -- integration: tests/integration/test_*.sh and .py -------------------------------------------
+
+file(GLOB SHS_INTEGRATION CONFIGURE_DEPENDS tests/integration/test_*.sh tests/integration/test_*.py)
+foreach(script ${SHS_INTEGRATION})
+  get_filename_component(name ${script} NAME_WE)
+  if(TEST ${name})
+    message(FATAL_ERROR "Two tests are called ${name}: a .sh and a .py, or a unit and an integration "
+                        "test. Rename one of them.")
+  endif()
+  shs_script_test(${name} integration 120 ${script})
+endforeach()
+
+# -- example: examples/NAME.c, driven by tests/integration/example_NAME.{py,sh} -----------------
+
+foreach(name ${SHS_EXAMPLE_NAMES})
+  file(GLOB script CONFIGURE_DEPENDS tests/integration/example_${name}.py
+                                     tests/integration/example_${name}.sh)
+  if(script)
+    list(GET script 0 script)
+    shs_script_test(example_${name} example 60 ${script})
+    set_property(TEST example_${name} APPEND PROPERTY ENVIRONMENT
+                 EXAMPLE_BIN=${CMAKE_CURRENT_BINARY_DIR}/examples/${name})
+  endif()
+endforeach()
+
+# -- style: every check, and the proof that it can fail -----------------------------------------
+
+file(GLOB SHS_STYLE CONFIGURE_DEPENDS tests/style/check_*.sh)
+foreach(script ${SHS_STYLE})
+  get_filename_component(name ${script} NAME_WE)
+  string(REPLACE "check_" "style_" name ${name})
+  shs_script_test(${name} style 120 ${script})
+  shs_script_test(${name}_can_fail style 120 ${script} --self-test)
+endforeach()
+
+# -- valgrind: what the sanitizers cannot see, in a few programs --------------------------------
+
+find_program(SHS_VALGRIND valgrind)
+if(SHS_VALGRIND AND NOT SHS_SANITIZED AND NOT SHS_COVERAGE)
+  set(valgrind_command ${SHS_VALGRIND} -q --error-exitcode=99 --leak-check=full
+                       --errors-for-leak-kinds=definite,indirect --trace-children=no)
+  foreach(name test_arena test_buf test_error test_guard test_parser test_tls_stream test_response)
+    if(TARGET ${name})
+      shs_test(valgrind_${name} valgrind 120 ${valgrind_command} $<TARGET_FILE:${name}>)
+    endif()
+  endforeach()
+  file(GLOB SHS_VALGRIND_SCRIPTS CONFIGURE_DEPENDS tests/integration/valgrind_*.py)
+  foreach(script ${SHS_VALGRIND_SCRIPTS})
+    get_filename_component(name ${script} NAME_WE)
+    shs_script_test(${name} valgrind 120 ${script})
+    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "VALGRIND=${SHS_VALGRIND}")
+  endforeach()
+endif()
+
+# -- the coverage report ------------------------------------------------------------------------
+
+if(SHS_COVERAGE)
+  add_custom_target(coverage
+    COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/cmake/coverage.sh ${CMAKE_CURRENT_SOURCE_DIR}
+            ${CMAKE_CURRENT_BINARY_DIR}
+    USES_TERMINAL VERBATIM)
+endif()

@@ -1,0 +1,212 @@
+/*
+ * http_server.c - HTTPServer: TCPServer whose request handler speaks HTTP.
+ *
+ * The layer holds the handler class itself, so that a handler instance finds its server's
+ * configuration from its class. What the instance adds is the machine of h1.c.
+ *
+ * Follows CPython Lib/http/server.py HTTPServer and BaseHTTPRequestHandler.
+ */
+#include <errno.h>
+
+#include <shs/http.h>
+
+#include "http/h1.h"
+#include "server/server.h"
+
+struct http_server {
+    struct shs_layer layer;
+    struct shs_request_handler_class cls;
+    struct shs_http_handler handler; /* a copy: one pointer less per request */
+    struct shs_h1_config config;
+};
+
+/* Python's BaseHTTPRequestHandler, one per connection. */
+struct http_request_handler {
+    struct shs_request_handler base;
+    struct shs_h1 h1;
+};
+
+#define HANDLER(h) SHS_CONTAINER_OF(h, struct http_request_handler, base)
+
+static struct http_server *server_of(const struct http_request_handler *self)
+{
+    struct shs_request_handler_class *cls = (struct shs_request_handler_class *)self->base.cls;
+
+    return SHS_CONTAINER_OF(cls, struct http_server, cls);
+}
+
+/* -- what h1 asks of us ------------------------------------------------------------------------ */
+
+static int host_wait(void *owner, int what, int64_t deadline_ns)
+{
+    struct http_request_handler *self = owner;
+    struct shs_conn *conn = self->base.request;
+    int64_t before = shs_conn_deadline(conn);
+    int rc;
+
+    shs_conn_set_deadline(conn, deadline_ns);
+    rc = shs_server_wait_request(self->base.server, conn, what);
+    shs_conn_set_deadline(conn, before);
+    return rc;
+}
+
+static void host_set_deadline(void *owner, int64_t deadline_ns)
+{
+    struct http_request_handler *self = owner;
+
+    shs_conn_set_deadline(self->base.request, deadline_ns);
+}
+
+static int64_t host_deadline(void *owner)
+{
+    const struct http_request_handler *self = owner;
+
+    return shs_conn_deadline(self->base.request);
+}
+
+static void host_set_idle(void *owner, bool idle)
+{
+    struct http_request_handler *self = owner;
+
+    shs_conn_set_idle(self->base.request, idle);
+}
+
+static bool host_stopping(void *owner)
+{
+    const struct http_request_handler *self = owner;
+
+    return shs_server_stopping(self->base.server);
+}
+
+/* Python's handle_one_request: do_<METHOD>, or 501. */
+static int host_dispatch(void *owner, struct shs_exchange *x)
+{
+    struct http_request_handler *self = owner;
+    const struct shs_http_handler *handler = &server_of(self)->handler;
+    shs_method_fn *method = shs__handler_method(handler, x->req.head.method);
+
+    x->conn = self->base.request;
+    x->handler = handler;
+    if (method == NULL)
+        return shs_send_error(&x->res, 501, "This server has no such method.");
+    return method(&x->req, &x->res);
+}
+
+static void host_log(void *owner, const struct shs_access *access)
+{
+    struct http_request_handler *self = owner;
+    const struct shs_http_handler *handler = &server_of(self)->handler;
+    struct shs_access line = *access;
+
+    self->base.request->served++;
+    line.conn = self->base.request;
+    if (handler->log_request != NULL)
+        handler->log_request(handler->log_ctx, &line);
+}
+
+static int host_fail(void *owner, int code, bool stream, const char *text)
+{
+    struct http_request_handler *self = owner;
+
+    if (stream)
+        return shs__conn_fail_stream(self->base.request, code);
+    return shs_conn_fail(self->base.request, code, 0, "%s",
+                         text != NULL ? text : shs_err_text(code));
+}
+
+static const struct shs_h1_host h1_host = {
+    .wait = host_wait,
+    .set_deadline = host_set_deadline,
+    .deadline = host_deadline,
+    .set_idle = host_set_idle,
+    .stopping = host_stopping,
+    .dispatch = host_dispatch,
+    .log = host_log,
+    .fail = host_fail,
+};
+
+/* -- the handler class ------------------------------------------------------------------------- */
+
+static int http_setup(struct shs_request_handler *base)
+{
+    struct http_request_handler *self = HANDLER(base);
+
+    shs__h1_init(&self->h1, &server_of(self)->config, base->request->stream, self);
+    return SHS_OK;
+}
+
+static int http_handle(struct shs_request_handler *base)
+{
+    return shs__h1_step(&HANDLER(base)->h1);
+}
+
+static void http_finish(struct shs_request_handler *base)
+{
+    shs__h1_free(&HANDLER(base)->h1);
+}
+
+/* -- the server class -------------------------------------------------------------------------- */
+
+static void http_layer_free(struct shs_layer *layer)
+{
+    shs__free(SHS_CONTAINER_OF(layer, struct http_server, layer));
+}
+
+static const struct shs_server_ops http_server_ops = {
+    .name = "HTTPServer",
+    .layer_free = http_layer_free,
+};
+
+static int check_options(const struct shs_options *opt, struct shs_error *err)
+{
+    if (opt->max_headers == 0 || opt->max_headers > 10000)
+        return shs_error_set(err, SHS_USAGE, 0, "max_headers must be from 1 to 10000");
+    if (opt->max_head_bytes < 64 || opt->max_head_bytes > (size_t)16 * 1024 * 1024)
+        return shs_error_set(err, SHS_USAGE, 0, "max_head_bytes must be from 64 to 16 MiB");
+    return SHS_OK;
+}
+
+int shs_http_server_new(struct shs_server **out, const struct shs_options *opt,
+                        const struct shs_http_handler *handler, struct shs_error *err)
+{
+    struct http_server *http;
+    struct shs_server *self = NULL;
+    int rc = check_options(opt, err);
+
+    if (rc != SHS_OK)
+        return rc;
+    if (handler == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "an HTTP server needs a handler");
+    http = shs__calloc(1, sizeof *http);
+    if (http == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for HTTPServer");
+    http->handler = *handler;
+    http->cls = (struct shs_request_handler_class){
+        .name = handler->name != NULL ? handler->name : "HTTP",
+        .instance_size = sizeof(struct http_request_handler),
+        .setup = http_setup,
+        .handle = http_handle,
+        .finish = http_finish,
+    };
+    rc = shs__server_new(&self, opt, &http->cls, err);
+    if (rc != SHS_OK) {
+        shs__free(http);
+        return rc;
+    }
+    self->opt.allow_reuse_address = true;
+    shs__h1_config_init(&http->config, &self->opt, &h1_host);
+    rc = shs__tcp_server_push(self);
+    if (rc == SHS_OK)
+        rc = shs_server_push(self, &http->layer, &http_server_ops);
+    if (rc != SHS_OK) {
+        if (err != NULL)
+            *err = self->error;
+        shs__free(http);
+        shs_server_free(self);
+        return rc;
+    }
+    rc = shs__server_finish_new(&self, err);
+    if (rc == SHS_OK)
+        *out = self;
+    return rc;
+}

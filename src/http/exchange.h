@@ -1,0 +1,87 @@
+/*
+ * exchange.h - one request and its response, apart from the connection that carries them.
+ *
+ * Concept
+ *
+ *   A handler sees an exchange only. What it needs of the wire goes through a small table: HTTP/1.1
+ *   (h1.c) has one exchange at a time on a connection; another version may have many.
+ *   request.c and response.c are what all versions share.
+ *
+ *   The response keeps its head and the beginning of its body until the handler has returned or
+ *   the body outgrows its buffer, so that a small answer leaves in one write, with a
+ *   Content-Length. After that it streams.
+ */
+#ifndef SHS_EXCHANGE_H
+#define SHS_EXCHANGE_H
+
+#include <shs/http.h>
+
+#include "http/message.h"
+
+/* Response fields of one answer, and the bytes they may take together. */
+#define SHS_MAX_RESPONSE_FIELDS 100u
+#define SHS_MAX_RESPONSE_HEAD 16384u
+/* What handlers may take with shs_request_alloc, and everything else of one exchange. */
+#define SHS_EXCHANGE_MEMORY ((size_t)1 << 20)
+
+struct shs_exchange;
+
+/* What an exchange asks of the connection. May block, as shs_conn_read and shs_conn_write do. */
+struct shs_exchange_ops {
+    /* The next bytes of the request body; as shs_request_read. */
+    int (*read_body)(struct shs_exchange *x, void *buf, size_t cap, size_t *got);
+    /* Sends the head (if it has not been sent) and these bytes of the body. */
+    int (*send_body)(struct shs_exchange *x, const void *buf, size_t len);
+};
+
+struct shs_request {
+    struct shs_exchange *x;
+    struct shs_head head;
+    bool body_failed;           /* read_body has failed: the connection cannot go on */
+    int body_code;              /* with this */
+    struct shs_refusal refusal; /* and, for SHS_PROTO and SHS_LIMIT, for this reason */
+};
+
+struct shs_response {
+    struct shs_exchange *x;
+    int status;
+    struct shs_str reason;
+    struct shs_field *fields;
+    size_t field_count;
+    size_t field_bytes;
+    uint64_t length;     /* what Content-Length says, when has_length */
+    struct shs_buf body; /* not sent yet */
+    uint64_t body_total; /* what the handler wrote */
+    int file_fd;         /* -1, or the body */
+    uint64_t file_offset, file_left;
+    bool started;   /* shs_send_response was called */
+    bool head_done; /* shs_end_headers was called */
+    bool head_sent; /* bytes are on their way: no other answer is possible */
+    bool has_length;
+    bool has_date, has_server;
+    bool close;   /* Connection: close */
+    bool no_body; /* HEAD, 1xx, 204, 304: what the handler writes is counted, not sent */
+    bool chunked;
+    bool broken; /* cannot be completed: the connection must be cut */
+};
+
+struct shs_exchange {
+    const struct shs_exchange_ops *ops;
+    struct shs_conn *conn; /* for handlers; this room does not look inside */
+    const struct shs_http_handler *handler;
+    struct shs_arena arena;
+    struct shs_request req;
+    struct shs_response res;
+};
+
+void shs__exchange_init(struct shs_exchange *x, const struct shs_exchange_ops *ops,
+                        size_t max_buffered_response);
+void shs__exchange_clear(struct shs_exchange *x); /* frees what it holds, closes the file */
+
+/* The method of the handler for this request; NULL when it has none. */
+shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struct shs_str method);
+
+/* True when the status never has a body (RFC 9110 sections 6.4.1, 15.3.5, 15.4.5). */
+bool shs__status_without_body(int status);
+
+#endif

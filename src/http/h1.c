@@ -1,0 +1,493 @@
+/*
+ * h1.c - the states of an HTTP/1.1 connection. Read shs__h1_step at the end first.
+ *
+ * Follows RFC 9112. What a request may look like is the guard's to say (guard.h).
+ */
+#include "http/h1.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <shs/version.h>
+
+#include "http/h1_exchange.h"
+
+/* Room behind a head for the framing lines of its body. */
+#define BODY_ROOM 1024u
+
+void shs__h1_config_init(struct shs_h1_config *config, const struct shs_options *opt,
+                         const struct shs_h1_host *host)
+{
+    config->host = host;
+    config->opt = opt;
+    config->limits = (struct shs_guard_limits){
+        .max_request_line = opt->max_request_line,
+        .max_head_bytes = opt->max_head_bytes,
+        .max_headers = opt->max_headers,
+        .max_body_bytes = opt->max_body_bytes,
+        .max_chunk_line = 256,
+        .max_extension_bytes = 4096,
+        .max_trailer_bytes = 8192,
+    };
+    config->server_field =
+        shs__str(opt->server_version == NULL ? "shs/" SHS_VERSION_STRING : opt->server_version);
+}
+
+void shs__h1_init(struct shs_h1 *h1, const struct shs_h1_config *config, struct shs_stream *stream,
+                  void *owner)
+{
+    memset(h1, 0, sizeof *h1);
+    h1->config = config;
+    h1->stream = stream;
+    h1->owner = owner;
+    h1->opened_ns = shs_now_ns();
+    shs__buf_init(&h1->in, config->opt->max_head_bytes + SHS_H1_FIRST_READ * 4);
+    shs__buf_init(&h1->out, config->opt->max_buffered_response + SHS_MAX_RESPONSE_HEAD * 2 +
+                                SHS_H1_PIECE * 2);
+    config->host->set_deadline(owner, shs__deadline_after(h1->opened_ns, config->opt->head_ms));
+}
+
+static void drop_exchange(struct shs_h1 *h1)
+{
+    if (h1->xchg == NULL)
+        return;
+    shs__exchange_clear(&h1->xchg->base);
+    shs__buf_free(&h1->xchg->early);
+    shs__free(h1->xchg);
+    h1->xchg = NULL;
+}
+
+void shs__h1_free(struct shs_h1 *h1)
+{
+    drop_exchange(h1);
+    shs__buf_free(&h1->in);
+    shs__buf_free(&h1->out);
+}
+static bool expired(const struct shs_h1 *h1)
+{
+    return shs_now_ns() >= h1->config->host->deadline(h1->owner);
+}
+
+static void enter(struct shs_h1 *h1, enum shs_h1_state state)
+{
+    h1->state = (uint8_t)state;
+}
+
+/* The conversation is over and nothing more can be said. */
+static int broken(struct shs_h1 *h1, int code, bool stream, const char *text)
+{
+    enter(h1, SHS_H1_END);
+    return h1->config->host->fail(h1->owner, code, stream, text);
+}
+
+/* It is over, and rightly so. */
+static int conversation_over(struct shs_h1 *h1)
+{
+    enter(h1, SHS_H1_END);
+    return SHS_OK;
+}
+/* -- the states -------------------------------------------------------------------------------- */
+
+static struct shs_h1_exchange *begin_exchange(struct shs_h1 *h1)
+{
+    size_t fields = h1->config->limits.max_headers * sizeof(struct shs_field);
+    struct shs_h1_exchange *x = shs__malloc(sizeof *x + fields);
+
+    if (x == NULL)
+        return NULL;
+    memset(x, 0, sizeof *x);
+    shs__exchange_init(&x->base, &shs__h1_exchange_ops, h1->config->opt->max_buffered_response);
+    shs__buf_init(&x->early, h1->config->opt->max_buffered_body);
+    x->h1 = h1;
+    x->body.phase = SHS_BODY_DONE;
+    h1->xchg = x;
+    return x;
+}
+
+/* Waiting for a request's first byte. */
+static int step_idle(struct shs_h1 *h1)
+{
+    int rc;
+
+    if (h1->in.len == 0) {
+        if (h1->config->host->stopping(h1->owner))
+            return conversation_over(h1);
+        /* After an answer the next request is rarely there yet: do not ask, wait. */
+        if (h1->tried && !shs__stream_pending(h1->stream) && !expired(h1)) {
+            h1->tried = false;
+            return SHS_WAIT_READ;
+        }
+        rc = shs__buf_reserve(&h1->in, SHS_H1_FIRST_READ);
+        if (rc == SHS_OK)
+            rc = shs__h1_fill(h1);
+        if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
+            shs__buf_free(&h1->in);
+            if (!expired(h1))
+                return rc;
+            return conversation_over(h1); /* nobody wanted anything any more: not an error */
+        }
+        if (rc == SHS_CLOSED)
+            return conversation_over(h1);
+        if (rc != SHS_OK)
+            return broken(h1, rc, true, NULL);
+    }
+    h1->began_ns = shs_now_ns();
+    memset(&h1->scan, 0, sizeof h1->scan);
+    h1->config->host->set_idle(h1->owner, false);
+    if (h1->served > 0)
+        h1->config->host->set_deadline(h1->owner,
+                                       shs__deadline_after(h1->began_ns, h1->config->opt->head_ms));
+    enter(h1, SHS_H1_HEAD);
+    return SHS_OK;
+}
+
+/* Answers a request that was refused; the connection ends after it. */
+static int refuse(struct shs_h1 *h1, const struct shs_refusal *why, int code)
+{
+    struct shs_h1_exchange *x = h1->xchg == NULL ? begin_exchange(h1) : h1->xchg;
+    int rc;
+
+    if (x == NULL)
+        return broken(h1, SHS_NOMEM, false, "out of memory for a request");
+    x->failure = why->text;
+    x->failure_code = code;
+    x->base.req.refusal = *why;
+    x->base.req.head.keep_alive = false;
+    rc = shs_send_error(&x->base.res, why->status, why->text);
+    if (rc != SHS_OK)
+        return broken(h1, rc, false, "no memory to say what was wrong with a request");
+    enter(h1, SHS_H1_HANDLE);
+    x->answer_ready = true;
+    return SHS_OK;
+}
+
+static int refuse_late(struct shs_h1 *h1, const char *text)
+{
+    struct shs_refusal why = {408, "timeout", text};
+
+    return refuse(h1, &why, SHS_TIMEOUT);
+}
+
+/* The whole head is there: read it, and prepare for its body. */
+static int head_complete(struct shs_h1 *h1, size_t head_len)
+{
+    struct shs_h1_exchange *x;
+    struct shs_refusal why;
+    struct shs_head *head;
+    int rc;
+
+    /* Views into `in` begin to exist here; make the room for the body's framing before. */
+    if (shs__buf_room(&h1->in) < BODY_ROOM && h1->in.len < head_len + BODY_ROOM) {
+        rc = shs__buf_reserve(&h1->in, SHS_H1_FIRST_READ);
+        if (rc != SHS_OK)
+            return broken(h1, rc, false, "out of memory for a request");
+    }
+    x = begin_exchange(h1);
+    if (x == NULL)
+        return broken(h1, SHS_NOMEM, false, "out of memory for a request");
+    head = &x->base.req.head;
+    x->head_len = head_len;
+    x->body_at = head_len;
+    rc = shs__head_parse(shs__buf_head(&h1->in) + h1->scan.start, head_len - h1->scan.start,
+                         &h1->config->limits, &x->parser, x->fields, head, &why);
+    if (rc != SHS_OK)
+        return refuse(h1, &why, SHS_PROTO);
+    shs__body_init(&x->body, head, &h1->config->limits, &x->parser);
+    shs__h1_start_progress(x, h1->config->opt->body_ms);
+    h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
+    if (x->body.phase == SHS_BODY_DONE) {
+        enter(h1, SHS_H1_HANDLE);
+        return SHS_OK;
+    }
+    x->continue_due = head->expect_continue && h1->in.len == head_len;
+    /* A long body is the handler's to read; it may also refuse it unread. */
+    if (!head->chunked && head->content_length > h1->config->opt->max_buffered_body) {
+        enter(h1, SHS_H1_HANDLE);
+        return SHS_OK;
+    }
+    enter(h1, SHS_H1_BODY);
+    return x->continue_due ? shs__h1_put_continue(x) : SHS_OK;
+}
+
+static int step_head(struct shs_h1 *h1)
+{
+    struct shs_refusal why;
+    size_t head_len = 0;
+    int rc = shs__head_scan(&h1->scan, shs__buf_head(&h1->in), h1->in.len, &h1->config->limits,
+                            &head_len, &why);
+
+    if (rc == SHS_OK)
+        return head_complete(h1, head_len);
+    if (rc != SHS_WAIT_READ)
+        return refuse(h1, &why, SHS_PROTO);
+    if (expired(h1))
+        return refuse_late(h1, "The request's head did not arrive in time.");
+    rc = shs__buf_reserve(&h1->in, 1);
+    if (rc == SHS_OK)
+        rc = shs__h1_fill(h1);
+    if (rc < 0)
+        return broken(h1, rc, rc != SHS_NOMEM && rc != SHS_CLOSED,
+                      "the client closed in the middle of a request's head");
+    return rc;
+}
+
+/* Buffers a short body, so that a slow client holds no thread. */
+static int step_body(struct shs_h1 *h1)
+{
+    struct shs_h1_exchange *x = h1->xchg;
+    int rc;
+
+    if (h1->out.len > 0) { /* 100 Continue */
+        rc = shs__h1_drain_out(h1);
+        if (rc < 0)
+            return broken(h1, rc, true, NULL);
+        if (rc != SHS_OK)
+            return expired(h1) ? broken(h1, SHS_TIMEOUT, false, "the client did not read") : rc;
+    }
+    for (;;) {
+        rc = shs__h1_next_content(x);
+        if (rc == SHS_OK) {
+            shs__progress_made(&x->progress, x->pending.len);
+            if (x->pending.len == 0)
+                break;
+            if (shs__buf_append(&x->early, x->pending.ptr, x->pending.len) != SHS_OK)
+                break; /* full: the handler takes the rest as it comes */
+            x->pending.len = 0;
+            continue;
+        }
+        if (rc == SHS_PROTO || rc == SHS_LIMIT)
+            return refuse(h1, &x->base.req.refusal, rc);
+        if (rc < 0)
+            return broken(h1, rc, rc != SHS_CLOSED,
+                          "the client closed in the middle of a request's body");
+        h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
+        return expired(h1) ? refuse_late(h1, "The request's body did not arrive in time.") : rc;
+    }
+    enter(h1, SHS_H1_HANDLE);
+    return SHS_OK;
+}
+
+/* What the client is told when a handler returned an error and has sent nothing. */
+static int status_for(const struct shs_h1_exchange *x, int rc)
+{
+    if (x->base.req.body_failed && x->base.req.body_code == rc) {
+        switch (rc) {
+        case SHS_PROTO:
+            return 400;
+        case SHS_LIMIT:
+            return 413;
+        case SHS_TIMEOUT:
+            return 408;
+        default:
+            break;
+        }
+    }
+    return rc == SHS_STOPPED ? 503 : 500;
+}
+
+/* The handler has returned: make an answer of what there is. */
+static int handler_returned(struct shs_h1_exchange *x, int rc)
+{
+    struct shs_response *res = &x->base.res;
+
+    if (rc == SHS_OK && !res->started) {
+        x->failure = "the handler returned without an answer";
+        rc = SHS_USAGE;
+    }
+    if (rc == SHS_OK && res->has_length && !res->no_body && res->body_total != res->length) {
+        x->failure = "the handler wrote less than its Content-Length";
+        rc = SHS_USAGE;
+    }
+    if (rc == SHS_OK)
+        return SHS_OK;
+    if (x->failure == NULL)
+        x->failure = shs_err_text(rc);
+    x->failure_code = rc;
+    if (res->head_sent || x->body_closed || rc == SHS_CLOSED) {
+        res->broken = true;
+        return SHS_OK;
+    }
+    return shs_send_error(res, status_for(x, rc), rc == SHS_USAGE ? NULL : x->failure);
+}
+
+static int step_handle(struct shs_h1 *h1)
+{
+    struct shs_h1_exchange *x = h1->xchg;
+    int rc = SHS_OK;
+
+    if (!x->answer_ready) {
+        int handler_rc = h1->config->host->dispatch(h1->owner, &x->base);
+
+        x->answer_ready = true;
+        rc = handler_returned(x, handler_rc);
+        if (handler_rc == SHS_EXIT)
+            return broken(h1, SHS_EXIT, false, "the handler asked the server to stop");
+    }
+    if (rc == SHS_OK && !x->base.res.broken)
+        rc = shs__h1_serialise(x);
+    if (rc != SHS_OK)
+        return broken(h1, rc, false, "no memory for an answer");
+    shs__h1_start_progress(x, h1->config->opt->write_ms);
+    h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
+    enter(h1, SHS_H1_SEND);
+    return SHS_OK;
+}
+
+/* The next piece of the file behind what `out` holds. A file that became shorter breaks it. */
+static int fill_from_file(struct shs_h1_exchange *x)
+{
+    struct shs_h1 *h1 = x->h1;
+    struct shs_response *res = &x->base.res;
+    size_t len = res->file_left < SHS_H1_PIECE ? (size_t)res->file_left : SHS_H1_PIECE;
+    int rc = shs__buf_reserve(&h1->out, len);
+    ssize_t n;
+
+    if (rc != SHS_OK)
+        return rc;
+    do {
+        n = pread(res->file_fd, shs__buf_tail(&h1->out), len, (off_t)res->file_offset);
+    } while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return SHS_IO;
+    h1->out.len += (size_t)n;
+    res->file_offset += (uint64_t)n;
+    res->file_left -= (uint64_t)n;
+    return SHS_OK;
+}
+
+static void write_log(struct shs_h1_exchange *x, const char *error)
+{
+    const struct shs_response *res = &x->base.res;
+    bool understood = x->base.req.head.path.ptr != NULL;
+    struct shs_access access = {
+        .req = understood ? &x->base.req : NULL,
+        .conn = x->base.conn,
+        .request_line = x->base.req.head.line,
+        .status = res->head_sent ? res->status : 0,
+        .body_bytes = res->no_body ? 0 : res->body_total - res->file_left,
+        .duration_ns = shs_now_ns() - x->h1->began_ns,
+        .error = error,
+    };
+
+    x->h1->config->host->log(x->h1->owner, &access);
+}
+
+/* The answer cannot be completed: cut, so that the client sees that it is not whole. */
+static int abort_exchange(struct shs_h1 *h1, int code, bool stream, const char *text)
+{
+    write_log(h1->xchg, text != NULL ? text : shs_err_text(code));
+    return broken(h1, code, stream, text);
+}
+
+/* The answer is out. */
+static int exchange_done(struct shs_h1 *h1)
+{
+    struct shs_h1_exchange *x = h1->xchg;
+    int failure_code = x->failure_code;
+    bool keep = x->keep;
+    size_t used = x->body_at;
+
+    write_log(x, x->failure);
+    if (failure_code != SHS_OK)
+        h1->config->host->fail(h1->owner, failure_code, false, x->failure);
+    h1->served++;
+    drop_exchange(h1);
+    shs__buf_consume(&h1->in, used);
+    if (!keep)
+        return conversation_over(h1);
+    if (h1->in.len == 0) {
+        shs__buf_free(&h1->in);
+        shs__buf_free(&h1->out);
+        shs__stream_idle(h1->stream);
+    }
+    h1->tried = true;
+    h1->config->host->set_deadline(h1->owner,
+                                   shs__deadline_after(shs_now_ns(), h1->config->opt->idle_ms));
+    h1->config->host->set_idle(h1->owner, true);
+    enter(h1, SHS_H1_IDLE);
+    return SHS_OK;
+}
+
+static int step_send(struct shs_h1 *h1)
+{
+    struct shs_h1_exchange *x = h1->xchg;
+    struct shs_response *res = &x->base.res;
+    int rc;
+
+    if (res->broken)
+        return abort_exchange(h1, x->failure_code == SHS_OK ? SHS_CLOSED : x->failure_code, false,
+                              x->failure);
+    do {
+        rc = res->file_left > 0 ? fill_from_file(x) : SHS_OK;
+        if (rc != SHS_OK)
+            return abort_exchange(h1, rc, false, "a file became shorter while it was sent");
+        rc = shs__h1_drain_out(h1);
+    } while (rc == SHS_OK && res->file_left > 0);
+    if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
+        h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
+        if (!expired(h1))
+            return rc;
+        return abort_exchange(h1, SHS_TIMEOUT, false, "the client did not read its answer in time");
+    }
+    if (rc != SHS_OK)
+        return abort_exchange(h1, rc, true, NULL);
+    if (!x->keep || x->body.phase == SHS_BODY_DONE)
+        return exchange_done(h1);
+    shs__h1_start_progress(x, h1->config->opt->body_ms);
+    enter(h1, SHS_H1_DRAIN);
+    return SHS_OK;
+}
+
+/* Throws away a short body that the handler did not read, to come to the next request. */
+static int step_drain(struct shs_h1 *h1)
+{
+    struct shs_h1_exchange *x = h1->xchg;
+
+    for (;;) {
+        int rc = shs__h1_next_content(x);
+
+        if (rc == SHS_OK && x->pending.len > 0) {
+            shs__progress_made(&x->progress, x->pending.len);
+            x->pending.len = 0;
+            continue;
+        }
+        if (rc == SHS_OK)
+            return exchange_done(h1);
+        h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
+        if (rc > 0 && !expired(h1))
+            return rc;
+        x->keep = false;
+        return exchange_done(h1);
+    }
+}
+
+int shs__h1_step(struct shs_h1 *h1)
+{
+    int rc = SHS_OK;
+
+    while (rc == SHS_OK) {
+        switch ((enum shs_h1_state)h1->state) {
+        case SHS_H1_IDLE:
+            rc = step_idle(h1);
+            break;
+        case SHS_H1_HEAD:
+            rc = step_head(h1);
+            break;
+        case SHS_H1_BODY:
+            rc = step_body(h1);
+            break;
+        case SHS_H1_HANDLE:
+            rc = step_handle(h1);
+            break;
+        case SHS_H1_SEND:
+            rc = step_send(h1);
+            break;
+        case SHS_H1_DRAIN:
+            rc = step_drain(h1);
+            break;
+        case SHS_H1_END:
+            return SHS_OK;
+        }
+    }
+    return rc;
+}

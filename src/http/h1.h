@@ -1,0 +1,92 @@
+/*
+ * h1.h - HTTP/1.1 on one connection: a state machine over a stream, which never waits.
+ *
+ *      IDLE --first byte--> HEAD --complete--> BODY --buffered--> HANDLE --returned--> SEND
+ *        ^                    |refused                                                  |
+ *        +------ keep-alive --+----------------------- DRAIN <--unread body-------------+
+ *                             +--> SEND the refusal --> END
+ *
+ * Each state has its own absolute deadline. The handler runs in HANDLE, plain blocking code; the
+ * states before and after it hold no thread: whoever drives the machine waits as it likes.
+ *
+ * The owner of the connection is known by a table only, so that a test can drive the machine over
+ * a stream in memory.
+ */
+#ifndef SHS_H1_H
+#define SHS_H1_H
+
+#include <shs/options.h>
+
+#include "http/exchange.h"
+#include "http/guard.h"
+#include "stream/stream.h"
+
+struct shs_h1;
+
+/* What the machine asks of the owner of the connection. */
+struct shs_h1_host {
+    /* Waits, for a handler that reads or writes: SHS_OK, SHS_TIMEOUT, SHS_STOPPED, SHS_IO. */
+    int (*wait)(void *owner, int what, int64_t deadline_ns);
+    void (*set_deadline)(void *owner, int64_t deadline_ns);
+    int64_t (*deadline)(void *owner);
+    void (*set_idle)(void *owner, bool idle);
+    /* The server is closing: no further request on this connection. */
+    bool (*stopping)(void *owner);
+    /* Calls the handler's method. */
+    int (*dispatch)(void *owner, struct shs_exchange *x);
+    /* One answer is out, or has failed. */
+    void (*log)(void *owner, const struct shs_access *access);
+    /* Records why the conversation ends; returns the code. `stream` true: the stream knows why. */
+    int (*fail)(void *owner, int code, bool stream, const char *text);
+};
+
+/* The same for every connection of a server. */
+struct shs_h1_config {
+    const struct shs_h1_host *host;
+    const struct shs_options *opt; /* borrowed */
+    struct shs_guard_limits limits;
+    struct shs_str server_field; /* value of Server; len 0 = none */
+};
+
+enum shs_h1_state {
+    SHS_H1_IDLE,
+    SHS_H1_HEAD,
+    SHS_H1_BODY,
+    SHS_H1_HANDLE,
+    SHS_H1_SEND,
+    SHS_H1_DRAIN,
+    SHS_H1_END
+};
+
+struct shs_h1_exchange;
+
+/* One connection. Small while idle: buffers and exchange are given back. */
+struct shs_h1 {
+    const struct shs_h1_config *config;
+    struct shs_stream *stream;
+    void *owner;
+    struct shs_buf in;            /* received, from the first byte of this request on */
+    struct shs_buf out;           /* serialised, not taken by the stream yet */
+    struct shs_h1_exchange *xchg; /* NULL between requests */
+    struct shs_head_scan scan;
+    int64_t began_ns; /* first byte of this request */
+    int64_t opened_ns;
+    unsigned served;
+    uint8_t state; /* enum shs_h1_state */
+    bool tried;    /* IDLE: the stream has been asked since the last answer */
+};
+
+void shs__h1_config_init(struct shs_h1_config *config, const struct shs_options *opt,
+                         const struct shs_h1_host *host);
+void shs__h1_init(struct shs_h1 *h1, const struct shs_h1_config *config, struct shs_stream *stream,
+                  void *owner);
+void shs__h1_free(struct shs_h1 *h1);
+
+/*
+ * Goes on as far as it can without waiting. 0: the conversation is over and everything is written,
+ * the stream wants its shutdown. SHS_WAIT_*: call again when the stream is ready, or the deadline
+ * has passed. < 0: over, and nothing more can be said to the peer; or SHS_EXIT from a handler.
+ */
+int shs__h1_step(struct shs_h1 *h1);
+
+#endif

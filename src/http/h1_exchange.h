@@ -1,0 +1,62 @@
+/*
+ * h1_exchange.h - between h1.c (the states), h1_input.c (bodies in) and h1_output.c (answers out).
+ */
+#ifndef SHS_H1_EXCHANGE_H
+#define SHS_H1_EXCHANGE_H
+
+#include "http/h1.h"
+
+/* Room for the first read of a request. */
+#define SHS_H1_FIRST_READ 4096u
+/* Files and streamed bodies go out in pieces of this size. */
+#define SHS_H1_PIECE ((size_t)64 * 1024)
+/* An unread body up to this is read and thrown away to keep the connection. */
+#define SHS_H1_DRAIN_BYTES ((uint64_t)64 * 1024)
+
+struct shs_h1_exchange {
+    struct shs_exchange base;
+    struct shs_h1 *h1;
+    struct shs_parser parser;
+    struct shs_body body;
+    struct shs_progress progress; /* of the body, then of the answer */
+    size_t head_len;              /* of h1->in */
+    size_t body_at;               /* offset in h1->in: body bytes not looked at yet */
+    struct shs_str pending;       /* content in h1->in that nobody has taken yet */
+    struct shs_buf early;         /* content read before the handler was called */
+    uint64_t drained;
+    const char *failure; /* why the answer is not what the handler wanted */
+    int failure_code;
+    bool continue_due; /* Expect: 100-continue, and not answered yet */
+    bool body_closed;  /* the peer ended in the middle of it */
+    bool answer_ready; /* HANDLE is over: SEND may finish the exchange */
+    bool keep;         /* the connection stays open, as the head of the answer said */
+    struct shs_field fields[];
+};
+
+#define SHS_H1_X(x) SHS_CONTAINER_OF(x, struct shs_h1_exchange, base)
+
+extern const struct shs_exchange_ops shs__h1_exchange_ops;
+
+/* -- h1_input.c -- */
+
+/* Reads once into the room that h1->in has. As a stream's read. */
+int shs__h1_fill(struct shs_h1 *h1);
+/* The next content of the body into x->pending, or none at its end. SHS_OK, SHS_WAIT_*, or < 0. */
+int shs__h1_next_content(struct shs_h1_exchange *x);
+/* Starts the clock of a body or an answer: ms, and opt->min_rate from then on. */
+void shs__h1_start_progress(struct shs_h1_exchange *x, unsigned ms);
+
+/* -- h1_output.c -- */
+
+/* Hands h1->out to the stream. SHS_OK when the kernel has it all, SHS_WAIT_*, or < 0. */
+int shs__h1_drain_out(struct shs_h1 *h1);
+/* The same for a handler: waits, under the answer's progress. */
+int shs__h1_drain_out_blocking(struct shs_h1_exchange *x);
+/* Puts 100 Continue into h1->out. */
+int shs__h1_put_continue(struct shs_h1_exchange *x);
+/* Puts what is left of the answer into h1->out: head, body in memory, last chunk. */
+int shs__h1_serialise(struct shs_h1_exchange *x);
+/* The exchange op. */
+int shs__h1_send_body(struct shs_exchange *base, const void *buf, size_t len);
+
+#endif

@@ -1,0 +1,154 @@
+/*
+ * h1_input.c - request bodies: from the stream, through the guard, to the buffer or the handler.
+ */
+#include "http/h1_exchange.h"
+
+void shs__h1_start_progress(struct shs_h1_exchange *x, unsigned ms)
+{
+    shs__progress_start(&x->progress, shs_now_ns(), ms, x->h1->config->opt->min_rate);
+}
+
+/* Reads once into the room that there is. */
+int shs__h1_fill(struct shs_h1 *h1)
+{
+    size_t got = 0;
+    int rc = shs__stream_read(h1->stream, shs__buf_tail(&h1->in), shs__buf_room(&h1->in), &got);
+
+    if (rc == SHS_OK)
+        h1->in.len += got;
+    return rc;
+}
+
+/*
+ * Reads for the body. The head's views point into the buffer, so it does not move: what is behind
+ * the head is closed up instead. Only framing is ever left there, which is short.
+ */
+static int fill_body(struct shs_h1_exchange *x)
+{
+    struct shs_h1 *h1 = x->h1;
+    char *head = shs__buf_head(&h1->in);
+    size_t left = h1->in.len - x->body_at;
+
+    memmove(head + x->head_len, head + x->body_at, left);
+    x->body_at = x->head_len;
+    h1->in.len = x->head_len + left;
+    return shs__h1_fill(h1);
+}
+
+/* A body that cannot be read on: what the handler is told, and what the client. */
+static int body_error(struct shs_h1_exchange *x, int rc)
+{
+    struct shs_request *req = &x->base.req;
+
+    if (rc == SHS_PROTO) {
+        x->failure = req->refusal.text;
+        rc = req->refusal.status == 413 ? SHS_LIMIT : SHS_PROTO;
+    } else if (rc == SHS_CLOSED) {
+        x->body_closed = true;
+    }
+    req->body_failed = true;
+    req->body_code = rc;
+    x->failure_code = rc;
+    return rc;
+}
+
+/* The next content: x->pending, or none at the end of the body. SHS_OK, SHS_WAIT_*, or < 0. */
+int shs__h1_next_content(struct shs_h1_exchange *x)
+{
+    struct shs_h1 *h1 = x->h1;
+
+    while (x->pending.len == 0 && x->body.phase != SHS_BODY_DONE) {
+        size_t used = 0;
+        int rc = SHS_WAIT_READ;
+
+        if (h1->in.len > x->body_at)
+            rc = shs__body_step(&x->body, shs__buf_head(&h1->in) + x->body_at,
+                                h1->in.len - x->body_at, &used, &x->pending, &x->base.req.refusal);
+        if (rc == SHS_OK) {
+            x->body_at += used;
+            continue;
+        }
+        if (rc == SHS_WAIT_READ)
+            rc = fill_body(x);
+        if (rc != SHS_OK)
+            return rc < 0 ? body_error(x, rc) : rc;
+    }
+    return SHS_OK;
+}
+
+static size_t take(struct shs_str *from, void *buf, size_t cap)
+{
+    size_t len = from->len < cap ? from->len : cap;
+
+    memcpy(buf, from->ptr, len);
+    from->ptr += len;
+    from->len -= len;
+    return len;
+}
+
+/* Long bodies go straight from the stream to the handler's memory. */
+static int read_direct(struct shs_h1_exchange *x, void *buf, size_t cap, size_t *got)
+{
+    struct shs_str content = {NULL, 0};
+    size_t used = 0;
+    int rc;
+
+    if (cap > x->body.left)
+        cap = (size_t)x->body.left;
+    rc = shs__stream_read(x->h1->stream, buf, cap, got);
+    if (rc != SHS_OK)
+        return rc < 0 ? body_error(x, rc) : rc;
+    rc = shs__body_step(&x->body, buf, *got, &used, &content, &x->base.req.refusal);
+    return rc == SHS_OK ? rc : body_error(x, SHS_PROTO);
+}
+
+static int read_some(struct shs_h1_exchange *x, void *buf, size_t cap, size_t *got)
+{
+    int rc;
+
+    if (x->pending.len == 0 && x->h1->in.len == x->body_at && x->body.phase == SHS_BODY_LENGTH &&
+        cap >= SHS_H1_FIRST_READ)
+        return read_direct(x, buf, cap, got);
+    rc = shs__h1_next_content(x);
+    if (rc == SHS_OK)
+        *got = take(&x->pending, buf, cap);
+    return rc;
+}
+
+static int h1_read_body(struct shs_exchange *base, void *buf, size_t cap, size_t *got)
+{
+    struct shs_h1_exchange *x = SHS_H1_X(base);
+    struct shs_h1 *h1 = x->h1;
+    int rc;
+
+    if (x->early.len > 0) {
+        struct shs_str early = {shs__buf_head(&x->early), x->early.len};
+
+        *got = take(&early, buf, cap);
+        shs__buf_consume(&x->early, *got);
+        return SHS_OK;
+    }
+    if (x->continue_due && x->body.phase != SHS_BODY_DONE && !base->res.head_sent) {
+        rc = shs__h1_put_continue(x);
+        if (rc == SHS_OK)
+            rc = shs__h1_drain_out_blocking(x);
+        if (rc != SHS_OK)
+            return body_error(x, rc);
+    }
+    for (;;) {
+        *got = 0;
+        rc = read_some(x, buf, cap, got);
+        if (rc == SHS_OK)
+            shs__progress_made(&x->progress, *got);
+        if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
+            return rc;
+        rc = h1->config->host->wait(h1->owner, rc, x->progress.deadline_ns);
+        if (rc != SHS_OK)
+            return body_error(x, rc);
+    }
+}
+
+const struct shs_exchange_ops shs__h1_exchange_ops = {
+    .read_body = h1_read_body,
+    .send_body = shs__h1_send_body,
+};

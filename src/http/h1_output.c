@@ -1,0 +1,216 @@
+/*
+ * h1_output.c - answers: from an exchange's response to bytes on the stream.
+ */
+#include <time.h>
+
+#include "http/date.h"
+#include "http/h1_exchange.h"
+
+/* Hands `out` to the stream. SHS_OK when the kernel has it all. */
+int shs__h1_drain_out(struct shs_h1 *h1)
+{
+    while (h1->out.len > 0) {
+        size_t put = 0;
+        int rc = shs__stream_write(h1->stream, shs__buf_head(&h1->out), h1->out.len, &put);
+
+        if (rc != SHS_OK)
+            return rc;
+        shs__buf_consume(&h1->out, put);
+        if (h1->xchg != NULL)
+            shs__progress_made(&h1->xchg->progress, put);
+    }
+    return shs__stream_flush(h1->stream);
+}
+
+/* The same for a handler that waits. */
+int shs__h1_drain_out_blocking(struct shs_h1_exchange *x)
+{
+    struct shs_h1 *h1 = x->h1;
+
+    for (;;) {
+        int rc = shs__h1_drain_out(h1);
+
+        if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE)
+            rc = h1->config->host->wait(h1->owner, rc, x->progress.deadline_ns);
+        else
+            return rc;
+        if (rc != SHS_OK)
+            return rc;
+    }
+}
+
+static int put(struct shs_h1 *h1, struct shs_str s)
+{
+    return shs__buf_append_str(&h1->out, s);
+}
+
+static int put_field(struct shs_h1 *h1, struct shs_str name, struct shs_str value)
+{
+    int rc = put(h1, name);
+
+    if (rc == SHS_OK)
+        rc = put(h1, SHS_STR(": "));
+    if (rc == SHS_OK)
+        rc = put(h1, value);
+    if (rc == SHS_OK)
+        rc = put(h1, SHS_STR("\r\n"));
+    return rc;
+}
+
+static int put_number_field(struct shs_h1 *h1, struct shs_str name, uint64_t value)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return put_field(h1, name, (struct shs_str){digits + at, sizeof digits - at});
+}
+
+static int put_status_line(struct shs_h1 *h1, const struct shs_response *res)
+{
+    char code[4] = {(char)('0' + res->status / 100), (char)('0' + res->status / 10 % 10),
+                    (char)('0' + res->status % 10), ' '};
+    int rc = put(h1, SHS_STR("HTTP/1.1 "));
+
+    if (rc == SHS_OK)
+        rc = put(h1, (struct shs_str){code, sizeof code});
+    if (rc == SHS_OK)
+        rc = put(h1, res->reason);
+    if (rc == SHS_OK)
+        rc = put(h1, SHS_STR("\r\n"));
+    return rc;
+}
+
+/* How the end of this body can be seen (RFC 9112 section 6.3). `more`: it is not all here yet. */
+static int put_framing(struct shs_h1_exchange *x, bool more)
+{
+    struct shs_response *res = &x->base.res;
+
+    if (res->status == 204 || (res->no_body && !res->has_length && (more || res->status == 304)))
+        return SHS_OK;
+    if (res->has_length)
+        return put_number_field(x->h1, SHS_STR("Content-Length"), res->length);
+    if (!more)
+        return put_number_field(x->h1, SHS_STR("Content-Length"), res->body_total);
+    if (x->base.req.head.version >= 11) {
+        res->chunked = true;
+        return put_field(x->h1, SHS_STR("Transfer-Encoding"), SHS_STR("chunked"));
+    }
+    x->keep = false; /* HTTP/1.0: the end of the connection is the end of the body */
+    return SHS_OK;
+}
+
+/* May another request follow on this connection? */
+static bool may_keep(const struct shs_h1_exchange *x)
+{
+    const struct shs_h1 *h1 = x->h1;
+    const struct shs_options *opt = h1->config->opt;
+
+    if (!x->base.req.head.keep_alive || x->base.res.close || x->base.req.body_failed ||
+        x->failure_code != SHS_OK)
+        return false;
+    if (h1->served + 1 >= opt->max_requests_per_connection ||
+        shs_now_ns() >= shs__deadline_after(h1->opened_ns, opt->connection_age_ms))
+        return false;
+    /* A body nobody read: what the client was not asked to send, or too much to throw away. */
+    if (x->body.phase != SHS_BODY_DONE &&
+        (x->continue_due || x->body.phase != SHS_BODY_LENGTH || x->body.left > SHS_H1_DRAIN_BYTES))
+        return false;
+    return !h1->config->host->stopping(h1->owner);
+}
+
+static int put_head(struct shs_h1_exchange *x, bool more)
+{
+    struct shs_h1 *h1 = x->h1;
+    struct shs_response *res = &x->base.res;
+    char date[SHS_DATE_LEN + 1];
+    int rc;
+
+    x->keep = may_keep(x);
+    rc = put_status_line(h1, res);
+    if (rc == SHS_OK && !res->has_server && h1->config->server_field.len > 0)
+        rc = put_field(h1, SHS_STR("Server"), h1->config->server_field);
+    if (rc == SHS_OK && !res->has_date) {
+        shs__date_format(time(NULL), date);
+        rc = put_field(h1, SHS_STR("Date"), (struct shs_str){date, SHS_DATE_LEN});
+    }
+    for (size_t i = 0; rc == SHS_OK && i < res->field_count; i++)
+        rc = put_field(h1, res->fields[i].name, res->fields[i].value);
+    if (rc == SHS_OK)
+        rc = put_framing(x, more);
+    if (rc == SHS_OK && !x->keep)
+        rc = put_field(h1, SHS_STR("Connection"), SHS_STR("close"));
+    if (rc == SHS_OK)
+        rc = put(h1, SHS_STR("\r\n"));
+    res->head_sent = rc == SHS_OK;
+    return rc;
+}
+
+static int put_chunk(struct shs_h1 *h1, const char *bytes, size_t len)
+{
+    int rc = shs__buf_printf(&h1->out, "%zx\r\n", len);
+
+    if (rc == SHS_OK)
+        rc = shs__buf_append(&h1->out, bytes, len);
+    if (rc == SHS_OK)
+        rc = put(h1, SHS_STR("\r\n"));
+    return rc;
+}
+
+/* Puts the rest of the answer where SEND takes it from. */
+int shs__h1_serialise(struct shs_h1_exchange *x)
+{
+    struct shs_h1 *h1 = x->h1;
+    struct shs_response *res = &x->base.res;
+    int rc = shs__buf_reserve(&h1->out, res->field_bytes + res->body.len + 512);
+
+    if (rc == SHS_OK && !res->head_sent)
+        rc = put_head(x, false);
+    if (rc == SHS_OK && res->body.len > 0)
+        rc = res->chunked ? put_chunk(h1, shs__buf_head(&res->body), res->body.len)
+                          : shs__buf_append(&h1->out, shs__buf_head(&res->body), res->body.len);
+    shs__buf_free(&res->body);
+    if (rc == SHS_OK && res->chunked)
+        rc = put(h1, SHS_STR("0\r\n\r\n"));
+    return rc;
+}
+
+/* -- what a handler's calls come down to ------------------------------------------------------- */
+
+int shs__h1_put_continue(struct shs_h1_exchange *x)
+{
+    int rc = put(x->h1, SHS_STR("HTTP/1.1 100 Continue\r\n\r\n"));
+
+    x->continue_due = false;
+    return rc;
+}
+
+int shs__h1_send_body(struct shs_exchange *base, const void *buf, size_t len)
+{
+    struct shs_h1_exchange *x = SHS_H1_X(base);
+    struct shs_h1 *h1 = x->h1;
+    const char *bytes = buf;
+    int rc = SHS_OK;
+
+    shs__h1_start_progress(x, h1->config->opt->write_ms);
+    if (!base->res.head_sent)
+        rc = put_head(x, true);
+    do {
+        size_t piece = len < SHS_H1_PIECE ? len : SHS_H1_PIECE;
+
+        if (rc == SHS_OK && piece > 0 && base->res.chunked)
+            rc = put_chunk(h1, bytes, piece);
+        else if (rc == SHS_OK && piece > 0)
+            rc = shs__buf_append(&h1->out, bytes, piece);
+        if (rc == SHS_OK)
+            rc = shs__h1_drain_out_blocking(x);
+        bytes += piece;
+        len -= piece;
+    } while (rc == SHS_OK && len > 0);
+    if (rc != SHS_OK && x->failure_code == SHS_OK)
+        x->failure_code = rc;
+    return rc;
+}

@@ -1,0 +1,103 @@
+#include "http/exchange.h"
+
+struct shs_str shs_request_method(const struct shs_request *req)
+{
+    return req->head.method;
+}
+
+struct shs_str shs_request_target(const struct shs_request *req)
+{
+    return req->head.target;
+}
+
+struct shs_str shs_request_path(const struct shs_request *req)
+{
+    return req->head.path;
+}
+
+struct shs_str shs_request_query(const struct shs_request *req)
+{
+    return req->head.query;
+}
+
+struct shs_str shs_request_line(const struct shs_request *req)
+{
+    return req->head.line;
+}
+
+int shs_request_version(const struct shs_request *req)
+{
+    return req->head.version;
+}
+
+struct shs_str shs_request_host(const struct shs_request *req)
+{
+    return req->head.host;
+}
+
+size_t shs_request_header_count(const struct shs_request *req)
+{
+    return req->head.field_count;
+}
+
+bool shs_request_header_at(const struct shs_request *req, size_t i, struct shs_str *name,
+                           struct shs_str *value)
+{
+    if (i >= req->head.field_count)
+        return false;
+    *name = req->head.fields[i].name;
+    *value = req->head.fields[i].value;
+    return true;
+}
+
+bool shs_request_header(const struct shs_request *req, const char *name, struct shs_str *value)
+{
+    struct shs_str wanted = shs__str(name);
+
+    for (size_t i = 0; i < req->head.field_count; i++) {
+        if (shs__str_eq_nocase(req->head.fields[i].name, wanted)) {
+            *value = req->head.fields[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool shs_request_has_body(const struct shs_request *req, uint64_t *length)
+{
+    if (!req->head.chunked && req->head.content_length == 0)
+        return false;
+    *length = req->head.chunked ? UINT64_MAX : req->head.content_length;
+    return true;
+}
+
+int shs_request_read(struct shs_request *req, void *buf, size_t cap, size_t *got)
+{
+    int rc;
+
+    if (req->body_failed)
+        return req->body_code;
+    if (cap == 0)
+        return SHS_USAGE;
+    rc = req->x->ops->read_body(req->x, buf, cap, got);
+    if (rc != SHS_OK) {
+        req->body_failed = true;
+        req->body_code = rc;
+    }
+    return rc;
+}
+
+void *shs_request_ctx(const struct shs_request *req)
+{
+    return req->x->handler->ctx;
+}
+
+struct shs_conn *shs_request_conn(const struct shs_request *req)
+{
+    return req->x->conn;
+}
+
+void *shs_request_alloc(struct shs_request *req, size_t size)
+{
+    return shs__arena_alloc(&req->x->arena, size);
+}

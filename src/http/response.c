@@ -1,0 +1,328 @@
+/*
+ * response.c - what a handler says: send_response, send_header, end_headers, write, send_error.
+ *
+ * Follows CPython Lib/http/server.py for the names and the order; RFC 9110 for what may be said.
+ */
+#include <unistd.h>
+
+#include "http/exchange.h"
+#include "http/guard.h"
+#include "http/uri.h"
+
+void shs__exchange_init(struct shs_exchange *x, const struct shs_exchange_ops *ops,
+                        size_t max_buffered_response)
+{
+    memset(x, 0, sizeof *x);
+    x->ops = ops;
+    x->req.x = x;
+    x->res.x = x;
+    x->res.file_fd = -1;
+    shs__arena_init(&x->arena, SHS_EXCHANGE_MEMORY);
+    shs__buf_init(&x->res.body, max_buffered_response);
+}
+
+static void drop_file(struct shs_response *res)
+{
+    if (res->file_fd >= 0)
+        close(res->file_fd);
+    res->file_fd = -1;
+    res->file_left = 0;
+}
+
+void shs__exchange_clear(struct shs_exchange *x)
+{
+    drop_file(&x->res);
+    shs__buf_free(&x->res.body);
+    shs__arena_free(&x->arena);
+}
+
+shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struct shs_str method)
+{
+    const struct {
+        struct shs_str name;
+        shs_method_fn *fn;
+    } methods[] = {
+        {SHS_STR("GET"), handler->do_GET},
+        {SHS_STR("HEAD"), handler->do_HEAD != NULL ? handler->do_HEAD : handler->do_GET},
+        {SHS_STR("POST"), handler->do_POST},
+        {SHS_STR("PUT"), handler->do_PUT},
+        {SHS_STR("PATCH"), handler->do_PATCH},
+        {SHS_STR("DELETE"), handler->do_DELETE},
+        {SHS_STR("OPTIONS"), handler->do_OPTIONS},
+    };
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(methods); i++) {
+        if (shs__str_eq(method, methods[i].name))
+            return methods[i].fn != NULL ? methods[i].fn : handler->do_any;
+    }
+    return handler->do_any;
+}
+
+bool shs__status_without_body(int status)
+{
+    return status < 200 || status == 204 || status == 304;
+}
+
+/* -- the head ---------------------------------------------------------------------------------- */
+
+static int start(struct shs_response *res, int code, struct shs_str reason)
+{
+    if (res->started)
+        return SHS_USAGE;
+    if (code < 200 || code > 999)
+        return SHS_USAGE;
+    if (reason.len > 0 && !shs__is_field_value(reason))
+        return SHS_USAGE;
+    if (res->fields == NULL) {
+        res->fields =
+            shs__arena_alloc(&res->x->arena, SHS_MAX_RESPONSE_FIELDS * sizeof *res->fields);
+        if (res->fields == NULL)
+            return SHS_NOMEM;
+    }
+    res->status = code;
+    res->reason = reason;
+    res->started = true;
+    res->no_body =
+        shs__status_without_body(code) || shs__str_eq(res->x->req.head.method, SHS_STR("HEAD"));
+    return SHS_OK;
+}
+
+int shs_send_response(struct shs_response *res, int code)
+{
+    return start(res, code, shs__str(shs_http_reason(code)));
+}
+
+int shs_send_response_reason(struct shs_response *res, int code, const char *reason)
+{
+    struct shs_str copy = shs__arena_copy(&res->x->arena, shs__str(reason));
+
+    if (copy.ptr == NULL)
+        return SHS_NOMEM;
+    return start(res, code, copy);
+}
+
+/* Content-Length as a handler writes it: digits only, no overflow. */
+static bool parse_length(struct shs_str s, uint64_t *out)
+{
+    uint64_t n = 0;
+
+    if (s.len == 0 || s.len > 18)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] < '0' || s.ptr[i] > '9')
+            return false;
+        n = n * 10 + (uint64_t)(s.ptr[i] - '0');
+    }
+    *out = n;
+    return true;
+}
+
+/* Fields that steer the framing: noted, and written by us, so that they are there once. */
+static bool take_framing_field(struct shs_response *res, struct shs_str name, struct shs_str value,
+                               int *rc)
+{
+    *rc = SHS_OK;
+    if (shs__str_eq_nocase(name, SHS_STR("Content-Length"))) {
+        if (res->has_length || !parse_length(value, &res->length))
+            *rc = SHS_USAGE;
+        else
+            res->has_length = true;
+        return true;
+    }
+    if (shs__str_eq_nocase(name, SHS_STR("Transfer-Encoding"))) {
+        *rc = SHS_USAGE;
+        return true;
+    }
+    if (shs__str_eq_nocase(name, SHS_STR("Connection"))) {
+        if (shs__str_eq_nocase(value, SHS_STR("close"))) {
+            res->close = true;
+            return true;
+        }
+        /* keep-alive is what we do anyway, where it can be done. */
+        return shs__str_eq_nocase(value, SHS_STR("keep-alive"));
+    }
+    if (shs__str_eq_nocase(name, SHS_STR("Date")))
+        res->has_date = true;
+    if (shs__str_eq_nocase(name, SHS_STR("Server")))
+        res->has_server = true;
+    return false;
+}
+
+static int add_field(struct shs_response *res, struct shs_str name, struct shs_str value)
+{
+    struct shs_field *field;
+    int rc;
+
+    if (!res->started || res->head_done)
+        return SHS_USAGE;
+    if (!shs__is_token(name) || !shs__is_field_value(value))
+        return SHS_USAGE;
+    if (take_framing_field(res, name, value, &rc))
+        return rc;
+    if (res->field_count == SHS_MAX_RESPONSE_FIELDS ||
+        name.len + value.len + 4 > SHS_MAX_RESPONSE_HEAD - res->field_bytes)
+        return SHS_LIMIT;
+    field = &res->fields[res->field_count];
+    field->name = shs__arena_copy(&res->x->arena, name);
+    field->value = shs__arena_copy(&res->x->arena, value);
+    if (field->name.ptr == NULL || field->value.ptr == NULL)
+        return SHS_NOMEM;
+    res->field_count++;
+    res->field_bytes += name.len + value.len + 4;
+    return SHS_OK;
+}
+
+int shs_send_header_str(struct shs_response *res, const char *name, struct shs_str value)
+{
+    return name == NULL || value.ptr == NULL ? SHS_USAGE : add_field(res, shs__str(name), value);
+}
+
+int shs_send_header(struct shs_response *res, const char *name, const char *value)
+{
+    return shs_send_header_str(res, name, shs__str(value));
+}
+
+int shs_end_headers(struct shs_response *res)
+{
+    if (!res->started || res->head_done)
+        return SHS_USAGE;
+    res->head_done = true;
+    return SHS_OK;
+}
+
+/* -- the body ---------------------------------------------------------------------------------- */
+
+/* A body begins: the head must be complete, and no file be the body already. */
+static int begin_body(struct shs_response *res)
+{
+    if (!res->started || res->file_fd >= 0)
+        return SHS_USAGE;
+    if (res->broken)
+        return SHS_CLOSED;
+    res->head_done = true;
+    return SHS_OK;
+}
+
+static int stream_out(struct shs_response *res, const void *buf, size_t len)
+{
+    int rc = shs_flush(res);
+
+    if (rc != SHS_OK)
+        return rc;
+    rc = res->x->ops->send_body(res->x, buf, len);
+    res->broken = rc != SHS_OK;
+    return rc;
+}
+
+int shs_write(struct shs_response *res, const void *buf, size_t len)
+{
+    int rc = begin_body(res);
+
+    if (rc != SHS_OK)
+        return rc;
+    if (len == 0)
+        return SHS_OK;
+    /* More than Content-Length said would be read as the beginning of the next answer. */
+    if (res->has_length && len > res->length - res->body_total)
+        return SHS_USAGE;
+    res->body_total += len;
+    if (res->no_body)
+        return SHS_OK;
+    rc = res->head_sent ? SHS_LIMIT : shs__buf_append(&res->body, buf, len);
+    return rc == SHS_LIMIT ? stream_out(res, buf, len) : rc;
+}
+
+int shs_flush(struct shs_response *res)
+{
+    int rc = begin_body(res);
+
+    if (rc != SHS_OK)
+        return rc;
+    if (res->head_sent && res->body.len == 0)
+        return SHS_OK;
+    rc = res->x->ops->send_body(res->x, shs__buf_head(&res->body), res->body.len);
+    shs__buf_consume(&res->body, res->body.len);
+    res->broken = rc != SHS_OK;
+    return rc;
+}
+
+int shs_send_file(struct shs_response *res, int fd, uint64_t offset, uint64_t length)
+{
+    int rc = begin_body(res);
+
+    if (rc == SHS_OK && (res->body_total > 0 || res->head_sent || fd < 0 ||
+                         (res->has_length && res->length != length)))
+        rc = SHS_USAGE;
+    if (rc != SHS_OK || res->no_body || length == 0) {
+        if (fd >= 0)
+            close(fd);
+        if (rc != SHS_OK)
+            return rc;
+    } else {
+        res->file_fd = fd;
+        res->file_offset = offset;
+        res->file_left = length;
+    }
+    res->has_length = true;
+    res->length = length;
+    res->body_total = length;
+    return SHS_OK;
+}
+
+/* -- errors ------------------------------------------------------------------------------------ */
+
+/* Takes back an answer of which nothing has left. */
+static void take_back(struct shs_response *res)
+{
+    drop_file(res);
+    shs__buf_consume(&res->body, res->body.len);
+    res->field_count = 0;
+    res->field_bytes = 0;
+    res->body_total = 0;
+    res->started = false;
+    res->head_done = false;
+    res->has_length = false;
+    res->has_date = false;
+    res->has_server = false;
+}
+
+static int error_page(struct shs_buf *page, int code, struct shs_str reason, struct shs_str message)
+{
+    int rc = shs__buf_printf(page,
+                             "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">"
+                             "<title>%d %.*s</title></head>\n<body>\n<h1>%d %.*s</h1>\n<p>",
+                             code, (int)reason.len, reason.ptr, code, (int)reason.len, reason.ptr);
+
+    if (rc == SHS_OK)
+        rc = shs__html_escape(page, message);
+    if (rc == SHS_OK)
+        rc = shs__buf_append_str(page, SHS_STR("</p>\n</body>\n</html>\n"));
+    return rc;
+}
+
+int shs_send_error(struct shs_response *res, int code, const char *message)
+{
+    struct shs_str reason = shs__str(shs_http_reason(code));
+    struct shs_buf page;
+    int rc;
+
+    if (res->head_sent)
+        return SHS_USAGE;
+    if (reason.len == 0)
+        reason = SHS_STR("???");
+    take_back(res);
+    rc = start(res, code, reason);
+    if (rc != SHS_OK)
+        return rc;
+    res->close = true;
+    if (shs__status_without_body(code) || code == 205)
+        return shs_end_headers(res);
+    shs__buf_init(&page, SHS_MAX_RESPONSE_HEAD);
+    rc = error_page(&page, code, reason, message == NULL ? reason : shs__str(message));
+    if (rc == SHS_OK)
+        rc = shs_send_header(res, "Content-Type", "text/html;charset=utf-8");
+    if (rc == SHS_OK)
+        rc = shs_write(res, shs__buf_head(&page), page.len);
+    shs__buf_free(&page);
+    return rc;
+}

@@ -1,0 +1,541 @@
+/*
+ * base_server.c - BaseServer: the loop, the default of every slot, and how it all ends.
+ *
+ * Follows CPython Lib/socketserver.py BaseServer; the names are the same.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server/server.h"
+
+/* Connections taken from one wake-up, before service_actions and shutdown get their turn. */
+#define ACCEPT_BATCH 64
+/* After a failed accept: long enough not to spin, short enough that relief is seen at once. */
+#define ACCEPT_BACKOFF_MS 50u
+
+void shs__server_wake(struct shs_server *self)
+{
+    uint64_t one = 1;
+    int saved = errno; /* called from signal handlers */
+    ssize_t n = write(self->wake_fd, &one, sizeof one);
+
+    SHS_UNUSED(n); /* a full counter is awake enough */
+    errno = saved;
+}
+
+static void drain_wake(struct shs_server *self)
+{
+    uint64_t count;
+    ssize_t n = read(self->wake_fd, &count, sizeof count);
+
+    SHS_UNUSED(n);
+}
+
+void shs_server_pause_accept(struct shs_server *self)
+{
+    atomic_fetch_add(&self->pauses, 1);
+    atomic_fetch_add_explicit(&self->stats.accept_pauses, 1, memory_order_relaxed);
+}
+
+void shs_server_resume_accept(struct shs_server *self)
+{
+    if (atomic_fetch_sub(&self->pauses, 1) == 1)
+        shs__server_wake(self);
+}
+
+/* -- one request ------------------------------------------------------------------------------- */
+
+int shs_server_converse(struct shs_server *self, struct shs_conn *conn)
+{
+    int64_t expired = INT64_MIN;
+
+    for (;;) {
+        int rc = shs_server_finish_request(self, conn);
+
+        if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
+            return rc;
+        rc = shs_server_wait_request(self, conn, rc);
+        if (rc == SHS_TIMEOUT) {
+            /* The conversation is called once more, to end itself. One that goes on waiting for the
+               same moment is ended here: nobody waits twice for a deadline that has passed. */
+            if (expired == conn->deadline_ns)
+                return shs_conn_fail(conn, SHS_TIMEOUT, 0, "the deadline passed");
+            expired = conn->deadline_ns;
+            continue;
+        }
+        if (rc < 0)
+            return shs_conn_fail(conn, rc, errno, "%s", shs_err_text(rc));
+    }
+}
+
+/* Python's _handle_request_noblock. SHS_OK: go on; SHS_WAIT_READ: nobody; SHS_EXIT; SHS_IO. */
+static int handle_request_noblock(struct shs_server *self)
+{
+    struct shs_conn *conn = NULL;
+    int rc = shs_server_get_request(self, &conn);
+
+    if (rc == SHS_WAIT_READ || rc == SHS_STOPPED)
+        return rc;
+    if (rc != SHS_OK) {
+        atomic_fetch_add_explicit(&self->stats.accept_errors, 1, memory_order_relaxed);
+        if (rc == SHS_LIMIT || rc == SHS_NOMEM) {
+            atomic_fetch_add_explicit(&self->stats.accept_pauses, 1, memory_order_relaxed);
+            self->accept_retry_ns = shs__deadline_after(shs_now_ns(), ACCEPT_BACKOFF_MS);
+            return SHS_WAIT_READ;
+        }
+        return SHS_OK;
+    }
+    atomic_fetch_add_explicit(&self->stats.accepted, 1, memory_order_relaxed);
+    if (!shs_server_verify_request(self, conn)) {
+        atomic_fetch_add_explicit(&self->stats.refused, 1, memory_order_relaxed);
+        shs_server_shutdown_request(self, conn);
+        return SHS_OK;
+    }
+    rc = shs_server_process_request(self, conn);
+    if (rc >= 0)
+        return SHS_OK;
+    if (rc != SHS_EXIT) {
+        shs_conn_fail(conn, rc, 0, "%s", shs_err_text(rc));
+        shs_server_handle_error(self, conn, shs_conn_error(conn));
+    }
+    shs_server_shutdown_request(self, conn);
+    return rc == SHS_EXIT ? SHS_EXIT : SHS_OK;
+}
+
+/* -- the loop ---------------------------------------------------------------------------------- */
+
+static bool may_accept(struct shs_server *self, int64_t now)
+{
+    return atomic_load(&self->pauses) == 0 && self->accept_retry_ns <= now &&
+           atomic_load_explicit(&self->open_count, memory_order_relaxed) <
+               self->opt.max_connections;
+}
+
+/* Waits for a request, a wake-up, or the deadline. True: look for a request. */
+static bool wait_for_request(struct shs_server *self, int64_t deadline_ns)
+{
+    int64_t now = shs_now_ns();
+    bool accepting = may_accept(self, now);
+    struct pollfd fds[2] = {
+        {.fd = self->wake_fd, .events = POLLIN},
+        {.fd = accepting ? self->fd : -1, .events = POLLIN},
+    };
+
+    if (self->accept_retry_ns > now && self->accept_retry_ns < deadline_ns)
+        deadline_ns = self->accept_retry_ns;
+    if (poll(fds, SHS_ARRAY_LEN(fds), shs__poll_ms(deadline_ns, now)) <= 0)
+        return false; /* the time is up, or a signal came: the caller looks at its flags */
+    if (fds[0].revents != 0)
+        drain_wake(self);
+    return fds[1].revents != 0;
+}
+
+/* Takes what is there, a bounded number of them. */
+static int accept_batch(struct shs_server *self)
+{
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        int rc = handle_request_noblock(self);
+
+        if (rc == SHS_WAIT_READ)
+            return SHS_OK;
+        if (rc != SHS_OK)
+            return rc;
+        if (atomic_load(&self->shutdown_requested) || !may_accept(self, shs_now_ns()))
+            return SHS_OK;
+    }
+    return SHS_OK;
+}
+
+/* Freezes the chain and takes the loop for this thread. */
+static int begin_serving(struct shs_server *self)
+{
+    bool free_loop = false;
+    int rc;
+
+    if (self->closed)
+        return shs_server_fail(self, SHS_USAGE, 0, "the server is closed");
+    if (!self->bound) {
+        rc = shs_server_bind_and_activate(self, NULL);
+        if (rc != SHS_OK)
+            return rc;
+    }
+    pthread_mutex_lock(&self->lock);
+    if (atomic_compare_exchange_strong(&self->serving, &free_loop, true))
+        self->loop_thread = pthread_self();
+    pthread_mutex_unlock(&self->lock);
+    /* Not shs_server_fail: the error belongs to the thread that serves. */
+    return free_loop ? SHS_USAGE : SHS_OK;
+}
+
+static void end_serving(struct shs_server *self)
+{
+    pthread_mutex_lock(&self->lock);
+    atomic_store(&self->serving, false);
+    pthread_cond_broadcast(&self->changed);
+    pthread_mutex_unlock(&self->lock);
+}
+
+static int loop_ended(struct shs_server *self, int rc)
+{
+    if (rc == SHS_STOPPED)
+        return shs_server_fail(self, SHS_IO, EBADF, "the listening socket is gone");
+    return rc;
+}
+
+int shs_serve_forever(struct shs_server *self)
+{
+    int rc = begin_serving(self);
+
+    if (rc != SHS_OK)
+        return rc;
+    while (rc == SHS_OK && !atomic_load(&self->shutdown_requested)) {
+        int64_t turn = shs__deadline_after(shs_now_ns(), self->opt.poll_interval_ms);
+        bool ready = wait_for_request(self, turn);
+
+        /* Asked to stop while we waited: a request that is ready is not begun (bpo-35017). */
+        if (atomic_load(&self->shutdown_requested))
+            break;
+        if (ready)
+            rc = accept_batch(self);
+        shs_server_service_actions(self);
+    }
+    atomic_store(&self->shutdown_requested, false);
+    rc = loop_ended(self, rc);
+    end_serving(self);
+    return rc;
+}
+
+int shs_handle_request(struct shs_server *self)
+{
+    int64_t deadline = INT64_MAX;
+    int rc = begin_serving(self);
+
+    if (rc != SHS_OK)
+        return rc;
+    if (self->opt.timeout_ms != UINT32_MAX)
+        deadline = shs__deadline_after(shs_now_ns(), self->opt.timeout_ms);
+    rc = SHS_WAIT_READ;
+    while (rc == SHS_WAIT_READ && !atomic_load(&self->shutdown_requested)) {
+        if (wait_for_request(self, deadline)) {
+            rc = handle_request_noblock(self);
+        } else if (shs_now_ns() >= deadline) {
+            shs_server_handle_timeout(self);
+            rc = SHS_OK;
+        }
+    }
+    rc = loop_ended(self, rc == SHS_WAIT_READ ? SHS_OK : rc);
+    end_serving(self);
+    return rc;
+}
+
+void shs_shutdown(struct shs_server *self)
+{
+    atomic_store(&self->shutdown_requested, true);
+    shs__server_wake(self);
+}
+
+/* The end of a wait on `changed`, which counts in CLOCK_MONOTONIC. */
+static struct timespec to_timespec(int64_t ns)
+{
+    struct timespec ts = {.tv_sec = ns / SHS_NS_PER_S, .tv_nsec = ns % SHS_NS_PER_S};
+
+    return ts;
+}
+
+int shs_shutdown_wait(struct shs_server *self, unsigned timeout_ms)
+{
+    struct timespec until = to_timespec(shs__deadline_after(shs_now_ns(), timeout_ms));
+    int rc = SHS_OK;
+
+    shs_shutdown(self);
+    pthread_mutex_lock(&self->lock);
+    if (atomic_load(&self->serving) && pthread_equal(self->loop_thread, pthread_self()))
+        rc = SHS_DEADLOCK;
+    while (rc == SHS_OK && atomic_load(&self->serving)) {
+        if (pthread_cond_timedwait(&self->changed, &self->lock, &until) == ETIMEDOUT &&
+            atomic_load(&self->serving))
+            rc = SHS_TIMEOUT;
+    }
+    pthread_mutex_unlock(&self->lock);
+    return rc;
+}
+
+/* -- how it ends ------------------------------------------------------------------------------- */
+
+/*
+ * Wakes whoever waits for these peers: their poll sees the end of the stream. Idle connections end
+ * at once; the others are cut when the grace is over.
+ */
+static void cut_connections(struct shs_server *self, bool all)
+{
+    for (struct shs_conn *c = self->live; c != NULL; c = c->next) {
+        if (all)
+            shutdown(c->socket.fd, SHUT_RDWR);
+        else if (atomic_load(&c->idle))
+            shutdown(c->socket.fd, SHUT_RD);
+    }
+}
+
+/* With the lock: waits until no connection is left, or the moment. */
+static void wait_for_connections(struct shs_server *self, int64_t until_ns)
+{
+    struct timespec until = to_timespec(until_ns);
+
+    while (self->live_count > 0) {
+        if (pthread_cond_timedwait(&self->changed, &self->lock, &until) == ETIMEDOUT)
+            return;
+    }
+}
+
+static int base_server_close(struct shs_layer *layer)
+{
+    struct shs_server *self = layer->server;
+    bool wait = self->opt.block_on_close && !self->opt.daemon_threads;
+    int64_t grace = shs__deadline_after(shs_now_ns(), self->opt.stop_ms);
+    unsigned left;
+
+    pthread_mutex_lock(&self->lock);
+    cut_connections(self, false);
+    if (wait)
+        wait_for_connections(self, grace);
+    if (wait && self->live_count > 0) {
+        cut_connections(self, true);
+        wait_for_connections(self, atomic_load(&self->stop_deadline_ns));
+    }
+    left = wait ? self->live_count : 0;
+    pthread_mutex_unlock(&self->lock);
+    if (left > 0)
+        return shs_server_fail(self, SHS_TIMEOUT, 0,
+                               "%u request(s) still run after %u ms: their handlers do not return",
+                               left, self->opt.stop_ms + self->opt.close_ms);
+    return SHS_OK;
+}
+
+int shs_server_close(struct shs_server *self)
+{
+    if (self->closed)
+        return SHS_OK;
+    if (atomic_load(&self->serving))
+        return SHS_USAGE; /* shs_shutdown_wait first; the error is the serving thread's */
+    self->closed = true;
+    atomic_store(&self->stop_deadline_ns,
+                 shs__deadline_after(shs_now_ns(), self->opt.stop_ms + self->opt.close_ms));
+    atomic_store(&self->stopping, true);
+    return shs__server_close_chain(self);
+}
+
+/* -- BaseServer's slots ------------------------------------------------------------------------ */
+
+static int base_nothing(struct shs_layer *layer)
+{
+    SHS_UNUSED(layer);
+    return SHS_OK;
+}
+
+static void base_ignore(struct shs_layer *layer)
+{
+    SHS_UNUSED(layer);
+}
+
+static int base_get_request(struct shs_layer *layer, struct shs_conn **out)
+{
+    SHS_UNUSED(out);
+    return shs_server_fail(layer->server, SHS_USAGE, 0,
+                           "BaseServer has no socket: compose with TCPServer");
+}
+
+static bool base_verify_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    SHS_UNUSED(layer);
+    SHS_UNUSED(conn);
+    return true;
+}
+
+static int base_process_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    int rc;
+
+    conn->on_loop = true;
+    rc = shs_server_converse(layer->server, conn);
+    if (rc < 0)
+        return rc;
+    shs_server_shutdown_request(layer->server, conn);
+    return SHS_OK;
+}
+
+/* A fresh instance per connection; its setup. */
+static int begin_handler(struct shs_conn *conn)
+{
+    const struct shs_request_handler_class *cls = conn->server->handler_class;
+    struct shs_request_handler *handler = shs__calloc(1, cls->instance_size);
+    int rc;
+
+    if (handler == NULL)
+        return shs_conn_fail(conn, SHS_NOMEM, 0, "out of memory for a %s handler", cls->name);
+    handler->cls = cls;
+    handler->request = conn;
+    handler->server = conn->server;
+    rc = cls->setup == NULL ? SHS_OK : cls->setup(handler);
+    if (rc != SHS_OK) {
+        shs__free(handler); /* no finish after a failed setup */
+        conn->handled = true;
+        return shs_conn_fail(conn, rc, 0, "setup of handler %s failed: %s", cls->name,
+                             shs_err_text(rc));
+    }
+    conn->handler = handler;
+    return SHS_OK;
+}
+
+void shs__conn_finish_handler(struct shs_conn *conn)
+{
+    struct shs_request_handler *handler = conn->handler;
+
+    if (handler == NULL)
+        return;
+    conn->handled = true;
+    if (handler->cls->finish != NULL)
+        handler->cls->finish(handler);
+    conn->handler = NULL;
+    shs__free(handler);
+}
+
+static int base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    int rc;
+
+    SHS_UNUSED(layer);
+    if (conn->handled)
+        return SHS_OK;
+    if (conn->handler == NULL) {
+        rc = begin_handler(conn);
+        if (rc != SHS_OK)
+            return rc;
+    }
+    rc = conn->handler->cls->handle(conn->handler);
+    if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE)
+        return rc;
+    shs__conn_finish_handler(conn);
+    if (rc < 0 && rc != SHS_EXIT)
+        shs_conn_fail(conn, rc, 0, "%s", shs_err_text(rc));
+    return rc;
+}
+
+/*
+ * On the loop's own thread somebody else may be waiting behind this peer: a shutdown ends an idle
+ * wait, and so does a new client when this one is only being kept alive.
+ */
+static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer)
+{
+    struct shs_server *self = conn->server;
+    bool idle = atomic_load(&conn->idle);
+    bool yields = idle && conn->served > 0;
+    struct pollfd fds[3] = {
+        *peer,
+        {.fd = idle ? self->wake_fd : -1, .events = POLLIN},
+        {.fd = yields ? self->fd : -1, .events = POLLIN},
+    };
+    int n;
+
+    if (idle && atomic_load(&self->shutdown_requested))
+        return -1;
+    n = poll(fds, SHS_ARRAY_LEN(fds), shs__poll_ms(conn->deadline_ns, shs_now_ns()));
+    peer->revents = fds[0].revents;
+    if (n <= 0 || fds[0].revents != 0)
+        return n;
+    if (fds[1].revents != 0 && !atomic_load(&self->shutdown_requested)) {
+        drain_wake(self);
+        return 0;
+    }
+    return -1;
+}
+
+static int base_wait_request(struct shs_layer *layer, struct shs_conn *conn, int what)
+{
+    struct pollfd peer = {.fd = conn->socket.fd,
+                          .events = what == SHS_WAIT_READ ? POLLIN : POLLOUT};
+
+    SHS_UNUSED(layer);
+    for (;;) {
+        int64_t now = shs_now_ns();
+        int n;
+
+        if (now >= conn->deadline_ns)
+            return SHS_TIMEOUT;
+        errno = 0;
+        if (conn->on_loop)
+            n = wait_on_loop(conn, &peer);
+        else
+            n = poll(&peer, 1, shs__poll_ms(conn->deadline_ns, now));
+        if (n > 0)
+            return SHS_OK;
+        if (n < 0 && errno == 0)
+            return SHS_STOPPED;
+        if (n < 0 && errno != EINTR)
+            return SHS_IO;
+    }
+}
+
+static void base_shutdown_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    shs_server_close_request(layer->server, conn);
+}
+
+static void base_close_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    SHS_UNUSED(layer);
+    SHS_UNUSED(conn);
+}
+
+/* What a peer does is no fault of ours, and not worth waking anybody for. */
+static enum shs_log_level level_of(enum shs_err code)
+{
+    switch (code) {
+    case SHS_CLOSED:
+    case SHS_TIMEOUT:
+    case SHS_STOPPED:
+    case SHS_PROTO:
+    case SHS_TLS:
+    case SHS_LIMIT:
+    case SHS_IO:
+        return SHS_LOG_INFO;
+    case SHS_OK:
+    case SHS_USAGE:
+    case SHS_NOMEM:
+    case SHS_EXIT:
+    case SHS_DEADLOCK:
+    case SHS_WAIT_READ:
+    case SHS_WAIT_WRITE:
+        break;
+    }
+    return SHS_LOG_ERROR;
+}
+
+static void base_handle_error(struct shs_layer *layer, struct shs_conn *conn,
+                              const struct shs_error *err)
+{
+    shs_server_log(layer->server, level_of(err->code), "request from %s port %u failed: %s (%s)",
+                   conn == NULL ? "?" : shs_conn_client_host(conn),
+                   conn == NULL ? 0 : shs_conn_client_port(conn), err->text,
+                   shs_err_name(err->code));
+}
+
+const struct shs_server_ops shs__base_server_ops = {
+    .name = "BaseServer",
+    .server_bind = base_nothing,
+    .server_activate = base_nothing,
+    .get_request = base_get_request,
+    .verify_request = base_verify_request,
+    .process_request = base_process_request,
+    .finish_request = base_finish_request,
+    .wait_request = base_wait_request,
+    .shutdown_request = base_shutdown_request,
+    .close_request = base_close_request,
+    .handle_error = base_handle_error,
+    .handle_timeout = base_ignore,
+    .service_actions = base_ignore,
+    .server_close = base_server_close,
+    .layer_free = base_ignore,
+};

@@ -1,0 +1,245 @@
+#include "server/conn.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "server/server.h"
+
+/* How much a peer may still send after our FIN before we stop listening to it. */
+#define LINGER_BYTES 65536u
+
+struct shs_conn *shs__conn_new(struct shs_server *server, int fd, const struct sockaddr *address,
+                               socklen_t address_len)
+{
+    size_t slots = server->layer_count * sizeof(void *);
+    struct shs_conn *conn = shs__calloc(1, sizeof *conn + slots);
+
+    if (conn == NULL)
+        return NULL;
+    conn->server = server;
+    shs__socket_stream_init(&conn->socket, fd);
+    conn->stream = &conn->socket.base;
+    conn->accepted_ns = shs_now_ns();
+    conn->deadline_ns = INT64_MAX;
+    atomic_init(&conn->idle, true);
+    conn->client.sa.sa_family = AF_UNSPEC;
+    if (address != NULL && address_len > 0 && address_len <= sizeof conn->client)
+        memcpy(&conn->client, address, address_len);
+    return conn;
+}
+
+void shs__conn_free(struct shs_conn *conn)
+{
+    while (conn->stream != NULL) {
+        struct shs_stream *lower = conn->stream->lower;
+
+        conn->stream->cls->free(conn->stream);
+        conn->stream = lower;
+    }
+    shs__free(conn->error);
+    shs__free(conn->client_host);
+    shs__free(conn);
+}
+
+void shs__conn_push_stream(struct shs_conn *conn, struct shs_stream *top)
+{
+    conn->stream = top;
+}
+
+void shs__conn_begin_linger(struct shs_conn *conn)
+{
+    if (conn->phase != SHS_CONN_TALK)
+        return;
+    conn->phase = SHS_CONN_FLUSH;
+    conn->linger_left = LINGER_BYTES;
+    atomic_store_explicit(&conn->idle, true, memory_order_relaxed);
+    shs_conn_set_deadline(conn, shs__deadline_after(shs_now_ns(), conn->server->opt.close_ms));
+}
+
+struct shs_server *shs_conn_server(const struct shs_conn *conn)
+{
+    return conn->server;
+}
+
+int shs_conn_fileno(const struct shs_conn *conn)
+{
+    return conn->socket.fd;
+}
+
+const char *shs_conn_client_host(struct shs_conn *conn)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+
+    if (conn->client_host != NULL)
+        return conn->client_host;
+    if (conn->client.sa.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &conn->client.in.sin_addr, text, sizeof text);
+    } else if (conn->client.sa.sa_family == AF_INET6) {
+        const struct in6_addr *a = &conn->client.in6.sin6_addr;
+
+        /* A dual-stack socket sees IPv4 clients as ::ffff:a.b.c.d; people want a.b.c.d. */
+        if (IN6_IS_ADDR_V4MAPPED(a))
+            inet_ntop(AF_INET, &a->s6_addr[12], text, sizeof text);
+        else
+            inet_ntop(AF_INET6, a, text, sizeof text);
+    }
+    conn->client_host = shs__strdup(text);
+    return conn->client_host == NULL ? "" : conn->client_host;
+}
+
+unsigned shs_conn_client_port(const struct shs_conn *conn)
+{
+    switch (conn->client.sa.sa_family) {
+    case AF_INET:
+        return ntohs(conn->client.in.sin_port);
+    case AF_INET6:
+        return ntohs(conn->client.in6.sin6_port);
+    default:
+        return 0;
+    }
+}
+
+void *shs_conn_get(const struct shs_conn *conn, const struct shs_layer *layer)
+{
+    return conn->slots[layer->index];
+}
+
+void shs_conn_set(struct shs_conn *conn, const struct shs_layer *layer, void *state)
+{
+    conn->slots[layer->index] = state;
+}
+
+int64_t shs_conn_deadline(const struct shs_conn *conn)
+{
+    return conn->deadline_ns;
+}
+
+void shs_conn_set_deadline(struct shs_conn *conn, int64_t deadline_ns)
+{
+    conn->deadline_ns = deadline_ns;
+}
+
+void shs_conn_set_idle(struct shs_conn *conn, bool idle)
+{
+    /* Sequentially consistent: server_close sets `stopping` and then reads this; the connection
+       sets this and then reads `stopping`. One of them sees the other (h1 checks after it). */
+    atomic_store(&conn->idle, idle);
+}
+
+const struct shs_error *shs_conn_error(const struct shs_conn *conn)
+{
+    static const struct shs_error none = {.code = SHS_OK, .text = "no error"};
+
+    return conn->error == NULL ? &none : conn->error;
+}
+
+/* The place for the first failure; NULL when one is recorded already or there is no memory. */
+static struct shs_error *first_error(struct shs_conn *conn, int code)
+{
+    if (conn->error != NULL)
+        return NULL;
+    if (code == SHS_TIMEOUT)
+        atomic_fetch_add_explicit(&conn->server->stats.timeouts, 1, memory_order_relaxed);
+    conn->error = shs__calloc(1, sizeof *conn->error);
+    return conn->error;
+}
+
+int shs_conn_fail(struct shs_conn *conn, int code, int sys_errno, const char *fmt, ...)
+{
+    struct shs_error *err = first_error(conn, code);
+    va_list ap;
+
+    if (err == NULL)
+        return code;
+    va_start(ap, fmt);
+    shs__error_vset(err, code, sys_errno, fmt, ap);
+    va_end(ap);
+    return code;
+}
+
+int shs__conn_fail_stream(struct shs_conn *conn, int code)
+{
+    struct shs_error *err = first_error(conn, code);
+
+    if (err != NULL)
+        shs__stream_describe(conn->stream, code, err);
+    return code;
+}
+
+/* Waits for a handler that blocks, and records why it cannot go on. */
+static int wait_in_handler(struct shs_conn *conn, int what)
+{
+    int rc = shs_server_wait_request(conn->server, conn, what);
+
+    if (rc == SHS_TIMEOUT)
+        return shs_conn_fail(conn, rc, 0, "the client did not %s in time",
+                             what == SHS_WAIT_READ ? "send" : "read");
+    if (rc < 0)
+        return shs_conn_fail(conn, rc, 0, "%s", shs_err_text(rc));
+    return rc;
+}
+
+int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *got)
+{
+    int64_t deadline = conn->deadline_ns;
+    int rc;
+
+    if (cap == 0)
+        return shs_conn_fail(conn, SHS_USAGE, 0, "shs_conn_read needs room for at least one byte");
+    /* Nobody set one: then each read has idle_ms, for no wait is without end. */
+    if (deadline == INT64_MAX)
+        conn->deadline_ns = shs__deadline_after(shs_now_ns(), conn->server->opt.idle_ms);
+    do {
+        rc = shs__stream_read(conn->stream, buf, cap, got);
+        if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
+            break;
+        rc = wait_in_handler(conn, rc);
+    } while (rc == SHS_OK);
+    conn->deadline_ns = deadline;
+    if (rc < 0 && rc != SHS_CLOSED)
+        shs__conn_fail_stream(conn, rc);
+    return rc;
+}
+
+/* Writes or, with len 0, flushes what the streams hold back; waits as needed. */
+static int write_some(struct shs_conn *conn, const char *bytes, size_t len, size_t *put)
+{
+    for (;;) {
+        int rc = len == 0 ? shs__stream_flush(conn->stream)
+                          : shs__stream_write(conn->stream, bytes, len, put);
+
+        if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
+            return rc < 0 ? shs__conn_fail_stream(conn, rc) : rc;
+        rc = wait_in_handler(conn, rc);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+int shs_conn_write(struct shs_conn *conn, const void *buf, size_t len)
+{
+    const struct shs_options *opt = &conn->server->opt;
+    int64_t before = conn->deadline_ns;
+    struct shs_progress progress;
+    const char *bytes = buf;
+    int rc = SHS_OK;
+
+    shs__progress_start(&progress, shs_now_ns(), opt->write_ms, opt->min_rate);
+    while (len > 0 && rc == SHS_OK) {
+        size_t put = 0;
+
+        conn->deadline_ns = progress.deadline_ns;
+        rc = write_some(conn, bytes, len, &put);
+        if (rc != SHS_OK)
+            break;
+        bytes += put;
+        len -= put;
+        shs__progress_made(&progress, put);
+    }
+    if (rc == SHS_OK)
+        rc = write_some(conn, NULL, 0, NULL);
+    conn->deadline_ns = before;
+    return rc;
+}

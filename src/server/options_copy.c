@@ -1,0 +1,60 @@
+#include "server/server.h"
+
+/* The members that point to memory of the caller: C strings first, then (pointer, length) pairs. */
+struct string_member {
+    size_t offset;
+};
+#define STRING_MEMBER(name)                                                                        \
+    {                                                                                              \
+        offsetof(struct shs_options, name)                                                         \
+    }
+
+static const struct string_member string_members[] = {
+    STRING_MEMBER(host),    STRING_MEMBER(port),           STRING_MEMBER(certfile),
+    STRING_MEMBER(keyfile), STRING_MEMBER(server_version),
+};
+
+static const char **string_at(struct shs_options *opt, size_t i)
+{
+    return (const char **)(void *)((char *)opt + string_members[i].offset);
+}
+
+/* Appends to the block at *at and gives the copy's place. */
+static const void *put(char **at, const void *bytes, size_t len)
+{
+    const void *copy = *at;
+
+    memcpy(*at, bytes, len);
+    *at += len;
+    return copy;
+}
+
+int shs__options_copy(struct shs_options *to, const struct shs_options *from, void **strings)
+{
+    size_t need = 1;
+    char *at;
+
+    shs_options_init(to);
+    memcpy(to, from, from->size < sizeof *to ? from->size : sizeof *to);
+    to->size = sizeof *to;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(string_members); i++) {
+        if (*string_at(to, i) != NULL)
+            need += strlen(*string_at(to, i)) + 1;
+    }
+    need += to->cert_pem_len + to->key_pem_len;
+    at = shs__malloc(need);
+    if (at == NULL)
+        return SHS_NOMEM;
+    *strings = at;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(string_members); i++) {
+        const char **s = string_at(to, i);
+
+        if (*s != NULL)
+            *s = put(&at, *s, strlen(*s) + 1);
+    }
+    if (to->cert_pem != NULL)
+        to->cert_pem = put(&at, to->cert_pem, to->cert_pem_len);
+    if (to->key_pem != NULL)
+        to->key_pem = put(&at, to->key_pem, to->key_pem_len);
+    return SHS_OK;
+}

@@ -1,0 +1,339 @@
+/*
+ * server.c - the object: composing, its references, its statistics and its words.
+ */
+#include "server/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int init_sync(struct shs_server *self)
+{
+    pthread_condattr_t attr;
+
+    /* The deadlines are CLOCK_MONOTONIC, so the condition variable must be as well. */
+    if (pthread_condattr_init(&attr) != 0)
+        return SHS_NOMEM;
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    if (pthread_cond_init(&self->changed, &attr) != 0) {
+        pthread_condattr_destroy(&attr);
+        return SHS_NOMEM;
+    }
+    pthread_condattr_destroy(&attr);
+    if (pthread_mutex_init(&self->lock, NULL) != 0) {
+        pthread_cond_destroy(&self->changed);
+        return SHS_NOMEM;
+    }
+    return SHS_OK;
+}
+
+int shs__server_new(struct shs_server **out, const struct shs_options *opt,
+                    const struct shs_request_handler_class *handler, struct shs_error *err)
+{
+    struct shs_server *self;
+
+    if (handler == NULL || handler->handle == NULL)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "the request handler class needs a `handle`: without it every request "
+                             "would be answered by silence");
+    if (handler->instance_size < sizeof(struct shs_request_handler))
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "instance_size of handler %s is smaller than struct "
+                             "shs_request_handler: begin your struct with one",
+                             handler->name);
+    self = shs__calloc(1, sizeof *self);
+    if (self == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for a server");
+    if (init_sync(self) != SHS_OK) {
+        shs__free(self);
+        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for a server's lock");
+    }
+    self->fd = -1;
+    self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    atomic_init(&self->references, 1);
+    atomic_init(&self->stop_deadline_ns, INT64_MAX);
+    self->handler_class = handler;
+    self->base_layer.ops = &shs__base_server_ops;
+    self->base_layer.server = self;
+    self->top = &self->base_layer;
+    self->layer_count = 1;
+    if (self->wake_fd < 0) {
+        shs_error_set(err, SHS_IO, errno,
+                      "no descriptor for the server's eventfd: raise ulimit -n");
+        shs_server_free(self);
+        return SHS_IO;
+    }
+    if (shs__options_copy(&self->opt, opt, &self->opt_strings) != SHS_OK) {
+        shs_server_free(self);
+        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for a server's options");
+    }
+    *out = self;
+    return SHS_OK;
+}
+
+int shs__server_finish_new(struct shs_server **server, struct shs_error *err)
+{
+    int rc;
+
+    if (!(*server)->opt.bind_and_activate)
+        return SHS_OK;
+    rc = shs_server_bind_and_activate(*server, err);
+    if (rc == SHS_OK)
+        return SHS_OK;
+    shs_server_free(*server);
+    *server = NULL;
+    return rc;
+}
+
+int shs_server_push(struct shs_server *self, struct shs_layer *layer,
+                    const struct shs_server_ops *ops)
+{
+    if (atomic_load(&self->serving))
+        return shs_server_fail(self, SHS_USAGE, 0,
+                               "%s pushed while the server serves: compose first", ops->name);
+    if (self->layer_count == SHS_MAX_LAYERS)
+        return shs_server_fail(self, SHS_LIMIT, 0, "a server has at most %u layers",
+                               SHS_MAX_LAYERS);
+    for (struct shs_layer *l = self->top; l != NULL; l = l->super) {
+        if (l == layer)
+            return shs_server_fail(self, SHS_USAGE, 0, "this %s is in the chain already",
+                                   ops->name);
+    }
+    if (self->bound && (ops->server_bind != NULL || ops->server_activate != NULL))
+        return shs_server_fail(self, SHS_USAGE, 0,
+                               "%s changes how the server binds, and the server is bound: set "
+                               "opt.bind_and_activate = false, push, then bind",
+                               ops->name);
+    layer->ops = ops;
+    layer->super = self->top;
+    layer->server = self;
+    layer->index = self->layer_count++;
+    self->top = layer;
+    shs__free(self->description);
+    self->description = NULL;
+    return SHS_OK;
+}
+
+const char *shs_server_describe(struct shs_server *self)
+{
+    struct shs_buf text;
+
+    if (self->description != NULL)
+        return self->description;
+    shs__buf_init(&text, 4096);
+    for (struct shs_layer *l = self->top; l != NULL; l = l->super) {
+        if (shs__buf_printf(&text, "%s%s", l == self->top ? "" : " > ", l->ops->name) != SHS_OK) {
+            shs__buf_free(&text);
+            return "(out of memory)";
+        }
+    }
+    if (shs__buf_append(&text, "", 1) == SHS_OK)
+        self->description = shs__strdup(shs__buf_head(&text));
+    shs__buf_free(&text);
+    return self->description == NULL ? "(out of memory)" : self->description;
+}
+
+struct shs_layer *shs_server_layer(struct shs_server *self, const char *name)
+{
+    for (struct shs_layer *l = self->top; l != NULL; l = l->super) {
+        if (strcmp(l->ops->name, name) == 0)
+            return l;
+    }
+    return NULL;
+}
+
+int shs_server_bind_and_activate(struct shs_server *self, struct shs_error *err)
+{
+    int rc;
+
+    if (self->closed || self->bound) {
+        rc = shs_server_fail(self, SHS_USAGE, 0, "the server is %s",
+                             self->closed ? "closed" : "bound already");
+        if (err != NULL)
+            *err = self->error;
+        return rc;
+    }
+    rc = shs_server_bind(self);
+    if (rc == SHS_OK)
+        rc = shs_server_activate(self);
+    if (rc == SHS_OK) {
+        self->bound = true;
+        return SHS_OK;
+    }
+    if (self->error.code == SHS_OK)
+        shs_server_fail(self, rc, 0, "%s", shs_err_text(rc));
+    if (err != NULL)
+        *err = self->error;
+    shs_server_close(self);
+    return rc;
+}
+
+/* -- references -------------------------------------------------------------------------------- */
+
+void shs__server_ref(struct shs_server *self)
+{
+    atomic_fetch_add_explicit(&self->references, 1, memory_order_relaxed);
+}
+
+void shs__server_unref(struct shs_server *self)
+{
+    struct shs_layer *layer, *super;
+
+    if (atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) != 1)
+        return;
+    for (layer = self->top; layer != NULL; layer = super) {
+        super = layer->super; /* layer_free may free the layer */
+        if (layer->ops->layer_free != NULL)
+            layer->ops->layer_free(layer);
+    }
+    if (self->wake_fd >= 0)
+        close(self->wake_fd);
+    pthread_mutex_destroy(&self->lock);
+    pthread_cond_destroy(&self->changed);
+    shs__free(self->description);
+    shs__free(self->opt_strings);
+    shs__free(self);
+}
+
+void shs_server_free(struct shs_server *self)
+{
+    if (self == NULL)
+        return;
+    shs_server_close(self);
+    shs__server_unref(self);
+}
+
+/* -- the live list ----------------------------------------------------------------------------- */
+
+void shs__server_add_conn(struct shs_server *self, struct shs_conn *conn)
+{
+    shs__server_ref(self);
+    pthread_mutex_lock(&self->lock);
+    conn->prev = NULL;
+    conn->next = self->live;
+    if (self->live != NULL)
+        self->live->prev = conn;
+    self->live = conn;
+    self->live_count++;
+    atomic_store_explicit(&self->open_count, self->live_count, memory_order_relaxed);
+    pthread_mutex_unlock(&self->lock);
+}
+
+void shs__server_remove_conn(struct shs_server *self, struct shs_conn *conn)
+{
+    pthread_mutex_lock(&self->lock);
+    if (conn->prev != NULL)
+        conn->prev->next = conn->next;
+    else
+        self->live = conn->next;
+    if (conn->next != NULL)
+        conn->next->prev = conn->prev;
+    pthread_mutex_unlock(&self->lock);
+}
+
+void shs__server_conn_gone(struct shs_server *self)
+{
+    bool full;
+
+    pthread_mutex_lock(&self->lock);
+    full = self->live_count >= self->opt.max_connections;
+    self->live_count--;
+    atomic_store_explicit(&self->open_count, self->live_count, memory_order_relaxed);
+    if (self->live_count == 0)
+        pthread_cond_broadcast(&self->changed);
+    pthread_mutex_unlock(&self->lock);
+    if (full)
+        shs__server_wake(self);
+    shs__server_unref(self);
+}
+
+/* -- what it says ------------------------------------------------------------------------------ */
+
+int shs_server_fileno(const struct shs_server *self)
+{
+    return self->fd;
+}
+
+const char *shs_server_host(const struct shs_server *self)
+{
+    return self->host;
+}
+
+unsigned shs_server_port(const struct shs_server *self)
+{
+    return self->port;
+}
+
+const struct shs_error *shs_server_error(const struct shs_server *self)
+{
+    return &self->error;
+}
+
+const struct shs_options *shs_server_options(const struct shs_server *self)
+{
+    return &self->opt;
+}
+
+int shs_server_fail(struct shs_server *self, int code, int sys_errno, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    shs__error_vset(&self->error, code, sys_errno, fmt, ap);
+    va_end(ap);
+    return code;
+}
+
+bool shs_server_stopping(const struct shs_server *self)
+{
+    return atomic_load(&self->stopping);
+}
+
+int64_t shs_server_stop_deadline(const struct shs_server *self)
+{
+    return atomic_load(&self->stop_deadline_ns);
+}
+
+void shs_server_count_threads(struct shs_server *self, int delta)
+{
+    atomic_fetch_add_explicit(&self->stats.threads, delta, memory_order_relaxed);
+}
+
+static uint64_t counter(const _Atomic uint64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+void shs_server_get_stats(const struct shs_server *self, struct shs_server_stats *out)
+{
+    int64_t threads = atomic_load_explicit(&self->stats.threads, memory_order_relaxed);
+
+    out->accepted = counter(&self->stats.accepted);
+    out->refused = counter(&self->stats.refused);
+    out->accept_errors = counter(&self->stats.accept_errors);
+    out->accept_pauses = counter(&self->stats.accept_pauses);
+    out->errors = counter(&self->stats.errors);
+    out->timeouts = counter(&self->stats.timeouts);
+    out->connections = atomic_load_explicit(&self->open_count, memory_order_relaxed);
+    out->threads = threads < 0 ? 0 : (uint64_t)threads;
+}
+
+void shs_server_log(struct shs_server *self, enum shs_log_level level, const char *fmt, ...)
+{
+    char line[512];
+    va_list ap;
+
+    if (self->opt.log == NULL || level > self->opt.log_level)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    /* A client's bytes may be in it: no line may end or colour another. */
+    for (char *c = line; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c == 0x7f)
+            *c = '?';
+    }
+    self->opt.log(self->opt.log_ctx, level, line);
+}

@@ -1,0 +1,92 @@
+/*
+ * server.h - what is inside struct shs_server; for this room and the composition roots.
+ *
+ * Locks: `lock` guards the live list, the sticky error and the loop's end. It is a leaf: nothing is
+ * called with it held but list work and shutdown(2).
+ */
+#ifndef SHS_SERVER_INTERNAL_H
+#define SHS_SERVER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <shs/server.h>
+
+#include "server/conn.h"
+
+#define SHS_MAX_LAYERS 32u
+
+struct shs_server {
+    struct shs_layer base_layer; /* BaseServer */
+    struct shs_layer *top;
+    unsigned layer_count;
+    char *description; /* made by shs_server_describe */
+
+    struct shs_options opt; /* a copy; its strings are owned here */
+    void *opt_strings;
+    const struct shs_request_handler_class *handler_class;
+
+    /* server_address */
+    int fd; /* listening; -1 when there is none */
+    char host[64];
+    unsigned port;
+    bool bound;
+
+    /* the loop */
+    int wake_fd;          /* eventfd: shutdown, resume_accept */
+    _Atomic bool serving; /* the chain is frozen while it is */
+    _Atomic bool shutdown_requested;
+    _Atomic bool stopping; /* server_close has begun */
+    _Atomic int64_t stop_deadline_ns;
+    _Atomic unsigned pauses; /* shs_server_pause_accept, nested */
+    pthread_t loop_thread;   /* valid while serving, under lock */
+    int64_t accept_retry_ns; /* back-off after a failed accept */
+    bool closed;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* a connection or the loop ended */
+    struct shs_conn *live;  /* every connection between get_request and close_request */
+    unsigned live_count;
+    _Atomic unsigned open_count; /* the same number, to look at without the lock */
+    struct shs_error error;
+
+    /* Owner, every live connection and every thread of a mixin hold one; the last frees. */
+    _Atomic unsigned references;
+
+    struct {
+        _Atomic uint64_t accepted, refused, accept_errors, accept_pauses, errors, timeouts;
+        _Atomic int64_t threads;
+    } stats;
+};
+
+extern const struct shs_server_ops shs__base_server_ops;
+
+/* BaseServer alone: no socket yet. *out is freed with shs_server_free. */
+int shs__server_new(struct shs_server **out, const struct shs_options *opt,
+                    const struct shs_request_handler_class *handler, struct shs_error *err);
+/* Adds TCPServer. */
+int shs__tcp_server_push(struct shs_server *self);
+/* The end of every constructor: binds if the options say so; on an error frees *server. */
+int shs__server_finish_new(struct shs_server **server, struct shs_error *err);
+
+/* References for a mixin's threads. unref may free the server, on whatever thread. */
+void shs__server_ref(struct shs_server *self);
+void shs__server_unref(struct shs_server *self);
+
+void shs__server_wake(struct shs_server *self);
+
+/* The life of a connection in the live list: in; out, still allocated; gone. */
+void shs__server_add_conn(struct shs_server *self, struct shs_conn *conn);
+void shs__server_remove_conn(struct shs_server *self, struct shs_conn *conn);
+void shs__server_conn_gone(struct shs_server *self);
+
+/* Calls `finish` of a handler that was set up, and frees its instance. */
+void shs__conn_finish_handler(struct shs_conn *conn);
+
+/* server_close, from the top of the chain. */
+int shs__server_close_chain(struct shs_server *self);
+
+/* Copies options with their strings; free *strings with shs__free. */
+int shs__options_copy(struct shs_options *to, const struct shs_options *from, void **strings);
+
+#endif

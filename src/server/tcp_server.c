@@ -1,0 +1,303 @@
+/*
+ * tcp_server.c - TCPServer: the listening socket, accept, and the way a connection ends.
+ *
+ * Follows CPython Lib/socketserver.py TCPServer.
+ */
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server/server.h"
+
+struct tcp_server {
+    struct shs_layer layer;
+};
+
+/* -- binding ----------------------------------------------------------------------------------- */
+
+static void set_option(int fd, int level, int name, int value)
+{
+    /* None of them is needed for a right answer: without it the socket is only less good. */
+    setsockopt(fd, level, name, &value, sizeof value);
+}
+
+static int open_and_bind(const struct shs_options *opt, const struct addrinfo *ai)
+{
+    int fd = socket(ai->ai_family, ai->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, ai->ai_protocol);
+    int saved;
+
+    if (fd < 0)
+        return -1;
+    if (opt->allow_reuse_address)
+        set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (opt->allow_reuse_port)
+        set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (ai->ai_family == AF_INET6)
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    /* Inherited by every accepted socket: an answer is one write, so waiting for more (Nagle) only
+       delays it; and a peer that lost its power is noticed. */
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+    if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0)
+        return fd;
+    saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+/* The first address that works; IPv6 first for "every interface", for that socket takes both. */
+static int bind_first(const struct shs_options *opt, const struct addrinfo *list, bool any)
+{
+    int fd = -1;
+    int first_errno = 0;
+
+    for (int pass = any ? 0 : 1; pass < 2 && fd < 0; pass++) {
+        for (const struct addrinfo *ai = list; ai != NULL && fd < 0; ai = ai->ai_next) {
+            if (pass == 0 && ai->ai_family != AF_INET6)
+                continue;
+            fd = open_and_bind(opt, ai);
+            if (fd < 0 && first_errno == 0)
+                first_errno = errno;
+        }
+    }
+    if (fd < 0)
+        errno = first_errno;
+    return fd;
+}
+
+/* server_address = socket.getsockname() */
+static int learn_address(struct shs_server *self)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    char port[8];
+
+    if (getsockname(self->fd, (struct sockaddr *)&address, &len) != 0)
+        return shs_server_fail(self, SHS_IO, errno, "getsockname failed");
+    if (getnameinfo((struct sockaddr *)&address, len, self->host, sizeof self->host, port,
+                    sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return shs_server_fail(self, SHS_IO, 0, "the bound address has no text");
+    self->port = 0;
+    for (const char *c = port; *c >= '0' && *c <= '9'; c++)
+        self->port = self->port * 10 + (unsigned)(*c - '0');
+    return SHS_OK;
+}
+
+static int tcp_server_bind(struct shs_layer *layer)
+{
+    struct shs_server *self = layer->server;
+    const char *host = self->opt.host == NULL ? "127.0.0.1" : self->opt.host;
+    const char *port = self->opt.port == NULL ? "0" : self->opt.port;
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    char why[96];
+    int rc = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &list);
+
+    if (rc != 0)
+        return shs_server_fail(self, SHS_IO, rc == EAI_SYSTEM ? errno : 0,
+                               "no address for host \"%s\" port \"%s\": %s", host, port,
+                               gai_strerror(rc));
+    self->fd = bind_first(&self->opt, list, host[0] == '\0');
+    freeaddrinfo(list);
+    if (self->fd < 0)
+        return shs_server_fail(self, SHS_IO, errno, "cannot bind to %s port %s: %s",
+                               host[0] == '\0' ? "every interface" : host, port,
+                               shs__strerror(errno, why, sizeof why));
+    return learn_address(self);
+}
+
+static int tcp_server_activate(struct shs_layer *layer)
+{
+    struct shs_server *self = layer->server;
+    char why[96];
+
+    if (listen(self->fd, self->opt.request_queue_size) != 0)
+        return shs_server_fail(self, SHS_IO, errno, "cannot listen on %s port %u: %s", self->host,
+                               self->port, shs__strerror(errno, why, sizeof why));
+    return shs_super_server_activate(layer);
+}
+
+/* -- accepting --------------------------------------------------------------------------------- */
+
+/* What accept(2) says, and what it means for the loop. */
+static int accept_failed(struct shs_server *self, int sys_errno)
+{
+    switch (sys_errno) {
+    case EAGAIN:
+#if EAGAIN != EWOULDBLOCK
+    case EWOULDBLOCK:
+#endif
+        return SHS_WAIT_READ;
+    case EBADF:
+    case EINVAL:
+    case ENOTSOCK:
+        return SHS_STOPPED;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        shs_server_log(self, SHS_LOG_WARNING,
+                       "accepting pauses: %s; raise the limit on open files or lower "
+                       "max_connections",
+                       strerrordesc_np(sys_errno));
+        return SHS_LIMIT;
+    default:
+        /* ECONNABORTED, EPROTO, ENETDOWN ...: that client is gone; others are not. */
+        return SHS_IO;
+    }
+}
+
+static int tcp_get_request(struct shs_layer *layer, struct shs_conn **out)
+{
+    struct shs_server *self = layer->server;
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    int fd;
+
+    do {
+        fd = accept4(self->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return accept_failed(self, errno);
+    *out = shs__conn_new(self, fd, (struct sockaddr *)&address, len);
+    if (*out == NULL) {
+        close(fd);
+        return SHS_NOMEM;
+    }
+    return SHS_OK;
+}
+
+/* -- the end of a connection ------------------------------------------------------------------- */
+
+/* Throws away what the peer still sends, so that no RST destroys our answer on its way. */
+static int linger(struct shs_conn *conn)
+{
+    char waste[4096];
+
+    while (conn->linger_left > 0) {
+        size_t cap = conn->linger_left < sizeof waste ? conn->linger_left : sizeof waste;
+        size_t got = 0;
+        int rc = shs__stream_read(&conn->socket.base, waste, cap, &got);
+
+        if (rc == SHS_WAIT_READ)
+            return shs_now_ns() < conn->deadline_ns ? rc : SHS_OK;
+        if (rc != SHS_OK)
+            return SHS_OK;
+        conn->linger_left -= (uint32_t)got;
+    }
+    return SHS_OK;
+}
+
+/* Lingering close, a state like any other: it waits as the composition waits. */
+static int end_conversation(struct shs_conn *conn)
+{
+    int rc;
+
+    if (conn->phase == SHS_CONN_FLUSH) {
+        rc = shs__stream_shutdown(conn->stream);
+        if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) && shs_now_ns() < conn->deadline_ns)
+            return rc;
+        shs__stream_shutdown(&conn->socket.base);
+        conn->phase = SHS_CONN_LINGER;
+    }
+    if (conn->phase == SHS_CONN_LINGER) {
+        rc = linger(conn);
+        if (rc == SHS_WAIT_READ)
+            return rc;
+        conn->phase = SHS_CONN_OVER;
+    }
+    return conn->error == NULL ? SHS_OK : (int)conn->error->code;
+}
+
+static int tcp_finish_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    if (conn->phase == SHS_CONN_TALK) {
+        int rc = shs_super_finish_request(layer, conn);
+
+        if (rc != SHS_OK)
+            return rc;
+        shs__conn_begin_linger(conn);
+    }
+    return end_conversation(conn);
+}
+
+static void tcp_shutdown_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    shs__stream_shutdown(&conn->socket.base);
+    shs_super_shutdown_request(layer, conn);
+}
+
+static void tcp_close_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    close(conn->socket.fd);
+    shs_super_close_request(layer, conn);
+}
+
+static int tcp_server_close(struct shs_layer *layer)
+{
+    struct shs_server *self = layer->server;
+
+    if (self->fd >= 0)
+        close(self->fd);
+    self->fd = -1;
+    return shs_super_server_close(layer);
+}
+
+static void tcp_layer_free(struct shs_layer *layer)
+{
+    shs__free(SHS_CONTAINER_OF(layer, struct tcp_server, layer));
+}
+
+static const struct shs_server_ops tcp_server_ops = {
+    .name = "TCPServer",
+    .server_bind = tcp_server_bind,
+    .server_activate = tcp_server_activate,
+    .get_request = tcp_get_request,
+    .finish_request = tcp_finish_request,
+    .shutdown_request = tcp_shutdown_request,
+    .close_request = tcp_close_request,
+    .server_close = tcp_server_close,
+    .layer_free = tcp_layer_free,
+};
+
+int shs__tcp_server_push(struct shs_server *self)
+{
+    struct tcp_server *tcp = shs__calloc(1, sizeof *tcp);
+    int rc;
+
+    if (tcp == NULL)
+        return shs_server_fail(self, SHS_NOMEM, 0, "out of memory for TCPServer");
+    rc = shs_server_push(self, &tcp->layer, &tcp_server_ops);
+    if (rc != SHS_OK)
+        shs__free(tcp);
+    return rc;
+}
+
+int shs_tcp_server_new(struct shs_server **out, const struct shs_options *opt,
+                       const struct shs_request_handler_class *handler, struct shs_error *err)
+{
+    struct shs_server *self = NULL;
+    int rc = shs__server_new(&self, opt, handler, err);
+
+    if (rc != SHS_OK)
+        return rc;
+    rc = shs__tcp_server_push(self);
+    if (rc != SHS_OK) {
+        if (err != NULL)
+            *err = self->error;
+        shs_server_free(self);
+        return rc;
+    }
+    rc = shs__server_finish_new(&self, err);
+    if (rc == SHS_OK)
+        *out = self;
+    return rc;
+}

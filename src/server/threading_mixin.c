@@ -1,0 +1,237 @@
+/*
+ * threading_mixin.c - ThreadingMixIn: a thread per request.
+ *
+ * The trouble of its Python namesake was threads that never come back. Here none can: every wait in
+ * a conversation has a deadline, a thread that ends is joined by the next one that ends (so at most
+ * one is unjoined, ever), their number is bounded, and server_close wakes them all.
+ *
+ * Follows CPython Lib/socketserver.py ThreadingMixIn.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "server/server.h"
+
+struct threading_mixin {
+    struct shs_layer layer;
+    pthread_attr_t attr;
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    unsigned alive;
+    bool paused; /* accepting is stopped because `alive` is at its bound */
+    bool have_last;
+    pthread_t last;   /* ended, or about to: not joined yet */
+    uint64_t started; /* for the threads' names: Thread-1, Thread-2 ... */
+};
+
+struct request_thread {
+    struct threading_mixin *mixin;
+    struct shs_conn *conn;
+    uint64_t number;
+};
+
+#define MIXIN(l) SHS_CONTAINER_OF(l, struct threading_mixin, layer)
+
+/* The thread leaves: counts itself out and joins the one that left before it. */
+static void leave(struct threading_mixin *self)
+{
+    struct shs_server *server = self->layer.server;
+    pthread_t previous = pthread_self();
+    bool have_previous, resume;
+
+    pthread_mutex_lock(&self->lock);
+    have_previous = self->have_last;
+    previous = self->last;
+    self->last = pthread_self();
+    self->have_last = true;
+    self->alive--;
+    resume = self->paused;
+    self->paused = false;
+    pthread_cond_broadcast(&self->ended);
+    pthread_mutex_unlock(&self->lock);
+    shs_server_count_threads(server, -1);
+    if (resume)
+        shs_server_resume_accept(server);
+    if (have_previous)
+        pthread_join(previous, NULL);
+}
+
+/* Python's process_request_thread. */
+static void *process_request_thread(void *arg)
+{
+    struct request_thread *task = arg;
+    struct threading_mixin *self = task->mixin;
+    struct shs_conn *conn = task->conn;
+    struct shs_server *server = self->layer.server;
+    char name[16];
+    int rc;
+
+    snprintf(name, sizeof name, "Thread-%llu", (unsigned long long)(task->number % 100000000));
+    shs__free(task);
+    pthread_setname_np(pthread_self(), name);
+    rc = shs_server_converse(server, conn);
+    if (rc < 0 && rc != SHS_EXIT)
+        shs_server_handle_error(server, conn, shs_conn_error(conn));
+    shs_server_shutdown_request(server, conn);
+    leave(self);
+    shs__server_unref(server);
+    return NULL;
+}
+
+/* Counts the thread in before it exists, and stops accepting when it is the last one allowed. */
+static void enter(struct threading_mixin *self, uint64_t *number)
+{
+    struct shs_server *server = self->layer.server;
+
+    pthread_mutex_lock(&self->lock);
+    self->alive++;
+    *number = ++self->started;
+    if (self->alive >= server->opt.max_threads && !self->paused) {
+        self->paused = true;
+        shs_server_pause_accept(server);
+    }
+    pthread_mutex_unlock(&self->lock);
+    shs_server_count_threads(server, 1);
+}
+
+/* The thread could not be made after all. */
+static void unenter(struct threading_mixin *self)
+{
+    struct shs_server *server = self->layer.server;
+    bool resume;
+
+    pthread_mutex_lock(&self->lock);
+    self->alive--;
+    resume = self->paused;
+    self->paused = false;
+    pthread_cond_broadcast(&self->ended);
+    pthread_mutex_unlock(&self->lock);
+    shs_server_count_threads(server, -1);
+    if (resume)
+        shs_server_resume_accept(server);
+}
+
+static int threading_process_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    struct threading_mixin *self = MIXIN(layer);
+    struct request_thread *task = shs__malloc(sizeof *task);
+    pthread_t thread;
+    int rc;
+
+    if (task == NULL)
+        return shs_conn_fail(conn, SHS_NOMEM, 0, "out of memory for a request's thread");
+    task->mixin = self;
+    task->conn = conn;
+    enter(self, &task->number);
+    shs__server_ref(layer->server);
+    rc = pthread_create(&thread, &self->attr, process_request_thread, task);
+    if (rc == 0)
+        return SHS_OK;
+    shs__free(task);
+    unenter(self);
+    shs__server_unref(layer->server);
+    return shs_conn_fail(conn, SHS_LIMIT, rc,
+                         "no thread for a request: the system's limit on threads or memory is "
+                         "reached");
+}
+
+static int threading_server_close(struct shs_layer *layer)
+{
+    struct threading_mixin *self = MIXIN(layer);
+    struct shs_server *server = layer->server;
+    int64_t until = shs_server_stop_deadline(server);
+    struct timespec ts = {.tv_sec = until / SHS_NS_PER_S, .tv_nsec = until % SHS_NS_PER_S};
+    int rc = shs_super_server_close(layer);
+    bool have_last = false;
+    pthread_t last = pthread_self();
+
+    if (server->opt.daemon_threads || !server->opt.block_on_close)
+        return rc;
+    pthread_mutex_lock(&self->lock);
+    while (self->alive > 0) {
+        if (pthread_cond_timedwait(&self->ended, &self->lock, &ts) == ETIMEDOUT)
+            break;
+    }
+    /* The last one to leave has joined the one before it, which has joined the one before that. */
+    if (self->alive == 0 && self->have_last) {
+        have_last = true;
+        last = self->last;
+        self->have_last = false;
+    }
+    pthread_mutex_unlock(&self->lock);
+    if (have_last)
+        pthread_join(last, NULL);
+    return rc;
+}
+
+static void threading_layer_free(struct shs_layer *layer)
+{
+    struct threading_mixin *self = MIXIN(layer);
+
+    if (self->have_last) {
+        /* The last reference may be the last thread's own: it cannot join itself. */
+        if (pthread_equal(self->last, pthread_self()))
+            pthread_detach(self->last);
+        else
+            pthread_join(self->last, NULL);
+    }
+    pthread_attr_destroy(&self->attr);
+    pthread_mutex_destroy(&self->lock);
+    pthread_cond_destroy(&self->ended);
+    shs__free(self);
+}
+
+static const struct shs_server_ops threading_mixin_ops = {
+    .name = "ThreadingMixIn",
+    .process_request = threading_process_request,
+    .server_close = threading_server_close,
+    .layer_free = threading_layer_free,
+};
+
+/* A request's thread leaves the process's signals to the threads of the host. */
+static int init_attr(pthread_attr_t *attr, size_t stack)
+{
+    sigset_t all;
+
+    if (pthread_attr_init(attr) != 0)
+        return SHS_NOMEM;
+    sigfillset(&all);
+    if (stack < (size_t)PTHREAD_STACK_MIN)
+        stack = (size_t)PTHREAD_STACK_MIN;
+    if (pthread_attr_setstacksize(attr, stack) == 0 && pthread_attr_setsigmask_np(attr, &all) == 0)
+        return SHS_OK;
+    pthread_attr_destroy(attr);
+    return SHS_USAGE;
+}
+
+int shs_threading_mixin_push(struct shs_server *server, struct shs_error *err)
+{
+    struct threading_mixin *self = shs__calloc(1, sizeof *self);
+    pthread_condattr_t cond_attr;
+    int rc;
+
+    if (self == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for ThreadingMixIn");
+    rc = init_attr(&self->attr, server->opt.thread_stack_size);
+    if (rc != SHS_OK) {
+        shs__free(self);
+        return shs_error_set(err, rc, 0, "thread_stack_size %zu cannot be used",
+                             server->opt.thread_stack_size);
+    }
+    pthread_condattr_init(&cond_attr);
+    pthread_condattr_setclock(&cond_attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&self->ended, &cond_attr);
+    pthread_condattr_destroy(&cond_attr);
+    pthread_mutex_init(&self->lock, NULL);
+    rc = shs_server_push(server, &self->layer, &threading_mixin_ops);
+    if (rc == SHS_OK)
+        return SHS_OK;
+    if (err != NULL)
+        *err = *shs_server_error(server);
+    self->layer.server = server;
+    threading_layer_free(&self->layer);
+    return rc;
+}

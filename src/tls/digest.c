@@ -1,0 +1,52 @@
+#include "tls/digest.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+
+/* Fetched once an instance, not looked up in every digest as EVP_sha256() would be: an instance is
+   meant to be used again. */
+struct shs_sha256 {
+    EVP_MD *md;
+    EVP_MD_CTX *ctx;
+};
+
+int shs__sha256_init(struct shs_sha256 **out)
+{
+    struct shs_sha256 *self = shs__calloc(1, sizeof *self);
+
+    if (self == NULL)
+        return SHS_NOMEM;
+    self->md = EVP_MD_fetch(NULL, "SHA256", NULL);
+    self->ctx = EVP_MD_CTX_new();
+    if (self->md == NULL || self->ctx == NULL || EVP_DigestInit_ex2(self->ctx, self->md, NULL) != 1) {
+        ERR_clear_error();
+        shs__sha256_free(self);
+        return SHS_NOMEM;
+    }
+    *out = self;
+    return SHS_OK;
+}
+
+int shs__sha256_update(struct shs_sha256 *self, const void *bytes, size_t len)
+{
+    return EVP_DigestUpdate(self->ctx, bytes, len) == 1 ? SHS_OK : SHS_TLS;
+}
+
+int shs__sha256_final(struct shs_sha256 *self, unsigned char out[SHS_SHA256_LEN])
+{
+    unsigned len = 0;
+
+    if (EVP_DigestFinal_ex(self->ctx, out, &len) != 1 || len != SHS_SHA256_LEN ||
+        EVP_DigestInit_ex2(self->ctx, self->md, NULL) != 1)
+        return SHS_TLS;
+    return SHS_OK;
+}
+
+void shs__sha256_free(struct shs_sha256 *self)
+{
+    if (self == NULL)
+        return;
+    EVP_MD_CTX_free(self->ctx);
+    EVP_MD_free(self->md);
+    shs__free(self);
+}

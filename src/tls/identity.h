@@ -1,0 +1,33 @@
+/*
+ * identity.h - a certificate, its chain and its private key, read from PEM and checked.
+ *
+ * Each thing that can be wrong has its own sentence, which names the file and says what to do.
+ */
+#ifndef SHS_TLS_IDENTITY_H
+#define SHS_TLS_IDENTITY_H
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include <shs/options.h>
+
+#include "base/base.h"
+
+struct shs_tls_identity {
+    X509 *leaf;
+    STACK_OF(X509) *chain; /* without the leaf; may be empty                                     */
+    EVP_PKEY *key;
+};
+
+/*
+ * Reads what the options name into *self. Returns SHS_OK; SHS_USAGE (nothing or too much is named),
+ * SHS_IO (a file cannot be read), SHS_TLS (its content) or SHS_NOMEM, with *err; then *self is empty.
+ */
+int shs__tls_identity_load(struct shs_tls_identity *self, const struct shs_options *opt,
+                           struct shs_error *err);
+void shs__tls_identity_free(struct shs_tls_identity *self);
+
+/* Fills *err with OpenSSL's last reason at its end: "<sentence>: <reason>". Returns the code. */
+int shs__tls_error(struct shs_error *err, int code, const char *fmt, ...) SHS_PRINTF(3, 4);
+
+#endif

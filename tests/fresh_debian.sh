@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# fresh_debian.sh - does it work for somebody who has a fresh Debian 12, git, and nothing else?
+#
+#   tests/fresh_debian.sh [--full] [CACHE_DIR]
+#
+# Makes a Debian 12 with debootstrap from the mirror that this machine's apt is configured with, in a
+# temporary directory; clones the last commit into it; runs `bash tests/run.sh --quick` (--full:
+# without --quick) and `bash examples/quickstart.sh --port 0`; then fetches every file of
+# examples/site and compares them byte for byte. CACHE_DIR keeps the bare system as a tarball for the
+# next time. Needs root, debootstrap and git. Not part of ctest: it downloads a system.
+set -euo pipefail
+
+suite=bookworm
+quick=--quick
+if [ "${1:-}" = --full ]; then
+    quick=
+    shift
+fi
+source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${1:-}
+
+fail() {
+    echo "fresh_debian: $*" >&2
+    exit 1
+}
+
+[ "$(id -u)" -eq 0 ] || fail "only root can make a chroot"
+for tool in debootstrap git chroot unshare; do
+    command -v "$tool" >/dev/null || fail "$tool is missing: apt-get install debootstrap git"
+done
+
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/shs-fresh.XXXXXX")
+system=$work/system
+mounts=()
+cleanup() {
+    local mounted
+    for mounted in "${mounts[@]}"; do
+        umount "$mounted" 2>/dev/null || umount -l "$mounted" 2>/dev/null || true
+    done
+    # Never through a mount that is still there.
+    rm -rf --one-file-system "$work"
+}
+trap cleanup EXIT
+
+# The first mirror of the suite in apt's own configuration, in either of its formats.
+mirror() {
+    {
+        sed -nE 's/^deb +(\[[^]]*\] +)?([^ ]+) +'"$suite"' .*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/*.list
+        awk -v suite="$suite" '
+            function block_end() { if (uri != "" && suites ~ ("(^| )" suite "( |$)")) print uri; uri = suites = "" }
+            /^[[:space:]]*$/ { block_end() }
+            /^URIs:/ { uri = $2 }
+            /^Suites:/ { suites = $0; sub(/^Suites:[[:space:]]*/, "", suites) }
+            END { block_end() }' /etc/apt/sources.list.d/*.sources
+    } 2>/dev/null | head -n 1
+}
+
+bootstrap() {
+    local tarball=${cache:+$cache/$suite.tar.gz} from
+    mkdir -p "$system"
+    if [ -n "$tarball" ] && [ -f "$tarball" ]; then
+        tar -C "$system" -xzf "$tarball"
+        return
+    fi
+    from=$(mirror)
+    [ -n "$from" ] || fail "apt's configuration names no mirror for $suite"
+    debootstrap --variant=minbase --include=git,ca-certificates "$suite" "$system" "$from" >"$work/debootstrap.log" 2>&1 ||
+        { tail -n 20 "$work/debootstrap.log" >&2; fail "debootstrap failed"; }
+    if [ -n "$tarball" ]; then
+        mkdir -p "$cache"
+        tar -C "$system" -czf "$tarball.$$" --exclude=./proc/* --exclude=./sys/* . && mv "$tarball.$$" "$tarball"
+    fi
+}
+
+# The system is to reach what this machine reaches: its mirrors, its keys, its resolver, its proxy.
+configure() {
+    rm -f "$system/etc/apt/sources.list"
+    cp -a /etc/apt/sources.list "$system/etc/apt/" 2>/dev/null || true
+    local file name
+    for file in /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+        # Only Debian's own: what else this machine installs from, a fresh one does not have.
+        [ -f "$file" ] && grep -qE "(^|[[:space:]])$suite" "$file" && cp "$file" "$system/etc/apt/sources.list.d/"
+    done
+    cp /usr/share/keyrings/debian-archive* "$system/usr/share/keyrings/" 2>/dev/null || true
+    for file in /etc/apt/auth.conf /etc/apt/auth.conf.d/* /etc/apt/apt.conf.d/*proxy*; do
+        name=${file#/}
+        [ -f "$file" ] && install -D -m 600 "$file" "$system/$name"
+    done
+    for file in /etc/resolv.conf /etc/hosts; do
+        [ -f "$file" ] && cp -L "$file" "$system$file"
+    done
+    mount --bind /dev "$system/dev" && mounts=("$system/dev" "${mounts[@]}")
+    mount -t proc proc "$system/proc" 2>/dev/null || mount --bind /proc "$system/proc"
+    mounts=("$system/proc" "${mounts[@]}")
+}
+
+inside() {
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+        ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
+        chroot "$system" "$@"
+}
+
+# Starts quickstart, reads its first line, fetches every file, and ends it.
+try_quickstart() {
+    local first ca base pid starter file got=$work/got
+    inside bash -c 'cd /root/shs && echo $$ >/root/server.pid && exec bash examples/quickstart.sh --port 0' \
+        >"$work/out" 2>"$work/err" &
+    starter=$!
+    for _ in $(seq 600); do
+        first=$(head -n 1 "$work/out")
+        [ -z "$first" ] || break
+        kill -0 "$starter" 2>/dev/null || break
+        sleep 0.5
+    done
+    pid=$(cat "$system/root/server.pid")
+    echo "$first"
+    [[ $first =~ ^Serving\ HTTPS\ on\ ([^ ]+)\ port\ ([0-9]+)\ \(([^\ ]+)\)\ \.\.\.$ ]] ||
+        { cat "$work/err" "$work/out" >&2; fail "quickstart's first line is not the server's"; }
+    base=${BASH_REMATCH[3]%/}
+    sleep 1
+    ca=$(grep -ohE '/[^ ]+\.(pem|crt)' "$work/out" "$work/err" | head -n 1 || true)
+    [ -n "$ca" ] || ca=$(inside find /root/.local/state -name '*ca*.pem' -not -name '*key*' 2>/dev/null | head -n 1)
+    [ -n "$ca" ] || { kill "$pid"; cat "$work/err" "$work/out" >&2; fail "the server names no CA to verify with"; }
+    while IFS= read -r file; do
+        inside curl -sS --fail --max-time 60 --cacert "$ca" "$base/$file" >"$got" ||
+            { kill "$pid"; fail "curl could not fetch $file"; }
+        cmp "$got" "$system/root/shs/examples/site/$file" || { kill "$pid"; fail "$file came back different"; }
+        echo "same bytes: $file"
+    done < <(cd "$system/root/shs/examples/site" && find . -type f | sed 's,^\./,,' | sort)
+    kill -TERM "$pid"
+    wait "$starter" || fail "the server did not end with exit code 0 on SIGTERM"
+}
+
+bootstrap
+configure
+git clone -q --no-hardlinks "$source_dir" "$system/root/shs"
+inside bash -c "cd /root/shs && time bash tests/run.sh $quick"
+inside bash -c "cd /root/shs && bash tests/run.sh --quick" | tail -n 1
+try_quickstart
+echo "fresh_debian: all of it works"
