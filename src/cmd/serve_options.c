@@ -264,7 +264,8 @@ static int check_together(struct serve_options *o)
         return cmd_fail(CMD_USAGE, "--plain is without TLS: it takes no --cert, --key or "
                                    "--password-file");
     if (o->key != NULL && o->cert == NULL)
-        return cmd_fail(CMD_USAGE, "--key '%s' needs --cert, the certificate it belongs to", o->key);
+        return cmd_fail(CMD_USAGE, "--key '%s' needs --cert, the certificate it belongs to",
+                        o->key);
     if (o->password_file != NULL && o->cert == NULL)
         return cmd_fail(CMD_USAGE, "--password-file '%s' needs --cert", o->password_file);
     if (o->handler == SERVE_ECHO && o->directory != NULL)
