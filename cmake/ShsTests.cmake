@@ -14,7 +14,7 @@ set(SHS_TEST_ENV
     PYTHONDONTWRITEBYTECODE=1
     CC=${CMAKE_C_COMPILER}
     SHS_SANITIZE=${SHS_SANITIZE}
-    SHS_BUILD_TYPE=${CMAKE_BUILD_TYPE}
+    SHS_COVERAGE=${SHS_COVERAGE}
     ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:detect_leaks=1
     UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
     TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1)

@@ -284,18 +284,10 @@ class Server(Process):
 
     @property
     def ca(self):
-        """The certificate authority that the server's certificate is from: a file, or None."""
-        if self._ca is None and self.scheme == "https":
-            named = re.search(r"(/\S+\.(?:pem|crt))", self.stdout + self.stderr)
-            candidates = [named.group(1)] if named else []
-            for folder, _, names in os.walk(self.state_dir):
-                candidates += [os.path.join(folder, name) for name in sorted(names)
-                               if "ca" in name.lower() and name.endswith((".pem", ".crt"))
-                               and "key" not in name.lower()]
-            for path in candidates:
-                if os.path.isfile(path):
-                    self._ca = path
-                    break
+        """The local authority that the server says its certificate is from: a file, or None."""
+        if self._ca is None and self.scheme == "https" and "--cert" not in self.argv:
+            match = self.wait_stdout(r"--cacert (?:'([^']+)'|(\S+)) ")
+            self._ca = match.group(1) or match.group(2)
         return self._ca
 
     def tls_context(self, verify=True):
