@@ -45,16 +45,16 @@ struct shs_log_queue {
     enum sink sink;
 
     /* Under the lock. */
-    struct lines front;     /* producers append here; the writer swaps it with its own           */
-    uint64_t dropped;       /* since the last line that said so                                  */
-    uint64_t lost;          /* in all                                                            */
-    int64_t deadline_ns;    /* INT64_MAX until the stop                                          */
-    bool idle, lingering;   /* what the writer waits for: any line, or half a buffer             */
+    struct lines front;   /* producers append here; the writer swaps it with its own           */
+    uint64_t dropped;     /* since the last line that said so                                  */
+    uint64_t lost;        /* in all                                                            */
+    int64_t deadline_ns;  /* INT64_MAX until the stop                                          */
+    bool idle, lingering; /* what the writer waits for: any line, or half a buffer             */
     bool closing, ended;
-    int result;             /* of the last write that failed                                     */
-    bool stopped;           /* nobody's thread runs; the owner's alone                           */
+    int result;   /* of the last write that failed                                     */
+    bool stopped; /* nobody's thread runs; the owner's alone                           */
 
-    struct lines back;      /* the writer's own                                                  */
+    struct lines back; /* the writer's own                                                  */
 };
 
 static size_t default_dropped(char *buf, size_t cap, uint64_t dropped)

@@ -98,7 +98,8 @@ static int lock_dir(struct store *st)
         if (shs_now_ns() >= deadline)
             return shs_error_set(st->err, SHS_TIMEOUT, 0,
                                  "Another process has held the lock %s/.lock for %d seconds: end "
-                                 "it, and try again.", st->dir, LOCK_MS / 1000);
+                                 "it, and try again.",
+                                 st->dir, LOCK_MS / 1000);
         nanosleep(&step, NULL);
     }
     return SHS_OK;
@@ -118,7 +119,8 @@ static int read_file(const struct store *st, const char *name, bool secret, stru
     } else if (secret && (info.st_mode & 077) != 0) {
         rc = shs_error_set(st->err, SHS_TLS, 0,
                            "Others may read the private key in %s/%s. Was it copied? chmod 600 it, "
-                           "or remove it to have a new one made.", st->dir, name);
+                           "or remove it to have a new one made.",
+                           st->dir, name);
     } else if (shs__buf_reserve(out, FILE_CEILING) != SHS_OK) {
         rc = fail_memory(st);
     }
@@ -390,8 +392,8 @@ static int gather_names(struct store *st, const char *const *names)
         st->names[count++] = always[i];
     for (i = 0; names != NULL && names[i] != NULL; i++) {
         if (count == NAMES_MAX)
-            return shs_error_set(st->err, SHS_USAGE, 0,
-                                 "A local certificate has %u names at most.", NAMES_MAX);
+            return shs_error_set(st->err, SHS_USAGE, 0, "A local certificate has %u names at most.",
+                                 NAMES_MAX);
         st->names[count++] = names[i];
     }
     st->names[count] = NULL;
@@ -406,7 +408,8 @@ static int fill(const struct store *st, struct shs_local_ca *out)
     if (X509_digest(st->ca, EVP_sha256(), digest, &len) != 1 || len != 32)
         return shs_error_set(st->err, SHS_TLS, 0, "OpenSSL cannot make a SHA-256 fingerprint.");
     for (i = 0; i < len; i++)
-        snprintf(out->fingerprint + 3u * i, 4, "%02X%s", digest[i], i + 1 < len ? ":" : "");
+        snprintf(out->fingerprint + 3u * i, sizeof out->fingerprint - 3u * i, "%02X%s", digest[i],
+                 i + 1 < len ? ":" : "");
     out->ca_path = shs__asprintf("%s/%s", st->dir, CA_PUBLIC);
     out->leaf_path = shs__asprintf("%s/%s", st->dir, LEAF_FILE);
     return out->ca_path == NULL || out->leaf_path == NULL ? fail_memory(st) : SHS_OK;

@@ -24,7 +24,7 @@ struct shs_access_line {
     struct shs_str client;       /* address                                                       */
     struct shs_str request_line; /* raw                                                           */
     struct shs_str method, target, version; /* ptr NULL when no request could be understood       */
-    int status;                  /* 0: none was sent                                              */
+    int status; /* 0: none was sent                                              */
     uint64_t bytes;
     int64_t duration_ns;
     struct shs_str tls_version, cipher, sni; /* ptr NULL without TLS                              */

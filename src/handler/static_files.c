@@ -34,8 +34,8 @@ static const char *const default_index_pages[] = {"index.html", "index.htm", NUL
 
 /* Fields of the answer that are the handler's or the server's to set: an extra one does not double
    them (CPython 3.15: "unless already set"). */
-static const char *const own_headers[] = {"Content-Type", "Content-Length", "Last-Modified", "ETag",
-                                          "Date",         "Server"};
+static const char *const own_headers[] = {"Content-Type", "Content-Length", "Last-Modified",
+                                          "ETag",         "Date",           "Server"};
 /* Fields that belong into a 304 as well, RFC 9110 section 15.4.5. */
 static const char *const cache_headers[] = {"Cache-Control", "Content-Location", "Expires", "Vary"};
 
@@ -420,7 +420,8 @@ static int copy_headers(char ***out, const char *const *headers, struct shs_erro
     size_t count = list_length(headers), keep = 0;
 
     if (count % 2 != 0)
-        return shs_error_set(err, SHS_USAGE, 0, "Extra header %s has no value.", headers[count - 1]);
+        return shs_error_set(err, SHS_USAGE, 0, "Extra header %s has no value.",
+                             headers[count - 1]);
     if (count > 2 * EXTRA_HEADERS_MAX)
         return shs_error_set(err, SHS_USAGE, 0, "More than %d extra headers.", EXTRA_HEADERS_MAX);
     for (size_t i = 0; i < count; i += 2) {

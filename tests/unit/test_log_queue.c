@@ -223,8 +223,9 @@ static void test_drops_are_said(void **state)
         said += strtoull(number, NULL, 10);
     }
     assert_int_equal(said, refused);
-    assert_int_equal(count_word(text, "0123456789012345678901234567890123456789012345678901234567890123\n"),
-                     20000 - refused);
+    assert_int_equal(
+        count_word(text, "0123456789012345678901234567890123456789012345678901234567890123\n"),
+        20000 - refused);
     assert_true(push(q, "afterwards"));
     assert_int_equal(shs__log_queue_stop(q, STOP_MS, &lost), SHS_OK);
     assert_int_equal(lost, refused);
@@ -259,8 +260,8 @@ static void test_reader_gone(void **state)
 /* Lines around PIPE_BUF and longer than any line may be. */
 static void test_long_lines(void **state)
 {
-    static const size_t lengths[] = {0, 1, 4094, 4095, 4096, 4097, 9000, SHS_LOG_LINE_MAX - 1,
-                                     SHS_LOG_LINE_MAX + 100};
+    static const size_t lengths[] = {
+        0, 1, 4094, 4095, 4096, 4097, 9000, SHS_LOG_LINE_MAX - 1, SHS_LOG_LINE_MAX + 100};
     static char line[SHS_LOG_LINE_MAX + 100];
     struct shs_log_queue *q;
     char *text;
