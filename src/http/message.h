@@ -29,7 +29,7 @@ struct shs_head {
     size_t field_count;
     bool has_length;          /* Content-Length is there                                          */
     bool chunked;             /* Transfer-Encoding: chunked is there                              */
-    bool expect_continue;     /* Expect: 100-continue, on HTTP/1.1                                */
+    bool expect_continue;     /* Expect: 100-continue, on HTTP/1.1 and with content to come        */
     bool keep_alive;          /* what version and Connection say; false for HTTP/1.0 always       */
     uint64_t content_length;  /* 0 unless has_length                                              */
 };
