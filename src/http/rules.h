@@ -85,7 +85,7 @@
     /* the body: RFC 9112 section 7.1 */                                                           \
     X(CHUNK_SIZE, 400, "chunk-size", "A chunk does not begin with its size in hex digits.")        \
     X(CHUNK_SIZE_TOO_LONG, 400, "chunk-size-too-long", "A chunk size has more than 15 digits.")    \
-    X(CHUNK_LINE_TOO_LONG, 400, "chunk-line-too-long", "A line with a chunk size is too long.")      \
+    X(CHUNK_LINE_TOO_LONG, 400, "chunk-line-too-long", "A line with a chunk size is too long.")    \
     X(CHUNK_EXTENSION, 400, "chunk-extension", "A chunk extension is malformed.")                  \
     X(EXTENSIONS_TOO_LARGE, 400, "extensions-too-large", "The chunk extensions together are too "  \
                                                          "large.")                                 \

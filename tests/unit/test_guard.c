@@ -531,6 +531,35 @@ static void test_refused_head_keeps_its_line(void **state)
     assert_false(head.keep_alive);
 }
 
+/* A head that no scan has seen: what would overrun or mislead is refused here as well. */
+static void check_parse_alone(const char *bytes, const char *rule)
+{
+    struct shs_field fields[3];
+    struct shs_parser parser;
+    struct shs_refusal why = {0};
+    struct shs_head head;
+
+    assert_int_equal(
+        shs__head_parse(bytes, strlen(bytes), &tight, &parser, fields, &head, &why), SHS_PROTO);
+    assert_string_equal(why.rule, rule);
+}
+
+static void test_parse_without_scan(void **state)
+{
+    SHS_UNUSED(state);
+    check_parse_alone("", "bare-lf");
+    check_parse_alone("GET / HTTP/1.1", "bare-lf");
+    check_parse_alone("\nHost: a\r\n\r\n", "bare-lf");
+    check_parse_alone("GET / HTTP/1.1\nHost: a\r\n\r\n", "bare-lf");
+    check_parse_alone("GET / HTTP/1.1\r\nHost: a\n\r\n", "bare-lf");
+    check_parse_alone("GET / HTTP/1.1\r\n\nHost: a\r\n\r\n", "bare-lf");
+    check_parse_alone("GET / HTTP/1.1\r\nHost: a", "bare-lf");
+    check_parse_alone("GET /1234567 HTTP/1.1\r\nHost: a\r\n\r\n", "request-line-too-long");
+    check_parse_alone(LINE "Host: a\r\nX:\r\nX:\r\nX:\r\n\r\n", "too-many-fields");
+    check_parse_alone(LINE "Host: a\r\n", "parsers-disagree"); /* no empty line at its end */
+    check_parse_alone(LINE "Host: a\r\n\r\r", "parsers-disagree");
+}
+
 static void test_views_are_into_the_buffer(void **state)
 {
     static const char bytes[] = "GET //a?b HTTP/1.1\r\nHost: h\r\nX:  y \r\n\r\n";
@@ -553,6 +582,40 @@ static void test_views_are_into_the_buffer(void **state)
     assert_int_equal(head.form, SHS_TARGET_ORIGIN);
     assert_int_equal(head.version, 11);
     assert_false(head.has_length);
+}
+
+static void test_forms_and_framing(void **state)
+{
+    static const struct {
+        const char *bytes;
+        enum shs_target_form form;
+        bool has_length, chunked;
+        uint64_t length;
+    } heads[] = {
+        {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", SHS_TARGET_ORIGIN, false, false, 0},
+        {"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", SHS_TARGET_ASTERISK, false, false, 0},
+        {"GET http://b HTTP/1.1\r\nHost: a\r\n\r\n", SHS_TARGET_ABSOLUTE, false, false, 0},
+        {LINE "Host: a\r\nContent-Length: 0\r\n\r\n", SHS_TARGET_ORIGIN, true, false, 0},
+        {LINE "Host: a\r\nContent-Length: 1073741824\r\n\r\n", SHS_TARGET_ORIGIN, true, false,
+         1073741824},
+        {TIGHT_CHUNKED, SHS_TARGET_ORIGIN, false, true, 0},
+    };
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(heads); i++) {
+        struct shs_field fields[100];
+        struct shs_parser parser;
+        struct shs_refusal why;
+        struct shs_head head;
+
+        assert_int_equal(shs__head_parse(heads[i].bytes, strlen(heads[i].bytes), &usual, &parser,
+                                         fields, &head, &why),
+                         SHS_OK);
+        assert_int_equal(head.form, heads[i].form);
+        assert_int_equal(head.has_length, heads[i].has_length);
+        assert_int_equal(head.chunked, heads[i].chunked);
+        assert_true(head.content_length == heads[i].length);
+    }
 }
 
 static void test_token_and_value(void **state)
@@ -583,7 +646,9 @@ int main(void)
         cmocka_unit_test(test_large_body),
         cmocka_unit_test(test_mutations),
         cmocka_unit_test(test_refused_head_keeps_its_line),
+        cmocka_unit_test(test_parse_without_scan),
         cmocka_unit_test(test_views_are_into_the_buffer),
+        cmocka_unit_test(test_forms_and_framing),
         cmocka_unit_test(test_token_and_value),
     };
 
