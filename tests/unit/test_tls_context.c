@@ -104,11 +104,19 @@ static int make_files(void **state)
     struct {
         char *path;
         const char *name;
-    } paths[] = {{f->cert, "cert.pem"},   {f->key, "key.pem"},     {f->both, "both.pem"},
-                 {f->locked, "locked.pem"}, {f->locked_both, "locked_both.pem"},
-                 {f->other, "other.pem"}, {f->empty, "empty.pem"}, {f->junk, "junk.pem"},
-                 {f->bad, "bad.pem"},     {f->cut, "cut.pem"},     {f->der, "cert.der"},
-                 {f->missing, "missing.pem"}, {f->chain, "chain.pem"},
+    } paths[] = {{f->cert, "cert.pem"},
+                 {f->key, "key.pem"},
+                 {f->both, "both.pem"},
+                 {f->locked, "locked.pem"},
+                 {f->locked_both, "locked_both.pem"},
+                 {f->other, "other.pem"},
+                 {f->empty, "empty.pem"},
+                 {f->junk, "junk.pem"},
+                 {f->bad, "bad.pem"},
+                 {f->cut, "cut.pem"},
+                 {f->der, "cert.der"},
+                 {f->missing, "missing.pem"},
+                 {f->chain, "chain.pem"},
                  {f->swapped_chain, "swapped_chain.pem"}};
     size_t i;
 
@@ -131,8 +139,9 @@ static int make_files(void **state)
 static int remove_files(void **state)
 {
     struct files *f = *state;
-    const char *all[] = {f->cert, f->key, f->both, f->locked, f->locked_both, f->other, f->empty,
-                         f->junk, f->bad, f->cut, f->der, f->chain, f->swapped_chain};
+    const char *all[] = {f->cert,  f->key,   f->both,         f->locked, f->locked_both,
+                         f->other, f->empty, f->junk,         f->bad,    f->cut,
+                         f->der,   f->chain, f->swapped_chain};
     size_t i;
 
     for (i = 0; i < SHS_ARRAY_LEN(all); i++)
@@ -203,9 +212,9 @@ static void refuses_with_a_sentence(void **state) /* H5 */
     struct files *f = *state;
 
     refused(f, NULL, NULL, NULL, SHS_USAGE, "opt.certfile", "needs a certificate");
-    refused(f, f->missing, f->key, NULL, SHS_IO, "missing.pem", "No such file");
-    refused(f, f->cert, f->missing, NULL, SHS_IO, "missing.pem", "No such file");
-    refused(f, f->dir, f->key, NULL, SHS_IO, f->dir, "Is a directory");
+    refused(f, f->missing, f->key, NULL, SHS_TLS, "missing.pem", "No such file");
+    refused(f, f->cert, f->missing, NULL, SHS_TLS, "missing.pem", "No such file");
+    refused(f, f->dir, f->key, NULL, SHS_TLS, f->dir, "Is a directory");
     refused(f, f->empty, f->key, NULL, SHS_TLS, "empty.pem", "is empty");
     refused(f, f->cert, f->empty, NULL, SHS_TLS, "empty.pem", "is empty");
     refused(f, f->junk, f->key, NULL, SHS_TLS, "junk.pem", "not PEM");
@@ -234,7 +243,7 @@ static void refuses_an_unreadable_file(void **state)
     if (geteuid() == 0) /* root may read everything */
         skip();
     assert_int_equal(chmod(f->other, 0), 0);
-    refused(f, f->cert, f->other, NULL, SHS_IO, "other.pem", "Permission denied");
+    refused(f, f->cert, f->other, NULL, SHS_TLS, "other.pem", "Permission denied");
 }
 
 static void no_callback_is_no_password(void **state)
@@ -355,8 +364,9 @@ static void weak_keys_are_refused(void **state)
 static void sha256_matches_fips_180(void **state)
 {
     static const unsigned char abc[SHS_SHA256_LEN] = {
-        0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23,
-        0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17, 0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad};
+        0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40,
+        0xde, 0x5d, 0xae, 0x22, 0x23, 0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17,
+        0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad};
     static const unsigned char empty[4] = {0xe3, 0xb0, 0xc4, 0x42};
     unsigned char out[SHS_SHA256_LEN];
     struct shs_sha256 *sha = NULL;
