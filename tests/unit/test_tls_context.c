@@ -22,7 +22,7 @@ struct files {
     struct tls_lab lab;
     char dir[64];
     char cert[96], key[96], both[96], locked[96], locked_both[96], other[96], empty[96], junk[96],
-        bad[96], cut[96], der[96], missing[96], chain[96], swapped_chain[96];
+        bad[96], cut[96], der[96], missing[96], chain[96], swapped_chain[96], bad_key[96];
     struct shs_options opt;
     int asked;
     const char *password;
@@ -81,6 +81,11 @@ static void put_variants(struct files *f)
     memcpy(strchr(text, '\n') + 1, "AAAABBBBCCCC", 12);
     put_file(f->bad, text, f->lab.cert_pem.len);
     shs__free(text);
+    text = shs__strndup(shs__buf_head(&f->lab.key_pem), f->lab.key_pem.len);
+    assert_non_null(text);
+    memcpy(strchr(text, '\n') + 1, "AAAABBBBCCCC", 12);
+    put_file(f->bad_key, text, f->lab.key_pem.len);
+    shs__free(text);
     shs__buf_free(&locked);
     shs__buf_free(&other);
     shs__buf_free(&ca);
@@ -117,7 +122,8 @@ static int make_files(void **state)
                  {f->der, "cert.der"},
                  {f->missing, "missing.pem"},
                  {f->chain, "chain.pem"},
-                 {f->swapped_chain, "swapped_chain.pem"}};
+                 {f->swapped_chain, "swapped_chain.pem"},
+                 {f->bad_key, "bad_key.pem"}};
     size_t i;
 
     assert_non_null(f);
@@ -139,9 +145,9 @@ static int make_files(void **state)
 static int remove_files(void **state)
 {
     struct files *f = *state;
-    const char *all[] = {f->cert,  f->key,   f->both,         f->locked, f->locked_both,
-                         f->other, f->empty, f->junk,         f->bad,    f->cut,
-                         f->der,   f->chain, f->swapped_chain};
+    const char *all[] = {f->cert,  f->key,   f->both,          f->locked, f->locked_both,
+                         f->other, f->empty, f->junk,          f->bad,    f->cut,
+                         f->der,   f->chain, f->swapped_chain, f->bad_key};
     size_t i;
 
     for (i = 0; i < SHS_ARRAY_LEN(all); i++)
@@ -228,6 +234,8 @@ static void refuses_with_a_sentence(void **state) /* H5 */
     refused(f, f->cert, f->cert, NULL, SHS_TLS, "cert.pem", "no private key");
     refused(f, f->key, f->cert, NULL, SHS_TLS, "key.pem", "swapped");
     refused(f, f->locked, f->cert, NULL, SHS_TLS, "locked.pem", "swapped");
+    refused(f, f->cert, f->bad_key, NULL, SHS_TLS, "bad_key.pem", "malformed");
+    refused(f, f->cert, f->bad_key, "password", SHS_TLS, "bad_key.pem", "malformed");
     refused(f, f->cert, f->other, NULL, SHS_TLS, "other.pem", "does not belong");
     refused(f, f->swapped_chain, f->key, NULL, SHS_TLS, "swapped_chain.pem", "wrong order");
     refused(f, f->cert, f->locked, "wrong", SHS_TLS, "locked.pem", "password does not open");

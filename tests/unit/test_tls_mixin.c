@@ -260,6 +260,91 @@ static void serves_both_versions(void **state)
     stop(&f);
 }
 
+/* What the handler is told of ALPN and of a session that is resumed. */
+static void the_handler_knows_its_session(void **state)
+{
+    static const unsigned char alpn[] = "\x02h2\x08http/1.1";
+    SSL_SESSION *session = NULL;
+    struct fixture f;
+    struct client c;
+    char buf[512];
+    int i;
+
+    SHS_UNUSED(state);
+    start(&f, 5000);
+    for (i = 0; i < 2; i++) {
+        open_client(&c, &f, 0);
+        SSL_set_alpn_protos(c.tls->ssl, alpn, sizeof alpn - 1);
+        if (session != NULL)
+            SSL_set_session(c.tls->ssl, session);
+        assert_int_equal(client_reads(&c, buf, sizeof buf), SHS_OK);
+        assert_non_null(strstr(buf, "sni=localhost alpn=http/1.1"));
+        assert_non_null(strstr(buf, i == 0 ? "resumed=0" : "resumed=1"));
+        SSL_SESSION_free(session);
+        session = SSL_get1_session(c.tls->ssl);
+        assert_int_equal(shs__stream_shutdown(&c.tls->base), SHS_OK);
+        close_client(&c);
+    }
+    SSL_SESSION_free(session);
+    wait_for_ends(&f, 2);
+    assert_int_equal(f.errors, 0);
+    stop(&f);
+}
+
+#define CROWD 6
+#define VISITS 5
+
+struct visitor {
+    pthread_t thread;
+    const struct fixture *f;
+    bool good;
+};
+
+/* Says what it found instead of asserting it: a failed assert belongs to the main thread. */
+static void *visit(void *arg)
+{
+    struct visitor *v = arg;
+    struct client c;
+    char buf[512];
+    size_t got = 0;
+    int i, rc;
+
+    for (i = 0, v->good = true; i < VISITS && v->good; i++) {
+        struct pollfd p = {.events = POLLIN};
+        int64_t deadline = shs_now_ns() + 10 * (int64_t)SHS_NS_PER_S;
+
+        open_client(&c, v->f, i % 2 == 0 ? TLS1_3_VERSION : TLS1_2_VERSION);
+        p.fd = c.fd;
+        while ((rc = shs__stream_read(&c.tls->base, buf, sizeof buf, &got)) == SHS_WAIT_READ &&
+               shs_now_ns() < deadline)
+            poll(&p, 1, 100);
+        v->good = rc == SHS_OK && got > 20 && memcmp(buf, "TLSv1.", 6) == 0;
+        close_client(&c);
+    }
+    return NULL;
+}
+
+/* Handshakes in many threads at once, on one context: for the thread sanitizer, above all. */
+static void a_crowd_is_served(void **state)
+{
+    struct visitor crowd[CROWD];
+    struct fixture f;
+    int i;
+
+    SHS_UNUSED(state);
+    start(&f, 20000);
+    for (i = 0; i < CROWD; i++) {
+        crowd[i].f = &f;
+        assert_int_equal(pthread_create(&crowd[i].thread, NULL, visit, &crowd[i]), 0);
+    }
+    for (i = 0; i < CROWD; i++) {
+        pthread_join(crowd[i].thread, NULL);
+        assert_true(crowd[i].good);
+    }
+    wait_for_ends(&f, CROWD * VISITS);
+    stop(&f);
+}
+
 static void a_silent_client_delays_nobody(void **state)
 {
     struct fixture f;
@@ -442,6 +527,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(serves_both_versions),
+        cmocka_unit_test(the_handler_knows_its_session),
+        cmocka_unit_test(a_crowd_is_served),
         cmocka_unit_test(a_silent_client_delays_nobody),
         cmocka_unit_test(a_dripping_client_is_cut_off),
         cmocka_unit_test(plain_http_is_answered_readably),

@@ -776,6 +776,21 @@ static void half_a_record_is_not_pending(void **state)
     close_ends(&e);
 }
 
+/* What a reload counts on: the old context lives as long as its last connection. */
+static void a_context_lives_as_long_as_its_streams(void **state)
+{
+    struct ends e;
+
+    SHS_UNUSED(state);
+    open_ends(&e, 0, 65536, 0);
+    shs__tls_context_free(e.server_context);
+    e.server_context = NULL;
+    meet(&e);
+    say(e.server, "still here");
+    hears(e.client, "still here");
+    close_ends(&e);
+}
+
 static void find_sees_through_a_stack(void **state)
 {
     struct ends e;
@@ -828,6 +843,7 @@ int main(void)
         cmocka_unit_test(failures_of_the_lower_stream_pass_through),
         cmocka_unit_test(a_broken_record_is_fatal),
         cmocka_unit_test(half_a_record_is_not_pending),
+        cmocka_unit_test(a_context_lives_as_long_as_its_streams),
         cmocka_unit_test(find_sees_through_a_stack),
     };
 
