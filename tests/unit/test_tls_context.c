@@ -244,6 +244,26 @@ static void refuses_with_a_sentence(void **state) /* H5 */
     refused(f, f->locked_both, NULL, "wrong", SHS_TLS, "locked_both.pem", "password");
 }
 
+static void refuses_what_is_too_long(void **state)
+{
+    struct files *f = *state;
+    struct shs_tls_context *context = NULL;
+    struct shs_error err;
+    char *large = shs__calloc(1, (size_t)2 << 20);
+
+    assert_non_null(large);
+    memset(large, '-', (size_t)2 << 20);
+    assert_int_equal(unlink(f->other), 0);
+    put_file(f->other, large, (size_t)2 << 20);
+    refused(f, f->other, f->key, NULL, SHS_TLS, "other.pem", "longer than 1 MiB");
+    f->opt = f->lab.opt;
+    f->opt.cert_pem = large;
+    f->opt.cert_pem_len = (size_t)2 << 20;
+    assert_true(shs__tls_context_new(&context, &f->opt, &err) < 0);
+    assert_non_null(strstr(err.text, "opt.cert_pem"));
+    shs__free(large);
+}
+
 static void refuses_an_unreadable_file(void **state)
 {
     struct files *f = *state;
@@ -399,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(accepts_what_python_accepts, make_files, remove_files),
         cmocka_unit_test_setup_teardown(refuses_with_a_sentence, make_files, remove_files),
+        cmocka_unit_test_setup_teardown(refuses_what_is_too_long, make_files, remove_files),
         cmocka_unit_test_setup_teardown(refuses_an_unreadable_file, make_files, remove_files),
         cmocka_unit_test_setup_teardown(no_callback_is_no_password, make_files, remove_files),
         cmocka_unit_test_setup_teardown(memory_and_file_are_one_too_many, make_files, remove_files),

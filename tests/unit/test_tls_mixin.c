@@ -509,6 +509,38 @@ static void a_bad_certificate_is_told_when_pushed(void **state)
     shs_server_free(server);
 }
 
+static void keep_line(void *ctx, enum shs_log_level level, const char *line)
+{
+    if (level == SHS_LOG_WARNING)
+        snprintf(ctx, 256, "%s", line);
+}
+
+static void an_owner_is_told_of_a_date_that_nears(void **state)
+{
+    struct shs_server *server = NULL;
+    struct shs_options opt = lab.opt;
+    struct shs_error err;
+    struct shs_buf pem;
+    char line[256] = "";
+    int64_t now = (int64_t)time(NULL);
+    X509 *leaf = lab_leaf(&lab, lab.key, now - LAB_DAY, now + 5 * LAB_DAY + 100);
+
+    SHS_UNUSED(state);
+    shs__buf_init(&pem, 65536);
+    assert_int_equal(shs__mint_cert_pem(&pem, leaf, NULL), SHS_OK);
+    opt.bind_and_activate = false;
+    opt.cert_pem = shs__buf_head(&pem);
+    opt.cert_pem_len = pem.len;
+    opt.log = keep_line;
+    opt.log_ctx = line;
+    assert_int_equal(shs_tcp_server_new(&server, &opt, &session_class, NULL), SHS_OK);
+    assert_int_equal(shs_tls_mixin_push(server, &err), SHS_OK);
+    assert_non_null(strstr(line, "expires in 5 days"));
+    shs_server_free(server);
+    shs__buf_free(&pem);
+    X509_free(leaf);
+}
+
 static int make_lab(void **state)
 {
     SHS_UNUSED(state);
@@ -536,6 +568,7 @@ int main(void)
         cmocka_unit_test(who_says_nothing_is_no_error),
         cmocka_unit_test(closing_ends_a_handshake),
         cmocka_unit_test(a_bad_certificate_is_told_when_pushed),
+        cmocka_unit_test(an_owner_is_told_of_a_date_that_nears),
     };
 
     return cmocka_run_group_tests(tests, make_lab, end_lab);
