@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "http/guard.h"
+#include "http/parser.h"
 
 #define RUNS 200
 #define BATCH 500

@@ -87,6 +87,9 @@ foreach(script ${SHS_INTEGRATION})
   endif()
   shs_script_test(${name} integration 120 ${script})
 endforeach()
+if(TEST test_quickstart)
+  set_tests_properties(test_quickstart PROPERTIES TIMEOUT 300) # it builds the release first
+endif()
 
 # -- example: examples/NAME.c, driven by tests/integration/example_NAME.{py,sh} -----------------
 

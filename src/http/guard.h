@@ -18,7 +18,7 @@
 #define SHS_GUARD_H
 
 #include "http/message.h"
-#include "http/parser.h"
+struct shs_parser; /* parser.h */
 
 /* Raw-byte ceilings, counted before llhttp sees anything. */
 struct shs_guard_limits {

@@ -6,6 +6,7 @@
  */
 #include "http/chars.h"
 #include "http/guard.h"
+#include "http/parser.h"
 #include "http/rules.h"
 
 #define MAX_SIZE_DIGITS 15u /* of a chunk size: cannot overflow 64 bits */

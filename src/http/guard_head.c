@@ -6,6 +6,7 @@
  */
 #include "http/chars.h"
 #include "http/guard.h"
+#include "http/parser.h"
 #include "http/rules.h"
 #include "http/target.h"
 

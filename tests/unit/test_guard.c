@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "http/guard.h"
+#include "http/parser.h"
 #include "http/rules.h"
 
 #define OUTCOME_MAX 2048

@@ -60,7 +60,7 @@ static void test_table_is_sorted(void **state)
 
     SHS_UNUSED(state);
     for (size_t i = 0; i < SHS_ARRAY_LEN(known); i++) {
-        snprintf(name, sizeof name, "file.%s", known[i]);
+        snprintf(name, sizeof name, "file.%.11s", known[i]);
         if (strcmp(shs__mime_type(shs__str(name)), "application/octet-stream") == 0)
             fail_msg("%s is not found", known[i]);
     }
