@@ -269,11 +269,10 @@ int main(void)
         cmocka_unit_test(test_method),          cmocka_unit_test(test_target),
         cmocka_unit_test(test_version),         cmocka_unit_test(test_keep_alive),
         cmocka_unit_test(test_field_count),     cmocka_unit_test(test_field_content),
-        cmocka_unit_test(test_left_out_field),
-        cmocka_unit_test(test_framing),         cmocka_unit_test(test_incomplete_head),
-        cmocka_unit_test(test_more_than_one_message), cmocka_unit_test(test_length_body),
-        cmocka_unit_test(test_chunked_body),    cmocka_unit_test(test_chunk_sizes),
-        cmocka_unit_test(test_refusal),
+        cmocka_unit_test(test_left_out_field),  cmocka_unit_test(test_framing),
+        cmocka_unit_test(test_incomplete_head), cmocka_unit_test(test_more_than_one_message),
+        cmocka_unit_test(test_length_body),     cmocka_unit_test(test_chunked_body),
+        cmocka_unit_test(test_chunk_sizes),     cmocka_unit_test(test_refusal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
