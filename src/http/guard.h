@@ -12,6 +12,12 @@
  *   All state is in the structs of the caller. No allocation. No I/O. Split-proof: the verdict does
  *   not depend on how the bytes were cut up on the way.
  *
+ *   The caller's input buffer must be able to hold max_head_bytes + 2 (one leading CRLF), and
+ *   max_chunk_line + 2 and max_trailer_bytes + 2; with that, SHS_WAIT_READ never meets a full one.
+ *
+ *   Every refusal is a row of rules.h. After one, answer it and close: nothing that follows on the
+ *   connection can be understood.
+ *
  * Follows: RFC 9112 (all of it), RFC 9110 sections 5, 6.5, 7.2, 8.6, 10.1.1; RFC 3986 for targets.
  */
 #ifndef SHS_GUARD_H
