@@ -408,7 +408,8 @@ static int fill(const struct store *st, struct shs_local_ca *out)
     if (X509_digest(st->ca, EVP_sha256(), digest, &len) != 1 || len != 32)
         return shs_error_set(st->err, SHS_TLS, 0, "OpenSSL cannot make a SHA-256 fingerprint.");
     for (i = 0; i < len; i++)
-        snprintf(out->fingerprint + 3u * i, 4, "%02X%s", digest[i], i + 1 < len ? ":" : "");
+        snprintf(out->fingerprint + 3u * i, sizeof out->fingerprint - 3u * i, "%02X%s", digest[i],
+                 i + 1 < len ? ":" : "");
     out->ca_path = shs__asprintf("%s/%s", st->dir, CA_PUBLIC);
     out->leaf_path = shs__asprintf("%s/%s", st->dir, LEAF_FILE);
     return out->ca_path == NULL || out->leaf_path == NULL ? fail_memory(st) : SHS_OK;
