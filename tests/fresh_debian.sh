@@ -117,12 +117,14 @@ try_quickstart() {
     [[ $first =~ ^Serving\ HTTPS\ on\ ([^ ]+)\ port\ ([0-9]+)\ \(([^\ ]+)\)\ \.\.\.$ ]] ||
         { cat "$work/err" "$work/out" >&2; fail "quickstart's first line is not the server's"; }
     base=${BASH_REMATCH[3]%/}
-    sleep 1
-    ca=$(grep -ohE '/[^ ]+\.(pem|crt)' "$work/out" "$work/err" | head -n 1 || true)
-    [ -n "$ca" ] || ca=$(inside find /root/.local/state -name '*ca*.pem' -not -name '*key*' 2>/dev/null | head -n 1)
+    for _ in $(seq 20); do
+        ca=$(sed -nE "s/.*--cacert '?([^ ']+).*/\1/p" "$work/out")
+        [ -z "$ca" ] || break
+        sleep 0.5
+    done
     [ -n "$ca" ] || { kill "$pid"; cat "$work/err" "$work/out" >&2; fail "the server names no CA to verify with"; }
     while IFS= read -r file; do
-        inside curl -sS --fail --max-time 60 --cacert "$ca" "$base/$file" >"$got" ||
+        inside curl -sS --fail --max-time 60 --cacert "$ca" "$base/${file// /%20}" >"$got" ||
             { kill "$pid"; fail "curl could not fetch $file"; }
         cmp "$got" "$system/root/shs/examples/site/$file" || { kill "$pid"; fail "$file came back different"; }
         echo "same bytes: $file"

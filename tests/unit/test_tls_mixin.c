@@ -22,7 +22,7 @@
 
 static struct tls_lab lab;
 
-/* -- a handler that says what it knows of its session, then echoes --------------------------- */
+/* -- a handler that says what it knows of its session, then echoes ----------------------------- */
 
 static int session_handle(struct shs_request_handler *self)
 {
@@ -47,7 +47,7 @@ static const struct shs_request_handler_class session_class = {
     .handle = session_handle,
 };
 
-/* -- a server on its own thread, and a layer that keeps the errors --------------------------- */
+/* -- a server on its own thread, and a layer that keeps the errors ----------------------------- */
 
 struct fixture {
     struct shs_layer layer;
@@ -141,7 +141,7 @@ static void wait_for_ends(struct fixture *f, unsigned count)
     assert_int_equal(seen, count);
 }
 
-/* -- clients --------------------------------------------------------------------------------- */
+/* -- clients ----------------------------------------------------------------------------------- */
 
 static int dial(const struct fixture *f)
 {
@@ -231,7 +231,7 @@ static void client_says(struct client *c, const char *text)
     assert_int_equal(rc, SHS_OK);
 }
 
-/* -- tests ----------------------------------------------------------------------------------- */
+/* -- tests ------------------------------------------------------------------------------------- */
 
 static void serves_both_versions(void **state)
 {
