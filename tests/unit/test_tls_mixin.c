@@ -260,6 +260,35 @@ static void serves_both_versions(void **state)
     stop(&f);
 }
 
+/* Other keys than P-256: the signature list goes by the key. */
+static void other_keys_serve_both_versions(void **state)
+{
+    static const enum shs_key_kind kinds[] = {SHS_KEY_RSA2048, SHS_KEY_P384};
+    struct tls_lab p256 = lab;
+    struct fixture f;
+    struct client c;
+    char buf[512];
+    size_t i;
+    int version;
+
+    SHS_UNUSED(state);
+    for (i = 0; i < SHS_ARRAY_LEN(kinds); i++) {
+        lab_open(&lab, kinds[i]);
+        start(&f, 5000);
+        for (version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+            open_client(&c, &f, version);
+            assert_int_equal(client_reads(&c, buf, sizeof buf), SHS_OK);
+            if (version == TLS1_2_VERSION)
+                assert_non_null(strstr(buf, i == 0 ? " ECDHE-RSA-" : " ECDHE-ECDSA-"));
+            close_client(&c);
+        }
+        wait_for_ends(&f, 2);
+        stop(&f);
+        lab_close(&lab);
+    }
+    lab = p256;
+}
+
 /* What the handler is told of ALPN and of a session that is resumed. */
 static void the_handler_knows_its_session(void **state)
 {
@@ -559,6 +588,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(serves_both_versions),
+        cmocka_unit_test(other_keys_serve_both_versions),
         cmocka_unit_test(the_handler_knows_its_session),
         cmocka_unit_test(a_crowd_is_served),
         cmocka_unit_test(a_silent_client_delays_nobody),

@@ -571,32 +571,6 @@ static void one_ticket_resumes(void **state)
     }
 }
 
-static void rsa_works_with_both_versions(void **state)
-{
-    struct tls_lab ec = lab;
-    struct ends e;
-    int version;
-
-    SHS_UNUSED(state);
-    lab_open(&lab, SHS_KEY_RSA2048);
-    for (version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        open_ends(&e, version, 65536, 0);
-        meet(&e);
-        say(e.server, "hello");
-        hears(e.client, "hello");
-        close_ends(&e);
-    }
-    lab_close(&lab);
-    lab_open(&lab, SHS_KEY_P384);
-    for (version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        open_ends(&e, version, 65536, 0);
-        meet(&e);
-        close_ends(&e);
-    }
-    lab_close(&lab);
-    lab = ec;
-}
-
 /* -- after the handshake ----------------------------------------------------------------------- */
 
 static void renegotiation_is_refused(void **state)
@@ -981,7 +955,6 @@ int main(void)
         cmocka_unit_test(a_client_that_does_not_trust_us_says_so),
         cmocka_unit_test(alpn_is_http11_or_nothing),
         cmocka_unit_test(one_ticket_resumes),
-        cmocka_unit_test(rsa_works_with_both_versions),
         cmocka_unit_test(renegotiation_is_refused),
         cmocka_unit_test(a_flood_of_key_updates_ends),
         cmocka_unit_test(what_we_owe_waits_for_room),
