@@ -3,7 +3,7 @@
  *
  *   guard_bench [seconds-per-line]
  *
- * Prints nanoseconds per head, the best of 200 short runs, which is the one that was least disturbed.
+ * Prints nanoseconds per head: the best of 200 short runs, the one that was least disturbed.
  */
 #include <stdio.h>
 #include <stdlib.h>

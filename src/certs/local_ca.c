@@ -54,7 +54,7 @@ static int fail_memory(const struct store *st)
     return shs_error_set(st->err, SHS_NOMEM, 0, "Out of memory for the CA in %s.", st->dir);
 }
 
-/* -- files --------------------------------------------------------------------------------------- */
+/* -- files ----------------------------------------------------------------------------------- */
 
 /* mkdir -p, each one for its owner alone. */
 static int make_dirs(const struct store *st)
@@ -189,7 +189,7 @@ static void wipe(struct shs_buf *b)
     shs__buf_free(b);
 }
 
-/* -- a certificate and its key in one file ------------------------------------------------------- */
+/* -- a certificate and its key in one file --------------------------------------------------- */
 
 /* No password callback: a key of ours is not encrypted, and nobody is to be asked on a terminal. */
 static int no_password(char *buf, int cap, int rwflag, void *arg)
@@ -250,7 +250,7 @@ static bool lasts(const struct store *st, const X509 *cert, int days)
            X509_cmp_time(X509_get0_notAfter(cert), &then) > 0;
 }
 
-/* -- the CA --------------------------------------------------------------------------------------- */
+/* -- the CA ---------------------------------------------------------------------------------- */
 
 static int make_ca(struct store *st)
 {
@@ -316,7 +316,7 @@ static int publish_ca(const struct store *st)
     return rc;
 }
 
-/* -- the leaf ------------------------------------------------------------------------------------- */
+/* -- the leaf -------------------------------------------------------------------------------- */
 
 static bool leaf_serves(const struct store *st, X509 *leaf)
 {
@@ -381,7 +381,7 @@ static int open_leaf(const struct store *st, bool *made)
     return make_leaf(st);
 }
 
-/* -- the call ------------------------------------------------------------------------------------- */
+/* -- the call -------------------------------------------------------------------------------- */
 
 static int gather_names(struct store *st, const char *const *names)
 {

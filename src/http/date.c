@@ -84,7 +84,7 @@ void shs__date_format(time_t when, char out[SHS_DATE_LEN + 1])
     put_text(p, " GMT", 5); /* with its NUL */
 }
 
-/* -- reading ---------------------------------------------------------------------------------------- */
+/* -- reading ----------------------------------------------------------------------------------- */
 
 static bool take_text(struct shs_str *s, const char *text, size_t len)
 {

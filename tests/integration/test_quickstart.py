@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import subprocess
+import urllib.parse
 
 import shslib
 
@@ -35,7 +36,7 @@ def serves_every_file():
         for folder, _, names in os.walk(SITE):
             for name in sorted(names):
                 path = os.path.join(folder, name)
-                url = "/" + os.path.relpath(path, SITE)
+                url = "/" + urllib.parse.quote(os.path.relpath(path, SITE))
                 with contextlib.closing(server.connection(60)) as connection:
                     connection.request("GET", url)
                     answer = connection.getresponse()

@@ -203,7 +203,7 @@ static void test_length_body(void **state)
     parse(&f, post);
     assert_false(shs__parser_content(&f.parser, "hell", 4, true)); /* llhttp: it is not */
     parse(&f, post);
-    assert_false(shs__parser_content(&f.parser, "hello!", 6, true)); /* one byte of another message */
+    assert_false(shs__parser_content(&f.parser, "hello!", 6, true)); /* a byte of another one */
 }
 
 static void test_chunked_body(void **state)
