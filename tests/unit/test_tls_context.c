@@ -216,9 +216,12 @@ static void accepts_what_python_accepts(void **state) /* H4 */
 static void refuses_with_a_sentence(void **state) /* H5 */
 {
     struct files *f = *state;
+    char far[256];
 
     refused(f, NULL, NULL, NULL, SHS_USAGE, "opt.certfile", "needs a certificate");
     refused(f, f->missing, f->key, NULL, SHS_TLS, "missing.pem", "No such file");
+    snprintf(far, sizeof far, "%s/%0150d/%s", f->dir, 0, "far.pem");
+    refused(f, far, f->key, NULL, SHS_TLS, "00/far.pem': ", "No such file");
     refused(f, f->cert, f->missing, NULL, SHS_TLS, "missing.pem", "No such file");
     refused(f, f->dir, f->key, NULL, SHS_TLS, f->dir, "Is a directory");
     refused(f, f->empty, f->key, NULL, SHS_TLS, "empty.pem", "is empty");
