@@ -50,7 +50,7 @@ static int read_password(struct credentials *self, const char *path)
     return CMD_OK;
 }
 
-/* $XDG_STATE_HOME/shs, or ~/.local/state/shs; for shs__free. The XDG rules ignore a relative path. */
+/* $XDG_STATE_HOME/shs, or ~/.local/state/shs; for shs__free. XDG's rules ignore a relative path. */
 static char *state_directory(void)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");

@@ -83,7 +83,7 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-/* -- values: each CMD_OK, or a failure already said ------------------------------------------------ */
+/* -- values: each CMD_OK, or a failure already said -------------------------------------------- */
 
 /* Digits and nothing else, from min to max. */
 static bool parse_number(const char *text, unsigned min, unsigned max, unsigned *out)
@@ -171,8 +171,8 @@ static int parse_log(struct serve_options *o, const char *text)
 }
 
 /*
- * "Name: value", white space around the value cut off as a receiver would. Whether they can be sent is
- * for the handler to say.
+ * "Name: value", white space around the value cut off as a receiver would. Whether they can be
+ * sent is for the handler to say.
  */
 static int parse_header(struct serve_options *o, const char *text)
 {

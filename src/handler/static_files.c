@@ -25,8 +25,8 @@
 struct shs_static_files {
     int root_fd;
     bool listing;
-    char **index_pages;   /* NULL-terminated                                                     */
-    char **extra_headers; /* name, value, ..., NULL                                              */
+    char **index_pages;   /* NULL-terminated */
+    char **extra_headers; /* name, value, ..., NULL */
     struct shs_http_handler handler;
 };
 
@@ -48,7 +48,7 @@ static bool name_in(const char *name, const char *const *list, size_t count)
     return false;
 }
 
-/* -- answers ------------------------------------------------------------------------------------- */
+/* -- answers ----------------------------------------------------------------------------------- */
 
 static int not_found(struct shs_response *res)
 {
@@ -238,12 +238,12 @@ out:
     return rc;
 }
 
-/* -- finding ------------------------------------------------------------------------------------- */
+/* -- finding ----------------------------------------------------------------------------------- */
 
 /*
  * Opens the first index page of the directory `path` that is a regular file: SHS_OK with *fd, *st
- * and its name left in `path`. Otherwise SHS_IO with *why: ENOENT when there is none; `path` is as it
- * was. A directory of that name is none (bpo-31699).
+ * and its name left in `path`. Otherwise SHS_IO with *why: ENOENT when there is none; `path` is as
+ * it was. A directory of that name is none (bpo-31699).
  */
 static int open_index(const struct shs_static_files *self, struct shs_clean_path *path, int *fd,
                       struct stat *st, int *why)
@@ -355,7 +355,7 @@ static int static_get(struct shs_request *req, struct shs_response *res)
     return shs_static_files_serve(shs_request_ctx(req), req, res);
 }
 
-/* -- life ---------------------------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------------------------------- */
 
 void shs_static_options_init_sized(struct shs_static_options *opt, size_t size)
 {

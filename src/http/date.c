@@ -84,7 +84,7 @@ void shs__date_format(time_t when, char out[SHS_DATE_LEN + 1])
     put_text(p, " GMT", 5); /* with its NUL */
 }
 
-/* -- reading ---------------------------------------------------------------------------------------- */
+/* -- reading ----------------------------------------------------------------------------------- */
 
 static bool take_text(struct shs_str *s, const char *text, size_t len)
 {
@@ -198,8 +198,8 @@ static bool to_time_two_digits(struct civil *c, time_t now, time_t *when)
     int year;
 
     shs__date_format(now, text);
-    year = (text[12] - '0') * 1000 + (text[13] - '0') * 100 + (text[14] - '0') * 10 +
-           (text[15] - '0');
+    year =
+        (text[12] - '0') * 1000 + (text[13] - '0') * 100 + (text[14] - '0') * 10 + (text[15] - '0');
     c->year += year - year % 100;
     if (c->year > year + 50)
         c->year -= 100;

@@ -22,7 +22,7 @@ static int disagree(struct shs_parser *self)
     return HPE_USER;
 }
 
-/* -- what llhttp reports; every span must be the very bytes that the guard took -------------------- */
+/* -- what llhttp reports; every span must be the very bytes that the guard took ---------------- */
 
 static int on_message_begin(llhttp_t *llhttp)
 {
@@ -121,7 +121,7 @@ static bool feed(struct shs_parser *self, const char *bytes, size_t len)
     return llhttp_execute(&self->llhttp, bytes, len) == HPE_OK && !self->disagrees;
 }
 
-/* -- the head ----------------------------------------------------------------------------------------- */
+/* -- the head ---------------------------------------------------------------------------------- */
 
 /* CONNECT never comes here; SOURCE is a method of ICE and not of HTTP to llhttp. */
 static const struct method *find_method(struct shs_str name)
@@ -225,7 +225,7 @@ bool shs__parser_head(struct shs_parser *parser, const struct shs_head *head, co
            parser->message_complete == (!head->chunked && head->content_length == 0);
 }
 
-/* -- the body ----------------------------------------------------------------------------------------- */
+/* -- the body ---------------------------------------------------------------------------------- */
 
 bool shs__parser_content(struct shs_parser *parser, const char *bytes, size_t len, bool last)
 {

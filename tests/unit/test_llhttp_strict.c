@@ -1,7 +1,7 @@
 /*
  * llhttp is built strict. LLHTTP_STRICT_MODE must be defined on the compiler's command line for
- * llhttp.c; a lost -D would bring CVE-2023-30589 and CVE-2025-23167 back without a word. Here llhttp
- * is alone, without the guard in front.
+ * llhttp.c; a lost -D would bring CVE-2023-30589 and CVE-2025-23167 back without a word. Here
+ * llhttp is alone, without the guard in front.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +30,8 @@ static void test_cr_ends_no_head(void **state) /* CVE-2025-23167 */
 static void test_cr_ends_no_field(void **state) /* CVE-2023-30589 */
 {
     (void)state;
-    assert_int_not_equal(parse("POST / HTTP/1.1\r\nHost: a\r\nX-Abc:\rxTransfer-Encoding: chunked\r\n"
+    assert_int_not_equal(parse("POST / HTTP/1.1\r\nHost: a\r\n"
+                               "X-Abc:\rxTransfer-Encoding: chunked\r\n"
                                "\r\n1\r\nA\r\n0\r\n\r\n"),
                          HPE_OK);
 }
