@@ -23,7 +23,7 @@
 #include "base/log_queue.h"
 #include "http/exchange.h"
 
-/* -- allocators that fail at the wanted place ---------------------------------------------------- */
+/* -- allocators that fail at the wanted place ---------------------------------------- */
 
 static long fail_in = -1; /* this many succeed, then one fails; -1: all succeed */
 static long live;
@@ -95,7 +95,7 @@ char *shs__asprintf(const char *fmt, ...)
     return shs__strndup(text, (size_t)len);
 }
 
-/* -- a directory to serve ------------------------------------------------------------------------ */
+/* -- a directory to serve ---------------------------------------- */
 
 static char root[] = "/tmp/shs-static-XXXXXX";
 
@@ -140,7 +140,7 @@ static int remove_root(void **state)
     return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-/* -- an exchange without a connection ------------------------------------------------------------- */
+/* -- an exchange without a connection ---------------------------------------- */
 
 static int no_body(struct shs_exchange *x, void *buf, size_t cap, size_t *got)
 {
@@ -186,7 +186,7 @@ static unsigned open_files(void)
     return count;
 }
 
-/* -- the tests ------------------------------------------------------------------------------------- */
+/* -- the tests ---------------------------------------- */
 
 static struct shs_static_files *new_files(const struct shs_static_options *opt)
 {
