@@ -3,12 +3,13 @@
  *
  *   guard_bench [seconds-per-line]
  *
- * Prints nanoseconds per head, the best of 200 short runs, which is the one that was least disturbed.
+ * Prints nanoseconds per head: the best of 200 short runs, the one that was least disturbed.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "http/guard.h"
+#include "http/parser.h"
 
 #define RUNS 200
 #define BATCH 500

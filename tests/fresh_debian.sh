@@ -124,7 +124,7 @@ try_quickstart() {
     done
     [ -n "$ca" ] || { kill "$pid"; cat "$work/err" "$work/out" >&2; fail "the server names no CA to verify with"; }
     while IFS= read -r file; do
-        inside curl -sS --fail --max-time 60 --cacert "$ca" "$base/$file" >"$got" ||
+        inside curl -sS --fail --max-time 60 --cacert "$ca" "$base/${file// /%20}" >"$got" ||
             { kill "$pid"; fail "curl could not fetch $file"; }
         cmp "$got" "$system/root/shs/examples/site/$file" || { kill "$pid"; fail "$file came back different"; }
         echo "same bytes: $file"

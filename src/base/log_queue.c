@@ -45,16 +45,16 @@ struct shs_log_queue {
     enum sink sink;
 
     /* Under the lock. */
-    struct lines front;     /* producers append here; the writer swaps it with its own           */
-    uint64_t dropped;       /* since the last line that said so                                  */
-    uint64_t lost;          /* in all                                                            */
-    int64_t deadline_ns;    /* INT64_MAX until the stop                                          */
-    bool idle, lingering;   /* what the writer waits for: any line, or half a buffer             */
+    struct lines front;   /* producers append here; the writer swaps it with its own           */
+    uint64_t dropped;     /* since the last line that said so                                  */
+    uint64_t lost;        /* in all                                                            */
+    int64_t deadline_ns;  /* INT64_MAX until the stop                                          */
+    bool idle, lingering; /* what the writer waits for: any line, or half a buffer             */
     bool closing, ended;
-    int result;             /* of the last write that failed                                     */
-    bool stopped;           /* nobody's thread runs; the owner's alone                           */
+    int result;   /* of the last write that failed                                     */
+    bool stopped; /* nobody's thread runs; the owner's alone                           */
 
-    struct lines back;      /* the writer's own                                                  */
+    struct lines back; /* the writer's own                                                  */
 };
 
 static size_t default_dropped(char *buf, size_t cap, uint64_t dropped)
@@ -64,11 +64,11 @@ static size_t default_dropped(char *buf, size_t cap, uint64_t dropped)
     return len < 0 ? 0 : (size_t)len;
 }
 
-/* -- writing, on the writer's thread --------------------------------------------------------------- */
+/* -- writing, on the writer's thread ---------------------------------------------------------- */
 
 /*
- * O_NONBLOCK belongs to the open file description, which a terminal's shell and the other writers of
- * a pipe share with us. /proc gives a description of our own for the same pipe or terminal.
+ * O_NONBLOCK belongs to the open file description, which a terminal's shell and the other writers
+ * of a pipe share with us. /proc gives a description of our own for the same pipe or terminal.
  */
 static void open_private(struct shs_log_queue *self)
 {
@@ -178,7 +178,7 @@ static uint64_t written_lines(const struct lines *lines, size_t done)
     return count < lines->count ? count : lines->count;
 }
 
-/* Waits for something to write and takes it, with a line about what was dropped: false at the end. */
+/* Waits for something to write and takes it, with a line about what was dropped. False: the end. */
 static bool take_lines(struct shs_log_queue *self)
 {
     struct lines empty = self->back;
@@ -197,7 +197,7 @@ static bool take_lines(struct shs_log_queue *self)
     self->dropped = 0;
     pthread_mutex_unlock(&self->lock);
     if (dropped > 0) {
-        /* What was dropped came after what is in the buffer; NOTE_MAX bytes are kept free for it. */
+        /* What was dropped came after what is in the buffer. NOTE_MAX bytes are kept for it. */
         len = self->say_dropped(self->back.data + self->back.len, NOTE_MAX - 1, dropped);
         self->back.len += len < NOTE_MAX - 1 ? len : NOTE_MAX - 1;
         self->back.data[self->back.len++] = '\n';
@@ -251,7 +251,7 @@ static void *write_lines(void *arg)
     return NULL;
 }
 
-/* -- the producers' side ------------------------------------------------------------------------------ */
+/* -- the producers' side ---------------------------------------------------------------------- */
 
 bool shs__log_queue_push(struct shs_log_queue *self, const char *line, size_t len)
 {
@@ -279,7 +279,7 @@ bool shs__log_queue_push(struct shs_log_queue *self, const char *line, size_t le
     return fits;
 }
 
-/* -- life --------------------------------------------------------------------------------------------- */
+/* -- life ------------------------------------------------------------------------------------- */
 
 static int start_thread(struct shs_log_queue *self)
 {

@@ -1,5 +1,5 @@
 /*
- * cmd.h - what the subcommands of `shs` share: exit codes, and how they say that something is wrong.
+ * cmd.h - what the subcommands of `shs` share: exit codes, and how they say what is wrong.
  *
  * The command may do what the library never does: read the environment, print, catch signals, exit.
  */

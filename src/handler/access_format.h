@@ -4,8 +4,9 @@
  * Concept
  *
  *   A struct shs_access_line is plain values: what a line says, without a request or a connection,
- *   so that a test can make one. access_log.h fills it from a struct shs_access. Every byte a client
- *   can choose is escaped and every field is cut at a ceiling: a line is one line, whatever is sent.
+ *   so that a test can make one. access_log.h fills it from a struct shs_access. Every byte a
+ *   client can choose is escaped and every field is cut at a ceiling: a line is one line, whatever
+ *   is sent.
  *
  * Follows: the Common and Combined formats of the Apache and NCSA servers; CPython log_request;
  * RFC 3339 for the time in JSON.
@@ -24,7 +25,7 @@ struct shs_access_line {
     struct shs_str client;       /* address                                                       */
     struct shs_str request_line; /* raw                                                           */
     struct shs_str method, target, version; /* ptr NULL when no request could be understood       */
-    int status;                  /* 0: none was sent                                              */
+    int status; /* 0: none was sent                                              */
     uint64_t bytes;
     int64_t duration_ns;
     struct shs_str tls_version, cipher, sni; /* ptr NULL without TLS                              */

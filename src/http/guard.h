@@ -18,7 +18,7 @@
 #define SHS_GUARD_H
 
 #include "http/message.h"
-#include "http/parser.h"
+struct shs_parser; /* parser.h */
 
 /* Raw-byte ceilings, counted before llhttp sees anything. */
 struct shs_guard_limits {
@@ -31,7 +31,7 @@ struct shs_guard_limits {
     size_t max_trailer_bytes;   /* 431: 8192                                                      */
 };
 
-/* -- finding the end of a head ------------------------------------------------------------------- */
+/* -- finding the end of a head ----------------------------------------------------------------- */
 
 struct shs_head_scan {
     size_t pos;       /* bytes looked at so far                                                   */
@@ -67,7 +67,7 @@ int shs__head_parse(const char *buf, size_t len, const struct shs_guard_limits *
                     struct shs_parser *parser, struct shs_field *fields, struct shs_head *head,
                     struct shs_refusal *why);
 
-/* -- the body --------------------------------------------------------------------------------------- */
+/* -- the body ---------------------------------------------------------------------------------- */
 
 enum shs_body_phase {
     SHS_BODY_LENGTH,  /* Content-Length bytes to come                                             */
@@ -77,13 +77,13 @@ enum shs_body_phase {
 
 struct shs_body {
     enum shs_body_phase phase;
-    uint64_t left;        /* of the content or of this chunk                                       */
-    uint64_t size;        /* of this chunk                                                         */
-    uint64_t total;       /* content bytes delivered so far                                        */
+    uint64_t left;        /* of the content or of this chunk                                      */
+    uint64_t size;        /* of this chunk                                                        */
+    uint64_t total;       /* content bytes delivered so far                                       */
     size_t extension_bytes, trailer_bytes;
     unsigned trailer_count;
-    const struct shs_guard_limits *limits; /* borrowed                                             */
-    struct shs_parser *parser;             /* borrowed: the second opinion                         */
+    const struct shs_guard_limits *limits; /* borrowed                                            */
+    struct shs_parser *parser;             /* borrowed: the second opinion                        */
 };
 
 /* For the request whose head this is: SHS_BODY_DONE at once when it has no body. */
@@ -105,12 +105,12 @@ void shs__body_init(struct shs_body *body, const struct shs_head *head,
 int shs__body_step(struct shs_body *body, const char *buf, size_t len, size_t *used,
                    struct shs_str *content, struct shs_refusal *why);
 
-/* -- pieces other rooms need -------------------------------------------------------------------------- */
+/* -- pieces other rooms need ------------------------------------------------------------------- */
 
 /* "name: value" without its CRLF. SHS_OK with *field, or SHS_PROTO. */
 int shs__field_parse(const char *line, size_t len, struct shs_field *field,
                      struct shs_refusal *why);
-bool shs__is_token(struct shs_str s);       /* RFC 9110 section 5.6.2, not empty                   */
-bool shs__is_field_value(struct shs_str s); /* no CR, LF, NUL or control character but HTAB        */
+bool shs__is_token(struct shs_str s);       /* RFC 9110 section 5.6.2, not empty                  */
+bool shs__is_field_value(struct shs_str s); /* no CR, LF, NUL or control character but HTAB       */
 
 #endif

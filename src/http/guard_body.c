@@ -6,6 +6,7 @@
  */
 #include "http/chars.h"
 #include "http/guard.h"
+#include "http/parser.h"
 #include "http/rules.h"
 
 #define MAX_SIZE_DIGITS 15u /* of a chunk size: cannot overflow 64 bits */
@@ -46,7 +47,7 @@ void shs__body_init(struct shs_body *body, const struct shs_head *head,
         body->phase = head->content_length > 0 ? SHS_BODY_LENGTH : SHS_BODY_DONE;
 }
 
-/* -- content --------------------------------------------------------------------------------------- */
+/* -- content ----------------------------------------------------------------------------------- */
 
 /* Hands out what is there of the content or chunk. */
 static int take_content(struct shs_body *body, const char *buf, size_t len,
@@ -69,7 +70,7 @@ static int take_content(struct shs_body *body, const char *buf, size_t len,
     return SHS_OK;
 }
 
-/* -- lines ------------------------------------------------------------------------------------------ */
+/* -- lines ------------------------------------------------------------------------------------- */
 
 /*
  * The line at the front, *line_len without its CRLF. SHS_WAIT_READ when it is not complete and may
@@ -133,7 +134,10 @@ static size_t skip_extension_value(struct shs_str line, size_t pos)
     return end > pos ? end : 0;
 }
 
-/* chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ), RFC 9112 section 7.1.1 */
+/*
+ * RFC 9112 section 7.1.1:
+ * chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
+ */
 static bool is_chunk_extension(struct shs_str line, size_t pos)
 {
     while (pos < line.len) {
@@ -156,7 +160,7 @@ static bool is_chunk_extension(struct shs_str line, size_t pos)
     return true;
 }
 
-/* -- chunks ------------------------------------------------------------------------------------------ */
+/* -- chunks ------------------------------------------------------------------------------------ */
 
 static int parse_chunk_line(struct shs_body *body, struct shs_str line, struct shs_refusal *why)
 {
@@ -217,7 +221,7 @@ static int step_chunk_end(struct shs_body *body, const char *buf, size_t len, si
     return SHS_OK;
 }
 
-/* -- trailers ---------------------------------------------------------------------------------------- */
+/* -- trailers ---------------------------------------------------------------------------------- */
 
 static bool is_head_only(struct shs_str name)
 {
@@ -270,7 +274,7 @@ static int step_trailer(struct shs_body *body, const char *buf, size_t len, size
     return SHS_OK;
 }
 
-/* -- one step ------------------------------------------------------------------------------------------ */
+/* -- one step ---------------------------------------------------------------------------------- */
 
 /* One piece of framing, or content. SHS_WAIT_READ when the next piece is not complete. */
 static int step_once(struct shs_body *body, const char *buf, size_t len, size_t *used,

@@ -1,10 +1,10 @@
 /*
  * Where a head ends, and that nothing is in it that no head can contain.
  *
- * There are two readers of the same bytes. scan_exact is the definition: one byte at a time, and the
- * verdict is that of the first byte that breaks a rule. scan_fast only ever says "all of this is
- * fine": it looks for line ends with memchr and for control characters in a loop that the compiler
- * makes wide, some twenty times faster. At the slightest doubt it hands over.
+ * There are two readers of the same bytes. scan_exact is the definition: one byte at a time, and
+ * the verdict is that of the first byte that breaks a rule. scan_fast only ever says "all of this
+ * is fine": it looks for line ends with memchr and for control characters in a loop that the
+ * compiler makes wide, many times faster. At the slightest doubt it hands over.
  */
 #include "http/chars.h"
 #include "http/guard.h"

@@ -5,6 +5,7 @@
 #define SHS_H1_EXCHANGE_H
 
 #include "http/h1.h"
+#include "http/parser.h"
 
 /* Room for the first read of a request. */
 #define SHS_H1_FIRST_READ 4096u

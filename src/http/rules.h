@@ -85,14 +85,14 @@
     /* the body: RFC 9112 section 7.1 */                                                           \
     X(CHUNK_SIZE, 400, "chunk-size", "A chunk does not begin with its size in hex digits.")        \
     X(CHUNK_SIZE_TOO_LONG, 400, "chunk-size-too-long", "A chunk size has more than 15 digits.")    \
-    X(CHUNK_LINE_TOO_LONG, 400, "chunk-line-too-long", "The line with a chunk's size is too long.") \
+    X(CHUNK_LINE_TOO_LONG, 400, "chunk-line-too-long", "A line with a chunk size is too long.")    \
     X(CHUNK_EXTENSION, 400, "chunk-extension", "A chunk extension is malformed.")                  \
     X(EXTENSIONS_TOO_LARGE, 400, "extensions-too-large", "The chunk extensions together are too "  \
                                                          "large.")                                 \
     X(CHUNK_END, 400, "chunk-end", "A chunk's data is not followed by CR LF where its size says.") \
     X(BODY_TOO_LARGE, 413, "body-too-large", "The content is larger than this server accepts.")    \
-    X(TRAILER_FORBIDDEN, 400, "trailer-forbidden", "A trailer has a field that may only be in the " \
-                                                   "head.")                                        \
+    X(TRAILER_FORBIDDEN, 400, "trailer-forbidden", "A field that is for the head alone is in a "   \
+                                                   "trailer.")                                     \
     X(TRAILERS_TOO_LARGE, 431, "trailers-too-large", "The trailers together are larger than this " \
                                                      "server accepts.")                            \
     X(TOO_MANY_TRAILERS, 431, "too-many-trailers", "There are more trailers than this server "     \
