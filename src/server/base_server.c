@@ -86,6 +86,8 @@ static int handle_request_noblock(struct shs_server *self)
             self->accept_retry_ns = shs__deadline_after(shs_now_ns(), ACCEPT_BACKOFF_MS);
             return SHS_WAIT_READ;
         }
+        shs_server_log(self, SHS_LOG_INFO, "a request was lost before it began: %s",
+                       shs_err_text(rc));
         return SHS_OK;
     }
     atomic_fetch_add_explicit(&self->stats.accepted, 1, memory_order_relaxed);

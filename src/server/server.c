@@ -179,10 +179,8 @@ int shs_server_bind_and_activate(struct shs_server *self, struct shs_error *err)
     rc = shs_server_bind(self);
     if (rc == SHS_OK)
         rc = shs_server_activate(self);
-    if (rc == SHS_OK) {
-        self->bound = true;
+    if (rc == SHS_OK)
         return SHS_OK;
-    }
     if (self->error.code == SHS_OK)
         shs_server_fail(self, rc, 0, "%s", shs_err_text(rc));
     if (err != NULL)

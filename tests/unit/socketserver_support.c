@@ -311,6 +311,149 @@ bool sst_log_has(struct sst_log *log, const char *part)
     return found;
 }
 
+/* -- the spy ----------------------------------------------------------------------------------- */
+
+#define SPY(l) SHS_CONTAINER_OF(l, struct sst_spy, layer)
+
+static void write_down(struct sst_spy *spy, const char *word)
+{
+    size_t have;
+
+    pthread_mutex_lock(&spy->lock);
+    have = strlen(spy->trace);
+    snprintf(spy->trace + have, sizeof spy->trace - have, "%s%s", have == 0 ? "" : " ", word);
+    pthread_mutex_unlock(&spy->lock);
+}
+
+static int spy_bind(struct shs_layer *l)
+{
+    write_down(SPY(l), "bind");
+    return shs_super_server_bind(l);
+}
+static int spy_activate(struct shs_layer *l)
+{
+    write_down(SPY(l), "activate");
+    return shs_super_server_activate(l);
+}
+static int spy_get(struct shs_layer *l, struct shs_conn **out)
+{
+    int rc;
+
+    SPY(l)->loop = pthread_self();
+    if (atomic_exchange(&SPY(l)->fail_get, false))
+        return SHS_IO;
+    rc = shs_super_get_request(l, out);
+    if (rc == SHS_OK)
+        write_down(SPY(l), "get");
+    return rc;
+}
+static bool spy_verify(struct shs_layer *l, struct shs_conn *conn)
+{
+    write_down(SPY(l), "verify");
+    SPY(l)->super_said = shs_super_verify_request(l, conn);
+    return !SPY(l)->refuse && SPY(l)->super_said;
+}
+static int spy_process(struct shs_layer *l, struct shs_conn *conn)
+{
+    SPY(l)->processes++;
+    write_down(SPY(l), "process");
+    return shs_super_process_request(l, conn);
+}
+static int spy_finish(struct shs_layer *l, struct shs_conn *conn)
+{
+    int rc = shs_super_finish_request(l, conn);
+
+    if (rc <= 0)
+        write_down(SPY(l), "finish");
+    return rc;
+}
+static void spy_shutdown(struct shs_layer *l, struct shs_conn *conn)
+{
+    write_down(SPY(l), "shutdown");
+    shs_super_shutdown_request(l, conn);
+}
+static void spy_close(struct shs_layer *l, struct shs_conn *conn)
+{
+    write_down(SPY(l), "close");
+    shs_super_close_request(l, conn);
+}
+static void spy_error(struct shs_layer *l, struct shs_conn *conn, const struct shs_error *err)
+{
+    write_down(SPY(l), "error");
+    pthread_mutex_lock(&SPY(l)->lock);
+    snprintf(SPY(l)->error_text, sizeof SPY(l)->error_text, "%s", err->text);
+    pthread_mutex_unlock(&SPY(l)->lock);
+    SPY(l)->error_code = err->code;
+    SPY(l)->errors++;
+    shs_super_handle_error(l, conn, err);
+}
+static void spy_timeout(struct shs_layer *l)
+{
+    SPY(l)->timeouts++;
+    shs_super_handle_timeout(l);
+}
+static void spy_service(struct shs_layer *l)
+{
+    SPY(l)->services++;
+}
+static int spy_server_close(struct shs_layer *l)
+{
+    SPY(l)->closes++;
+    return shs_super_server_close(l);
+}
+
+static const struct shs_server_ops spy_ops = {
+    .name = "Spy",
+    .get_request = spy_get,
+    .verify_request = spy_verify,
+    .process_request = spy_process,
+    .finish_request = spy_finish,
+    .shutdown_request = spy_shutdown,
+    .close_request = spy_close,
+    .handle_error = spy_error,
+    .handle_timeout = spy_timeout,
+    .service_actions = spy_service,
+    .server_close = spy_server_close,
+};
+/* With what may only be pushed before binding. */
+static const struct shs_server_ops spy_all_ops = {
+    .name = "Spy",
+    .server_bind = spy_bind,
+    .server_activate = spy_activate,
+    .get_request = spy_get,
+    .verify_request = spy_verify,
+    .process_request = spy_process,
+    .finish_request = spy_finish,
+    .shutdown_request = spy_shutdown,
+    .close_request = spy_close,
+    .handle_error = spy_error,
+    .handle_timeout = spy_timeout,
+    .service_actions = spy_service,
+    .server_close = spy_server_close,
+};
+
+void sst_spy_push(struct sst_spy *spy, struct shs_server *server)
+{
+    bool bound = shs_server_fileno(server) >= 0;
+
+    memset(spy, 0, sizeof *spy);
+    pthread_mutex_init(&spy->lock, NULL);
+    assert_int_equal(shs_server_push(server, &spy->layer, bound ? &spy_ops : &spy_all_ops),
+                     SHS_OK);
+}
+
+bool sst_spy_is(struct sst_spy *spy, const char *trace)
+{
+    bool is;
+
+    pthread_mutex_lock(&spy->lock);
+    is = strcmp(spy->trace, trace) == 0;
+    if (!is)
+        print_message("trace: %s\n", spy->trace);
+    pthread_mutex_unlock(&spy->lock);
+    return is;
+}
+
 /* -- what a process holds ---------------------------------------------------------------------- */
 
 static unsigned count_entries(const char *path)

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -95,6 +96,25 @@ struct sst_log {
 };
 void sst_log_init(struct sst_log *log, struct shs_options *opt);
 bool sst_log_has(struct sst_log *log, const char *part);
+
+/*
+ * A layer that writes down what it is asked, in calling order: "get verify process finish ...", and
+ * then does what super does. finish is written once per request, when it has ended.
+ */
+struct sst_spy {
+    struct shs_layer layer;
+    pthread_mutex_t lock;
+    char trace[1024];
+    _Atomic unsigned services, timeouts, errors, processes, closes;
+    _Atomic bool refuse;      /* verify_request says no */
+    _Atomic bool fail_get;    /* the next get_request fails */
+    _Atomic bool super_said;  /* what super().verify_request answered last */
+    _Atomic int error_code;   /* of the last handle_error */
+    char error_text[240];
+    pthread_t loop;           /* the thread that called get_request last */
+};
+void sst_spy_push(struct sst_spy *spy, struct shs_server *server);
+bool sst_spy_is(struct sst_spy *spy, const char *trace); /* exactly so far */
 
 unsigned sst_descriptors(void); /* open ones */
 unsigned sst_threads(void);     /* of this process */
