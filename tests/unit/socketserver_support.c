@@ -438,8 +438,7 @@ void sst_spy_push(struct sst_spy *spy, struct shs_server *server)
 
     memset(spy, 0, sizeof *spy);
     pthread_mutex_init(&spy->lock, NULL);
-    assert_int_equal(shs_server_push(server, &spy->layer, bound ? &spy_ops : &spy_all_ops),
-                     SHS_OK);
+    assert_int_equal(shs_server_push(server, &spy->layer, bound ? &spy_ops : &spy_all_ops), SHS_OK);
 }
 
 bool sst_spy_is(struct sst_spy *spy, const char *trace)

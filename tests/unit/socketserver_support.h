@@ -106,12 +106,12 @@ struct sst_spy {
     pthread_mutex_t lock;
     char trace[1024];
     _Atomic unsigned services, timeouts, errors, processes, closes;
-    _Atomic bool refuse;      /* verify_request says no */
-    _Atomic bool fail_get;    /* the next get_request fails */
-    _Atomic bool super_said;  /* what super().verify_request answered last */
-    _Atomic int error_code;   /* of the last handle_error */
+    _Atomic bool refuse;     /* verify_request says no */
+    _Atomic bool fail_get;   /* the next get_request fails */
+    _Atomic bool super_said; /* what super().verify_request answered last */
+    _Atomic int error_code;  /* of the last handle_error */
     char error_text[240];
-    pthread_t loop;           /* the thread that called get_request last */
+    pthread_t loop; /* the thread that called get_request last */
 };
 void sst_spy_push(struct sst_spy *spy, struct shs_server *server);
 bool sst_spy_is(struct sst_spy *spy, const char *trace); /* exactly so far */

@@ -151,9 +151,7 @@ static int slow_handle(struct shs_request_handler *self)
 }
 
 static const struct shs_request_handler_class slow_class = {
-    .name = "Slow",
-    .instance_size = sizeof(struct shs_request_handler),
-    .handle = slow_handle};
+    .name = "Slow", .instance_size = sizeof(struct shs_request_handler), .handle = slow_handle};
 
 static void test_S7_shutdown_blocks_until_the_loop_ends(void **state)
 {
@@ -273,9 +271,7 @@ static int note_thread(struct shs_request_handler *self)
 static void test_S18_default_process_request(void **state)
 {
     const struct shs_request_handler_class cls = {
-        .name = "Note",
-        .instance_size = sizeof(struct shs_request_handler),
-        .handle = note_thread};
+        .name = "Note", .instance_size = sizeof(struct shs_request_handler), .handle = note_thread};
     struct sst_spy spy;
     struct sst_server s;
     struct shs_options opt;

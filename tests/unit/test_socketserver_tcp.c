@@ -162,8 +162,8 @@ static void test_S28_port_0_gives_the_real_port(void **state)
         sst_options(&opt, NULL, NULL);
         opt.port = "0";
         server = make(names[i], &opt);
-        assert_int_equal(
-            getsockname(shs_server_fileno(server), (struct sockaddr *)&address, &len), 0);
+        assert_int_equal(getsockname(shs_server_fileno(server), (struct sockaddr *)&address, &len),
+                         0);
         assert_int_not_equal(shs_server_port(server), 0);
         assert_int_equal(shs_server_port(server), ntohs(address.sin_port));
         assert_string_equal(shs_server_host(server), "127.0.0.1");
