@@ -195,7 +195,7 @@ int shs_http_server_new(struct shs_server **out, const struct shs_options *opt,
     }
     self->opt.allow_reuse_address = true;
     shs__h1_config_init(&http->config, &self->opt, &h1_host);
-    rc = shs__tcp_server_push(self);
+    rc = shs__stream_server_push(self);
     if (rc == SHS_OK)
         rc = shs_server_push(self, &http->layer, &http_server_ops);
     if (rc != SHS_OK) {
