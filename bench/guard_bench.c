@@ -3,7 +3,7 @@
  *
  *   guard_bench [seconds-per-line]
  *
- * Prints nanoseconds per head, the best of 200 short runs, which is the one that was least disturbed.
+ * Prints nanoseconds per head: the best of 200 short runs, the one that was least disturbed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,8 +139,8 @@ int main(int argc, char **argv)
         double scan = measure(run_scan, in, seconds), both = measure(run_both, in, seconds);
         double llhttp = measure(run_llhttp, in, seconds);
 
-        printf("%-8s %6zu %8.0f %8.0f %8.0f %8.0f %12.0f\n", in->name, in->len, scan,
-               both - llhttp, llhttp, both, measure(run_pieces, in, seconds));
+        printf("%-8s %6zu %8.0f %8.0f %8.0f %8.0f %12.0f\n", in->name, in->len, scan, both - llhttp,
+               llhttp, both, measure(run_pieces, in, seconds));
     }
     return 0;
 }

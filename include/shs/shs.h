@@ -11,6 +11,7 @@
  *   cookie.h              cookies
  *   sse.h                 server-sent events
  *   static_files.h        SimpleHTTPRequestHandler: a directory over HTTP
+ *   echo.h                a handler that answers with the request
  *   tls.h                 TLSMixIn
  *   secure_http_server.h  SecureHTTPServer, the composition of them all
  *   version.h
@@ -22,6 +23,7 @@
 #define SHS_SHS_H
 
 #include <shs/cookie.h>
+#include <shs/echo.h>
 #include <shs/error.h>
 #include <shs/handler.h>
 #include <shs/http.h>

@@ -54,7 +54,7 @@ bool shs__log_queue_push(struct shs_log_queue *self, const char *line, size_t le
  */
 int shs__log_queue_stop(struct shs_log_queue *self, unsigned timeout_ms, uint64_t *lost);
 
-/* Stops without waiting, if nobody has stopped it, and frees. NULL is fine. Nobody may push then. */
+/* Stops without waiting, if nobody has stopped it, and frees: nobody may push now. NULL is fine. */
 void shs__log_queue_free(struct shs_log_queue *self);
 
 #endif

@@ -54,7 +54,7 @@ static int fail_memory(const struct store *st)
     return shs_error_set(st->err, SHS_NOMEM, 0, "Out of memory for the CA in %s.", st->dir);
 }
 
-/* -- files --------------------------------------------------------------------------------------- */
+/* -- files ------------------------------------------------------------------------------------- */
 
 /* mkdir -p, each one for its owner alone. */
 static int make_dirs(const struct store *st)
@@ -98,7 +98,8 @@ static int lock_dir(struct store *st)
         if (shs_now_ns() >= deadline)
             return shs_error_set(st->err, SHS_TIMEOUT, 0,
                                  "Another process has held the lock %s/.lock for %d seconds: end "
-                                 "it, and try again.", st->dir, LOCK_MS / 1000);
+                                 "it, and try again.",
+                                 st->dir, LOCK_MS / 1000);
         nanosleep(&step, NULL);
     }
     return SHS_OK;
@@ -118,7 +119,8 @@ static int read_file(const struct store *st, const char *name, bool secret, stru
     } else if (secret && (info.st_mode & 077) != 0) {
         rc = shs_error_set(st->err, SHS_TLS, 0,
                            "Others may read the private key in %s/%s. Was it copied? chmod 600 it, "
-                           "or remove it to have a new one made.", st->dir, name);
+                           "or remove it to have a new one made.",
+                           st->dir, name);
     } else if (shs__buf_reserve(out, FILE_CEILING) != SHS_OK) {
         rc = fail_memory(st);
     }
@@ -187,7 +189,7 @@ static void wipe(struct shs_buf *b)
     shs__buf_free(b);
 }
 
-/* -- a certificate and its key in one file ------------------------------------------------------- */
+/* -- a certificate and its key in one file ----------------------------------------------------- */
 
 /* No password callback: a key of ours is not encrypted, and nobody is to be asked on a terminal. */
 static int no_password(char *buf, int cap, int rwflag, void *arg)
@@ -248,16 +250,18 @@ static bool lasts(const struct store *st, const X509 *cert, int days)
            X509_cmp_time(X509_get0_notAfter(cert), &then) > 0;
 }
 
-/* -- the CA --------------------------------------------------------------------------------------- */
+/* -- the CA ------------------------------------------------------------------------------------ */
 
 static int make_ca(struct store *st)
 {
     unsigned char tag[4];
     char name[64];
-    struct shs_cert_spec spec = {.common_name = name,
-                                 .not_before = st->now - HOUR,
-                                 .not_after = st->now + CA_DAYS * DAY,
-                                 .ca = true};
+    struct shs_cert_spec spec = {
+        .common_name = name,
+        .not_before = st->now - HOUR,
+        .not_after = st->now + CA_DAYS * DAY,
+        .ca = true,
+    };
     int rc;
 
     /* Two roots of one name would be mistaken for each other. */
@@ -314,7 +318,7 @@ static int publish_ca(const struct store *st)
     return rc;
 }
 
-/* -- the leaf ------------------------------------------------------------------------------------- */
+/* -- the leaf ---------------------------------------------------------------------------------- */
 
 static bool leaf_serves(const struct store *st, X509 *leaf)
 {
@@ -335,11 +339,13 @@ static bool leaf_serves(const struct store *st, X509 *leaf)
 static int make_leaf(const struct store *st)
 {
     int64_t ca_end = 0;
-    struct shs_cert_spec spec = {.common_name = "localhost",
-                                 .names = st->names,
-                                 .not_before = st->now - HOUR,
-                                 .not_after = st->now - HOUR + LEAF_DAYS * DAY,
-                                 .server_auth = true};
+    struct shs_cert_spec spec = {
+        .common_name = "localhost",
+        .names = st->names,
+        .not_before = st->now - HOUR,
+        .not_after = st->now - HOUR + LEAF_DAYS * DAY,
+        .server_auth = true,
+    };
     struct tm when;
     EVP_PKEY *key = NULL;
     X509 *leaf = NULL;
@@ -379,7 +385,7 @@ static int open_leaf(const struct store *st, bool *made)
     return make_leaf(st);
 }
 
-/* -- the call ------------------------------------------------------------------------------------- */
+/* -- the call ---------------------------------------------------------------------------------- */
 
 static int gather_names(struct store *st, const char *const *names)
 {
@@ -390,8 +396,8 @@ static int gather_names(struct store *st, const char *const *names)
         st->names[count++] = always[i];
     for (i = 0; names != NULL && names[i] != NULL; i++) {
         if (count == NAMES_MAX)
-            return shs_error_set(st->err, SHS_USAGE, 0,
-                                 "A local certificate has %u names at most.", NAMES_MAX);
+            return shs_error_set(st->err, SHS_USAGE, 0, "A local certificate has %u names at most.",
+                                 NAMES_MAX);
         st->names[count++] = names[i];
     }
     st->names[count] = NULL;
@@ -406,7 +412,8 @@ static int fill(const struct store *st, struct shs_local_ca *out)
     if (X509_digest(st->ca, EVP_sha256(), digest, &len) != 1 || len != 32)
         return shs_error_set(st->err, SHS_TLS, 0, "OpenSSL cannot make a SHA-256 fingerprint.");
     for (i = 0; i < len; i++)
-        snprintf(out->fingerprint + 3u * i, 4, "%02X%s", digest[i], i + 1 < len ? ":" : "");
+        snprintf(out->fingerprint + 3u * i, sizeof out->fingerprint - 3u * i, "%02X%s", digest[i],
+                 i + 1 < len ? ":" : "");
     out->ca_path = shs__asprintf("%s/%s", st->dir, CA_PUBLIC);
     out->leaf_path = shs__asprintf("%s/%s", st->dir, LEAF_FILE);
     return out->ca_path == NULL || out->leaf_path == NULL ? fail_memory(st) : SHS_OK;

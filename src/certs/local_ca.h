@@ -21,11 +21,11 @@
 #include "base/base.h"
 
 struct shs_local_ca {
-    char *ca_path;   /* of ca.pem                                                                */
-    char *leaf_path; /* of localhost.pem                                                         */
-    bool ca_made;    /* by this call: the user has to trust it (again)                           */
+    char *ca_path;   /* of ca.pem */
+    char *leaf_path; /* of localhost.pem */
+    bool ca_made;    /* by this call: the user has to trust it (again) */
     bool leaf_made;
-    char fingerprint[96]; /* of the CA: SHA-256, "AB:CD:..."                                     */
+    char fingerprint[96]; /* of the CA: SHA-256, "AB:CD:..." */
 };
 
 /*

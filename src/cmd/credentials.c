@@ -41,15 +41,16 @@ static int read_password(struct credentials *self, const char *path)
         return cmd_fail(CMD_USAGE, "cannot read the password file %s: %s", path,
                         shs__strerror(saved, text, sizeof text));
     if (self->password_len == sizeof self->password)
-        return cmd_fail(CMD_USAGE, "the password file %s is longer than a password may be (%d bytes)",
-                        path, CREDENTIALS_PASSWORD_MAX - 1);
+        return cmd_fail(CMD_USAGE,
+                        "the password file %s is longer than a password may be (%d bytes)", path,
+                        CREDENTIALS_PASSWORD_MAX - 1);
     while (self->password_len > 0 && (self->password[self->password_len - 1] == '\n' ||
                                       self->password[self->password_len - 1] == '\r'))
         self->password_len--;
     return CMD_OK;
 }
 
-/* $XDG_STATE_HOME/shs, or ~/.local/state/shs; for shs__free. The XDG rules ignore a relative path. */
+/* $XDG_STATE_HOME/shs, or ~/.local/state/shs; for shs__free. XDG's rules ignore a relative path. */
 static char *state_directory(void)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
@@ -63,9 +64,11 @@ static char *state_directory(void)
 
 static bool is_host_name(const char *name)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
 
-    return name[0] != '\0' && name[0] != '-' && name[0] != '.' && name[strspn(name, allowed)] == '\0';
+    return name[0] != '\0' && name[0] != '-' && name[0] != '.' &&
+           name[strspn(name, allowed)] == '\0';
 }
 
 /*

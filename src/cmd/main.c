@@ -7,15 +7,14 @@
 
 #include "cmd/cmd.h"
 
-static const char usage[] =
-    "usage: shs COMMAND [OPTION]...\n"
-    "\n"
-    "commands:\n"
-    "  serve [DIR]   serve a directory over HTTPS\n"
-    "  version       print the version\n"
-    "  help          print this text\n"
-    "\n"
-    "'shs COMMAND --help' tells more about a command.\n";
+static const char usage[] = "usage: shs COMMAND [OPTION]...\n"
+                            "\n"
+                            "commands:\n"
+                            "  serve [DIR]   serve a directory over HTTPS\n"
+                            "  version       print the version\n"
+                            "  help          print this text\n"
+                            "\n"
+                            "'shs COMMAND --help' tells more about a command.\n";
 
 static int print_usage(int argc, char **argv)
 {
@@ -37,8 +36,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"serve", cmd_serve},      {"version", print_version}, {"--version", print_version},
-    {"-V", print_version},     {"help", print_usage},      {"--help", print_usage},
+    {"serve", cmd_serve},  {"version", print_version}, {"--version", print_version},
+    {"-V", print_version}, {"help", print_usage},      {"--help", print_usage},
     {"-h", print_usage},
 };
 

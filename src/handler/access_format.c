@@ -146,9 +146,8 @@ static int format_json(struct shs_buf *out, struct shs_access_clock *clock,
     char when[CLOCK_TEXT];
 
     clock_text(clock, line->when_ns / SHS_NS_PER_S, true, when);
-    SHS_RETURN_IF_ERROR(shs__buf_printf(
-        out, "{\"time\":\"%s.%03dZ\"", when,
-        (int)(line->when_ns % SHS_NS_PER_S / SHS_NS_PER_MS)));
+    SHS_RETURN_IF_ERROR(shs__buf_printf(out, "{\"time\":\"%s.%03dZ\"", when,
+                                        (int)(line->when_ns % SHS_NS_PER_S / SHS_NS_PER_MS)));
     SHS_RETURN_IF_ERROR(append_member(out, "client", line->client, WORD_MAX));
     SHS_RETURN_IF_ERROR(append_member(out, "method", line->method, WORD_MAX));
     SHS_RETURN_IF_ERROR(append_member(out, "target", line->target, LINE_FIELD_MAX));

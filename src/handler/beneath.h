@@ -7,8 +7,8 @@
 #include "base/base.h"
 
 /*
- * openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_MAGICLINKS: "..", an absolute name, a symbolic link
- * or a rename under way that would lead out of root_fd fails with EXDEV. The descriptor is
+ * openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_MAGICLINKS: "..", an absolute name, a symbolic
+ * link or a rename under way that would lead out of root_fd fails with EXDEV. The descriptor is
  * close-on-exec and never blocks in open (a FIFO opens at once).
  *
  *   name   relative, NUL-terminated; "" is root_fd itself

@@ -71,13 +71,13 @@ static int append_answer(struct shs_buf *out, struct shs_request *req)
     SHS_RETURN_IF_ERROR(append_string(out, shs_request_method(req)));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(", \"target\": ")));
     SHS_RETURN_IF_ERROR(append_string(out, shs_request_target(req)));
-    SHS_RETURN_IF_ERROR(shs__buf_printf(out, ", \"version\": \"HTTP/%d.%d\", \"headers\": ",
-                                        shs_request_version(req) / 10,
-                                        shs_request_version(req) % 10));
+    SHS_RETURN_IF_ERROR(shs__buf_printf(
+        out, ", \"version\": \"HTTP/%d.%d\", \"headers\": ", shs_request_version(req) / 10,
+        shs_request_version(req) % 10));
     SHS_RETURN_IF_ERROR(append_headers(out, req));
     SHS_RETURN_IF_ERROR(digest_body(req, &length, hex));
-    return shs__buf_printf(
-        out, ", \"body_length\": %" PRIu64 ", \"body_sha256\": \"%s\"}\n", length, hex);
+    return shs__buf_printf(out, ", \"body_length\": %" PRIu64 ", \"body_sha256\": \"%s\"}\n",
+                           length, hex);
 }
 
 static int echo_any(struct shs_request *req, struct shs_response *res)

@@ -160,8 +160,8 @@ int shs__listing_page(struct shs_buf *out, struct shs_str path,
     SHS_RETURN_IF_ERROR(shs__buf_append(out, page_head, sizeof page_head - 1));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<title>Directory listing for ")));
     SHS_RETURN_IF_ERROR(append_text(out, path));
-    SHS_RETURN_IF_ERROR(shs__buf_append_str(
-        out, SHS_STR("</title>\n</head>\n<body>\n<h1>Directory listing for ")));
+    SHS_RETURN_IF_ERROR(
+        shs__buf_append_str(out, SHS_STR("</title>\n</head>\n<body>\n<h1>Directory listing for ")));
     SHS_RETURN_IF_ERROR(append_text(out, path));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("</h1>\n")));
     SHS_RETURN_IF_ERROR(shs__buf_append(out, table_head, sizeof table_head - 1));

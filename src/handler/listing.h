@@ -2,8 +2,8 @@
  * listing.h - the page that shows what is in a directory.
  *
  * One HTML page, UTF-8, light or dark as the reader's system is, without JavaScript: name, size and
- * time of each entry, sorted by name without case. Names that begin with "." are not shown: they are
- * not served either.
+ * time of each entry, sorted by name without case. Names that begin with "." are not shown: they
+ * are not served either.
  *
  * Follows: CPython Lib/http/server.py list_directory ("/" behind directories, "@" behind links, the
  * words of the heading).
@@ -20,11 +20,11 @@
 enum shs_entry_kind { SHS_ENTRY_FILE, SHS_ENTRY_DIRECTORY, SHS_ENTRY_OTHER };
 
 struct shs_listing_entry {
-    struct shs_str name;      /* as it is on disk: any bytes but "/" and NUL                     */
-    enum shs_entry_kind kind; /* of what a link leads to; OTHER when it leads nowhere inside     */
-    bool link;                /* is itself a symbolic link                                       */
-    uint64_t size;            /* of a FILE                                                       */
-    int64_t mtime;            /* seconds of the Unix epoch; not shown for OTHER                  */
+    struct shs_str name;      /* as it is on disk: any bytes but "/" and NUL */
+    enum shs_entry_kind kind; /* of what a link leads to; OTHER when it leads nowhere inside */
+    bool link;                /* is itself a symbolic link */
+    uint64_t size;            /* of a FILE */
+    int64_t mtime;            /* seconds of the Unix epoch; not shown for OTHER */
 };
 
 /* Sorts by name, ASCII letters without case; names that differ in case only, by their bytes. */

@@ -101,7 +101,8 @@ static int append_uri(struct shs_buf *out, struct shs_str s)
     for (size_t i = 0; i < s.len; i++) {
         unsigned char c = (unsigned char)s.ptr[i];
 
-        rc = is_uri_byte(c) ? shs__buf_append(out, &s.ptr[i], 1) : shs__buf_printf(out, "%%%02X", c);
+        rc =
+            is_uri_byte(c) ? shs__buf_append(out, &s.ptr[i], 1) : shs__buf_printf(out, "%%%02X", c);
         if (rc != SHS_OK)
             return rc;
     }

@@ -2,7 +2,7 @@
  * path.h - from the path of a request target to a name below the served directory.
  *
  * Pure text, no file system. Percent-encoding is undone exactly once, then "." and ".." are removed
- * (RFC 3986 section 5.2.4: ".." at the root stays at the root), so what comes out is a relative name
+ * (RFC 3986 section 5.2.4: ".." at the root stays there), so what comes out is a relative name
  * without dot segments, without empty segments and without NUL. openat2(2) with RESOLVE_BENEATH
  * stands behind it: this file makes names, the kernel guards the border.
  *
@@ -19,21 +19,22 @@
 enum shs_path_verdict {
     SHS_PATH_OK,
     SHS_PATH_NOT_FOUND, /* no file can have that name here: NUL, "/" encoded inside it, too long,
-                           hidden                                                               */
-    SHS_PATH_MALFORMED  /* "%" without two hexadecimal digits                                   */
+                           hidden */
+    SHS_PATH_MALFORMED  /* "%" without two hexadecimal digits */
 };
 
 struct shs_clean_path {
-    char name[SHS_STATIC_PATH_MAX]; /* "a/b", NUL-terminated; "" is the directory itself        */
+    char name[SHS_STATIC_PATH_MAX]; /* "a/b", NUL-terminated; "" is the directory itself */
     size_t len;
-    bool slash; /* the path ended in "/" or "%2f": a directory is meant (bpo-17324, gh-83661)   */
+    bool slash; /* the path ended in "/" or "%2f": a directory is meant (bpo-17324, gh-83661) */
 };
 
 /*
  * Cleans the path of a target, as it came ("/a%20b/../c").
  *
  * A segment that begins with "." is hidden (SHS_PATH_NOT_FOUND), but for ".well-known" as the first
- * one (RFC 8615). "%2f" at the end counts as a slash, elsewhere as part of a name, which no file has.
+ * one (RFC 8615). "%2f" at the end counts as a slash; elsewhere it is part of a name
+ * that no file has.
  */
 enum shs_path_verdict shs__path_clean(struct shs_str path, struct shs_clean_path *out);
 

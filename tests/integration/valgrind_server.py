@@ -1,5 +1,7 @@
 """`shs serve` under valgrind: some requests, good and bad, and an orderly end without a leak."""
 
+import hashlib
+import json
 import os
 
 import shslib
@@ -9,29 +11,28 @@ VALGRIND = [os.environ["VALGRIND"], "-q", "--error-exitcode=99", "--leak-check=f
 
 
 def server_without_errors():
-    with shslib.temp_dir() as site:
-        shslib.write_file(site + "/a.txt", "hello\n")
-        big = shslib.pattern(300000)
-        shslib.write_file(site + "/big.bin", big)
-        server = shslib.Server(site, prefix=VALGRIND, start_seconds=60, stop_seconds=60)
-        log = ""
-        try:
-            with server:
-                shslib.equal(server.get("/a.txt", seconds=30)[2], b"hello\n", "a.txt")
-                shslib.equal(server.get("/big.bin", seconds=30)[2], big, "big.bin")
-                shslib.equal(server.get("/missing", seconds=30)[0], 404, "status of a missing file")
-                shslib.equal(server.request("HEAD", "/a.txt", seconds=30)[2], b"", "body of a HEAD")
-                answer = server.raw(b"GET / HTTP/1.1\nHost: x\n\n", seconds=30)
-                shslib.check(answer.startswith(b"HTTP/1.1 400 "), "a bare LF: %r" % answer[:80])
-                server.connect_plain().close()
-                server.stop_log = os.path.join(server.dir, "valgrind.log")
-                server.stop()
-                with open(server.stop_log) as file:
-                    log = file.read()
-        finally:
-            if log:
-                print(log)
-        shslib.equal(log, "", "valgrind's words")
+    # The echo handler: this valgrind may not know openat2(2), with which files are opened.
+    server = shslib.Server("--handler", "echo", prefix=VALGRIND, start_seconds=60, stop_seconds=60)
+    log = ""
+    try:
+        with server:
+            status, _, body = server.get("/a?b=1", seconds=30)
+            shslib.equal(status, 200, "status")
+            shslib.equal(json.loads(body)["target"], "/a?b=1", "target")
+            upload = shslib.pattern(200000)
+            _, _, body = server.request("POST", "/", body=upload, seconds=30)
+            shslib.equal(json.loads(body)["body_sha256"], hashlib.sha256(upload).hexdigest(), "digest")
+            shslib.equal(server.request("HEAD", "/", seconds=30)[2], b"", "body of a HEAD")
+            answer = server.raw(b"GET / HTTP/1.1\nHost: x\n\n", seconds=30)
+            shslib.check(answer.startswith(b"HTTP/1.1 400 "), "a bare LF: %r" % answer[:80])
+            server.connect_plain().close()
+            server.stop()
+            with open(os.path.join(server.dir, "valgrind.log")) as file:
+                log = file.read()
+    finally:
+        if log:
+            print(log)
+    shslib.equal(log, "", "valgrind's words")
 
 
 shslib.main(server_without_errors)

@@ -2,8 +2,8 @@
  * stream_contract.h - what stream/stream.h promises, checked for any class of stream.
  *
  * A test gives two connected ends whose other peculiarities are its own business; each check looks
- * at `a` and uses `b` as its peer. Everything between the two is bounded, so a writer whose peer does
- * not read must be told to wait.
+ * at `a` and uses `b` as its peer. Everything between the two is bounded, so a writer whose peer
+ * does not read must be told to wait.
  */
 #ifndef STREAM_CONTRACT_H
 #define STREAM_CONTRACT_H
@@ -13,8 +13,8 @@
 struct contract_pair {
     struct shs_stream *a, *b;
     void *own;
-    void (*close)(struct contract_pair *pair); /* frees what is left of both                      */
-    void (*close_b)(struct contract_pair *pair); /* ends b without a word                         */
+    void (*close)(struct contract_pair *pair);   /* frees what is left of both */
+    void (*close_b)(struct contract_pair *pair); /* ends b without a word */
 };
 typedef void contract_open_fn(struct contract_pair *pair);
 
@@ -153,8 +153,8 @@ static inline void contract_transfer(contract_open_fn *open)
     pair.close(&pair);
 }
 
-/* A peer that does not read: the writer is told to wait, nothing is lost, and it may come again with
-   the bytes at another address. */
+/* A peer that does not read: the writer is told to wait, nothing is lost, and it may come again
+   with the bytes at another address. */
 static inline void contract_backpressure(contract_open_fn *open)
 {
     struct contract_pair pair = {0};

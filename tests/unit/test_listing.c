@@ -176,8 +176,8 @@ static void test_ceiling(void **state)
     for (size_t i = 0; i < SHS_ARRAY_LEN(entries); i++)
         entries[i] = entry("name", SHS_ENTRY_FILE, 1);
     shs__buf_init(&out, 8192);
-    assert_int_equal(
-        shs__listing_page(&out, shs__str("/"), entries, SHS_ARRAY_LEN(entries), true), SHS_OK);
+    assert_int_equal(shs__listing_page(&out, shs__str("/"), entries, SHS_ARRAY_LEN(entries), true),
+                     SHS_OK);
     assert_true(out.len <= 8192);
     text = shs__strndup(shs__buf_head(&out), out.len);
     assert_in(text, "the directory has more");
@@ -190,7 +190,7 @@ static void test_ceiling(void **state)
     shs__buf_free(&out);
 }
 
-/* -- a directory on disk ---------------------------------------------------------------------------- */
+/* -- a directory on disk ----------------------------------------------------------------------- */
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -249,8 +249,8 @@ static void test_read(void **state)
 /* The border, without HTTP in front of it. */
 static void test_beneath(void **state)
 {
-    static const char *const outside[] = {"..", "../..", "/etc/passwd", "sub/../..", "out", "out/passwd",
-                                          "abs", "sub/up", "magic"};
+    static const char *const outside[] = {"..",         "../..", "/etc/passwd", "sub/../..", "out",
+                                          "out/passwd", "abs",   "sub/up",      "magic"};
     char path[] = "/tmp/shs-beneath-XXXXXX";
     int root, fd;
 
@@ -286,14 +286,10 @@ static void test_beneath(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sort),
-        cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_escapes),
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_time),
-        cmocka_unit_test(test_empty_and_incomplete),
-        cmocka_unit_test(test_ceiling),
-        cmocka_unit_test(test_read),
+        cmocka_unit_test(test_sort),    cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_escapes), cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_time),    cmocka_unit_test(test_empty_and_incomplete),
+        cmocka_unit_test(test_ceiling), cmocka_unit_test(test_read),
         cmocka_unit_test(test_beneath),
     };
 

@@ -148,7 +148,7 @@ static uint64_t push_many(struct shs_log_queue *q, unsigned count)
 }
 
 /*
- * Nobody reads: pushing does not wait, what does not fit is counted, stopping keeps to its deadline.
+ * Nobody reads: pushing does not wait, what does not fit is counted, stopping keeps its deadline.
  */
 static void check_stopped_reader(int write_fd)
 {
@@ -157,7 +157,7 @@ static void check_stopped_reader(int write_fd)
     uint64_t refused, lost = 0;
 
     assert_int_equal(shs__log_queue_new(&q, write_fd, SHS_LOG_LINE_MAX, NULL), SHS_OK);
-    refused = push_many(q, 100000); /* 6.5 MB; a pipe takes 64 KiB */
+    refused = push_many(q, 100000); /* 6.5 MB */
     assert_true(refused > 0);
     took_ms = (shs_now_ns() - begin) / SHS_NS_PER_MS;
     assert_true(took_ms < 2000);
@@ -175,6 +175,7 @@ static void test_stopped_reader_pipe(void **state)
 
     SHS_UNUSED(state);
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_true(fcntl(fds[1], F_SETPIPE_SZ, 4096) > 0); /* less than the queue holds */
     check_stopped_reader(fds[1]);
     close(fds[0]);
     close(fds[1]);
@@ -182,10 +183,11 @@ static void test_stopped_reader_pipe(void **state)
 
 static void test_stopped_reader_socket(void **state)
 {
-    int fds[2];
+    int fds[2], small = 4096;
 
     SHS_UNUSED(state);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    assert_int_equal(setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
     check_stopped_reader(fds[1]);
     close(fds[0]);
     close(fds[1]);
@@ -223,8 +225,9 @@ static void test_drops_are_said(void **state)
         said += strtoull(number, NULL, 10);
     }
     assert_int_equal(said, refused);
-    assert_int_equal(count_word(text, "0123456789012345678901234567890123456789012345678901234567890123\n"),
-                     20000 - refused);
+    assert_int_equal(
+        count_word(text, "0123456789012345678901234567890123456789012345678901234567890123\n"),
+        20000 - refused);
     assert_true(push(q, "afterwards"));
     assert_int_equal(shs__log_queue_stop(q, STOP_MS, &lost), SHS_OK);
     assert_int_equal(lost, refused);
@@ -259,8 +262,8 @@ static void test_reader_gone(void **state)
 /* Lines around PIPE_BUF and longer than any line may be. */
 static void test_long_lines(void **state)
 {
-    static const size_t lengths[] = {0, 1, 4094, 4095, 4096, 4097, 9000, SHS_LOG_LINE_MAX - 1,
-                                     SHS_LOG_LINE_MAX + 100};
+    static const size_t lengths[] = {
+        0, 1, 4094, 4095, 4096, 4097, 9000, SHS_LOG_LINE_MAX - 1, SHS_LOG_LINE_MAX + 100};
     static char line[SHS_LOG_LINE_MAX + 100];
     struct shs_log_queue *q;
     char *text;

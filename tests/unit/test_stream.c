@@ -14,7 +14,7 @@
 
 static struct tls_lab lab;
 
-/* -- memory ---------------------------------------------------------------------------------------- */
+/* -- memory ------------------------------------------------------------------------------------ */
 
 static void free_both(struct contract_pair *pair)
 {
@@ -71,7 +71,7 @@ static void memory_fails_on_demand(void **state)
     pair.close(&pair);
 }
 
-/* -- sockets --------------------------------------------------------------------------------------- */
+/* -- sockets ----------------------------------------------------------------------------------- */
 
 struct sockets {
     int fd[2];
@@ -102,7 +102,8 @@ static void open_sockets(struct contract_pair *pair)
     int i;
 
     assert_non_null(own);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, own->fd), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, own->fd),
+                     0);
     for (i = 0; i < 2; i++)
         shs__socket_stream_init(&own->end[i], own->fd[i]);
     pair->a = &own->end[0].base;
@@ -132,7 +133,7 @@ static void sockets_count_bytes(void **state)
     pair.close(&pair);
 }
 
-/* -- TLS, over both ---------------------------------------------------------------------------------- */
+/* -- TLS, over both ---------------------------------------------------------------------------- */
 
 struct tls_over {
     struct contract_pair lower;
@@ -170,10 +171,12 @@ static void open_tls(struct contract_pair *pair, contract_open_fn *open_lower, i
     open_lower(&own->lower);
     own->server = lab_server(&lab);
     own->client = lab_client(&lab, version);
-    assert_int_equal(shs__tls_stream_new(&server, own->server,
-                                         server_is_a ? own->lower.a : own->lower.b), SHS_OK);
-    assert_int_equal(shs__tls_stream_new(&client, own->client,
-                                         server_is_a ? own->lower.b : own->lower.a), SHS_OK);
+    assert_int_equal(
+        shs__tls_stream_new(&server, own->server, server_is_a ? own->lower.a : own->lower.b),
+        SHS_OK);
+    assert_int_equal(
+        shs__tls_stream_new(&client, own->client, server_is_a ? own->lower.b : own->lower.a),
+        SHS_OK);
     assert_int_equal(lab_handshake(server, client), SHS_OK);
     assert_int_equal(SSL_version(server->ssl), version);
     pair->a = server_is_a ? &server->base : &client->base;

@@ -22,7 +22,7 @@ struct files {
     struct tls_lab lab;
     char dir[64];
     char cert[96], key[96], both[96], locked[96], locked_both[96], other[96], empty[96], junk[96],
-        bad[96], cut[96], der[96], missing[96], chain[96], swapped_chain[96];
+        bad[96], cut[96], der[96], missing[96], chain[96], swapped_chain[96], bad_key[96];
     struct shs_options opt;
     int asked;
     const char *password;
@@ -81,6 +81,11 @@ static void put_variants(struct files *f)
     memcpy(strchr(text, '\n') + 1, "AAAABBBBCCCC", 12);
     put_file(f->bad, text, f->lab.cert_pem.len);
     shs__free(text);
+    text = shs__strndup(shs__buf_head(&f->lab.key_pem), f->lab.key_pem.len);
+    assert_non_null(text);
+    memcpy(strchr(text, '\n') + 1, "AAAABBBBCCCC", 12);
+    put_file(f->bad_key, text, f->lab.key_pem.len);
+    shs__free(text);
     shs__buf_free(&locked);
     shs__buf_free(&other);
     shs__buf_free(&ca);
@@ -104,12 +109,21 @@ static int make_files(void **state)
     struct {
         char *path;
         const char *name;
-    } paths[] = {{f->cert, "cert.pem"},   {f->key, "key.pem"},     {f->both, "both.pem"},
-                 {f->locked, "locked.pem"}, {f->locked_both, "locked_both.pem"},
-                 {f->other, "other.pem"}, {f->empty, "empty.pem"}, {f->junk, "junk.pem"},
-                 {f->bad, "bad.pem"},     {f->cut, "cut.pem"},     {f->der, "cert.der"},
-                 {f->missing, "missing.pem"}, {f->chain, "chain.pem"},
-                 {f->swapped_chain, "swapped_chain.pem"}};
+    } paths[] = {{f->cert, "cert.pem"},
+                 {f->key, "key.pem"},
+                 {f->both, "both.pem"},
+                 {f->locked, "locked.pem"},
+                 {f->locked_both, "locked_both.pem"},
+                 {f->other, "other.pem"},
+                 {f->empty, "empty.pem"},
+                 {f->junk, "junk.pem"},
+                 {f->bad, "bad.pem"},
+                 {f->cut, "cut.pem"},
+                 {f->der, "cert.der"},
+                 {f->missing, "missing.pem"},
+                 {f->chain, "chain.pem"},
+                 {f->swapped_chain, "swapped_chain.pem"},
+                 {f->bad_key, "bad_key.pem"}};
     size_t i;
 
     assert_non_null(f);
@@ -131,8 +145,9 @@ static int make_files(void **state)
 static int remove_files(void **state)
 {
     struct files *f = *state;
-    const char *all[] = {f->cert, f->key, f->both, f->locked, f->locked_both, f->other, f->empty,
-                         f->junk, f->bad, f->cut, f->der, f->chain, f->swapped_chain};
+    const char *all[] = {f->cert,  f->key,   f->both,          f->locked, f->locked_both,
+                         f->other, f->empty, f->junk,          f->bad,    f->cut,
+                         f->der,   f->chain, f->swapped_chain, f->bad_key};
     size_t i;
 
     for (i = 0; i < SHS_ARRAY_LEN(all); i++)
@@ -203,9 +218,9 @@ static void refuses_with_a_sentence(void **state) /* H5 */
     struct files *f = *state;
 
     refused(f, NULL, NULL, NULL, SHS_USAGE, "opt.certfile", "needs a certificate");
-    refused(f, f->missing, f->key, NULL, SHS_IO, "missing.pem", "No such file");
-    refused(f, f->cert, f->missing, NULL, SHS_IO, "missing.pem", "No such file");
-    refused(f, f->dir, f->key, NULL, SHS_IO, f->dir, "Is a directory");
+    refused(f, f->missing, f->key, NULL, SHS_TLS, "missing.pem", "No such file");
+    refused(f, f->cert, f->missing, NULL, SHS_TLS, "missing.pem", "No such file");
+    refused(f, f->dir, f->key, NULL, SHS_TLS, f->dir, "Is a directory");
     refused(f, f->empty, f->key, NULL, SHS_TLS, "empty.pem", "is empty");
     refused(f, f->cert, f->empty, NULL, SHS_TLS, "empty.pem", "is empty");
     refused(f, f->junk, f->key, NULL, SHS_TLS, "junk.pem", "not PEM");
@@ -219,12 +234,34 @@ static void refuses_with_a_sentence(void **state) /* H5 */
     refused(f, f->cert, f->cert, NULL, SHS_TLS, "cert.pem", "no private key");
     refused(f, f->key, f->cert, NULL, SHS_TLS, "key.pem", "swapped");
     refused(f, f->locked, f->cert, NULL, SHS_TLS, "locked.pem", "swapped");
+    refused(f, f->cert, f->bad_key, NULL, SHS_TLS, "bad_key.pem", "malformed");
+    refused(f, f->cert, f->bad_key, "password", SHS_TLS, "bad_key.pem", "malformed");
     refused(f, f->cert, f->other, NULL, SHS_TLS, "other.pem", "does not belong");
     refused(f, f->swapped_chain, f->key, NULL, SHS_TLS, "swapped_chain.pem", "wrong order");
     refused(f, f->cert, f->locked, "wrong", SHS_TLS, "locked.pem", "password does not open");
     refused(f, f->cert, f->locked, "", SHS_TLS, "locked.pem", "password does not open");
     refused(f, f->cert, f->locked, NULL, SHS_TLS, "locked.pem", "no password");
     refused(f, f->locked_both, NULL, "wrong", SHS_TLS, "locked_both.pem", "password");
+}
+
+static void refuses_what_is_too_long(void **state)
+{
+    struct files *f = *state;
+    struct shs_tls_context *context = NULL;
+    struct shs_error err;
+    char *large = shs__calloc(1, (size_t)2 << 20);
+
+    assert_non_null(large);
+    memset(large, '-', (size_t)2 << 20);
+    assert_int_equal(unlink(f->other), 0);
+    put_file(f->other, large, (size_t)2 << 20);
+    refused(f, f->other, f->key, NULL, SHS_TLS, "other.pem", "longer than 1 MiB");
+    f->opt = f->lab.opt;
+    f->opt.cert_pem = large;
+    f->opt.cert_pem_len = (size_t)2 << 20;
+    assert_true(shs__tls_context_new(&context, &f->opt, &err) < 0);
+    assert_non_null(strstr(err.text, "opt.cert_pem"));
+    shs__free(large);
 }
 
 static void refuses_an_unreadable_file(void **state)
@@ -234,7 +271,7 @@ static void refuses_an_unreadable_file(void **state)
     if (geteuid() == 0) /* root may read everything */
         skip();
     assert_int_equal(chmod(f->other, 0), 0);
-    refused(f, f->cert, f->other, NULL, SHS_IO, "other.pem", "Permission denied");
+    refused(f, f->cert, f->other, NULL, SHS_TLS, "other.pem", "Permission denied");
 }
 
 static void no_callback_is_no_password(void **state)
@@ -355,8 +392,9 @@ static void weak_keys_are_refused(void **state)
 static void sha256_matches_fips_180(void **state)
 {
     static const unsigned char abc[SHS_SHA256_LEN] = {
-        0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23,
-        0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17, 0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad};
+        0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40,
+        0xde, 0x5d, 0xae, 0x22, 0x23, 0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17,
+        0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad};
     static const unsigned char empty[4] = {0xe3, 0xb0, 0xc4, 0x42};
     unsigned char out[SHS_SHA256_LEN];
     struct shs_sha256 *sha = NULL;
@@ -381,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(accepts_what_python_accepts, make_files, remove_files),
         cmocka_unit_test_setup_teardown(refuses_with_a_sentence, make_files, remove_files),
+        cmocka_unit_test_setup_teardown(refuses_what_is_too_long, make_files, remove_files),
         cmocka_unit_test_setup_teardown(refuses_an_unreadable_file, make_files, remove_files),
         cmocka_unit_test_setup_teardown(no_callback_is_no_password, make_files, remove_files),
         cmocka_unit_test_setup_teardown(memory_and_file_are_one_too_many, make_files, remove_files),

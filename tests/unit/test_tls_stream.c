@@ -14,7 +14,7 @@
 
 static struct tls_lab lab;
 
-/* -- a lower stream that counts what passes ------------------------------------------------------ */
+/* -- a lower stream that counts what passes ---------------------------------------------------- */
 
 struct counting {
     struct shs_stream base;
@@ -67,11 +67,11 @@ static const struct shs_stream_class counting_class = {
     .free = counting_nothing,
 };
 
-/* -- two ends in memory ---------------------------------------------------------------------------- */
+/* -- two ends in memory ------------------------------------------------------------------------ */
 
 struct ends {
-    struct shs_stream *near, *far; /* the memory pair: the server's and the client's end           */
-    struct counting count;         /* between the server and `near`                                */
+    struct shs_stream *near, *far; /* the memory pair: the server's and the client's end */
+    struct counting count;         /* between the server and `near` */
     struct shs_tls_context *server_context, *client_context;
     struct shs_tls_stream *server, *client;
 };
@@ -168,7 +168,7 @@ static void push_raw(struct ends *e, const void *bytes, size_t len)
     assert_int_equal(put, len);
 }
 
-/* -- handshakes ------------------------------------------------------------------------------------ */
+/* -- handshakes -------------------------------------------------------------------------------- */
 
 static void handshakes_in_any_pieces(void **state)
 {
@@ -303,7 +303,7 @@ static void many_records_leave_at_once(void **state)
     close_ends(&e);
 }
 
-/* -- refusals ---------------------------------------------------------------------------------------- */
+/* -- refusals ---------------------------------------------------------------------------------- */
 
 static void garbage_gets_an_alert(void **state)
 {
@@ -430,6 +430,57 @@ static void suites_without_forward_secrecy_are_refused(void **state)
     close_ends(&e);
 }
 
+/* A client whose `set` narrows what it offers is refused, with these words. */
+static void refuses_offer(int version, int (*set)(SSL *ssl), const char *words)
+{
+    struct ends e;
+
+    open_ends(&e, version, 65536, 0);
+    assert_int_equal(set(e.client->ssl), 1);
+    assert_int_equal(lab_handshake(e.server, e.client), SHS_TLS);
+    describes(e.server, SHS_TLS, words);
+    close_ends(&e);
+}
+static int offer_p521(SSL *ssl)
+{
+    return (int)SSL_set1_groups_list(ssl, "P-521");
+}
+static int offer_rsa_signatures(SSL *ssl)
+{
+    return (int)SSL_set1_sigalgs_list(ssl, "RSA-PSS+SHA256:RSA+SHA256");
+}
+
+static void what_we_do_not_offer_is_named(void **state)
+{
+    SHS_UNUSED(state);
+    refuses_offer(TLS1_3_VERSION, offer_p521, "X25519");
+    refuses_offer(TLS1_3_VERSION, offer_rsa_signatures, "signature");
+    refuses_offer(TLS1_2_VERSION, offer_rsa_signatures, "signature");
+}
+
+/* The client's own verdict on our certificate, by the clock it goes by. */
+static void a_client_says_that_it_has_expired(void **state)
+{
+    struct ends e;
+
+    SHS_UNUSED(state);
+    open_ends(&e, 0, 65536, 0);
+    X509_VERIFY_PARAM_set_time(SSL_get0_param(e.client->ssl), time(NULL) + 95 * LAB_DAY);
+    (void)lab_handshake(e.server, e.client);
+    (void)shs__stream_flush(&e.client->base);
+    assert_int_equal(read_code(e.server), SHS_TLS);
+    assert_int_equal(e.server->alert_in, SSL_AD_CERTIFICATE_EXPIRED);
+    describes(e.server, SHS_TLS, "has expired (alert 45)");
+    close_ends(&e);
+
+    open_ends(&e, 0, 65536, 0);
+    meet(&e);
+    shs__tls_stream_message(0, TLS1_3_VERSION, SSL3_RT_ALERT, "\x02\x50", 2, NULL, e.server);
+    e.server->why = SHS_TLS_WHY_PROTOCOL;
+    describes(e.server, SHS_TLS, "alert 80, internal error");
+    close_ends(&e);
+}
+
 static void a_client_that_does_not_trust_us_says_so(void **state)
 {
     struct ends e;
@@ -445,7 +496,7 @@ static void a_client_that_does_not_trust_us_says_so(void **state)
     close_ends(&e);
 }
 
-/* -- ALPN, names, resumption --------------------------------------------------------------------- */
+/* -- ALPN, names, resumption ------------------------------------------------------------------- */
 
 static void alpn_is_http11_or_nothing(void **state)
 {
@@ -520,33 +571,7 @@ static void one_ticket_resumes(void **state)
     }
 }
 
-static void rsa_works_with_both_versions(void **state)
-{
-    struct tls_lab ec = lab;
-    struct ends e;
-    int version;
-
-    SHS_UNUSED(state);
-    lab_open(&lab, SHS_KEY_RSA2048);
-    for (version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        open_ends(&e, version, 65536, 0);
-        meet(&e);
-        say(e.server, "hello");
-        hears(e.client, "hello");
-        close_ends(&e);
-    }
-    lab_close(&lab);
-    lab_open(&lab, SHS_KEY_P384);
-    for (version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        open_ends(&e, version, 65536, 0);
-        meet(&e);
-        close_ends(&e);
-    }
-    lab_close(&lab);
-    lab = ec;
-}
-
-/* -- after the handshake --------------------------------------------------------------------------- */
+/* -- after the handshake ----------------------------------------------------------------------- */
 
 static void renegotiation_is_refused(void **state)
 {
@@ -609,6 +634,98 @@ static void a_flood_of_key_updates_ends(void **state)
     close_ends(&e);
 }
 
+/* Writes until it must wait, and leaves room for not even an alert: how much was written. */
+static size_t fill_up(struct ends *e)
+{
+    char data[8192];
+    size_t put, sent = 0;
+    int i, rc = SHS_OK;
+
+    memset(data, 'x', sizeof data);
+    for (i = 0; i < 100 && rc == SHS_OK; i++) {
+        rc = shs__stream_write(&e->server->base, data, sizeof data, &put);
+        sent += rc == SHS_OK ? put : 0;
+    }
+    assert_int_equal(rc, SHS_WAIT_WRITE);
+    e->server->bio.out.ceiling = e->server->bio.out.len + 20;
+    return sent;
+}
+
+static void drain(struct ends *e, size_t sent)
+{
+    char data[8192];
+    size_t got, seen = 0;
+    int i;
+
+    for (i = 0; i < 100 && seen < sent; i++) {
+        if (shs__stream_read(&e->client->base, data, sizeof data, &got) == SHS_OK)
+            seen += got;
+        else
+            (void)shs__stream_flush(&e->server->base);
+    }
+    assert_int_equal(seen, sent);
+    e->server->bio.out.ceiling = SHS_TLS_OUT_CEILING;
+}
+
+/* The peer asks for new keys, and for an end, and reads nothing: we wait, and lose nothing. */
+static void what_we_owe_waits_for_room(void **state)
+{
+    struct ends e;
+    size_t put, sent;
+
+    SHS_UNUSED(state);
+    open_ends(&e, TLS1_3_VERSION, 20000, 0);
+    meet(&e);
+    sent = fill_up(&e);
+    assert_int_equal(SSL_key_update(e.client->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    say(e.client, "after the key");
+    hears(e.server, "after the key");
+    assert_int_equal(shs__stream_write(&e.server->base, "x", 1, &put), SHS_WAIT_WRITE);
+    drain(&e, sent);
+    say(e.server, "new key");
+    hears(e.client, "new key");
+    assert_int_equal(e.client->key_updates, 1);
+    close_ends(&e);
+
+    open_ends(&e, TLS1_3_VERSION, 20000, 0);
+    meet(&e);
+    sent = fill_up(&e);
+    assert_int_equal(shs__stream_shutdown(&e.server->base), SHS_WAIT_WRITE);
+    drain(&e, sent);
+    assert_int_equal(shs__stream_shutdown(&e.server->base), SHS_OK);
+    assert_int_equal(read_code(e.client), SHS_CLOSED);
+    assert_int_equal(e.client->why, SHS_TLS_WHY_CLOSE_NOTIFY);
+    close_ends(&e);
+}
+
+/* Not even a handshake's flight may pass the ceiling: it waits in the middle, and goes on. */
+static void a_flight_waits_for_room(void **state)
+{
+    struct ends e;
+    char waste[600];
+    size_t got, total = 0;
+    int i;
+
+    SHS_UNUSED(state);
+    open_ends(&e, TLS1_2_VERSION, 600, 0);
+    e.server->bio.out.ceiling = 600;
+    (void)shs__tls_stream_handshake(e.client);
+    for (i = 0; i < 10; i++) {
+        int rc = shs__tls_stream_handshake(e.server);
+
+        if (rc == SHS_WAIT_READ)
+            break;
+        assert_int_equal(rc, i == 0 ? SHS_WAIT_WRITE : rc);
+        while (shs__stream_read(e.far, waste, sizeof waste, &got) == SHS_OK)
+            total += got;
+    }
+    assert_true(i > 0 && i < 10);
+    while (shs__stream_read(e.far, waste, sizeof waste, &got) == SHS_OK)
+        total += got;
+    assert_true(total > 600);
+    close_ends(&e);
+}
+
 /* Our own key is changed in time; TLS 1.2, which cannot, ends the connection. */
 static void keys_do_not_seal_for_ever(void **state)
 {
@@ -638,6 +755,7 @@ static void keys_do_not_seal_for_ever(void **state)
 static void close_notify_is_told_from_truncation(void **state)
 {
     struct ends e;
+    size_t put;
     int version;
 
     SHS_UNUSED(state);
@@ -671,6 +789,7 @@ static void close_notify_is_told_from_truncation(void **state)
         assert_int_equal(shs__stream_shutdown(&e.server->base), SHS_OK);
         assert_int_equal(read_code(e.client), SHS_CLOSED);
         assert_int_equal(e.client->why, SHS_TLS_WHY_CLOSE_NOTIFY);
+        assert_int_equal(shs__stream_write(&e.server->base, "x", 1, &put), SHS_CLOSED);
         close_ends(&e);
     }
 }
@@ -698,7 +817,7 @@ static void before_the_handshake_nothing_is_said(void **state)
     close_ends(&e);
 }
 
-/* -- failures below -------------------------------------------------------------------------------- */
+/* -- failures below ---------------------------------------------------------------------------- */
 
 static void failures_of_the_lower_stream_pass_through(void **state)
 {
@@ -776,6 +895,21 @@ static void half_a_record_is_not_pending(void **state)
     close_ends(&e);
 }
 
+/* What a reload counts on: the old context lives as long as its last connection. */
+static void a_context_lives_as_long_as_its_streams(void **state)
+{
+    struct ends e;
+
+    SHS_UNUSED(state);
+    open_ends(&e, 0, 65536, 0);
+    shs__tls_context_free(e.server_context);
+    e.server_context = NULL;
+    meet(&e);
+    say(e.server, "still here");
+    hears(e.client, "still here");
+    close_ends(&e);
+}
+
 static void find_sees_through_a_stack(void **state)
 {
     struct ends e;
@@ -816,18 +950,22 @@ int main(void)
         cmocka_unit_test(plain_http_gets_a_readable_answer),
         cmocka_unit_test(old_versions_are_refused),
         cmocka_unit_test(suites_without_forward_secrecy_are_refused),
+        cmocka_unit_test(what_we_do_not_offer_is_named),
+        cmocka_unit_test(a_client_says_that_it_has_expired),
         cmocka_unit_test(a_client_that_does_not_trust_us_says_so),
         cmocka_unit_test(alpn_is_http11_or_nothing),
         cmocka_unit_test(one_ticket_resumes),
-        cmocka_unit_test(rsa_works_with_both_versions),
         cmocka_unit_test(renegotiation_is_refused),
         cmocka_unit_test(a_flood_of_key_updates_ends),
+        cmocka_unit_test(what_we_owe_waits_for_room),
+        cmocka_unit_test(a_flight_waits_for_room),
         cmocka_unit_test(keys_do_not_seal_for_ever),
         cmocka_unit_test(close_notify_is_told_from_truncation),
         cmocka_unit_test(before_the_handshake_nothing_is_said),
         cmocka_unit_test(failures_of_the_lower_stream_pass_through),
         cmocka_unit_test(a_broken_record_is_fatal),
         cmocka_unit_test(half_a_record_is_not_pending),
+        cmocka_unit_test(a_context_lives_as_long_as_its_streams),
         cmocka_unit_test(find_sees_through_a_stack),
     };
 
