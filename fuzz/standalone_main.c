@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define MAX_INPUT ((size_t)1 << 20)
+#define MAX_FILE ((size_t)1 << 20)
 #define VARIANTS 64u
 
 static unsigned long files, inputs;
@@ -45,7 +45,7 @@ static void run_variants(const uint8_t *data, size_t size)
 static int run_file(const char *path)
 {
     FILE *file = fopen(path, "rb");
-    uint8_t *data = malloc(MAX_INPUT);
+    uint8_t *data = malloc(MAX_FILE);
     size_t size;
 
     if (file == NULL || data == NULL) {
@@ -55,7 +55,7 @@ static int run_file(const char *path)
             fclose(file);
         return 1;
     }
-    size = fread(data, 1, MAX_INPUT, file);
+    size = fread(data, 1, MAX_FILE, file);
     fclose(file);
     run_variants(data, size);
     free(data);

@@ -216,8 +216,9 @@ int shs__h1_send_body(struct shs_exchange *base, const void *buf, size_t len)
             rc = shs__buf_append(&h1->out, bytes, piece);
         if (rc == SHS_OK)
             rc = shs__h1_drain_out_blocking(x);
-        bytes += piece;
         len -= piece;
+        if (len > 0)
+            bytes += piece;
     } while (rc == SHS_OK && len > 0);
     if (rc != SHS_OK && x->failure_code == SHS_OK)
         x->failure_code = rc;
