@@ -5,7 +5,7 @@
  *              |
  *          TCPServer  ------- HTTPServer
  *
- *   mixins, pushed on top of any of them: TLSMixIn, ThreadingMixIn, and yours.
+ *   mixins, pushed on top of any of them: TLSMixIn, ThreadingMixIn, ThreadPoolMixIn, and yours.
  *
  * Concept: a mixin is one link of the server's own method chain
  *
@@ -168,6 +168,32 @@ SHS_API int shs_server_push(struct shs_server *self, struct shs_layer *layer,
  * Returns 0, SHS_NOMEM or what shs_server_push returns.
  */
 SHS_API int shs_threading_mixin_push(struct shs_server *self, struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * ThreadPoolMixIn: nobody waits. A connection whose peer is slow, silent or idle is parked in epoll
+ * and holds no thread; a worker picks it up when the peer is ready or the deadline has passed.
+ *
+ * opt.threads workers may run at once (as many as cores by default). A handler may block: this is
+ * noticed within a few milliseconds and another worker takes the place, up to opt.max_threads in
+ * all; who is not needed leaves after opt.spare_ms. When every worker is blocked, a request waits for
+ * opt.queue_ms, and is then answered 503 with Retry-After. Workers start with the first request.
+ *
+ * Handlers run on several threads at once, and one connection's requests on different threads.
+ *
+ * Returns 0, SHS_NOMEM, SHS_IO (no descriptor for epoll) or what shs_server_push returns.
+ */
+SHS_API int shs_thread_pool_mixin_push(struct shs_server *self,
+                                       struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * Changes opt.threads and opt.max_threads of a ThreadPoolMixIn in this server, also while it serves:
+ * missing workers start with the next work, extra ones leave when they are next idle. 0 for `threads`
+ * is one per core.
+ * Returns 0; SHS_USAGE when there is no ThreadPoolMixIn or max_threads is less than threads. Any
+ * thread.
+ */
+SHS_API int shs_thread_pool_resize(struct shs_server *self, unsigned threads,
+                                   unsigned max_threads) SHS_MUST_CHECK;
 
 /*
  * server_bind, then server_activate; for servers made with opt.bind_and_activate = false. If either
@@ -368,6 +394,12 @@ SHS_API int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *
  * Returns 0 or < 0 as shs_conn_read. `buf` is not used after the call. Owner thread only.
  */
 SHS_API int shs_conn_write(struct shs_conn *conn, const void *buf, size_t len) SHS_MUST_CHECK;
+
+/*
+ * True while no thread is left that may wait or run a handler for long: the request must be refused
+ * (HTTPServer answers 503). For handlers with `refuses` (handler.h). Owner thread only.
+ */
+SHS_API bool shs_conn_overloaded(const struct shs_conn *conn);
 
 /* Why the conversation failed; code SHS_OK if it did not. Owned by the connection. Owner thread. */
 SHS_API const struct shs_error *shs_conn_error(const struct shs_conn *conn);

@@ -42,6 +42,9 @@ struct shs_conn {
     _Atomic bool idle;    /* server_close may end it at once; read by its thread */
     bool handled;         /* the handler ran to its end */
     bool on_loop;         /* the serving thread itself talks to this peer */
+    bool yielded;         /* it could go on, but others have their turn first */
+    bool overloaded;      /* no handler may be called: answer 503 */
+    uint32_t turn;        /* requests left until it yields; 0 = it never does */
     uint32_t served;      /* requests answered on it */
     void *slots[];        /* one per layer of the server */
 };
