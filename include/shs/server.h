@@ -129,7 +129,7 @@ struct shs_server_ops {
     void (*layer_free)(struct shs_layer *self);
 };
 
-/* -- composing --------------------------------------------------------------------------------- */
+/* -- composing -------------------------------------------------------------------------------- */
 
 /*
  * TCPServer(server_address, RequestHandlerClass): TCPServer > BaseServer.
@@ -175,8 +175,9 @@ SHS_API int shs_threading_mixin_push(struct shs_server *self, struct shs_error *
  *
  * opt.threads workers may run at once (as many as cores by default). A handler may block: this is
  * noticed within a few milliseconds and another worker takes the place, up to opt.max_threads in
- * all; who is not needed leaves after opt.spare_ms. When every worker is blocked, a request waits for
- * opt.queue_ms, and is then answered 503 with Retry-After. Workers start with the first request.
+ * all; who is not needed leaves after opt.spare_ms. When every worker is blocked, a request waits
+ * for opt.queue_ms, and is then answered 503 with Retry-After. Workers start with the first
+ * request.
  *
  * Handlers run on several threads at once, and one connection's requests on different threads.
  *
@@ -186,11 +187,10 @@ SHS_API int shs_thread_pool_mixin_push(struct shs_server *self,
                                        struct shs_error *err) SHS_MUST_CHECK;
 
 /*
- * Changes opt.threads and opt.max_threads of a ThreadPoolMixIn in this server, also while it serves:
- * missing workers start with the next work, extra ones leave when they are next idle. 0 for `threads`
- * is one per core.
- * Returns 0; SHS_USAGE when there is no ThreadPoolMixIn or max_threads is less than threads. Any
- * thread.
+ * Changes opt.threads and opt.max_threads of a ThreadPoolMixIn in this server, also while it
+ * serves: missing workers start with the next work, extra ones leave when they are next idle. 0
+ * for `threads` is one per core. Returns 0; SHS_USAGE when there is no ThreadPoolMixIn or
+ * max_threads is less than threads. Any thread.
  */
 SHS_API int shs_thread_pool_resize(struct shs_server *self, unsigned threads,
                                    unsigned max_threads) SHS_MUST_CHECK;
@@ -213,7 +213,7 @@ SHS_API const char *shs_server_describe(struct shs_server *self);
 /* The layer with that ops name, nearest the top, or NULL. Not while another thread composes. */
 SHS_API struct shs_layer *shs_server_layer(struct shs_server *self, const char *name);
 
-/* -- serving ----------------------------------------------------------------------------------- */
+/* -- serving ---------------------------------------------------------------------------------- */
 
 /*
  * Accepts and processes requests until shs_shutdown. Binds first, if nobody has.
@@ -286,7 +286,7 @@ struct shs_server_stats {
 /* Copies the counters. Safe from any thread, at any time. */
 SHS_API void shs_server_get_stats(const struct shs_server *self, struct shs_server_stats *out);
 
-/* -- the methods: self.X() and super().X(), a pair per slot ------------------------------------ */
+/* -- the methods: self.X() and super().X(), a pair per slot ----------------------------------- */
 
 SHS_API int shs_server_bind(struct shs_server *self);
 SHS_API int shs_super_server_bind(struct shs_layer *self);
@@ -316,7 +316,7 @@ SHS_API void shs_super_handle_timeout(struct shs_layer *self);
 SHS_API void shs_server_service_actions(struct shs_server *self); /* calls every layer */
 SHS_API int shs_super_server_close(struct shs_layer *self);
 
-/* -- for mixins -------------------------------------------------------------------------------- */
+/* -- for mixins ------------------------------------------------------------------------------- */
 
 /*
  * Drives a conversation to its end on this thread: finish_request and wait_request in turn.
@@ -349,7 +349,7 @@ SHS_API void shs_server_log(struct shs_server *self, enum shs_log_level level, c
 /* Adds to the `threads` counter of the statistics (delta may be negative). Any thread. */
 SHS_API void shs_server_count_threads(struct shs_server *self, int delta);
 
-/* -- one connection ---------------------------------------------------------------------------- */
+/* -- one connection --------------------------------------------------------------------------- */
 
 /* The server it belongs to. */
 SHS_API struct shs_server *shs_conn_server(const struct shs_conn *conn);

@@ -5,8 +5,8 @@
  *
  *   A connection is owned by one thread, or parked. Its slot says which: one atomic word, and
  *   whoever moves it from PARKED to OWNED has the connection. Three may try: a worker that epoll
- *   told about the peer, and the monitor when the deadline has passed; an event that comes while the
- *   connection is owned leaves a mark (POKED) that the owner finds when it parks.
+ *   told about the peer, and the monitor when the deadline has passed; an event that comes while
+ *   the connection is owned leaves a mark (POKED) that the owner finds when it parks.
  *
  *   So the descriptor is registered once, edge-triggered, and no system call is spent on arming it
  *   again: a request costs a share of an epoll_wait, one recv and one send.
@@ -31,7 +31,7 @@
 
 #include "server/server.h"
 
-/* -- a connection's place -------------------------------------------------------------------------- */
+/* -- a connection's place --------------------------------------------------------------------- */
 
 /* The low bits of shs_pool_slot.state; the generation is above them. */
 enum {
@@ -66,7 +66,7 @@ struct shs_pool_slot {
 #define SHS_POOL_CHUNK 256u
 #define SHS_POOL_CHUNKS 16384u
 
-/* -- workers ------------------------------------------------------------------------------------------ */
+/* -- workers ---------------------------------------------------------------------------------- */
 
 #define SHS_POOL_BATCH 16u
 
@@ -143,7 +143,7 @@ struct shs_thread_pool {
     bool monitor_called, monitor_gone, monitor_detached;
 };
 
-/* thread_pool_slot.c ------------------------------------------------------------------------------- */
+/* thread_pool_slot.c -------------------------------------------------------------------------- */
 
 /* A slot for a connection, OWNED; NULL: no memory, or too many. */
 struct shs_pool_slot *shs__pool_slot_new(struct shs_pool_group *group, struct shs_conn *conn);
@@ -152,7 +152,8 @@ void shs__pool_slot_end(struct shs_pool_group *group, struct shs_pool_slot *slot
 void shs__pool_slot_free(struct shs_pool_group *group, struct shs_pool_slot *slot);
 /* What epoll carries for it: its index and generation. */
 uint64_t shs__pool_slot_ticket(const struct shs_pool_slot *slot);
-/* An event: the slot if it is the caller's now; NULL when its owner will see to it, or it is stale. */
+/* An event: the slot if it is the caller's now; NULL when its owner will see to it, or it is
+   stale. */
 struct shs_pool_slot *shs__pool_claim(struct shs_pool_group *group, uint64_t ticket,
                                       uint32_t events);
 /* Gives it up. False: something has happened meanwhile, it is still the caller's. */
@@ -169,7 +170,7 @@ int shs__pool_timer_set(struct shs_pool_group *group, struct shs_pool_slot *slot
 struct shs_pool_slot *shs__pool_timer_expire(struct shs_pool_group *group, int64_t now_ns,
                                              int64_t *next_ns);
 
-/* thread_pool_worker.c ----------------------------------------------------------------------------- */
+/* thread_pool_worker.c ------------------------------------------------------------------------ */
 
 /* Goes on with a connection that the caller owns, until it is parked or gone. */
 void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
@@ -184,7 +185,7 @@ void shs__pool_kick(struct shs_pool_group *group);
 /* Joins those that have left. */
 void shs__pool_reap(struct shs_pool_group *group);
 
-/* thread_pool_monitor.c ---------------------------------------------------------------------------- */
+/* thread_pool_monitor.c ----------------------------------------------------------------------- */
 
 int shs__pool_monitor_start(struct shs_thread_pool *pool);
 void shs__pool_monitor_call(struct shs_thread_pool *pool);

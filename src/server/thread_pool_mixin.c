@@ -1,8 +1,9 @@
 /*
  * thread_pool_mixin.c - ThreadPoolMixIn: connections that wait hold no thread.
  *
- * Read thread_pool.h first. Overrides process_request (the connection is parked) and wait_request (a
- * handler that waits gives its place to another worker); extends close_request and server_close.
+ * Read thread_pool.h first. Overrides process_request (the connection is parked) and wait_request
+ * (a handler that waits gives its place to another worker); extends close_request and
+ * server_close.
  */
 #include <errno.h>
 #include <limits.h>
@@ -35,7 +36,7 @@ static struct place place_of(const struct shs_layer *layer, const struct shs_con
     return place;
 }
 
-/* -- the slots of the chain --------------------------------------------------------------------------- */
+/* -- the slots of the chain ------------------------------------------------------------------- */
 
 static int start(struct shs_thread_pool *pool)
 {
@@ -61,7 +62,8 @@ static bool has_worker(struct shs_pool_group *group)
     return any;
 }
 
-/* Before the first byte: the time that the handshake, or else the head, will count from accept on. */
+/* Before the first byte: the time that the handshake, or else the head, will count from accept
+   on. */
 static int64_t first_deadline(const struct shs_conn *conn)
 {
     const struct shs_options *opt = &conn->server->opt;
@@ -141,7 +143,7 @@ static void pool_close_request(struct shs_layer *layer, struct shs_conn *conn)
     shs__pool_slot_free(place.group, place.slot);
 }
 
-/* -- the end -------------------------------------------------------------------------------------------- */
+/* -- the end ---------------------------------------------------------------------------------- */
 
 static void wait_for_workers(struct shs_pool_group *group, int64_t until)
 {
@@ -244,7 +246,7 @@ static const struct shs_server_ops thread_pool_ops = {
     .layer_free = pool_layer_free,
 };
 
-/* -- making one ----------------------------------------------------------------------------------------- */
+/* -- making one ------------------------------------------------------------------------------- */
 
 static unsigned count_cores(void)
 {

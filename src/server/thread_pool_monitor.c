@@ -2,8 +2,8 @@
  * thread_pool_monitor.c - the thread that watches: deadlines, handlers that block, requests that no
  * worker is left for.
  *
- * It sleeps until the next deadline. While workers work it looks at them every few milliseconds: one
- * that is with the same connection at two looks, and does not run, is blocked.
+ * It sleeps until the next deadline. While workers work it looks at them every few milliseconds:
+ * one that is with the same connection at two looks, and does not run, is blocked.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ void shs__pool_monitor_call(struct shs_thread_pool *pool)
     pthread_mutex_unlock(&pool->monitor_lock);
 }
 
-/* -- workers ------------------------------------------------------------------------------------------ */
+/* -- workers ---------------------------------------------------------------------------------- */
 
 /* Does the kernel say that this thread runs, or would if there were a core for it? */
 static bool is_running(const struct shs_pool_worker *worker)
@@ -94,7 +94,7 @@ static bool look_at(struct shs_pool_group *group)
     return any;
 }
 
-/* -- too much ------------------------------------------------------------------------------------------- */
+/* -- too much --------------------------------------------------------------------------------- */
 
 static bool is_saturated(struct shs_pool_group *group)
 {
@@ -117,7 +117,8 @@ static void refuse(struct shs_pool_group *group, struct shs_pool_slot *slot)
     shs__pool_run(group->pool, group, NULL, slot);
 }
 
-/* All workers are away. Whoever waits for one is put in the queue, and refused when it was too long. */
+/* All workers are away. Whoever waits for one is put in the queue, and refused when it was too
+   long. */
 static void serve_saturated(struct shs_pool_group *group, int64_t now)
 {
     const struct shs_options *opt = &group->pool->layer.server->opt;
@@ -130,14 +131,10 @@ static void serve_saturated(struct shs_pool_group *group, int64_t now)
         if (events[i].data.u64 == UINT64_MAX)
             continue;
         slot = shs__pool_claim(group, events[i].data.u64, events[i].events);
-        if (slot != NULL)
+        if (slot != NULL && atomic_load(&group->ready_count) >= opt->max_queue)
+            refuse(group, slot);
+        else if (slot != NULL)
             shs__pool_ready_push(group, slot);
-    }
-    while (atomic_load(&group->ready_count) > opt->max_queue) {
-        slot = shs__pool_ready_pop(group, INT64_MAX);
-        if (slot == NULL)
-            break;
-        refuse(group, slot);
     }
     for (slot = shs__pool_ready_pop(group, patience); slot != NULL;
          slot = shs__pool_ready_pop(group, patience))
@@ -147,18 +144,25 @@ static void serve_saturated(struct shs_pool_group *group, int64_t now)
         shs__pool_kick(group);
 }
 
-/* -- time ------------------------------------------------------------------------------------------------- */
+/* -- time ------------------------------------------------------------------------------------- */
 
-/* Hands every connection whose time is up to the workers; returns when the next one's is. */
-static int64_t expire(struct shs_pool_group *group, int64_t now)
+/*
+ * Hands every connection whose time is up to the workers, or sees to it here when there is none;
+ * returns when the next one's is.
+ */
+static int64_t expire(struct shs_pool_group *group, int64_t now, bool saturated)
 {
     int64_t next;
     struct shs_pool_slot *slot;
     bool any = false;
 
     while ((slot = shs__pool_timer_expire(group, now, &next)) != NULL) {
-        shs__pool_ready_push(group, slot);
-        any = true;
+        if (saturated) {
+            refuse(group, slot);
+        } else {
+            shs__pool_ready_push(group, slot);
+            any = true;
+        }
     }
     if (any)
         shs__pool_kick(group);
@@ -172,15 +176,14 @@ static bool tick(struct shs_thread_pool *pool, int64_t now, int64_t *until)
     *until = INT64_MAX;
     for (unsigned i = 0; i < pool->group_count; i++) {
         struct shs_pool_group *group = &pool->groups[i];
-        int64_t next = expire(group, now);
+        bool saturated = is_saturated(group);
+        int64_t next = expire(group, now, saturated);
 
         if (next < *until)
             *until = next;
-        any |= look_at(group);
-        if (is_saturated(group)) {
+        if (saturated)
             serve_saturated(group, now);
-            any = true;
-        }
+        any |= look_at(group) || saturated;
         shs__pool_reap(group);
     }
     return any;

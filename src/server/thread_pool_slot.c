@@ -8,7 +8,7 @@
 /* A slot whose deadline has passed while somebody owns it is looked at again after this. */
 #define OWNED_LOOK_MS 100u
 
-/* -- slots ----------------------------------------------------------------------------------------- */
+/* -- slots ------------------------------------------------------------------------------------ */
 
 static uint64_t generation_of(uint64_t state)
 {
@@ -141,7 +141,7 @@ bool shs__pool_release(struct shs_pool_slot *slot)
     return false;
 }
 
-/* -- the ready queue ------------------------------------------------------------------------------- */
+/* -- the ready queue -------------------------------------------------------------------------- */
 
 void shs__pool_ready_push(struct shs_pool_group *group, struct shs_pool_slot *slot)
 {
@@ -175,7 +175,7 @@ struct shs_pool_slot *shs__pool_ready_pop(struct shs_pool_group *group, int64_t 
     return slot;
 }
 
-/* -- the heap, under timer_lock ----------------------------------------------------------------------
+/* -- the heap, under timer_lock ------------------------------------------------------------------
  *
  * Four children to a node: fewer cache lines on the way down than with two.
  */
@@ -252,7 +252,7 @@ static void heap_remove(struct shs_pool_group *group, struct shs_pool_slot *slot
     heap_move(group, last.slot, last.when_ns);
 }
 
-/* -- deadlines --------------------------------------------------------------------------------------- */
+/* -- deadlines -------------------------------------------------------------------------------- */
 
 static void timer_clear(struct shs_pool_group *group, struct shs_pool_slot *slot)
 {

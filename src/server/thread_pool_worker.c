@@ -1,10 +1,10 @@
 /*
  * thread_pool_worker.c - a worker's life, and how many of them are awake.
  *
- * `runnable` counts those who are awake and not away; there should be as many as cores. A worker goes
- * away when its handler waits for the peer, or when the monitor sees that it does not come on. Then a
- * sleeping one is woken, or a new one started. When it comes back there is one too many: whoever
- * notices first goes to sleep, and leaves after a while.
+ * `runnable` counts those who are awake and not away; there should be as many as cores. A worker
+ * goes away when its handler waits for the peer, or when the monitor sees that it does not come
+ * on. Then a sleeping one is woken, or a new one started. When it comes back there is one too
+ * many: whoever notices first goes to sleep, and leaves after a while.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 #include "server/thread_pool.h"
 
-/* -- the batch: taken by its owner, and by whoever steals it, one at a time --------------------------- */
+/* -- the batch: taken by its owner, and by whoever steals it, one at a time ------------------- */
 
 #define CURSOR_NEXT(c) ((unsigned)((c) >> 8 & 0xff))
 #define CURSOR_COUNT(c) ((unsigned)((c)&0xff))
@@ -60,7 +60,7 @@ static void batch_hand_over(struct shs_pool_worker *worker)
     }
 }
 
-/* -- one connection ------------------------------------------------------------------------------------- */
+/* -- one connection --------------------------------------------------------------------------- */
 
 static void end(struct shs_thread_pool *pool, struct shs_pool_group *group, struct shs_conn *conn,
                 int rc)
@@ -142,7 +142,7 @@ void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
     end(pool, group, conn, rc);
 }
 
-/* -- awake, away, asleep --------------------------------------------------------------------------------- */
+/* -- awake, away, asleep ---------------------------------------------------------------------- */
 
 void shs__pool_kick(struct shs_pool_group *group)
 {
@@ -218,7 +218,8 @@ static bool is_over(const struct shs_thread_pool *pool)
            (atomic_load(&pool->abandoned) || atomic_load(&pool->layer.server->open_count) == 0);
 }
 
-/* With the lock: one too many is awake; sleeps until it is needed. False: it is not needed any more. */
+/* With the lock: one too many is awake; sleeps until it is needed. False: it is not needed any
+   more. */
 static bool sleep_spare(struct shs_pool_group *group)
 {
     struct shs_thread_pool *pool = group->pool;
@@ -264,7 +265,7 @@ static bool stays(struct shs_pool_worker *worker)
     return awake && !over;
 }
 
-/* -- a worker ---------------------------------------------------------------------------------------------- */
+/* -- a worker --------------------------------------------------------------------------------- */
 
 static void work(struct shs_pool_worker *worker, struct shs_pool_slot *slot)
 {
@@ -335,7 +336,8 @@ static void unlink_worker(struct shs_pool_group *group, struct shs_pool_worker *
         worker->next->prev = worker->prev;
 }
 
-/* The last that a worker does. Somebody joins it, or it frees the server if it is the last of all. */
+/* The last that a worker does. Somebody joins it, or it frees the server if it is the last of
+   all. */
 static void leave(struct shs_pool_worker *worker)
 {
     struct shs_pool_group *group = worker->group;
