@@ -64,6 +64,23 @@ elseif(NOT SHS_LLHTTP STREQUAL "system" AND EXISTS ${SHS_LLHTTP_DIR}/llhttp/llht
               ${SHS_LLHTTP_DIR}/llhttp/api.c ${SHS_LLHTTP_DIR}/llhttp/http.c
               ${SHS_LLHTTP_DIR}/llhttp/llhttp.c)
   target_compile_definitions(shs_llhttp_objects PRIVATE LLHTTP_STRICT_MODE=1)
+  # An application may have an llhttp of its own, of another version: ours gets other names, so that
+  # libshs.a never mixes with it. (libshs.so hides them anyway.)
+  set(names "")
+  foreach(file api http llhttp)
+    file(STRINGS ${SHS_LLHTTP_DIR}/llhttp/${file}.c lines REGEX "^[a-z].*llhttp_[a-z0-9_]+ ?\\(")
+    string(REGEX MATCHALL "llhttp_[A-Za-z0-9_]+ ?\\(" found "${lines}")
+    list(APPEND names ${found})
+  endforeach()
+  string(REGEX REPLACE " ?\\(" "" names "${names}")
+  list(REMOVE_DUPLICATES names)
+  list(SORT names)
+  list(TRANSFORM names REPLACE "(.+)" "#define \\1 shs__\\1\n")
+  list(JOIN names "" names)
+  set(renames ${CMAKE_CURRENT_BINARY_DIR}/llhttp_names.h)
+  file(CONFIGURE OUTPUT ${renames} CONTENT "${names}" @ONLY)
+  target_compile_options(shs_llhttp_objects PRIVATE -include ${renames})
+  target_compile_options(shs_llhttp INTERFACE -include ${renames})
   # A generated state machine: at -O0 it is several times slower and no easier to debug.
   target_compile_options(shs_llhttp_objects PRIVATE -w -O2)
   set_target_properties(shs_llhttp_objects PROPERTIES C_VISIBILITY_PRESET hidden)

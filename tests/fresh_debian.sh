@@ -117,12 +117,14 @@ try_quickstart() {
     [[ $first =~ ^Serving\ HTTPS\ on\ ([^ ]+)\ port\ ([0-9]+)\ \(([^\ ]+)\)\ \.\.\.$ ]] ||
         { cat "$work/err" "$work/out" >&2; fail "quickstart's first line is not the server's"; }
     base=${BASH_REMATCH[3]%/}
-    sleep 1
-    ca=$(grep -ohE '/[^ ]+\.(pem|crt)' "$work/out" "$work/err" | head -n 1 || true)
-    [ -n "$ca" ] || ca=$(inside find /root/.local/state -name '*ca*.pem' -not -name '*key*' 2>/dev/null | head -n 1)
+    for _ in $(seq 20); do
+        ca=$(sed -nE "s/.*--cacert '?([^ ']+).*/\1/p" "$work/out")
+        [ -z "$ca" ] || break
+        sleep 0.5
+    done
     [ -n "$ca" ] || { kill "$pid"; cat "$work/err" "$work/out" >&2; fail "the server names no CA to verify with"; }
     while IFS= read -r file; do
-        inside curl -sS --fail --max-time 60 --cacert "$ca" "$base/$file" >"$got" ||
+        inside curl -sS --fail --max-time 60 --cacert "$ca" "$base/${file// /%20}" >"$got" ||
             { kill "$pid"; fail "curl could not fetch $file"; }
         cmp "$got" "$system/root/shs/examples/site/$file" || { kill "$pid"; fail "$file came back different"; }
         echo "same bytes: $file"
@@ -134,7 +136,17 @@ try_quickstart() {
 bootstrap
 configure
 git clone -q --no-hardlinks "$source_dir" "$system/root/shs"
-inside bash -c "cd /root/shs && time bash tests/run.sh $quick"
-inside bash -c "cd /root/shs && bash tests/run.sh --quick" | tail -n 1
+result=0
+# Once as nobody special, who may install nothing: one apt line, no question, exit code 1.
+inside chown -R nobody /root/shs && chmod 755 "$system/root"
+if said=$(inside setpriv --reuid=65534 --regid=65534 --clear-groups bash /root/shs/tests/run.sh --quick 2>&1); then
+    fail "run.sh succeeded without its packages: $said"
+fi
+grep -q '^    sudo apt-get update && sudo apt-get install -y ' <<<"$said" || fail "run.sh does not say the apt line: $said"
+inside chown -R root /root/shs
+# Then as root; and once more, when everything is there.
+inside bash -c "cd /root/shs && time bash tests/run.sh $quick" || result=1
 try_quickstart
+inside bash -c "cd /root/shs && bash tests/run.sh --quick" | tail -n 1 || result=1
+[ "$result" -eq 0 ] || fail "quickstart works, and tests failed (above)"
 echo "fresh_debian: all of it works"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds everything and runs every test. Works on a fresh Debian 12 with nothing but git.
 #
-#   bash tests/run.sh                  debug, asan+ubsan, tsan, and a compile with clang
+#   bash tests/run.sh                  debug, release, asan+ubsan, tsan, and a compile with clang
 #   bash tests/run.sh --quick          debug only
 #   bash tests/run.sh --preset NAME    one build: debug, release, asan, tsan, clang, coverage
 #
@@ -15,7 +15,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 1
 exec </dev/null
 
-presets=(debug asan tsan clang)
+presets=(debug release asan tsan clang)
 while [ $# -gt 0 ]; do
     case $1 in
     --quick) presets=(debug) ;;
@@ -75,6 +75,7 @@ launcher() {
 selection() {
     case $1 in
     asan) echo "-LE style" ;;
+    release) echo "-LE style|valgrind" ;; # with _FORTIFY_SOURCE, which sees what the others do not
     tsan) echo "-L unit|integration|example" ;;
     esac
 }

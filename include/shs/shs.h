@@ -7,6 +7,7 @@
  *   handler.h             request handlers
  *   http.h                HTTPServer and its handlers
  *   static_files.h        SimpleHTTPRequestHandler: a directory over HTTP
+ *   echo.h                a handler that answers with the request
  *   tls.h                 TLSMixIn
  *   secure_http_server.h  SecureHTTPServer, the composition of them all
  *   version.h
@@ -17,6 +18,7 @@
 #ifndef SHS_SHS_H
 #define SHS_SHS_H
 
+#include <shs/echo.h>
 #include <shs/error.h>
 #include <shs/handler.h>
 #include <shs/http.h>

@@ -113,8 +113,8 @@ static int add_names(X509 *cert, const struct shs_cert_spec *spec, struct shs_er
         GENERAL_NAME *gen = NULL;
 
         if (!is_name(spec->names[i])) {
-            rc = shs_error_set(err, SHS_USAGE, 0,
-                               "'%s' is neither a DNS name nor an IP address.", spec->names[i]);
+            rc = shs_error_set(err, SHS_USAGE, 0, "'%s' is neither a DNS name nor an IP address.",
+                               spec->names[i]);
             break;
         }
         gen = make_name(spec->names[i]);
@@ -262,9 +262,9 @@ int shs__mint_key_pem(struct shs_buf *out, EVP_PKEY *key, const char *password,
 {
     BIO *bio = BIO_new(BIO_s_secmem());
     int len = password == NULL ? 0 : (int)strlen(password);
-    bool good = bio != NULL &&
-                PEM_write_bio_PKCS8PrivateKey(bio, key, len == 0 ? NULL : EVP_aes_256_cbc(),
-                                              password, len, NULL, NULL) == 1;
+    bool good =
+        bio != NULL && PEM_write_bio_PKCS8PrivateKey(bio, key, len == 0 ? NULL : EVP_aes_256_cbc(),
+                                                     password, len, NULL, NULL) == 1;
 
     return take_pem(out, bio, good, err);
 }

@@ -1,8 +1,9 @@
 /*
  * minter.h - makes keys and certificates: the CA of a local server, and the lab of the tests.
  *
- * What is made follows RFC 5280 and the CA/Browser Forum's rules where they apply: 127 random bits
- * of serial number, critical basicConstraints and keyUsage, key identifiers, names in subjectAltName.
+ * What is made follows RFC 5280 and the CA/Browser Forum's rules where they apply: a random serial
+ * number of 127 bits, critical basicConstraints and keyUsage, key identifiers, names in
+ * subjectAltName.
  */
 #ifndef SHS_CERTS_MINTER_H
 #define SHS_CERTS_MINTER_H
@@ -15,11 +16,11 @@
 enum shs_key_kind { SHS_KEY_P256, SHS_KEY_P384, SHS_KEY_RSA2048, SHS_KEY_RSA4096 };
 
 struct shs_cert_spec {
-    const char *common_name;  /* of the subject; NULL = none                                     */
-    const char *const *names; /* DNS names and IP addresses, ended by NULL; NULL = none          */
-    int64_t not_before;       /* Unix time                                                       */
+    const char *common_name;  /* of the subject; NULL = none */
+    const char *const *names; /* DNS names and IP addresses, ended by NULL; NULL = none */
+    int64_t not_before;       /* Unix time */
     int64_t not_after;
-    bool ca;                  /* may sign leaves, and only leaves                                */
+    bool ca; /* may sign leaves, and only leaves */
     bool server_auth, client_auth;
 };
 

@@ -41,7 +41,7 @@ static void civil_from_days(int64_t days, struct civil *out)
     out->day = of_year - (153 * month + 2) / 5 + 1;
     out->month = month < 10 ? month + 3 : month - 9;
     out->year = year + era * 400 + (out->month <= 2);
-    out->weekday = (int)((days + 719163) % 7); /* 0001-01-01, day -719162, was a Monday */
+    out->weekday = (int)((days + 719163) % 7); /* 0001-01-01 was a Monday */
 }
 
 static char *put_digits(char *p, int value, int digits)
@@ -84,7 +84,7 @@ void shs__date_format(time_t when, char out[SHS_DATE_LEN + 1])
     put_text(p, " GMT", 5); /* with its NUL */
 }
 
-/* -- reading ---------------------------------------------------------------------------------------- */
+/* -- reading ----------------------------------------------------------------------------------- */
 
 static bool take_text(struct shs_str *s, const char *text, size_t len)
 {
@@ -198,8 +198,8 @@ static bool to_time_two_digits(struct civil *c, time_t now, time_t *when)
     int year;
 
     shs__date_format(now, text);
-    year = (text[12] - '0') * 1000 + (text[13] - '0') * 100 + (text[14] - '0') * 10 +
-           (text[15] - '0');
+    year =
+        (text[12] - '0') * 1000 + (text[13] - '0') * 100 + (text[14] - '0') * 10 + (text[15] - '0');
     c->year += year - year % 100;
     if (c->year > year + 50)
         c->year -= 100;

@@ -6,31 +6,59 @@
  */
 #include "http/chars.h"
 #include "http/guard.h"
+#include "http/parser.h"
 #include "http/rules.h"
 
 #define MAX_SIZE_DIGITS 15u /* of a chunk size: cannot overflow 64 bits */
 
-#define NAME(literal) {(literal), sizeof(literal) - 1} /* SHS_STR is no constant */
+#define NAME(literal)                                                                              \
+    {                                                                                              \
+        (literal), sizeof(literal) - 1                                                             \
+    } /* SHS_STR is no constant */
 
 /* Fields that mean something before or beside the content: RFC 9110 section 6.5.1. */
 static const struct shs_str head_only[] = {
     /* framing and the connection */
-    NAME("Transfer-Encoding"), NAME("Content-Length"), NAME("Connection"),
-    NAME("Proxy-Connection"), NAME("Keep-Alive"), NAME("Upgrade"), NAME("TE"),
-    NAME("Trailer"), NAME("Expect"), NAME("Max-Forwards"),
+    NAME("Transfer-Encoding"),
+    NAME("Content-Length"),
+    NAME("Connection"),
+    NAME("Proxy-Connection"),
+    NAME("Keep-Alive"),
+    NAME("Upgrade"),
+    NAME("TE"),
+    NAME("Trailer"),
+    NAME("Expect"),
+    NAME("Max-Forwards"),
     /* routing */
-    NAME("Host"), NAME("Forwarded"), NAME("Via"), NAME("X-Forwarded-For"),
-    NAME("X-Forwarded-Host"), NAME("X-Forwarded-Proto"), NAME("X-Real-IP"),
+    NAME("Host"),
+    NAME("Forwarded"),
+    NAME("Via"),
+    NAME("X-Forwarded-For"),
+    NAME("X-Forwarded-Host"),
+    NAME("X-Forwarded-Proto"),
+    NAME("X-Real-IP"),
     /* who asks */
-    NAME("Authorization"), NAME("Proxy-Authorization"), NAME("Cookie"),
-    NAME("Set-Cookie"), NAME("Origin"), NAME("Client-Cert"),
+    NAME("Authorization"),
+    NAME("Proxy-Authorization"),
+    NAME("Cookie"),
+    NAME("Set-Cookie"),
+    NAME("Origin"),
+    NAME("Client-Cert"),
     NAME("Client-Cert-Chain"),
     /* what is asked for */
-    NAME("Range"), NAME("If-Match"), NAME("If-None-Match"),
-    NAME("If-Modified-Since"), NAME("If-Unmodified-Since"), NAME("If-Range"),
-    NAME("Cache-Control"), NAME("Pragma"), NAME("Authentication-Info"),
+    NAME("Range"),
+    NAME("If-Match"),
+    NAME("If-None-Match"),
+    NAME("If-Modified-Since"),
+    NAME("If-Unmodified-Since"),
+    NAME("If-Range"),
+    NAME("Cache-Control"),
+    NAME("Pragma"),
+    NAME("Authentication-Info"),
     /* how the content is to be read */
-    NAME("Content-Encoding"), NAME("Content-Type"), NAME("Content-Range"),
+    NAME("Content-Encoding"),
+    NAME("Content-Type"),
+    NAME("Content-Range"),
 };
 
 void shs__body_init(struct shs_body *body, const struct shs_head *head,
@@ -46,11 +74,11 @@ void shs__body_init(struct shs_body *body, const struct shs_head *head,
         body->phase = head->content_length > 0 ? SHS_BODY_LENGTH : SHS_BODY_DONE;
 }
 
-/* -- content --------------------------------------------------------------------------------------- */
+/* -- content ----------------------------------------------------------------------------------- */
 
 /* Hands out what is there of the content or chunk. */
-static int take_content(struct shs_body *body, const char *buf, size_t len,
-                        struct shs_str *content, struct shs_refusal *why)
+static int take_content(struct shs_body *body, const char *buf, size_t len, struct shs_str *content,
+                        struct shs_refusal *why)
 {
     bool last;
 
@@ -69,7 +97,7 @@ static int take_content(struct shs_body *body, const char *buf, size_t len,
     return SHS_OK;
 }
 
-/* -- lines ------------------------------------------------------------------------------------------ */
+/* -- lines ------------------------------------------------------------------------------------- */
 
 /*
  * The line at the front, *line_len without its CRLF. SHS_WAIT_READ when it is not complete and may
@@ -133,7 +161,10 @@ static size_t skip_extension_value(struct shs_str line, size_t pos)
     return end > pos ? end : 0;
 }
 
-/* chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ), RFC 9112 section 7.1.1 */
+/*
+ * RFC 9112 section 7.1.1:
+ * chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
+ */
 static bool is_chunk_extension(struct shs_str line, size_t pos)
 {
     while (pos < line.len) {
@@ -156,7 +187,7 @@ static bool is_chunk_extension(struct shs_str line, size_t pos)
     return true;
 }
 
-/* -- chunks ------------------------------------------------------------------------------------------ */
+/* -- chunks ------------------------------------------------------------------------------------ */
 
 static int parse_chunk_line(struct shs_body *body, struct shs_str line, struct shs_refusal *why)
 {
@@ -190,8 +221,8 @@ static int step_chunk_line(struct shs_body *body, const char *buf, size_t len, s
 
     if (len > 0 && !shs__char_is(buf[0], SHS_CHAR_HEX))
         return shs__refuse(why, SHS_RULE_CHUNK_SIZE);
-    rc = take_line(buf, len, body->limits->max_chunk_line, SHS_RULE_CHUNK_LINE_TOO_LONG,
-                   &line.len, why);
+    rc = take_line(buf, len, body->limits->max_chunk_line, SHS_RULE_CHUNK_LINE_TOO_LONG, &line.len,
+                   why);
     if (rc == SHS_OK)
         rc = parse_chunk_line(body, line, why);
     if (rc != SHS_OK)
@@ -217,7 +248,7 @@ static int step_chunk_end(struct shs_body *body, const char *buf, size_t len, si
     return SHS_OK;
 }
 
-/* -- trailers ---------------------------------------------------------------------------------------- */
+/* -- trailers ---------------------------------------------------------------------------------- */
 
 static bool is_head_only(struct shs_str name)
 {
@@ -270,7 +301,7 @@ static int step_trailer(struct shs_body *body, const char *buf, size_t len, size
     return SHS_OK;
 }
 
-/* -- one step ------------------------------------------------------------------------------------------ */
+/* -- one step ---------------------------------------------------------------------------------- */
 
 /* One piece of framing, or content. SHS_WAIT_READ when the next piece is not complete. */
 static int step_once(struct shs_body *body, const char *buf, size_t len, size_t *used,

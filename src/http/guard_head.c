@@ -6,6 +6,7 @@
  */
 #include "http/chars.h"
 #include "http/guard.h"
+#include "http/parser.h"
 #include "http/rules.h"
 #include "http/target.h"
 
@@ -20,7 +21,7 @@ struct seen {
     bool close, expect, bad_expect;
 };
 
-/* -- the request line ------------------------------------------------------------------------------ */
+/* -- the request line -------------------------------------------------------------------------- */
 
 /* 1*10DIGIT "." 1*10DIGIT and nothing more */
 static bool is_version_number(struct shs_str s)
@@ -100,7 +101,7 @@ static int parse_request_line(struct shs_head *head, struct shs_refusal *why)
     return rc;
 }
 
-/* -- one field line ---------------------------------------------------------------------------------- */
+/* -- one field line ---------------------------------------------------------------------------- */
 
 static int refuse_name(const char *line, size_t len, size_t pos, struct shs_refusal *why)
 {
@@ -117,8 +118,7 @@ static int refuse_name(const char *line, size_t len, size_t pos, struct shs_refu
     return shs__refuse(why, SHS_RULE_FIELD_NAME);
 }
 
-int shs__field_parse(const char *line, size_t len, struct shs_field *field,
-                     struct shs_refusal *why)
+int shs__field_parse(const char *line, size_t len, struct shs_field *field, struct shs_refusal *why)
 {
     size_t name = 0, start, end = len;
 
@@ -136,7 +136,7 @@ int shs__field_parse(const char *line, size_t len, struct shs_field *field,
     return SHS_OK;
 }
 
-/* -- the fields that decide ---------------------------------------------------------------------------- */
+/* -- the fields that decide -------------------------------------------------------------------- */
 
 /* The next element of a comma-separated list, without white space around it; false at the end. */
 static bool next_element(struct shs_str *list, struct shs_str *element)
@@ -257,7 +257,7 @@ static int read_field(struct shs_head *head, struct seen *seen, const struct shs
     return SHS_OK;
 }
 
-/* -- what they mean together ----------------------------------------------------------------------------- */
+/* -- what they mean together ------------------------------------------------------------------- */
 
 static int check_host(struct shs_head *head, const struct seen *seen, struct shs_refusal *why)
 {
@@ -315,7 +315,7 @@ static int check_expect(struct shs_head *head, const struct seen *seen, struct s
     return SHS_OK;
 }
 
-/* -- the head ----------------------------------------------------------------------------------------- */
+/* -- the head ---------------------------------------------------------------------------------- */
 
 static int parse_fields(struct shs_head *head, const char *p, const char *end,
                         const struct shs_guard_limits *limits, struct seen *seen,

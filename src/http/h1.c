@@ -434,6 +434,7 @@ static int step_send(struct shs_h1 *h1)
     }
     if (rc != SHS_OK)
         return abort_exchange(h1, rc, true, NULL);
+    x->keep = x->keep && shs__h1_can_drain(x);
     if (!x->keep || x->body.phase == SHS_BODY_DONE)
         return exchange_done(h1);
     shs__h1_start_progress(x, h1->config->opt->body_ms);

@@ -5,6 +5,7 @@
 #define SHS_H1_EXCHANGE_H
 
 #include "http/h1.h"
+#include "http/parser.h"
 
 /* Room for the first read of a request. */
 #define SHS_H1_FIRST_READ 4096u
@@ -27,6 +28,7 @@ struct shs_h1_exchange {
     const char *failure; /* why the answer is not what the handler wanted */
     int failure_code;
     bool continue_due; /* Expect: 100-continue, and not answered yet */
+    bool reading;      /* the handler has asked for the body */
     bool body_closed;  /* the peer ended in the middle of it */
     bool answer_ready; /* HANDLE is over: SEND may finish the exchange */
     bool keep;         /* the connection stays open, as the head of the answer said */
@@ -43,6 +45,8 @@ extern const struct shs_exchange_ops shs__h1_exchange_ops;
 int shs__h1_fill(struct shs_h1 *h1);
 /* The next content of the body into x->pending, or none at its end. SHS_OK, SHS_WAIT_*, or < 0. */
 int shs__h1_next_content(struct shs_h1_exchange *x);
+/* Is the body read, or short enough to be thrown away for the next request's sake? */
+bool shs__h1_can_drain(const struct shs_h1_exchange *x);
 /* Starts the clock of a body or an answer: ms, and opt->min_rate from then on. */
 void shs__h1_start_progress(struct shs_h1_exchange *x, unsigned ms);
 

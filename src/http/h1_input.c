@@ -76,10 +76,21 @@ int shs__h1_next_content(struct shs_h1_exchange *x)
     return SHS_OK;
 }
 
+bool shs__h1_can_drain(const struct shs_h1_exchange *x)
+{
+    if (x->body.phase == SHS_BODY_DONE)
+        return true;
+    /* A client that was not told to go on may send the body or not: nobody knows what is next. */
+    return !x->continue_due && x->body.phase == SHS_BODY_LENGTH &&
+           x->body.left <= SHS_H1_DRAIN_BYTES;
+}
+
 static size_t take(struct shs_str *from, void *buf, size_t cap)
 {
     size_t len = from->len < cap ? from->len : cap;
 
+    if (len == 0)
+        return 0;
     memcpy(buf, from->ptr, len);
     from->ptr += len;
     from->len -= len;
@@ -121,6 +132,7 @@ static int h1_read_body(struct shs_exchange *base, void *buf, size_t cap, size_t
     struct shs_h1 *h1 = x->h1;
     int rc;
 
+    x->reading = true;
     if (x->early.len > 0) {
         struct shs_str early = {shs__buf_head(&x->early), x->early.len};
 

@@ -104,7 +104,7 @@ static int put_framing(struct shs_h1_exchange *x, bool more)
 }
 
 /* May another request follow on this connection? */
-static bool may_keep(const struct shs_h1_exchange *x)
+static bool may_keep(const struct shs_h1_exchange *x, bool more)
 {
     const struct shs_h1 *h1 = x->h1;
     const struct shs_options *opt = h1->config->opt;
@@ -115,9 +115,8 @@ static bool may_keep(const struct shs_h1_exchange *x)
     if (h1->served + 1 >= opt->max_requests_per_connection ||
         shs_now_ns() >= shs__deadline_after(h1->opened_ns, opt->connection_age_ms))
         return false;
-    /* A body nobody read: what the client was not asked to send, or too much to throw away. */
-    if (x->body.phase != SHS_BODY_DONE &&
-        (x->continue_due || x->body.phase != SHS_BODY_LENGTH || x->body.left > SHS_H1_DRAIN_BYTES))
+    /* A handler that streams may be in the middle of the body, and read it to its end. */
+    if (!shs__h1_can_drain(x) && !(more && x->reading))
         return false;
     return !h1->config->host->stopping(h1->owner);
 }
@@ -129,7 +128,7 @@ static int put_head(struct shs_h1_exchange *x, bool more)
     char date[SHS_DATE_LEN + 1];
     int rc;
 
-    x->keep = may_keep(x);
+    x->keep = may_keep(x, more);
     rc = put_status_line(h1, res);
     if (rc == SHS_OK && !res->has_server && h1->config->server_field.len > 0)
         rc = put_field(h1, SHS_STR("Server"), h1->config->server_field);

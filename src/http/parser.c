@@ -22,7 +22,7 @@ static int disagree(struct shs_parser *self)
     return HPE_USER;
 }
 
-/* -- what llhttp reports; every span must be the very bytes that the guard took -------------------- */
+/* -- what llhttp reports; every span must be the very bytes that the guard took ---------------- */
 
 static int on_message_begin(llhttp_t *llhttp)
 {
@@ -121,7 +121,7 @@ static bool feed(struct shs_parser *self, const char *bytes, size_t len)
     return llhttp_execute(&self->llhttp, bytes, len) == HPE_OK && !self->disagrees;
 }
 
-/* -- the head ----------------------------------------------------------------------------------------- */
+/* -- the head ---------------------------------------------------------------------------------- */
 
 /* CONNECT never comes here; SOURCE is a method of ICE and not of HTTP to llhttp. */
 static const struct method *find_method(struct shs_str name)
@@ -149,6 +149,25 @@ static bool is_canonical(const struct shs_field *field, const char *line_end)
            (field->value.ptr == colon + 1 || (field->value.ptr == colon + 2 && colon[1] == ' '));
 }
 
+static bool is_blank(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t'))
+        p++;
+    return p == end;
+}
+
+/* What llhttp will not see of this line is white space, and it is one line. */
+static bool is_whole_line(const struct shs_field *field, const char *line_end)
+{
+    const char *colon = field->name.ptr + field->name.len;
+    const char *value_end = field->value.ptr + field->value.len;
+
+    return *colon == ':' && colon + 1 <= field->value.ptr && value_end + 2 <= line_end &&
+           is_blank(colon + 1, field->value.ptr) && is_blank(value_end, line_end - 2) &&
+           memcmp(line_end - 2, "\r\n", 2) == 0 &&
+           memchr(field->value.ptr, '\n', field->value.len) == NULL;
+}
+
 static bool feed_rewritten(struct shs_parser *self, const struct shs_field *field)
 {
     return feed(self, field->name.ptr, field->name.len + 1) && /* with its colon */
@@ -169,12 +188,11 @@ static bool feed_fields(struct shs_parser *self, const char *run, const char *en
         const char *line = field->name.ptr;
         const char *next = i + 1 < head->field_count ? field[1].name.ptr : end - 2;
         bool left_out = is_left_out(field->name);
-
         if (!left_out && field->value.len > 0)
             ++*values;
         if (!left_out && is_canonical(field, next))
             continue;
-        if (!feed(self, run, (size_t)(line - run)))
+        if (!is_whole_line(field, next) || !feed(self, run, (size_t)(line - run)))
             return false;
         run = next;
         if (left_out)
@@ -207,7 +225,7 @@ bool shs__parser_head(struct shs_parser *parser, const struct shs_head *head, co
            parser->message_complete == (!head->chunked && head->content_length == 0);
 }
 
-/* -- the body ----------------------------------------------------------------------------------------- */
+/* -- the body ---------------------------------------------------------------------------------- */
 
 bool shs__parser_content(struct shs_parser *parser, const char *bytes, size_t len, bool last)
 {

@@ -12,7 +12,7 @@
  */
 int shs__target_parse(struct shs_head *head, struct shs_refusal *why);
 
-/* uri-host [ ":" port ], as it may stand in Host: a name, an IPv4 or an [IPv6] address. Not empty. */
+/* uri-host [ ":" port ] as in Host, not empty: a name, an IPv4 address or an [IPv6] address. */
 bool shs__is_host(struct shs_str s);
 
 #endif

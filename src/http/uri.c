@@ -136,8 +136,8 @@ static size_t replace_json(unsigned char c, char out[8])
     }
 }
 
-/* The length of the well-formed UTF-8 sequence at pos: The Unicode Standard, table 3-7. 0: none. */
-static size_t utf8_length(struct shs_str s, size_t pos)
+/* The Unicode Standard, table 3-7. */
+size_t shs__utf8_length(struct shs_str s, size_t pos)
 {
     const unsigned char *p = (const unsigned char *)s.ptr + pos;
     unsigned char low = 0x80, high = 0xbf; /* of the second byte */
@@ -176,13 +176,13 @@ int shs__json_escape(struct shs_buf *out, struct shs_str s)
         int rc;
 
         /* As much of one kind as there is: either ASCII and broken bytes, or whole sequences. */
-        while (pos < s.len && (len = utf8_length(s, pos)) <= 1)
+        while (pos < s.len && (len = shs__utf8_length(s, pos)) <= 1)
             pos++;
         rc = append_replaced(out, (struct shs_str){s.ptr + start, pos - start}, replace_json);
         if (rc != SHS_OK)
             return rc;
         start = pos;
-        while (pos < s.len && (len = utf8_length(s, pos)) > 1)
+        while (pos < s.len && (len = shs__utf8_length(s, pos)) > 1)
             pos += len;
         rc = shs__buf_append(out, s.ptr + start, pos - start);
         if (rc != SHS_OK)

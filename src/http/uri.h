@@ -19,7 +19,7 @@
  */
 int shs__percent_decode(struct shs_str s, char *out, size_t cap, size_t *len);
 
-/* One path segment, for an href or a Location: everything but unreserved characters, "/" as well. */
+/* One path segment, for an href or a Location: all but unreserved characters, also "/". */
 int shs__percent_encode(struct shs_buf *out, struct shs_str s);
 
 /* & < > " ' as entities: for text and for attribute values. */
@@ -31,7 +31,10 @@ int shs__html_escape(struct shs_buf *out, struct shs_str s);
  */
 int shs__json_escape(struct shs_buf *out, struct shs_str s);
 
-/* Control characters 0x00-0x1f and 0x7f-0x9f as \xNN, backslash doubled: one line stays one line. */
+/* The length of the well-formed UTF-8 sequence at s.ptr[pos]; 0 when there is none. */
+size_t shs__utf8_length(struct shs_str s, size_t pos);
+
+/* 0x00-0x1f and 0x7f-0x9f as \xNN, backslash doubled: one line of a log stays one line. */
 int shs__log_escape(struct shs_buf *out, struct shs_str s);
 
 #endif

@@ -46,26 +46,24 @@ static int bio_write(BIO *bio, const char *buf, size_t len, size_t *put)
 {
     struct shs_tls_bio *self = BIO_get_data(bio);
     size_t first = self->out.cap == 0 && len < OUT_FIRST ? OUT_FIRST : len;
-    int rc;
+    int rc = SHS_OK;
 
     BIO_clear_retry_flags(bio);
-    if (shs__tls_bio_room(self) < len) {
-        /* Not reached by application data, which asks for room first; a peer can get here by asking
-           for answers (KeyUpdate) that it does not read. */
+    /* Application data asks for room first; a handshake, and what a peer can make OpenSSL say by
+       itself, do not. */
+    if (shs__tls_bio_room(self) < len)
         rc = shs__tls_bio_flush(self);
-        if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
-            BIO_set_retry_write(bio);
-            return -1;
-        }
-        if (rc != SHS_OK) {
-            self->status = rc;
-            return -1;
-        }
+    if (rc >= 0 && shs__tls_bio_room(self) == 0) {
+        BIO_set_retry_write(bio);
+        return -1;
     }
-    rc = shs__buf_reserve(&self->out, first);
-    if (rc == SHS_OK)
+    if (len > shs__tls_bio_room(self))
+        len = shs__tls_bio_room(self);
+    if (rc >= 0)
+        rc = shs__buf_reserve(&self->out, first < shs__tls_bio_room(self) ? first : len);
+    if (rc >= 0)
         rc = shs__buf_append(&self->out, buf, len);
-    if (rc != SHS_OK) {
+    if (rc < 0) {
         self->status = rc;
         return -1;
     }

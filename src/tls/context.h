@@ -27,7 +27,7 @@ struct shs_tls_context {
 
 /*
  * The context of a server, from certfile / keyfile or cert_pem / key_pem and the password callback.
- * Returns SHS_OK with one reference; SHS_USAGE, SHS_TLS, SHS_IO or SHS_NOMEM with *err, one sentence
+ * Returns SHS_OK with one reference; SHS_USAGE, SHS_TLS or SHS_NOMEM with *err, a sentence
  * that names the file. Safe from any thread.
  */
 int shs__tls_context_new(struct shs_tls_context **out, const struct shs_options *opt,
@@ -41,8 +41,8 @@ struct shs_tls_context *shs__tls_context_ref(struct shs_tls_context *self);
 void shs__tls_context_free(struct shs_tls_context *self);
 
 /*
- * Something about the certificate that works but that its owner should know, as a sentence in *note:
- * true. `index` counts from 0 until the answer is false. `now` is Unix time.
+ * Something about the certificate that works but that its owner should know: true, with a sentence
+ * in *note. `index` counts from 0 until the answer is false. `now` is Unix time.
  */
 bool shs__tls_context_advice(const struct shs_tls_context *self, unsigned index, int64_t now,
                              struct shs_error *note);

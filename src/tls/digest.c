@@ -18,7 +18,8 @@ int shs__sha256_init(struct shs_sha256 **out)
         return SHS_NOMEM;
     self->md = EVP_MD_fetch(NULL, "SHA256", NULL);
     self->ctx = EVP_MD_CTX_new();
-    if (self->md == NULL || self->ctx == NULL || EVP_DigestInit_ex2(self->ctx, self->md, NULL) != 1) {
+    if (self->md == NULL || self->ctx == NULL ||
+        EVP_DigestInit_ex2(self->ctx, self->md, NULL) != 1) {
         ERR_clear_error();
         shs__sha256_free(self);
         return SHS_NOMEM;

@@ -72,13 +72,14 @@ static int read_all(struct pem_source *src, int fd, const char *what, struct shs
                 return SHS_OK;
             return shs_error_set(err, SHS_TLS, 0,
                                  "The %s file %s is longer than 1 MiB: that is no PEM file of a "
-                                 "certificate or key.", what, src->name);
+                                 "certificate or key.",
+                                 what, src->name);
         }
         n = read(fd, shs__buf_tail(&src->bytes), shs__buf_room(&src->bytes));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return shs_error_set(err, SHS_IO, errno, "Cannot read the %s file %s: %s.", what,
+            return shs_error_set(err, SHS_TLS, errno, "Cannot read the %s file %s: %s.", what,
                                  src->name, shs__strerror(errno, buf, sizeof buf));
         if (n == 0)
             return SHS_OK;
@@ -104,7 +105,7 @@ static int source_load(struct pem_source *src, const char *what, const char *mem
         snprintf(src->name, sizeof src->name, "'%s'", path);
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
-            return shs_error_set(err, SHS_IO, errno, "Cannot open the %s file %s: %s.", what,
+            return shs_error_set(err, SHS_TLS, errno, "Cannot open the %s file %s: %s.", what,
                                  src->name, shs__strerror(errno, buf, sizeof buf));
         rc = read_all(src, fd, what, err);
         close(fd);
@@ -146,8 +147,7 @@ static int add_cert(struct shs_tls_identity *self, const struct pem_source *src,
 /*
  * Counts the PEM blocks of *src and, with `self`, keeps its certificates.
  */
-static int scan_blocks(struct pem_source *src, struct shs_tls_identity *self,
-                       struct shs_error *err)
+static int scan_blocks(struct pem_source *src, struct shs_tls_identity *self, struct shs_error *err)
 {
     BIO *bio = BIO_new_mem_buf(src->bytes.data, (int)src->bytes.len);
     int rc = SHS_OK;
@@ -170,7 +170,7 @@ static int scan_blocks(struct pem_source *src, struct shs_tls_identity *self,
             src->certs++;
             if (self != NULL)
                 rc = add_cert(self, src, data, len, err);
-        } else if (strstr(name, "PRIVATE KEY") != NULL) {
+        } else if (strstr(name, PEM_STRING_PKCS8INF) != NULL) {
             src->keys++;
         }
         OPENSSL_free(name);
@@ -188,10 +188,12 @@ static int not_pem(const struct pem_source *src, const char *what, struct shs_er
     if ((unsigned char)src->bytes.data[src->bytes.start] == 0x30)
         return shs_error_set(err, SHS_TLS, 0,
                              "The %s in %s is not PEM; it looks like DER. Convert it with openssl "
-                             "x509 or openssl pkey, -inform DER.", what, src->name);
+                             "x509 or openssl pkey, -inform DER.",
+                             what, src->name);
     return shs_error_set(err, SHS_TLS, 0,
                          "The %s in %s is not PEM: there is no '-----BEGIN' line of a certificate "
-                         "or private key in it.", what, src->name);
+                         "or private key in it.",
+                         what, src->name);
 }
 
 static int load_certs(struct shs_tls_identity *self, struct pem_source *cert,
@@ -208,11 +210,13 @@ static int load_certs(struct shs_tls_identity *self, struct pem_source *cert,
     if (cert->certs == 0 && key != cert && key->certs > 0 && key->keys == 0)
         return shs_error_set(err, SHS_TLS, 0,
                              "Certificate and key are swapped: %s holds the key and %s the "
-                             "certificate. Exchange the two.", cert->name, key->name);
+                             "certificate. Exchange the two.",
+                             cert->name, key->name);
     if (cert->certs == 0)
         return shs_error_set(err, SHS_TLS, 0,
                              "%s was given as the certificate, but it holds a private key and no "
-                             "certificate.", cert->name);
+                             "certificate.",
+                             cert->name);
     if (key->certs == 0 && key->keys == 0)
         return not_pem(key, "key", err);
     if (key->keys > 0)
@@ -220,7 +224,8 @@ static int load_certs(struct shs_tls_identity *self, struct pem_source *cert,
     if (key == cert)
         return shs_error_set(err, SHS_TLS, 0,
                              "%s holds a certificate but no private key. Give the key as a file of "
-                             "its own (keyfile), or append it.", cert->name);
+                             "its own (keyfile), or append it.",
+                             cert->name);
     return shs_error_set(err, SHS_TLS, 0,
                          "%s was given as the key, but it holds a certificate and no private key.",
                          key->name);
@@ -263,10 +268,11 @@ static int load_key(struct shs_tls_identity *self, const struct pem_source *src,
     else if (state.len < 0)
         rc = shs_error_set(err, SHS_TLS, 0,
                            "The private key in %s is encrypted and there is no password for it. "
-                           "Set opt.password, or decrypt the key.", src->name);
+                           "Set opt.password, or decrypt the key.",
+                           src->name);
     else
-        rc = shs_error_set(err, SHS_TLS, 0,
-                           "The password does not open the private key in %s.", src->name);
+        rc = shs_error_set(err, SHS_TLS, 0, "The password does not open the private key in %s.",
+                           src->name);
 out:
     ERR_clear_error();
     OPENSSL_cleanse(state.text, sizeof state.text);
@@ -284,9 +290,11 @@ static int check_match(const struct shs_tls_identity *self, const struct pem_sou
     ERR_clear_error();
     for (i = 0; i < sk_X509_num(self->chain); i++) {
         if (X509_check_private_key(sk_X509_value(self->chain, i), self->key) == 1)
-            return shs_error_set(err, SHS_TLS, 0,
-                                 "The certificates in %s are in the wrong order: the one of the key "
-                                 "must come first, and it is number %d.", cert->name, i + 2);
+            return shs_error_set(
+                err, SHS_TLS, 0,
+                "The certificates in %s are in the wrong order: the one of the key "
+                "must come first, and it is number %d.",
+                cert->name, i + 2);
         ERR_clear_error();
     }
     return shs_error_set(err, SHS_TLS, 0,

@@ -15,13 +15,13 @@
 
 struct shs_tls_identity {
     X509 *leaf;
-    STACK_OF(X509) *chain; /* without the leaf; may be empty                                     */
+    STACK_OF(X509) * chain; /* without the leaf; may be empty */
     EVP_PKEY *key;
 };
 
 /*
  * Reads what the options name into *self. Returns SHS_OK; SHS_USAGE (nothing or too much is named),
- * SHS_IO (a file cannot be read), SHS_TLS (its content) or SHS_NOMEM, with *err; then *self is empty.
+ * SHS_TLS (a file, with errno if it cannot be read) or SHS_NOMEM, with *err and an empty *self.
  */
 int shs__tls_identity_load(struct shs_tls_identity *self, const struct shs_options *opt,
                            struct shs_error *err);

@@ -51,8 +51,10 @@ static int tls_finish_request(struct shs_layer *layer, struct shs_conn *conn)
             return rc;
     }
     rc = shs__tls_stream_handshake(tls);
-    if (rc == SHS_OK)
+    if (rc == SHS_OK) {
+        shs_conn_set_deadline(conn, INT64_MAX); /* the next phase sets its own */
         return shs_super_finish_request(layer, conn);
+    }
     if (rc < 0)
         return give_up(layer, conn, tls, rc);
     if (shs_now_ns() >= shs_conn_deadline(conn))

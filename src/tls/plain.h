@@ -7,8 +7,8 @@
 #include "base/base.h"
 
 /*
- * Replaces the beginning of the client's request in *text by a whole 400 answer, which names the URL
- * to use when there was a Host field in it. SHS_OK, SHS_LIMIT or SHS_NOMEM.
+ * Replaces the beginning of the client's request in *text by a whole 400 answer, which names the
+ * URL to use when there was a Host field in it. SHS_OK, SHS_LIMIT or SHS_NOMEM.
  */
 int shs__tls_plain_answer(struct shs_buf *text);
 

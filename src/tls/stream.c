@@ -14,11 +14,12 @@
 #define NO_ALERT 255u
 
 #define TLS(s) SHS_CONTAINER_OF(s, struct shs_tls_stream, base)
-#define TLS_CONST(s) SHS_CONTAINER_OF((struct shs_stream *)(uintptr_t)(s), struct shs_tls_stream, base)
+#define TLS_CONST(s)                                                                               \
+    SHS_CONTAINER_OF((struct shs_stream *)(uintptr_t)(s), struct shs_tls_stream, base)
 
 static const struct shs_stream_class tls_class;
 
-/* -- failing ------------------------------------------------------------------------------------ */
+/* -- failing ----------------------------------------------------------------------------------- */
 
 static int fail(struct shs_tls_stream *self, enum shs_tls_why why, int code)
 {
@@ -91,7 +92,7 @@ static int explain(struct shs_tls_stream *self, int ret)
     return fail(self, SHS_TLS_WHY_PROTOCOL, SHS_TLS);
 }
 
-/* -- what passes by ------------------------------------------------------------------------------- */
+/* -- what passes by ---------------------------------------------------------------------------- */
 
 static void count_key_update(struct shs_tls_stream *self)
 {
@@ -124,7 +125,7 @@ void shs__tls_stream_message(int write_p, int version, int content_type, const v
     }
 }
 
-/* -- the slots -------------------------------------------------------------------------------------- */
+/* -- the slots --------------------------------------------------------------------------------- */
 
 int shs__tls_stream_handshake(struct shs_tls_stream *self)
 {
@@ -295,7 +296,7 @@ static bool tls_pending(const struct shs_stream *s)
 
     if (!self->established || self->failed != SHS_OK || self->closed)
         return false;
-    /* SSL_has_pending also counts the beginning of a record: after SHS_WAIT_READ it is only that. */
+    /* SSL_has_pending counts half a record too: after SHS_WAIT_READ it can be only that. */
     return !self->starved && SSL_has_pending(self->ssl) == 1;
 }
 
@@ -319,7 +320,7 @@ static void tls_free(struct shs_stream *s)
     shs__free(self);
 }
 
-/* -- words --------------------------------------------------------------------------------------- */
+/* -- words ------------------------------------------------------------------------------------- */
 
 /* What a person can do about the reasons that are met most. NULL: OpenSSL's own words will do. */
 static const char *hint(unsigned long tls_code)
@@ -364,12 +365,14 @@ static void describe_alert(const struct shs_tls_stream *self, struct shs_error *
     case SSL_AD_CERTIFICATE_UNKNOWN:
         shs_error_set(err, SHS_TLS, 0,
                       "The peer does not trust the certificate (alert %u, %s): it does not know "
-                      "the CA, or the name is another one.", self->alert_in, text);
+                      "the CA, or the name is another one.",
+                      self->alert_in, text);
         return;
     case SSL_AD_CERTIFICATE_EXPIRED:
         shs_error_set(err, SHS_TLS, 0,
                       "The peer says that the certificate has expired (alert %u): renew it, or set "
-                      "the peer's clock.", self->alert_in);
+                      "the peer's clock.",
+                      self->alert_in);
         return;
     default:
         shs_error_set(err, SHS_TLS, 0, "The peer ended the TLS session with alert %u, %s.",
@@ -411,7 +414,8 @@ static void tls_describe(const struct shs_stream *s, struct shs_error *err)
                       self->established ? "" : " during its handshake");
         return;
     case SHS_TLS_WHY_TRUNCATED:
-        shs_error_set(err, SHS_CLOSED, EPROTO, self->established
+        shs_error_set(err, SHS_CLOSED, EPROTO,
+                      self->established
                           ? "The peer closed the connection without ending the TLS session."
                           : "The peer closed the connection during the TLS handshake.");
         return;
@@ -452,7 +456,7 @@ static const struct shs_stream_class tls_class = {
     .describe = tls_describe,
 };
 
-/* -- making one ------------------------------------------------------------------------------------ */
+/* -- making one -------------------------------------------------------------------------------- */
 
 int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *context,
                         struct shs_stream *lower)

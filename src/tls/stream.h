@@ -30,13 +30,13 @@
 
 enum shs_tls_why {
     SHS_TLS_WHY_NONE,
-    SHS_TLS_WHY_CLOSE_NOTIFY,   /* the peer ended its data                                        */
-    SHS_TLS_WHY_TRUNCATED,      /* the lower stream ended without that                            */
-    SHS_TLS_WHY_LOWER,          /* the lower stream failed                                        */
-    SHS_TLS_WHY_PROTOCOL,       /* OpenSSL says why: tls_code and the alert                       */
-    SHS_TLS_WHY_PLAIN_HTTP,     /* the client speaks no TLS                                       */
-    SHS_TLS_WHY_KEY_UPDATES,    /* too many of them                                               */
-    SHS_TLS_WHY_RECORDS,        /* as many records as one key of TLS 1.2 may seal                 */
+    SHS_TLS_WHY_CLOSE_NOTIFY, /* the peer ended its data */
+    SHS_TLS_WHY_TRUNCATED,    /* the lower stream ended without that */
+    SHS_TLS_WHY_LOWER,        /* the lower stream failed */
+    SHS_TLS_WHY_PROTOCOL,     /* OpenSSL says why: tls_code and the alert */
+    SHS_TLS_WHY_PLAIN_HTTP,   /* the client speaks no TLS */
+    SHS_TLS_WHY_KEY_UPDATES,  /* too many of them */
+    SHS_TLS_WHY_RECORDS,      /* as many records as one key of TLS 1.2 may seal */
     SHS_TLS_WHY_NOMEM
 };
 
@@ -45,17 +45,17 @@ struct shs_tls_stream {
     struct shs_tls_context *context;
     SSL *ssl;
     struct shs_tls_bio bio;
-    unsigned long tls_code;  /* OpenSSL's, for WHY_PROTOCOL                                       */
-    uint32_t records_left;   /* of SHS_TLS_RECORDS_MAX                                            */
-    int8_t failed;           /* SHS_OK, or the code that every later read and write answers       */
-    uint8_t why;             /* enum shs_tls_why                                                  */
-    uint8_t key_updates;     /* counted                                                           */
-    uint8_t alert_in, alert_out; /* the last fatal alert each way; 255 = none                     */
-    bool established;        /* the handshake is complete                                         */
-    bool closed;             /* the peer's data has ended                                         */
-    bool starved;            /* OpenSSL has used up what it was given                             */
-    bool notified;           /* our close_notify is made                                          */
-    bool shut;               /* and the lower stream is shut down                                 */
+    unsigned long tls_code;      /* OpenSSL's, for WHY_PROTOCOL */
+    uint32_t records_left;       /* of SHS_TLS_RECORDS_MAX */
+    int8_t failed;               /* SHS_OK, or the code that every later read and write answers */
+    uint8_t why;                 /* enum shs_tls_why */
+    uint8_t key_updates;         /* counted */
+    uint8_t alert_in, alert_out; /* the last fatal alert each way; 255 = none */
+    bool established;            /* the handshake is complete */
+    bool closed;                 /* the peer's data has ended */
+    bool starved;                /* OpenSSL has used up what it was given */
+    bool notified;               /* our close_notify is made */
+    bool shut;                   /* and the lower stream is shut down */
 };
 
 /*

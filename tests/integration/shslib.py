@@ -33,7 +33,7 @@ import time
 SOURCE_DIR = os.environ.get("SHS_SOURCE_DIR") or os.path.dirname(
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD_DIR = os.environ.get("SHS_BUILD_DIR") or os.path.join(SOURCE_DIR, "build", "debug")
-BIN = os.environ.get("SHS_BIN") or os.path.join(BUILD_DIR, "shs")
+BIN = os.path.abspath(os.environ.get("SHS_BIN") or os.path.join(BUILD_DIR, "shs"))
 SANITIZE = os.environ.get("SHS_SANITIZE", "")
 # How much longer things may take in this build than in a plain one.
 SLOWNESS = 4 if SANITIZE or "VALGRIND" in os.environ else 1
@@ -214,6 +214,18 @@ class Process:
             self.process.kill()
             self.process.wait(10)
 
+    # What it holds, as the kernel sees it: for tests that nothing is left behind.
+
+    def descriptors(self):
+        return len(os.listdir("/proc/%d/fd" % self.pid))
+
+    def threads(self):
+        return len(os.listdir("/proc/%d/task" % self.pid))
+
+    def resident_kib(self):
+        with open("/proc/%d/status" % self.pid) as status:
+            return int(re.search(r"^VmRSS:\s+(\d+) kB", status.read(), re.MULTILINE).group(1))
+
     def stop(self):
         """SIGTERM, and then everything must be in order."""
         if self.exit_code is None:
@@ -284,18 +296,10 @@ class Server(Process):
 
     @property
     def ca(self):
-        """The certificate authority that the server's certificate is from: a file, or None."""
-        if self._ca is None and self.scheme == "https":
-            named = re.search(r"(/\S+\.(?:pem|crt))", self.stdout + self.stderr)
-            candidates = [named.group(1)] if named else []
-            for folder, _, names in os.walk(self.state_dir):
-                candidates += [os.path.join(folder, name) for name in sorted(names)
-                               if "ca" in name.lower() and name.endswith((".pem", ".crt"))
-                               and "key" not in name.lower()]
-            for path in candidates:
-                if os.path.isfile(path):
-                    self._ca = path
-                    break
+        """The local authority that the server says its certificate is from: a file, or None."""
+        if self._ca is None and self.scheme == "https" and "--cert" not in self.argv:
+            match = self.wait_stdout(r"--cacert (?:'([^']+)'|(\S+)) ")
+            self._ca = match.group(1) or match.group(2)
         return self._ca
 
     def tls_context(self, verify=True):
@@ -448,8 +452,11 @@ def wait_until(condition, seconds, what):
         select.select([], [], [], min(0.02, deadline.left()))
 
 
-def main(*tests):
-    """Runs functions one after the other, says which failed, and exits 1 if any did."""
+def each(*tests):
+    """Runs functions one after the other and says how each went; at the end Failure if any failed.
+
+    For tests that share a server: inside its `with`, so that its own end is checked as well.
+    """
     failed = []
     for test in tests:
         started = time.monotonic()
@@ -465,4 +472,14 @@ def main(*tests):
             print("ok     %s (%.2f s)" % (test.__name__, time.monotonic() - started))
         sys.stdout.flush()
     print("%d passed, %d failed" % (len(tests) - len(failed), len(failed)))
-    sys.exit(1 if failed else 0)
+    if failed:
+        raise Failure("failed: " + ", ".join(failed))
+
+
+def main(*tests):
+    """Runs functions one after the other, says which failed, and exits 1 if any did."""
+    try:
+        each(*tests)
+    except Failure:
+        sys.exit(1)
+    sys.exit(0)

@@ -2,7 +2,7 @@
 # check_format.sh - the sources look as .clang-format says. Versions of clang-format differ in
 # details, so only Debian 12's, 14, decides; with another the check is skipped.
 #
-#   tests/style/check_format.sh --fix      formats the tree
+#   tests/style/check_format.sh --fix      formats the tree: tidy.awk, then clang-format
 source "$(dirname "${BASH_SOURCE[0]}")/style.sh"
 
 find_clang_format() {
@@ -34,21 +34,12 @@ self_test() {
     expect bad "a file in another style"
 }
 
-# fix: what clang-format leaves alone, then clang-format: comments padded with spaces at their end,
-# and rulers that are too long.
 fix() {
     local file tidy
     tidy=$(mktemp)
     sources src include tests/unit examples bench cmake | while IFS= read -r file; do
-        awk '{
-                 if (sub(/  +\*\/$/, " */") == 0)
-                     sub(/ +$/, "")
-                 while (length($0) > 100 && sub(/--- \*\/$/, "-- */"))
-                     ;
-                 while (length($0) > 100 && sub(/---$/, "--"))
-                     ;
-                 print
-             }' "$tree/$file" | "$clang_format" --style=file --assume-filename="$tree/$file" >"$tidy"
+        awk -f "$style_dir/tidy.awk" "$tree/$file" |
+            "$clang_format" --style=file --assume-filename="$tree/$file" >"$tidy"
         cmp -s "$tidy" "$tree/$file" || { cat "$tidy" >"$tree/$file" && echo "formatted $file"; }
     done
     rm -f "$tidy"

@@ -16,7 +16,7 @@ stream: base
 server: base stream
 http: base stream
 tls: base stream server
-handler: base stream server http
+handler: base stream server http tls
 certs: base stream
 lab: base stream server http tls handler certs
 admin: base stream server http tls handler certs

@@ -1,0 +1,398 @@
+#include "base/log_queue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINGER_MS 10
+#define NOTE_MAX 256u
+/* A writer that cannot be interrupted (see open_private) is waited for this much longer. */
+#define STUCK_MS 100
+
+/* How the descriptor is written to. */
+enum sink {
+    SINK_PLAIN,   /* a file: write(2) does not wait for anybody */
+    SINK_PRIVATE, /* a pipe or terminal, opened again so that O_NONBLOCK is ours alone */
+    SINK_SOCKET,  /* send(2), with MSG_DONTWAIT */
+    SINK_POLLED   /* a pipe that cannot be opened again: PIPE_BUF bytes when poll(2) says so */
+};
+
+struct lines {
+    char *data;
+    size_t len;
+    uint64_t count;
+};
+
+struct shs_log_queue {
+    pthread_mutex_t lock;
+    pthread_cond_t wake; /* the writer waits: something to write, or the end */
+    pthread_cond_t over; /* shs__log_queue_stop waits: the writer has ended */
+    pthread_t thread;
+    shs_log_dropped_fn *say_dropped;
+    size_t cap;
+    int fd, wake_fd;
+    bool private_fd; /* fd is ours to close */
+    enum sink sink;
+
+    /* Under the lock. */
+    struct lines front;   /* producers append here; the writer swaps it with its own */
+    uint64_t dropped;     /* since the last line that said so */
+    uint64_t lost;        /* in all */
+    int64_t deadline_ns;  /* INT64_MAX until the stop */
+    bool idle, lingering; /* what the writer waits for: any line, or half a buffer */
+    bool closing, ended;
+    int result;   /* of the last write that failed */
+    bool stopped; /* nobody's thread runs; the owner's alone */
+
+    struct lines back; /* the writer's own */
+};
+
+static size_t default_dropped(char *buf, size_t cap, uint64_t dropped)
+{
+    int len = snprintf(buf, cap, "%" PRIu64 " log lines dropped: the reader is too slow", dropped);
+
+    return len < 0 ? 0 : (size_t)len;
+}
+
+/* -- writing, on the writer's thread ----------------------------------------------------------- */
+
+/*
+ * O_NONBLOCK belongs to the open file description, which a terminal's shell and the other writers
+ * of a pipe share with us. /proc gives a description of our own for the same pipe or terminal.
+ */
+static void open_private(struct shs_log_queue *self)
+{
+    char path[32];
+    struct stat st;
+    int fd;
+
+    self->sink = SINK_PLAIN;
+    if (fstat(self->fd, &st) != 0 || S_ISREG(st.st_mode))
+        return;
+    if (S_ISSOCK(st.st_mode)) {
+        self->sink = SINK_SOCKET;
+        return;
+    }
+    if (!S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode))
+        return;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", self->fd);
+    fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    self->sink = fd < 0 ? SINK_POLLED : SINK_PRIVATE;
+    if (fd >= 0) {
+        self->fd = fd;
+        self->private_fd = true;
+    }
+}
+
+/* Waits until the descriptor takes something. False: the deadline passed, or it is broken. */
+static bool wait_writable(struct shs_log_queue *self, int *rc)
+{
+    struct pollfd fds[2] = {{.fd = self->fd, .events = POLLOUT},
+                            {.fd = self->wake_fd, .events = POLLIN}};
+    int64_t deadline_ns, now_ns;
+    bool closing;
+
+    for (;;) {
+        pthread_mutex_lock(&self->lock);
+        deadline_ns = self->deadline_ns;
+        closing = self->closing;
+        pthread_mutex_unlock(&self->lock);
+        now_ns = shs_now_ns();
+        if (now_ns >= deadline_ns) {
+            *rc = SHS_TIMEOUT;
+            return false;
+        }
+        /* wake_fd stays readable once closing is set: it must not be polled then. */
+        if (poll(fds, closing ? 1 : 2, closing ? shs__poll_ms(deadline_ns, now_ns) : -1) < 0 &&
+            errno != EINTR) {
+            *rc = SHS_IO;
+            return false;
+        }
+        if (fds[0].revents != 0)
+            return true;
+    }
+}
+
+/* How much of the lines to hand over at once: whole lines, if it matters and one fits. */
+static size_t portion(const struct shs_log_queue *self, const char *data, size_t len)
+{
+    const char *newline;
+
+    if (self->sink == SINK_PLAIN || len <= PIPE_BUF)
+        return len;
+    if (self->sink == SINK_SOCKET)
+        return len;
+    newline = memrchr(data, '\n', PIPE_BUF);
+    return newline == NULL ? PIPE_BUF : (size_t)(newline + 1 - data);
+}
+
+static ssize_t write_some(const struct shs_log_queue *self, const char *data, size_t len)
+{
+    if (self->sink == SINK_SOCKET)
+        return send(self->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return write(self->fd, data, len);
+}
+
+/* Writes it all: SHS_OK, or SHS_TIMEOUT or SHS_IO with *done bytes written. */
+static int write_all(struct shs_log_queue *self, const char *data, size_t len, size_t *done)
+{
+    int rc = SHS_OK;
+    ssize_t n;
+
+    *done = 0;
+    while (*done < len) {
+        if (self->sink == SINK_POLLED && !wait_writable(self, &rc))
+            return rc;
+        n = write_some(self, data + *done, portion(self, data + *done, len - *done));
+        if (n >= 0) {
+            *done += (size_t)n;
+            continue;
+        }
+        if (errno == EINTR)
+            continue;
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+            return SHS_IO;
+        if (!wait_writable(self, &rc))
+            return rc;
+    }
+    return SHS_OK;
+}
+
+/* How many producers' lines went out whole with the first `done` bytes: the note comes last. */
+static uint64_t written_lines(const struct lines *lines, size_t done)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < done; i++)
+        count += lines->data[i] == '\n';
+    return count < lines->count ? count : lines->count;
+}
+
+/* Waits for something to write and takes it, with a line about what was dropped. False: the end. */
+static bool take_lines(struct shs_log_queue *self)
+{
+    struct lines empty = self->back;
+    uint64_t dropped;
+    size_t len;
+
+    pthread_mutex_lock(&self->lock);
+    while (self->front.len == 0 && self->dropped == 0 && !self->closing) {
+        self->idle = true;
+        pthread_cond_wait(&self->wake, &self->lock);
+    }
+    self->idle = false;
+    self->back = self->front;
+    self->front = empty;
+    dropped = self->dropped;
+    self->dropped = 0;
+    pthread_mutex_unlock(&self->lock);
+    if (dropped > 0) {
+        /* What was dropped came after what is in the buffer. NOTE_MAX bytes are kept for it. */
+        len = self->say_dropped(self->back.data + self->back.len, NOTE_MAX - 1, dropped);
+        self->back.len += len < NOTE_MAX - 1 ? len : NOTE_MAX - 1;
+        self->back.data[self->back.len++] = '\n';
+    }
+    return self->back.len > 0;
+}
+
+/* Lets lines gather, unless they do so quickly or the end is near. */
+static void linger(struct shs_log_queue *self)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += LINGER_MS * SHS_NS_PER_MS;
+    if (until.tv_nsec >= SHS_NS_PER_S) {
+        until.tv_nsec -= SHS_NS_PER_S;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&self->lock);
+    self->lingering = true;
+    while (!self->closing && self->front.len < self->cap / 2) {
+        if (pthread_cond_timedwait(&self->wake, &self->lock, &until) == ETIMEDOUT)
+            break;
+    }
+    self->lingering = false;
+    pthread_mutex_unlock(&self->lock);
+}
+
+static void *write_lines(void *arg)
+{
+    struct shs_log_queue *self = arg;
+    int rc = SHS_OK;
+    size_t done;
+
+    while (take_lines(self)) {
+        rc = write_all(self, self->back.data, self->back.len, &done);
+        if (rc != SHS_OK) {
+            pthread_mutex_lock(&self->lock);
+            self->lost += self->back.count - written_lines(&self->back, done);
+            self->result = rc;
+            pthread_mutex_unlock(&self->lock);
+        }
+        self->back.len = 0;
+        self->back.count = 0;
+        linger(self);
+    }
+    pthread_mutex_lock(&self->lock);
+    self->ended = true;
+    pthread_cond_signal(&self->over);
+    pthread_mutex_unlock(&self->lock);
+    return NULL;
+}
+
+/* -- the producers' side ----------------------------------------------------------------------- */
+
+bool shs__log_queue_push(struct shs_log_queue *self, const char *line, size_t len)
+{
+    struct lines *front = &self->front;
+    bool fits, wake;
+
+    if (len > SHS_LOG_LINE_MAX - 1)
+        len = SHS_LOG_LINE_MAX - 1;
+    pthread_mutex_lock(&self->lock);
+    fits = len + 1 <= self->cap - front->len && !self->ended;
+    if (fits) {
+        memcpy(front->data + front->len, line, len);
+        front->len += len;
+        front->data[front->len++] = '\n';
+        front->count++;
+    } else {
+        self->dropped++;
+        self->lost++;
+    }
+    wake = self->idle || (self->lingering && front->len >= self->cap / 2);
+    self->idle = self->idle && !wake;
+    pthread_mutex_unlock(&self->lock);
+    if (wake)
+        pthread_cond_signal(&self->wake);
+    return fits;
+}
+
+/* -- life -------------------------------------------------------------------------------------- */
+
+static int start_thread(struct shs_log_queue *self)
+{
+    sigset_t all, before;
+    int rc;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(&self->thread, NULL, write_lines, self);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc == 0 ? SHS_OK : SHS_IO;
+}
+
+static void init_locks(struct shs_log_queue *self)
+{
+    pthread_condattr_t attr;
+
+    pthread_mutex_init(&self->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&self->wake, &attr);
+    pthread_cond_init(&self->over, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+int shs__log_queue_new(struct shs_log_queue **out, int fd, size_t cap, shs_log_dropped_fn *dropped)
+{
+    struct shs_log_queue *self = shs__calloc(1, sizeof *self);
+    int rc = SHS_NOMEM;
+
+    if (self == NULL)
+        return SHS_NOMEM;
+    init_locks(self);
+    self->fd = fd;
+    self->cap = cap < SHS_LOG_LINE_MAX ? SHS_LOG_LINE_MAX : cap;
+    self->say_dropped = dropped == NULL ? default_dropped : dropped;
+    self->deadline_ns = INT64_MAX;
+    self->stopped = true;
+    self->front.data = shs__malloc(self->cap + NOTE_MAX);
+    self->back.data = shs__malloc(self->cap + NOTE_MAX);
+    self->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (self->front.data == NULL || self->back.data == NULL)
+        goto out;
+    rc = SHS_IO;
+    if (self->wake_fd < 0)
+        goto out;
+    open_private(self);
+    rc = start_thread(self);
+    if (rc != SHS_OK)
+        goto out;
+    self->stopped = false;
+    *out = self;
+    self = NULL;
+out:
+    shs__log_queue_free(self);
+    return rc;
+}
+
+/* True once the writer has ended; false at the deadline. Under the lock. */
+static bool wait_ended(struct shs_log_queue *self, int64_t deadline_ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(deadline_ns / SHS_NS_PER_S),
+                             .tv_nsec = (long)(deadline_ns % SHS_NS_PER_S)};
+
+    while (!self->ended) {
+        if (pthread_cond_timedwait(&self->over, &self->lock, &until) == ETIMEDOUT)
+            return self->ended;
+    }
+    return true;
+}
+
+int shs__log_queue_stop(struct shs_log_queue *self, unsigned timeout_ms, uint64_t *lost)
+{
+    int64_t deadline_ns = shs__deadline_after(shs_now_ns(), timeout_ms);
+    uint64_t one = 1;
+    bool ended;
+    int rc;
+
+    pthread_mutex_lock(&self->lock);
+    self->closing = true;
+    self->deadline_ns = deadline_ns;
+    /* Cannot fail: the counter is at 0. */
+    (void)!write(self->wake_fd, &one, sizeof one);
+    pthread_cond_signal(&self->wake);
+    ended = wait_ended(self, shs__deadline_after(deadline_ns, STUCK_MS));
+    rc = ended ? self->result : SHS_TIMEOUT;
+    if (lost != NULL)
+        *lost = self->lost;
+    pthread_mutex_unlock(&self->lock);
+    if (ended)
+        pthread_join(self->thread, NULL);
+    else
+        pthread_detach(self->thread);
+    self->stopped = ended;
+    return rc;
+}
+
+void shs__log_queue_free(struct shs_log_queue *self)
+{
+    if (self == NULL)
+        return;
+    if (!self->stopped && !self->closing)
+        shs__log_queue_stop(self, 0, NULL);
+    if (!self->stopped)
+        return; /* its thread is in a write(2) that nobody ends: it keeps what it uses */
+    if (self->wake_fd >= 0)
+        close(self->wake_fd);
+    if (self->private_fd)
+        close(self->fd);
+    shs__free(self->front.data);
+    shs__free(self->back.data);
+    pthread_cond_destroy(&self->over);
+    pthread_cond_destroy(&self->wake);
+    pthread_mutex_destroy(&self->lock);
+    shs__free(self);
+}

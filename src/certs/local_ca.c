@@ -1,0 +1,464 @@
+#include "certs/local_ca.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/x509v3.h>
+
+#include "certs/minter.h"
+
+#define DAY ((int64_t)86400)
+#define HOUR ((int64_t)3600)
+#define CA_DAYS 3650
+#define LEAF_DAYS 397 /* what browsers accept of a server, at most */
+#define RENEW_DAYS 30 /* made anew when less than that is left */
+#define FILE_CEILING ((size_t)65536)
+#define NAMES_MAX 100u
+#define LOCK_MS 10000
+#define LOCK_STEP_MS 20
+
+#define CA_FILE "ca.key"
+#define CA_PUBLIC "ca.pem"
+#define LEAF_FILE "localhost.pem"
+
+/* One call's work. */
+struct store {
+    const char *dir;
+    int dir_fd, lock_fd;
+    int64_t now;
+    struct shs_error *err;
+    EVP_PKEY *ca_key;
+    X509 *ca;
+    const char *names[NAMES_MAX + 1]; /* that the leaf must have, ended by NULL */
+};
+
+static int fail_file(const struct store *st, const char *what, const char *name)
+{
+    char buf[96];
+    int sys_errno = errno;
+
+    return shs_error_set(st->err, SHS_IO, sys_errno, "Cannot %s %s/%s: %s.", what, st->dir, name,
+                         shs__strerror(sys_errno, buf, sizeof buf));
+}
+
+static int fail_memory(const struct store *st)
+{
+    return shs_error_set(st->err, SHS_NOMEM, 0, "Out of memory for the CA in %s.", st->dir);
+}
+
+/* -- files ------------------------------------------------------------------------------------- */
+
+/* mkdir -p, each one for its owner alone. */
+static int make_dirs(const struct store *st)
+{
+    char *path = shs__strdup(st->dir), *at, buf[96];
+    int rc = SHS_OK;
+
+    if (path == NULL)
+        return fail_memory(st);
+    for (at = path + 1; rc == SHS_OK; at++) {
+        char c = *at;
+
+        if (c != '/' && c != '\0')
+            continue;
+        *at = '\0';
+        if (mkdir(path, 0700) != 0 && errno != EEXIST)
+            rc = shs_error_set(st->err, SHS_IO, errno, "Cannot make the directory %s: %s.", path,
+                               shs__strerror(errno, buf, sizeof buf));
+        *at = c;
+        if (c == '\0')
+            break;
+    }
+    shs__free(path);
+    return rc;
+}
+
+static int lock_dir(struct store *st)
+{
+    const struct timespec step = {.tv_nsec = LOCK_STEP_MS * SHS_NS_PER_MS};
+    int64_t deadline = shs__deadline_after(shs_now_ns(), LOCK_MS);
+
+    st->dir_fd = open(st->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (st->dir_fd < 0)
+        return fail_file(st, "open", "");
+    st->lock_fd = openat(st->dir_fd, ".lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (st->lock_fd < 0)
+        return fail_file(st, "open", ".lock");
+    while (flock(st->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return fail_file(st, "lock", ".lock");
+        if (shs_now_ns() >= deadline)
+            return shs_error_set(st->err, SHS_TIMEOUT, 0,
+                                 "Another process has held the lock %s/.lock for %d seconds: end "
+                                 "it, and try again.",
+                                 st->dir, LOCK_MS / 1000);
+        nanosleep(&step, NULL);
+    }
+    return SHS_OK;
+}
+
+/* The whole file into *out; SHS_CLOSED when there is none. A file with a key must be private. */
+static int read_file(const struct store *st, const char *name, bool secret, struct shs_buf *out)
+{
+    struct stat info;
+    ssize_t n = 1;
+    int rc = SHS_OK, fd = openat(st->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd < 0)
+        return errno == ENOENT ? SHS_CLOSED : fail_file(st, "open", name);
+    if (fstat(fd, &info) != 0) {
+        rc = fail_file(st, "examine", name);
+    } else if (secret && (info.st_mode & 077) != 0) {
+        rc = shs_error_set(st->err, SHS_TLS, 0,
+                           "Others may read the private key in %s/%s. Was it copied? chmod 600 it, "
+                           "or remove it to have a new one made.",
+                           st->dir, name);
+    } else if (shs__buf_reserve(out, FILE_CEILING) != SHS_OK) {
+        rc = fail_memory(st);
+    }
+    while (rc == SHS_OK && n > 0) {
+        if (shs__buf_room(out) == 0) {
+            rc = shs_error_set(st->err, SHS_TLS, 0, "%s/%s is too long to be what it should be.",
+                               st->dir, name);
+            break;
+        }
+        n = read(fd, shs__buf_tail(out), shs__buf_room(out));
+        if (n < 0 && errno == EINTR)
+            n = 1;
+        else if (n < 0)
+            rc = fail_file(st, "read", name);
+        else
+            out->len += (size_t)n;
+    }
+    close(fd);
+    return rc;
+}
+
+static int write_all(int fd, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, bytes, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        bytes += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+/* Complete under another name, on the disk, and then under its own: never half a file. */
+static int write_file(const struct store *st, const char *name, mode_t mode,
+                      const struct shs_buf *content)
+{
+    char fresh[64];
+    int fd, rc = SHS_OK;
+
+    snprintf(fresh, sizeof fresh, ".%s.new", name);
+    (void)unlinkat(st->dir_fd, fresh, 0); /* of a process that was killed; we hold the lock */
+    fd = openat(st->dir_fd, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return fail_file(st, "make", fresh);
+    if (write_all(fd, shs__buf_head(content), content->len) != 0 || fchmod(fd, mode) != 0 ||
+        fsync(fd) != 0)
+        rc = fail_file(st, "write", fresh);
+    close(fd);
+    if (rc == SHS_OK && renameat(st->dir_fd, fresh, st->dir_fd, name) != 0)
+        rc = fail_file(st, "replace", name);
+    if (rc == SHS_OK && fsync(st->dir_fd) != 0)
+        rc = fail_file(st, "write", name);
+    if (rc != SHS_OK)
+        (void)unlinkat(st->dir_fd, fresh, 0);
+    return rc;
+}
+
+static void wipe(struct shs_buf *b)
+{
+    if (b->data != NULL)
+        OPENSSL_cleanse(b->data, b->cap);
+    shs__buf_free(b);
+}
+
+/* -- a certificate and its key in one file ----------------------------------------------------- */
+
+/* No password callback: a key of ours is not encrypted, and nobody is to be asked on a terminal. */
+static int no_password(char *buf, int cap, int rwflag, void *arg)
+{
+    SHS_UNUSED(buf);
+    SHS_UNUSED(cap);
+    SHS_UNUSED(rwflag);
+    SHS_UNUSED(arg);
+    return -1;
+}
+
+/* Both, and they belong together; or neither. */
+static bool parse_pair(const struct shs_buf *pem, EVP_PKEY **key, X509 **cert)
+{
+    BIO *one = BIO_new_mem_buf(shs__buf_head(pem), (int)pem->len);
+    BIO *two = BIO_new_mem_buf(shs__buf_head(pem), (int)pem->len);
+
+    *key = one == NULL ? NULL : PEM_read_bio_PrivateKey(one, NULL, no_password, NULL);
+    *cert = two == NULL ? NULL : PEM_read_bio_X509(two, NULL, no_password, NULL);
+    BIO_free(one);
+    BIO_free(two);
+    if (*key != NULL && *cert != NULL && X509_check_private_key(*cert, *key) == 1) {
+        ERR_clear_error();
+        return true;
+    }
+    ERR_clear_error();
+    EVP_PKEY_free(*key);
+    X509_free(*cert);
+    *key = NULL;
+    *cert = NULL;
+    return false;
+}
+
+static int write_pair(const struct store *st, const char *name, EVP_PKEY *key, X509 *cert)
+{
+    struct shs_buf pem;
+    int rc;
+
+    shs__buf_init(&pem, FILE_CEILING);
+    rc = shs__buf_reserve(&pem, FILE_CEILING); /* at once: growing would leave copies of the key */
+    if (rc != SHS_OK)
+        return fail_memory(st);
+    rc = shs__mint_key_pem(&pem, key, NULL, st->err);
+    if (rc == SHS_OK)
+        rc = shs__mint_cert_pem(&pem, cert, st->err);
+    if (rc == SHS_OK)
+        rc = write_file(st, name, 0600, &pem);
+    wipe(&pem);
+    return rc;
+}
+
+/* Valid at `now`, and for `days` more. */
+static bool lasts(const struct store *st, const X509 *cert, int days)
+{
+    time_t now = (time_t)st->now, then = (time_t)(st->now + days * DAY);
+
+    return X509_cmp_time(X509_get0_notBefore(cert), &now) < 0 &&
+           X509_cmp_time(X509_get0_notAfter(cert), &then) > 0;
+}
+
+/* -- the CA ------------------------------------------------------------------------------------ */
+
+static int make_ca(struct store *st)
+{
+    unsigned char tag[4];
+    char name[64];
+    struct shs_cert_spec spec = {
+        .common_name = name,
+        .not_before = st->now - HOUR,
+        .not_after = st->now + CA_DAYS * DAY,
+        .ca = true,
+    };
+    int rc;
+
+    /* Two roots of one name would be mistaken for each other. */
+    if (RAND_bytes(tag, sizeof tag) != 1)
+        return shs_error_set(st->err, SHS_TLS, 0, "OpenSSL has no random numbers.");
+    snprintf(name, sizeof name, "shs local CA %02x%02x%02x%02x", tag[0], tag[1], tag[2], tag[3]);
+    EVP_PKEY_free(st->ca_key);
+    X509_free(st->ca);
+    st->ca_key = NULL;
+    st->ca = NULL;
+    rc = shs__mint_key(&st->ca_key, SHS_KEY_P256, st->err);
+    if (rc == SHS_OK)
+        rc = shs__mint_cert(&st->ca, &spec, st->ca_key, NULL, NULL, st->err);
+    return rc == SHS_OK ? write_pair(st, CA_FILE, st->ca_key, st->ca) : rc;
+}
+
+static int open_ca(struct store *st, bool *made)
+{
+    struct shs_buf pem;
+    int rc;
+
+    shs__buf_init(&pem, FILE_CEILING);
+    rc = read_file(st, CA_FILE, true, &pem);
+    if (rc == SHS_OK && !parse_pair(&pem, &st->ca_key, &st->ca))
+        rc = shs_error_set(st->err, SHS_TLS, 0,
+                           "%s/%s is damaged: it does not hold a CA's key and its certificate. "
+                           "Remove it to have a new CA made, which must then be trusted anew.",
+                           st->dir, CA_FILE);
+    wipe(&pem);
+    if (rc == SHS_CLOSED || (rc == SHS_OK && !lasts(st, st->ca, RENEW_DAYS))) {
+        *made = true;
+        rc = make_ca(st);
+    }
+    return rc;
+}
+
+/* ca.pem is what ca.key says. */
+static int publish_ca(const struct store *st)
+{
+    struct shs_buf want, have;
+    int rc;
+
+    shs__buf_init(&want, FILE_CEILING);
+    shs__buf_init(&have, FILE_CEILING);
+    rc = shs__mint_cert_pem(&want, st->ca, st->err);
+    if (rc == SHS_OK)
+        rc = read_file(st, CA_PUBLIC, false, &have);
+    if (rc == SHS_CLOSED ||
+        (rc == SHS_OK && (have.len != want.len ||
+                          memcmp(shs__buf_head(&have), shs__buf_head(&want), want.len) != 0)))
+        rc = write_file(st, CA_PUBLIC, 0644, &want);
+    shs__buf_free(&want);
+    shs__buf_free(&have);
+    return rc;
+}
+
+/* -- the leaf ---------------------------------------------------------------------------------- */
+
+static bool leaf_serves(const struct store *st, X509 *leaf)
+{
+    size_t i;
+
+    if (X509_check_issued(st->ca, leaf) != X509_V_OK || X509_verify(leaf, st->ca_key) != 1 ||
+        !lasts(st, leaf, RENEW_DAYS)) {
+        ERR_clear_error();
+        return false;
+    }
+    for (i = 0; st->names[i] != NULL; i++) {
+        if (!shs__cert_covers(leaf, st->names[i]))
+            return false;
+    }
+    return true;
+}
+
+static int make_leaf(const struct store *st)
+{
+    int64_t ca_end = 0;
+    struct shs_cert_spec spec = {
+        .common_name = "localhost",
+        .names = st->names,
+        .not_before = st->now - HOUR,
+        .not_after = st->now - HOUR + LEAF_DAYS * DAY,
+        .server_auth = true,
+    };
+    struct tm when;
+    EVP_PKEY *key = NULL;
+    X509 *leaf = NULL;
+    int rc;
+
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(st->ca), &when) == 1)
+        ca_end = (int64_t)timegm(&when);
+    if (spec.not_after > ca_end)
+        spec.not_after = ca_end;
+    rc = shs__mint_key(&key, SHS_KEY_P256, st->err);
+    if (rc == SHS_OK)
+        rc = shs__mint_cert(&leaf, &spec, key, st->ca, st->ca_key, st->err);
+    if (rc == SHS_OK)
+        rc = write_pair(st, LEAF_FILE, key, leaf);
+    EVP_PKEY_free(key);
+    X509_free(leaf);
+    return rc;
+}
+
+static int open_leaf(const struct store *st, bool *made)
+{
+    struct shs_buf pem;
+    EVP_PKEY *key = NULL;
+    X509 *leaf = NULL;
+    bool serves;
+    int rc;
+
+    shs__buf_init(&pem, FILE_CEILING);
+    rc = read_file(st, LEAF_FILE, true, &pem);
+    serves = rc == SHS_OK && parse_pair(&pem, &key, &leaf) && leaf_serves(st, leaf);
+    EVP_PKEY_free(key);
+    X509_free(leaf);
+    wipe(&pem);
+    if (serves || (rc != SHS_OK && rc != SHS_CLOSED))
+        return rc;
+    *made = true;
+    return make_leaf(st);
+}
+
+/* -- the call ---------------------------------------------------------------------------------- */
+
+static int gather_names(struct store *st, const char *const *names)
+{
+    static const char *const always[] = {"localhost", "127.0.0.1", "::1"};
+    size_t count = 0, i;
+
+    for (i = 0; i < SHS_ARRAY_LEN(always); i++)
+        st->names[count++] = always[i];
+    for (i = 0; names != NULL && names[i] != NULL; i++) {
+        if (count == NAMES_MAX)
+            return shs_error_set(st->err, SHS_USAGE, 0, "A local certificate has %u names at most.",
+                                 NAMES_MAX);
+        st->names[count++] = names[i];
+    }
+    st->names[count] = NULL;
+    return SHS_OK;
+}
+
+static int fill(const struct store *st, struct shs_local_ca *out)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0, i;
+
+    if (X509_digest(st->ca, EVP_sha256(), digest, &len) != 1 || len != 32)
+        return shs_error_set(st->err, SHS_TLS, 0, "OpenSSL cannot make a SHA-256 fingerprint.");
+    for (i = 0; i < len; i++)
+        snprintf(out->fingerprint + 3u * i, sizeof out->fingerprint - 3u * i, "%02X%s", digest[i],
+                 i + 1 < len ? ":" : "");
+    out->ca_path = shs__asprintf("%s/%s", st->dir, CA_PUBLIC);
+    out->leaf_path = shs__asprintf("%s/%s", st->dir, LEAF_FILE);
+    return out->ca_path == NULL || out->leaf_path == NULL ? fail_memory(st) : SHS_OK;
+}
+
+int shs__local_ca_open(struct shs_local_ca *out, const char *dir, const char *const *names,
+                       int64_t now, struct shs_error *err)
+{
+    struct store st = {.dir = dir, .dir_fd = -1, .lock_fd = -1, .now = now, .err = err};
+    struct shs_local_ca made;
+    int rc;
+
+    memset(&made, 0, sizeof made);
+    ERR_clear_error();
+    if (dir == NULL || dir[0] == '\0')
+        return shs_error_set(err, SHS_USAGE, 0, "The local CA needs a directory for its files.");
+    rc = gather_names(&st, names);
+    if (rc == SHS_OK)
+        rc = make_dirs(&st);
+    if (rc == SHS_OK)
+        rc = lock_dir(&st);
+    if (rc == SHS_OK)
+        rc = open_ca(&st, &made.ca_made);
+    if (rc == SHS_OK)
+        rc = publish_ca(&st);
+    if (rc == SHS_OK)
+        rc = open_leaf(&st, &made.leaf_made);
+    if (rc == SHS_OK)
+        rc = fill(&st, &made);
+    if (rc == SHS_OK)
+        *out = made;
+    else
+        shs__local_ca_free(&made);
+    EVP_PKEY_free(st.ca_key);
+    X509_free(st.ca);
+    if (st.lock_fd >= 0)
+        close(st.lock_fd); /* and the lock with it */
+    if (st.dir_fd >= 0)
+        close(st.dir_fd);
+    return rc;
+}
+
+void shs__local_ca_free(struct shs_local_ca *self)
+{
+    shs__free(self->ca_path);
+    shs__free(self->leaf_path);
+    memset(self, 0, sizeof *self);
+}

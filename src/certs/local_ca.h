@@ -1,0 +1,44 @@
+/*
+ * local_ca.h - a certificate authority of this user's own, and a certificate for localhost.
+ *
+ * Concept
+ *
+ *   HTTPS on one's own machine, without a warning once the user's browser trusts ca.pem. A state
+ *   directory (0700) holds
+ *
+ *     ca.key         the CA: its private key and its certificate (0600). The truth.
+ *     ca.pem         the certificate alone, to give to browsers and clients
+ *     localhost.pem  a server's certificate and key in one file (0600), for opt.certfile
+ *
+ *   What is there is checked and used again; what is missing, runs out soon or lacks a name is made
+ *   anew. A file is complete before it gets its name, and a lock keeps two processes apart. The CA
+ *   itself is never replaced because it looks damaged: somebody may trust it, so that is an error
+ *   which says what to remove.
+ */
+#ifndef SHS_CERTS_LOCAL_CA_H
+#define SHS_CERTS_LOCAL_CA_H
+
+#include "base/base.h"
+
+struct shs_local_ca {
+    char *ca_path;   /* of ca.pem */
+    char *leaf_path; /* of localhost.pem */
+    bool ca_made;    /* by this call: the user has to trust it (again) */
+    bool leaf_made;
+    char fingerprint[96]; /* of the CA: SHA-256, "AB:CD:..." */
+};
+
+/*
+ * Opens the CA in `dir`, which is made with its parents if need be.
+ *
+ *   names  beside localhost, 127.0.0.1 and ::1: DNS names and IP addresses, ended by NULL; or NULL
+ *   now    Unix time
+ *
+ * Returns SHS_OK with *out, for shs__local_ca_free; else SHS_USAGE (a name), SHS_IO, SHS_TLS,
+ * SHS_TIMEOUT (another process holds the lock for 10 s), SHS_NOMEM with *err, which names the file.
+ */
+int shs__local_ca_open(struct shs_local_ca *out, const char *dir, const char *const *names,
+                       int64_t now, struct shs_error *err);
+void shs__local_ca_free(struct shs_local_ca *self);
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * cmd.h - what the subcommands of `shs` share: exit codes, and how they say what is wrong.
+ *
+ * The command may do what the library never does: read the environment, print, catch signals, exit.
+ */
+#ifndef SHS_CMD_H
+#define SHS_CMD_H
+
+#include "base/base.h"
+
+#define CMD_OK 0
+#define CMD_FAILED 1 /* it was asked for rightly and could not be done */
+#define CMD_USAGE 2  /* it was asked for wrongly */
+
+/* One line on stderr, "shs: error: ...". Returns `code`, to be returned. */
+int cmd_fail(int code, const char *fmt, ...) SHS_PRINTF(2, 3);
+
+/* Text for a person to paste into a shell: quoted if it needs to be. For shs__free; may be NULL. */
+char *cmd_shell_quote(const char *text);
+
+/* The subcommands. argv[0] is the subcommand's name. Each returns an exit code. */
+int cmd_serve(int argc, char **argv);
+
+#endif

@@ -1,0 +1,130 @@
+#include "cmd/credentials.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+
+/* A shs_password_fn. */
+static int give_password(void *password_ctx, char *buf, size_t cap)
+{
+    const struct credentials *self = password_ctx;
+
+    if (self->password_len > cap)
+        return -1;
+    memcpy(buf, self->password, self->password_len);
+    return (int)self->password_len;
+}
+
+/* The file's content, without the newline that editors put at its end. */
+static int read_password(struct credentials *self, const char *path)
+{
+    char text[32];
+    ssize_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC), saved;
+
+    while (fd >= 0 && self->password_len < sizeof self->password) {
+        n = read(fd, self->password + self->password_len,
+                 sizeof self->password - self->password_len);
+        if (n == 0 || (n < 0 && errno != EINTR))
+            break;
+        if (n > 0)
+            self->password_len += (size_t)n;
+    }
+    saved = errno;
+    if (fd >= 0)
+        close(fd);
+    if (fd < 0 || n < 0)
+        return cmd_fail(CMD_USAGE, "cannot read the password file %s: %s", path,
+                        shs__strerror(saved, text, sizeof text));
+    if (self->password_len == sizeof self->password)
+        return cmd_fail(CMD_USAGE,
+                        "the password file %s is longer than a password may be (%d bytes)", path,
+                        CREDENTIALS_PASSWORD_MAX - 1);
+    while (self->password_len > 0 && (self->password[self->password_len - 1] == '\n' ||
+                                      self->password[self->password_len - 1] == '\r'))
+        self->password_len--;
+    return CMD_OK;
+}
+
+/* $XDG_STATE_HOME/shs, or ~/.local/state/shs; for shs__free. XDG's rules ignore a relative path. */
+static char *state_directory(void)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+    if (state != NULL && state[0] == '/')
+        return shs__asprintf("%s/shs", state);
+    if (home != NULL && home[0] == '/')
+        return shs__asprintf("%s/.local/state/shs", home);
+    return NULL;
+}
+
+static bool is_host_name(const char *name)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
+
+    return name[0] != '\0' && name[0] != '-' && name[0] != '.' &&
+           name[strspn(name, allowed)] == '\0';
+}
+
+/*
+ * The name by which others reach this server, beside localhost: the address it is bound to, or this
+ * computer's name when it is bound to all of them. NULL when there is none that a certificate can
+ * have.
+ */
+static const char *outside_name(const char *bind, char *buf, size_t cap)
+{
+    if (bind == NULL)
+        return NULL;
+    if (strchr(bind, ':') != NULL && strcmp(bind, "::") != 0)
+        return strchr(bind, '%') == NULL ? bind : NULL;
+    if (bind[0] != '\0' && strcmp(bind, "0.0.0.0") != 0 && strcmp(bind, "::") != 0)
+        return is_host_name(bind) ? bind : NULL;
+    if (gethostname(buf, cap) != 0)
+        return NULL;
+    buf[cap - 1] = '\0';
+    return is_host_name(buf) ? buf : NULL;
+}
+
+static int load_local(struct credentials *self, const char *bind, struct shs_options *opt)
+{
+    char host[256], *dir = state_directory();
+    const char *names[2] = {outside_name(bind, host, sizeof host), NULL};
+    struct shs_error err;
+    int rc;
+
+    if (dir == NULL)
+        return cmd_fail(CMD_FAILED, "there is no place for a local certificate authority: set HOME "
+                                    "or XDG_STATE_HOME, or give --cert");
+    rc = shs__local_ca_open(&self->local, dir, names, (int64_t)time(NULL), &err);
+    shs__free(dir);
+    if (rc != SHS_OK)
+        return cmd_fail(CMD_FAILED, "%s", err.text);
+    opt->certfile = self->local.leaf_path;
+    return CMD_OK;
+}
+
+int credentials_load(struct credentials *self, const struct serve_options *o,
+                     struct shs_options *opt)
+{
+    if (o->cert == NULL)
+        return load_local(self, o->bind, opt);
+    opt->certfile = o->cert;
+    opt->keyfile = o->key;
+    if (o->password_file == NULL)
+        return CMD_OK;
+    opt->password = give_password;
+    opt->password_ctx = self;
+    return read_password(self, o->password_file);
+}
+
+void credentials_free(struct credentials *self)
+{
+    explicit_bzero(self->password, sizeof self->password);
+    self->password_len = 0;
+    shs__local_ca_free(&self->local);
+}

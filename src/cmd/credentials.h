@@ -1,0 +1,30 @@
+/*
+ * credentials.h - where `shs serve` has its certificate from: files, or an authority of its own.
+ */
+#ifndef SHS_CMD_CREDENTIALS_H
+#define SHS_CMD_CREDENTIALS_H
+
+#include <shs/options.h>
+
+#include "certs/local_ca.h"
+#include "cmd/serve_options.h"
+
+#define CREDENTIALS_PASSWORD_MAX 1024
+
+struct credentials {
+    char password[CREDENTIALS_PASSWORD_MAX];
+    size_t password_len;
+    struct shs_local_ca local; /* all NULL when --cert was given */
+};
+
+/*
+ * Finds certificate and key for the command line and sets them in *opt, which borrows from *self.
+ * Without --cert: a local authority in $XDG_STATE_HOME/shs (~/.local/state/shs), made if need be,
+ * and a leaf of it for this computer and `bind`. Returns CMD_OK or a failure that was said.
+ * credentials_free in either case, when the server has read them.
+ */
+int credentials_load(struct credentials *self, const struct serve_options *o,
+                     struct shs_options *opt);
+void credentials_free(struct credentials *self);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * main.c - `shs`: finds the subcommand and leaves the rest to it.
+ */
+#include <stdio.h>
+
+#include <shs/version.h>
+
+#include "cmd/cmd.h"
+
+static const char usage[] = "usage: shs COMMAND [OPTION]...\n"
+                            "\n"
+                            "commands:\n"
+                            "  serve [DIR]   serve a directory over HTTPS\n"
+                            "  version       print the version\n"
+                            "  help          print this text\n"
+                            "\n"
+                            "'shs COMMAND --help' tells more about a command.\n";
+
+static int print_usage(int argc, char **argv)
+{
+    SHS_UNUSED(argc);
+    SHS_UNUSED(argv);
+    fputs(usage, stdout);
+    return CMD_OK;
+}
+
+static int print_version(int argc, char **argv)
+{
+    SHS_UNUSED(argc);
+    SHS_UNUSED(argv);
+    printf("shs %s\n", shs_version());
+    return CMD_OK;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"serve", cmd_serve},  {"version", print_version}, {"--version", print_version},
+    {"-V", print_version}, {"help", print_usage},      {"--help", print_usage},
+    {"-h", print_usage},
+};
+
+int main(int argc, char **argv)
+{
+    int rc;
+
+    if (argc < 2)
+        return cmd_fail(CMD_USAGE, "a command is missing; try 'shs help'");
+    for (size_t i = 0; i < SHS_ARRAY_LEN(commands); i++) {
+        if (strcmp(argv[1], commands[i].name) != 0)
+            continue;
+        rc = commands[i].run(argc - 1, argv + 1);
+        if (fflush(stdout) != 0 && rc == CMD_OK)
+            return cmd_fail(CMD_FAILED, "cannot write to the standard output");
+        return rc;
+    }
+    return cmd_fail(CMD_USAGE, "unknown command '%s'; try 'shs help'", argv[1]);
+}

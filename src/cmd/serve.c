@@ -1,0 +1,253 @@
+/*
+ * serve.c - `shs serve`: a handler, a log, a certificate and a server, put together and run.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <shs/echo.h>
+#include <shs/http.h>
+#include <shs/static_files.h>
+#include <shs/tls.h>
+
+#include "cmd/cmd.h"
+#include "cmd/credentials.h"
+#include "cmd/serve_options.h"
+#include "cmd/stop_signals.h"
+#include "handler/access_log.h"
+#include "http/uri.h"
+
+/* Log lines that may wait for a slow reader, and how long the end waits for it. */
+#define LOG_BYTES ((size_t)1 << 20)
+#define LOG_STOP_MS 2000
+#define DIAGNOSTIC_MAX 2048
+
+struct serve {
+    struct serve_options o;
+    struct shs_options opt;
+    struct credentials credentials;
+    struct shs_static_files *files;
+    struct shs_http_handler handler;
+    struct shs_log_queue *queue;
+    struct shs_access_log access_log;
+    struct shs_server *server;
+    bool abandoned; /* a request still runs: what it uses stays until the process ends */
+};
+
+/* -- the parts --------------------------------------------------------------------------------- */
+
+/* As many connections as the administrator allows; the soft limit is for users of select(2). */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* A shs_log_fn: the server's own lines, beside the access log. */
+static void log_diagnostic(void *log_ctx, enum shs_log_level level, const char *line)
+{
+    struct serve *self = log_ctx;
+    char text[DIAGNOSTIC_MAX];
+    struct shs_buf out;
+    int rc;
+
+    shs__buf_init(&out, sizeof text);
+    out.data = text;
+    out.cap = sizeof text;
+    if (!self->o.log || self->o.log_style != SHS_ACCESS_JSON) {
+        rc = shs__buf_printf(&out, "shs: %s", line);
+    } else {
+        rc = shs__buf_printf(&out, "{\"level\":%d,\"message\":\"", (int)level);
+        if (rc == SHS_OK)
+            rc = shs__json_escape(&out, shs__str(line));
+        if (rc == SHS_OK)
+            rc = shs__buf_append_str(&out, SHS_STR("\"}"));
+    }
+    if (rc == SHS_OK)
+        shs__log_queue_push(self->queue, text, out.len);
+}
+
+static int make_log(struct serve *self)
+{
+    bool json = self->o.log && self->o.log_style == SHS_ACCESS_JSON;
+    int rc = shs__log_queue_new(&self->queue, STDERR_FILENO, LOG_BYTES,
+                                json ? shs__access_json_dropped : NULL);
+
+    if (rc != SHS_OK)
+        return cmd_fail(CMD_FAILED, "cannot start the log: %s", shs_err_text(rc));
+    shs__access_log_init(&self->access_log, self->queue, self->o.log_style);
+    self->opt.log = log_diagnostic;
+    self->opt.log_ctx = self;
+    return CMD_OK;
+}
+
+static int make_handler(struct serve *self)
+{
+    struct shs_static_options opt;
+    struct shs_error err;
+    int rc;
+
+    if (self->o.handler == SERVE_ECHO) {
+        self->handler = *shs_echo_handler();
+    } else {
+        shs_static_options_init(&opt);
+        opt.directory = self->o.directory;
+        opt.extra_headers = (const char *const *)self->o.headers;
+        rc = shs_static_files_new(&self->files, &opt, &err);
+        if (rc != SHS_OK)
+            return cmd_fail(rc == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s", err.text);
+        self->handler = *shs_static_files_handler(self->files);
+    }
+    if (self->o.log) {
+        self->handler.log_request = shs__access_log_request;
+        self->handler.log_ctx = &self->access_log;
+    }
+    return CMD_OK;
+}
+
+static void set_limits(struct shs_options *opt, const struct serve_options *o)
+{
+    if (o->has_threads)
+        opt->max_threads = o->threads;
+    if (o->has_connections)
+        opt->max_connections = o->connections;
+    if (o->has_handshake)
+        opt->handshake_ms = o->handshake_ms;
+    if (o->has_head)
+        opt->head_ms = o->head_ms;
+    if (o->has_idle)
+        opt->idle_ms = o->idle_ms;
+}
+
+/*
+ * The composition. shs_secure_http_server_new is these same lines for the usual case; here TLS and
+ * the threading mixin are each a choice.
+ */
+static int make_server(struct serve *self)
+{
+    struct shs_error err = {.code = SHS_OK};
+    int rc;
+
+    self->opt.bind_and_activate = false;
+    rc = shs_http_server_new(&self->server, &self->opt, &self->handler, &err);
+    if (rc == SHS_OK && !self->o.plain)
+        rc = shs_tls_mixin_push(self->server, &err);
+    if (rc == SHS_OK && self->o.threading->push != NULL)
+        rc = self->o.threading->push(self->server, &err);
+    if (rc == SHS_OK)
+        rc = shs_server_bind_and_activate(self->server, &err);
+    if (rc != SHS_OK)
+        return cmd_fail(CMD_FAILED, "%s", err.text[0] != '\0' ? err.text : shs_err_text(rc));
+    return CMD_OK;
+}
+
+/* -- what it says ------------------------------------------------------------------------------ */
+
+/* The URL to try: by name where the address is this computer's, for certificates have names. */
+static void format_url(const struct serve *self, char *url, size_t cap)
+{
+    const char *host = shs_server_host(self->server), *scheme = self->o.plain ? "http" : "https";
+    unsigned port = shs_server_port(self->server);
+
+    if (strcmp(host, "127.0.0.1") == 0 || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
+        host = "localhost";
+    if (strchr(host, ':') != NULL)
+        snprintf(url, cap, "%s://[%s]:%u/", scheme, host, port);
+    else
+        snprintf(url, cap, "%s://%s:%u/", scheme, host, port);
+}
+
+static void say_hello(const struct serve *self)
+{
+    char url[512], *quoted;
+
+    format_url(self, url, sizeof url);
+    printf("Serving %s on %s port %u (%s) ...\n", self->o.plain ? "HTTP" : "HTTPS",
+           shs_server_host(self->server), shs_server_port(self->server), url);
+    if (self->credentials.local.ca_path != NULL) {
+        quoted = cmd_shell_quote(self->credentials.local.ca_path);
+        printf("The certificate is from a local authority: %s\n"
+               "Try: curl --cacert %s %s\n",
+               self->credentials.local.ca_path, quoted == NULL ? "" : quoted, url);
+        shs__free(quoted);
+    }
+    fflush(stdout);
+}
+
+/* -- life -------------------------------------------------------------------------------------- */
+
+static int run(struct serve *self)
+{
+    int code = CMD_OK, rc;
+
+    stop_signals_install(self->server);
+    say_hello(self);
+    rc = shs_serve_forever(self->server);
+    if (rc != SHS_OK && rc != SHS_EXIT)
+        code = cmd_fail(CMD_FAILED, "%s", shs_server_error(self->server)->text);
+    rc = shs_server_close(self->server);
+    if (rc == SHS_OK)
+        return code;
+    self->abandoned = true;
+    return cmd_fail(CMD_FAILED, "a request was still running when the time to stop was over");
+}
+
+static int prepare(struct serve *self)
+{
+    int code;
+
+    code = make_log(self);
+    if (code == CMD_OK)
+        code = make_handler(self);
+    if (code == CMD_OK && !self->o.plain)
+        code = credentials_load(&self->credentials, &self->o, &self->opt);
+    if (code == CMD_OK)
+        code = make_server(self);
+    return code;
+}
+
+static void clean_up(struct serve *self)
+{
+    stop_signals_forget();
+    if (!self->abandoned)
+        shs_server_free(self->server);
+    if (self->queue != NULL)
+        (void)shs__log_queue_stop(self->queue, LOG_STOP_MS, NULL);
+    if (self->abandoned)
+        return;
+    shs_static_files_free(self->files);
+    if (self->queue != NULL)
+        shs__access_log_free(&self->access_log);
+    shs__log_queue_free(self->queue);
+    credentials_free(&self->credentials);
+    serve_options_free(&self->o);
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    static struct serve self; /* static: an abandoned request may outlive this function */
+    int code;
+
+    if (!serve_options_parse(&self.o, argc, argv, &code)) {
+        serve_options_free(&self.o);
+        return code;
+    }
+    stop_signals_ignore_pipe();
+    raise_file_limit();
+    shs_options_init(&self.opt);
+    self.opt.host = self.o.bind;
+    self.opt.port = self.o.port;
+    set_limits(&self.opt, &self.o);
+    code = prepare(&self);
+    if (code == CMD_OK)
+        code = run(&self);
+    clean_up(&self);
+    return code;
+}

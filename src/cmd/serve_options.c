@@ -1,0 +1,329 @@
+#include "cmd/serve_options.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+
+#include "cmd/cmd.h"
+
+#define DEFAULT_PORT "8443"
+#define DEFAULT_PLAIN_PORT "8080"
+
+static const char help[] =
+    "usage: shs serve [OPTION]... [DIR]\n"
+    "\n"
+    "Serves the files of DIR (the current directory) over HTTPS. Without --cert it makes a\n"
+    "certificate for this computer and says how to trust it.\n"
+    "\n"
+    "  -b, --bind ADDRESS        address or name to listen on (127.0.0.1); '' = every interface\n"
+    "  -p, --port PORT           port (8443, or 8080 with --plain); 0 = one that is free\n"
+    "  -d, --directory DIR       the same as DIR\n"
+    "\n"
+    "      --cert FILE           PEM: the certificate, then its chain; may have the key as well\n"
+    "      --key FILE            PEM: the private key, if it is not in --cert\n"
+    "      --password-file FILE  the password of the key, without its newline\n"
+    "      --plain               plain HTTP, without TLS\n"
+    "\n"
+    "      --handler NAME        files (default), or echo: answers with the request, as JSON\n"
+    "  -H, --header 'NAME: VALUE'\n"
+    "                            add a field to files and listings; may be repeated\n"
+    "      --log FORMAT          access log on stderr: combined (default), common, json, none\n"
+    "\n"
+    "      --threading NAME      thread (default): one for each connection; none: one request\n"
+    "                            after the other\n"
+    "      --threads N           threads at once, at most (1024)\n"
+    "      --max-connections N   connections at once, at most (10000)\n"
+    "      --handshake-timeout MS  from accepting to the end of the TLS handshake (10000)\n"
+    "      --head-timeout MS     for the head of a request (10000)\n"
+    "      --idle-timeout MS     between two requests of a connection (30000)\n"
+    "\n"
+    "  -h, --help                print this text\n"
+    "\n"
+    "SIGINT (Ctrl-C) and SIGTERM stop it: requests under way are finished. A second one ends it\n"
+    "at once. Exit status: 0 stopped, 1 it could not be done, 2 the command line is wrong.\n";
+
+static const struct serve_threading threadings[] = {
+    {"thread", shs_threading_mixin_push},
+    {"none", NULL},
+};
+
+enum {
+    OPT_CERT = 256,
+    OPT_KEY,
+    OPT_PASSWORD_FILE,
+    OPT_PLAIN,
+    OPT_HANDLER,
+    OPT_LOG,
+    OPT_THREADING,
+    OPT_THREADS,
+    OPT_MAX_CONNECTIONS,
+    OPT_HANDSHAKE_TIMEOUT,
+    OPT_HEAD_TIMEOUT,
+    OPT_IDLE_TIMEOUT
+};
+
+static const struct option long_options[] = {
+    {"bind", required_argument, NULL, 'b'},
+    {"port", required_argument, NULL, 'p'},
+    {"directory", required_argument, NULL, 'd'},
+    {"cert", required_argument, NULL, OPT_CERT},
+    {"key", required_argument, NULL, OPT_KEY},
+    {"password-file", required_argument, NULL, OPT_PASSWORD_FILE},
+    {"plain", no_argument, NULL, OPT_PLAIN},
+    {"handler", required_argument, NULL, OPT_HANDLER},
+    {"header", required_argument, NULL, 'H'},
+    {"log", required_argument, NULL, OPT_LOG},
+    {"threading", required_argument, NULL, OPT_THREADING},
+    {"threads", required_argument, NULL, OPT_THREADS},
+    {"max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS},
+    {"handshake-timeout", required_argument, NULL, OPT_HANDSHAKE_TIMEOUT},
+    {"head-timeout", required_argument, NULL, OPT_HEAD_TIMEOUT},
+    {"idle-timeout", required_argument, NULL, OPT_IDLE_TIMEOUT},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+/* -- values: each CMD_OK, or a failure already said -------------------------------------------- */
+
+/* Digits and nothing else, from min to max. */
+static bool parse_number(const char *text, unsigned min, unsigned max, unsigned *out)
+{
+    unsigned value = 0, digit;
+
+    if (*text == '\0')
+        return false;
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9')
+            return false;
+        digit = (unsigned)(*text - '0');
+        if (value > (max - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    if (value < min)
+        return false;
+    *out = value;
+    return true;
+}
+
+static int parse_port(struct serve_options *o, const char *text)
+{
+    unsigned port;
+
+    if (!parse_number(text, 0, 65535, &port))
+        return cmd_fail(CMD_USAGE, "port '%s' is not a number from 0 to 65535", text);
+    o->port = text;
+    return CMD_OK;
+}
+
+static int parse_unsigned(const char *option, const char *text, unsigned max, unsigned *out,
+                          bool *has)
+{
+    if (!parse_number(text, 1, max, out))
+        return cmd_fail(CMD_USAGE, "%s '%s' is not a number from 1 to %u", option, text, max);
+    *has = true;
+    return CMD_OK;
+}
+
+static int parse_threading(struct serve_options *o, const char *text)
+{
+    for (size_t i = 0; i < SHS_ARRAY_LEN(threadings); i++) {
+        if (strcmp(text, threadings[i].name) == 0) {
+            o->threading = &threadings[i];
+            return CMD_OK;
+        }
+    }
+    return cmd_fail(CMD_USAGE, "--threading '%s' is not one of: thread, none", text);
+}
+
+static int parse_handler(struct serve_options *o, const char *text)
+{
+    if (strcmp(text, "files") == 0)
+        o->handler = SERVE_FILES;
+    else if (strcmp(text, "echo") == 0)
+        o->handler = SERVE_ECHO;
+    else
+        return cmd_fail(CMD_USAGE, "--handler '%s' is not one of: files, echo", text);
+    return CMD_OK;
+}
+
+static int parse_log(struct serve_options *o, const char *text)
+{
+    static const struct {
+        const char *name;
+        bool log;
+        enum shs_access_style style;
+    } logs[] = {
+        {"combined", true, SHS_ACCESS_COMBINED},
+        {"common", true, SHS_ACCESS_COMMON},
+        {"json", true, SHS_ACCESS_JSON},
+        {"none", false, SHS_ACCESS_COMBINED},
+    };
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(logs); i++) {
+        if (strcmp(text, logs[i].name) == 0) {
+            o->log = logs[i].log;
+            o->log_style = logs[i].style;
+            return CMD_OK;
+        }
+    }
+    return cmd_fail(CMD_USAGE, "--log '%s' is not one of: combined, common, json, none", text);
+}
+
+/*
+ * "Name: value", white space around the value cut off as a receiver would. Whether they can be
+ * sent is for the handler to say.
+ */
+static int parse_header(struct serve_options *o, const char *text)
+{
+    const char *colon = strchr(text, ':'), *value;
+    size_t len;
+
+    if (colon == NULL || colon == text)
+        return cmd_fail(CMD_USAGE, "header '%s' is not of the form 'Name: value'", text);
+    value = colon + 1 + strspn(colon + 1, " \t");
+    len = strlen(value);
+    while (len > 0 && (value[len - 1] == ' ' || value[len - 1] == '\t'))
+        len--;
+    if (o->header_count == 2 * SERVE_HEADERS_MAX)
+        return cmd_fail(CMD_USAGE, "more than %d headers", SERVE_HEADERS_MAX);
+    o->headers[o->header_count] = shs__strndup(text, (size_t)(colon - text));
+    o->headers[o->header_count + 1] = shs__strndup(value, len);
+    o->header_count += 2;
+    if (o->headers[o->header_count - 2] == NULL || o->headers[o->header_count - 1] == NULL)
+        return cmd_fail(CMD_FAILED, "out of memory");
+    return CMD_OK;
+}
+
+static int parse_directory(struct serve_options *o, const char *text)
+{
+    if (o->directory != NULL)
+        return cmd_fail(CMD_USAGE, "two directories to serve: '%s' and '%s'", o->directory, text);
+    o->directory = text;
+    return CMD_OK;
+}
+
+static int parse_limit(struct serve_options *o, int option, const char *text)
+{
+    switch (option) {
+    case OPT_THREADS:
+        return parse_unsigned("--threads", text, 100000, &o->threads, &o->has_threads);
+    case OPT_MAX_CONNECTIONS:
+        return parse_unsigned("--max-connections", text, 10000000, &o->connections,
+                              &o->has_connections);
+    case OPT_HANDSHAKE_TIMEOUT:
+        return parse_unsigned("--handshake-timeout", text, INT_MAX, &o->handshake_ms,
+                              &o->has_handshake);
+    case OPT_HEAD_TIMEOUT:
+        return parse_unsigned("--head-timeout", text, INT_MAX, &o->head_ms, &o->has_head);
+    default:
+        return parse_unsigned("--idle-timeout", text, INT_MAX, &o->idle_ms, &o->has_idle);
+    }
+}
+
+/* One option of the command line. */
+static int parse_option(struct serve_options *o, int option, const char *value)
+{
+    switch (option) {
+    case 'b':
+        o->bind = value;
+        return CMD_OK;
+    case 'p':
+        return parse_port(o, value);
+    case 'd':
+        return parse_directory(o, value);
+    case 'H':
+        return parse_header(o, value);
+    case OPT_CERT:
+        o->cert = value;
+        return CMD_OK;
+    case OPT_KEY:
+        o->key = value;
+        return CMD_OK;
+    case OPT_PASSWORD_FILE:
+        o->password_file = value;
+        return CMD_OK;
+    case OPT_PLAIN:
+        o->plain = true;
+        return CMD_OK;
+    case OPT_HANDLER:
+        return parse_handler(o, value);
+    case OPT_LOG:
+        return parse_log(o, value);
+    case OPT_THREADING:
+        return parse_threading(o, value);
+    default:
+        return parse_limit(o, option, value);
+    }
+}
+
+/* What each option allows may still not go together. */
+static int check_together(struct serve_options *o)
+{
+    if (o->plain && (o->cert != NULL || o->key != NULL || o->password_file != NULL))
+        return cmd_fail(CMD_USAGE, "--plain is without TLS: it takes no --cert, --key or "
+                                   "--password-file");
+    if (o->key != NULL && o->cert == NULL)
+        return cmd_fail(CMD_USAGE, "--key '%s' needs --cert, the certificate it belongs to",
+                        o->key);
+    if (o->password_file != NULL && o->cert == NULL)
+        return cmd_fail(CMD_USAGE, "--password-file '%s' needs --cert", o->password_file);
+    if (o->handler == SERVE_ECHO && o->directory != NULL)
+        return cmd_fail(CMD_USAGE, "--handler echo serves no directory, '%s' is one too many",
+                        o->directory);
+    if (o->handler == SERVE_ECHO && o->header_count > 0)
+        return cmd_fail(CMD_USAGE, "--header goes with --handler files only");
+    if (o->has_threads && o->threading->push == NULL)
+        return cmd_fail(CMD_USAGE, "--threads goes with --threading thread only");
+    if (o->port == NULL)
+        o->port = o->plain ? DEFAULT_PLAIN_PORT : DEFAULT_PORT;
+    return CMD_OK;
+}
+
+static int parse_all(struct serve_options *out, int argc, char **argv, bool *help_wanted)
+{
+    int option, rc = CMD_OK;
+
+    optind = 1;
+    opterr = 0; /* getopt's own messages name argv[0], and are not ours */
+    while (rc == CMD_OK &&
+           (option = getopt_long(argc, argv, ":b:p:d:H:h", long_options, NULL)) != -1) {
+        if (option == 'h') {
+            *help_wanted = true;
+            return CMD_OK;
+        }
+        if (option == ':')
+            return cmd_fail(CMD_USAGE, "option '%s' needs a value; try 'shs serve --help'",
+                            argv[optind - 1]);
+        if (option == '?' && optopt > 0 && optopt < 256)
+            return cmd_fail(CMD_USAGE, "unknown option '-%c'; try 'shs serve --help'", optopt);
+        if (option == '?')
+            return cmd_fail(CMD_USAGE, "unknown option '%s'; try 'shs serve --help'",
+                            argv[optind - 1]);
+        rc = parse_option(out, option, optarg);
+    }
+    for (; rc == CMD_OK && optind < argc; optind++)
+        rc = parse_directory(out, argv[optind]);
+    return rc == CMD_OK ? check_together(out) : rc;
+}
+
+bool serve_options_parse(struct serve_options *out, int argc, char **argv, int *exit_code)
+{
+    bool help_wanted = false;
+
+    memset(out, 0, sizeof *out);
+    out->threading = &threadings[0];
+    out->log = true;
+    out->log_style = SHS_ACCESS_COMBINED;
+    *exit_code = parse_all(out, argc, argv, &help_wanted);
+    if (help_wanted)
+        fputs(help, stdout);
+    return *exit_code == CMD_OK && !help_wanted;
+}
+
+void serve_options_free(struct serve_options *self)
+{
+    for (size_t i = 0; i < self->header_count; i++)
+        shs__free(self->headers[i]);
+    self->header_count = 0;
+}

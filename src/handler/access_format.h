@@ -1,0 +1,55 @@
+/*
+ * access_format.h - one request as one line of an access log.
+ *
+ * Concept
+ *
+ *   A struct shs_access_line is plain values: what a line says, without a request or a connection,
+ *   so that a test can make one. access_log.h fills it from a struct shs_access. Every byte a
+ *   client can choose is escaped and every field is cut at a ceiling: a line is one line, whatever
+ *   is sent.
+ *
+ * Follows: the Common and Combined formats of the Apache and NCSA servers; CPython log_request;
+ * RFC 3339 for the time in JSON.
+ */
+#ifndef SHS_HANDLER_ACCESS_FORMAT_H
+#define SHS_HANDLER_ACCESS_FORMAT_H
+
+#include <pthread.h>
+
+#include "base/base.h"
+
+enum shs_access_style { SHS_ACCESS_COMMON, SHS_ACCESS_COMBINED, SHS_ACCESS_JSON };
+
+struct shs_access_line {
+    int64_t when_ns;                        /* wall clock: ns of the Unix epoch */
+    struct shs_str client;                  /* address */
+    struct shs_str request_line;            /* raw */
+    struct shs_str method, target, version; /* ptr NULL when no request could be understood */
+    int status;                             /* 0: none was sent */
+    uint64_t bytes;
+    int64_t duration_ns;
+    struct shs_str tls_version, cipher, sni; /* ptr NULL without TLS */
+    struct shs_str referer, user_agent;      /* ptr NULL: the request has none */
+    struct shs_str error;                    /* ptr NULL: all went well */
+};
+
+/* The text of the present second, made once for all lines of that second. */
+struct shs_access_clock {
+    pthread_mutex_t lock;
+    int64_t second;
+    char common[72]; /* "21/Nov/2026:14:00:00 +0000" */
+    char iso[72];    /* "2026-11-21T14:00:00" */
+};
+
+void shs__access_clock_init(struct shs_access_clock *clock);
+void shs__access_clock_free(struct shs_access_clock *clock);
+
+/*
+ * Appends the line, without a newline: at most SHS_ACCESS_LINE_MAX bytes. Returns SHS_OK, SHS_LIMIT
+ * (out->ceiling is smaller), SHS_NOMEM. Safe from any thread.
+ */
+#define SHS_ACCESS_LINE_MAX 32768
+int shs__access_format(struct shs_buf *out, enum shs_access_style style,
+                       struct shs_access_clock *clock, const struct shs_access_line *line);
+
+#endif

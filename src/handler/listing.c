@@ -1,0 +1,304 @@
+#include "handler/listing.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <shs/http.h>
+
+#include "handler/beneath.h"
+#include "http/uri.h"
+
+/* The names of a full page: SHS_LISTING_ENTRIES_MAX of them, 255 bytes at most. */
+#define NAMES_BYTES_MAX ((size_t)4 << 20)
+/* No entry's row is longer: a name of 255 bytes three- and sixfold, and what is around it. */
+#define ROW_MAX ((size_t)255 * 3 + (size_t)255 * 6 + 512)
+#define TAIL_MAX 256u
+
+static const char page_head[] =
+    "<!DOCTYPE html>\n"
+    "<html lang=\"en\">\n"
+    "<head>\n"
+    "<meta charset=\"utf-8\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+    "<meta name=\"color-scheme\" content=\"light dark\">\n"
+    "<style>\n"
+    ":root { --ink: #1c2530; --soft: #5d6b7a; --line: #dfe4ea; --link: #0b5cad; --page: #fff;"
+    " --row: #f5f7fa; }\n"
+    "@media (prefers-color-scheme: dark) { :root { --ink: #e4e9ef; --soft: #97a4b3;"
+    " --line: #333c47; --link: #7db8f5; --page: #14181d; --row: #1d232a; } }\n"
+    "body { margin: 2.5rem auto; max-width: 56rem; padding: 0 1rem; color: var(--ink);"
+    " background: var(--page); font: 1rem/1.5 system-ui, sans-serif; }\n"
+    "h1 { font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }\n"
+    "table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }\n"
+    "th { text-align: left; color: var(--soft); font-weight: 500; font-size: .875rem; }\n"
+    "th, td { padding: .35rem .5rem; border-bottom: 1px solid var(--line); }\n"
+    "tbody tr:hover { background: var(--row); }\n"
+    "td:first-child { overflow-wrap: anywhere; }\n"
+    ".size, .time { white-space: nowrap; color: var(--soft); }\n"
+    ".size { text-align: right; }\n"
+    "a { color: var(--link); text-decoration: none; }\n"
+    "a:hover, a:focus { text-decoration: underline; }\n"
+    "p { color: var(--soft); font-size: .875rem; }\n"
+    "@media (max-width: 36rem) { .time { display: none; } }\n"
+    "</style>\n";
+
+static const char table_head[] =
+    "<table>\n"
+    "<thead><tr><th scope=\"col\">Name</th><th scope=\"col\" class=\"size\">Size</th>"
+    "<th scope=\"col\" class=\"time\">Changed (UTC)</th></tr></thead>\n"
+    "<tbody>\n";
+
+static int compare_entries(const void *left, const void *right)
+{
+    struct shs_str a = ((const struct shs_listing_entry *)left)->name;
+    struct shs_str b = ((const struct shs_listing_entry *)right)->name;
+    size_t common = a.len < b.len ? a.len : b.len;
+    int order;
+
+    for (size_t i = 0; i < common; i++) {
+        order = (int)shs__lower((unsigned char)a.ptr[i]) - (int)shs__lower((unsigned char)b.ptr[i]);
+        if (order != 0)
+            return order;
+    }
+    if (a.len != b.len)
+        return a.len < b.len ? -1 : 1;
+    return memcmp(a.ptr, b.ptr, common);
+}
+
+void shs__listing_sort(struct shs_listing_entry *entries, size_t count)
+{
+    if (count > 1)
+        qsort(entries, count, sizeof *entries, compare_entries);
+}
+
+/* "13 B", "1.4 KiB", "20 GiB": three figures are enough to choose by. */
+static int append_size(struct shs_buf *out, uint64_t size)
+{
+    static const char units[][4] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    size_t unit = 0;
+    uint64_t tenths;
+
+    if (size < 1024)
+        return shs__buf_printf(out, "%" PRIu64 " B", size);
+    while (size >= (uint64_t)1024 * 1024 && unit + 2 < SHS_ARRAY_LEN(units)) {
+        size /= 1024;
+        unit++;
+    }
+    unit++;
+    tenths = (size * 10 + 512) / 1024;
+    if (tenths < 100)
+        return shs__buf_printf(out, "%" PRIu64 ".%" PRIu64 " %s", tenths / 10, tenths % 10,
+                               units[unit]);
+    return shs__buf_printf(out, "%" PRIu64 " %s", (tenths + 5) / 10, units[unit]);
+}
+
+static int append_time(struct shs_buf *out, int64_t seconds)
+{
+    time_t when = (time_t)seconds;
+    struct tm tm;
+
+    if (gmtime_r(&when, &tm) == NULL)
+        return SHS_OK; /* a year beyond int: nothing to show */
+    return shs__buf_printf(out, "%04d-%02d-%02d %02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1,
+                           tm.tm_mday, tm.tm_hour, tm.tm_min);
+}
+
+/*
+ * Text for people: escaped, and what is not UTF-8 as U+FFFD, so that the page is UTF-8 whatever the
+ * names are. A link works all the same: it has the bytes.
+ */
+static int append_text(struct shs_buf *out, struct shs_str s)
+{
+    size_t start = 0, at = 0, len;
+
+    while (at < s.len) {
+        len = shs__utf8_length(s, at);
+        if (len > 0) {
+            at += len;
+            continue;
+        }
+        SHS_RETURN_IF_ERROR(shs__html_escape(out, (struct shs_str){s.ptr + start, at - start}));
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("\xEF\xBF\xBD")));
+        start = ++at;
+    }
+    return shs__html_escape(out, (struct shs_str){s.ptr + start, at - start});
+}
+
+static int append_row(struct shs_buf *out, const struct shs_listing_entry *entry)
+{
+    bool directory = entry->kind == SHS_ENTRY_DIRECTORY;
+
+    /* Percent-encoded, ":" too, so that no name is read as a scheme or a query. */
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<tr><td><a href=\"")));
+    SHS_RETURN_IF_ERROR(shs__percent_encode(out, entry->name));
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, directory ? SHS_STR("/\">") : SHS_STR("\">")));
+    SHS_RETURN_IF_ERROR(append_text(out, entry->name));
+    if (entry->link)
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("@")));
+    else if (directory)
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("/")));
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("</a></td><td class=\"size\">")));
+    if (entry->kind == SHS_ENTRY_FILE)
+        SHS_RETURN_IF_ERROR(append_size(out, entry->size));
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("</td><td class=\"time\">")));
+    if (entry->kind != SHS_ENTRY_OTHER)
+        SHS_RETURN_IF_ERROR(append_time(out, entry->mtime));
+    return shs__buf_append_str(out, SHS_STR("</td></tr>\n"));
+}
+
+int shs__listing_page(struct shs_buf *out, struct shs_str path,
+                      const struct shs_listing_entry *entries, size_t count, bool complete)
+{
+    size_t shown = 0;
+
+    SHS_RETURN_IF_ERROR(shs__buf_append(out, page_head, sizeof page_head - 1));
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<title>Directory listing for ")));
+    SHS_RETURN_IF_ERROR(append_text(out, path));
+    SHS_RETURN_IF_ERROR(
+        shs__buf_append_str(out, SHS_STR("</title>\n</head>\n<body>\n<h1>Directory listing for ")));
+    SHS_RETURN_IF_ERROR(append_text(out, path));
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("</h1>\n")));
+    SHS_RETURN_IF_ERROR(shs__buf_append(out, table_head, sizeof table_head - 1));
+    if (path.len > 1)
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(
+            out, SHS_STR("<tr><td><a href=\"../\">../</a></td><td class=\"size\"></td>"
+                         "<td class=\"time\"></td></tr>\n")));
+    while (shown < count && out->ceiling - out->len >= ROW_MAX + TAIL_MAX)
+        SHS_RETURN_IF_ERROR(append_row(out, &entries[shown++]));
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("</tbody>\n</table>\n")));
+    if (shown < count || !complete)
+        SHS_RETURN_IF_ERROR(shs__buf_printf(
+            out, "<p>Only %zu entries are shown; the directory has more.</p>\n", shown));
+    else if (count == 0)
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<p>This directory is empty.</p>\n")));
+    return shs__buf_append_str(out, SHS_STR("</body>\n</html>\n"));
+}
+
+/* What is being read: entries whose names live in the arena. */
+struct listing {
+    struct shs_arena names;
+    struct shs_listing_entry *entries;
+    size_t count, room;
+    bool complete;
+};
+
+static void set_kind(struct shs_listing_entry *entry, const struct stat *st)
+{
+    if (S_ISDIR(st->st_mode))
+        entry->kind = SHS_ENTRY_DIRECTORY;
+    else if (S_ISREG(st->st_mode))
+        entry->kind = SHS_ENTRY_FILE;
+    entry->size = st->st_size > 0 ? (uint64_t)st->st_size : 0;
+    entry->mtime = st->st_mtime;
+}
+
+/* A link is described by what it leads to, and only if that is inside the served directory. */
+static void follow_link(struct shs_listing_entry *entry, int root_fd, struct shs_str directory)
+{
+    struct stat st;
+    char *path;
+    int fd;
+
+    path = shs__asprintf("%.*s/%s", (int)directory.len, directory.ptr, entry->name.ptr);
+    if (path == NULL)
+        return;
+    fd = shs__open_beneath(root_fd, directory.len == 0 ? path + 1 : path, O_PATH);
+    if (fd >= 0) {
+        if (fstat(fd, &st) == 0)
+            set_kind(entry, &st);
+        close(fd);
+    }
+    shs__free(path);
+}
+
+static int add_entry(struct listing *list, const char *name, const struct stat *st, int root_fd,
+                     struct shs_str directory)
+{
+    struct shs_listing_entry *entry;
+    void *grown;
+
+    if (list->count == list->room) {
+        list->room = list->room == 0 ? 64 : list->room * 2;
+        grown = shs__realloc(list->entries, list->room * sizeof *list->entries);
+        if (grown == NULL)
+            return SHS_NOMEM;
+        list->entries = grown;
+    }
+    entry = &list->entries[list->count];
+    memset(entry, 0, sizeof *entry);
+    entry->name = shs__arena_copy(&list->names, shs__str(name));
+    if (entry->name.ptr == NULL)
+        return SHS_NOMEM;
+    entry->kind = SHS_ENTRY_OTHER;
+    entry->link = S_ISLNK(st->st_mode);
+    if (entry->link)
+        follow_link(entry, root_fd, directory);
+    else
+        set_kind(entry, st);
+    list->count++;
+    return SHS_OK;
+}
+
+static int read_entries(struct listing *list, DIR *dir, int root_fd, struct shs_str directory)
+{
+    const struct dirent *item;
+    struct stat st;
+    int rc;
+
+    for (;;) {
+        errno = 0;
+        item = readdir(dir);
+        if (item == NULL)
+            return errno == 0 ? SHS_OK : SHS_IO;
+        if (item->d_name[0] == '.')
+            continue;
+        if (list->count == SHS_LISTING_ENTRIES_MAX) {
+            list->complete = false;
+            return SHS_OK;
+        }
+        if (fstatat(dirfd(dir), item->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+            continue; /* removed meanwhile */
+        rc = add_entry(list, item->d_name, &st, root_fd, directory);
+        if (rc != SHS_OK)
+            return rc;
+    }
+}
+
+int shs__listing_read(struct shs_buf *out, int root_fd, int fd, struct shs_str name)
+{
+    struct listing list = {.complete = true};
+    char *path = NULL;
+    DIR *dir = fdopendir(fd);
+    int rc = SHS_IO, saved;
+
+    shs__arena_init(&list.names, NAMES_BYTES_MAX);
+    if (dir == NULL) {
+        saved = errno;
+        close(fd);
+        errno = saved;
+        return errno == ENOMEM ? SHS_NOMEM : SHS_IO;
+    }
+    rc = read_entries(&list, dir, root_fd, name);
+    if (rc != SHS_OK)
+        goto out;
+    rc = SHS_NOMEM;
+    path = name.len == 0 ? shs__strdup("/") : shs__asprintf("/%.*s/", (int)name.len, name.ptr);
+    if (path == NULL)
+        goto out;
+    shs__listing_sort(list.entries, list.count);
+    rc = shs__listing_page(out, shs__str(path), list.entries, list.count, list.complete);
+out:
+    saved = errno;
+    closedir(dir);
+    shs__free(path);
+    shs__free(list.entries);
+    shs__arena_free(&list.names);
+    errno = saved;
+    return rc;
+}

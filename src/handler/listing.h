@@ -1,0 +1,56 @@
+/*
+ * listing.h - the page that shows what is in a directory.
+ *
+ * One HTML page, UTF-8, light or dark as the reader's system is, without JavaScript: name, size and
+ * time of each entry, sorted by name without case. Names that begin with "." are not shown: they
+ * are not served either.
+ *
+ * Follows: CPython Lib/http/server.py list_directory ("/" behind directories, "@" behind links, the
+ * words of the heading).
+ */
+#ifndef SHS_HANDLER_LISTING_H
+#define SHS_HANDLER_LISTING_H
+
+#include "base/base.h"
+
+/* Beyond these the page says that it is not complete. */
+#define SHS_LISTING_ENTRIES_MAX 10000
+#define SHS_LISTING_BYTES_MAX ((size_t)8 << 20)
+
+enum shs_entry_kind { SHS_ENTRY_FILE, SHS_ENTRY_DIRECTORY, SHS_ENTRY_OTHER };
+
+struct shs_listing_entry {
+    struct shs_str name;      /* as it is on disk: any bytes but "/" and NUL */
+    enum shs_entry_kind kind; /* of what a link leads to; OTHER when it leads nowhere inside */
+    bool link;                /* is itself a symbolic link */
+    uint64_t size;            /* of a FILE */
+    int64_t mtime;            /* seconds of the Unix epoch; not shown for OTHER */
+};
+
+/* Sorts by name, ASCII letters without case; names that differ in case only, by their bytes. */
+void shs__listing_sort(struct shs_listing_entry *entries, size_t count);
+
+/*
+ * Appends the page.
+ *
+ *   path      shown in title and heading, decoded: "/a b/"
+ *   entries   sorted
+ *   complete  false: the directory has more than these
+ *
+ * Returns SHS_OK, SHS_NOMEM, or SHS_LIMIT when not even a page without entries fits out->ceiling.
+ */
+int shs__listing_page(struct shs_buf *out, struct shs_str path,
+                      const struct shs_listing_entry *entries, size_t count, bool complete);
+
+/*
+ * Reads a directory into a page.
+ *
+ *   root_fd  the served directory: links are followed below it and nowhere else
+ *   fd       the directory to show, open for reading; taken
+ *   name     its name below root_fd, "" for root_fd itself
+ *
+ * Returns SHS_OK, SHS_IO (with errno), SHS_NOMEM.
+ */
+int shs__listing_read(struct shs_buf *out, int root_fd, int fd, struct shs_str name);
+
+#endif

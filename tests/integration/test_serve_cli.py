@@ -1,0 +1,542 @@
+"""`shs serve` as a program: its flags, its errors, its exit codes, its first line, its signals."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import shslib
+from shslib import check, equal
+
+SITE = os.path.join(shslib.SOURCE_DIR, "examples", "site")
+
+
+def shs(*arguments, env=None):
+    with shslib.temp_dir() as home:
+        return shslib.run(shslib.BIN, *arguments, cwd=home, seconds=20,
+                          env=dict({"HOME": home, "XDG_STATE_HOME": home + "/state"}, **(env or {})))
+
+
+def refused(code, pattern, *arguments, **keywords):
+    """The command says one line on stderr, nothing on stdout, and ends with that code."""
+    got, out, err = shs(*arguments, **keywords)
+    words = " ".join(arguments)
+    equal(got, code, words + "\n" + err)
+    equal(out, "", words)
+    check(re.fullmatch(r"shs: error: [^\n]+\n", err), "%s: not one line: %r" % (words, err))
+    check(re.search(pattern, err), "%s: %r has no %r" % (words, err, pattern))
+
+
+# -- the command line -------------------------------------------------------------------------------
+
+
+def test_help_and_version():
+    for arguments in (("--help",), ("-h",), ("help",), ("serve", "--help"), ("serve", "-h"),
+                      ("serve", "-p", "0", "--help")):
+        code, out, err = shs(*arguments)
+        equal((code, err), (0, ""), " ".join(arguments))
+        check(out.startswith("usage: shs"), out)
+    code, out, err = shs("version")
+    equal((code, err), (0, ""))
+    check(re.fullmatch(r"shs \d+\.\d+\.\d+\n", out), out)
+    equal(shs("--version")[1], out)
+    help_text = shs("serve", "--help")[1]
+    for flag in ("--port", "--bind", "--directory", "--cert", "--key", "--password-file", "--plain",
+                 "--threading", "--threads", "--header", "--log", "--handler", "--help",
+                 "--handshake-timeout", "--head-timeout", "--idle-timeout", "--max-connections"):
+        check(flag in help_text, flag + " is not in the help")
+    equal([line for line in help_text.split("\n") if len(line) > 100], [])
+
+
+def test_usage_errors():
+    refused(2, "command is missing")
+    refused(2, "unknown command 'sevre'", "sevre")
+    refused(2, "unknown option '--nonsense'", "serve", "--nonsense")
+    refused(2, "unknown option '-x'", "serve", "-x")
+    refused(2, "'--port' needs a value", "serve", "--port")
+    refused(2, "'-p' needs a value", "serve", "-p")
+    for port in ("-1", "65536", "http", "", "80x", " 80", "99999999999999999999", "0x50"):
+        refused(2, "port '%s'" % port, "serve", "-p", port)
+    refused(2, "two directories", "serve", "a", "b")
+    refused(2, "two directories", "serve", "-d", "a", "b")
+    refused(2, "--handler 'cgi'.*files, echo", "serve", "--handler", "cgi")
+    refused(2, "--log 'xml'.*json", "serve", "--log", "xml")
+    refused(2, "--threading 'fibre'.*thread", "serve", "--threading", "fibre")
+    refused(2, "--threads '0'", "serve", "--threads", "0")
+    refused(2, "--threads goes with", "serve", "--threading", "none", "--threads", "4")
+    refused(2, "--idle-timeout '1s'", "serve", "--idle-timeout", "1s")
+    refused(2, "--handler echo serves no directory", "serve", "--handler", "echo", ".")
+    refused(2, "--header goes with", "serve", "--handler", "echo", "-H", "a: b")
+
+
+def test_header_errors():
+    for header in ("no colon", ": no name", "", ":"):
+        refused(2, "header '.*' is not of the form", "serve", "--plain", "-p", "0", "-H", header)
+    for header in ("two words: x", "na(me: x", "x\r\ny: z"):
+        refused(2, "not a field name", "serve", "--plain", "-p", "0", "-H", header)
+    for header in ("x: a\r\nSet-Cookie: b", "x: \x01", "x: a\nb", "x: \x7f"):
+        refused(2, "control character", "serve", "--plain", "-p", "0", "-H", header)
+    refused(2, "framing", "serve", "--plain", "-p", "0", "-H", "Transfer-Encoding: chunked")
+
+
+def test_certificate_errors():
+    with shslib.temp_dir() as path:
+        shslib.write_file(path + "/empty.pem", "")
+        shslib.write_file(path + "/nonsense.pem", "this is no certificate\n")
+        shslib.write_file(path + "/password", "x\n")
+        refused(2, "--key 'k.pem' needs --cert", "serve", "--key", "k.pem")
+        refused(2, "--password-file .* needs --cert", "serve", "--password-file", path + "/password")
+        refused(2, "--plain", "serve", "--plain", "--cert", "c.pem")
+        refused(2, "password file %s/none: No such file" % path, "serve", "-p", "0", "--cert",
+                path + "/empty.pem", "--password-file", path + "/none")
+        refused(2, "password file %s: Is a directory" % path, "serve", "-p", "0", "--cert",
+                path + "/empty.pem", "--password-file", path)
+        shslib.write_file(path + "/long", "x" * 5000)
+        refused(2, "longer than a password", "serve", "-p", "0", "--cert", path + "/empty.pem",
+                "--password-file", path + "/long")
+        for name in ("none.pem", "empty.pem", "nonsense.pem"):
+            refused(1, path + "/" + name, "serve", "-p", "0", "--cert", path + "/" + name)
+
+
+def test_directory_errors():
+    with shslib.temp_dir() as path:
+        shslib.write_file(path + "/file", "")
+        refused(1, path + "/none.*No such file or directory", "serve", "--plain", path + "/none")
+        refused(1, path + "/file.*Not a directory", "serve", "--plain", path + "/file")
+
+
+def test_port_in_use():
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = str(taken.getsockname()[1])
+        refused(1, r"%s.*(in use)" % port, "serve", "--plain", "-p", port)
+        refused(1, r"%s.*(in use)" % port, "serve", "-p", port)
+    refused(1, "192.0.2.1", "serve", "--plain", "-p", "0", "-b", "192.0.2.1")
+
+
+def test_no_place_for_an_authority():
+    refused(1, "HOME", "serve", "-p", "0", env={"HOME": "", "XDG_STATE_HOME": ""})
+    with shslib.temp_dir() as path:
+        shslib.write_file(path + "/file", "")
+        refused(1, path, "serve", "-p", "0", env={"XDG_STATE_HOME": path + "/file"})
+
+
+# -- serving ----------------------------------------------------------------------------------------
+
+
+def test_first_line():
+    with shslib.Server("--plain", SITE) as server:
+        equal(server.first_line, "Serving HTTP on 127.0.0.1 port %d (http://localhost:%d/) ..."
+              % (server.port, server.port))
+        equal(server.get("/")[0], 200)
+    with shslib.Server(SITE) as server:
+        equal(server.first_line, "Serving HTTPS on 127.0.0.1 port %d (https://localhost:%d/) ..."
+              % (server.port, server.port))
+        equal(server.get("/")[0], 200)
+
+
+def test_curl_line_works():
+    if shutil.which("curl") is None:
+        print("skipped: there is no curl")
+        return
+    with shslib.Server(SITE) as server:
+        line = server.wait_stdout(r"^Try: (curl .*)$").group(1)
+        code, out, err = shslib.run("sh", "-c", line.replace("curl ", "curl -sS --noproxy '*' ", 1))
+        equal(code, 0, err)
+        check("Harbour weather station" in out, out)
+
+
+def test_authority_is_kept():
+    """The authority is made once; its key and the leaf's are for their owner alone."""
+    with shslib.temp_dir() as home:
+        seen = set()
+        for _ in range(2):
+            with shslib.Server(SITE, env={"HOME": home, "XDG_STATE_HOME": home + "/st ate"}) as server:
+                line = server.wait_stdout(r"^Try: (.*)$").group(1)
+                check("'" in line, "a path with a space is not quoted: " + line)
+                with open(home + "/st ate/shs/ca.pem", "rb") as file:
+                    seen.add(file.read())
+        equal(len(seen), 1)
+        for folder, _, names in os.walk(home):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as file:
+                    secret = b" PRIVATE" + b" KEY" in file.read()
+                mode = os.stat(os.path.join(folder, name)).st_mode & 0o777
+                check(not secret or mode == 0o600, "%s has mode %o" % (name, mode))
+        with shslib.Server(SITE, env={"HOME": home, "XDG_STATE_HOME": "relative"}) as server:
+            server.wait_stdout(r"^Try: .* %s/\.local/state/shs/" % re.escape(home))
+
+
+def test_cert_key_and_password():
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        print("skipped: there is no openssl command")
+        return
+    with shslib.temp_dir() as path:
+        for command in (
+                ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                 "-keyout", path + "/key.pem", "-out", path + "/cert.pem", "-days", "2", "-subj",
+                 "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+                ["pkey", "-in", path + "/key.pem", "-aes256", "-passout", "pass:s3cret word", "-out",
+                 path + "/locked.pem"]):
+            code, _, err = shslib.run(openssl, *command)
+            equal(code, 0, err)
+        shslib.write_file(path + "/password", "s3cret word\n")
+        shslib.write_file(path + "/wrong", "secret word\n")
+        cert, key, locked = path + "/cert.pem", path + "/key.pem", path + "/locked.pem"
+        for arguments in (("--cert", cert, "--key", key),
+                          ("--cert", cert, "--key", locked, "--password-file", path + "/password")):
+            with shslib.Server(*arguments, SITE) as server:
+                server._ca = cert
+                equal(server.get("/")[0], 200)
+                check("Try:" not in server.stdout, "advice about an authority that was not used")
+                check(not os.path.exists(server.state_dir), "an authority was made for nothing")
+        refused(1, locked, "serve", "-p", "0", "--cert", cert, "--key", locked, "--password-file",
+                path + "/wrong")
+        refused(1, locked, "serve", "-p", "0", "--cert", cert, "--key", locked)
+
+
+def has_ipv6():
+    try:
+        with contextlib.closing(socket.create_server(("::1", 0), family=socket.AF_INET6)):
+            return True
+    except OSError:
+        return False
+
+
+def test_bind():
+    with shslib.Server("--plain", "-b", "0.0.0.0", SITE) as server:
+        equal(server.host, "0.0.0.0")
+        equal(server.url, "http://localhost:%d" % server.port)
+        equal(server.get("/")[0], 200)
+    with shslib.Server("--plain", "--bind", "localhost", SITE) as server:
+        equal(server.get("/")[0], 200)
+    with shslib.Server("--plain", "-b", "127.0.0.2", SITE) as server:
+        equal(server.url, "http://127.0.0.2:%d" % server.port)
+        equal(server.get("/")[0], 200)
+    with shslib.Server("-b", "127.0.0.2", SITE) as server:  # and the certificate names it
+        equal(server.url, "https://127.0.0.2:%d" % server.port)
+        equal(server.get("/")[0], 200)
+    with shslib.Server("--plain", "-b", "", SITE) as server:
+        check(server.host in ("::", "0.0.0.0"), server.host)
+        server.address = "127.0.0.1"
+        equal(server.get("/")[0], 200)
+    if not has_ipv6():
+        print("skipped: IPv6, which this system does not have")
+        return
+    with shslib.Server("--plain", "-b", "::1", SITE) as server:
+        equal(server.first_line, "Serving HTTP on ::1 port %d (http://[::1]:%d/) ..."
+              % (server.port, server.port))
+        equal(server.get("/")[0], 200)
+
+
+def test_default_ports():
+    """8443 with TLS, 8080 without: taken ones are said, free ones are used."""
+    for port, arguments in ((8080, ("--plain",)), (8443, ())):
+        try:
+            taken = socket.create_server(("127.0.0.1", port))
+        except OSError:
+            taken = contextlib.nullcontext()  # by somebody else: as good
+        with taken:
+            refused(1, str(port), "serve", *arguments, SITE)
+
+
+def test_directory_flag():
+    for arguments in (("-d", SITE), ("--directory", SITE), (SITE,), ("--directory=" + SITE,)):
+        with shslib.Server("--plain", *arguments) as server:
+            check(b"lighthouse" in server.get("/logo.svg")[2], str(arguments))
+
+
+# -- signals ------------------------------------------------------------------------------------------
+
+
+def test_signals_end_it_cleanly():
+    for number in (signal.SIGINT, signal.SIGTERM):
+        for arguments in (("--plain",), (), ("--plain", "--threading", "none")):
+            with shslib.Server(*arguments, SITE) as server:
+                server.get("/")
+                with server.connect() as idle:  # an idle connection does not delay the end
+                    idle.sendall(b"GET /style.css HTTP/1.1\r\nHost: x\r\n\r\n")
+                    shslib.read_response(idle)
+                    if "none" in arguments:
+                        idle.close()
+                    began = time.monotonic()
+                    out = server.stdout
+                    server.signal(number)
+                    equal(server.wait(), 0, "exit code after %s" % number)
+                    check(time.monotonic() - began < 3 * shslib.SLOWNESS, "it took its time")
+                equal(server.stdout, out, "stdout after the signal")
+                for line in server.stderr.splitlines():
+                    check(line.startswith("127.0.0.1 - - ["), "stderr: " + line)
+
+
+def begin_upload(sock, length):
+    """A request whose handler waits for its body: 100 Continue is the sign that it does."""
+    sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % length)
+    equal(shslib.read_until(sock, b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def test_second_signal_ends_at_once():
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        with shslib.Server("--plain", "--handler", "echo", expect_exit=code) as server:
+            with server.connect() as sock:
+                begin_upload(sock, 200000)  # and no byte of it comes
+                server.signal(number)
+                try:
+                    server.process.wait(0.5)
+                    shslib.check(False, "it did not wait for the request in flight")
+                except subprocess.TimeoutExpired:
+                    pass
+                server.signal(number)
+                equal(server.wait(3), code)
+
+
+def test_request_in_flight_is_finished():
+    with shslib.Server("--plain", "--handler", "echo") as server:
+        with server.connect() as sock:
+            begin_upload(sock, 100000)
+            sock.sendall(b"x" * 70000)
+            server.signal(signal.SIGTERM)
+            time.sleep(0.2)
+            sock.sendall(b"x" * 30000)
+            line, headers, body, _ = shslib.read_response(sock)
+            equal(line, "HTTP/1.1 200 OK")
+            equal(headers.get("connection"), "close")
+            equal(json.loads(body)["body_length"], 100000)
+        equal(server.wait(), 0)
+
+
+# -- the log ------------------------------------------------------------------------------------------
+
+
+def test_log_combined():
+    with shslib.Server("--plain", SITE) as server:
+        server.get("/style.css?q=1", {"Referer": "http://e.example/", "User-Agent": 'a"b\\c'})
+        line = server.wait_stderr(r"^.*style\.css.*$").group(0)
+        size = os.path.getsize(SITE + "/style.css")
+        check(re.fullmatch(r'127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d \+0000\] '
+                           r'"GET /style\.css\?q=1 HTTP/1\.1" 200 %d "http://e\.example/" '
+                           r'"a\\x22b\\\\c"' % size, line), line)
+        server.raw(b"GET /\x1b[31mred HTTP/1.1\r\nHost: x\r\n\r\n")
+        line = server.wait_stderr(r'^.*" 400 .*$').group(0)
+        check("\x1b" not in line, repr(line))
+    with shslib.Server("--plain", "--log", "common", SITE) as server:
+        server.get("/")
+        server.wait_stderr(r'"GET / HTTP/1\.1" 200 \d+$')
+
+
+def test_log_json():
+    with shslib.Server("--log", "json", SITE) as server:
+        server.get("/about.html?q=%22", {"User-Agent": "tëst\"".encode("utf-8"), "Referer": "r"})
+        server.get("/none")
+        server.wait_stderr(r"none")
+        first, second = [json.loads(line) for line in server.stderr.splitlines()]
+        check(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["time"]), first["time"])
+        check(0 <= first["duration_ms"] < 10000, str(first["duration_ms"]))
+        check(first["tls_version"] in ("TLSv1.2", "TLSv1.3"), first["tls_version"])
+        check("_" in first["tls_cipher"] or "-" in first["tls_cipher"], first["tls_cipher"])
+        wanted = {"client": "127.0.0.1", "method": "GET", "target": "/about.html?q=%22",
+                  "version": "HTTP/1.1", "status": 200, "bytes": os.path.getsize(SITE + "/about.html"),
+                  "sni": "localhost", "user_agent": "tëst\"", "referer": "r", "error": None}
+        equal({key: first[key] for key in wanted}, wanted)
+        equal(second["status"], 404)
+
+
+def test_log_none():
+    with shslib.Server("--plain", "--log", "none", SITE) as server:
+        for _ in range(5):
+            server.get("/")
+        server.stop()
+        equal(server.stderr, "")
+
+
+class Raw:
+    """A server whose stderr the test holds, for readers that do not read."""
+
+    def __init__(self, stderr):
+        self.dir = shslib.tempfile.mkdtemp(prefix="shs-test-")
+        self.process = subprocess.Popen(
+            [shslib.BIN, "serve", "--plain", "-p", "0", SITE], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=stderr, cwd=self.dir)
+        self.port = int(self.process.stdout.readline().split()[5])
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        shutil.rmtree(self.dir)
+
+
+def many_requests(port, count):
+    """Requests with lines of about 3 KB in the log, on one connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20 * shslib.SLOWNESS) as sock:
+        rest = b""
+        request = (b"HEAD /?" + b"q" * 2000 + b" HTTP/1.1\r\nHost: x\r\nUser-Agent: " + b"u" * 500 +
+                   b"\r\nReferer: " + b"r" * 500 + b"\r\n\r\n")
+        for _ in range(count):
+            sock.sendall(request)
+            line, _, _, rest = shslib.read_response(sock, start=rest, method="HEAD")
+            equal(line, "HTTP/1.1 200 OK")
+
+
+def test_log_reader_that_stopped():
+    """Nobody reads the log: requests are answered all the same, and the end comes in time."""
+    reader, writer = os.pipe()
+    server = Raw(writer)
+    os.close(writer)
+    try:
+        many_requests(server.port, 900)  # 2.7 MB; the pipe has 64 KiB, the queue 2 MiB
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        equal(server.process.wait(20 * shslib.SLOWNESS), 0)
+        check(time.monotonic() - began < 6 * shslib.SLOWNESS, "the end waited for the reader")
+    finally:
+        server.close()
+        os.close(reader)
+
+
+def test_log_reader_that_pauses():
+    """A reader that comes back finds out how many lines are missing."""
+    reader, writer = os.pipe()
+    server = Raw(writer)
+    os.close(writer)
+    text = []
+    try:
+        many_requests(server.port, 900)
+
+        def read():
+            while True:
+                chunk = os.read(reader, 65536)
+                if not chunk:
+                    return
+                text.append(chunk)
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        shslib.wait_until(lambda: b"dropped" in b"".join(text), 10, "a line about dropped lines")
+        many_requests(server.port, 3)
+        server.process.send_signal(signal.SIGTERM)
+        equal(server.process.wait(20 * shslib.SLOWNESS), 0)
+        thread.join(10)
+    finally:
+        server.close()
+        os.close(reader)
+    lines = b"".join(text).decode().splitlines()
+    dropped = sum(int(line.split()[0]) for line in lines if "log lines dropped" in line)
+    kept = [line for line in lines if line.startswith("127.0.0.1 - - [")]
+    equal(len(kept) + dropped, 903)
+    check(all(line.endswith('"') for line in kept), "a line that is not whole")
+
+
+def test_log_reader_gone():
+    """Output that nobody takes any more is not the end: SIGPIPE is ignored."""
+    reader, writer = os.pipe()
+    server = Raw(writer)
+    os.close(writer)
+    os.close(reader)
+    try:
+        many_requests(server.port, 20)
+        time.sleep(0.1)
+        many_requests(server.port, 20)
+        server.process.send_signal(signal.SIGTERM)
+        equal(server.process.wait(20 * shslib.SLOWNESS), 0)
+    finally:
+        server.close()
+
+
+# -- the rest ----------------------------------------------------------------------------------------
+
+
+def test_echo():
+    import hashlib
+    body = shslib.pattern(300000)
+    with shslib.Server("--plain", "--handler", "echo", "--log", "none") as server:
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "x-y"):
+            sent = None if method == "GET" else body
+            status, headers, text = server.request(method, "/a%20b?c=d", sent, {"X-Twice": "1"})
+            equal(status, 200, method)
+            equal(headers["Content-Type"], "application/json")
+            answer = json.loads(text)
+            equal(answer["method"], method)
+            equal(answer["target"], "/a%20b?c=d")
+            equal(answer["version"], "HTTP/1.1")
+            check(["X-Twice", "1"] in answer["headers"], answer["headers"])
+            equal(answer["body_length"], len(sent or b""))
+            equal(answer["body_sha256"], hashlib.sha256(sent or b"").hexdigest())
+        status, headers, text = server.request("HEAD", "/")
+        equal((status, text), (200, b""))
+        raw = (b"POST /x HTTP/1.1\r\nHost: h\r\nb: 2\r\nA: 1\r\nb: 3 \xff \"q\"\r\nTransfer-Encoding: chunked\r\n"
+               b"Connection: close\r\n\r\n4\r\nwxyz\r\n0\r\n\r\n")
+        answer = json.loads(server.raw(raw).split(b"\r\n\r\n", 1)[1])
+        equal(answer["headers"], [["Host", "h"], ["b", "2"], ["A", "1"], ["b", "3 \xff \"q\""],
+                                  ["Transfer-Encoding", "chunked"], ["Connection", "close"]])
+        equal(answer["body_length"], 4)
+
+
+def test_timeouts_are_taken():
+    with shslib.Server("--plain", "--head-timeout", "300", "--idle-timeout", "300", "--log", "none",
+                       SITE) as server:
+        with server.connect() as sock:  # half a head
+            sock.sendall(b"GET / HTTP/1.1\r\n")
+            began = time.monotonic()
+            shslib.read_all(sock)
+            check(time.monotonic() - began < 4 * shslib.SLOWNESS, "--head-timeout")
+        with server.connect() as sock:  # idle after an answer
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            shslib.read_response(sock)
+            began = time.monotonic()
+            shslib.read_all(sock)
+            check(time.monotonic() - began < 4 * shslib.SLOWNESS, "--idle-timeout")
+    with shslib.Server("--handshake-timeout", "300", "--log", "none", SITE) as server:
+        with server.connect_plain() as sock:  # says nothing
+            began = time.monotonic()
+            shslib.read_all(sock)
+            check(time.monotonic() - began < 4 * shslib.SLOWNESS, "--handshake-timeout")
+        equal(server.get("/")[0], 200)
+
+
+def test_max_connections():
+    with shslib.Server("--plain", "--max-connections", "2", "--log", "none", SITE) as server:
+        held = [server.connect() for _ in range(2)]
+        for sock in held:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            shslib.read_response(sock)
+        with server.connect(1) as third:  # in the backlog until one of them ends
+            third.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            third.settimeout(0.3)
+            try:
+                third.recv(1)
+                check(False, "a third connection was served")
+            except socket.timeout:
+                pass
+            held.pop().close()
+            equal(shslib.read_response(third)[0], "HTTP/1.1 200 OK")
+        held.pop().close()
+
+
+def test_threading_choices():
+    for arguments in (("--threading", "thread"), ("--threading", "thread", "--threads", "2"),
+                      ("--threading", "none")):
+        for plain in (("--plain",), ()):
+            with shslib.Server(*arguments, *plain, SITE) as server:
+                for _ in range(5):
+                    equal(server.get("/")[0], 200, str(arguments))
+
+
+def test_file_limit_is_raised():
+    """A low soft limit of descriptors, as shells have it, is not the server's limit."""
+    prefix = ("sh", "-c", 'ulimit -S -n 64; exec "$0" "$@"')
+    with shslib.Server("--plain", "--log", "none", SITE, prefix=prefix) as server:
+        with open("/proc/%d/limits" % server.pid) as file:
+            soft, hard = re.search(r"Max open files +(\d+) +(\d+)", file.read()).groups()
+        equal(soft, hard)
+
+
+if __name__ == "__main__":
+    shslib.main(*[value for name, value in list(globals().items()) if name.startswith("test_")])

@@ -1,0 +1,181 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "handler/access_format.h"
+
+#define WHEN ((int64_t)1795269600 * SHS_NS_PER_S) /* 2026-11-21 14:00:00 UTC */
+
+static struct shs_access_line sample(void)
+{
+    struct shs_access_line line = {
+        .when_ns = WHEN + 7 * SHS_NS_PER_MS,
+        .client = SHS_STR("192.0.2.7"),
+        .request_line = SHS_STR("GET /a?b=1 HTTP/1.1"),
+        .method = SHS_STR("GET"),
+        .target = SHS_STR("/a?b=1"),
+        .version = SHS_STR("HTTP/1.1"),
+        .status = 200,
+        .bytes = 13,
+        .duration_ns = 1234567,
+        .tls_version = SHS_STR("TLSv1.3"),
+        .cipher = SHS_STR("TLS_AES_256_GCM_SHA384"),
+        .sni = SHS_STR("localhost"),
+        .user_agent = SHS_STR("curl/7.88.1"),
+    };
+
+    return line;
+}
+
+static void check(enum shs_access_style style, const struct shs_access_line *line, const char *want)
+{
+    struct shs_access_clock clock;
+    struct shs_buf out;
+
+    shs__access_clock_init(&clock);
+    shs__buf_init(&out, SHS_ACCESS_LINE_MAX);
+    assert_int_equal(shs__access_format(&out, style, &clock, line), SHS_OK);
+    if (!shs__str_eq((struct shs_str){shs__buf_head(&out), out.len}, shs__str(want)))
+        fail_msg("got: %.*s\nnot: %s", (int)out.len, shs__buf_head(&out), want);
+    shs__buf_free(&out);
+    shs__access_clock_free(&clock);
+}
+
+static void test_common(void **state)
+{
+    struct shs_access_line line = sample();
+
+    SHS_UNUSED(state);
+    check(SHS_ACCESS_COMMON, &line,
+          "192.0.2.7 - - [21/Nov/2026:14:00:00 +0000] \"GET /a?b=1 HTTP/1.1\" 200 13");
+    line.status = 304;
+    line.bytes = 0;
+    check(SHS_ACCESS_COMMON, &line,
+          "192.0.2.7 - - [21/Nov/2026:14:00:00 +0000] \"GET /a?b=1 HTTP/1.1\" 304 -");
+}
+
+static void test_combined(void **state)
+{
+    struct shs_access_line line = sample();
+
+    SHS_UNUSED(state);
+    check(SHS_ACCESS_COMBINED, &line,
+          "192.0.2.7 - - [21/Nov/2026:14:00:00 +0000] \"GET /a?b=1 HTTP/1.1\" 200 13 \"-\" "
+          "\"curl/7.88.1\"");
+}
+
+/* What a client sends stays in its quotes and on its line (H54). */
+static void test_combined_escapes(void **state)
+{
+    struct shs_access_line line = sample();
+
+    SHS_UNUSED(state);
+    line.request_line = SHS_STR("GET /\x1b[2J\\\x7f\xc2\x80 x");
+    line.user_agent = SHS_STR("a\" 200 1 \"b\"\"\n");
+    line.referer = SHS_STR("https://e.example/");
+    check(SHS_ACCESS_COMBINED, &line,
+          "192.0.2.7 - - [21/Nov/2026:14:00:00 +0000] \"GET /\\x1b[2J\\\\\\x7f\xc2\\x80 x\" 200 13 "
+          "\"https://e.example/\" \"a\\x22 200 1 \\x22b\\x22\\x22\\x0a\"");
+}
+
+static void test_nothing_understood(void **state)
+{
+    struct shs_access_line line = {.when_ns = WHEN, .status = 0};
+
+    SHS_UNUSED(state);
+    check(SHS_ACCESS_COMBINED, &line, "- - - [21/Nov/2026:14:00:00 +0000] \"-\" - - \"-\" \"-\"");
+    check(SHS_ACCESS_JSON, &line,
+          "{\"time\":\"2026-11-21T14:00:00.000Z\",\"client\":null,\"method\":null,\"target\":null,"
+          "\"version\":null,\"status\":0,\"bytes\":0,\"duration_ms\":0.000,\"tls_version\":null,"
+          "\"tls_cipher\":null,\"sni\":null,\"user_agent\":null,\"referer\":null,\"error\":null}");
+}
+
+static void test_json(void **state)
+{
+    struct shs_access_line line = sample();
+
+    SHS_UNUSED(state);
+    line.user_agent = SHS_STR("a\"b\\\x01\xff\xc3\xa4");
+    line.error = SHS_STR("the peer closed the connection");
+    check(SHS_ACCESS_JSON, &line,
+          "{\"time\":\"2026-11-21T14:00:00.007Z\",\"client\":\"192.0.2.7\",\"method\":\"GET\","
+          "\"target\":\"/a?b=1\",\"version\":\"HTTP/1.1\",\"status\":200,\"bytes\":13,"
+          "\"duration_ms\":1.234,\"tls_version\":\"TLSv1.3\","
+          "\"tls_cipher\":\"TLS_AES_256_GCM_SHA384\",\"sni\":\"localhost\","
+          "\"user_agent\":\"a\\\"b\\\\\\u0001\\u00ff\xc3\xa4\",\"referer\":null,"
+          "\"error\":\"the peer closed the connection\"}");
+}
+
+/* The worst that every field can hold fits the buffer that the log has for a line. */
+static void test_ceiling(void **state)
+{
+    static char long_text[100000];
+    struct shs_access_line line = sample();
+    struct shs_access_clock clock;
+    struct shs_str text = {long_text, sizeof long_text};
+    enum shs_access_style style;
+
+    SHS_UNUSED(state);
+    memset(long_text, 1, sizeof long_text); /* six bytes each in JSON, four in the others */
+    line.client = line.request_line = line.method = line.target = line.version = text;
+    line.tls_version = line.cipher = line.sni = line.referer = line.user_agent = text;
+    line.error = text;
+    line.bytes = UINT64_MAX;
+    line.duration_ns = INT64_MAX;
+    shs__access_clock_init(&clock);
+    for (style = SHS_ACCESS_COMMON; style <= SHS_ACCESS_JSON; style++) {
+        struct shs_buf out;
+
+        shs__buf_init(&out, SHS_ACCESS_LINE_MAX);
+        assert_int_equal(shs__access_format(&out, style, &clock, &line), SHS_OK);
+        assert_true(out.len > 8192);
+        assert_null(memchr(shs__buf_head(&out), '\n', out.len));
+        shs__buf_free(&out);
+    }
+    shs__access_clock_free(&clock);
+}
+
+/* The text of a second is kept, and made anew for another one, also an earlier one. */
+static void test_clock(void **state)
+{
+    static const struct {
+        int64_t when;
+        const char *text;
+    } steps[] = {{WHEN, "[21/Nov/2026:14:00:00 +0000]"},
+                 {WHEN + 999999999, "[21/Nov/2026:14:00:00 +0000]"},
+                 {WHEN + SHS_NS_PER_S, "[21/Nov/2026:14:00:01 +0000]"},
+                 {WHEN, "[21/Nov/2026:14:00:00 +0000]"},
+                 {0, "[01/Jan/1970:00:00:00 +0000]"}};
+    struct shs_access_line line = sample();
+    struct shs_access_clock clock;
+
+    SHS_UNUSED(state);
+    shs__access_clock_init(&clock);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(steps); i++) {
+        struct shs_buf out;
+
+        shs__buf_init(&out, 4096);
+        line.when_ns = steps[i].when;
+        assert_int_equal(shs__access_format(&out, SHS_ACCESS_COMMON, &clock, &line), SHS_OK);
+        assert_memory_equal(shs__buf_head(&out) + 14, steps[i].text, strlen(steps[i].text));
+        shs__buf_free(&out);
+    }
+    shs__access_clock_free(&clock);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_common),
+        cmocka_unit_test(test_combined),
+        cmocka_unit_test(test_combined_escapes),
+        cmocka_unit_test(test_nothing_understood),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_ceiling),
+        cmocka_unit_test(test_clock),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

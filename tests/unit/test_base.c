@@ -1,0 +1,398 @@
+/* Floor 0: ceilings hold, text is whole, and time never makes a caller spin. */
+#include <errno.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include <shs/options.h>
+#include <shs/version.h>
+
+#include "base/base.h"
+
+/* -- struct shs_buf ---------------------------------------------------------------------------- */
+
+static bool buf_is(const struct shs_buf *b, struct shs_str expected)
+{
+    return shs__str_eq((struct shs_str){b->len > 0 ? shs__buf_head(b) : "", b->len}, expected);
+}
+
+static void test_buf_starts_empty(void **state)
+{
+    struct shs_buf b;
+
+    SHS_UNUSED(state);
+    shs__buf_init(&b, 100);
+    assert_null(b.data); /* an idle connection costs nothing */
+    assert_int_equal(b.len, 0);
+    assert_int_equal(shs__buf_append(&b, NULL, 0), SHS_OK);
+    assert_null(b.data);
+    shs__buf_free(&b);
+    shs__buf_free(&b);
+}
+
+static void test_buf_append_and_consume(void **state)
+{
+    struct shs_buf b;
+
+    SHS_UNUSED(state);
+    shs__buf_init(&b, 100);
+    assert_int_equal(shs__buf_append(&b, "hello ", 6), SHS_OK);
+    assert_int_equal(shs__buf_append_str(&b, SHS_STR("world")), SHS_OK);
+    assert_true(buf_is(&b, SHS_STR("hello world")));
+    shs__buf_consume(&b, 6);
+    assert_true(buf_is(&b, SHS_STR("world")));
+    shs__buf_consume(&b, 5);
+    assert_int_equal(b.len, 0);
+    assert_int_equal(b.start, 0); /* the whole room is there again */
+    shs__buf_free(&b);
+}
+
+static void test_buf_ceiling(void **state)
+{
+    static const char bytes[101];
+    struct shs_buf b;
+
+    SHS_UNUSED(state);
+    shs__buf_init(&b, 100);
+    assert_int_equal(shs__buf_append(&b, bytes, 101), SHS_LIMIT);
+    assert_int_equal(shs__buf_reserve(&b, SIZE_MAX), SHS_LIMIT);
+    assert_int_equal(b.len, 0);
+    assert_int_equal(shs__buf_append(&b, bytes, 100), SHS_OK);
+    assert_true(b.cap <= 100);
+    assert_int_equal(shs__buf_append(&b, "x", 1), SHS_LIMIT);
+    assert_int_equal(shs__buf_reserve(&b, SIZE_MAX), SHS_LIMIT);
+    assert_int_equal(b.len, 100);
+    shs__buf_consume(&b, 1);
+    assert_int_equal(shs__buf_append(&b, "x", 1), SHS_OK); /* room at the front counts as room */
+    assert_int_equal(b.len, 100);
+    assert_int_equal(*(shs__buf_tail(&b) - 1), 'x');
+    shs__buf_free(&b);
+}
+
+static void test_buf_keeps_its_content_when_it_grows(void **state)
+{
+    struct shs_buf b;
+    size_t consumed = 0;
+
+    SHS_UNUSED(state);
+    shs__buf_init(&b, 20000);
+    for (int i = 0; i < 20000; i++) {
+        char c = (char)(i % 251);
+
+        assert_int_equal(shs__buf_append(&b, &c, 1), SHS_OK);
+        if (i % 7 == 0) {
+            shs__buf_consume(&b, 1);
+            consumed++;
+        }
+    }
+    assert_int_equal(b.len, 20000 - consumed);
+    for (size_t i = 0; i < b.len; i++)
+        assert_int_equal(shs__buf_head(&b)[i], (char)((i + consumed) % 251));
+    assert_true(b.cap <= b.ceiling);
+    shs__buf_free(&b);
+}
+
+static void test_buf_odd_ceilings(void **state)
+{
+    SHS_UNUSED(state);
+    for (size_t ceiling = 0; ceiling < 3000; ceiling += 37) {
+        struct shs_buf b;
+        size_t len = 0;
+
+        shs__buf_init(&b, ceiling);
+        while (shs__buf_append(&b, "abc", 3) == SHS_OK)
+            len += 3;
+        assert_int_equal(len, ceiling / 3 * 3);
+        assert_true(b.cap <= ceiling);
+        shs__buf_free(&b);
+    }
+}
+
+static void test_buf_reserve_gives_room(void **state)
+{
+    struct shs_buf b;
+
+    SHS_UNUSED(state);
+    shs__buf_init(&b, 4096);
+    assert_int_equal(shs__buf_append(&b, "abcdef", 6), SHS_OK);
+    shs__buf_consume(&b, 3);
+    assert_int_equal(shs__buf_reserve(&b, 4093), SHS_OK);
+    assert_true(shs__buf_room(&b) >= 4093);
+    assert_true(buf_is(&b, SHS_STR("def")));
+    assert_int_equal(shs__buf_reserve(&b, 4094), SHS_LIMIT);
+    assert_true(buf_is(&b, SHS_STR("def")));
+    shs__buf_free(&b);
+}
+
+static void test_buf_printf(void **state)
+{
+    struct shs_buf b;
+
+    SHS_UNUSED(state);
+    shs__buf_init(&b, 12);
+    assert_int_equal(shs__buf_printf(&b, "%d-%s", 42, "abc"), SHS_OK);
+    assert_true(buf_is(&b, SHS_STR("42-abc")));
+    assert_int_equal(shs__buf_printf(&b, "%s", "123456789"), SHS_LIMIT);
+    assert_true(buf_is(&b, SHS_STR("42-abc"))); /* as it was */
+    shs__buf_free(&b);
+}
+
+/* -- struct shs_arena -------------------------------------------------------------------------- */
+
+static void test_arena_aligns_and_separates(void **state)
+{
+    struct shs_arena a;
+    char *before = NULL;
+
+    SHS_UNUSED(state);
+    shs__arena_init(&a, 1 << 20);
+    assert_null(a.chunks);
+    for (size_t size = 1; size < 300; size++) {
+        char *p = shs__arena_alloc(&a, size);
+
+        assert_non_null(p);
+        assert_int_equal((uintptr_t)p % _Alignof(max_align_t), 0);
+        memset(p, (int)(size & 0x7f), size);
+        if (before != NULL) /* the one before is untouched */
+            assert_int_equal(before[size - 2], (char)((size - 1) & 0x7f));
+        before = p;
+    }
+    shs__arena_free(&a);
+    assert_int_equal(a.used, 0);
+    assert_non_null(shs__arena_alloc(&a, 10)); /* usable again */
+    shs__arena_free(&a);
+    shs__arena_free(&a);
+}
+
+static void test_arena_ceiling(void **state)
+{
+    struct shs_arena a;
+
+    SHS_UNUSED(state);
+    shs__arena_init(&a, 1000);
+    assert_null(shs__arena_alloc(&a, 1001));
+    assert_null(shs__arena_alloc(&a, SIZE_MAX));
+    assert_null(shs__arena_alloc(&a, SIZE_MAX - 8));
+    assert_int_equal(a.used, 0);
+    assert_non_null(shs__arena_alloc(&a, 900));
+    assert_null(shs__arena_alloc(&a, 200));
+    assert_non_null(shs__arena_alloc(&a, 80)); /* what fits still goes in */
+    assert_true(a.used <= 1000);
+    shs__arena_free(&a);
+}
+
+static void test_arena_large_block(void **state)
+{
+    struct shs_arena a;
+    char *p;
+
+    SHS_UNUSED(state);
+    shs__arena_init(&a, 1 << 20);
+    p = shs__arena_alloc(&a, 100000); /* more than a chunk */
+    assert_non_null(p);
+    memset(p, 1, 100000);
+    assert_non_null(shs__arena_alloc(&a, 1));
+    shs__arena_free(&a);
+}
+
+static void test_arena_copy(void **state)
+{
+    char bytes[] = "abc";
+    struct shs_arena a;
+    struct shs_str copy;
+
+    SHS_UNUSED(state);
+    shs__arena_init(&a, 64);
+    copy = shs__arena_copy(&a, (struct shs_str){bytes, 2});
+    bytes[0] = 'x';
+    assert_int_equal(copy.len, 2);
+    assert_string_equal(copy.ptr, "ab"); /* also a C string */
+    copy = shs__arena_copy(&a, (struct shs_str){NULL, 0});
+    assert_non_null(copy.ptr);
+    assert_string_equal(copy.ptr, "");
+    copy = shs__arena_copy(&a, (struct shs_str){bytes, 64}); /* refused before it is read */
+    assert_null(copy.ptr);
+    assert_int_equal(copy.len, 0);
+    shs__arena_free(&a);
+}
+
+/* -- strings ----------------------------------------------------------------------------------- */
+
+static void test_str(void **state)
+{
+    SHS_UNUSED(state);
+    assert_int_equal(shs__str("abc").len, 3);
+    assert_null(shs__str(NULL).ptr);
+    assert_int_equal(shs__str(NULL).len, 0);
+    assert_int_equal(SHS_STR("a\0b").len, 3);
+    assert_true(shs__str_eq(SHS_STR("abc"), shs__str("abc")));
+    assert_false(shs__str_eq(SHS_STR("abc"), SHS_STR("abC")));
+    assert_false(shs__str_eq(SHS_STR("abc"), SHS_STR("ab")));
+    assert_false(shs__str_eq(SHS_STR("a\0b"), SHS_STR("a\0c")));
+    assert_true(shs__str_eq(shs__str(NULL), SHS_STR("")));
+    assert_true(shs__str_eq_nocase(SHS_STR("Content-Length"), SHS_STR("cOnTeNt-lEnGtH")));
+    assert_false(shs__str_eq_nocase(SHS_STR("abc"), SHS_STR("abcd")));
+    assert_true(shs__str_eq_nocase(shs__str(NULL), SHS_STR("")));
+    /* Letters only: @ and `, [ and { differ in the same bit; so do bytes beyond ASCII. */
+    assert_false(shs__str_eq_nocase(SHS_STR("@"), SHS_STR("`")));
+    assert_false(shs__str_eq_nocase(SHS_STR("["), SHS_STR("{")));
+    assert_false(shs__str_eq_nocase(SHS_STR("\xc9"), SHS_STR("\xe9")));
+}
+
+static void test_copies(void **state)
+{
+    char *text;
+
+    SHS_UNUSED(state);
+    assert_null(shs__strdup(NULL));
+    text = shs__strdup("abc");
+    assert_string_equal(text, "abc");
+    shs__free(text);
+    text = shs__strndup("abcdef", 2);
+    assert_string_equal(text, "ab");
+    shs__free(text);
+    text = shs__strndup(NULL, 0);
+    assert_string_equal(text, "");
+    shs__free(text);
+    text = shs__asprintf("%s:%d", "host", 443);
+    assert_string_equal(text, "host:443");
+    shs__free(text);
+    shs__free(NULL);
+}
+
+/* -- errors ------------------------------------------------------------------------------------ */
+
+static void test_error_names(void **state)
+{
+    SHS_UNUSED(state);
+#define CHECK_NAME(name, value, text)                                                              \
+    assert_int_equal(SHS_##name, value);                                                           \
+    assert_string_equal(shs_err_name(SHS_##name), "SHS_" #name);                                   \
+    assert_string_equal(shs_err_text(SHS_##name), text);
+    SHS_ERR_MAP(CHECK_NAME)
+#undef CHECK_NAME
+    assert_string_equal(shs_err_name(SHS_WAIT_READ), "SHS_WAIT_READ");
+    assert_string_equal(shs_err_name(SHS_WAIT_WRITE), "SHS_WAIT_WRITE");
+    assert_string_equal(shs_err_name(12345), "SHS_UNKNOWN");
+    assert_string_equal(shs_err_name(INT_MIN), "SHS_UNKNOWN");
+    assert_string_equal(shs_err_text(12345), "unknown error");
+}
+
+static void test_error_set(void **state)
+{
+    char long_text[1000];
+    struct shs_error err = {.tls_code = 5};
+
+    SHS_UNUSED(state);
+    assert_int_equal(shs_error_set(NULL, SHS_IO, EPIPE, "x"), SHS_IO);
+    assert_int_equal(shs_error_set(&err, SHS_IO, EPIPE, "cannot %s %d", "write", 7), SHS_IO);
+    assert_int_equal(err.code, SHS_IO);
+    assert_int_equal(err.sys_errno, EPIPE);
+    assert_int_equal(err.tls_code, 0); /* nothing is left of an earlier failure */
+    assert_string_equal(err.text, "cannot write 7");
+    memset(long_text, 'x', sizeof long_text - 1);
+    long_text[sizeof long_text - 1] = '\0';
+    shs_error_set(&err, SHS_USAGE, 0, "%s", long_text);
+    assert_int_equal(strlen(err.text), sizeof err.text - 1);
+}
+
+static void test_strerror(void **state)
+{
+    char text[32];
+
+    SHS_UNUSED(state);
+    assert_string_equal(shs__strerror(ENOENT, text, sizeof text), "No such file or directory");
+    assert_string_equal(shs__strerror(99999, text, sizeof text), "errno 99999");
+}
+
+/* -- time -------------------------------------------------------------------------------------- */
+
+static void test_poll_ms(void **state)
+{
+    const int64_t now = (int64_t)5 * SHS_NS_PER_S;
+
+    SHS_UNUSED(state);
+    assert_int_equal(shs__poll_ms(now, now), 0);
+    assert_int_equal(shs__poll_ms(now - 1, now), 0);
+    assert_int_equal(shs__poll_ms(0, now), 0);
+    assert_int_equal(shs__poll_ms(now + 1, now), 1); /* rounded up: else poll returns too early */
+    assert_int_equal(shs__poll_ms(now + SHS_NS_PER_MS, now), 1);
+    assert_int_equal(shs__poll_ms(now + SHS_NS_PER_MS + 1, now), 2);
+    assert_int_equal(shs__poll_ms(now + (int64_t)INT_MAX * SHS_NS_PER_MS, now), INT_MAX);
+    assert_int_equal(shs__poll_ms(INT64_MAX, now), INT_MAX);
+}
+
+static void test_deadlines(void **state)
+{
+    int64_t first = shs_now_ns(), second = shs_now_ns();
+
+    SHS_UNUSED(state);
+    assert_true(first > 0 && second >= first);
+    assert_int_equal(shs__deadline_after(1000, 0), 1000);
+    assert_int_equal(shs__deadline_after(0, 1), SHS_NS_PER_MS);
+    assert_true(shs__deadline_after(first, UINT_MAX) - first == (int64_t)UINT_MAX * SHS_NS_PER_MS);
+}
+
+/* -- options ----------------------------------------------------------------------------------- */
+
+static void test_options(void **state)
+{
+    struct shs_options opt;
+    char older[sizeof opt];
+
+    SHS_UNUSED(state);
+    memset(&opt, 0xff, sizeof opt);
+    shs_options_init(&opt);
+    assert_int_equal(opt.size, sizeof opt);
+    assert_true(opt.max_connections > 0 && opt.max_threads > 0); /* nothing is unlimited */
+    assert_true(opt.handshake_ms > 0 && opt.head_ms > 0 && opt.body_ms > 0 && opt.idle_ms > 0 &&
+                opt.write_ms > 0 && opt.close_ms > 0);
+    assert_true(opt.max_request_line > 0 && opt.max_head_bytes > opt.max_request_line &&
+                opt.max_headers > 0 && opt.max_body_bytes > 0);
+    memset(older, 0x55, sizeof older); /* a caller whose struct is one byte shorter */
+    shs_options_init_sized((struct shs_options *)(void *)older, sizeof older - 1);
+    assert_int_equal(older[sizeof older - 1], 0x55);
+}
+
+static void test_container_of(void **state)
+{
+    struct outer {
+        int before;
+        struct shs_str inner;
+    } o;
+
+    SHS_UNUSED(state);
+    assert_ptr_equal(SHS_CONTAINER_OF(&o.inner, struct outer, inner), &o);
+    assert_true(strlen(shs_version()) > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_buf_starts_empty),
+        cmocka_unit_test(test_buf_append_and_consume),
+        cmocka_unit_test(test_buf_ceiling),
+        cmocka_unit_test(test_buf_keeps_its_content_when_it_grows),
+        cmocka_unit_test(test_buf_odd_ceilings),
+        cmocka_unit_test(test_buf_reserve_gives_room),
+        cmocka_unit_test(test_buf_printf),
+        cmocka_unit_test(test_arena_aligns_and_separates),
+        cmocka_unit_test(test_arena_ceiling),
+        cmocka_unit_test(test_arena_large_block),
+        cmocka_unit_test(test_arena_copy),
+        cmocka_unit_test(test_str),
+        cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_error_names),
+        cmocka_unit_test(test_error_set),
+        cmocka_unit_test(test_strerror),
+        cmocka_unit_test(test_poll_ms),
+        cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_container_of),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

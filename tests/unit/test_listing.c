@@ -1,0 +1,297 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "handler/beneath.h"
+#include "handler/listing.h"
+
+static struct shs_listing_entry entry(const char *name, enum shs_entry_kind kind, uint64_t size)
+{
+    struct shs_listing_entry e = {.name = shs__str(name), .kind = kind, .size = size};
+
+    return e;
+}
+
+/* The page as a C string, for shs__free. */
+static char *page_of(const char *path, const struct shs_listing_entry *entries, size_t count,
+                     bool complete)
+{
+    struct shs_buf out;
+    char *text;
+
+    shs__buf_init(&out, SHS_LISTING_BYTES_MAX);
+    assert_int_equal(shs__listing_page(&out, shs__str(path), entries, count, complete), SHS_OK);
+    text = shs__strndup(shs__buf_head(&out), out.len);
+    shs__buf_free(&out);
+    return text;
+}
+
+static void assert_in(const char *page, const char *part)
+{
+    if (strstr(page, part) == NULL)
+        fail_msg("'%s' is not in: %s", part, strstr(page, "<body>"));
+}
+
+static void assert_not_in(const char *page, const char *part)
+{
+    if (strstr(page, part) != NULL)
+        fail_msg("'%s' is in: %s", part, strstr(page, "<body>"));
+}
+
+static void test_sort(void **state)
+{
+    static const char *const sorted[] = {"A", "a", "a b", "B", "b", "B0", "c", "\xc3\xa4"};
+    static const size_t order[] = {5, 3, 0, 7, 1, 6, 4, 2};
+    struct shs_listing_entry entries[SHS_ARRAY_LEN(sorted)];
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(sorted); i++)
+        entries[i] = entry(sorted[order[i]], SHS_ENTRY_FILE, 0);
+    shs__listing_sort(entries, SHS_ARRAY_LEN(entries));
+    for (size_t i = 0; i < SHS_ARRAY_LEN(sorted); i++)
+        assert_string_equal(entries[i].name.ptr, sorted[i]);
+}
+
+static void test_kinds(void **state)
+{
+    struct shs_listing_entry entries[] = {
+        entry("dir", SHS_ENTRY_DIRECTORY, 4096), entry("file", SHS_ENTRY_FILE, 13),
+        entry("linkdir", SHS_ENTRY_DIRECTORY, 0), entry("linkfile", SHS_ENTRY_FILE, 1),
+        entry("nowhere", SHS_ENTRY_OTHER, 99)};
+    char *page;
+
+    SHS_UNUSED(state);
+    entries[2].link = entries[3].link = entries[4].link = true;
+    page = page_of("/", entries, SHS_ARRAY_LEN(entries), true);
+    assert_in(page, "<h1>Directory listing for /</h1>");
+    assert_in(page, "<title>Directory listing for /</title>");
+    assert_in(page, "<meta charset=\"utf-8\">");
+    assert_in(page, "href=\"dir/\">dir/</a>");
+    assert_in(page, "href=\"file\">file</a></td><td class=\"size\">13 B<");
+    assert_in(page, "href=\"linkdir/\">linkdir@</a>");
+    assert_in(page, "href=\"linkfile\">linkfile@</a>");
+    assert_in(page, "href=\"nowhere\">nowhere@</a></td><td class=\"size\"></td>");
+    assert_not_in(page, "4096");
+    assert_not_in(page, "href=\"../\"");
+    assert_not_in(page, "<script");
+    shs__free(page);
+}
+
+static void test_escapes(void **state)
+{
+    struct shs_listing_entry entries[] = {
+        entry("<i>&amp;\"dq\" 'sq'", SHS_ENTRY_FILE, 0), entry("q? f# %A4", SHS_ENTRY_FILE, 0),
+        entry("\xc3\xa4", SHS_ENTRY_FILE, 0), entry("x\xa4y\xff", SHS_ENTRY_FILE, 0),
+        entry("javascript:alert(1)", SHS_ENTRY_FILE, 0)};
+    char *page = page_of("/<b>&\xe4/", entries, SHS_ARRAY_LEN(entries), true);
+
+    SHS_UNUSED(state);
+    assert_in(page, "<h1>Directory listing for /&lt;b&gt;&amp;\xEF\xBF\xBD/</h1>");
+    assert_in(page, "href=\"%3Ci%3E%26amp%3B%22dq%22%20%27sq%27\">"
+                    "&lt;i&gt;&amp;amp;&quot;dq&quot; &#39;sq&#39;</a>");
+    assert_in(page, "href=\"q%3F%20f%23%20%25A4\">q? f# %A4</a>");
+    assert_in(page, "href=\"%C3%A4\">\xc3\xa4</a>");
+    assert_in(page, "href=\"x%A4y%FF\">x\xEF\xBF\xBDy\xEF\xBF\xBD</a>");
+    assert_in(page, "href=\"javascript%3Aalert%281%29\"");
+    assert_in(page, "href=\"../\">../</a>");
+    shs__free(page);
+}
+
+static void test_sizes(void **state)
+{
+    static const struct {
+        uint64_t size;
+        const char *text;
+    } cases[] = {
+        {0, "0 B"},
+        {1023, "1023 B"},
+        {1024, "1.0 KiB"},
+        {1434, "1.4 KiB"},
+        {10 * 1024, "10 KiB"},
+        {1024 * 1024 - 1, "1024 KiB"},
+        {1024 * 1024, "1.0 MiB"},
+        {(uint64_t)20 << 30, "20 GiB"},
+        {(uint64_t)5 << 60, "5.0 EiB"},
+        {UINT64_MAX, "16 EiB"},
+    };
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        struct shs_listing_entry e = entry("f", SHS_ENTRY_FILE, cases[i].size);
+        char want[64], *page = page_of("/", &e, 1, true);
+
+        snprintf(want, sizeof want, "<td class=\"size\">%s</td>", cases[i].text);
+        assert_in(page, want);
+        shs__free(page);
+    }
+}
+
+static void test_time(void **state)
+{
+    struct shs_listing_entry e = entry("f", SHS_ENTRY_FILE, 1);
+    char *page;
+
+    SHS_UNUSED(state);
+    e.mtime = 1795269600; /* 2026-11-21 14:00:00 UTC */
+    page = page_of("/", &e, 1, true);
+    assert_in(page, "<td class=\"time\">2026-11-21 14:00</td>");
+    shs__free(page);
+    e.mtime = INT64_MAX; /* no such year: no time, and no crash */
+    page = page_of("/", &e, 1, true);
+    assert_in(page, "<td class=\"time\"></td>");
+    shs__free(page);
+}
+
+static void test_empty_and_incomplete(void **state)
+{
+    struct shs_listing_entry e = entry("f", SHS_ENTRY_FILE, 1);
+    char *page = page_of("/d/", NULL, 0, true);
+
+    SHS_UNUSED(state);
+    assert_in(page, "This directory is empty.");
+    shs__free(page);
+    page = page_of("/d/", &e, 1, false);
+    assert_in(page, "Only 1 entries are shown; the directory has more.");
+    shs__free(page);
+}
+
+/* A page that would be too large ends well-formed, and says that it is not complete. */
+static void test_ceiling(void **state)
+{
+    struct shs_listing_entry entries[100];
+    struct shs_buf out;
+    char *text;
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(entries); i++)
+        entries[i] = entry("name", SHS_ENTRY_FILE, 1);
+    shs__buf_init(&out, 8192);
+    assert_int_equal(shs__listing_page(&out, shs__str("/"), entries, SHS_ARRAY_LEN(entries), true),
+                     SHS_OK);
+    assert_true(out.len <= 8192);
+    text = shs__strndup(shs__buf_head(&out), out.len);
+    assert_in(text, "the directory has more");
+    assert_in(text, "</html>\n");
+    shs__free(text);
+    shs__buf_free(&out);
+
+    shs__buf_init(&out, 100);
+    assert_int_equal(shs__listing_page(&out, shs__str("/"), NULL, 0, true), SHS_LIMIT);
+    shs__buf_free(&out);
+}
+
+/* -- a directory on disk ----------------------------------------------------------------------- */
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    SHS_UNUSED(st);
+    SHS_UNUSED(type);
+    SHS_UNUSED(ftw);
+    return remove(path);
+}
+
+static void make_file(int dir, const char *name)
+{
+    int fd = openat(dir, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "hello", 5), 5);
+    close(fd);
+}
+
+static void test_read(void **state)
+{
+    char path[] = "/tmp/shs-listing-XXXXXX", *text;
+    struct shs_buf out;
+    int root, fd;
+
+    SHS_UNUSED(state);
+    assert_non_null(mkdtemp(path));
+    root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_true(root >= 0);
+    assert_int_equal(mkdirat(root, "sub", 0755), 0);
+    assert_int_equal(mkdirat(root, "sub/deep", 0755), 0);
+    make_file(root, "sub/file");
+    make_file(root, "sub/.hidden");
+    assert_int_equal(symlinkat("../sub/deep", root, "sub/inside"), 0);
+    assert_int_equal(symlinkat("/etc", root, "sub/outside"), 0);
+    assert_int_equal(symlinkat("gone", root, "sub/dangling"), 0);
+
+    fd = shs__open_beneath(root, "sub", O_RDONLY | O_DIRECTORY);
+    assert_true(fd >= 0);
+    shs__buf_init(&out, SHS_LISTING_BYTES_MAX);
+    assert_int_equal(shs__listing_read(&out, root, fd, SHS_STR("sub")), SHS_OK);
+    text = shs__strndup(shs__buf_head(&out), out.len);
+    assert_in(text, "Directory listing for /sub/");
+    assert_in(text, "href=\"deep/\">deep/</a>");
+    assert_in(text, "href=\"file\">file</a></td><td class=\"size\">5 B<");
+    assert_in(text, "href=\"inside/\">inside@</a>");
+    assert_in(text, "href=\"outside\">outside@</a></td><td class=\"size\"></td>");
+    assert_in(text, "href=\"dangling\">dangling@</a>");
+    assert_not_in(text, "hidden");
+    shs__free(text);
+    shs__buf_free(&out);
+    assert_int_equal(fcntl(fd, F_GETFD), -1); /* taken */
+    close(root);
+    nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* The border, without HTTP in front of it. */
+static void test_beneath(void **state)
+{
+    static const char *const outside[] = {"..",         "../..", "/etc/passwd", "sub/../..", "out",
+                                          "out/passwd", "abs",   "sub/up",      "magic"};
+    char path[] = "/tmp/shs-beneath-XXXXXX";
+    int root, fd;
+
+    SHS_UNUSED(state);
+    assert_non_null(mkdtemp(path));
+    root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(mkdirat(root, "sub", 0755), 0);
+    make_file(root, "file");
+    assert_int_equal(symlinkat("/etc", root, "out"), 0);
+    assert_int_equal(symlinkat("/etc/passwd", root, "abs"), 0);
+    assert_int_equal(symlinkat("../../etc", root, "sub/up"), 0);
+    assert_int_equal(symlinkat("/proc/self/exe", root, "magic"), 0);
+    assert_int_equal(symlinkat("../file", root, "sub/ok"), 0);
+    assert_int_equal(mkfifoat(root, "fifo", 0644), 0);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(outside); i++) {
+        assert_int_equal(shs__open_beneath(root, outside[i], O_RDONLY), -1);
+        assert_true(errno == EXDEV || errno == ELOOP);
+    }
+    fd = shs__open_beneath(root, "sub/ok", O_RDONLY);
+    assert_true(fd >= 0);
+    assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+    close(fd);
+    fd = shs__open_beneath(root, "fifo", O_RDONLY); /* without a writer, and at once */
+    assert_true(fd >= 0);
+    close(fd);
+    fd = shs__open_beneath(root, "", O_PATH | O_DIRECTORY);
+    assert_true(fd >= 0);
+    close(fd);
+    close(root);
+    nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sort),    cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_escapes), cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_time),    cmocka_unit_test(test_empty_and_incomplete),
+        cmocka_unit_test(test_ceiling), cmocka_unit_test(test_read),
+        cmocka_unit_test(test_beneath),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

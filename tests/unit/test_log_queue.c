@@ -1,0 +1,378 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log_queue.h"
+
+#define STOP_MS 5000
+#define PRODUCERS 4
+#define LINES_EACH 5000
+
+/* Everything up to the end of the stream, or what comes within `ms` of silence. For shs__free. */
+static char *read_all(int fd, int ms, size_t *len)
+{
+    struct shs_buf in;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char *text;
+    ssize_t n;
+
+    shs__buf_init(&in, (size_t)64 << 20);
+    while (poll(&p, 1, ms) > 0) {
+        assert_int_equal(shs__buf_reserve(&in, 65536), SHS_OK);
+        n = read(fd, shs__buf_tail(&in), 65536);
+        if (n <= 0)
+            break;
+        in.len += (size_t)n;
+    }
+    *len = in.len;
+    text = shs__strndup(in.len == 0 ? "" : shs__buf_head(&in), in.len);
+    shs__buf_free(&in);
+    return text;
+}
+
+static bool push(struct shs_log_queue *q, const char *line)
+{
+    return shs__log_queue_push(q, line, strlen(line));
+}
+
+/* The usual case over each kind of descriptor: whole lines, in order, none lost. */
+static void check_order(int write_fd, int read_fd, bool file)
+{
+    struct shs_log_queue *q;
+    char line[32], *text, *at;
+    uint64_t lost = 77;
+    size_t len;
+
+    assert_int_equal(shs__log_queue_new(&q, write_fd, 1 << 20, NULL), SHS_OK);
+    for (int i = 0; i < 1000; i++) {
+        snprintf(line, sizeof line, "line %d", i);
+        assert_true(push(q, line));
+    }
+    assert_int_equal(shs__log_queue_stop(q, STOP_MS, &lost), SHS_OK);
+    assert_int_equal(lost, 0);
+    assert_false(push(q, "too late"));
+    shs__log_queue_free(q);
+    if (file)
+        lseek(read_fd, 0, SEEK_SET);
+    text = read_all(read_fd, 0, &len);
+    at = text;
+    for (int i = 0; i < 1000; i++) {
+        snprintf(line, sizeof line, "line %d\n", i);
+        assert_memory_equal(at, line, strlen(line));
+        at += strlen(line);
+    }
+    assert_int_equal(at - text, len);
+    shs__free(text);
+}
+
+static void test_pipe(void **state)
+{
+    int fds[2];
+
+    SHS_UNUSED(state);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    check_order(fds[1], fds[0], false);
+    /* The flags of the descriptor that others share are as they were. */
+    assert_int_equal(fcntl(fds[1], F_GETFL) & O_NONBLOCK, 0);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void test_socket(void **state)
+{
+    int fds[2];
+
+    SHS_UNUSED(state);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    check_order(fds[1], fds[0], false);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void test_file(void **state)
+{
+    char path[] = "/tmp/shs-log-XXXXXX";
+    int fd = mkstemp(path);
+
+    SHS_UNUSED(state);
+    assert_true(fd >= 0);
+    unlink(path);
+    check_order(fd, fd, true);
+    close(fd);
+}
+
+/* A line is there soon after it was pushed, without another one behind it. */
+static void test_prompt(void **state)
+{
+    struct shs_log_queue *q;
+    char buf[16];
+    int fds[2];
+
+    SHS_UNUSED(state);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(shs__log_queue_new(&q, fds[1], 0, NULL), SHS_OK);
+    for (int i = 0; i < 3; i++) {
+        struct pollfd p = {.fd = fds[0], .events = POLLIN};
+
+        assert_true(push(q, "one"));
+        assert_int_equal(poll(&p, 1, 2000), 1);
+        assert_int_equal(read(fds[0], buf, sizeof buf), 4);
+        assert_memory_equal(buf, "one\n", 4);
+    }
+    assert_int_equal(shs__log_queue_stop(q, STOP_MS, NULL), SHS_OK);
+    shs__log_queue_free(q);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static uint64_t push_many(struct shs_log_queue *q, unsigned count)
+{
+    static const char line[] = "0123456789012345678901234567890123456789012345678901234567890123";
+    uint64_t refused = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        refused += !shs__log_queue_push(q, line, sizeof line - 1);
+    return refused;
+}
+
+/*
+ * Nobody reads: pushing does not wait, what does not fit is counted, stopping keeps its deadline.
+ */
+static void check_stopped_reader(int write_fd)
+{
+    struct shs_log_queue *q;
+    int64_t begin = shs_now_ns(), took_ms;
+    uint64_t refused, lost = 0;
+
+    assert_int_equal(shs__log_queue_new(&q, write_fd, SHS_LOG_LINE_MAX, NULL), SHS_OK);
+    refused = push_many(q, 100000); /* 6.5 MB */
+    assert_true(refused > 0);
+    took_ms = (shs_now_ns() - begin) / SHS_NS_PER_MS;
+    assert_true(took_ms < 2000);
+    begin = shs_now_ns();
+    assert_int_equal(shs__log_queue_stop(q, 200, &lost), SHS_TIMEOUT);
+    took_ms = (shs_now_ns() - begin) / SHS_NS_PER_MS;
+    assert_true(took_ms >= 190 && took_ms < 1500);
+    assert_true(lost >= refused);
+    shs__log_queue_free(q);
+}
+
+static void test_stopped_reader_pipe(void **state)
+{
+    int fds[2];
+
+    SHS_UNUSED(state);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_true(fcntl(fds[1], F_SETPIPE_SZ, 4096) > 0); /* less than the queue holds */
+    check_stopped_reader(fds[1]);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void test_stopped_reader_socket(void **state)
+{
+    int fds[2], small = 4096;
+
+    SHS_UNUSED(state);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    assert_int_equal(setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    check_stopped_reader(fds[1]);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static uint64_t count_word(const char *text, const char *word)
+{
+    uint64_t count = 0;
+
+    for (const char *at = text; (at = strstr(at, word)) != NULL; at += strlen(word))
+        count++;
+    return count;
+}
+
+/* A reader that comes back finds a line that says how many are missing, and then new ones. */
+static void test_drops_are_said(void **state)
+{
+    struct shs_log_queue *q;
+    uint64_t refused, said = 0, lost = 0;
+    char *text, *more;
+    int fds[2];
+    size_t len;
+
+    SHS_UNUSED(state);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(shs__log_queue_new(&q, fds[1], SHS_LOG_LINE_MAX, NULL), SHS_OK);
+    refused = push_many(q, 20000);
+    assert_true(refused > 0);
+    text = read_all(fds[0], 500, &len);
+    for (const char *at = text; (at = strstr(at, " log lines dropped")) != NULL; at++) {
+        const char *number = at;
+
+        while (number > text && number[-1] != '\n')
+            number--;
+        said += strtoull(number, NULL, 10);
+    }
+    assert_int_equal(said, refused);
+    assert_int_equal(
+        count_word(text, "0123456789012345678901234567890123456789012345678901234567890123\n"),
+        20000 - refused);
+    assert_true(push(q, "afterwards"));
+    assert_int_equal(shs__log_queue_stop(q, STOP_MS, &lost), SHS_OK);
+    assert_int_equal(lost, refused);
+    shs__log_queue_free(q);
+    more = read_all(fds[0], 0, &len);
+    assert_string_equal(more, "afterwards\n");
+    shs__free(more);
+    shs__free(text);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* The reader went away: no SIGPIPE, which would end this test, and everything counted. */
+static void test_reader_gone(void **state)
+{
+    struct shs_log_queue *q;
+    uint64_t lost = 0;
+    int fds[2];
+
+    SHS_UNUSED(state);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    close(fds[0]);
+    assert_int_equal(shs__log_queue_new(&q, fds[1], 0, NULL), SHS_OK);
+    for (int i = 0; i < 10; i++)
+        push(q, "nobody hears this");
+    assert_int_equal(shs__log_queue_stop(q, STOP_MS, &lost), SHS_IO);
+    assert_int_equal(lost, 10);
+    shs__log_queue_free(q);
+    close(fds[1]);
+}
+
+/* Lines around PIPE_BUF and longer than any line may be. */
+static void test_long_lines(void **state)
+{
+    static const size_t lengths[] = {
+        0, 1, 4094, 4095, 4096, 4097, 9000, SHS_LOG_LINE_MAX - 1, SHS_LOG_LINE_MAX + 100};
+    static char line[SHS_LOG_LINE_MAX + 100];
+    struct shs_log_queue *q;
+    char *text;
+    size_t len, at = 0;
+    int fds[2];
+
+    SHS_UNUSED(state);
+    memset(line, 'x', sizeof line);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_true(fcntl(fds[1], F_SETPIPE_SZ, 1 << 18) > 0);
+    assert_int_equal(shs__log_queue_new(&q, fds[1], 1 << 18, NULL), SHS_OK);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(lengths); i++)
+        assert_true(shs__log_queue_push(q, line, lengths[i]));
+    assert_int_equal(shs__log_queue_stop(q, STOP_MS, NULL), SHS_OK);
+    shs__log_queue_free(q);
+    text = read_all(fds[0], 0, &len);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(lengths); i++) {
+        at += lengths[i] < SHS_LOG_LINE_MAX ? lengths[i] : SHS_LOG_LINE_MAX - 1;
+        assert_true(at < len);
+        assert_int_equal(text[at], '\n');
+        at++;
+    }
+    assert_int_equal(at, len);
+    shs__free(text);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void *produce(void *arg)
+{
+    struct shs_log_queue *q = arg;
+    uint64_t refused = 0;
+
+    for (int i = 0; i < LINES_EACH; i++)
+        refused += !push(q, "from one of several threads");
+    return (void *)(uintptr_t)refused;
+}
+
+/* Several producers and a slow reader: what came out and what was refused is what went in. */
+static void test_producers(void **state)
+{
+    struct shs_log_queue *q;
+    pthread_t threads[PRODUCERS];
+    uint64_t refused = 0, lost;
+    char *text;
+    size_t len;
+    int fds[2];
+
+    SHS_UNUSED(state);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(shs__log_queue_new(&q, fds[1], SHS_LOG_LINE_MAX, NULL), SHS_OK);
+    for (int i = 0; i < PRODUCERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, produce, q), 0);
+    text = read_all(fds[0], 1000, &len);
+    for (int i = 0; i < PRODUCERS; i++) {
+        void *result;
+
+        pthread_join(threads[i], &result);
+        refused += (uintptr_t)result;
+    }
+    assert_int_equal(shs__log_queue_stop(q, STOP_MS, &lost), SHS_OK);
+    assert_int_equal(lost, refused);
+    shs__log_queue_free(q);
+    assert_int_equal(count_word(text, "from one of several threads\n") + refused,
+                     PRODUCERS * LINES_EACH);
+    shs__free(text);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static size_t own_words(char *buf, size_t cap, uint64_t dropped)
+{
+    return (size_t)snprintf(buf, cap, "{\"dropped_lines\":%" PRIu64 "}", dropped);
+}
+
+static void test_own_words(void **state)
+{
+    struct shs_log_queue *q;
+    char *text;
+    size_t len;
+    int fds[2];
+
+    SHS_UNUSED(state);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(shs__log_queue_new(&q, fds[1], 0, own_words), SHS_OK);
+    assert_true(push_many(q, 20000) > 0);
+    text = read_all(fds[0], 500, &len);
+    assert_non_null(strstr(text, "\n{\"dropped_lines\":"));
+    shs__free(text);
+    shs__log_queue_free(q); /* stops by itself */
+    close(fds[0]);
+    close(fds[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pipe),
+        cmocka_unit_test(test_socket),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_prompt),
+        cmocka_unit_test(test_stopped_reader_pipe),
+        cmocka_unit_test(test_stopped_reader_socket),
+        cmocka_unit_test(test_drops_are_said),
+        cmocka_unit_test(test_reader_gone),
+        cmocka_unit_test(test_long_lines),
+        cmocka_unit_test(test_producers),
+        cmocka_unit_test(test_own_words),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,605 @@
+/* test_tls_mixin.c - TLSMixIn in a server, over loopback. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <shs/shs.h>
+
+#include "tls_lab.h"
+
+static struct tls_lab lab;
+
+/* -- a handler that says what it knows of its session, then echoes ----------------------------- */
+
+static int session_handle(struct shs_request_handler *self)
+{
+    struct shs_tls_info info;
+    char buf[512];
+    size_t got = 0;
+    int rc;
+
+    if (!shs_conn_tls_info(self->request, &info))
+        return shs_conn_fail(self->request, SHS_USAGE, 0, "no TLS below the handler");
+    snprintf(buf, sizeof buf, "%s %s sni=%s alpn=%s resumed=%d\n", info.version, info.cipher,
+             info.sni, info.alpn, info.resumed);
+    rc = shs_conn_write(self->request, buf, strlen(buf));
+    while (rc == SHS_OK && (rc = shs_conn_read(self->request, buf, sizeof buf, &got)) == SHS_OK)
+        rc = shs_conn_write(self->request, buf, got);
+    return rc == SHS_CLOSED ? SHS_OK : rc;
+}
+
+static const struct shs_request_handler_class session_class = {
+    .name = "Session",
+    .instance_size = sizeof(struct shs_request_handler),
+    .handle = session_handle,
+};
+
+/* -- a server on its own thread, and a layer that keeps the errors ----------------------------- */
+
+struct fixture {
+    struct shs_layer layer;
+    struct shs_server *server;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    unsigned errors, shutdowns;
+    struct shs_error last;
+};
+
+static void keep_error(struct shs_layer *layer, struct shs_conn *conn, const struct shs_error *err)
+{
+    struct fixture *f = SHS_CONTAINER_OF(layer, struct fixture, layer);
+
+    SHS_UNUSED(conn);
+    pthread_mutex_lock(&f->lock);
+    f->errors++;
+    f->last = *err;
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void count_shutdown(struct shs_layer *layer, struct shs_conn *conn)
+{
+    struct fixture *f = SHS_CONTAINER_OF(layer, struct fixture, layer);
+
+    pthread_mutex_lock(&f->lock);
+    f->shutdowns++;
+    pthread_mutex_unlock(&f->lock);
+    shs_super_shutdown_request(layer, conn);
+}
+
+static const struct shs_server_ops keeper_ops = {
+    .name = "Keeper",
+    .handle_error = keep_error,
+    .shutdown_request = count_shutdown,
+};
+
+static void *serve(void *server)
+{
+    return (void *)(intptr_t)shs_serve_forever(server);
+}
+
+static void start(struct fixture *f, unsigned handshake_ms)
+{
+    struct shs_options opt = lab.opt;
+    struct shs_error err = {.code = SHS_OK};
+
+    memset(f, 0, sizeof *f);
+    pthread_mutex_init(&f->lock, NULL);
+    opt.bind_and_activate = false;
+    opt.handshake_ms = handshake_ms;
+    opt.idle_ms = 5000;
+    opt.stop_ms = 500;
+    opt.close_ms = 500;
+    assert_int_equal(shs_tcp_server_new(&f->server, &opt, &session_class, &err), SHS_OK);
+    if (shs_tls_mixin_push(f->server, &err) != SHS_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(shs_threading_mixin_push(f->server, &err), SHS_OK);
+    assert_int_equal(shs_server_push(f->server, &f->layer, &keeper_ops), SHS_OK);
+    assert_string_equal(shs_server_describe(f->server),
+                        "Keeper > ThreadingMixIn > TLSMixIn > TCPServer > BaseServer");
+    assert_int_equal(shs_server_bind_and_activate(f->server, &err), SHS_OK);
+    assert_int_equal(pthread_create(&f->thread, NULL, serve, f->server), 0);
+}
+
+/* Ends the server, and with it every conversation: then the counts are final. */
+static void stop(struct fixture *f)
+{
+    void *rc = NULL;
+
+    assert_int_equal(shs_shutdown_wait(f->server, 5000), SHS_OK);
+    pthread_join(f->thread, &rc);
+    assert_int_equal((intptr_t)rc, SHS_OK);
+    shs_server_free(f->server);
+    pthread_mutex_destroy(&f->lock);
+}
+
+/* Until that many conversations have ended; at most five seconds. */
+static void wait_for_ends(struct fixture *f, unsigned count)
+{
+    unsigned seen = 0;
+    int i;
+
+    for (i = 0; i < 500 && seen < count; i++) {
+        pthread_mutex_lock(&f->lock);
+        seen = f->shutdowns;
+        pthread_mutex_unlock(&f->lock);
+        if (seen < count)
+            poll(NULL, 0, 10);
+    }
+    assert_int_equal(seen, count);
+}
+
+/* -- clients ----------------------------------------------------------------------------------- */
+
+static int dial(const struct fixture *f)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)shs_server_port(f->server))};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+/* All that comes until the end of the stream, within five seconds each; -1 instead of a reset. */
+static ssize_t hear_all(int fd, char *buf, size_t cap)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    size_t len = 0;
+    ssize_t n = 1;
+
+    while (n > 0 && len < cap - 1) {
+        assert_int_equal(poll(&p, 1, 5000), 1);
+        n = recv(fd, buf + len, cap - 1 - len, 0);
+        if (n < 0)
+            return -1;
+        len += (size_t)n;
+    }
+    buf[len] = '\0';
+    return (ssize_t)len;
+}
+
+struct client {
+    int fd;
+    struct shs_socket_stream socket;
+    struct shs_tls_context *context;
+    struct shs_tls_stream *tls;
+};
+
+static void open_client(struct client *c, const struct fixture *f, int version)
+{
+    memset(c, 0, sizeof *c);
+    c->fd = dial(f);
+    assert_int_equal(fcntl(c->fd, F_SETFL, O_NONBLOCK), 0);
+    shs__socket_stream_init(&c->socket, c->fd);
+    c->context = lab_client(&lab, version);
+    assert_int_equal(shs__tls_stream_new(&c->tls, c->context, &c->socket.base), SHS_OK);
+    SSL_set_tlsext_host_name(c->tls->ssl, "localhost");
+}
+
+static void close_client(struct client *c)
+{
+    c->tls->base.cls->free(&c->tls->base);
+    shs__tls_context_free(c->context);
+    close(c->fd);
+}
+
+static void wait_client(const struct client *c, int what)
+{
+    struct pollfd p = {.fd = c->fd, .events = what == SHS_WAIT_READ ? POLLIN : POLLOUT};
+
+    assert_true(what == SHS_WAIT_READ || what == SHS_WAIT_WRITE);
+    assert_int_equal(poll(&p, 1, 5000), 1);
+}
+
+/* One read: its code, with the text in `buf`. */
+static int client_reads(struct client *c, char *buf, size_t cap)
+{
+    size_t got = 0;
+    int rc;
+
+    while ((rc = shs__stream_read(&c->tls->base, buf, cap - 1, &got)) > 0)
+        wait_client(c, rc);
+    buf[rc == SHS_OK ? got : 0] = '\0';
+    return rc;
+}
+
+static void client_says(struct client *c, const char *text)
+{
+    size_t put = 0;
+    int rc;
+
+    while ((rc = shs__stream_write(&c->tls->base, text, strlen(text), &put)) > 0)
+        wait_client(c, rc);
+    assert_int_equal(rc, SHS_OK);
+    while ((rc = shs__stream_flush(&c->tls->base)) > 0)
+        wait_client(c, rc);
+    assert_int_equal(rc, SHS_OK);
+}
+
+/* -- tests ------------------------------------------------------------------------------------- */
+
+static void serves_both_versions(void **state)
+{
+    struct fixture f;
+    struct client c;
+    char buf[512];
+
+    SHS_UNUSED(state);
+    start(&f, 5000);
+    open_client(&c, &f, TLS1_3_VERSION);
+    assert_int_equal(client_reads(&c, buf, sizeof buf), SHS_OK);
+    assert_non_null(strstr(buf, "TLSv1.3 TLS_"));
+    assert_non_null(strstr(buf, "sni=localhost alpn= resumed=0"));
+    client_says(&c, "hello");
+    assert_int_equal(client_reads(&c, buf, sizeof buf), SHS_OK);
+    assert_string_equal(buf, "hello");
+    assert_int_equal(shs__stream_shutdown(&c.tls->base), SHS_OK);
+    assert_int_equal(client_reads(&c, buf, sizeof buf), SHS_CLOSED);
+    assert_int_equal(c.tls->why, SHS_TLS_WHY_CLOSE_NOTIFY);
+    close_client(&c);
+    open_client(&c, &f, TLS1_2_VERSION);
+    assert_int_equal(client_reads(&c, buf, sizeof buf), SHS_OK);
+    assert_non_null(strstr(buf, "TLSv1.2 ECDHE-ECDSA-"));
+    close_client(&c);
+    wait_for_ends(&f, 2);
+    stop(&f);
+}
+
+/* Other keys than P-256: the signature list goes by the key. */
+static void other_keys_serve_both_versions(void **state)
+{
+    static const enum shs_key_kind kinds[] = {SHS_KEY_RSA2048, SHS_KEY_P384};
+    struct tls_lab p256 = lab;
+    struct fixture f;
+    struct client c;
+    char buf[512];
+    size_t i;
+    int version;
+
+    SHS_UNUSED(state);
+    for (i = 0; i < SHS_ARRAY_LEN(kinds); i++) {
+        lab_open(&lab, kinds[i]);
+        start(&f, 5000);
+        for (version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+            open_client(&c, &f, version);
+            assert_int_equal(client_reads(&c, buf, sizeof buf), SHS_OK);
+            if (version == TLS1_2_VERSION)
+                assert_non_null(strstr(buf, i == 0 ? " ECDHE-RSA-" : " ECDHE-ECDSA-"));
+            close_client(&c);
+        }
+        wait_for_ends(&f, 2);
+        stop(&f);
+        lab_close(&lab);
+    }
+    lab = p256;
+}
+
+/* What the handler is told of ALPN and of a session that is resumed. */
+static void the_handler_knows_its_session(void **state)
+{
+    static const unsigned char alpn[] = "\x02h2\x08http/1.1";
+    SSL_SESSION *session = NULL;
+    struct fixture f;
+    struct client c;
+    char buf[512];
+    int i;
+
+    SHS_UNUSED(state);
+    start(&f, 5000);
+    for (i = 0; i < 2; i++) {
+        open_client(&c, &f, 0);
+        SSL_set_alpn_protos(c.tls->ssl, alpn, sizeof alpn - 1);
+        if (session != NULL)
+            SSL_set_session(c.tls->ssl, session);
+        assert_int_equal(client_reads(&c, buf, sizeof buf), SHS_OK);
+        assert_non_null(strstr(buf, "sni=localhost alpn=http/1.1"));
+        assert_non_null(strstr(buf, i == 0 ? "resumed=0" : "resumed=1"));
+        SSL_SESSION_free(session);
+        session = SSL_get1_session(c.tls->ssl);
+        assert_int_equal(shs__stream_shutdown(&c.tls->base), SHS_OK);
+        close_client(&c);
+    }
+    SSL_SESSION_free(session);
+    wait_for_ends(&f, 2);
+    assert_int_equal(f.errors, 0);
+    stop(&f);
+}
+
+#define CROWD 6
+#define VISITS 5
+
+struct visitor {
+    pthread_t thread;
+    const struct fixture *f;
+    bool good;
+};
+
+/* Says what it found instead of asserting it: a failed assert belongs to the main thread. */
+static void *visit(void *arg)
+{
+    struct visitor *v = arg;
+    struct client c;
+    char buf[512];
+    size_t got = 0;
+    int i, rc;
+
+    for (i = 0, v->good = true; i < VISITS && v->good; i++) {
+        struct pollfd p = {.events = POLLIN};
+        int64_t deadline = shs_now_ns() + 10 * (int64_t)SHS_NS_PER_S;
+
+        open_client(&c, v->f, i % 2 == 0 ? TLS1_3_VERSION : TLS1_2_VERSION);
+        p.fd = c.fd;
+        while ((rc = shs__stream_read(&c.tls->base, buf, sizeof buf, &got)) == SHS_WAIT_READ &&
+               shs_now_ns() < deadline)
+            poll(&p, 1, 100);
+        v->good = rc == SHS_OK && got > 20 && memcmp(buf, "TLSv1.", 6) == 0;
+        close_client(&c);
+    }
+    return NULL;
+}
+
+/* Handshakes in many threads at once, on one context: for the thread sanitizer, above all. */
+static void a_crowd_is_served(void **state)
+{
+    struct visitor crowd[CROWD];
+    struct fixture f;
+    int i;
+
+    SHS_UNUSED(state);
+    start(&f, 20000);
+    for (i = 0; i < CROWD; i++) {
+        crowd[i].f = &f;
+        assert_int_equal(pthread_create(&crowd[i].thread, NULL, visit, &crowd[i]), 0);
+    }
+    for (i = 0; i < CROWD; i++) {
+        pthread_join(crowd[i].thread, NULL);
+        assert_true(crowd[i].good);
+    }
+    wait_for_ends(&f, CROWD * VISITS);
+    stop(&f);
+}
+
+static void a_silent_client_delays_nobody(void **state)
+{
+    struct fixture f;
+    struct client c;
+    char buf[512];
+    int64_t began = shs_now_ns();
+    int silent;
+
+    SHS_UNUSED(state);
+    start(&f, 300);
+    silent = dial(&f);
+    open_client(&c, &f, 0);
+    assert_int_equal(client_reads(&c, buf, sizeof buf), SHS_OK);
+    assert_true(shs_now_ns() - began < 250 * (int64_t)SHS_NS_PER_MS);
+    /* The silent one is cut off at its deadline, without lingering ... */
+    assert_int_equal(hear_all(silent, buf, sizeof buf), 0);
+    assert_true(shs_now_ns() - began >= 290 * (int64_t)SHS_NS_PER_MS);
+    wait_for_ends(&f, 1);
+    assert_int_equal(f.errors, 1);
+    assert_int_equal(f.last.code, SHS_TIMEOUT);
+    assert_non_null(strstr(f.last.text, "300 ms"));
+    /* ... and that deadline does not touch a session that is complete. */
+    client_says(&c, "still here");
+    assert_int_equal(client_reads(&c, buf, sizeof buf), SHS_OK);
+    assert_string_equal(buf, "still here");
+    close_client(&c);
+    close(silent);
+    stop(&f);
+}
+
+/* A byte now and then does not move the deadline. */
+static void a_dripping_client_is_cut_off(void **state)
+{
+    static const char hello[] =
+        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 and then, slowly, more";
+    struct fixture f;
+    int64_t began = shs_now_ns();
+    size_t i;
+    int fd;
+
+    SHS_UNUSED(state);
+    start(&f, 300);
+    fd = dial(&f);
+    for (i = 0; i < sizeof hello - 1; i++) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+
+        if (send(fd, hello + i, 1, MSG_NOSIGNAL) != 1 || poll(&p, 1, 40) != 0)
+            break;
+    }
+    assert_true(shs_now_ns() - began < 1000 * (int64_t)SHS_NS_PER_MS);
+    assert_true(i < sizeof hello - 1);
+    wait_for_ends(&f, 1);
+    assert_int_equal(f.last.code, SHS_TIMEOUT);
+    close(fd);
+    stop(&f);
+}
+
+static void plain_http_is_answered_readably(void **state)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    struct fixture f;
+    char buf[2048];
+    int fd;
+
+    SHS_UNUSED(state);
+    start(&f, 5000);
+    fd = dial(&f);
+    assert_int_equal(send(fd, request, sizeof request - 1, MSG_NOSIGNAL), sizeof request - 1);
+    assert_true(hear_all(fd, buf, sizeof buf) > 0);
+    assert_int_equal(strncmp(buf, "HTTP/1.1 400 ", 13), 0);
+    assert_non_null(strstr(buf, "https://localhost/"));
+    close(fd);
+    wait_for_ends(&f, 1);
+    assert_int_equal(f.errors, 1);
+    assert_int_equal(f.last.code, SHS_TLS);
+    assert_non_null(strstr(f.last.text, "plain HTTP"));
+    stop(&f);
+}
+
+/* The alert arrives although the client has sent far more than was read: no reset eats it. */
+static void the_alert_arrives(void **state)
+{
+    struct fixture f;
+    char buf[8192];
+    int fd;
+
+    SHS_UNUSED(state);
+    start(&f, 5000);
+    fd = dial(&f);
+    memset(buf, 'x', sizeof buf);
+    memcpy(buf, "\x16\x03\x01\x00\x40", 5);
+    assert_int_equal(send(fd, buf, sizeof buf, MSG_NOSIGNAL), sizeof buf);
+    assert_int_equal(hear_all(fd, buf, sizeof buf), 7);
+    assert_int_equal(buf[0], 21);
+    close(fd);
+    wait_for_ends(&f, 1);
+    assert_int_equal(f.last.code, SHS_TLS);
+    assert_true(f.last.tls_code != 0);
+    stop(&f);
+}
+
+static void who_says_nothing_is_no_error(void **state)
+{
+    struct fixture f;
+    char buf[64];
+    int fd;
+
+    SHS_UNUSED(state);
+    start(&f, 5000);
+    fd = dial(&f); /* a health check */
+    shutdown(fd, SHUT_WR);
+    assert_int_equal(hear_all(fd, buf, sizeof buf), 0);
+    close(fd);
+    wait_for_ends(&f, 1);
+    assert_int_equal(f.errors, 0);
+    fd = dial(&f); /* and one that gives up in the middle is one */
+    assert_int_equal(send(fd, "\x16\x03", 2, MSG_NOSIGNAL), 2);
+    shutdown(fd, SHUT_WR);
+    assert_int_equal(hear_all(fd, buf, sizeof buf), 0);
+    close(fd);
+    wait_for_ends(&f, 2);
+    assert_int_equal(f.errors, 1);
+    assert_int_equal(f.last.code, SHS_CLOSED);
+    assert_non_null(strstr(f.last.text, "during the TLS handshake"));
+    stop(&f);
+}
+
+static void closing_ends_a_handshake(void **state)
+{
+    struct fixture f;
+    char buf[64];
+    int64_t began;
+    int fd;
+
+    SHS_UNUSED(state);
+    start(&f, 60000);
+    fd = dial(&f);
+    assert_int_equal(send(fd, "\x16\x03", 2, MSG_NOSIGNAL), 2);
+    poll(NULL, 0, 50);
+    began = shs_now_ns();
+    stop(&f);
+    assert_true(shs_now_ns() - began < 2000 * (int64_t)SHS_NS_PER_MS);
+    assert_true(hear_all(fd, buf, sizeof buf) <= 0);
+    close(fd);
+}
+
+static void a_bad_certificate_is_told_when_pushed(void **state)
+{
+    struct shs_server *server = NULL;
+    struct shs_options opt;
+    struct shs_error err;
+
+    SHS_UNUSED(state);
+    shs_options_init(&opt);
+    opt.bind_and_activate = false;
+    opt.certfile = "/nonexistent/cert.pem";
+    assert_int_equal(shs_tcp_server_new(&server, &opt, &session_class, NULL), SHS_OK);
+    assert_int_equal(shs_tls_mixin_push(server, &err), SHS_TLS);
+    assert_int_equal(err.sys_errno, ENOENT);
+    assert_non_null(strstr(err.text, "/nonexistent/cert.pem"));
+    assert_string_equal(shs_server_describe(server), "TCPServer > BaseServer");
+    shs_server_free(server);
+}
+
+static void keep_line(void *ctx, enum shs_log_level level, const char *line)
+{
+    if (level == SHS_LOG_WARNING)
+        snprintf(ctx, 256, "%s", line);
+}
+
+static void an_owner_is_told_of_a_date_that_nears(void **state)
+{
+    struct shs_server *server = NULL;
+    struct shs_options opt = lab.opt;
+    struct shs_error err;
+    struct shs_buf pem;
+    char line[256] = "";
+    int64_t now = (int64_t)time(NULL);
+    X509 *leaf = lab_leaf(&lab, lab.key, now - LAB_DAY, now + 5 * LAB_DAY + 100);
+
+    SHS_UNUSED(state);
+    shs__buf_init(&pem, 65536);
+    assert_int_equal(shs__mint_cert_pem(&pem, leaf, NULL), SHS_OK);
+    opt.bind_and_activate = false;
+    opt.cert_pem = shs__buf_head(&pem);
+    opt.cert_pem_len = pem.len;
+    opt.log = keep_line;
+    opt.log_ctx = line;
+    assert_int_equal(shs_tcp_server_new(&server, &opt, &session_class, NULL), SHS_OK);
+    assert_int_equal(shs_tls_mixin_push(server, &err), SHS_OK);
+    assert_non_null(strstr(line, "expires in 5 days"));
+    shs_server_free(server);
+    shs__buf_free(&pem);
+    X509_free(leaf);
+}
+
+static int make_lab(void **state)
+{
+    SHS_UNUSED(state);
+    lab_open(&lab, SHS_KEY_P256);
+    return 0;
+}
+
+static int end_lab(void **state)
+{
+    SHS_UNUSED(state);
+    lab_close(&lab);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(serves_both_versions),
+        cmocka_unit_test(other_keys_serve_both_versions),
+        cmocka_unit_test(the_handler_knows_its_session),
+        cmocka_unit_test(a_crowd_is_served),
+        cmocka_unit_test(a_silent_client_delays_nobody),
+        cmocka_unit_test(a_dripping_client_is_cut_off),
+        cmocka_unit_test(plain_http_is_answered_readably),
+        cmocka_unit_test(the_alert_arrives),
+        cmocka_unit_test(who_says_nothing_is_no_error),
+        cmocka_unit_test(closing_ends_a_handshake),
+        cmocka_unit_test(a_bad_certificate_is_told_when_pushed),
+        cmocka_unit_test(an_owner_is_told_of_a_date_that_nears),
+    };
+
+    return cmocka_run_group_tests(tests, make_lab, end_lab);
+}

@@ -1,0 +1,189 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "http/uri.h"
+
+#define CEILING 4096
+
+typedef int escape_fn(struct shs_buf *out, struct shs_str s);
+
+static void check(escape_fn *escape, struct shs_str in, struct shs_str expected)
+{
+    struct shs_buf out;
+
+    shs__buf_init(&out, CEILING);
+    assert_int_equal(escape(&out, in), SHS_OK);
+    if (!shs__str_eq((struct shs_str){out.len > 0 ? shs__buf_head(&out) : "", out.len}, expected))
+        fail_msg("\"%.*s\" became \"%.*s\", not \"%.*s\"", (int)in.len, in.ptr, (int)out.len,
+                 out.len > 0 ? shs__buf_head(&out) : "", (int)expected.len, expected.ptr);
+    shs__buf_free(&out);
+}
+
+static void check_decode(struct shs_str in, int rc, struct shs_str expected)
+{
+    char *out = malloc(in.len > 0 ? in.len : 1);
+    size_t len = 99;
+
+    assert_non_null(out);
+    assert_int_equal(shs__percent_decode(in, out, in.len, &len), rc);
+    if (rc == SHS_OK)
+        assert_true(shs__str_eq((struct shs_str){out, len}, expected));
+    else
+        assert_int_equal(len, 99);
+    free(out);
+}
+
+static void test_percent_decode(void **state)
+{
+    SHS_UNUSED(state);
+    check_decode(SHS_STR(""), SHS_OK, SHS_STR(""));
+    check_decode(SHS_STR("/a/b"), SHS_OK, SHS_STR("/a/b"));
+    check_decode(SHS_STR("/a%20b%2Fc%2fd"), SHS_OK, SHS_STR("/a b/c/d"));
+    check_decode(SHS_STR("%41%4a%4A%fF"), SHS_OK, SHS_STR("AJJ\xff"));
+    check_decode(SHS_STR("a+b"), SHS_OK, SHS_STR("a+b"));
+    check_decode(SHS_STR("%2525"), SHS_OK, SHS_STR("%25")); /* once */
+    check_decode(SHS_STR("%252e%252e"), SHS_OK, SHS_STR("%2e%2e"));
+    check_decode(SHS_STR("%"), SHS_PROTO, SHS_STR(""));
+    check_decode(SHS_STR("%4"), SHS_PROTO, SHS_STR(""));
+    check_decode(SHS_STR("a%4"), SHS_PROTO, SHS_STR(""));
+    check_decode(SHS_STR("%g1"), SHS_PROTO, SHS_STR(""));
+    check_decode(SHS_STR("%1g"), SHS_PROTO, SHS_STR(""));
+    check_decode(SHS_STR("%%41"), SHS_PROTO, SHS_STR(""));
+    check_decode(SHS_STR("%u0041"), SHS_PROTO, SHS_STR(""));
+    check_decode(SHS_STR("% 41"), SHS_PROTO, SHS_STR(""));
+    check_decode(SHS_STR("%00"), SHS_PROTO, SHS_STR(""));
+    check_decode(SHS_STR("a%00b"), SHS_PROTO, SHS_STR(""));
+    check_decode(SHS_STR("a\0b"), SHS_PROTO, SHS_STR(""));
+}
+
+static void test_percent_decode_room(void **state)
+{
+    char out[3] = "xx";
+    size_t len = 99;
+
+    SHS_UNUSED(state);
+    assert_int_equal(shs__percent_decode(SHS_STR("ab"), out, 2, &len), SHS_OK);
+    assert_int_equal(len, 2);
+    assert_int_equal(shs__percent_decode(SHS_STR("%61%62"), out, 2, &len), SHS_OK);
+    assert_int_equal(shs__percent_decode(SHS_STR("abc"), out, 2, &len), SHS_LIMIT);
+    assert_int_equal(shs__percent_decode(SHS_STR("a"), out, 0, &len), SHS_LIMIT);
+    assert_int_equal(shs__percent_decode(SHS_STR(""), out, 0, &len), SHS_OK);
+    assert_int_equal(len, 0);
+    assert_int_equal(out[2], '\0');
+}
+
+static void test_percent_decode_in_place(void **state)
+{
+    char text[] = "/a%20b%2fc";
+    size_t len;
+
+    SHS_UNUSED(state);
+    assert_int_equal(shs__percent_decode(shs__str(text), text, sizeof text - 1, &len), SHS_OK);
+    assert_true(shs__str_eq((struct shs_str){text, len}, SHS_STR("/a b/c")));
+}
+
+static void test_percent_encode(void **state)
+{
+    SHS_UNUSED(state);
+    check(shs__percent_encode, SHS_STR(""), SHS_STR(""));
+    check(shs__percent_encode, SHS_STR("aZ09-._~"), SHS_STR("aZ09-._~"));
+    check(shs__percent_encode, SHS_STR("a b/c?d#e%"), SHS_STR("a%20b%2Fc%3Fd%23e%25"));
+    check(shs__percent_encode, SHS_STR("\"<>'&:;@\\"), SHS_STR("%22%3C%3E%27%26%3A%3B%40%5C"));
+    check(shs__percent_encode, SHS_STR("\xc3\xa9\xff\n"), SHS_STR("%C3%A9%FF%0A"));
+}
+
+/* Whatever the bytes of a file name are: encoded and decoded, they are the same. */
+static void test_round_trip(void **state)
+{
+    SHS_UNUSED(state);
+    for (int c = 1; c < 256; c++) {
+        char in[3] = {'a', (char)c, 'b'}, out[16];
+        struct shs_buf buf;
+        size_t len;
+
+        shs__buf_init(&buf, CEILING);
+        assert_int_equal(shs__percent_encode(&buf, (struct shs_str){in, 3}), SHS_OK);
+        assert_int_equal(shs__percent_decode((struct shs_str){shs__buf_head(&buf), buf.len}, out,
+                                             sizeof out, &len),
+                         SHS_OK);
+        assert_true(shs__str_eq((struct shs_str){out, len}, (struct shs_str){in, 3}));
+        shs__buf_free(&buf);
+    }
+}
+
+static void test_html(void **state)
+{
+    SHS_UNUSED(state);
+    check(shs__html_escape, SHS_STR(""), SHS_STR(""));
+    check(shs__html_escape, SHS_STR("plain"), SHS_STR("plain"));
+    check(shs__html_escape, SHS_STR("<a href=\"x\" b='y'>&amp;</a>"),
+          SHS_STR("&lt;a href=&quot;x&quot; b=&#39;y&#39;&gt;&amp;amp;&lt;/a&gt;"));
+    check(shs__html_escape, SHS_STR("\xc3\xa9"), SHS_STR("\xc3\xa9"));
+}
+
+static void test_json(void **state)
+{
+    SHS_UNUSED(state);
+    check(shs__json_escape, SHS_STR(""), SHS_STR(""));
+    check(shs__json_escape, SHS_STR("a\"b\\c/d"), SHS_STR("a\\\"b\\\\c/d"));
+    check(shs__json_escape, SHS_STR("\n\r\t\x01\x1f\x7f\0"),
+          SHS_STR("\\n\\r\\t\\u0001\\u001f\\u007f\\u0000"));
+    check(shs__json_escape, SHS_STR("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"),
+          SHS_STR("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"));
+    check(shs__json_escape, SHS_STR("a\xe9z"), SHS_STR("a\\u00e9z")); /* latin-1 */
+    check(shs__json_escape, SHS_STR("\xc3"), SHS_STR("\\u00c3"));     /* cut short */
+    check(shs__json_escape, SHS_STR("\xe2\x82"), SHS_STR("\\u00e2\\u0082"));
+    check(shs__json_escape, SHS_STR("\xe2\x82z"), SHS_STR("\\u00e2\\u0082z"));
+    check(shs__json_escape, SHS_STR("\xc0\xaf"), SHS_STR("\\u00c0\\u00af")); /* overlong */
+    check(shs__json_escape, SHS_STR("\xe0\x80\xaf"), SHS_STR("\\u00e0\\u0080\\u00af"));
+    check(shs__json_escape, SHS_STR("\xed\xa0\x80"), SHS_STR("\\u00ed\\u00a0\\u0080"));
+    check(shs__json_escape, SHS_STR("\xf4\x90\x80\x80"), SHS_STR("\\u00f4\\u0090\\u0080\\u0080"));
+    check(shs__json_escape, SHS_STR("\xf0\x80\x80\x80"), SHS_STR("\\u00f0\\u0080\\u0080\\u0080"));
+    check(shs__json_escape, SHS_STR("\x80\xc3\xa9\""), SHS_STR("\\u0080\xc3\xa9\\\""));
+}
+
+static void test_log(void **state)
+{
+    SHS_UNUSED(state);
+    check(shs__log_escape, SHS_STR("GET / HTTP/1.1"), SHS_STR("GET / HTTP/1.1"));
+    check(shs__log_escape, SHS_STR("a\nb\r\x1b[31m\0"), SHS_STR("a\\x0ab\\x0d\\x1b[31m\\x00"));
+    check(shs__log_escape, SHS_STR("\\x41"), SHS_STR("\\\\x41"));
+    check(shs__log_escape, SHS_STR("\x7f\x80\x9f\xa0\xff ~"), SHS_STR("\\x7f\\x80\\x9f\xa0\xff ~"));
+}
+
+static void test_ceiling(void **state)
+{
+    struct shs_buf out;
+
+    SHS_UNUSED(state);
+    shs__buf_init(&out, 8);
+    assert_int_equal(shs__html_escape(&out, SHS_STR("ab&c")), SHS_OK); /* 8 bytes */
+    assert_int_equal(out.len, 8);
+    assert_int_equal(shs__html_escape(&out, SHS_STR("d")), SHS_LIMIT);
+    assert_int_equal(shs__json_escape(&out, SHS_STR("\"")), SHS_LIMIT);
+    assert_int_equal(shs__json_escape(&out, SHS_STR("\xc3\xa9")), SHS_LIMIT);
+    assert_int_equal(shs__percent_encode(&out, SHS_STR(" ")), SHS_LIMIT);
+    assert_int_equal(shs__log_escape(&out, SHS_STR("\n")), SHS_LIMIT);
+    assert_int_equal(out.len, 8);
+    shs__buf_free(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_percent_decode),
+        cmocka_unit_test(test_percent_decode_room),
+        cmocka_unit_test(test_percent_decode_in_place),
+        cmocka_unit_test(test_percent_encode),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_html),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_ceiling),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
