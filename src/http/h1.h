@@ -34,7 +34,7 @@ struct shs_h1_host {
     bool (*stopping)(void *owner);
     /* Another request is here already. True: others have their turn first; whoever drives the
        machine calls it again at once, without waiting for the stream. */
-    bool (*turn_over)(void *owner);
+    bool (*turn_over)(void *owner); /* NULL: never */
     /* Calls the handler's method. */
     int (*dispatch)(void *owner, struct shs_exchange *x);
     /* One answer is out, or has failed. */
