@@ -33,6 +33,16 @@ SHS_API int shs_secure_http_server_new(SecureHTTPServer **out, const struct shs_
                                        const struct shs_http_handler *handler,
                                        struct shs_error *err) SHS_MUST_CHECK;
 
+/*
+ * The same with a child process per connection: ForkingMixIn > TLSMixIn > HTTPServer > TCPServer >
+ * BaseServer. The handshake is in the child; all children share the ticket keys, so sessions are
+ * resumed. What a handler may do is said at shs_forking_mixin_push.
+ */
+SHS_API int shs_forking_secure_http_server_new(SecureHTTPServer **out,
+                                               const struct shs_options *opt,
+                                               const struct shs_http_handler *handler,
+                                               struct shs_error *err) SHS_MUST_CHECK;
+
 #ifdef __cplusplus
 }
 #endif

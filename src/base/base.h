@@ -108,11 +108,11 @@ int shs__buf_printf(struct shs_buf *b, const char *fmt, ...) SHS_PRINTF(2, 3);
 void shs__buf_consume(struct shs_buf *b, size_t len); /* len <= b->len */
 static inline char *shs__buf_head(const struct shs_buf *b)
 {
-    return b->data + b->start;
+    return b->data == NULL ? NULL : b->data + b->start; /* NULL + 0 is undefined in C */
 }
 static inline char *shs__buf_tail(const struct shs_buf *b)
 {
-    return b->data + b->start + b->len;
+    return b->data == NULL ? NULL : b->data + b->start + b->len;
 }
 static inline size_t shs__buf_room(const struct shs_buf *b) /* without moving or growing */
 {

@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/un.h>
 
 #include "server/server.h"
 
@@ -29,9 +30,52 @@ struct shs_conn *shs__conn_new(struct shs_server *server, int fd, const struct s
     conn->deadline_ns = INT64_MAX;
     atomic_init(&conn->idle, true);
     conn->client.sa.sa_family = AF_UNSPEC;
-    if (address != NULL && address_len > 0 && address_len <= sizeof conn->client)
+    if (address != NULL && address_len >= sizeof address->sa_family &&
+        address->sa_family == AF_UNIX) {
+        /* Its name does not fit, and most have none: kept as text. */
+        conn->client.sa.sa_family = AF_UNIX;
+        conn->client_host = shs__unix_name(address, address_len);
+    } else if (address != NULL && address_len > 0 && address_len <= sizeof conn->client) {
         memcpy(&conn->client, address, address_len);
+    }
     return conn;
+}
+
+char *shs__unix_name(const struct sockaddr *address, socklen_t address_len)
+{
+    const char *path = ((const struct sockaddr_un *)(const void *)address)->sun_path;
+    size_t len = address_len - offsetof(struct sockaddr_un, sun_path);
+    char *text;
+
+    if (address_len <= offsetof(struct sockaddr_un, sun_path))
+        return NULL;
+    /* A path ends at its NUL; an abstract name begins with one and has its whole length. */
+    if (path[0] != '\0')
+        len = strnlen(path, len);
+    text = shs__strndup(path, len);
+    if (text == NULL)
+        return NULL;
+    if (path[0] == '\0')
+        text[0] = '@';
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)text[i] < 0x20 || (unsigned char)text[i] == 0x7f)
+            text[i] = '?';
+    }
+    return text;
+}
+
+const char *shs__conn_client_text(struct shs_conn *conn, char *buf, size_t cap)
+{
+    const char *host = conn == NULL ? "" : shs_conn_client_host(conn);
+    unsigned port = conn == NULL ? 0 : shs_conn_client_port(conn);
+
+    if (host[0] == '\0')
+        snprintf(buf, cap, "a client without a name");
+    else if (port == 0)
+        snprintf(buf, cap, "%s", host);
+    else
+        snprintf(buf, cap, "%s port %u", host, port);
+    return buf;
 }
 
 void shs__conn_free(struct shs_conn *conn)
@@ -42,6 +86,8 @@ void shs__conn_free(struct shs_conn *conn)
         conn->stream->cls->free(conn->stream);
         conn->stream = lower;
     }
+    if (!conn->set_up)
+        shs__free(conn->handler); /* made, and never asked to do anything */
     shs__free(conn->error);
     shs__free(conn->client_host);
     shs__free(conn);
@@ -230,15 +276,14 @@ static int write_some(struct shs_conn *conn, struct shs_progress *progress, cons
     }
 }
 
-int shs_conn_write(struct shs_conn *conn, const void *buf, size_t len)
+int shs__conn_write_within(struct shs_conn *conn, const void *buf, size_t len, unsigned ms)
 {
-    const struct shs_options *opt = &conn->server->opt;
     int64_t before = conn->deadline_ns;
     struct shs_progress progress;
     const char *bytes = buf;
     int rc = SHS_OK;
 
-    shs__progress_start(&progress, shs_now_ns(), opt->write_ms, opt->min_rate);
+    shs__progress_start(&progress, shs_now_ns(), ms, conn->server->opt.min_rate);
     while (len > 0 && rc == SHS_OK) {
         size_t put = 0;
 
@@ -252,4 +297,9 @@ int shs_conn_write(struct shs_conn *conn, const void *buf, size_t len)
         rc = write_some(conn, &progress, NULL, 0, NULL);
     conn->deadline_ns = before;
     return rc;
+}
+
+int shs_conn_write(struct shs_conn *conn, const void *buf, size_t len)
+{
+    return shs__conn_write_within(conn, buf, len, conn->server->opt.write_ms);
 }
