@@ -433,6 +433,8 @@ static int base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
     SHS_UNUSED(layer);
     if (conn->handled)
         return SHS_OK;
+    if (conn->overloaded && !conn->server->handler_class->refuses)
+        return shs_conn_fail(conn, SHS_LIMIT, 0, "every worker is busy; raise max_threads");
     if (!conn->set_up) {
         rc = begin_handler(conn);
         if (rc != SHS_OK)

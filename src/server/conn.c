@@ -178,6 +178,11 @@ void shs_conn_set_idle(struct shs_conn *conn, bool idle)
     atomic_store(&conn->idle, idle);
 }
 
+bool shs_conn_overloaded(const struct shs_conn *conn)
+{
+    return conn->overloaded;
+}
+
 const struct shs_error *shs_conn_error(const struct shs_conn *conn)
 {
     static const struct shs_error none = {.code = SHS_OK, .text = "no error"};
