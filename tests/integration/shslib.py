@@ -378,11 +378,11 @@ def _receive(sock, deadline):
 def read_all(sock, seconds=10):
     """Everything until the peer closes."""
     deadline = Deadline(seconds, "the peer to close")
-    data = b""
+    data = bytearray()
     while True:
         chunk = _receive(sock, deadline)
         if not chunk:
-            return data
+            return bytes(data)
         data += chunk
 
 
@@ -399,12 +399,12 @@ def read_until(sock, marker, seconds=10):
 
 def read_exactly(sock, count, seconds=10, start=b""):
     deadline = Deadline(seconds, "the peer to send %d bytes" % count)
-    data = start
+    data = bytearray(start)
     while len(data) < count:
         chunk = _receive(sock, deadline)
         check(chunk, "the peer closed after %d bytes of %d" % (len(data), count))
         data += chunk
-    return data
+    return bytes(data)
 
 
 def read_response(sock, seconds=10, start=b"", method="GET"):
