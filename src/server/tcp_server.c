@@ -194,7 +194,7 @@ static int tcp_get_request(struct shs_layer *layer, struct shs_conn **out)
 /* Throws away what the peer still sends, so that no RST destroys our answer on its way. */
 static int linger(struct shs_conn *conn)
 {
-    char waste[4096];
+    char waste[16384];
 
     while (conn->linger_left > 0) {
         size_t cap = conn->linger_left < sizeof waste ? conn->linger_left : sizeof waste;
