@@ -139,8 +139,8 @@ int main(int argc, char **argv)
         double scan = measure(run_scan, in, seconds), both = measure(run_both, in, seconds);
         double llhttp = measure(run_llhttp, in, seconds);
 
-        printf("%-8s %6zu %8.0f %8.0f %8.0f %8.0f %12.0f\n", in->name, in->len, scan,
-               both - llhttp, llhttp, both, measure(run_pieces, in, seconds));
+        printf("%-8s %6zu %8.0f %8.0f %8.0f %8.0f %12.0f\n", in->name, in->len, scan, both - llhttp,
+               llhttp, both, measure(run_pieces, in, seconds));
     }
     return 0;
 }

@@ -25,8 +25,11 @@
  *   - Date and Server; no body for HEAD, 1xx, 204 and 304 whatever the handler writes.
  *   - A body the handler has not read is drained up to a bound, or the connection closes.
  *   - Expect: 100-continue is answered when the handler's body is about to be read.
- *   - A method without a function is 501. A handler that returns an error before it sent anything
- *     gives 500; after that, the connection is cut, so that the client sees that it is incomplete.
+ *   - A method without a function is 501, with Allow; OPTIONS without one is 204, with Allow.
+ *     `OPTIONS *` comes with the path "*". "GET http://host/a" comes with the path "/a".
+ *   - A handler that returns an error before it sent anything gives 500, or the 4xx that the error
+ *     of a body, a form or an upload stands for; after that, the connection is cut, so that the
+ *     client sees that it is incomplete.
  *
  * Views
  *
@@ -148,6 +151,17 @@ SHS_API bool shs_request_has_body(const struct shs_request *req, uint64_t *lengt
 SHS_API int shs_request_read(struct shs_request *req, void *buf, size_t cap,
                              size_t *got) SHS_MUST_CHECK;
 
+/*
+ * The whole body at once, up to `max` bytes of it. Memory of the request's, freed with it; a second
+ * call gives the same bytes. out->ptr is never NULL.
+ *
+ * Returns 0; SHS_LIMIT when it is longer (a handler that returns that has 413 sent; of a body whose
+ * Content-Length says so, nothing is read); SHS_NOMEM; SHS_USAGE after shs_request_read; or as
+ * shs_request_read.
+ */
+SHS_API int shs_request_body(struct shs_request *req, size_t max,
+                             struct shs_str *out) SHS_MUST_CHECK;
+
 SHS_API void *shs_request_ctx(const struct shs_request *req); /* the handler's ctx */
 SHS_API struct shs_conn *shs_request_conn(const struct shs_request *req);
 /* Memory that is freed when the answer is out; NULL when there is none or beyond 1 MiB. */
@@ -171,6 +185,25 @@ SHS_API int shs_send_response_reason(struct shs_response *res, int code, const c
  */
 SHS_API int shs_send_header(struct shs_response *res, const char *name, const char *value);
 SHS_API int shs_send_header_str(struct shs_response *res, const char *name, struct shs_str value);
+/*
+ * An interim answer, before the real one and without touching it: 103 with Link fields, 102.
+ *
+ *   code    102 to 199. (100 is sent by the server itself; 101 would be another protocol.)
+ *   fields  name, value, name, value ..., NULL; borrowed during the call; NULL = none
+ *
+ * Sends it at once and blocks as shs_flush does. To an HTTP/1.0 client nothing is sent, and that is
+ * SHS_OK. SHS_USAGE for what cannot be sent, or when the real head has left; SHS_LIMIT beyond 32
+ * fields or 16 KiB.
+ */
+SHS_API int shs_send_interim(struct shs_response *res, int code, const char *const *fields);
+/*
+ * A field behind the body, for what is known only at its end: a digest, a signature. Copies both.
+ * Any time until do_X returns; the body is then chunked. Lost on HTTP/1.0, for HEAD, and with many
+ * clients and proxies: nothing may depend on it. Announce it with a "Trailer" header if you like.
+ * SHS_USAGE with a Content-Length, and for fields that belong in the head (RFC 9110 section 6.5.1);
+ * SHS_LIMIT beyond 16 of them.
+ */
+SHS_API int shs_send_trailer(struct shs_response *res, const char *name, const char *value);
 /* Ends the head. It leaves with the first bytes of the body, in one write. */
 SHS_API int shs_end_headers(struct shs_response *res);
 /*

@@ -6,6 +6,10 @@
  *   server.h              BaseServer, TCPServer, ThreadingMixIn; how a mixin joins
  *   handler.h             request handlers
  *   http.h                HTTPServer and its handlers
+ *   query.h               the parameters of a query and of a form
+ *   multipart.h           file uploads
+ *   cookie.h              cookies
+ *   sse.h                 server-sent events
  *   static_files.h        SimpleHTTPRequestHandler: a directory over HTTP
  *   echo.h                a handler that answers with the request
  *   tls.h                 TLSMixIn
@@ -18,13 +22,17 @@
 #ifndef SHS_SHS_H
 #define SHS_SHS_H
 
+#include <shs/cookie.h>
 #include <shs/echo.h>
 #include <shs/error.h>
 #include <shs/handler.h>
 #include <shs/http.h>
+#include <shs/multipart.h>
 #include <shs/options.h>
+#include <shs/query.h>
 #include <shs/secure_http_server.h>
 #include <shs/server.h>
+#include <shs/sse.h>
 #include <shs/static_files.h>
 #include <shs/tls.h>
 #include <shs/version.h>

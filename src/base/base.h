@@ -67,10 +67,14 @@ int shs__poll_ms(int64_t deadline_ns, int64_t now_ns);
 struct shs_progress {
     int64_t deadline_ns;
     uint64_t moved, quota;
+    uint64_t total; /* what shs__progress_total was told last */
     unsigned ms;
+    bool counting; /* it was told something */
 };
 void shs__progress_start(struct shs_progress *p, int64_t now_ns, unsigned ms, unsigned min_rate);
 void shs__progress_made(struct shs_progress *p, uint64_t bytes);
+/* The same for a counter that somebody else keeps: what it grew by since the last call. */
+void shs__progress_total(struct shs_progress *p, uint64_t total);
 
 /* -- strings ----------------------------------------------------------------------------------- */
 
@@ -104,11 +108,11 @@ int shs__buf_printf(struct shs_buf *b, const char *fmt, ...) SHS_PRINTF(2, 3);
 void shs__buf_consume(struct shs_buf *b, size_t len); /* len <= b->len */
 static inline char *shs__buf_head(const struct shs_buf *b)
 {
-    return b->data + b->start;
+    return b->data == NULL ? NULL : b->data + b->start; /* NULL + 0 is undefined in C */
 }
 static inline char *shs__buf_tail(const struct shs_buf *b)
 {
-    return b->data + b->start + b->len;
+    return b->data == NULL ? NULL : b->data + b->start + b->len;
 }
 static inline size_t shs__buf_room(const struct shs_buf *b) /* without moving or growing */
 {

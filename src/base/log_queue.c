@@ -21,10 +21,10 @@
 
 /* How the descriptor is written to. */
 enum sink {
-    SINK_PLAIN,   /* a file: write(2) does not wait for anybody                                  */
-    SINK_PRIVATE, /* a pipe or terminal, opened again so that O_NONBLOCK is ours alone           */
-    SINK_SOCKET,  /* send(2), with MSG_DONTWAIT                                                  */
-    SINK_POLLED   /* a pipe that cannot be opened again: PIPE_BUF bytes when poll(2) says so     */
+    SINK_PLAIN,   /* a file: write(2) does not wait for anybody */
+    SINK_PRIVATE, /* a pipe or terminal, opened again so that O_NONBLOCK is ours alone */
+    SINK_SOCKET,  /* send(2), with MSG_DONTWAIT */
+    SINK_POLLED   /* a pipe that cannot be opened again: PIPE_BUF bytes when poll(2) says so */
 };
 
 struct lines {
@@ -35,26 +35,26 @@ struct lines {
 
 struct shs_log_queue {
     pthread_mutex_t lock;
-    pthread_cond_t wake; /* the writer waits: something to write, or the end                    */
-    pthread_cond_t over; /* shs__log_queue_stop waits: the writer has ended                     */
+    pthread_cond_t wake; /* the writer waits: something to write, or the end */
+    pthread_cond_t over; /* shs__log_queue_stop waits: the writer has ended */
     pthread_t thread;
     shs_log_dropped_fn *say_dropped;
     size_t cap;
     int fd, wake_fd;
-    bool private_fd; /* fd is ours to close                                                     */
+    bool private_fd; /* fd is ours to close */
     enum sink sink;
 
     /* Under the lock. */
-    struct lines front;   /* producers append here; the writer swaps it with its own           */
-    uint64_t dropped;     /* since the last line that said so                                  */
-    uint64_t lost;        /* in all                                                            */
-    int64_t deadline_ns;  /* INT64_MAX until the stop                                          */
-    bool idle, lingering; /* what the writer waits for: any line, or half a buffer             */
+    struct lines front;   /* producers append here; the writer swaps it with its own */
+    uint64_t dropped;     /* since the last line that said so */
+    uint64_t lost;        /* in all */
+    int64_t deadline_ns;  /* INT64_MAX until the stop */
+    bool idle, lingering; /* what the writer waits for: any line, or half a buffer */
     bool closing, ended;
-    int result;   /* of the last write that failed                                     */
-    bool stopped; /* nobody's thread runs; the owner's alone                           */
+    int result;   /* of the last write that failed */
+    bool stopped; /* nobody's thread runs; the owner's alone */
 
-    struct lines back; /* the writer's own                                                  */
+    struct lines back; /* the writer's own */
 };
 
 static size_t default_dropped(char *buf, size_t cap, uint64_t dropped)
@@ -64,7 +64,7 @@ static size_t default_dropped(char *buf, size_t cap, uint64_t dropped)
     return len < 0 ? 0 : (size_t)len;
 }
 
-/* -- writing, on the writer's thread ---------------------------------------------------------- */
+/* -- writing, on the writer's thread ----------------------------------------------------------- */
 
 /*
  * O_NONBLOCK belongs to the open file description, which a terminal's shell and the other writers
@@ -251,7 +251,7 @@ static void *write_lines(void *arg)
     return NULL;
 }
 
-/* -- the producers' side ---------------------------------------------------------------------- */
+/* -- the producers' side ----------------------------------------------------------------------- */
 
 bool shs__log_queue_push(struct shs_log_queue *self, const char *line, size_t len)
 {
@@ -279,7 +279,7 @@ bool shs__log_queue_push(struct shs_log_queue *self, const char *line, size_t le
     return fits;
 }
 
-/* -- life ------------------------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------------------------------- */
 
 static int start_thread(struct shs_log_queue *self)
 {

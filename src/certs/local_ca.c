@@ -54,7 +54,7 @@ static int fail_memory(const struct store *st)
     return shs_error_set(st->err, SHS_NOMEM, 0, "Out of memory for the CA in %s.", st->dir);
 }
 
-/* -- files ----------------------------------------------------------------------------------- */
+/* -- files ------------------------------------------------------------------------------------- */
 
 /* mkdir -p, each one for its owner alone. */
 static int make_dirs(const struct store *st)
@@ -85,10 +85,18 @@ static int lock_dir(struct store *st)
 {
     const struct timespec step = {.tv_nsec = LOCK_STEP_MS * SHS_NS_PER_MS};
     int64_t deadline = shs__deadline_after(shs_now_ns(), LOCK_MS);
+    struct stat info;
 
     st->dir_fd = open(st->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (st->dir_fd < 0)
         return fail_file(st, "open", "");
+    if (fstat(st->dir_fd, &info) != 0)
+        return fail_file(st, "examine", "");
+    if ((info.st_mode & 022) != 0)
+        return shs_error_set(st->err, SHS_TLS, 0,
+                             "Others may write into %s, and so exchange the CA. Look at what is in "
+                             "it, then chmod 700 it.",
+                             st->dir);
     st->lock_fd = openat(st->dir_fd, ".lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (st->lock_fd < 0)
         return fail_file(st, "open", ".lock");
@@ -189,7 +197,7 @@ static void wipe(struct shs_buf *b)
     shs__buf_free(b);
 }
 
-/* -- a certificate and its key in one file --------------------------------------------------- */
+/* -- a certificate and its key in one file ----------------------------------------------------- */
 
 /* No password callback: a key of ours is not encrypted, and nobody is to be asked on a terminal. */
 static int no_password(char *buf, int cap, int rwflag, void *arg)
@@ -250,16 +258,18 @@ static bool lasts(const struct store *st, const X509 *cert, int days)
            X509_cmp_time(X509_get0_notAfter(cert), &then) > 0;
 }
 
-/* -- the CA ---------------------------------------------------------------------------------- */
+/* -- the CA ------------------------------------------------------------------------------------ */
 
 static int make_ca(struct store *st)
 {
     unsigned char tag[4];
     char name[64];
-    struct shs_cert_spec spec = {.common_name = name,
-                                 .not_before = st->now - HOUR,
-                                 .not_after = st->now + CA_DAYS * DAY,
-                                 .ca = true};
+    struct shs_cert_spec spec = {
+        .common_name = name,
+        .not_before = st->now - HOUR,
+        .not_after = st->now + CA_DAYS * DAY,
+        .ca = true,
+    };
     int rc;
 
     /* Two roots of one name would be mistaken for each other. */
@@ -316,7 +326,7 @@ static int publish_ca(const struct store *st)
     return rc;
 }
 
-/* -- the leaf -------------------------------------------------------------------------------- */
+/* -- the leaf ---------------------------------------------------------------------------------- */
 
 static bool leaf_serves(const struct store *st, X509 *leaf)
 {
@@ -337,11 +347,13 @@ static bool leaf_serves(const struct store *st, X509 *leaf)
 static int make_leaf(const struct store *st)
 {
     int64_t ca_end = 0;
-    struct shs_cert_spec spec = {.common_name = "localhost",
-                                 .names = st->names,
-                                 .not_before = st->now - HOUR,
-                                 .not_after = st->now - HOUR + LEAF_DAYS * DAY,
-                                 .server_auth = true};
+    struct shs_cert_spec spec = {
+        .common_name = "localhost",
+        .names = st->names,
+        .not_before = st->now - HOUR,
+        .not_after = st->now - HOUR + LEAF_DAYS * DAY,
+        .server_auth = true,
+    };
     struct tm when;
     EVP_PKEY *key = NULL;
     X509 *leaf = NULL;
@@ -381,7 +393,7 @@ static int open_leaf(const struct store *st, bool *made)
     return make_leaf(st);
 }
 
-/* -- the call -------------------------------------------------------------------------------- */
+/* -- the call ---------------------------------------------------------------------------------- */
 
 static int gather_names(struct store *st, const char *const *names)
 {

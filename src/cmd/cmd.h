@@ -9,8 +9,8 @@
 #include "base/base.h"
 
 #define CMD_OK 0
-#define CMD_FAILED 1 /* it was asked for rightly and could not be done                            */
-#define CMD_USAGE 2  /* it was asked for wrongly                                                  */
+#define CMD_FAILED 1 /* it was asked for rightly and could not be done */
+#define CMD_USAGE 2  /* it was asked for wrongly */
 
 /* One line on stderr, "shs: error: ...". Returns `code`, to be returned. */
 int cmd_fail(int code, const char *fmt, ...) SHS_PRINTF(2, 3);

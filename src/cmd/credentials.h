@@ -14,7 +14,7 @@
 struct credentials {
     char password[CREDENTIALS_PASSWORD_MAX];
     size_t password_len;
-    struct shs_local_ca local; /* all NULL when --cert was given                                  */
+    struct shs_local_ca local; /* all NULL when --cert was given */
 };
 
 /*

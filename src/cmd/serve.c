@@ -34,10 +34,10 @@ struct serve {
     struct shs_log_queue *queue;
     struct shs_access_log access_log;
     struct shs_server *server;
-    bool abandoned; /* a request still runs: what it uses stays until the process ends           */
+    bool abandoned; /* a request still runs: what it uses stays until the process ends */
 };
 
-/* -- the parts -------------------------------------------------------------------------------- */
+/* -- the parts --------------------------------------------------------------------------------- */
 
 /* As many connections as the administrator allows; the soft limit is for users of select(2). */
 static void raise_file_limit(void)
@@ -148,7 +148,7 @@ static int make_server(struct serve *self)
     return CMD_OK;
 }
 
-/* -- what it says ----------------------------------------------------------------------------- */
+/* -- what it says ------------------------------------------------------------------------------ */
 
 /* The URL to try: by name where the address is this computer's, for certificates have names. */
 static void format_url(const struct serve *self, char *url, size_t cap)
@@ -181,7 +181,7 @@ static void say_hello(const struct serve *self)
     fflush(stdout);
 }
 
-/* -- life ------------------------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------------------------------- */
 
 static int run(struct serve *self)
 {

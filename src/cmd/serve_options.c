@@ -83,7 +83,7 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-/* -- values: each CMD_OK, or a failure already said ------------------------------------------- */
+/* -- values: each CMD_OK, or a failure already said -------------------------------------------- */
 
 /* Digits and nothing else, from min to max. */
 static bool parse_number(const char *text, unsigned min, unsigned max, unsigned *out)

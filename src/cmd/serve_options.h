@@ -13,22 +13,22 @@
 /* How requests are served side by side: a name and the mixin that does it. */
 struct serve_threading {
     const char *name;
-    int (*push)(struct shs_server *server, struct shs_error *err); /* NULL: one after the other   */
+    int (*push)(struct shs_server *server, struct shs_error *err); /* NULL: one after the other */
 };
 
 enum serve_handler { SERVE_FILES, SERVE_ECHO };
 
 struct serve_options {
     const char *directory;
-    const char *bind; /* NULL = loopback, "" = every interface                                    */
-    const char *port; /* digits                                                                   */
+    const char *bind; /* NULL = loopback, "" = every interface */
+    const char *port; /* digits */
     const char *cert, *key, *password_file;
     bool plain;
     const struct serve_threading *threading;
     enum serve_handler handler;
-    bool log; /* false: no access log                                                             */
+    bool log; /* false: no access log */
     enum shs_access_style log_style;
-    char *headers[2 * SERVE_HEADERS_MAX + 1]; /* name, value, ..., NULL: ours                     */
+    char *headers[2 * SERVE_HEADERS_MAX + 1]; /* name, value, ..., NULL: ours */
     size_t header_count;
     /* Copied into the server's options where they were given. */
     bool has_threads, has_handshake, has_head, has_idle, has_connections;

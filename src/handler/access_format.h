@@ -21,24 +21,24 @@
 enum shs_access_style { SHS_ACCESS_COMMON, SHS_ACCESS_COMBINED, SHS_ACCESS_JSON };
 
 struct shs_access_line {
-    int64_t when_ns;             /* wall clock: ns of the Unix epoch                              */
-    struct shs_str client;       /* address                                                       */
-    struct shs_str request_line; /* raw                                                           */
-    struct shs_str method, target, version; /* ptr NULL when no request could be understood       */
-    int status; /* 0: none was sent                                              */
+    int64_t when_ns;                        /* wall clock: ns of the Unix epoch */
+    struct shs_str client;                  /* address */
+    struct shs_str request_line;            /* raw */
+    struct shs_str method, target, version; /* ptr NULL when no request could be understood */
+    int status;                             /* 0: none was sent */
     uint64_t bytes;
     int64_t duration_ns;
-    struct shs_str tls_version, cipher, sni; /* ptr NULL without TLS                              */
-    struct shs_str referer, user_agent;      /* ptr NULL: the request has none                    */
-    struct shs_str error;                    /* ptr NULL: all went well                           */
+    struct shs_str tls_version, cipher, sni; /* ptr NULL without TLS */
+    struct shs_str referer, user_agent;      /* ptr NULL: the request has none */
+    struct shs_str error;                    /* ptr NULL: all went well */
 };
 
 /* The text of the present second, made once for all lines of that second. */
 struct shs_access_clock {
     pthread_mutex_t lock;
     int64_t second;
-    char common[72]; /* "21/Nov/2026:14:00:00 +0000"                                             */
-    char iso[72];    /* "2026-11-21T14:00:00"                                                    */
+    char common[72]; /* "21/Nov/2026:14:00:00 +0000" */
+    char iso[72];    /* "2026-11-21T14:00:00" */
 };
 
 void shs__access_clock_init(struct shs_access_clock *clock);

@@ -13,7 +13,7 @@
 #include "handler/access_format.h"
 
 struct shs_access_log {
-    struct shs_log_queue *queue; /* borrowed                                                      */
+    struct shs_log_queue *queue; /* borrowed */
     enum shs_access_style style;
     struct shs_access_clock clock;
 };

@@ -78,18 +78,14 @@ static bool host_stopping(void *owner)
     return shs_server_stopping(self->base.server);
 }
 
-/* Python's handle_one_request: do_<METHOD>, or 501. */
+/* Python's handle_one_request. */
 static int host_dispatch(void *owner, struct shs_exchange *x)
 {
     struct http_request_handler *self = owner;
     const struct shs_http_handler *handler = &server_of(self)->handler;
-    shs_method_fn *method = shs__handler_method(handler, x->req.head.method);
 
     x->conn = self->base.request;
-    x->handler = handler;
-    if (method == NULL)
-        return shs_send_error(&x->res, 501, "This server has no such method.");
-    return method(&x->req, &x->res);
+    return shs__exchange_dispatch(handler, x);
 }
 
 static void host_log(void *owner, const struct shs_access *access)

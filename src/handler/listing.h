@@ -20,11 +20,11 @@
 enum shs_entry_kind { SHS_ENTRY_FILE, SHS_ENTRY_DIRECTORY, SHS_ENTRY_OTHER };
 
 struct shs_listing_entry {
-    struct shs_str name;      /* as it is on disk: any bytes but "/" and NUL                     */
-    enum shs_entry_kind kind; /* of what a link leads to; OTHER when it leads nowhere inside     */
-    bool link;                /* is itself a symbolic link                                       */
-    uint64_t size;            /* of a FILE                                                       */
-    int64_t mtime;            /* seconds of the Unix epoch; not shown for OTHER                  */
+    struct shs_str name;      /* as it is on disk: any bytes but "/" and NUL */
+    enum shs_entry_kind kind; /* of what a link leads to; OTHER when it leads nowhere inside */
+    bool link;                /* is itself a symbolic link */
+    uint64_t size;            /* of a FILE */
+    int64_t mtime;            /* seconds of the Unix epoch; not shown for OTHER */
 };
 
 /* Sorts by name, ASCII letters without case; names that differ in case only, by their bytes. */

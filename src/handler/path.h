@@ -19,14 +19,14 @@
 enum shs_path_verdict {
     SHS_PATH_OK,
     SHS_PATH_NOT_FOUND, /* no file can have that name here: NUL, "/" encoded inside it, too long,
-                           hidden                                                               */
-    SHS_PATH_MALFORMED  /* "%" without two hexadecimal digits                                   */
+                           hidden */
+    SHS_PATH_MALFORMED  /* "%" without two hexadecimal digits */
 };
 
 struct shs_clean_path {
-    char name[SHS_STATIC_PATH_MAX]; /* "a/b", NUL-terminated; "" is the directory itself        */
+    char name[SHS_STATIC_PATH_MAX]; /* "a/b", NUL-terminated; "" is the directory itself */
     size_t len;
-    bool slash; /* the path ended in "/" or "%2f": a directory is meant (bpo-17324, gh-83661)   */
+    bool slash; /* the path ended in "/" or "%2f": a directory is meant (bpo-17324, gh-83661) */
 };
 
 /*

@@ -25,8 +25,8 @@
 struct shs_static_files {
     int root_fd;
     bool listing;
-    char **index_pages;   /* NULL-terminated                                                     */
-    char **extra_headers; /* name, value, ..., NULL                                              */
+    char **index_pages;   /* NULL-terminated */
+    char **extra_headers; /* name, value, ..., NULL */
     struct shs_http_handler handler;
 };
 
@@ -48,7 +48,7 @@ static bool name_in(const char *name, const char *const *list, size_t count)
     return false;
 }
 
-/* -- answers ---------------------------------------------------------------------------------- */
+/* -- answers ----------------------------------------------------------------------------------- */
 
 static int not_found(struct shs_response *res)
 {
@@ -238,7 +238,7 @@ out:
     return rc;
 }
 
-/* -- finding ---------------------------------------------------------------------------------- */
+/* -- finding ----------------------------------------------------------------------------------- */
 
 /*
  * Opens the first index page of the directory `path` that is a regular file: SHS_OK with *fd, *st
@@ -355,7 +355,7 @@ static int static_get(struct shs_request *req, struct shs_response *res)
     return shs_static_files_serve(shs_request_ctx(req), req, res);
 }
 
-/* -- life ------------------------------------------------------------------------------------- */
+/* -- life -------------------------------------------------------------------------------------- */
 
 void shs_static_options_init_sized(struct shs_static_options *opt, size_t size)
 {

@@ -7,14 +7,14 @@
 #include "base/base.h"
 
 enum {
-    SHS_CHAR_TOKEN = 1,   /* tchar, RFC 9110 section 5.6.2                                        */
-    SHS_CHAR_PATH = 2,    /* pchar and "/", RFC 3986 section 3.3, without "%"                     */
-    SHS_CHAR_QUERY = 4,   /* the same, "?" and what browsers leave as it is: [ ] { } | \ ^ `      */
-    SHS_CHAR_HOST = 8,    /* letters, digits, - . _ ~                                             */
-    SHS_CHAR_HEX = 16,    /* 0-9 a-f A-F                                                          */
-    SHS_CHAR_VALUE = 32,  /* field content: HTAB, SP, VCHAR, obs-text                             */
-    SHS_CHAR_QUOTED = 64, /* qdtext, RFC 9110 section 5.6.4: VALUE without " and backslash        */
-    SHS_CHAR_SEGMENT = 128 /* unreserved: what percent_encode leaves alone in any part of a URI   */
+    SHS_CHAR_TOKEN = 1,    /* tchar, RFC 9110 section 5.6.2 */
+    SHS_CHAR_PATH = 2,     /* pchar and "/", RFC 3986 section 3.3, without "%" */
+    SHS_CHAR_QUERY = 4,    /* the same, "?" and what browsers leave as it is: [ ] { } | \ ^ ` */
+    SHS_CHAR_HOST = 8,     /* letters, digits, - . _ ~ */
+    SHS_CHAR_HEX = 16,     /* 0-9 a-f A-F */
+    SHS_CHAR_VALUE = 32,   /* field content: HTAB, SP, VCHAR, obs-text */
+    SHS_CHAR_QUOTED = 64,  /* qdtext, RFC 9110 section 5.6.4: VALUE without " and backslash */
+    SHS_CHAR_SEGMENT = 128 /* unreserved: what percent_encode leaves alone in any part of a URI */
 };
 
 extern const unsigned char shs__chars[256];
@@ -41,7 +41,7 @@ static inline bool shs__is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static inline bool shs__is_blank(char c) /* OWS: SP or HTAB                                       */
+static inline bool shs__is_blank(char c) /* OWS: SP or HTAB */
 {
     return c == ' ' || c == '\t';
 }

@@ -198,8 +198,8 @@ static bool to_time_two_digits(struct civil *c, time_t now, time_t *when)
     int year;
 
     shs__date_format(now, text);
-    year = (text[12] - '0') * 1000 + (text[13] - '0') * 100 + (text[14] - '0') * 10 +
-           (text[15] - '0');
+    year =
+        (text[12] - '0') * 1000 + (text[13] - '0') * 100 + (text[14] - '0') * 10 + (text[15] - '0');
     c->year += year - year % 100;
     if (c->year > year + 50)
         c->year -= 100;

@@ -23,6 +23,10 @@
 #define SHS_MAX_RESPONSE_HEAD 16384u
 /* What handlers may take with shs_request_alloc, and everything else of one exchange. */
 #define SHS_EXCHANGE_MEMORY ((size_t)1 << 20)
+/* Response trailers of one answer. */
+#define SHS_MAX_RESPONSE_TRAILERS 16u
+/* Fields of one interim answer. */
+#define SHS_MAX_INTERIM_FIELDS 32u
 
 struct shs_exchange;
 
@@ -32,14 +36,24 @@ struct shs_exchange_ops {
     int (*read_body)(struct shs_exchange *x, void *buf, size_t cap, size_t *got);
     /* Sends the head (if it has not been sent) and these bytes of the body. */
     int (*send_body)(struct shs_exchange *x, const void *buf, size_t len);
+    /* Sends a head with this 1xx status and these fields; the real head is still to come. */
+    int (*send_interim)(struct shs_exchange *x, int status, const struct shs_field *fields,
+                        size_t count);
+    /* Waits until the deadline: SHS_OK then; SHS_CLOSED when the peer has gone, SHS_STOPPED. */
+    int (*wait_peer)(struct shs_exchange *x, int64_t deadline_ns);
 };
+
+struct shs_content; /* content.c: what was made of the query and the body; NULL until asked for */
 
 struct shs_request {
     struct shs_exchange *x;
     struct shs_head head;
+    bool body_taken;            /* a handler has read of it */
     bool body_failed;           /* read_body has failed: the connection cannot go on */
     int body_code;              /* with this */
     struct shs_refusal refusal; /* and, for SHS_PROTO and SHS_LIMIT, for this reason */
+    int content_code;           /* a helper refused the content (shs__refuse_content) with this */
+    struct shs_content *content;
 };
 
 struct shs_response {
@@ -54,6 +68,8 @@ struct shs_response {
     uint64_t body_total; /* what the handler wrote */
     int file_fd;         /* -1, or the body */
     uint64_t file_offset, file_left;
+    struct shs_field *trailers; /* NULL: none */
+    size_t trailer_count;
     bool started;   /* shs_send_response was called */
     bool head_done; /* shs_end_headers was called */
     bool head_sent; /* bytes are on their way: no other answer is possible */
@@ -77,6 +93,20 @@ struct shs_exchange {
 void shs__exchange_init(struct shs_exchange *x, const struct shs_exchange_ops *ops,
                         size_t max_buffered_response);
 void shs__exchange_clear(struct shs_exchange *x); /* frees what it holds, closes the file */
+
+/*
+ * Calls the handler's method for this request. A method it lacks is 501 with Allow; OPTIONS, when it
+ * has no function for it, is 204 with Allow.
+ */
+int shs__exchange_dispatch(const struct shs_http_handler *handler, struct shs_exchange *x);
+
+/*
+ * The content of the request is not what it should be: a handler that returns the code has this
+ * answered. `code` is SHS_PROTO or SHS_LIMIT; the texts are static. Returns the code.
+ */
+int shs__refuse_content(struct shs_request *req, int code, int status, const char *rule,
+                        const char *text);
+void shs__content_free(struct shs_content *content); /* NULL is fine */
 
 /* The method of the handler for this request; NULL when it has none. */
 shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struct shs_str method);

@@ -12,6 +12,12 @@
  *   All state is in the structs of the caller. No allocation. No I/O. Split-proof: the verdict does
  *   not depend on how the bytes were cut up on the way.
  *
+ *   The caller's input buffer must be able to hold max_head_bytes + 2 (one leading CRLF), and
+ *   max_chunk_line + 2 and max_trailer_bytes + 2; with that, SHS_WAIT_READ never meets a full one.
+ *
+ *   Every refusal is a row of rules.h. After one, answer it and close: nothing that follows on the
+ *   connection can be understood.
+ *
  * Follows: RFC 9112 (all of it), RFC 9110 sections 5, 6.5, 7.2, 8.6, 10.1.1; RFC 3986 for targets.
  */
 #ifndef SHS_GUARD_H
@@ -22,22 +28,22 @@ struct shs_parser; /* parser.h */
 
 /* Raw-byte ceilings, counted before llhttp sees anything. */
 struct shs_guard_limits {
-    size_t max_request_line; /* 414 beyond it                                                     */
-    size_t max_head_bytes;   /* 431 beyond it                                                     */
-    size_t max_headers;      /* 431 beyond it; also the length of the caller's field array        */
-    uint64_t max_body_bytes; /* 413 beyond it, for Content-Length and for the sum of chunks       */
-    size_t max_chunk_line;      /* 400 beyond it: 256                                             */
-    size_t max_extension_bytes; /* chunk extensions of one message, 400: 4096                     */
-    size_t max_trailer_bytes;   /* 431: 8192                                                      */
+    size_t max_request_line;    /* 414 beyond it */
+    size_t max_head_bytes;      /* 431 beyond it */
+    size_t max_headers;         /* 431 beyond it; also the length of the caller's field array */
+    uint64_t max_body_bytes;    /* 413 beyond it, for Content-Length and for the sum of chunks */
+    size_t max_chunk_line;      /* 400 beyond it: 256 */
+    size_t max_extension_bytes; /* chunk extensions of one message, 400: 4096 */
+    size_t max_trailer_bytes;   /* 431: 8192 */
 };
 
 /* -- finding the end of a head ----------------------------------------------------------------- */
 
 struct shs_head_scan {
-    size_t pos;       /* bytes looked at so far                                                   */
-    size_t start;     /* where the head begins: behind at most one CRLF                           */
+    size_t pos;   /* bytes looked at so far */
+    size_t start; /* where the head begins: behind at most one CRLF */
     size_t line_start;
-    size_t lines;     /* complete lines seen                                                      */
+    size_t lines; /* complete lines seen */
 };
 
 /*
@@ -70,20 +76,23 @@ int shs__head_parse(const char *buf, size_t len, const struct shs_guard_limits *
 /* -- the body ---------------------------------------------------------------------------------- */
 
 enum shs_body_phase {
-    SHS_BODY_LENGTH,  /* Content-Length bytes to come                                             */
-    SHS_BODY_CHUNK_LINE, SHS_BODY_CHUNK_DATA, SHS_BODY_CHUNK_END, SHS_BODY_TRAILER,
+    SHS_BODY_LENGTH, /* Content-Length bytes to come */
+    SHS_BODY_CHUNK_LINE,
+    SHS_BODY_CHUNK_DATA,
+    SHS_BODY_CHUNK_END,
+    SHS_BODY_TRAILER,
     SHS_BODY_DONE
 };
 
 struct shs_body {
     enum shs_body_phase phase;
-    uint64_t left;        /* of the content or of this chunk                                      */
-    uint64_t size;        /* of this chunk                                                        */
-    uint64_t total;       /* content bytes delivered so far                                       */
+    uint64_t left;  /* of the content or of this chunk */
+    uint64_t size;  /* of this chunk */
+    uint64_t total; /* content bytes delivered so far */
     size_t extension_bytes, trailer_bytes;
     unsigned trailer_count;
-    const struct shs_guard_limits *limits; /* borrowed                                            */
-    struct shs_parser *parser;             /* borrowed: the second opinion                        */
+    const struct shs_guard_limits *limits; /* borrowed */
+    struct shs_parser *parser;             /* borrowed: the second opinion */
 };
 
 /* For the request whose head this is: SHS_BODY_DONE at once when it has no body. */
@@ -110,7 +119,7 @@ int shs__body_step(struct shs_body *body, const char *buf, size_t len, size_t *u
 /* "name: value" without its CRLF. SHS_OK with *field, or SHS_PROTO. */
 int shs__field_parse(const char *line, size_t len, struct shs_field *field,
                      struct shs_refusal *why);
-bool shs__is_token(struct shs_str s);       /* RFC 9110 section 5.6.2, not empty                  */
-bool shs__is_field_value(struct shs_str s); /* no CR, LF, NUL or control character but HTAB       */
+bool shs__is_token(struct shs_str s);       /* RFC 9110 section 5.6.2, not empty */
+bool shs__is_field_value(struct shs_str s); /* no CR, LF, NUL or control character but HTAB */
 
 #endif

@@ -11,27 +11,54 @@
 
 #define MAX_SIZE_DIGITS 15u /* of a chunk size: cannot overflow 64 bits */
 
-#define NAME(literal) {(literal), sizeof(literal) - 1} /* SHS_STR is no constant */
+#define NAME(literal)                                                                              \
+    {                                                                                              \
+        (literal), sizeof(literal) - 1                                                             \
+    } /* SHS_STR is no constant */
 
 /* Fields that mean something before or beside the content: RFC 9110 section 6.5.1. */
 static const struct shs_str head_only[] = {
     /* framing and the connection */
-    NAME("Transfer-Encoding"), NAME("Content-Length"), NAME("Connection"),
-    NAME("Proxy-Connection"), NAME("Keep-Alive"), NAME("Upgrade"), NAME("TE"),
-    NAME("Trailer"), NAME("Expect"), NAME("Max-Forwards"),
+    NAME("Transfer-Encoding"),
+    NAME("Content-Length"),
+    NAME("Connection"),
+    NAME("Proxy-Connection"),
+    NAME("Keep-Alive"),
+    NAME("Upgrade"),
+    NAME("TE"),
+    NAME("Trailer"),
+    NAME("Expect"),
+    NAME("Max-Forwards"),
     /* routing */
-    NAME("Host"), NAME("Forwarded"), NAME("Via"), NAME("X-Forwarded-For"),
-    NAME("X-Forwarded-Host"), NAME("X-Forwarded-Proto"), NAME("X-Real-IP"),
+    NAME("Host"),
+    NAME("Forwarded"),
+    NAME("Via"),
+    NAME("X-Forwarded-For"),
+    NAME("X-Forwarded-Host"),
+    NAME("X-Forwarded-Proto"),
+    NAME("X-Real-IP"),
     /* who asks */
-    NAME("Authorization"), NAME("Proxy-Authorization"), NAME("Cookie"),
-    NAME("Set-Cookie"), NAME("Origin"), NAME("Client-Cert"),
+    NAME("Authorization"),
+    NAME("Proxy-Authorization"),
+    NAME("Cookie"),
+    NAME("Set-Cookie"),
+    NAME("Origin"),
+    NAME("Client-Cert"),
     NAME("Client-Cert-Chain"),
     /* what is asked for */
-    NAME("Range"), NAME("If-Match"), NAME("If-None-Match"),
-    NAME("If-Modified-Since"), NAME("If-Unmodified-Since"), NAME("If-Range"),
-    NAME("Cache-Control"), NAME("Pragma"), NAME("Authentication-Info"),
+    NAME("Range"),
+    NAME("If-Match"),
+    NAME("If-None-Match"),
+    NAME("If-Modified-Since"),
+    NAME("If-Unmodified-Since"),
+    NAME("If-Range"),
+    NAME("Cache-Control"),
+    NAME("Pragma"),
+    NAME("Authentication-Info"),
     /* how the content is to be read */
-    NAME("Content-Encoding"), NAME("Content-Type"), NAME("Content-Range"),
+    NAME("Content-Encoding"),
+    NAME("Content-Type"),
+    NAME("Content-Range"),
 };
 
 void shs__body_init(struct shs_body *body, const struct shs_head *head,
@@ -50,8 +77,8 @@ void shs__body_init(struct shs_body *body, const struct shs_head *head,
 /* -- content ----------------------------------------------------------------------------------- */
 
 /* Hands out what is there of the content or chunk. */
-static int take_content(struct shs_body *body, const char *buf, size_t len,
-                        struct shs_str *content, struct shs_refusal *why)
+static int take_content(struct shs_body *body, const char *buf, size_t len, struct shs_str *content,
+                        struct shs_refusal *why)
 {
     bool last;
 
@@ -194,8 +221,8 @@ static int step_chunk_line(struct shs_body *body, const char *buf, size_t len, s
 
     if (len > 0 && !shs__char_is(buf[0], SHS_CHAR_HEX))
         return shs__refuse(why, SHS_RULE_CHUNK_SIZE);
-    rc = take_line(buf, len, body->limits->max_chunk_line, SHS_RULE_CHUNK_LINE_TOO_LONG,
-                   &line.len, why);
+    rc = take_line(buf, len, body->limits->max_chunk_line, SHS_RULE_CHUNK_LINE_TOO_LONG, &line.len,
+                   why);
     if (rc == SHS_OK)
         rc = parse_chunk_line(body, line, why);
     if (rc != SHS_OK)

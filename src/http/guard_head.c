@@ -118,8 +118,7 @@ static int refuse_name(const char *line, size_t len, size_t pos, struct shs_refu
     return shs__refuse(why, SHS_RULE_FIELD_NAME);
 }
 
-int shs__field_parse(const char *line, size_t len, struct shs_field *field,
-                     struct shs_refusal *why)
+int shs__field_parse(const char *line, size_t len, struct shs_field *field, struct shs_refusal *why)
 {
     size_t name = 0, start, end = len;
 

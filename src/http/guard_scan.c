@@ -20,8 +20,8 @@ static bool block_is_clean(const unsigned char *bytes, size_t len, size_t *crs)
     for (size_t i = 0; i < len; i++) {
         unsigned char c = bytes[i];
 
-        bad |= (unsigned char)(((c < 0x20) & (c != '\t') & (c != '\r') & (c != '\n')) |
-                               (c == 0x7f));
+        bad |=
+            (unsigned char)(((c < 0x20) & (c != '\t') & (c != '\r') & (c != '\n')) | (c == 0x7f));
         cr = (unsigned char)(cr + (c == '\r'));
     }
     *crs += cr;
@@ -121,8 +121,8 @@ static int end_line(struct shs_head_scan *scan, const struct shs_guard_limits *l
 
 static int refuse_large(const struct shs_head_scan *scan, struct shs_refusal *why)
 {
-    return shs__refuse(why, scan->lines == 0 ? SHS_RULE_REQUEST_LINE_TOO_LONG
-                                             : SHS_RULE_HEAD_TOO_LARGE);
+    return shs__refuse(why,
+                       scan->lines == 0 ? SHS_RULE_REQUEST_LINE_TOO_LONG : SHS_RULE_HEAD_TOO_LARGE);
 }
 
 static int scan_exact(struct shs_head_scan *scan, const char *buf, size_t len,
@@ -160,8 +160,7 @@ static int scan_exact(struct shs_head_scan *scan, const char *buf, size_t len,
 }
 
 int shs__head_scan(struct shs_head_scan *scan, const char *buf, size_t len,
-                   const struct shs_guard_limits *limits, size_t *head_len,
-                   struct shs_refusal *why)
+                   const struct shs_guard_limits *limits, size_t *head_len, struct shs_refusal *why)
 {
     struct shs_head_scan fast = *scan;
     int rc = scan_fast(&fast, buf, len, limits, head_len);

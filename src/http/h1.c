@@ -270,17 +270,13 @@ static int step_body(struct shs_h1 *h1)
 /* What the client is told when a handler returned an error and has sent nothing. */
 static int status_for(const struct shs_h1_exchange *x, int rc)
 {
-    if (x->base.req.body_failed && x->base.req.body_code == rc) {
-        switch (rc) {
-        case SHS_PROTO:
-            return 400;
-        case SHS_LIMIT:
-            return 413;
-        case SHS_TIMEOUT:
+    const struct shs_request *req = &x->base.req;
+
+    if ((req->body_failed && req->body_code == rc) || req->content_code == rc) {
+        if ((rc == SHS_PROTO || rc == SHS_LIMIT) && req->refusal.status != 0)
+            return req->refusal.status;
+        if (rc == SHS_TIMEOUT)
             return 408;
-        default:
-            break;
-        }
     }
     return rc == SHS_STOPPED ? 503 : 500;
 }
@@ -300,6 +296,8 @@ static int handler_returned(struct shs_h1_exchange *x, int rc)
     }
     if (rc == SHS_OK)
         return SHS_OK;
+    if (x->failure == NULL && x->base.req.content_code == rc)
+        x->failure = x->base.req.refusal.text;
     if (x->failure == NULL)
         x->failure = shs_err_text(rc);
     x->failure_code = rc;

@@ -60,7 +60,9 @@ int shs__h1_drain_out_blocking(struct shs_h1_exchange *x);
 int shs__h1_put_continue(struct shs_h1_exchange *x);
 /* Puts what is left of the answer into h1->out: head, body in memory, last chunk. */
 int shs__h1_serialise(struct shs_h1_exchange *x);
-/* The exchange op. */
+/* The exchange ops. */
+int shs__h1_send_interim(struct shs_exchange *base, int status, const struct shs_field *fields,
+                         size_t count);
 int shs__h1_send_body(struct shs_exchange *base, const void *buf, size_t len);
 
 #endif

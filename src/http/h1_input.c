@@ -160,7 +160,44 @@ static int h1_read_body(struct shs_exchange *base, void *buf, size_t cap, size_t
     }
 }
 
+/*
+ * How often a handler that waits looks whether the server is closing: a thread in poll(2) is not
+ * woken for that.
+ */
+#define STOP_LOOK_MS 250u
+
+/* What a peer sends while it listens is the next request: kept where it is, up to the room there. */
+static int h1_wait_peer(struct shs_exchange *base, int64_t deadline_ns)
+{
+    struct shs_h1_exchange *x = SHS_H1_X(base);
+    struct shs_h1 *h1 = x->h1;
+
+    if (x->body.phase != SHS_BODY_DONE || x->pending.len > 0)
+        return SHS_USAGE;
+    for (;;) {
+        int64_t now = shs_now_ns(), until = shs__deadline_after(now, STOP_LOOK_MS);
+        int rc;
+
+        if (h1->config->host->stopping(h1->owner))
+            return SHS_STOPPED;
+        if (shs__buf_room(&h1->in) == 0)
+            return SHS_LIMIT;
+        rc = shs__h1_fill(h1);
+        if (rc < 0)
+            return rc;
+        if (rc == SHS_OK)
+            continue;
+        if (now >= deadline_ns)
+            return SHS_OK;
+        rc = h1->config->host->wait(h1->owner, rc, until < deadline_ns ? until : deadline_ns);
+        if (rc != SHS_OK && rc != SHS_TIMEOUT)
+            return rc;
+    }
+}
+
 const struct shs_exchange_ops shs__h1_exchange_ops = {
     .read_body = h1_read_body,
     .send_body = shs__h1_send_body,
+    .send_interim = shs__h1_send_interim,
+    .wait_peer = h1_wait_peer,
 };

@@ -6,8 +6,7 @@
 #include "http/date.h"
 #include "http/h1_exchange.h"
 
-/* Hands `out` to the stream. SHS_OK when the kernel has it all. */
-int shs__h1_drain_out(struct shs_h1 *h1)
+static int drain(struct shs_h1 *h1)
 {
     while (h1->out.len > 0) {
         size_t put = 0;
@@ -16,10 +15,21 @@ int shs__h1_drain_out(struct shs_h1 *h1)
         if (rc != SHS_OK)
             return rc;
         shs__buf_consume(&h1->out, put);
-        if (h1->xchg != NULL)
-            shs__progress_made(&h1->xchg->progress, put);
     }
     return shs__stream_flush(h1->stream);
+}
+
+/*
+ * Hands `out` to the stream. SHS_OK when the kernel has it all. Progress is what the peer took: a
+ * buffer that takes some more of an answer says nothing of it.
+ */
+int shs__h1_drain_out(struct shs_h1 *h1)
+{
+    int rc = drain(h1);
+
+    if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) && h1->xchg != NULL)
+        shs__progress_total(&h1->xchg->progress, shs__stream_delivered(h1->stream));
+    return rc;
 }
 
 /* The same for a handler that waits. */
@@ -30,11 +40,12 @@ int shs__h1_drain_out_blocking(struct shs_h1_exchange *x)
     for (;;) {
         int rc = shs__h1_drain_out(h1);
 
-        if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE)
-            rc = h1->config->host->wait(h1->owner, rc, x->progress.deadline_ns);
-        else
+        if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
             return rc;
-        if (rc != SHS_OK)
+        if (shs_now_ns() >= x->progress.deadline_ns)
+            return SHS_TIMEOUT;
+        rc = h1->config->host->wait(h1->owner, rc, x->progress.deadline_ns);
+        if (rc != SHS_OK && rc != SHS_TIMEOUT)
             return rc;
     }
 }
@@ -69,16 +80,16 @@ static int put_number_field(struct shs_h1 *h1, struct shs_str name, uint64_t val
     return put_field(h1, name, (struct shs_str){digits + at, sizeof digits - at});
 }
 
-static int put_status_line(struct shs_h1 *h1, const struct shs_response *res)
+static int put_status_line(struct shs_h1 *h1, int status, struct shs_str reason)
 {
-    char code[4] = {(char)('0' + res->status / 100), (char)('0' + res->status / 10 % 10),
-                    (char)('0' + res->status % 10), ' '};
+    char code[4] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10),
+                    (char)('0' + status % 10), ' '};
     int rc = put(h1, SHS_STR("HTTP/1.1 "));
 
     if (rc == SHS_OK)
         rc = put(h1, (struct shs_str){code, sizeof code});
     if (rc == SHS_OK)
-        rc = put(h1, res->reason);
+        rc = put(h1, reason);
     if (rc == SHS_OK)
         rc = put(h1, SHS_STR("\r\n"));
     return rc;
@@ -129,7 +140,7 @@ static int put_head(struct shs_h1_exchange *x, bool more)
     int rc;
 
     x->keep = may_keep(x, more);
-    rc = put_status_line(h1, res);
+    rc = put_status_line(h1, res->status, res->reason);
     if (rc == SHS_OK && !res->has_server && h1->config->server_field.len > 0)
         rc = put_field(h1, SHS_STR("Server"), h1->config->server_field);
     if (rc == SHS_OK && !res->has_date) {
@@ -159,6 +170,16 @@ static int put_chunk(struct shs_h1 *h1, const char *bytes, size_t len)
     return rc;
 }
 
+/* The last chunk, and the trailers behind it (RFC 9112 section 7.1.2). */
+static int put_last_chunk(struct shs_h1 *h1, const struct shs_response *res)
+{
+    int rc = put(h1, SHS_STR("0\r\n"));
+
+    for (size_t i = 0; rc == SHS_OK && i < res->trailer_count; i++)
+        rc = put_field(h1, res->trailers[i].name, res->trailers[i].value);
+    return rc == SHS_OK ? put(h1, SHS_STR("\r\n")) : rc;
+}
+
 /* Puts the rest of the answer where SEND takes it from. */
 int shs__h1_serialise(struct shs_h1_exchange *x)
 {
@@ -167,13 +188,13 @@ int shs__h1_serialise(struct shs_h1_exchange *x)
     int rc = shs__buf_reserve(&h1->out, res->field_bytes + res->body.len + 512);
 
     if (rc == SHS_OK && !res->head_sent)
-        rc = put_head(x, false);
+        rc = put_head(x, res->trailer_count > 0 && !res->no_body); /* trailers need chunks */
     if (rc == SHS_OK && res->body.len > 0)
         rc = res->chunked ? put_chunk(h1, shs__buf_head(&res->body), res->body.len)
                           : shs__buf_append(&h1->out, shs__buf_head(&res->body), res->body.len);
     shs__buf_free(&res->body);
     if (rc == SHS_OK && res->chunked)
-        rc = put(h1, SHS_STR("0\r\n\r\n"));
+        rc = put_last_chunk(h1, res);
     return rc;
 }
 
@@ -206,9 +227,34 @@ int shs__h1_send_body(struct shs_exchange *base, const void *buf, size_t len)
             rc = shs__buf_append(&h1->out, bytes, piece);
         if (rc == SHS_OK)
             rc = shs__h1_drain_out_blocking(x);
-        bytes += piece;
         len -= piece;
+        if (len > 0)
+            bytes += piece;
     } while (rc == SHS_OK && len > 0);
+    if (rc != SHS_OK && x->failure_code == SHS_OK)
+        x->failure_code = rc;
+    return rc;
+}
+
+int shs__h1_send_interim(struct shs_exchange *base, int status, const struct shs_field *fields,
+                         size_t count)
+{
+    struct shs_h1_exchange *x = SHS_H1_X(base);
+    struct shs_h1 *h1 = x->h1;
+    int rc = put_status_line(h1, status, shs__str(shs_http_reason(status)));
+
+    for (size_t i = 0; rc == SHS_OK && i < count; i++)
+        rc = put_field(h1, fields[i].name, fields[i].value);
+    if (rc == SHS_OK)
+        rc = put(h1, SHS_STR("\r\n"));
+    if (rc == SHS_OK) {
+        /* The body that is being read keeps its clock. */
+        struct shs_progress reading = x->progress;
+
+        shs__h1_start_progress(x, h1->config->opt->write_ms);
+        rc = shs__h1_drain_out_blocking(x);
+        x->progress = reading;
+    }
     if (rc != SHS_OK && x->failure_code == SHS_OK)
         x->failure_code = rc;
     return rc;

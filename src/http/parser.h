@@ -21,13 +21,13 @@
 
 struct shs_parser {
     llhttp_t llhttp;
-    const struct shs_head *head; /* what it must find; only during shs__parser_head               */
-    size_t fields_seen;          /* of head->fields, the left out ones included                   */
+    const struct shs_head *head; /* what it must find; only during shs__parser_head */
+    size_t fields_seen;          /* of head->fields, the left out ones included */
     size_t target_bytes;
-    size_t values_seen;          /* not empty ones                                                */
-    size_t value_of;             /* fields_seen when the last value came                          */
-    uint64_t content_bytes;      /* of the body, or of this chunk                                 */
-    int method;                  /* the llhttp_method_t that it must find                         */
+    size_t values_seen;     /* not empty ones */
+    size_t value_of;        /* fields_seen when the last value came */
+    uint64_t content_bytes; /* of the body, or of this chunk */
+    int method;             /* the llhttp_method_t that it must find */
     bool headers_complete, message_complete, disagrees;
 };
 

@@ -79,6 +79,7 @@ int shs_request_read(struct shs_request *req, void *buf, size_t cap, size_t *got
         return req->body_code;
     if (cap == 0)
         return SHS_USAGE;
+    req->body_taken = true;
     rc = req->x->ops->read_body(req->x, buf, cap, got);
     if (rc != SHS_OK) {
         req->body_failed = true;

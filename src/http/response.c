@@ -33,6 +33,7 @@ void shs__exchange_clear(struct shs_exchange *x)
 {
     drop_file(&x->res);
     shs__buf_free(&x->res.body);
+    shs__content_free(x->req.content);
     shs__arena_free(&x->arena);
 }
 
@@ -117,6 +118,25 @@ static bool parse_length(struct shs_str s, uint64_t *out)
     return true;
 }
 
+static bool is_one_of(struct shs_str name, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (shs__str_eq_nocase(name, shs__str(names[i])))
+            return true;
+    }
+    return false;
+}
+
+static bool is_framing_field(struct shs_str name)
+{
+    static const char *const framing[] = {
+        "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive",
+        "Upgrade",        "Trailer",           "TE",
+    };
+
+    return is_one_of(name, framing, SHS_ARRAY_LEN(framing));
+}
+
 /* Fields that steer the framing: noted, and written by us, so that they are there once. */
 static bool take_framing_field(struct shs_response *res, struct shs_str name, struct shs_str value,
                                int *rc)
@@ -187,6 +207,69 @@ int shs_end_headers(struct shs_response *res)
     if (!res->started || res->head_done)
         return SHS_USAGE;
     res->head_done = true;
+    return SHS_OK;
+}
+
+int shs_send_interim(struct shs_response *res, int code, const char *const *fields)
+{
+    struct shs_field list[SHS_MAX_INTERIM_FIELDS];
+    size_t count = 0, bytes = 0;
+
+    if (code < 102 || code > 199 || res->head_sent)
+        return SHS_USAGE;
+    for (size_t i = 0; fields != NULL && fields[i] != NULL; i += 2) {
+        struct shs_str name = shs__str(fields[i]), value = shs__str(fields[i + 1]);
+
+        if (value.ptr == NULL || !shs__is_token(name) || !shs__is_field_value(value) ||
+            is_framing_field(name))
+            return SHS_USAGE;
+        bytes += name.len + value.len + 4;
+        if (count == SHS_ARRAY_LEN(list) || bytes > SHS_MAX_RESPONSE_HEAD)
+            return SHS_LIMIT;
+        list[count++] = (struct shs_field){name, value};
+    }
+    if (res->broken)
+        return SHS_CLOSED;
+    if (res->x->req.head.version < 11) /* RFC 9110 section 15.2 */
+        return SHS_OK;
+    return res->x->ops->send_interim(res->x, code, list, count);
+}
+
+/* What a recipient must know before the content may not come behind it: RFC 9110 section 6.5.1. */
+static bool may_be_trailer(struct shs_str name)
+{
+    static const char *const head_only[] = {
+        "Cache-Control", "Content-Encoding", "Content-Range",    "Content-Type", "Date",
+        "Expires",       "Host",             "Location",         "Retry-After",  "Set-Cookie",
+        "Vary",          "WWW-Authenticate", "Content-Location", "Age",
+    };
+
+    return !is_one_of(name, head_only, SHS_ARRAY_LEN(head_only)) && !is_framing_field(name);
+}
+
+int shs_send_trailer(struct shs_response *res, const char *name, const char *value)
+{
+    struct shs_str n = shs__str(name), v = shs__str(value);
+    struct shs_field *field;
+
+    if (!res->started || res->has_length || v.ptr == NULL || !shs__is_token(n) ||
+        !shs__is_field_value(v) || !may_be_trailer(n))
+        return SHS_USAGE;
+    if (res->trailers == NULL)
+        res->trailers = shs__arena_alloc(&res->x->arena,
+                                         SHS_MAX_RESPONSE_TRAILERS * sizeof *res->trailers);
+    if (res->trailers == NULL)
+        return SHS_NOMEM;
+    if (res->trailer_count == SHS_MAX_RESPONSE_TRAILERS ||
+        n.len + v.len + 4 > SHS_MAX_RESPONSE_HEAD - res->field_bytes)
+        return SHS_LIMIT;
+    field = &res->trailers[res->trailer_count];
+    field->name = shs__arena_copy(&res->x->arena, n);
+    field->value = shs__arena_copy(&res->x->arena, v);
+    if (field->name.ptr == NULL || field->value.ptr == NULL)
+        return SHS_NOMEM;
+    res->trailer_count++;
+    res->field_bytes += n.len + v.len + 4;
     return SHS_OK;
 }
 
@@ -279,6 +362,7 @@ static void take_back(struct shs_response *res)
     res->field_count = 0;
     res->field_bytes = 0;
     res->body_total = 0;
+    res->trailer_count = 0;
     res->started = false;
     res->head_done = false;
     res->has_length = false;
@@ -325,4 +409,57 @@ int shs_send_error(struct shs_response *res, int code, const char *message)
         rc = shs_write(res, shs__buf_head(&page), page.len);
     shs__buf_free(&page);
     return rc;
+}
+
+/* -- a method that the handler lacks ----------------------------------------------------------- */
+
+/* The methods of the handler, as Allow lists them (RFC 9110 section 10.2.1). */
+static int allow(const struct shs_http_handler *handler, char *out, size_t cap)
+{
+    static const char *const names[] = {"GET",   "HEAD",   "POST",   "PUT",
+                                        "PATCH", "DELETE", "OPTIONS"};
+    size_t len = 0;
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(names); i++) {
+        bool ours = i + 1 == SHS_ARRAY_LEN(names); /* OPTIONS is always answered */
+        struct shs_str name = shs__str(names[i]);
+
+        if (!ours && shs__handler_method(handler, name) == NULL)
+            continue;
+        if (len + name.len + 3 > cap)
+            return SHS_LIMIT;
+        if (len > 0) {
+            out[len++] = ',';
+            out[len++] = ' ';
+        }
+        memcpy(out + len, name.ptr, name.len);
+        len += name.len;
+    }
+    out[len] = '\0';
+    return SHS_OK;
+}
+
+static int method_lacks(const struct shs_http_handler *handler, struct shs_exchange *x)
+{
+    struct shs_response *res = &x->res;
+    bool options = shs__str_eq(x->req.head.method, SHS_STR("OPTIONS"));
+    char list[64];
+    int rc = allow(handler, list, sizeof list);
+
+    if (rc == SHS_OK)
+        rc = options ? shs_send_response(res, 204)
+                     : shs_send_error(res, 501, "This server has no such method.");
+    if (rc != SHS_OK)
+        return rc;
+    res->head_done = false; /* nothing of it has left */
+    rc = shs_send_header(res, "Allow", list);
+    return rc == SHS_OK ? shs_end_headers(res) : rc;
+}
+
+int shs__exchange_dispatch(const struct shs_http_handler *handler, struct shs_exchange *x)
+{
+    shs_method_fn *method = shs__handler_method(handler, x->req.head.method);
+
+    x->handler = handler;
+    return method == NULL ? method_lacks(handler, x) : method(&x->req, &x->res);
 }

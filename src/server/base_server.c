@@ -66,6 +66,8 @@ int shs_server_converse(struct shs_server *self, struct shs_conn *conn)
             expired = conn->deadline_ns;
             continue;
         }
+        if (rc == SHS_STOPPED && atomic_load(&conn->idle))
+            return SHS_OK; /* between two requests: nothing failed, so there is nothing to say */
         if (rc < 0)
             return shs_conn_fail(conn, rc, errno, "%s", shs_err_text(rc));
     }

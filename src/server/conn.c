@@ -214,14 +214,13 @@ int shs__conn_fail_stream(struct shs_conn *conn, int code)
     return code;
 }
 
-/* Waits for a handler that blocks, and records why it cannot go on. */
-static int wait_in_handler(struct shs_conn *conn, int what)
+/* Waits for a handler that reads, and records why it cannot go on. */
+static int wait_to_read(struct shs_conn *conn, int what)
 {
     int rc = shs_server_wait_request(conn->server, conn, what);
 
     if (rc == SHS_TIMEOUT)
-        return shs_conn_fail(conn, rc, 0, "the client did not %s in time",
-                             what == SHS_WAIT_READ ? "send" : "read");
+        return shs_conn_fail(conn, rc, 0, "the client did not send in time");
     if (rc < 0)
         return shs_conn_fail(conn, rc, 0, "%s", shs_err_text(rc));
     return rc;
@@ -241,7 +240,7 @@ int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *got)
         rc = shs__stream_read(conn->stream, buf, cap, got);
         if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
             break;
-        rc = wait_in_handler(conn, rc);
+        rc = wait_to_read(conn, rc);
     } while (rc == SHS_OK);
     conn->deadline_ns = deadline;
     if (rc < 0 && rc != SHS_CLOSED)
@@ -249,18 +248,27 @@ int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *got)
     return rc;
 }
 
-/* Writes or, with len 0, flushes what the streams hold back; waits as needed. */
-static int write_some(struct shs_conn *conn, const char *bytes, size_t len, size_t *put)
+/* Writes or, with len 0, flushes what the streams hold back; waits while the peer takes something. */
+static int write_some(struct shs_conn *conn, struct shs_progress *progress, const char *bytes,
+                      size_t len, size_t *put)
 {
+    int64_t expired = INT64_MIN;
+
     for (;;) {
         int rc = len == 0 ? shs__stream_flush(conn->stream)
                           : shs__stream_write(conn->stream, bytes, len, put);
 
         if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
             return rc < 0 ? shs__conn_fail_stream(conn, rc) : rc;
-        rc = wait_in_handler(conn, rc);
-        if (rc < 0)
-            return rc;
+        shs__progress_total(progress, shs__stream_delivered(conn->stream));
+        conn->deadline_ns = progress->deadline_ns;
+        if (expired == conn->deadline_ns)
+            return shs_conn_fail(conn, SHS_TIMEOUT, 0, "the client did not read in time");
+        rc = shs_server_wait_request(conn->server, conn, rc);
+        if (rc == SHS_TIMEOUT)
+            expired = conn->deadline_ns; /* once more: it may have taken what the kernel had */
+        else if (rc < 0)
+            return shs_conn_fail(conn, rc, 0, "%s", shs_err_text(rc));
     }
 }
 
@@ -275,16 +283,14 @@ int shs__conn_write_within(struct shs_conn *conn, const void *buf, size_t len, u
     while (len > 0 && rc == SHS_OK) {
         size_t put = 0;
 
-        conn->deadline_ns = progress.deadline_ns;
-        rc = write_some(conn, bytes, len, &put);
+        rc = write_some(conn, &progress, bytes, len, &put);
         if (rc != SHS_OK)
             break;
         bytes += put;
         len -= put;
-        shs__progress_made(&progress, put);
     }
     if (rc == SHS_OK)
-        rc = write_some(conn, NULL, 0, NULL);
+        rc = write_some(conn, &progress, NULL, 0, NULL);
     conn->deadline_ns = before;
     return rc;
 }

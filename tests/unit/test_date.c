@@ -85,16 +85,20 @@ static void test_century(void **state)
 {
     SHS_UNUSED(state); /* now is 2027 */
     check_parse("Friday, 15-Jan-27 08:00:00 GMT", 1800000000);
-    check_parse("Friday, 01-Jan-77 00:00:00 GMT", 3376684800);   /* 2077: 50 years ahead */
-    check_parse("Sunday, 01-Jan-78 00:00:00 GMT", 252460800);    /* 2078 would be 51: 1978 */
+    check_parse("Friday, 01-Jan-77 00:00:00 GMT", 3376684800); /* 2077: 50 years ahead */
+    check_parse("Sunday, 01-Jan-78 00:00:00 GMT", 252460800);  /* 2078 would be 51: 1978 */
     check_parse("Saturday, 01-Jan-00 00:00:00 GMT", 946684800);
 }
 
 static void test_parse_refuses(void **state)
 {
     static const char *const bad[] = {
-        "", "x", "0", "Sun", "784111777",
-        "Mon, 06 Nov 1994 08:49:37 GMT",  /* it was a Sunday */
+        "",
+        "x",
+        "0",
+        "Sun",
+        "784111777",
+        "Mon, 06 Nov 1994 08:49:37 GMT", /* it was a Sunday */
         "Sun, 6 Nov 1994 08:49:37 GMT",
         "sun, 06 nov 1994 08:49:37 gmt",
         "Sun, 06 Nov 1994 08:49:37 UTC",
@@ -115,7 +119,7 @@ static void test_parse_refuses(void **state)
         "Sat, 01 Jan 0000 00:00:00 GMT",
         "Sun, 06 Nov 19945 08:49:37 GMT",
         "Sun, -6 Nov 1994 08:49:37 GMT",
-        "Sun, 06-Nov-94 08:49:37 GMT",     /* RFC 850 has the whole name of the day */
+        "Sun, 06-Nov-94 08:49:37 GMT", /* RFC 850 has the whole name of the day */
         "Sunday, 06-Nov-1994 08:49:37 GMT",
         "Sunday, 06 Nov 94 08:49:37 GMT",
         "Monday, 06-Nov-94 08:49:37 GMT",
@@ -137,7 +141,8 @@ static void test_parse_refuses(void **state)
 static void test_every_prefix_is_refused(void **state)
 {
     static const char *const good[] = {
-        "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
         "Sun Nov  6 08:49:37 1994",
     };
 

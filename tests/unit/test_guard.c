@@ -367,11 +367,14 @@ static const struct flood floods[] = {
     {"name", "GET / HTTP/1.1\r\n", "a", "431 head-too-large", 32768},
     {"folded lines", "GET / HTTP/1.1\r\nX:\r\n", " a\r\n", "431 too-many-fields", 1000},
     {"fields", "GET / HTTP/1.1\r\n", "X:\r\n", "431 too-many-fields", 1000},
-    {"long fields", "GET / HTTP/1.1\r\n", "X: " "0123456789012345678901234567890123456789"
+    {"long fields", "GET / HTTP/1.1\r\n",
+     "X: "
+     "0123456789012345678901234567890123456789"
      "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
      "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
      "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
-     "012345678901234567890123456789\r\n", "431 head-too-large", 32768},
+     "012345678901234567890123456789\r\n",
+     "431 head-too-large", 32768},
     {"zeros of a length", "POST / HTTP/1.1\r\nContent-Length: ", "0", "431 head-too-large", 32768},
     {"blanks after a length", "POST / HTTP/1.1\r\nContent-Length: 1", "\t", "431 head-too-large",
      32768},
@@ -540,8 +543,8 @@ static void check_parse_alone(const char *bytes, const char *rule)
     struct shs_refusal why = {0};
     struct shs_head head;
 
-    assert_int_equal(
-        shs__head_parse(bytes, strlen(bytes), &tight, &parser, fields, &head, &why), SHS_PROTO);
+    assert_int_equal(shs__head_parse(bytes, strlen(bytes), &tight, &parser, fields, &head, &why),
+                     SHS_PROTO);
     assert_string_equal(why.rule, rule);
 }
 

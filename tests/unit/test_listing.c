@@ -190,7 +190,7 @@ static void test_ceiling(void **state)
     shs__buf_free(&out);
 }
 
-/* -- a directory on disk ---------------------------------------------------------------------- */
+/* -- a directory on disk ----------------------------------------------------------------------- */
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {

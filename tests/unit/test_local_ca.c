@@ -241,6 +241,10 @@ static void a_key_others_can_read_is_refused(void **state)
     assert_int_equal(opens(p, NULL, NOW), 3);
     assert_int_equal(chmod(in_dir(p, "ca.key"), 0644), 0);
     refuses(p, NULL, SHS_TLS, "chmod 600");
+    assert_int_equal(chmod(in_dir(p, "ca.key"), 0600), 0);
+    assert_int_equal(opens(p, NULL, NOW), 0);
+    assert_int_equal(chmod(p->dir, 0770), 0);
+    refuses(p, NULL, SHS_TLS, "chmod 700");
 }
 
 static void says_what_is_wrong_with_the_place(void **state)
@@ -292,17 +296,19 @@ static void processes_do_not_disturb_each_other(void **state)
     assert_int_equal(opens(p, NULL, NOW), 0);
 }
 
-/* -- the minter ------------------------------------------------------------------------------ */
+/* -- the minter -------------------------------------------------------------------------------- */
 
 static void minted_certificates_are_in_order(void **state)
 {
     static const char *const names[] = {"a.example", "192.0.2.1", NULL};
     static const char *const bad[] = {"a.example\r\nDNS:evil", NULL};
-    struct shs_cert_spec spec = {.common_name = "a.example",
-                                 .names = names,
-                                 .not_before = NOW,
-                                 .not_after = NOW + DAY,
-                                 .client_auth = true};
+    struct shs_cert_spec spec = {
+        .common_name = "a.example",
+        .names = names,
+        .not_before = NOW,
+        .not_after = NOW + DAY,
+        .client_auth = true,
+    };
     struct shs_error err;
     EVP_PKEY *key = NULL;
     X509 *one = NULL, *two = NULL;

@@ -66,6 +66,7 @@ static void test_target(void **state)
     assert_false(agrees(&f));
     parse(&f, get);
     f.head.target.ptr++;
+    assert_false(agrees(&f));
     f.head.target.len--;
     assert_false(agrees(&f));
 }
@@ -130,6 +131,23 @@ static void test_field_content(void **state)
     parse(&f, get);
     f.fields[1].name.ptr = f.fields[0].name.ptr;
     assert_false(agrees(&f));
+}
+
+/* Only two names are left out; others of their length are seen. */
+static void test_seen_fields(void **state)
+{
+    struct fixture f;
+
+    SHS_UNUSED(state);
+    parse(&f, "GET / HTTP/1.1\r\nReferer: x\r\nX-Sixteen-Length: y\r\nHost: a\r\n\r\n");
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(agrees(&f));
+        f.fields[i].value.ptr--; /* " x" for "x": as if it were not trimmed */
+        f.fields[i].value.len++;
+        assert_false(agrees(&f));
+        f.fields[i].value.ptr++;
+        f.fields[i].value.len--;
+    }
 }
 
 /* A field that is left out for llhttp must not take anything else with it. */
@@ -245,34 +263,81 @@ static void test_chunk_sizes(void **state)
     }
 }
 
-/* And the guard turns a "no" into a refusal. */
-static void test_refusal(void **state)
+/* And the guard turns each "no" into a refusal. */
+static void start_body(struct fixture *f, struct shs_body *body, const char *bytes)
 {
-    struct shs_body body;
-    struct shs_refusal why;
-    struct shs_str content;
-    struct fixture f;
-    size_t used;
+    parse(f, bytes);
+    shs__body_init(body, &f->head, &limits, &f->parser);
+}
 
-    SHS_UNUSED(state);
-    parse(&f, post);
-    f.head.content_length = 6;
-    shs__body_init(&body, &f.head, &limits, &f.parser);
-    assert_int_equal(shs__body_step(&body, "hello!", 6, &used, &content, &why), SHS_PROTO);
+static int step(struct shs_body *body, const char *bytes, struct shs_refusal *why)
+{
+    struct shs_str content;
+    size_t used;
+    int rc = shs__body_step(body, bytes, strlen(bytes), &used, &content, why);
+
+    if (rc == SHS_OK)
+        assert_int_equal(used, strlen(bytes));
+    return rc;
+}
+
+static void check_refused(struct shs_body *body, const char *bytes)
+{
+    struct shs_refusal why;
+
+    assert_int_equal(step(body, bytes, &why), SHS_PROTO);
     assert_string_equal(why.rule, "parsers-disagree");
     assert_int_equal(why.status, 400);
+}
+
+static void test_refusal(void **state)
+{
+    struct shs_refusal why;
+    struct shs_body body;
+    struct fixture f;
+
+    SHS_UNUSED(state);
+    start_body(&f, &body, post); /* two views of how long the content is */
+    body.left = 6;
+    check_refused(&body, "hello!");
+
+    start_body(&f, &body, chunked); /* where a chunk begins */
+    assert_true(shs__parser_chunk(&f.parser, 3));
+    check_refused(&body, "5\r\n");
+
+    start_body(&f, &body, chunked); /* where it ends */
+    assert_int_equal(step(&body, "5\r\nhello", &why), SHS_OK);
+    body.size = 4;
+    check_refused(&body, "\r\n");
+
+    start_body(&f, &body, chunked); /* what is in it */
+    assert_int_equal(step(&body, "5\r\n", &why), SHS_OK);
+    body.left = 6;
+    check_refused(&body, "hello!");
+
+    start_body(&f, &body, chunked); /* llhttp has seen a trailer, which it never should */
+    assert_int_equal(step(&body, "0\r\n", &why), SHS_OK);
+    assert_false(llhttp_execute(&f.parser.llhttp, "X: y\r\n", 6) == HPE_OK);
+    check_refused(&body, "\r\n");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_method),          cmocka_unit_test(test_target),
-        cmocka_unit_test(test_version),         cmocka_unit_test(test_keep_alive),
-        cmocka_unit_test(test_field_count),     cmocka_unit_test(test_field_content),
+        cmocka_unit_test(test_method),
+        cmocka_unit_test(test_target),
+        cmocka_unit_test(test_version),
+        cmocka_unit_test(test_keep_alive),
+        cmocka_unit_test(test_field_count),
+        cmocka_unit_test(test_field_content),
+        cmocka_unit_test(test_seen_fields),
         cmocka_unit_test(test_left_out_field),
-        cmocka_unit_test(test_framing),         cmocka_unit_test(test_incomplete_head),
-        cmocka_unit_test(test_more_than_one_message), cmocka_unit_test(test_length_body),
-        cmocka_unit_test(test_chunked_body),    cmocka_unit_test(test_chunk_sizes),
+        cmocka_unit_test(test_framing),
+        cmocka_unit_test(test_incomplete_head),
+        cmocka_unit_test(test_more_than_one_message),
+        cmocka_unit_test(test_length_body),
+        cmocka_unit_test(test_chunked_body),
+        cmocka_unit_test(test_chunk_sizes),
         cmocka_unit_test(test_refusal),
     };
 

@@ -27,8 +27,8 @@ static void test_known(void **state)
 
 static void test_unknown(void **state)
 {
-    static const int none[] = {INT_MIN, -1, 0, 1, 99, 104, 299, 306, 418, 427, 430, 509, 512,
-                               600, 999, INT_MAX};
+    static const int none[] = {INT_MIN, -1,  0,   1,   99,  104, 299, 306,
+                               418,     427, 430, 509, 512, 600, 999, INT_MAX};
 
     SHS_UNUSED(state);
     for (size_t i = 0; i < SHS_ARRAY_LEN(none); i++)

@@ -14,7 +14,7 @@
 
 static struct tls_lab lab;
 
-/* -- memory ---------------------------------------------------------------------------------- */
+/* -- memory ------------------------------------------------------------------------------------ */
 
 static void free_both(struct contract_pair *pair)
 {
@@ -71,7 +71,7 @@ static void memory_fails_on_demand(void **state)
     pair.close(&pair);
 }
 
-/* -- sockets --------------------------------------------------------------------------------- */
+/* -- sockets ----------------------------------------------------------------------------------- */
 
 struct sockets {
     int fd[2];
@@ -133,7 +133,7 @@ static void sockets_count_bytes(void **state)
     pair.close(&pair);
 }
 
-/* -- TLS, over both -------------------------------------------------------------------------- */
+/* -- TLS, over both ---------------------------------------------------------------------------- */
 
 struct tls_over {
     struct contract_pair lower;

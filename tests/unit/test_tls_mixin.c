@@ -22,7 +22,7 @@
 
 static struct tls_lab lab;
 
-/* -- a handler that says what it knows of its session, then echoes --------------------------- */
+/* -- a handler that says what it knows of its session, then echoes ----------------------------- */
 
 static int session_handle(struct shs_request_handler *self)
 {
@@ -47,7 +47,7 @@ static const struct shs_request_handler_class session_class = {
     .handle = session_handle,
 };
 
-/* -- a server on its own thread, and a layer that keeps the errors --------------------------- */
+/* -- a server on its own thread, and a layer that keeps the errors ----------------------------- */
 
 struct fixture {
     struct shs_layer layer;
@@ -141,7 +141,7 @@ static void wait_for_ends(struct fixture *f, unsigned count)
     assert_int_equal(seen, count);
 }
 
-/* -- clients --------------------------------------------------------------------------------- */
+/* -- clients ----------------------------------------------------------------------------------- */
 
 static int dial(const struct fixture *f)
 {
@@ -231,7 +231,7 @@ static void client_says(struct client *c, const char *text)
     assert_int_equal(rc, SHS_OK);
 }
 
-/* -- tests ----------------------------------------------------------------------------------- */
+/* -- tests ------------------------------------------------------------------------------------- */
 
 static void serves_both_versions(void **state)
 {
@@ -258,6 +258,35 @@ static void serves_both_versions(void **state)
     close_client(&c);
     wait_for_ends(&f, 2);
     stop(&f);
+}
+
+/* Other keys than P-256: the signature list goes by the key. */
+static void other_keys_serve_both_versions(void **state)
+{
+    static const enum shs_key_kind kinds[] = {SHS_KEY_RSA2048, SHS_KEY_P384};
+    struct tls_lab p256 = lab;
+    struct fixture f;
+    struct client c;
+    char buf[512];
+    size_t i;
+    int version;
+
+    SHS_UNUSED(state);
+    for (i = 0; i < SHS_ARRAY_LEN(kinds); i++) {
+        lab_open(&lab, kinds[i]);
+        start(&f, 5000);
+        for (version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+            open_client(&c, &f, version);
+            assert_int_equal(client_reads(&c, buf, sizeof buf), SHS_OK);
+            if (version == TLS1_2_VERSION)
+                assert_non_null(strstr(buf, i == 0 ? " ECDHE-RSA-" : " ECDHE-ECDSA-"));
+            close_client(&c);
+        }
+        wait_for_ends(&f, 2);
+        stop(&f);
+        lab_close(&lab);
+    }
+    lab = p256;
 }
 
 /* What the handler is told of ALPN and of a session that is resumed. */
@@ -535,7 +564,7 @@ static void an_owner_is_told_of_a_date_that_nears(void **state)
     opt.log_ctx = line;
     assert_int_equal(shs_tcp_server_new(&server, &opt, &session_class, NULL), SHS_OK);
     assert_int_equal(shs_tls_mixin_push(server, &err), SHS_OK);
-    assert_non_null(strstr(line, "expires in 5 days"));
+    assert_non_null(strstr(line, "expires in less than 6 days"));
     shs_server_free(server);
     shs__buf_free(&pem);
     X509_free(leaf);
@@ -559,6 +588,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(serves_both_versions),
+        cmocka_unit_test(other_keys_serve_both_versions),
         cmocka_unit_test(the_handler_knows_its_session),
         cmocka_unit_test(a_crowd_is_served),
         cmocka_unit_test(a_silent_client_delays_nobody),

@@ -14,7 +14,7 @@
 
 static struct tls_lab lab;
 
-/* -- a lower stream that counts what passes -------------------------------------------------- */
+/* -- a lower stream that counts what passes ---------------------------------------------------- */
 
 struct counting {
     struct shs_stream base;
@@ -67,7 +67,7 @@ static const struct shs_stream_class counting_class = {
     .free = counting_nothing,
 };
 
-/* -- two ends in memory ---------------------------------------------------------------------- */
+/* -- two ends in memory ------------------------------------------------------------------------ */
 
 struct ends {
     struct shs_stream *near, *far; /* the memory pair: the server's and the client's end */
@@ -168,7 +168,7 @@ static void push_raw(struct ends *e, const void *bytes, size_t len)
     assert_int_equal(put, len);
 }
 
-/* -- handshakes ------------------------------------------------------------------------------ */
+/* -- handshakes -------------------------------------------------------------------------------- */
 
 static void handshakes_in_any_pieces(void **state)
 {
@@ -303,7 +303,7 @@ static void many_records_leave_at_once(void **state)
     close_ends(&e);
 }
 
-/* -- refusals -------------------------------------------------------------------------------- */
+/* -- refusals ---------------------------------------------------------------------------------- */
 
 static void garbage_gets_an_alert(void **state)
 {
@@ -496,7 +496,7 @@ static void a_client_that_does_not_trust_us_says_so(void **state)
     close_ends(&e);
 }
 
-/* -- ALPN, names, resumption ----------------------------------------------------------------- */
+/* -- ALPN, names, resumption ------------------------------------------------------------------- */
 
 static void alpn_is_http11_or_nothing(void **state)
 {
@@ -571,33 +571,7 @@ static void one_ticket_resumes(void **state)
     }
 }
 
-static void rsa_works_with_both_versions(void **state)
-{
-    struct tls_lab ec = lab;
-    struct ends e;
-    int version;
-
-    SHS_UNUSED(state);
-    lab_open(&lab, SHS_KEY_RSA2048);
-    for (version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        open_ends(&e, version, 65536, 0);
-        meet(&e);
-        say(e.server, "hello");
-        hears(e.client, "hello");
-        close_ends(&e);
-    }
-    lab_close(&lab);
-    lab_open(&lab, SHS_KEY_P384);
-    for (version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        open_ends(&e, version, 65536, 0);
-        meet(&e);
-        close_ends(&e);
-    }
-    lab_close(&lab);
-    lab = ec;
-}
-
-/* -- after the handshake --------------------------------------------------------------------- */
+/* -- after the handshake ----------------------------------------------------------------------- */
 
 static void renegotiation_is_refused(void **state)
 {
@@ -843,7 +817,7 @@ static void before_the_handshake_nothing_is_said(void **state)
     close_ends(&e);
 }
 
-/* -- failures below -------------------------------------------------------------------------- */
+/* -- failures below ---------------------------------------------------------------------------- */
 
 static void failures_of_the_lower_stream_pass_through(void **state)
 {
@@ -981,7 +955,6 @@ int main(void)
         cmocka_unit_test(a_client_that_does_not_trust_us_says_so),
         cmocka_unit_test(alpn_is_http11_or_nothing),
         cmocka_unit_test(one_ticket_resumes),
-        cmocka_unit_test(rsa_works_with_both_versions),
         cmocka_unit_test(renegotiation_is_refused),
         cmocka_unit_test(a_flood_of_key_updates_ends),
         cmocka_unit_test(what_we_owe_waits_for_room),

@@ -133,11 +133,11 @@ static void test_json(void **state)
           SHS_STR("\\n\\r\\t\\u0001\\u001f\\u007f\\u0000"));
     check(shs__json_escape, SHS_STR("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"),
           SHS_STR("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"));
-    check(shs__json_escape, SHS_STR("a\xe9z"), SHS_STR("a\\u00e9z"));           /* latin-1 */
-    check(shs__json_escape, SHS_STR("\xc3"), SHS_STR("\\u00c3"));               /* cut short */
+    check(shs__json_escape, SHS_STR("a\xe9z"), SHS_STR("a\\u00e9z")); /* latin-1 */
+    check(shs__json_escape, SHS_STR("\xc3"), SHS_STR("\\u00c3"));     /* cut short */
     check(shs__json_escape, SHS_STR("\xe2\x82"), SHS_STR("\\u00e2\\u0082"));
     check(shs__json_escape, SHS_STR("\xe2\x82z"), SHS_STR("\\u00e2\\u0082z"));
-    check(shs__json_escape, SHS_STR("\xc0\xaf"), SHS_STR("\\u00c0\\u00af"));    /* overlong */
+    check(shs__json_escape, SHS_STR("\xc0\xaf"), SHS_STR("\\u00c0\\u00af")); /* overlong */
     check(shs__json_escape, SHS_STR("\xe0\x80\xaf"), SHS_STR("\\u00e0\\u0080\\u00af"));
     check(shs__json_escape, SHS_STR("\xed\xa0\x80"), SHS_STR("\\u00ed\\u00a0\\u0080"));
     check(shs__json_escape, SHS_STR("\xf4\x90\x80\x80"), SHS_STR("\\u00f4\\u0090\\u0080\\u0080"));

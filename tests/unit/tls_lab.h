@@ -24,11 +24,13 @@ struct tls_lab {
 static inline X509 *lab_leaf(const struct tls_lab *lab, EVP_PKEY *key, int64_t from, int64_t to)
 {
     static const char *const names[] = {"localhost", "127.0.0.1", "::1", NULL};
-    struct shs_cert_spec spec = {.common_name = "localhost",
-                                 .names = names,
-                                 .not_before = from,
-                                 .not_after = to,
-                                 .server_auth = true};
+    struct shs_cert_spec spec = {
+        .common_name = "localhost",
+        .names = names,
+        .not_before = from,
+        .not_after = to,
+        .server_auth = true,
+    };
     X509 *cert = NULL;
 
     assert_int_equal(shs__mint_cert(&cert, &spec, key, lab->ca, lab->ca_key, NULL), SHS_OK);
@@ -38,10 +40,12 @@ static inline X509 *lab_leaf(const struct tls_lab *lab, EVP_PKEY *key, int64_t f
 static inline void lab_open(struct tls_lab *lab, enum shs_key_kind kind)
 {
     int64_t now = (int64_t)time(NULL);
-    struct shs_cert_spec ca = {.common_name = "test CA",
-                               .not_before = now - LAB_DAY,
-                               .not_after = now + 100 * LAB_DAY,
-                               .ca = true};
+    struct shs_cert_spec ca = {
+        .common_name = "test CA",
+        .not_before = now - LAB_DAY,
+        .not_after = now + 100 * LAB_DAY,
+        .ca = true,
+    };
 
     memset(lab, 0, sizeof *lab);
     shs__buf_init(&lab->cert_pem, 65536);

@@ -1,0 +1,145 @@
+/*
+ * sse.c - server-sent events, over a streamed answer.
+ */
+#include <shs/sse.h>
+
+#include "http/exchange.h"
+#include "http/guard.h"
+
+#define MAX_EVENT ((size_t)1 << 20)
+
+int shs_sse_start(struct shs_response *res)
+{
+    int rc = res->started ? SHS_OK : shs_send_response(res, 200);
+
+    if (rc == SHS_OK)
+        rc = shs_send_header(res, "Content-Type", "text/event-stream");
+    if (rc == SHS_OK)
+        rc = shs_send_header(res, "Cache-Control", "no-store");
+    if (rc == SHS_OK) /* nginx and others would collect the events until a buffer is full */
+        rc = shs_send_header(res, "X-Accel-Buffering", "no");
+    if (rc == SHS_OK)
+        rc = shs_end_headers(res);
+    return rc == SHS_OK ? shs_flush(res) : rc;
+}
+
+/* One piece of the body, in one write, at once. */
+static int send_text(struct shs_response *res, struct shs_buf *text, int rc)
+{
+    if (rc == SHS_OK)
+        rc = shs_write(res, shs__buf_head(text), text->len);
+    if (rc == SHS_OK)
+        rc = shs_flush(res);
+    shs__buf_free(text);
+    return rc;
+}
+
+static bool is_line(const char *text)
+{
+    return strpbrk(text, "\r\n") == NULL;
+}
+
+/* The next line of the data, without its end; false behind the last. An empty text is one line. */
+static bool next_line(struct shs_str *rest, struct shs_str *line)
+{
+    size_t n = 0, end;
+
+    if (rest->ptr == NULL)
+        return false;
+    while (n < rest->len && rest->ptr[n] != '\r' && rest->ptr[n] != '\n')
+        n++;
+    *line = (struct shs_str){rest->ptr, n};
+    if (n == rest->len) {
+        rest->ptr = NULL;
+        return true;
+    }
+    end = rest->ptr[n] == '\r' && n + 1 < rest->len && rest->ptr[n + 1] == '\n' ? n + 2 : n + 1;
+    rest->ptr += end;
+    rest->len -= end;
+    return true;
+}
+
+static int put_lines(struct shs_buf *text, struct shs_str prefix, struct shs_str data)
+{
+    struct shs_str line;
+    int rc = SHS_OK;
+
+    while (rc == SHS_OK && next_line(&data, &line)) {
+        rc = shs__buf_append_str(text, prefix);
+        if (rc == SHS_OK)
+            rc = shs__buf_append_str(text, line);
+        if (rc == SHS_OK)
+            rc = shs__buf_append_str(text, SHS_STR("\n"));
+    }
+    return rc;
+}
+
+int shs_sse_send_str(struct shs_response *res, const char *event, const char *id,
+                     struct shs_str data)
+{
+    struct shs_buf text;
+    int rc = SHS_OK;
+
+    if (!res->head_done || data.ptr == NULL || (event != NULL && !is_line(event)) ||
+        (id != NULL && !is_line(id)))
+        return SHS_USAGE;
+    shs__buf_init(&text, MAX_EVENT);
+    if (event != NULL)
+        rc = shs__buf_printf(&text, "event: %s\n", event);
+    if (rc == SHS_OK && id != NULL)
+        rc = shs__buf_printf(&text, "id: %s\n", id);
+    if (rc == SHS_OK)
+        rc = put_lines(&text, SHS_STR("data: "), data);
+    if (rc == SHS_OK)
+        rc = shs__buf_append_str(&text, SHS_STR("\n"));
+    return send_text(res, &text, rc);
+}
+
+int shs_sse_send(struct shs_response *res, const char *event, const char *id, const char *data)
+{
+    return shs_sse_send_str(res, event, id, shs__str(data));
+}
+
+int shs_sse_comment(struct shs_response *res, const char *text)
+{
+    struct shs_buf out;
+    int rc;
+
+    if (!res->head_done)
+        return SHS_USAGE;
+    shs__buf_init(&out, MAX_EVENT);
+    rc = put_lines(&out, SHS_STR(": "), text == NULL ? SHS_STR("") : shs__str(text));
+    if (rc == SHS_OK)
+        rc = shs__buf_append_str(&out, SHS_STR("\n"));
+    return send_text(res, &out, rc);
+}
+
+int shs_sse_retry(struct shs_response *res, unsigned ms)
+{
+    struct shs_buf out;
+
+    if (!res->head_done)
+        return SHS_USAGE;
+    shs__buf_init(&out, 64);
+    return send_text(res, &out, shs__buf_printf(&out, "retry: %u\n\n", ms));
+}
+
+int shs_sse_wait(struct shs_response *res, unsigned ms)
+{
+    int rc;
+
+    if (!res->head_sent)
+        return SHS_USAGE;
+    if (res->broken || res->no_body)
+        return SHS_CLOSED;
+    rc = res->x->ops->wait_peer(res->x, shs__deadline_after(shs_now_ns(), ms));
+    if (rc == SHS_CLOSED || rc == SHS_IO || rc == SHS_TLS)
+        res->broken = true;
+    return rc;
+}
+
+int shs_sse_end(struct shs_response *res, int rc)
+{
+    SHS_UNUSED(res);
+    return rc == SHS_CLOSED || rc == SHS_STOPPED ? SHS_OK : rc;
+}

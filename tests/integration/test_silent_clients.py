@@ -1,0 +1,258 @@
+"""Clients that stop in the middle: they are gone at their deadline, and delay nobody until then."""
+
+import socket
+import ssl
+import threading
+import time
+
+import shslib
+
+# A server with a sanitizer is slower, and its deadlines are longer by as much.
+TIMEOUT = 2 * shslib.SLOWNESS
+SLACK = 1 * shslib.SLOWNESS
+# body_ms and write_ms have no flag: the default.
+FIXED_TIMEOUT = 20
+
+SITE = None
+
+
+def timeouts(*names):
+    return [word for name in names for word in ("--%s-timeout" % name, str(TIMEOUT * 1000))]
+
+
+def half_client_hello():
+    """The first half of a real ClientHello, in a record that says how long all of it is."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    try:
+        client.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    hello = outgoing.read()
+    shslib.check(len(hello) > 100 and hello[:2] == b"\x16\x03", "no ClientHello: %r" % hello[:16])
+    return hello[:len(hello) // 2]
+
+
+def closed_after(sock, since, what, wanted, answer=None):
+    """The server ends it at its deadline: not before, and at most SLACK after."""
+    data = shslib.read_all(sock, wanted + SLACK + 5)
+    took = time.monotonic() - since
+    shslib.check(wanted - 0.1 <= took <= wanted + SLACK,
+                 "%s: gone after %.2f s, the deadline is %.2f s" % (what, took, wanted))
+    if answer is not None:
+        shslib.check(data.startswith(answer), "%s: was told %r" % (what, data[:100]))
+    return data
+
+
+def serve_others(server, context, count, limit):
+    """So many well-behaved clients, one after the other, each with a handshake of its own."""
+    slowest = 0
+    for _ in range(count):
+        started = time.monotonic()
+        with server.connect(context=context) as sock:
+            shslib.send_all(sock, b"GET /a.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            shslib.equal(shslib.read_response(sock)[2], b"hello\n", "the answer to another client")
+        slowest = max(slowest, time.monotonic() - started)
+    shslib.check(slowest < limit, "another client had to wait %.2f s" % slowest)
+
+
+def held_open(sock):
+    """True while the server has neither said anything nor closed."""
+    sock.setblocking(False)
+    try:
+        sock.recv(1)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        sock.setblocking(True)
+
+
+def silent_before_the_handshake():
+    with shslib.Server(SITE, "--log", "none", *timeouts("handshake")) as server:
+        context = server.tls_context()
+        serve_others(server, context, 2, SLACK)
+        threads = server.threads()
+        began = time.monotonic()
+        with server.connect_plain() as silent, server.connect_plain() as half:
+            half.sendall(half_client_hello())
+            serve_others(server, context, 100, 1 * shslib.SLOWNESS)
+            shslib.check(time.monotonic() - began < TIMEOUT, "100 clients took longer than the "
+                         "handshake's deadline: nothing was held meanwhile")
+            shslib.check(held_open(silent) and held_open(half), "a silent client was ended too early")
+            closed_after(silent, began, "a silent client", TIMEOUT)
+            closed_after(half, began, "half a ClientHello", TIMEOUT)
+        serve_others(server, context, 2, SLACK)
+        shslib.wait_until(lambda: server.threads() <= threads, 5, "the silent clients' threads to end")
+        shslib.wait_until(lambda: server.stderr.count("TLS handshake not complete") == 2, 5,
+                          "a line on stderr for each of the two")
+
+
+def half_a_request_head():
+    with shslib.Server(SITE, "--log", "none", *timeouts("head")) as server:
+        context = server.tls_context()
+        with server.connect(context=context) as first, server.connect(context=context) as silent, \
+                server.connect(context=context) as later:
+            began = time.monotonic()
+            first.sendall(b"GET /a.txt HTTP/1.1\r\nHost: ")
+            later.sendall(b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+            rest = shslib.read_response(later)[3]
+            shslib.equal(rest, b"", "bytes after the answer")
+            later.sendall(b"GET /a.txt HT")
+            serve_others(server, context, 20, 1 * shslib.SLOWNESS)
+            closed_after(first, began, "half a head", TIMEOUT, b"HTTP/1.1 408 ")
+            closed_after(later, began, "half a second head", TIMEOUT, b"HTTP/1.1 408 ")
+            shslib.equal(closed_after(silent, began, "no request", TIMEOUT), b"", "what it was told")
+
+
+def a_byte_now_and_then():
+    """The deadline is for the whole head: bytes do not move it."""
+    with shslib.Server(SITE, "--log", "none", *timeouts("head", "handshake")) as server:
+        with server.connect() as head, server.connect_plain() as hello:
+            began = time.monotonic()
+            stop = threading.Event()
+            pieces = half_client_hello()
+
+            def drip():
+                for i in range(50 * shslib.SLOWNESS):
+                    if stop.wait(0.1):
+                        return
+                    try:
+                        head.sendall(b"G" if i == 0 else b"E")
+                        hello.sendall(pieces[i:i + 1])
+                    except OSError:
+                        return
+
+            thread = threading.Thread(target=drip)
+            thread.start()
+            try:
+                # Its bytes may meet a closed socket: the answer may be lost, the end may not.
+                closed_after(hello, began, "a ClientHello, byte by byte", TIMEOUT)
+            finally:
+                stop.set()
+                thread.join()
+            closed_after(head, began, "a head, byte by byte", TIMEOUT)
+
+
+def idle_between_requests():
+    with shslib.Server(SITE, "--log", "none", *timeouts("idle")) as server:
+        with server.connect() as sock:
+            sock.sendall(b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+            shslib.read_response(sock)
+            began = time.monotonic()
+            shslib.equal(closed_after(sock, began, "an idle client", TIMEOUT), b"", "what it was told")
+
+
+def connect_with_little_room(server, context):
+    """A connection whose client's kernel takes next to nothing that is not read."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.settimeout(10 * shslib.SLOWNESS)
+    sock.connect((server.address, server.port))
+    return context.wrap_socket(sock, server_hostname="localhost")
+
+
+class SlowReader(threading.Thread):
+    """Reads a large file at some KB/s: more than min_rate, far less than fills a buffer in time."""
+
+    def __init__(self, server, context):
+        super().__init__(daemon=True)
+        self.sock = connect_with_little_room(server, context)
+        self.sock.sendall(b"GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.stopped = threading.Event()
+        self.error = None
+        self.start()
+
+    def run(self):
+        try:
+            while not self.stopped.wait(0.5):
+                if not self.sock.recv(2500):
+                    self.error = "the end came early"
+                    return
+        except OSError as error:
+            self.error = error
+
+    def stop(self):
+        self.stopped.set()
+        self.join()
+        self.sock.close()
+
+
+def half_a_body_and_no_reading():
+    """Both at once, for their deadline is long; beside them others are served."""
+    with shslib.Server(SITE, "--log", "none") as server:
+        context = server.tls_context()
+        with connect_with_little_room(server, context) as deaf, \
+                server.connect(context=context) as mute:
+            deaf.sendall(b"GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+            mute.sendall(b"GET /a.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
+            began = time.monotonic()
+            slow = SlowReader(server, context)
+            serve_others(server, context, 50, 1 * shslib.SLOWNESS)
+            closed_after(mute, began, "half a body", FIXED_TIMEOUT, b"HTTP/1.1 408 ")
+            server.wait_stderr("did not read its answer in time", 5)
+            took = time.monotonic() - began
+            shslib.check(FIXED_TIMEOUT - 0.5 <= took <= FIXED_TIMEOUT + SLACK + 1,
+                         "a client that does not read was ended after %.1f s" % took)
+            # And nothing is kept for it: neither by the server nor by the kernel.
+            got = shslib.read_all(deaf, 5)
+            shslib.check(len(got) < 1000000, "a client that did not read got %d bytes" % len(got))
+            # Slow is not deaf: what arrives counts, not what the kernel has room for.
+            slow.join(1)
+            shslib.check(slow.is_alive(), "a slow client was cut: %r" % slow.error)
+            slow.stop()
+        serve_others(server, context, 1, SLACK)
+        shslib.wait_until(lambda: server.threads() <= 3, 5, "the threads to end")
+
+
+def without_threads_a_silent_client_costs_its_deadline():
+    with shslib.Server(SITE, "--log", "none", "--threading", "none",
+                       *timeouts("handshake", "head")) as server:
+        context = server.tls_context()
+        serve_others(server, context, 20, 1 * shslib.SLOWNESS)
+        for data, what in ((b"", "a silent client"), (half_client_hello(), "half a ClientHello")):
+            with server.connect_plain() as silent:
+                began = time.monotonic()
+                silent.sendall(data)
+                time.sleep(0.1)
+                serve_others(server, context, 1, TIMEOUT + SLACK)
+                took = time.monotonic() - began
+                shslib.check(took >= TIMEOUT - 0.1, "%s was not waited for: %.2f s" % (what, took))
+                shslib.check(shslib.is_closed(silent), what + " is still there")
+            serve_others(server, context, 5, 1 * shslib.SLOWNESS)
+        # Kept alive, it gives way to the next client at once.
+        with server.connect(context=context) as kept:
+            kept.sendall(b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+            shslib.read_response(kept)
+            serve_others(server, context, 5, 1 * shslib.SLOWNESS)
+
+
+LARGE = 32 * 1024 * 1024
+
+
+def silent_clients():
+    global SITE
+    with shslib.temp_dir() as SITE:
+        shslib.write_file(SITE + "/a.txt", "hello\n")
+        with open(SITE + "/large.bin", "wb") as file:
+            file.truncate(LARGE)
+        results = []
+
+        def run(test):
+            try:
+                shslib.each(test)
+            except shslib.Failure as error:
+                results.append(str(error))
+
+        # They mostly wait; one after the other they would wait for a minute.
+        slow = threading.Thread(target=run, args=(half_a_body_and_no_reading,))
+        slow.start()
+        for test in (silent_before_the_handshake, half_a_request_head, a_byte_now_and_then,
+                     idle_between_requests, without_threads_a_silent_client_costs_its_deadline):
+            run(test)
+        slow.join()
+        shslib.equal(results, [], "failures")
+
+
+shslib.main(silent_clients)

@@ -1,0 +1,185 @@
+#include "h1_lab.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void must(bool condition)
+{
+    if (!condition)
+        abort();
+}
+
+uint64_t h1_lab_next_random(uint64_t *state)
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+size_t h1_lab_one_byte(struct h1_lab *lab)
+{
+    (void)lab;
+    return 1;
+}
+
+size_t h1_lab_random_piece(struct h1_lab *lab)
+{
+    return 1 + h1_lab_next_random(&lab->random) % 16;
+}
+
+static size_t receive(struct h1_lab *lab)
+{
+    char buf[4096];
+    size_t got = 0, total = 0;
+
+    while (shs__stream_read(lab->client, buf, sizeof buf, &got) == SHS_OK) {
+        must(shs__buf_append(&lab->got, buf, got) == SHS_OK);
+        total += got;
+    }
+    return total;
+}
+
+/* The client sends one piece more. False when it has nothing to send. */
+static bool send_piece(struct h1_lab *lab)
+{
+    size_t len = lab->piece == NULL ? lab->rest_len : lab->piece(lab);
+
+    if (lab->rest_len == 0) {
+        if (!lab->closes || lab->gone)
+            return false;
+        lab->gone = true;
+        return shs__stream_shutdown(lab->client) == SHS_OK;
+    }
+    if (len > lab->rest_len)
+        len = lab->rest_len;
+    while (len > 0) {
+        size_t put = 0;
+        int rc = shs__stream_write(lab->client, lab->rest, len, &put);
+
+        if (rc == SHS_WAIT_WRITE)
+            return true; /* the machine has to read first */
+        must(rc == SHS_OK);
+        lab->rest += put;
+        lab->rest_len -= put;
+        len -= put;
+    }
+    return true;
+}
+
+/* -- the owner that the machine knows ---------------------------------------------------------- */
+
+static int lab_wait(void *owner, int what, int64_t deadline_ns)
+{
+    struct h1_lab *lab = owner;
+
+    if (receive(lab) > 0 && what == SHS_WAIT_WRITE)
+        return SHS_OK;
+    if (what == SHS_WAIT_READ && send_piece(lab))
+        return SHS_OK;
+    if (lab->stopping)
+        return SHS_STOPPED;
+    (void)deadline_ns; /* nothing will come any more: time does not pass here */
+    return SHS_TIMEOUT;
+}
+
+static void lab_set_deadline(void *owner, int64_t deadline_ns)
+{
+    ((struct h1_lab *)owner)->deadline_ns = deadline_ns;
+}
+
+static int64_t lab_deadline(void *owner)
+{
+    return ((struct h1_lab *)owner)->deadline_ns;
+}
+
+static void lab_set_idle(void *owner, bool idle)
+{
+    ((struct h1_lab *)owner)->idle = idle;
+}
+
+static bool lab_stopping(void *owner)
+{
+    return ((struct h1_lab *)owner)->stopping;
+}
+
+static int lab_dispatch(void *owner, struct shs_exchange *x)
+{
+    struct h1_lab *lab = owner;
+
+    lab->calls++;
+    return shs__exchange_dispatch(lab->handler, x);
+}
+
+static void lab_log(void *owner, const struct shs_access *access)
+{
+    struct h1_lab *lab = owner;
+
+    lab->logged++;
+    lab->last_status = access->status;
+    snprintf(lab->last_error, sizeof lab->last_error, "%s",
+             access->error == NULL ? "" : access->error);
+}
+
+static int lab_fail(void *owner, int code, bool stream, const char *text)
+{
+    (void)stream;
+    (void)text;
+    ((struct h1_lab *)owner)->fail_code = code;
+    return code;
+}
+
+static const struct shs_h1_host lab_host = {
+    .wait = lab_wait,
+    .set_deadline = lab_set_deadline,
+    .deadline = lab_deadline,
+    .set_idle = lab_set_idle,
+    .stopping = lab_stopping,
+    .dispatch = lab_dispatch,
+    .log = lab_log,
+    .fail = lab_fail,
+};
+
+void h1_lab_open(struct h1_lab *lab, const struct shs_http_handler *handler)
+{
+    memset(lab, 0, sizeof *lab);
+    shs_options_init(&lab->opt);
+    lab->handler = handler;
+    shs__buf_init(&lab->got, (size_t)64 << 20);
+    must(shs__memory_stream_pair(&lab->server, &lab->client, (size_t)1 << 20, 0) == SHS_OK);
+    shs__h1_config_init(&lab->config, &lab->opt, &lab_host);
+    shs__h1_init(&lab->h1, &lab->config, lab->server, lab);
+}
+
+void h1_lab_close(struct h1_lab *lab)
+{
+    shs__h1_free(&lab->h1);
+    lab->server->cls->free(lab->server);
+    lab->client->cls->free(lab->client);
+    shs__buf_free(&lab->got);
+}
+
+int h1_lab_talk(struct h1_lab *lab, const char *bytes, size_t len)
+{
+    lab->rest = bytes;
+    lab->rest_len = len;
+    for (unsigned long steps = 0; steps < 10000000; steps++) {
+        int rc = shs__h1_step(&lab->h1);
+        size_t got = receive(lab);
+
+        if (rc <= 0)
+            return rc;
+        if (!send_piece(lab) && got == 0)
+            return rc;
+    }
+    abort(); /* the machine does not come to rest */
+}
+
+const char *h1_lab_text(struct h1_lab *lab)
+{
+    must(shs__buf_append(&lab->got, "", 1) == SHS_OK);
+    lab->got.len--;
+    return shs__buf_head(&lab->got);
+}
