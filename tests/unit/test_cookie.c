@@ -116,11 +116,13 @@ static void refused(void)
 
 static void test_refused(void **state)
 {
-    static const char *const names[] = {"", "a b", "a=b", "a;", "a\r\nb", "\xc3\xa9", "\"a\"", NULL};
-    static const char *const values[] = {" ",   "a b",      "a;b",  "a,b", "\"a\"",
+    static const char *const names[] = {"",       "a b",      "a=b",   "a;",
+                                        "a\r\nb", "\xc3\xa9", "\"a\"", NULL};
+    static const char *const values[] = {" ",   "a b",       "a;b",  "a,b",  "\"a\"",
                                          "a\\", "a\r\nX: y", "\xe9", "\x7f", NULL};
     static const char *const paths[] = {"", "x", "/a;b", "/a\r\n", "/\x01", "/a ", "/\xc3\xa9"};
-    static const char *const domains[] = {"", ".a.com", "a.com.", "a..b", "a;b", "a b", "a/b", "[::1]"};
+    static const char *const domains[] = {"",    ".a.com", "a.com.", "a..b",
+                                          "a;b", "a b",    "a/b",    "[::1]"};
 
     (void)state;
     for (size_t i = 0; i < SHS_ARRAY_LEN(names); i++) {

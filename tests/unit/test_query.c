@@ -66,8 +66,8 @@ static void test_lists(void **state)
 
 static void test_malformed(void **state)
 {
-    static const char *const bad[] = {"a=%",    "a=%4",   "a=%zz",  "a=%4z",    "%",
-                                      "a=1&%=", "a=%00b", "%00=1",  "a=%%41",   "a=% 41"};
+    static const char *const bad[] = {"a=%",    "a=%4",   "a=%zz", "a=%4z",  "%",
+                                      "a=1&%=", "a=%00b", "%00=1", "a=%%41", "a=% 41"};
     struct shs_param_list list = {NULL, 0};
 
     (void)state;
@@ -277,7 +277,8 @@ static void test_body(void **state)
     size_t head, size[] = {1, 4095, 4096, 4097, 65536, 65537, 70000, 70001};
 
     (void)state;
-    ask(body_then_read, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "\r\n\r\nhello");
+    ask(body_then_read, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+        "\r\n\r\nhello");
     ask(body_then_read, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "Content-Length: 0\r\n\r\n");
     ask(read_then_body, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", " 418 ");
     for (size_t i = 0; i < SHS_ARRAY_LEN(size); i++) {
@@ -286,8 +287,8 @@ static void test_body(void **state)
         h1_lab_open(&lab, &handler);
         lab.opt.max_buffered_response = 1000000;
         lab.piece = h1_lab_random_piece;
-        head = (size_t)snprintf(request, 1000,
-                                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", size[i]);
+        head = (size_t)snprintf(
+            request, 1000, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", size[i]);
         for (size_t k = 0; k < size[i]; k++)
             request[head + k] = (char)('a' + k % 23);
         h1_lab_talk(&lab, request, head + size[i]);
