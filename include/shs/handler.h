@@ -1,5 +1,6 @@
 /*
- * shs/handler.h - request handlers, Python's BaseRequestHandler.
+ * shs/handler.h - request handlers: Python's BaseRequestHandler, and the two made of it,
+ * StreamRequestHandler and DatagramRequestHandler.
  *
  * Concept
  *
@@ -48,6 +49,9 @@ struct shs_request_handler_class {
     int (*setup)(struct shs_request_handler *self);   /* may be NULL */
     int (*handle)(struct shs_request_handler *self);  /* 0 = done, < 0, or SHS_WAIT_* */
     void (*finish)(struct shs_request_handler *self); /* may be NULL */
+    /* `handle` never blocks while shs_conn_overloaded is true, and says no to the peer then.
+       Without it, a connection for which no worker is left is closed. */
+    bool refuses;
 };
 
 struct shs_request_handler {
@@ -55,6 +59,125 @@ struct shs_request_handler {
     struct shs_conn *request;  /* the connection; valid until finish has returned */
     struct shs_server *server; /* the server it came by */
 };
+
+/* -- rfile and wfile --------------------------------------------------------------------------- */
+
+/*
+ * Files around a request, as Python's rfile and wfile. Made by setup, freed by finish; in between
+ * for the thread that runs the request only.
+ */
+struct shs_rfile;
+struct shs_wfile;
+
+/*
+ * rfile.read(cap): exactly `cap` bytes, waiting for them; fewer only when the end of the stream
+ * comes before. Returns 0 with *got > 0; SHS_CLOSED at the end, or after shs_rfile_close; < 0 as
+ * shs_conn_read, with *got bytes in `buf` that came before the failure.
+ */
+SHS_API int shs_rfile_read(struct shs_rfile *self, void *buf, size_t cap,
+                           size_t *got) SHS_MUST_CHECK;
+
+/* rfile.read1(cap): what is there, at least one byte. Otherwise as shs_rfile_read. */
+SHS_API int shs_rfile_read1(struct shs_rfile *self, void *buf, size_t cap,
+                            size_t *got) SHS_MUST_CHECK;
+
+/*
+ * rfile.readline(cap): a line with its '\n', or its first `cap` bytes when it is longer, or what
+ * there is before the end of the stream. Not NUL-terminated. Returns as shs_rfile_read; the timeout
+ * is one for the whole line.
+ */
+SHS_API int shs_rfile_readline(struct shs_rfile *self, char *buf, size_t cap,
+                               size_t *got) SHS_MUST_CHECK;
+
+SHS_API void shs_rfile_close(struct shs_rfile *self);
+
+/*
+ * wfile.write(data): all of it, as sendall: on the wire when this returns if wbufsize is 0, copied
+ * or on the wire otherwise. In a DatagramRequestHandler it is collected: SHS_LIMIT beyond 65535
+ * bytes. Returns 0 or < 0 as shs_conn_write; SHS_USAGE after shs_wfile_close.
+ */
+SHS_API int shs_wfile_write(struct shs_wfile *self, const void *buf, size_t len) SHS_MUST_CHECK;
+
+/* wfile.flush(): what is buffered goes out. Nothing to do in a DatagramRequestHandler. */
+SHS_API int shs_wfile_flush(struct shs_wfile *self) SHS_MUST_CHECK;
+
+/* Flushes and closes; the connection stays open. Returns what the flush did; a second call, 0. */
+SHS_API int shs_wfile_close(struct shs_wfile *self);
+
+SHS_API bool shs_wfile_writable(const struct shs_wfile *self); /* until it is closed */
+SHS_API int shs_wfile_fileno(const struct shs_wfile *self);    /* the request's descriptor; for a
+                                                                  datagram, the server's */
+
+/* -- StreamRequestHandler ---------------------------------------------------------------------- */
+
+/*
+ * A handler class for connections, with Python's class attributes:
+ *
+ *     static int upper_handle(struct shs_request_handler *base)
+ *     {
+ *         struct shs_stream_request_handler *self =
+ *             SHS_CONTAINER_OF(base, struct shs_stream_request_handler, base);
+ *         char line[256];
+ *         size_t len;
+ *
+ *         int rc = shs_rfile_readline(self->rfile, line, sizeof line, &len);
+ *
+ *         ...
+ *         return rc == SHS_OK ? shs_wfile_write(self->wfile, line, len) : rc;
+ *     }
+ *     static const struct shs_stream_request_handler_class upper = {
+ *         .base = {.name = "Upper",
+ *                  .instance_size = sizeof(struct shs_stream_request_handler),
+ *                  .setup = shs_stream_request_handler_setup,
+ *                  .handle = upper_handle,
+ *                  .finish = shs_stream_request_handler_finish},
+ *         .rbufsize = -1,
+ *     };
+ *     shs_tcp_server_new(&server, &opt, &upper.base, &err);
+ *
+ * A setup of your own calls shs_stream_request_handler_setup first (Python: super().setup()) and,
+ * if it fails afterwards, shs_stream_request_handler_finish: nobody else will. A finish of your own
+ * calls shs_stream_request_handler_finish last.
+ */
+struct shs_stream_request_handler_class {
+    struct shs_request_handler_class base;
+    int rbufsize;        /* -1: buffered, 8192 bytes; 0: not; else so many bytes */
+    int wbufsize;        /* 0: each write is sent; else a buffer of so many bytes, -1 = 8192 */
+    unsigned timeout_ms; /* for each call of rfile and wfile; 0 = the server's own deadlines */
+    bool disable_nagle_algorithm; /* TCP_NODELAY: true sets it, false clears it */
+};
+
+struct shs_stream_request_handler {
+    struct shs_request_handler base;
+    struct shs_conn *connection; /* the request */
+    struct shs_rfile *rfile;
+    struct shs_wfile *wfile;
+};
+
+/* setup: makes rfile and wfile as the class says. SHS_OK, SHS_NOMEM or SHS_USAGE (a datagram). */
+SHS_API int shs_stream_request_handler_setup(struct shs_request_handler *self);
+/* finish: flushes wfile unless it is closed, whatever becomes of it; closes and frees both. */
+SHS_API void shs_stream_request_handler_finish(struct shs_request_handler *self);
+
+/* -- DatagramRequestHandler -------------------------------------------------------------------- */
+
+/*
+ * A handler of datagrams: rfile reads the packet; what is written to wfile is collected, and finish
+ * sends it to the client as ONE datagram, also when it is empty. Its class is a plain struct
+ * shs_request_handler_class with these setup and finish.
+ */
+struct shs_datagram_request_handler {
+    struct shs_request_handler base;
+    struct shs_str packet; /* the datagram */
+    int socket;            /* the server's: shs_conn_sendto sends on it */
+    struct shs_rfile *rfile;
+    struct shs_wfile *wfile;
+};
+
+/* SHS_OK, SHS_NOMEM or SHS_USAGE (not a datagram). */
+SHS_API int shs_datagram_request_handler_setup(struct shs_request_handler *self);
+/* Sends the answer; if that fails, the request fails and handle_error is called. */
+SHS_API void shs_datagram_request_handler_finish(struct shs_request_handler *self);
 
 #ifdef __cplusplus
 }

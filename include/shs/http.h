@@ -105,6 +105,17 @@ SHS_API int shs_http_server_new(struct shs_server **out, const struct shs_option
                                 const struct shs_http_handler *handler,
                                 struct shs_error *err) SHS_MUST_CHECK;
 
+/*
+ * ThreadingMixIn > HTTPServer > ..., with opt.daemon_threads, as Python's ThreadingHTTPServer; and
+ * ForkingMixIn > HTTPServer > .... HTTPServer stands on UnixStreamServer when opt.path is set.
+ */
+SHS_API int shs_threading_http_server_new(struct shs_server **out, const struct shs_options *opt,
+                                          const struct shs_http_handler *handler,
+                                          struct shs_error *err) SHS_MUST_CHECK;
+SHS_API int shs_forking_http_server_new(struct shs_server **out, const struct shs_options *opt,
+                                        const struct shs_http_handler *handler,
+                                        struct shs_error *err) SHS_MUST_CHECK;
+
 /* -- the request: owner thread only, until do_X returns ---------------------------------------- */
 
 /* "GET": case-sensitive (RFC 9110 section 9.1). */

@@ -55,6 +55,18 @@ struct shs_options {
     unsigned timeout_ms;       /* handle_request's limit. UINT_MAX = none */
     unsigned poll_interval_ms; /* service_actions runs at least this often. 500 */
 
+    int address_family; /* AF_INET or AF_INET6: only such addresses of host. AF_UNSPEC */
+
+    /* -- UDPServer and UnixDatagramServer ------------------------------------------------------ */
+    size_t max_packet_size; /* bytes of a datagram; what is beyond is cut off and flagged. 8192 */
+
+    /* -- UnixStreamServer and UnixDatagramServer ----------------------------------------------- */
+    const char *path;    /* the socket's path; "@name" = an abstract name, "@" = one of the kernel's
+                             choice. NULL = host has it. At most 107 bytes */
+    bool unlink_on_bind; /* a socket at that path which nobody serves any more is removed. false: it
+                             is reported as in use */
+    bool unlink_on_close; /* server_close removes the path, if it is still ours. false */
+
     /* -- bounds -------------------------------------------------------------------------------- */
     unsigned max_connections; /* open at once; beyond it the server stops accepting. 10000 */
 
@@ -63,6 +75,9 @@ struct shs_options {
     bool daemon_threads;      /* false. true: server_close does not wait for handlers that run */
     bool block_on_close;      /* true: server_close waits for its threads, at most stop_ms */
     size_t thread_stack_size; /* bytes per thread. 256 KiB */
+
+    /* -- ForkingMixIn -------------------------------------------------------------------------- */
+    unsigned max_children; /* alive at once; beyond it the server stops accepting. 40 */
 
     /* -- deadlines, each for a whole phase and absolute: a byte now and then does not help ----- */
     unsigned handshake_ms;      /* accept to handshake complete. 10000 */
@@ -102,6 +117,19 @@ struct shs_options {
     shs_log_fn *log; /* NULL: none */
     void *log_ctx;
     enum shs_log_level log_level; /* lines above this are not made. SHS_LOG_INFO */
+
+    /* -- ThreadPoolMixIn ----------------------------------------------------------------------- */
+    unsigned threads;       /* workers that may run at the same time; 0 = one per core. More, up to
+                               max_threads, are started while handlers block. 0 */
+    unsigned thread_groups; /* sets of workers that share nothing: many cores want several. 1 */
+    unsigned spare_ms;      /* a worker that is not needed leaves after this. 10000 */
+    unsigned queue_ms;      /* a request waits this long for a worker when all are blocked; then 503
+                               with Retry-After. 2000 */
+    unsigned max_queue;     /* requests that wait so at once; more are answered 503 at once. 1024 */
+    unsigned max_connections_per_address; /* open at once from one address; one more is closed.
+                                             UINT_MAX = none */
+    unsigned max_requests_per_turn;       /* pipelined ones that are answered before others have
+                                             their turn; 0 = all. 16 */
 };
 
 /*

@@ -2,7 +2,10 @@
  * shs/secure_http_server.h - the composition this library is named after.
  *
  *   Python:  class SecureHTTPServer(ThreadingMixIn, HTTPServer): ...   # with its socket wrapped
- *   here:    ThreadingMixIn > TLSMixIn > HTTPServer > TCPServer > BaseServer
+ *   here:    ThreadPoolMixIn > TLSMixIn > HTTPServer > TCPServer > BaseServer
+ *
+ * ThreadPoolMixIn is the threading mixin that holds no thread for a client that waits. For another
+ * one, compose by hand: shs_http_server_new, shs_tls_mixin_push, shs_threading_mixin_push.
  *
  * The whole program around it is 25 lines: see README.md and examples/hello.c.
  */
@@ -32,6 +35,16 @@ typedef struct shs_server SecureHTTPServer;
 SHS_API int shs_secure_http_server_new(SecureHTTPServer **out, const struct shs_options *opt,
                                        const struct shs_http_handler *handler,
                                        struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * The same with a child process per connection: ForkingMixIn > TLSMixIn > HTTPServer > TCPServer >
+ * BaseServer. The handshake is in the child; all children share the ticket keys, so sessions are
+ * resumed. What a handler may do is said at shs_forking_mixin_push.
+ */
+SHS_API int shs_forking_secure_http_server_new(SecureHTTPServer **out,
+                                               const struct shs_options *opt,
+                                               const struct shs_http_handler *handler,
+                                               struct shs_error *err) SHS_MUST_CHECK;
 
 #ifdef __cplusplus
 }

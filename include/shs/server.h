@@ -3,9 +3,12 @@
  *
  *          BaseServer
  *              |
- *          TCPServer  ------- HTTPServer
+ *          TCPServer ------- UnixStreamServer
+ *           |      |
+ *     HTTPServer  UDPServer ------- UnixDatagramServer
  *
- *   mixins, pushed on top of any of them: TLSMixIn, ThreadingMixIn, and yours.
+ *   mixins, pushed on top of any of them: ThreadingMixIn, ThreadPoolMixIn, ForkingMixIn, TLSMixIn
+ *   (over streams), and yours.
  *
  * Concept: a mixin is one link of the server's own method chain
  *
@@ -66,6 +69,7 @@
 
 #include <shs/error.h>
 #include <shs/options.h>
+#include <shs/str.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -129,7 +133,7 @@ struct shs_server_ops {
     void (*layer_free)(struct shs_layer *self);
 };
 
-/* -- composing --------------------------------------------------------------------------------- */
+/* -- composing -------------------------------------------------------------------------------- */
 
 /*
  * TCPServer(server_address, RequestHandlerClass): TCPServer > BaseServer.
@@ -145,6 +149,60 @@ struct shs_server_ops {
 SHS_API int shs_tcp_server_new(struct shs_server **out, const struct shs_options *opt,
                                const struct shs_request_handler_class *handler,
                                struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * The other server classes. Each is as shs_tcp_server_new, and differs in what is said here.
+ *
+ * UDPServer > TCPServer > BaseServer: a request is one datagram of at most opt.max_packet_size
+ * bytes (shs_conn_packet). The socket is the server's; answers go out by shs_conn_sendto, or with
+ * each shs_conn_write as one datagram.
+ *
+ * UnixStreamServer > TCPServer > BaseServer and UnixDatagramServer > UDPServer > ...: at opt.path,
+ * or opt.host when that is NULL. shs_server_host is the path ("@name" for an abstract one),
+ * shs_server_port 0. A datagram client must bind a path of its own to be answered.
+ */
+SHS_API int shs_udp_server_new(struct shs_server **out, const struct shs_options *opt,
+                               const struct shs_request_handler_class *handler,
+                               struct shs_error *err) SHS_MUST_CHECK;
+SHS_API int shs_unix_stream_server_new(struct shs_server **out, const struct shs_options *opt,
+                                       const struct shs_request_handler_class *handler,
+                                       struct shs_error *err) SHS_MUST_CHECK;
+SHS_API int shs_unix_datagram_server_new(struct shs_server **out, const struct shs_options *opt,
+                                         const struct shs_request_handler_class *handler,
+                                         struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * Ready compositions, as in Python: class ThreadingTCPServer(ThreadingMixIn, TCPServer): pass. They
+ * fail as their parts do.
+ */
+SHS_API int shs_threading_tcp_server_new(struct shs_server **out, const struct shs_options *opt,
+                                         const struct shs_request_handler_class *handler,
+                                         struct shs_error *err) SHS_MUST_CHECK;
+SHS_API int shs_threading_udp_server_new(struct shs_server **out, const struct shs_options *opt,
+                                         const struct shs_request_handler_class *handler,
+                                         struct shs_error *err) SHS_MUST_CHECK;
+SHS_API int shs_threading_unix_stream_server_new(struct shs_server **out,
+                                                 const struct shs_options *opt,
+                                                 const struct shs_request_handler_class *handler,
+                                                 struct shs_error *err) SHS_MUST_CHECK;
+SHS_API int shs_threading_unix_datagram_server_new(struct shs_server **out,
+                                                   const struct shs_options *opt,
+                                                   const struct shs_request_handler_class *handler,
+                                                   struct shs_error *err) SHS_MUST_CHECK;
+SHS_API int shs_forking_tcp_server_new(struct shs_server **out, const struct shs_options *opt,
+                                       const struct shs_request_handler_class *handler,
+                                       struct shs_error *err) SHS_MUST_CHECK;
+SHS_API int shs_forking_udp_server_new(struct shs_server **out, const struct shs_options *opt,
+                                       const struct shs_request_handler_class *handler,
+                                       struct shs_error *err) SHS_MUST_CHECK;
+SHS_API int shs_forking_unix_stream_server_new(struct shs_server **out,
+                                               const struct shs_options *opt,
+                                               const struct shs_request_handler_class *handler,
+                                               struct shs_error *err) SHS_MUST_CHECK;
+SHS_API int shs_forking_unix_datagram_server_new(struct shs_server **out,
+                                                 const struct shs_options *opt,
+                                                 const struct shs_request_handler_class *handler,
+                                                 struct shs_error *err) SHS_MUST_CHECK;
 
 /*
  * Puts a layer on top of the chain.
@@ -170,6 +228,76 @@ SHS_API int shs_server_push(struct shs_server *self, struct shs_layer *layer,
 SHS_API int shs_threading_mixin_push(struct shs_server *self, struct shs_error *err) SHS_MUST_CHECK;
 
 /*
+ * ForkingMixIn: process_request forks, and the child has the conversation: finish_request,
+ * handle_error if it failed, shutdown_request, _exit (0, or 1 when it failed). It never returns
+ * into the loop, no exit handler runs and no stdio buffer is flushed in it: a handler that prints
+ * calls fflush. The parent closes its copy (close_request) and accepts the next.
+ *
+ *   - opt.max_children at most; then the server stops accepting until one ends. Called directly at
+ *     the bound, process_request waits for that at most opt.stop_ms, then answers SHS_LIMIT.
+ *   - Only children that were made here are waited for, each by itself: the host's own children
+ *     keep their exit codes. The loop wakes when one ends.
+ *   - A child that a signal killed is reported to handle_error (with a NULL connection).
+ *   - server_close ends idle connections at once, gives the others opt.stop_ms, then sends SIGTERM,
+ *     after opt.close_ms more SIGKILL, and has waited for them all when it returns; unless not
+ *     opt.block_on_close. When the parent dies, idle children end as well.
+ *   - shs_handle_request's timeout becomes 300 s, as in Python, if none was set.
+ *
+ * What a handler may do, in a process that has other threads
+ *
+ *   The child has only the thread that forked. The library holds no lock over fork and makes only
+ *   async-signal-safe calls between fork and the handler's setup (with TLSMixIn, the handshake
+ *   comes before that). From there on it allocates memory, which glibc keeps safe, and calls
+ *   opt.log: a log function that takes a lock of the host's must be prepared for fork
+ *   (pthread_atfork), and so must every lock of the host that a handler takes. It may start
+ *   threads and wait for them. It must not call shs_serve_forever, shs_server_close or
+ *   shs_server_free on the server it came by; shs_shutdown ends only its own idle waiting. The
+ *   parent's statistics do not see what happens in a child.
+ *
+ * Returns 0; SHS_USAGE (max_children is 0), SHS_NOMEM, SHS_IO (no descriptors), or what
+ * shs_server_push returns.
+ */
+SHS_API int shs_forking_mixin_push(struct shs_server *self, struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * collect_children: takes the children that have ended, and waits for all of them at most
+ * timeout_ms; 0 only looks. Python's active_children is how many have not ended, as far as is
+ * known.
+ *
+ * Returns 0 when none is left, SHS_TIMEOUT, or SHS_USAGE without ForkingMixIn. On the serving
+ * thread, or while nobody serves. shs_server_active_children: any thread.
+ */
+SHS_API int shs_server_collect_children(struct shs_server *self,
+                                        unsigned timeout_ms) SHS_MUST_CHECK;
+SHS_API unsigned shs_server_active_children(const struct shs_server *self);
+
+/*
+ * ThreadPoolMixIn: nobody waits. A connection whose peer is slow, silent or idle is parked in epoll
+ * and holds no thread; a worker picks it up when the peer is ready or the deadline has passed.
+ *
+ * opt.threads workers may run at once (as many as cores by default). A handler may block: this is
+ * noticed within a few milliseconds and another worker takes the place, up to opt.max_threads in
+ * all; who is not needed leaves after opt.spare_ms. When every worker is blocked, a request waits
+ * for opt.queue_ms, and is then answered 503 with Retry-After. Workers start with the first
+ * request.
+ *
+ * Handlers run on several threads at once, and one connection's requests on different threads.
+ *
+ * Returns 0, SHS_NOMEM, SHS_IO (no descriptor for epoll) or what shs_server_push returns.
+ */
+SHS_API int shs_thread_pool_mixin_push(struct shs_server *self,
+                                       struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * Changes opt.threads and opt.max_threads of a ThreadPoolMixIn in this server, also while it
+ * serves: missing workers start with the next work, extra ones leave when they are next idle. 0
+ * for `threads` is one per core. Returns 0; SHS_USAGE when there is no ThreadPoolMixIn or
+ * max_threads is less than threads. Any thread.
+ */
+SHS_API int shs_thread_pool_resize(struct shs_server *self, unsigned threads,
+                                   unsigned max_threads) SHS_MUST_CHECK;
+
+/*
  * server_bind, then server_activate; for servers made with opt.bind_and_activate = false. If either
  * fails, server_close runs before this returns.
  *
@@ -187,7 +315,7 @@ SHS_API const char *shs_server_describe(struct shs_server *self);
 /* The layer with that ops name, nearest the top, or NULL. Not while another thread composes. */
 SHS_API struct shs_layer *shs_server_layer(struct shs_server *self, const char *name);
 
-/* -- serving ----------------------------------------------------------------------------------- */
+/* -- serving ---------------------------------------------------------------------------------- */
 
 /*
  * Accepts and processes requests until shs_shutdown. Binds first, if nobody has.
@@ -239,6 +367,11 @@ SHS_API int shs_server_fileno(const struct shs_server *self);
 SHS_API const char *shs_server_host(const struct shs_server *self);
 SHS_API unsigned shs_server_port(const struct shs_server *self);
 
+/* address_family, AF_INET, AF_INET6 or AF_UNIX once bound, and socket_type, SOCK_STREAM or
+   SOCK_DGRAM. Any thread once bound. */
+SHS_API int shs_server_address_family(const struct shs_server *self);
+SHS_API int shs_server_socket_type(const struct shs_server *self);
+
 /* Why the last bind, activate, serve or close failed; SHS_OK if none did. Owned by the server. */
 SHS_API const struct shs_error *shs_server_error(const struct shs_server *self);
 
@@ -255,12 +388,13 @@ struct shs_server_stats {
     uint64_t timeouts;      /* connections that ran into a deadline */
     uint64_t connections;   /* open now */
     uint64_t threads;       /* threads of a mixin, alive now */
+    uint64_t children;      /* processes of ForkingMixIn, alive as far as is known */
 };
 
 /* Copies the counters. Safe from any thread, at any time. */
 SHS_API void shs_server_get_stats(const struct shs_server *self, struct shs_server_stats *out);
 
-/* -- the methods: self.X() and super().X(), a pair per slot ------------------------------------ */
+/* -- the methods: self.X() and super().X(), a pair per slot ----------------------------------- */
 
 SHS_API int shs_server_bind(struct shs_server *self);
 SHS_API int shs_super_server_bind(struct shs_layer *self);
@@ -290,7 +424,7 @@ SHS_API void shs_super_handle_timeout(struct shs_layer *self);
 SHS_API void shs_server_service_actions(struct shs_server *self); /* calls every layer */
 SHS_API int shs_super_server_close(struct shs_layer *self);
 
-/* -- for mixins -------------------------------------------------------------------------------- */
+/* -- for mixins ------------------------------------------------------------------------------- */
 
 /*
  * Drives a conversation to its end on this thread: finish_request and wait_request in turn.
@@ -323,15 +457,16 @@ SHS_API void shs_server_log(struct shs_server *self, enum shs_log_level level, c
 /* Adds to the `threads` counter of the statistics (delta may be negative). Any thread. */
 SHS_API void shs_server_count_threads(struct shs_server *self, int delta);
 
-/* -- one connection ---------------------------------------------------------------------------- */
+/* -- one connection --------------------------------------------------------------------------- */
 
 /* The server it belongs to. */
 SHS_API struct shs_server *shs_conn_server(const struct shs_conn *conn);
 
-/* Its descriptor. Do not read, write or close it. */
+/* Its descriptor; for a datagram, the server's. Do not read, write or close it. */
 SHS_API int shs_conn_fileno(const struct shs_conn *conn);
 
-/* client_address as text: "127.0.0.1", "::1". Owned by the connection. Owner thread only. */
+/* client_address as text: "127.0.0.1", "::1", "/tmp/client", "@name"; empty for a Unix client that
+   has not bound a name. Owned by the connection. Owner thread only. */
 SHS_API const char *shs_conn_client_host(struct shs_conn *conn);
 /* Its port, 0 where there is none. */
 SHS_API unsigned shs_conn_client_port(const struct shs_conn *conn);
@@ -368,6 +503,31 @@ SHS_API int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *
  * Returns 0 or < 0 as shs_conn_read. `buf` is not used after the call. Owner thread only.
  */
 SHS_API int shs_conn_write(struct shs_conn *conn, const void *buf, size_t len) SHS_MUST_CHECK;
+
+/*
+ * True while no thread is left that may wait or run a handler for long: the request must be refused
+ * (HTTPServer answers 503). For handlers with `refuses` (handler.h). Owner thread only.
+ */
+SHS_API bool shs_conn_overloaded(const struct shs_conn *conn);
+
+/* -- one datagram: Python's request is (data, socket) ------------------------------------------ */
+
+/*
+ * Its bytes; it may have none. {NULL, 0} for a connection. A view: valid until the handler's finish
+ * has returned. Any thread.
+ */
+SHS_API struct shs_str shs_conn_packet(const struct shs_conn *conn);
+
+/* True if the datagram was longer than opt.max_packet_size: its end is lost. Any thread. */
+SHS_API bool shs_conn_packet_truncated(const struct shs_conn *conn);
+
+/*
+ * socket.sendto(data, client_address): sends one datagram to the client, empty if len is 0. Waits
+ * for room in the socket at most opt.write_ms. Returns 0; SHS_LIMIT when it is too long for a
+ * datagram; SHS_CLOSED when a Unix client's socket is gone; SHS_TIMEOUT; SHS_IO; SHS_USAGE for a
+ * connection. Owner thread only.
+ */
+SHS_API int shs_conn_sendto(struct shs_conn *conn, const void *buf, size_t len) SHS_MUST_CHECK;
 
 /* Why the conversation failed; code SHS_OK if it did not. Owned by the connection. Owner thread. */
 SHS_API const struct shs_error *shs_conn_error(const struct shs_conn *conn);

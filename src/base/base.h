@@ -67,10 +67,14 @@ int shs__poll_ms(int64_t deadline_ns, int64_t now_ns);
 struct shs_progress {
     int64_t deadline_ns;
     uint64_t moved, quota;
+    uint64_t total; /* what shs__progress_total was told last */
     unsigned ms;
+    bool counting; /* it was told something */
 };
 void shs__progress_start(struct shs_progress *p, int64_t now_ns, unsigned ms, unsigned min_rate);
 void shs__progress_made(struct shs_progress *p, uint64_t bytes);
+/* The same for a counter that somebody else keeps: what it grew by since the last call. */
+void shs__progress_total(struct shs_progress *p, uint64_t total);
 
 /* -- strings ----------------------------------------------------------------------------------- */
 

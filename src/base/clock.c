@@ -29,6 +29,8 @@ void shs__progress_start(struct shs_progress *p, int64_t now_ns, unsigned ms, un
 {
     p->ms = ms;
     p->moved = 0;
+    p->total = 0;
+    p->counting = false;
     p->quota = (uint64_t)ms * min_rate / 1000;
     p->deadline_ns = shs__deadline_after(now_ns, ms);
 }
@@ -40,4 +42,12 @@ void shs__progress_made(struct shs_progress *p, uint64_t bytes)
         return;
     p->moved = 0;
     p->deadline_ns = shs__deadline_after(shs_now_ns(), p->ms);
+}
+
+void shs__progress_total(struct shs_progress *p, uint64_t total)
+{
+    if (p->counting && total > p->total)
+        shs__progress_made(p, total - p->total);
+    p->total = total;
+    p->counting = true;
 }

@@ -14,7 +14,9 @@ void shs_options_init_sized(struct shs_options *opt, size_t size)
         .request_queue_size = SOMAXCONN,
         .timeout_ms = UINT_MAX,
         .poll_interval_ms = 500,
+        .max_packet_size = 8192,
         .max_connections = 10000,
+        .max_children = 40,
         .max_threads = 1024,
         .block_on_close = true,
         .thread_stack_size = (size_t)256 * 1024,
@@ -35,6 +37,12 @@ void shs_options_init_sized(struct shs_options *opt, size_t size)
         .max_buffered_body = 65536,
         .max_buffered_response = 65536,
         .log_level = SHS_LOG_INFO,
+        .thread_groups = 1,
+        .spare_ms = 10000,
+        .queue_ms = 2000,
+        .max_queue = 1024,
+        .max_connections_per_address = UINT_MAX,
+        .max_requests_per_turn = 16,
     };
 
     /* A caller built with an older, shorter struct gets the part it knows. */

@@ -85,10 +85,18 @@ static int lock_dir(struct store *st)
 {
     const struct timespec step = {.tv_nsec = LOCK_STEP_MS * SHS_NS_PER_MS};
     int64_t deadline = shs__deadline_after(shs_now_ns(), LOCK_MS);
+    struct stat info;
 
     st->dir_fd = open(st->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (st->dir_fd < 0)
         return fail_file(st, "open", "");
+    if (fstat(st->dir_fd, &info) != 0)
+        return fail_file(st, "examine", "");
+    if ((info.st_mode & 022) != 0)
+        return shs_error_set(st->err, SHS_TLS, 0,
+                             "Others may write into %s, and so exchange the CA. Look at what is in "
+                             "it, then chmod 700 it.",
+                             st->dir);
     st->lock_fd = openat(st->dir_fd, ".lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (st->lock_fd < 0)
         return fail_file(st, "open", ".lock");

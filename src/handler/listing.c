@@ -199,7 +199,7 @@ static void set_kind(struct shs_listing_entry *entry, const struct stat *st)
 }
 
 /* A link is described by what it leads to, and only if that is inside the served directory. */
-static void follow_link(struct shs_listing_entry *entry, int root_fd, struct shs_str directory)
+static int follow_link(struct shs_listing_entry *entry, int root_fd, struct shs_str directory)
 {
     struct stat st;
     char *path;
@@ -207,7 +207,7 @@ static void follow_link(struct shs_listing_entry *entry, int root_fd, struct shs
 
     path = shs__asprintf("%.*s/%s", (int)directory.len, directory.ptr, entry->name.ptr);
     if (path == NULL)
-        return;
+        return SHS_NOMEM;
     fd = shs__open_beneath(root_fd, directory.len == 0 ? path + 1 : path, O_PATH);
     if (fd >= 0) {
         if (fstat(fd, &st) == 0)
@@ -215,6 +215,7 @@ static void follow_link(struct shs_listing_entry *entry, int root_fd, struct shs
         close(fd);
     }
     shs__free(path);
+    return SHS_OK;
 }
 
 static int add_entry(struct listing *list, const char *name, const struct stat *st, int root_fd,
@@ -237,11 +238,10 @@ static int add_entry(struct listing *list, const char *name, const struct stat *
         return SHS_NOMEM;
     entry->kind = SHS_ENTRY_OTHER;
     entry->link = S_ISLNK(st->st_mode);
-    if (entry->link)
-        follow_link(entry, root_fd, directory);
-    else
-        set_kind(entry, st);
     list->count++;
+    if (entry->link)
+        return follow_link(entry, root_fd, directory);
+    set_kind(entry, st);
     return SHS_OK;
 }
 

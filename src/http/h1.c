@@ -403,6 +403,10 @@ static int exchange_done(struct shs_h1 *h1)
                                    shs__deadline_after(shs_now_ns(), h1->config->opt->idle_ms));
     h1->config->host->set_idle(h1->owner, true);
     enter(h1, SHS_H1_IDLE);
+    if (h1->config->host->turn_over != NULL &&
+        (h1->in.len > 0 || shs__stream_pending(h1->stream)) &&
+        h1->config->host->turn_over(h1->owner))
+        return SHS_WAIT_READ;
     return SHS_OK;
 }
 

@@ -6,8 +6,7 @@
 #include "http/date.h"
 #include "http/h1_exchange.h"
 
-/* Hands `out` to the stream. SHS_OK when the kernel has it all. */
-int shs__h1_drain_out(struct shs_h1 *h1)
+static int drain(struct shs_h1 *h1)
 {
     while (h1->out.len > 0) {
         size_t put = 0;
@@ -16,10 +15,21 @@ int shs__h1_drain_out(struct shs_h1 *h1)
         if (rc != SHS_OK)
             return rc;
         shs__buf_consume(&h1->out, put);
-        if (h1->xchg != NULL)
-            shs__progress_made(&h1->xchg->progress, put);
     }
     return shs__stream_flush(h1->stream);
+}
+
+/*
+ * Hands `out` to the stream. SHS_OK when the kernel has it all. Progress is what the peer took: a
+ * buffer that takes some more of an answer says nothing of it.
+ */
+int shs__h1_drain_out(struct shs_h1 *h1)
+{
+    int rc = drain(h1);
+
+    if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) && h1->xchg != NULL)
+        shs__progress_total(&h1->xchg->progress, shs__stream_delivered(h1->stream));
+    return rc;
 }
 
 /* The same for a handler that waits. */
@@ -30,11 +40,12 @@ int shs__h1_drain_out_blocking(struct shs_h1_exchange *x)
     for (;;) {
         int rc = shs__h1_drain_out(h1);
 
-        if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE)
-            rc = h1->config->host->wait(h1->owner, rc, x->progress.deadline_ns);
-        else
+        if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
             return rc;
-        if (rc != SHS_OK)
+        if (shs_now_ns() >= x->progress.deadline_ns)
+            return SHS_TIMEOUT;
+        rc = h1->config->host->wait(h1->owner, rc, x->progress.deadline_ns);
+        if (rc != SHS_OK && rc != SHS_TIMEOUT)
             return rc;
     }
 }

@@ -88,6 +88,8 @@ static int handle_request_noblock(struct shs_server *self)
             self->accept_retry_ns = shs__deadline_after(shs_now_ns(), ACCEPT_BACKOFF_MS);
             return SHS_WAIT_READ;
         }
+        shs_server_log(self, SHS_LOG_INFO, "a request was lost before it began: %s",
+                       shs_err_text(rc));
         return SHS_OK;
     }
     atomic_fetch_add_explicit(&self->stats.accepted, 1, memory_order_relaxed);
@@ -121,14 +123,22 @@ static bool wait_for_request(struct shs_server *self, int64_t deadline_ns)
 {
     int64_t now = shs_now_ns();
     bool accepting = may_accept(self, now);
-    struct pollfd fds[2] = {
+    struct pollfd fds[3] = {
         {.fd = self->wake_fd, .events = POLLIN},
         {.fd = accepting ? self->fd : -1, .events = POLLIN},
+        {.fd = self->watch.fd, .events = POLLIN},
     };
+    int64_t turn = shs__deadline_after(now, self->opt.poll_interval_ms);
+    int n;
 
     if (self->accept_retry_ns > now && self->accept_retry_ns < deadline_ns)
         deadline_ns = self->accept_retry_ns;
-    if (poll(fds, SHS_ARRAY_LEN(fds), shs__poll_ms(deadline_ns, now)) <= 0)
+    if (self->watch.ready != NULL && turn < deadline_ns)
+        deadline_ns = turn;
+    n = poll(fds, SHS_ARRAY_LEN(fds), shs__poll_ms(deadline_ns, now));
+    if (self->watch.ready != NULL && (n == 0 || (n > 0 && fds[2].revents != 0)))
+        self->watch.ready(self->watch.layer);
+    if (n <= 0)
         return false; /* the time is up, or a signal came: the caller looks at its flags */
     if (fds[0].revents != 0)
         drain_wake(self);
@@ -274,6 +284,8 @@ int shs_shutdown_wait(struct shs_server *self, unsigned timeout_ms)
 static void cut_connections(struct shs_server *self, bool all)
 {
     for (struct shs_conn *c = self->live; c != NULL; c = c->next) {
+        if (c->borrowed)
+            continue; /* the descriptor is everybody's: its handler ends by itself */
         if (all)
             shutdown(c->socket.fd, SHUT_RDWR);
         else if (atomic_load(&c->idle))
@@ -372,22 +384,32 @@ static int base_process_request(struct shs_layer *layer, struct shs_conn *conn)
 static int begin_handler(struct shs_conn *conn)
 {
     const struct shs_request_handler_class *cls = conn->server->handler_class;
-    struct shs_request_handler *handler = shs__calloc(1, cls->instance_size);
-    int rc;
+    int rc = shs__conn_make_handler(conn);
 
-    if (handler == NULL)
-        return shs_conn_fail(conn, SHS_NOMEM, 0, "out of memory for a %s handler", cls->name);
-    handler->cls = cls;
-    handler->request = conn;
-    handler->server = conn->server;
-    rc = cls->setup == NULL ? SHS_OK : cls->setup(handler);
+    if (rc != SHS_OK)
+        return rc;
+    rc = cls->setup == NULL ? SHS_OK : cls->setup(conn->handler);
     if (rc != SHS_OK) {
-        shs__free(handler); /* no finish after a failed setup */
-        conn->handled = true;
+        conn->handled = true; /* no finish after a failed setup */
         return shs_conn_fail(conn, rc, 0, "setup of handler %s failed: %s", cls->name,
                              shs_err_text(rc));
     }
-    conn->handler = handler;
+    conn->set_up = true;
+    return SHS_OK;
+}
+
+int shs__conn_make_handler(struct shs_conn *conn)
+{
+    const struct shs_request_handler_class *cls = conn->server->handler_class;
+
+    if (conn->handler != NULL)
+        return SHS_OK;
+    conn->handler = shs__calloc(1, cls->instance_size);
+    if (conn->handler == NULL)
+        return shs_conn_fail(conn, SHS_NOMEM, 0, "out of memory for a %s handler", cls->name);
+    conn->handler->cls = cls;
+    conn->handler->request = conn;
+    conn->handler->server = conn->server;
     return SHS_OK;
 }
 
@@ -395,7 +417,7 @@ void shs__conn_finish_handler(struct shs_conn *conn)
 {
     struct shs_request_handler *handler = conn->handler;
 
-    if (handler == NULL)
+    if (handler == NULL || !conn->set_up)
         return;
     conn->handled = true;
     if (handler->cls->finish != NULL)
@@ -411,7 +433,9 @@ static int base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
     SHS_UNUSED(layer);
     if (conn->handled)
         return SHS_OK;
-    if (conn->handler == NULL) {
+    if (conn->overloaded && !conn->server->handler_class->refuses)
+        return shs_conn_fail(conn, SHS_LIMIT, 0, "every worker is busy; raise max_threads");
+    if (!conn->set_up) {
         rc = begin_handler(conn);
         if (rc != SHS_OK)
             return rc;
@@ -518,10 +542,14 @@ static enum shs_log_level level_of(enum shs_err code)
 static void base_handle_error(struct shs_layer *layer, struct shs_conn *conn,
                               const struct shs_error *err)
 {
-    shs_server_log(layer->server, level_of(err->code), "request from %s port %u failed: %s (%s)",
-                   conn == NULL ? "?" : shs_conn_client_host(conn),
-                   conn == NULL ? 0 : shs_conn_client_port(conn), err->text,
-                   shs_err_name(err->code));
+    char client[160];
+
+    if (conn == NULL) /* not a peer's doing, then */
+        shs_server_log(layer->server, SHS_LOG_ERROR, "%s (%s)", err->text, shs_err_name(err->code));
+    else
+        shs_server_log(layer->server, level_of(err->code), "request from %s failed: %s (%s)",
+                       shs__conn_client_text(conn, client, sizeof client), err->text,
+                       shs_err_name(err->code));
 }
 
 const struct shs_server_ops shs__base_server_ops = {

@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/un.h>
 
 #include "server/server.h"
 
@@ -25,9 +26,52 @@ struct shs_conn *shs__conn_new(struct shs_server *server, int fd, const struct s
     conn->deadline_ns = INT64_MAX;
     atomic_init(&conn->idle, true);
     conn->client.sa.sa_family = AF_UNSPEC;
-    if (address != NULL && address_len > 0 && address_len <= sizeof conn->client)
+    if (address != NULL && address_len >= sizeof address->sa_family &&
+        address->sa_family == AF_UNIX) {
+        /* Its name does not fit, and most have none: kept as text. */
+        conn->client.sa.sa_family = AF_UNIX;
+        conn->client_host = shs__unix_name(address, address_len);
+    } else if (address != NULL && address_len > 0 && address_len <= sizeof conn->client) {
         memcpy(&conn->client, address, address_len);
+    }
     return conn;
+}
+
+char *shs__unix_name(const struct sockaddr *address, socklen_t address_len)
+{
+    const char *path = ((const struct sockaddr_un *)(const void *)address)->sun_path;
+    size_t len = address_len - offsetof(struct sockaddr_un, sun_path);
+    char *text;
+
+    if (address_len <= offsetof(struct sockaddr_un, sun_path))
+        return NULL;
+    /* A path ends at its NUL; an abstract name begins with one and has its whole length. */
+    if (path[0] != '\0')
+        len = strnlen(path, len);
+    text = shs__strndup(path, len);
+    if (text == NULL)
+        return NULL;
+    if (path[0] == '\0')
+        text[0] = '@';
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)text[i] < 0x20 || (unsigned char)text[i] == 0x7f)
+            text[i] = '?';
+    }
+    return text;
+}
+
+const char *shs__conn_client_text(struct shs_conn *conn, char *buf, size_t cap)
+{
+    const char *host = conn == NULL ? "" : shs_conn_client_host(conn);
+    unsigned port = conn == NULL ? 0 : shs_conn_client_port(conn);
+
+    if (host[0] == '\0')
+        snprintf(buf, cap, "a client without a name");
+    else if (port == 0)
+        snprintf(buf, cap, "%s", host);
+    else
+        snprintf(buf, cap, "%s port %u", host, port);
+    return buf;
 }
 
 void shs__conn_free(struct shs_conn *conn)
@@ -38,6 +82,8 @@ void shs__conn_free(struct shs_conn *conn)
         conn->stream->cls->free(conn->stream);
         conn->stream = lower;
     }
+    if (!conn->set_up)
+        shs__free(conn->handler); /* made, and never asked to do anything */
     shs__free(conn->error);
     shs__free(conn->client_host);
     shs__free(conn);
@@ -128,6 +174,11 @@ void shs_conn_set_idle(struct shs_conn *conn, bool idle)
     atomic_store(&conn->idle, idle);
 }
 
+bool shs_conn_overloaded(const struct shs_conn *conn)
+{
+    return conn->overloaded;
+}
+
 const struct shs_error *shs_conn_error(const struct shs_conn *conn)
 {
     static const struct shs_error none = {.code = SHS_OK, .text = "no error"};
@@ -168,14 +219,13 @@ int shs__conn_fail_stream(struct shs_conn *conn, int code)
     return code;
 }
 
-/* Waits for a handler that blocks, and records why it cannot go on. */
-static int wait_in_handler(struct shs_conn *conn, int what)
+/* Waits for a handler that reads, and records why it cannot go on. */
+static int wait_to_read(struct shs_conn *conn, int what)
 {
     int rc = shs_server_wait_request(conn->server, conn, what);
 
     if (rc == SHS_TIMEOUT)
-        return shs_conn_fail(conn, rc, 0, "the client did not %s in time",
-                             what == SHS_WAIT_READ ? "send" : "read");
+        return shs_conn_fail(conn, rc, 0, "the client did not send in time");
     if (rc < 0)
         return shs_conn_fail(conn, rc, 0, "%s", shs_err_text(rc));
     return rc;
@@ -195,7 +245,7 @@ int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *got)
         rc = shs__stream_read(conn->stream, buf, cap, got);
         if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
             break;
-        rc = wait_in_handler(conn, rc);
+        rc = wait_to_read(conn, rc);
     } while (rc == SHS_OK);
     conn->deadline_ns = deadline;
     if (rc < 0 && rc != SHS_CLOSED)
@@ -203,43 +253,54 @@ int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *got)
     return rc;
 }
 
-/* Writes or, with len 0, flushes what the streams hold back; waits as needed. */
-static int write_some(struct shs_conn *conn, const char *bytes, size_t len, size_t *put)
+/* Writes or, with len 0, flushes what the streams hold back; waits while the peer takes something. */
+static int write_some(struct shs_conn *conn, struct shs_progress *progress, const char *bytes,
+                      size_t len, size_t *put)
 {
+    int64_t expired = INT64_MIN;
+
     for (;;) {
         int rc = len == 0 ? shs__stream_flush(conn->stream)
                           : shs__stream_write(conn->stream, bytes, len, put);
 
         if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
             return rc < 0 ? shs__conn_fail_stream(conn, rc) : rc;
-        rc = wait_in_handler(conn, rc);
-        if (rc < 0)
-            return rc;
+        shs__progress_total(progress, shs__stream_delivered(conn->stream));
+        conn->deadline_ns = progress->deadline_ns;
+        if (expired == conn->deadline_ns)
+            return shs_conn_fail(conn, SHS_TIMEOUT, 0, "the client did not read in time");
+        rc = shs_server_wait_request(conn->server, conn, rc);
+        if (rc == SHS_TIMEOUT)
+            expired = conn->deadline_ns; /* once more: it may have taken what the kernel had */
+        else if (rc < 0)
+            return shs_conn_fail(conn, rc, 0, "%s", shs_err_text(rc));
     }
 }
 
-int shs_conn_write(struct shs_conn *conn, const void *buf, size_t len)
+int shs__conn_write_within(struct shs_conn *conn, const void *buf, size_t len, unsigned ms)
 {
-    const struct shs_options *opt = &conn->server->opt;
     int64_t before = conn->deadline_ns;
     struct shs_progress progress;
     const char *bytes = buf;
     int rc = SHS_OK;
 
-    shs__progress_start(&progress, shs_now_ns(), opt->write_ms, opt->min_rate);
+    shs__progress_start(&progress, shs_now_ns(), ms, conn->server->opt.min_rate);
     while (len > 0 && rc == SHS_OK) {
         size_t put = 0;
 
-        conn->deadline_ns = progress.deadline_ns;
-        rc = write_some(conn, bytes, len, &put);
+        rc = write_some(conn, &progress, bytes, len, &put);
         if (rc != SHS_OK)
             break;
         bytes += put;
         len -= put;
-        shs__progress_made(&progress, put);
     }
     if (rc == SHS_OK)
-        rc = write_some(conn, NULL, 0, NULL);
+        rc = write_some(conn, &progress, NULL, 0, NULL);
     conn->deadline_ns = before;
     return rc;
+}
+
+int shs_conn_write(struct shs_conn *conn, const void *buf, size_t len)
+{
+    return shs__conn_write_within(conn, buf, len, conn->server->opt.write_ms);
 }

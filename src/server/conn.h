@@ -27,9 +27,9 @@ struct shs_conn {
     struct shs_stream *stream;           /* the top of the stack */
     struct shs_socket_stream socket;     /* its bottom */
     struct shs_conn *prev, *next;        /* the server's live list, under its lock */
-    struct shs_request_handler *handler; /* NULL before the first finish_request */
+    struct shs_request_handler *handler; /* NULL before it is made */
     struct shs_error *error;             /* NULL while nothing failed */
-    char *client_host;                   /* text, made when somebody asks */
+    char *client_host;                   /* text, made when somebody asks; of AF_UNIX, at once */
     int64_t deadline_ns;
     int64_t accepted_ns;
     union {
@@ -40,8 +40,13 @@ struct shs_conn {
     uint32_t linger_left; /* bytes that LINGER still throws away */
     uint8_t phase;        /* enum shs_conn_phase */
     _Atomic bool idle;    /* server_close may end it at once; read by its thread */
-    bool handled;         /* the handler ran to its end */
-    bool on_loop;         /* the serving thread itself talks to this peer */
+    bool borrowed;        /* the descriptor is the server's own: a datagram's. Never changes */
+    bool set_up : 1;      /* the handler's setup has run */
+    bool handled : 1;     /* the handler ran to its end */
+    bool on_loop : 1;     /* the serving thread itself talks to this peer */
+    bool yielded : 1;     /* it could go on, but others have their turn first */
+    bool overloaded : 1;  /* no handler may be called: answer 503 */
+    uint32_t turn;        /* requests left until it yields; 0 = it never does */
     uint32_t served;      /* requests answered on it */
     void *slots[];        /* one per layer of the server */
 };
@@ -63,6 +68,24 @@ void shs__conn_push_stream(struct shs_conn *conn, struct shs_stream *top);
  * flushes, sends our end of stream, lingers, and then returns the code of shs_conn_error.
  */
 void shs__conn_begin_linger(struct shs_conn *conn);
+
+/*
+ * Makes the handler's instance, zeroed, without calling its setup. BaseServer.finish_request does
+ * it; ForkingMixIn does it before the fork, so that nothing is allocated between fork and setup.
+ */
+int shs__conn_make_handler(struct shs_conn *conn);
+
+/* shs_conn_write with a limit of its own instead of opt.write_ms. */
+int shs__conn_write_within(struct shs_conn *conn, const void *buf, size_t len, unsigned ms);
+
+/*
+ * The name of a Unix socket as text: its path; "@name" for an abstract one, control characters
+ * as "?"; NULL when it has none or there is no memory. For shs__free.
+ */
+char *shs__unix_name(const struct sockaddr *address, socklen_t address_len);
+
+/* "127.0.0.1 port 80", "/run/x.sock", "a client without a name": for messages. Returns buf. */
+const char *shs__conn_client_text(struct shs_conn *conn, char *buf, size_t cap);
 
 /* Records the failure of a stream call, with its own words, and returns the code. */
 int shs__conn_fail_stream(struct shs_conn *conn, int code);

@@ -25,8 +25,13 @@ int shs_super_server_bind(struct shs_layer *self)
 
 int shs_server_activate(struct shs_server *self)
 {
+    int rc;
+
     FIND(layer, self->top, server_activate);
-    return layer->ops->server_activate(layer);
+    rc = layer->ops->server_activate(layer);
+    if (rc == SHS_OK)
+        self->bound = true;
+    return rc;
 }
 
 int shs_super_server_activate(struct shs_layer *self)

@@ -9,19 +9,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int init_sync(struct shs_server *self)
+static int init_cond(struct shs_server *self)
 {
     pthread_condattr_t attr;
+    int rc;
 
     /* The deadlines are CLOCK_MONOTONIC, so the condition variable must be as well. */
     if (pthread_condattr_init(&attr) != 0)
         return SHS_NOMEM;
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    if (pthread_cond_init(&self->changed, &attr) != 0) {
-        pthread_condattr_destroy(&attr);
-        return SHS_NOMEM;
-    }
+    rc = pthread_cond_init(&self->changed, &attr);
     pthread_condattr_destroy(&attr);
+    return rc == 0 ? SHS_OK : SHS_NOMEM;
+}
+
+static int init_sync(struct shs_server *self)
+{
+    if (init_cond(self) != SHS_OK)
+        return SHS_NOMEM;
     if (pthread_mutex_init(&self->lock, NULL) != 0) {
         pthread_cond_destroy(&self->changed);
         return SHS_NOMEM;
@@ -51,6 +56,9 @@ int shs__server_new(struct shs_server **out, const struct shs_options *opt,
         return shs_error_set(err, SHS_NOMEM, 0, "out of memory for a server's lock");
     }
     self->fd = -1;
+    self->watch.fd = -1;
+    self->address_family = AF_UNSPEC;
+    self->socket_type = SOCK_STREAM;
     self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     atomic_init(&self->references, 1);
     atomic_init(&self->stop_deadline_ns, INT64_MAX);
@@ -71,6 +79,19 @@ int shs__server_new(struct shs_server **out, const struct shs_options *opt,
     }
     *out = self;
     return SHS_OK;
+}
+
+void shs__server_after_fork(struct shs_server *self)
+{
+    int wake_fd = self->wake_fd;
+
+    pthread_mutex_unlock(&self->lock);
+    /* Threads that waited for it are not here, and it must not wait for them. */
+    init_cond(self);
+    /* shs_shutdown in the child, from a signal handler it inherited, is the child's own affair. */
+    self->wake_fd = -1;
+    close(wake_fd);
+    self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 }
 
 int shs__server_finish_new(struct shs_server **server, struct shs_error *err)
@@ -158,10 +179,8 @@ int shs_server_bind_and_activate(struct shs_server *self, struct shs_error *err)
     rc = shs_server_bind(self);
     if (rc == SHS_OK)
         rc = shs_server_activate(self);
-    if (rc == SHS_OK) {
-        self->bound = true;
+    if (rc == SHS_OK)
         return SHS_OK;
-    }
     if (self->error.code == SHS_OK)
         shs_server_fail(self, rc, 0, "%s", shs_err_text(rc));
     if (err != NULL)
@@ -251,6 +270,11 @@ void shs__server_conn_gone(struct shs_server *self)
 
 /* -- what it says ------------------------------------------------------------------------------ */
 
+static uint64_t counter(const _Atomic uint64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
 int shs_server_fileno(const struct shs_server *self)
 {
     return self->fd;
@@ -264,6 +288,21 @@ const char *shs_server_host(const struct shs_server *self)
 unsigned shs_server_port(const struct shs_server *self)
 {
     return self->port;
+}
+
+int shs_server_address_family(const struct shs_server *self)
+{
+    return self->address_family;
+}
+
+int shs_server_socket_type(const struct shs_server *self)
+{
+    return self->socket_type;
+}
+
+unsigned shs_server_active_children(const struct shs_server *self)
+{
+    return (unsigned)counter(&self->stats.children);
 }
 
 const struct shs_error *shs_server_error(const struct shs_server *self)
@@ -301,11 +340,6 @@ void shs_server_count_threads(struct shs_server *self, int delta)
     atomic_fetch_add_explicit(&self->stats.threads, delta, memory_order_relaxed);
 }
 
-static uint64_t counter(const _Atomic uint64_t *value)
-{
-    return atomic_load_explicit(value, memory_order_relaxed);
-}
-
 void shs_server_get_stats(const struct shs_server *self, struct shs_server_stats *out)
 {
     int64_t threads = atomic_load_explicit(&self->stats.threads, memory_order_relaxed);
@@ -318,6 +352,7 @@ void shs_server_get_stats(const struct shs_server *self, struct shs_server_stats
     out->timeouts = counter(&self->stats.timeouts);
     out->connections = atomic_load_explicit(&self->open_count, memory_order_relaxed);
     out->threads = threads < 0 ? 0 : (uint64_t)threads;
+    out->children = counter(&self->stats.children);
 }
 
 void shs_server_log(struct shs_server *self, enum shs_log_level level, const char *fmt, ...)

@@ -26,9 +26,13 @@ struct shs_server {
     void *opt_strings;
     const struct shs_request_handler_class *handler_class;
 
+    /* class attributes; a server class sets them before it binds */
+    int address_family; /* AF_UNSPEC: whatever the host's name gives */
+    int socket_type;    /* SOCK_STREAM, SOCK_DGRAM */
+
     /* server_address */
-    int fd; /* listening; -1 when there is none */
-    char host[64];
+    int fd;         /* listening; -1 when there is none */
+    char host[112]; /* room for a Unix socket's path */
     unsigned port;
     bool bound;
 
@@ -42,6 +46,12 @@ struct shs_server {
     pthread_t loop_thread;   /* valid while serving, under lock */
     int64_t accept_retry_ns; /* back-off after a failed accept */
     bool closed;
+    struct {    /* a mixin's descriptor in the loop's poll */
+        int fd; /* -1: none */
+        /* on the loop's thread, when fd is readable and at least every poll_interval_ms */
+        void (*ready)(struct shs_layer *layer);
+        struct shs_layer *layer;
+    } watch;
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a connection or the loop ended */
@@ -56,6 +66,7 @@ struct shs_server {
     struct {
         _Atomic uint64_t accepted, refused, accept_errors, accept_pauses, errors, timeouts;
         _Atomic int64_t threads;
+        _Atomic uint64_t children;
     } stats;
 };
 
@@ -64,10 +75,24 @@ extern const struct shs_server_ops shs__base_server_ops;
 /* BaseServer alone: no socket yet. *out is freed with shs_server_free. */
 int shs__server_new(struct shs_server **out, const struct shs_options *opt,
                     const struct shs_request_handler_class *handler, struct shs_error *err);
-/* Adds TCPServer. */
+/* Add a server class: TCPServer on BaseServer, the others on TCPServer. */
 int shs__tcp_server_push(struct shs_server *self);
+int shs__udp_server_push(struct shs_server *self);
+int shs__unix_stream_server_push(struct shs_server *self);
+int shs__unix_datagram_server_push(struct shs_server *self); /* on UDPServer */
+/* TCPServer, and UnixStreamServer on it when opt.path says so. */
+int shs__stream_server_push(struct shs_server *self);
 /* The end of every constructor: binds if the options say so; on an error frees *server. */
 int shs__server_finish_new(struct shs_server **server, struct shs_error *err);
+
+/* What a failed accept(2) or recvmsg(2) means for the loop: SHS_WAIT_READ, SHS_STOPPED ... */
+int shs__accept_failed(struct shs_server *self, int sys_errno);
+
+/*
+ * In a child, right after fork(2) by the serving thread, which held `lock`: lets it go, and makes
+ * the child's own what would otherwise be shared with the parent. Async-signal-safe calls only.
+ */
+void shs__server_after_fork(struct shs_server *self);
 
 /* References for a mixin's threads. unref may free the server, on whatever thread. */
 void shs__server_ref(struct shs_server *self);

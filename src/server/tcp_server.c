@@ -25,6 +25,17 @@ static void set_option(int fd, int level, int name, int value)
     setsockopt(fd, level, name, &value, sizeof value);
 }
 
+static void set_tcp_options(int fd)
+{
+    /* Inherited by every accepted socket: an answer is one write, so waiting for more (Nagle) only
+       delays it; and a peer that lost its power is noticed. */
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+}
+
 static int open_and_bind(const struct shs_options *opt, const struct addrinfo *ai)
 {
     int fd = socket(ai->ai_family, ai->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, ai->ai_protocol);
@@ -34,17 +45,12 @@ static int open_and_bind(const struct shs_options *opt, const struct addrinfo *a
         return -1;
     if (opt->allow_reuse_address)
         set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (opt->allow_reuse_port)
+    if (opt->allow_reuse_port && (ai->ai_family == AF_INET || ai->ai_family == AF_INET6))
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (ai->ai_family == AF_INET6)
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-    /* Inherited by every accepted socket: an answer is one write, so waiting for more (Nagle) only
-       delays it; and a peer that lost its power is noticed. */
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+    if (ai->ai_socktype == SOCK_STREAM)
+        set_tcp_options(fd);
     if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0)
         return fd;
     saved = errno;
@@ -78,13 +84,18 @@ static int learn_address(struct shs_server *self)
 {
     struct sockaddr_storage address;
     socklen_t len = sizeof address;
+    int flags = NI_NUMERICHOST | NI_NUMERICSERV;
     char port[8];
+
+    if (self->socket_type == SOCK_DGRAM)
+        flags |= NI_DGRAM;
 
     if (getsockname(self->fd, (struct sockaddr *)&address, &len) != 0)
         return shs_server_fail(self, SHS_IO, errno, "getsockname failed");
     if (getnameinfo((struct sockaddr *)&address, len, self->host, sizeof self->host, port,
-                    sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+                    sizeof port, flags) != 0)
         return shs_server_fail(self, SHS_IO, 0, "the bound address has no text");
+    self->address_family = address.ss_family;
     self->port = 0;
     for (const char *c = port; *c >= '0' && *c <= '9'; c++)
         self->port = self->port * 10 + (unsigned)(*c - '0');
@@ -96,7 +107,11 @@ static int tcp_server_bind(struct shs_layer *layer)
     struct shs_server *self = layer->server;
     const char *host = self->opt.host == NULL ? "127.0.0.1" : self->opt.host;
     const char *port = self->opt.port == NULL ? "0" : self->opt.port;
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    struct addrinfo hints = {
+        .ai_flags = AI_PASSIVE,
+        .ai_family = self->opt.address_family,
+        .ai_socktype = self->socket_type,
+    };
     struct addrinfo *list = NULL;
     char why[96];
     int rc = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &list);
@@ -127,8 +142,7 @@ static int tcp_server_activate(struct shs_layer *layer)
 
 /* -- accepting --------------------------------------------------------------------------------- */
 
-/* What accept(2) says, and what it means for the loop. */
-static int accept_failed(struct shs_server *self, int sys_errno)
+int shs__accept_failed(struct shs_server *self, int sys_errno)
 {
     switch (sys_errno) {
     case EAGAIN:
@@ -166,7 +180,7 @@ static int tcp_get_request(struct shs_layer *layer, struct shs_conn **out)
         fd = accept4(self->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     } while (fd < 0 && errno == EINTR);
     if (fd < 0)
-        return accept_failed(self, errno);
+        return shs__accept_failed(self, errno);
     *out = shs__conn_new(self, fd, (struct sockaddr *)&address, len);
     if (*out == NULL) {
         close(fd);
@@ -235,8 +249,22 @@ static void tcp_shutdown_request(struct shs_layer *layer, struct shs_conn *conn)
     shs_super_shutdown_request(layer, conn);
 }
 
+/*
+ * A conversation that was cut leaves nothing behind: else the kernel would go on offering the rest
+ * to a peer that does not read, for minutes and with megabytes of memory. The RST also tells a
+ * client whose answer ends with the connection (HTTP/1.0) that this is not its end.
+ */
+static void drop_unsent(const struct shs_conn *conn)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+    if (conn->phase == SHS_CONN_TALK && shs__socket_unsent(&conn->socket) > 0)
+        setsockopt(conn->socket.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 static void tcp_close_request(struct shs_layer *layer, struct shs_conn *conn)
 {
+    drop_unsent(conn);
     close(conn->socket.fd);
     shs_super_close_request(layer, conn);
 }
@@ -281,23 +309,9 @@ int shs__tcp_server_push(struct shs_server *self)
     return rc;
 }
 
-int shs_tcp_server_new(struct shs_server **out, const struct shs_options *opt,
-                       const struct shs_request_handler_class *handler, struct shs_error *err)
+int shs__stream_server_push(struct shs_server *self)
 {
-    struct shs_server *self = NULL;
-    int rc = shs__server_new(&self, opt, handler, err);
+    int rc = shs__tcp_server_push(self);
 
-    if (rc != SHS_OK)
-        return rc;
-    rc = shs__tcp_server_push(self);
-    if (rc != SHS_OK) {
-        if (err != NULL)
-            *err = self->error;
-        shs_server_free(self);
-        return rc;
-    }
-    rc = shs__server_finish_new(&self, err);
-    if (rc == SHS_OK)
-        *out = self;
-    return rc;
+    return rc != SHS_OK || self->opt.path == NULL ? rc : shs__unix_stream_server_push(self);
 }

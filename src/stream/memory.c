@@ -10,6 +10,7 @@ struct shs_memory_stream {
     bool ended; /* the peer's shutdown: SHS_CLOSED once `in` is empty */
     bool shut;  /* ours */
     int fail_read, fail_write;
+    uint64_t taken; /* by the peer, of what we wrote */
 };
 
 #define MEMORY(s) SHS_CONTAINER_OF(s, struct shs_memory_stream, base)
@@ -38,6 +39,8 @@ static int memory_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
     len = bounded(self, cap < self->in.len ? cap : self->in.len);
     memcpy(buf, shs__buf_head(&self->in), len);
     shs__buf_consume(&self->in, len);
+    if (self->peer != NULL)
+        self->peer->taken += len;
     *got = len;
     return SHS_OK;
 }
@@ -102,6 +105,11 @@ static void memory_free(struct shs_stream *s)
     shs__free(self);
 }
 
+static uint64_t memory_delivered(const struct shs_stream *s)
+{
+    return MEMORY((struct shs_stream *)(uintptr_t)s)->taken;
+}
+
 static const struct shs_stream_class memory_class = {
     .name = "memory",
     .read = memory_read,
@@ -111,6 +119,7 @@ static const struct shs_stream_class memory_class = {
     .pending = memory_pending,
     .idle = memory_idle,
     .free = memory_free,
+    .delivered = memory_delivered,
 };
 
 static struct shs_memory_stream *memory_new(size_t capacity, size_t chunk)

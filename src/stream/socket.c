@@ -1,6 +1,8 @@
 #include "stream/stream.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define SOCKET(s) SHS_CONTAINER_OF(s, struct shs_socket_stream, base)
@@ -18,6 +20,13 @@ int shs__stream_describe(const struct shs_stream *s, int code, struct shs_error 
         return shs_error_set(err, code, 0, "%s", shs_err_text(code));
     return shs_error_set(err, code, s->sys_errno, "%s: %s", s->cls->name,
                          shs__strerror(s->sys_errno, buf, sizeof buf));
+}
+
+uint64_t shs__stream_delivered(const struct shs_stream *s)
+{
+    while (s->cls->delivered == NULL && s->lower != NULL)
+        s = s->lower;
+    return s->cls->delivered == NULL ? 0 : s->cls->delivered(s);
 }
 
 /* What a failed transfer means to the conversation. */
@@ -47,6 +56,7 @@ static int socket_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
     do {
         n = recv(self->fd, buf, cap, 0);
     } while (n < 0 && errno == EINTR);
+    self->drained = n < (ssize_t)cap && !self->hung_up;
     if (n < 0)
         return socket_error(self, errno, SHS_WAIT_READ);
     if (n == 0) {
@@ -101,6 +111,24 @@ static void socket_nothing(struct shs_stream *s)
     SHS_UNUSED(s);
 }
 
+size_t shs__socket_unsent(const struct shs_socket_stream *self)
+{
+    int waiting = 0;
+
+    if (ioctl(self->fd, SIOCOUTQ, &waiting) != 0 || waiting < 0)
+        return 0;
+    return (size_t)waiting;
+}
+
+static uint64_t socket_delivered(const struct shs_stream *s)
+{
+    const struct shs_socket_stream *self = SOCKET((struct shs_stream *)(uintptr_t)s);
+    uint64_t waiting = shs__socket_unsent(self);
+
+    /* A Unix socket counts its own overhead as well. */
+    return waiting < self->bytes_out ? self->bytes_out - waiting : 0;
+}
+
 static const struct shs_stream_class socket_class = {
     .name = "socket",
     .read = socket_read,
@@ -110,6 +138,7 @@ static const struct shs_stream_class socket_class = {
     .pending = socket_pending,
     .idle = socket_nothing,
     .free = socket_nothing,
+    .delivered = socket_delivered,
 };
 
 void shs__socket_stream_init(struct shs_socket_stream *self, int fd)

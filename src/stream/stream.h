@@ -20,6 +20,9 @@
  *             once when done before; SHS_WAIT_*. Nothing may be written after the first call.
  *   pending   true when read would give something without asking the descriptor.
  *   idle      a hint: nothing is under way, memory may be given back.
+ *   delivered how many bytes the peer has taken of us, ever. What waits in a buffer of ours or of the
+ *             kernel does not count: that is how a peer that reads is told from one that does not.
+ *             Optional: NULL asks the stream below.
  *   free      frees the instance, not the one below, and never waits. Sends nothing.
  *
  *   Whoever calls read and is told SHS_WAIT_READ must have flushed first, or both sides wait: so
@@ -45,6 +48,7 @@ struct shs_stream_class {
     void (*free)(struct shs_stream *self);
     /* Optional (NULL): one sentence on the last failure into *err. The default says errno. */
     void (*describe)(const struct shs_stream *self, struct shs_error *err);
+    uint64_t (*delivered)(const struct shs_stream *self);
 };
 
 struct shs_stream {
@@ -77,6 +81,7 @@ static inline void shs__stream_idle(struct shs_stream *s)
 {
     s->cls->idle(s);
 }
+uint64_t shs__stream_delivered(const struct shs_stream *s);
 /* Why the last call failed, as a sentence; fills *err with `code`. */
 int shs__stream_describe(const struct shs_stream *s, int code, struct shs_error *err);
 
@@ -88,10 +93,14 @@ int shs__stream_describe(const struct shs_stream *s, int code, struct shs_error 
 struct shs_socket_stream {
     struct shs_stream base;
     int fd;
-    bool shut; /* our FIN is out */
+    bool shut;    /* our FIN is out */
+    bool drained; /* the last read took all there was: epoll tells when there is more            */
+    bool hung_up; /* the peer's data has ended, as epoll said: a read never waits any more       */
     uint64_t bytes_in, bytes_out;
 };
 void shs__socket_stream_init(struct shs_socket_stream *self, int fd);
+/* Bytes that the kernel holds because the peer has not acknowledged them. */
+size_t shs__socket_unsent(const struct shs_socket_stream *self);
 
 /* -- a pair in memory, for tests ------------------------------------------------------------------
  *

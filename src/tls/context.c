@@ -189,15 +189,16 @@ static bool advise_dates(const X509 *leaf, int64_t now, struct shs_error *note)
     if (ASN1_TIME_diff(&days, &seconds, when, X509_get0_notAfter(leaf)) != 1)
         said = false;
     else if (days < 0 || seconds < 0)
-        shs_error_set(note, SHS_TLS, 0,
-                      "The certificate has expired %d days ago: clients will refuse it. Renew it.",
-                      -days);
+        shs_error_set(
+            note, SHS_TLS, 0,
+            "The certificate has expired (%d days ago): clients will refuse it. Renew it.", -days);
     else if (ASN1_TIME_compare(X509_get0_notBefore(leaf), when) > 0)
         shs_error_set(note, SHS_TLS, 0,
                       "The certificate is not valid yet: clients will refuse it. Is the clock of "
                       "this machine right?");
     else if (days < DAYS_WARNED)
-        shs_error_set(note, SHS_TLS, 0, "The certificate expires in %d days. Renew it.", days);
+        shs_error_set(note, SHS_TLS, 0, "The certificate expires in less than %d days. Renew it.",
+                      days + 1);
     else
         said = false;
     ASN1_TIME_free(when);

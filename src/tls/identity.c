@@ -15,7 +15,7 @@
 
 /* One of the two inputs: the bytes, and what to call them. */
 struct pem_source {
-    char name[128]; /* "'cert.pem'" or "opt.cert_pem" */
+    char name[96]; /* "'cert.pem'" or "opt.cert_pem" */
     struct shs_buf bytes;
     unsigned certs, keys; /* blocks of each kind in it */
 };
@@ -87,6 +87,17 @@ static int read_all(struct pem_source *src, int fd, const char *what, struct shs
     }
 }
 
+/* What to call a file; of a long path the end, which tells more. */
+static void name_source(struct pem_source *src, const char *path)
+{
+    size_t len = strlen(path), most = sizeof src->name - sizeof "'...'";
+
+    if (len <= most)
+        snprintf(src->name, sizeof src->name, "'%s'", path);
+    else
+        snprintf(src->name, sizeof src->name, "'...%s'", path + len - most);
+}
+
 /* Fills *src from a path or from memory; `what` is "certificate" or "key". */
 static int source_load(struct pem_source *src, const char *what, const char *member,
                        const char *path, const void *pem, size_t pem_len, struct shs_error *err)
@@ -102,7 +113,7 @@ static int source_load(struct pem_source *src, const char *what, const char *mem
             return shs_error_set(err, rc, 0, "%s is longer than 1 MiB, or out of memory.",
                                  src->name);
     } else {
-        snprintf(src->name, sizeof src->name, "'%s'", path);
+        name_source(src, path);
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0)
             return shs_error_set(err, SHS_TLS, errno, "Cannot open the %s file %s: %s.", what,

@@ -90,9 +90,13 @@ static void log_advice(struct shs_server *server, const struct shs_tls_context *
 
 int shs_tls_mixin_push(struct shs_server *self, struct shs_error *err)
 {
-    struct tls_mixin *mixin = shs__calloc(1, sizeof *mixin);
+    struct tls_mixin *mixin;
     int rc;
 
+    if (shs_server_socket_type(self) != SOCK_STREAM)
+        return shs_error_set(err, SHS_USAGE, 0, "TLSMixIn needs a stream, and %s serves datagrams.",
+                             shs_server_describe(self));
+    mixin = shs__calloc(1, sizeof *mixin);
     if (mixin == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for TLSMixIn.");
     rc = shs__tls_context_new(&mixin->context, shs_server_options(self), err);

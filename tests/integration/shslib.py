@@ -2,7 +2,7 @@
 
     import shslib
 
-    with shslib.Server("--http", site) as server:          # shs serve --port 0 ...
+    with shslib.Server("--plain", site) as server:          # shs serve --port 0 ...
         status, headers, body = server.get("/a.txt")
         with server.connect() as sock:                     # a raw socket, TLS already done
             sock.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")

@@ -154,15 +154,18 @@ static inline void contract_transfer(contract_open_fn *open)
 }
 
 /* A peer that does not read: the writer is told to wait, nothing is lost, and it may come again
-   with the bytes at another address. */
+   with the bytes at another address. What the peer has not read is not delivered. */
 static inline void contract_backpressure(contract_open_fn *open)
 {
     struct contract_pair pair = {0};
     unsigned char one[5000], two[5000], in[7000];
     size_t sent = 0, seen = 0, put = 0, got, i;
+    uint64_t before, stuck;
     int rc = SHS_OK, turn;
 
     open(&pair);
+    contract_settle(&pair);
+    before = shs__stream_delivered(pair.a);
     for (turn = 0; turn < CONTRACT_TURNS && rc == SHS_OK; turn++) {
         for (i = 0; i < sizeof one; i++)
             one[i] = contract_byte(sent + i);
@@ -172,6 +175,10 @@ static inline void contract_backpressure(contract_open_fn *open)
     }
     assert_int_equal(rc, SHS_WAIT_WRITE);
     assert_int_equal(shs__stream_flush(pair.a), SHS_WAIT_WRITE * (pair.a->lower != NULL));
+    stuck = shs__stream_delivered(pair.a);
+    assert_true(stuck < before + sent);
+    assert_int_equal(shs__stream_write(pair.a, one, sizeof one, &put), SHS_WAIT_WRITE);
+    assert_int_equal(shs__stream_delivered(pair.a), stuck);
     memcpy(two, one, sizeof two);
     memset(one, 0, sizeof one);
     for (turn = 0; turn < CONTRACT_TURNS && (rc != SHS_OK || seen < sent); turn++) {
@@ -190,6 +197,7 @@ static inline void contract_backpressure(contract_open_fn *open)
             sent += put;
     }
     assert_int_equal(seen, sent);
+    assert_true(shs__stream_delivered(pair.a) >= before + sent);
     pair.close(&pair);
 }
 

@@ -241,6 +241,10 @@ static void a_key_others_can_read_is_refused(void **state)
     assert_int_equal(opens(p, NULL, NOW), 3);
     assert_int_equal(chmod(in_dir(p, "ca.key"), 0644), 0);
     refuses(p, NULL, SHS_TLS, "chmod 600");
+    assert_int_equal(chmod(in_dir(p, "ca.key"), 0600), 0);
+    assert_int_equal(opens(p, NULL, NOW), 0);
+    assert_int_equal(chmod(p->dir, 0770), 0);
+    refuses(p, NULL, SHS_TLS, "chmod 700");
 }
 
 static void says_what_is_wrong_with_the_place(void **state)

@@ -420,7 +420,7 @@ static void test_late_push_that_binds_is_refused(void **state)
     shs_server_free(server);
 }
 
-static void test_verify_request_refuses(void **state)
+static void test_S14_verify_request_false(void **state)
 {
     struct shs_server_stats stats;
     struct shs_options opt;
@@ -443,7 +443,7 @@ static void test_verify_request_refuses(void **state)
     shs_server_free(f.server);
 }
 
-static void test_handler_error_is_handled(void **state)
+static void test_S16_handler_error_is_handled(void **state)
 {
     struct shs_options opt;
     struct fixture f;
@@ -469,7 +469,7 @@ static void test_handler_error_is_handled(void **state)
     }
 }
 
-static void test_exit_ends_the_loop_and_is_no_error(void **state)
+static void test_S17_exit_ends_the_loop_and_is_no_error(void **state)
 {
     struct shs_options opt;
     struct fixture f;
@@ -489,7 +489,7 @@ static void test_exit_ends_the_loop_and_is_no_error(void **state)
     shs_server_free(f.server);
 }
 
-static void test_shutdown_before_serving(void **state)
+static void test_S8_shutdown_before_serving(void **state)
 {
     (void)state;
     for (int i = 0; i < 20; i++) {
@@ -506,7 +506,7 @@ static void test_shutdown_before_serving(void **state)
     }
 }
 
-static void test_serves_again_after_shutdown(void **state)
+static void test_S9_serves_again_after_shutdown(void **state)
 {
     struct shs_options opt;
     struct fixture f;
@@ -533,7 +533,7 @@ static int shutdown_handle(struct shs_request_handler *self)
     return SHS_OK;
 }
 
-static void test_shutdown_from_the_serving_thread(void **state)
+static void test_S10_shutdown_from_the_serving_thread(void **state)
 {
     const struct shs_request_handler_class cls = {.name = "Stopper",
                                                   .instance_size =
@@ -631,7 +631,7 @@ static void test_close_cuts_who_is_busy_after_the_grace(void **state)
     shs_server_free(server);
 }
 
-static void test_threads_are_bounded_and_queue(void **state)
+static void test_S51_threads_are_bounded_and_queue(void **state)
 {
     struct shs_server_stats stats;
     struct shs_options opt;
@@ -712,7 +712,7 @@ static void count_timeout(struct shs_layer *l)
     timeouts_handled++;
 }
 
-static void test_handle_request(void **state)
+static void test_S12_handle_timeout(void **state)
 {
     const struct shs_server_ops ops = {.name = "TimeoutMixIn", .handle_timeout = count_timeout};
     struct shs_server *server = NULL;
@@ -749,7 +749,7 @@ static unsigned open_descriptors(void)
     return count;
 }
 
-static void test_failed_bind_leaks_nothing(void **state)
+static void test_S25_failed_bind_leaks_nothing(void **state)
 {
     struct shs_server *first = NULL, *second = NULL;
     struct shs_options opt;
@@ -817,7 +817,7 @@ static void test_out_of_descriptors_backs_off(void **state)
     shs_server_free(f.server);
 }
 
-static void test_threads_do_not_pile_up(void **state)
+static void test_S49_threads_do_not_pile_up(void **state)
 {
     struct shs_server_stats stats;
     struct shs_options opt;
@@ -877,21 +877,21 @@ int main(void)
         cmocka_unit_test(test_layers_with_threads),
         cmocka_unit_test(test_frozen_while_serving),
         cmocka_unit_test(test_late_push_that_binds_is_refused),
-        cmocka_unit_test(test_verify_request_refuses),
-        cmocka_unit_test(test_handler_error_is_handled),
-        cmocka_unit_test(test_exit_ends_the_loop_and_is_no_error),
-        cmocka_unit_test(test_shutdown_before_serving),
-        cmocka_unit_test(test_serves_again_after_shutdown),
-        cmocka_unit_test(test_shutdown_from_the_serving_thread),
+        cmocka_unit_test(test_S14_verify_request_false),
+        cmocka_unit_test(test_S16_handler_error_is_handled),
+        cmocka_unit_test(test_S17_exit_ends_the_loop_and_is_no_error),
+        cmocka_unit_test(test_S8_shutdown_before_serving),
+        cmocka_unit_test(test_S9_serves_again_after_shutdown),
+        cmocka_unit_test(test_S10_shutdown_from_the_serving_thread),
         cmocka_unit_test(test_close_wakes_silent_clients),
         cmocka_unit_test(test_close_cuts_who_is_busy_after_the_grace),
-        cmocka_unit_test(test_threads_are_bounded_and_queue),
+        cmocka_unit_test(test_S51_threads_are_bounded_and_queue),
         cmocka_unit_test(test_max_connections),
         cmocka_unit_test(test_read_deadline),
-        cmocka_unit_test(test_handle_request),
-        cmocka_unit_test(test_failed_bind_leaks_nothing),
+        cmocka_unit_test(test_S12_handle_timeout),
+        cmocka_unit_test(test_S25_failed_bind_leaks_nothing),
         cmocka_unit_test(test_out_of_descriptors_backs_off),
-        cmocka_unit_test(test_threads_do_not_pile_up),
+        cmocka_unit_test(test_S49_threads_do_not_pile_up),
         cmocka_unit_test(test_every_interface),
     };
 

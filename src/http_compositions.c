@@ -1,0 +1,63 @@
+/*
+ * http_compositions.c - the ready HTTP classes beside SecureHTTPServer.
+ *
+ * Python:  class ThreadingHTTPServer(ThreadingMixIn, HTTPServer): daemon_threads = True
+ */
+#include <shs/secure_http_server.h>
+
+#include <string.h>
+
+typedef int push_mixin_fn(struct shs_server *self, struct shs_error *err);
+
+/* HTTPServer, TLSMixIn if `tls`, and the mixin on top. */
+static int compose(struct shs_server **out, const struct shs_options *opt,
+                   const struct shs_http_handler *handler, struct shs_error *err, bool tls,
+                   push_mixin_fn *push_mixin)
+{
+    struct shs_server *self = NULL;
+    struct shs_options unbound;
+    int rc;
+
+    shs_options_init(&unbound);
+    memcpy(&unbound, opt, opt->size < sizeof unbound ? opt->size : sizeof unbound);
+    unbound.size = sizeof unbound;
+    unbound.bind_and_activate = false; /* the mixins come first */
+    rc = shs_http_server_new(&self, &unbound, handler, err);
+    if (rc == SHS_OK && tls)
+        rc = shs_tls_mixin_push(self, err);
+    if (rc == SHS_OK)
+        rc = push_mixin(self, err);
+    if (rc == SHS_OK && opt->bind_and_activate)
+        rc = shs_server_bind_and_activate(self, err);
+    if (rc != SHS_OK) {
+        shs_server_free(self);
+        return rc;
+    }
+    *out = self;
+    return SHS_OK;
+}
+
+int shs_threading_http_server_new(struct shs_server **out, const struct shs_options *opt,
+                                  const struct shs_http_handler *handler, struct shs_error *err)
+{
+    struct shs_options daemon;
+
+    shs_options_init(&daemon);
+    memcpy(&daemon, opt, opt->size < sizeof daemon ? opt->size : sizeof daemon);
+    daemon.size = sizeof daemon;
+    daemon.daemon_threads = true;
+    return compose(out, &daemon, handler, err, false, shs_threading_mixin_push);
+}
+
+int shs_forking_http_server_new(struct shs_server **out, const struct shs_options *opt,
+                                const struct shs_http_handler *handler, struct shs_error *err)
+{
+    return compose(out, opt, handler, err, false, shs_forking_mixin_push);
+}
+
+int shs_forking_secure_http_server_new(struct shs_server **out, const struct shs_options *opt,
+                                       const struct shs_http_handler *handler,
+                                       struct shs_error *err)
+{
+    return compose(out, opt, handler, err, true, shs_forking_mixin_push);
+}

@@ -1,0 +1,201 @@
+/*
+ * unix_server.c - UnixStreamServer and UnixDatagramServer: the same behaviour over AF_UNIX.
+ *
+ * What is different is the address: a path, which outlives the server that bound it. Python leaves
+ * it there; so do we, unless opt.unlink_on_close. A path whose server is gone is only removed with
+ * opt.unlink_on_bind, and only after nobody answered on it.
+ *
+ * Follows CPython Lib/socketserver.py UnixStreamServer, UnixDatagramServer.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "server/server.h"
+
+struct unix_server {
+    struct shs_layer layer;
+    bool made; /* the path is ours: this inode */
+    dev_t dev;
+    ino_t ino;
+    char path[sizeof((struct sockaddr_un *)NULL)->sun_path + 1];
+};
+
+#define UNIX(l) SHS_CONTAINER_OF(l, struct unix_server, layer)
+
+/* "@name" is abstract; "@" alone lets the kernel choose one, as port 0 does. */
+static int make_address(struct shs_server *self, struct sockaddr_un *to, socklen_t *len)
+{
+    const char *path = self->opt.path != NULL ? self->opt.path : self->opt.host;
+    size_t n = path == NULL ? 0 : strlen(path);
+
+    if (n == 0)
+        return shs_server_fail(
+            self, SHS_USAGE, 0,
+            "a Unix server needs a path: set opt.path, \"@name\" for an abstract "
+            "name");
+    if (n >= sizeof to->sun_path)
+        return shs_server_fail(self, SHS_USAGE, ENAMETOOLONG,
+                               "the socket's path has %zu bytes; at most %zu are possible", n,
+                               sizeof to->sun_path - 1);
+    memset(to, 0, sizeof *to);
+    to->sun_family = AF_UNIX;
+    memcpy(to->sun_path, path, n);
+    *len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+    if (path[0] != '@') {
+        *len += 1; /* its NUL */
+    } else {
+        to->sun_path[0] = '\0';
+        if (n == 1)
+            *len = offsetof(struct sockaddr_un, sun_path);
+    }
+    return SHS_OK;
+}
+
+/* True if there is a socket at the path and nobody behind it. */
+static bool is_stale(const struct sockaddr_un *address, socklen_t len, int type)
+{
+    struct stat st;
+    bool refused;
+    int fd;
+
+    if (lstat(address->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
+        return false;
+    fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    refused = connect(fd, (const struct sockaddr *)address, len) != 0 && errno == ECONNREFUSED;
+    close(fd);
+    return refused;
+}
+
+static int bind_failed(struct shs_server *self, const struct sockaddr_un *address, int sys_errno)
+{
+    bool abstract = address->sun_path[0] == '\0';
+    char why[96];
+
+    if (sys_errno == EADDRINUSE && !abstract && !self->opt.unlink_on_bind)
+        return shs_server_fail(self, SHS_IO, sys_errno,
+                               "%.107s is in use: a server has it, or left it behind (remove it "
+                               "then, or set unlink_on_bind)",
+                               address->sun_path);
+    return shs_server_fail(self, SHS_IO, sys_errno, "cannot bind to %s%.106s: %s",
+                           abstract ? "@" : "", address->sun_path + (abstract ? 1 : 0),
+                           sys_errno == EADDRINUSE ? "a server has it"
+                                                   : shs__strerror(sys_errno, why, sizeof why));
+}
+
+/* server_address = socket.getsockname(), and which inode we have made. */
+static int learn_address(struct unix_server *unix_server, struct sockaddr_un *address)
+{
+    struct shs_server *self = unix_server->layer.server;
+    socklen_t len = sizeof *address;
+    struct stat st;
+    char *name;
+
+    if (address->sun_path[0] != '\0' && lstat(address->sun_path, &st) == 0) {
+        unix_server->made = true;
+        unix_server->dev = st.st_dev;
+        unix_server->ino = st.st_ino;
+        memcpy(unix_server->path, address->sun_path, sizeof address->sun_path);
+    }
+    memset(address, 0, sizeof *address);
+    if (getsockname(self->fd, (struct sockaddr *)address, &len) != 0)
+        return shs_server_fail(self, SHS_IO, errno, "getsockname failed");
+    name = shs__unix_name((struct sockaddr *)address, len);
+    if (name == NULL)
+        return shs_server_fail(self, SHS_NOMEM, 0, "out of memory for the server's address");
+    snprintf(self->host, sizeof self->host, "%s", name);
+    shs__free(name);
+    self->port = 0;
+    return SHS_OK;
+}
+
+static int unix_server_bind(struct shs_layer *layer)
+{
+    struct unix_server *self = UNIX(layer);
+    struct shs_server *server = layer->server;
+    struct sockaddr_un address;
+    socklen_t len = 0;
+    int rc = make_address(server, &address, &len);
+
+    if (rc != SHS_OK)
+        return rc;
+    server->address_family = AF_UNIX;
+    server->fd = socket(AF_UNIX, server->socket_type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (server->fd < 0)
+        return shs_server_fail(server, SHS_IO, errno,
+                               "no descriptor for a Unix socket: raise "
+                               "ulimit -n");
+    if (bind(server->fd, (struct sockaddr *)&address, len) == 0)
+        return learn_address(self, &address);
+    rc = errno;
+    if (rc == EADDRINUSE && server->opt.unlink_on_bind && address.sun_path[0] != '\0' &&
+        is_stale(&address, len, server->socket_type) && unlink(address.sun_path) == 0) {
+        if (bind(server->fd, (struct sockaddr *)&address, len) == 0)
+            return learn_address(self, &address);
+        rc = errno;
+    }
+    return bind_failed(server, &address, rc);
+}
+
+static int unix_server_close(struct shs_layer *layer)
+{
+    struct unix_server *self = UNIX(layer);
+    struct stat st;
+
+    /* Before the socket is closed, so that nobody is sent to a path without a server; and only if
+       nobody has put his own there. */
+    if (self->made && layer->server->opt.unlink_on_close && lstat(self->path, &st) == 0 &&
+        st.st_dev == self->dev && st.st_ino == self->ino)
+        unlink(self->path);
+    self->made = false;
+    return shs_super_server_close(layer);
+}
+
+static void unix_layer_free(struct shs_layer *layer)
+{
+    shs__free(UNIX(layer));
+}
+
+static const struct shs_server_ops unix_stream_server_ops = {
+    .name = "UnixStreamServer",
+    .server_bind = unix_server_bind,
+    .server_close = unix_server_close,
+    .layer_free = unix_layer_free,
+};
+
+static const struct shs_server_ops unix_datagram_server_ops = {
+    .name = "UnixDatagramServer",
+    .server_bind = unix_server_bind,
+    .server_close = unix_server_close,
+    .layer_free = unix_layer_free,
+};
+
+static int push(struct shs_server *server, const struct shs_server_ops *ops)
+{
+    struct unix_server *self = shs__calloc(1, sizeof *self);
+    int rc;
+
+    if (self == NULL)
+        return shs_server_fail(server, SHS_NOMEM, 0, "out of memory for %s", ops->name);
+    rc = shs_server_push(server, &self->layer, ops);
+    if (rc == SHS_OK)
+        server->address_family = AF_UNIX;
+    else
+        shs__free(self);
+    return rc;
+}
+
+int shs__unix_stream_server_push(struct shs_server *self)
+{
+    return push(self, &unix_stream_server_ops);
+}
+
+int shs__unix_datagram_server_push(struct shs_server *self)
+{
+    return push(self, &unix_datagram_server_ops);
+}
