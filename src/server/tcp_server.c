@@ -236,7 +236,8 @@ static int tcp_finish_request(struct shs_layer *layer, struct shs_conn *conn)
     if (conn->phase == SHS_CONN_TALK) {
         int rc = shs_super_finish_request(layer, conn);
 
-        if (rc != SHS_OK)
+        /* After a fatal alert of ours the peer must get to read it: no RST may overtake it. */
+        if (rc != SHS_OK && rc != SHS_TLS)
             return rc;
         shs__conn_begin_linger(conn);
     }
