@@ -38,6 +38,9 @@ SANITIZE = os.environ.get("SHS_SANITIZE", "")
 # How much longer things may take in this build than in a plain one.
 SLOWNESS = 4 if SANITIZE or "VALGRIND" in os.environ else 1
 
+# The threads of a server whose clients are gone or idle: workers, the loop, the log, a spare one.
+IDLE_THREADS = (os.cpu_count() or 1) + 4
+
 FIRST_LINE = re.compile(r"^Serving (HTTPS|HTTP) on (\S+) port (\d+) \((\S+)\) \.\.\.$")
 SANITIZER_REPORT = re.compile(
     r"(AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehaviorSanitizer|runtime error:"
