@@ -78,6 +78,30 @@ static bool host_stopping(void *owner)
     return shs_server_stopping(self->base.server);
 }
 
+/* No worker is left for a handler: the client may come back soon. */
+static int refuse_overload(struct shs_response *res)
+{
+    static const char text[] = "This server is too busy. Please try again in a moment.\n";
+
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 503));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Retry-After", "1"));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain; charset=utf-8"));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Connection", "close"));
+    SHS_RETURN_IF_ERROR(shs_end_headers(res));
+    return shs_write(res, text, sizeof text - 1);
+}
+
+static bool host_turn_over(void *owner)
+{
+    struct http_request_handler *self = owner;
+    struct shs_conn *conn = self->base.request;
+
+    if (conn->turn == 0 || --conn->turn > 0)
+        return false;
+    conn->yielded = true;
+    return true;
+}
+
 /* Python's handle_one_request. */
 static int host_dispatch(void *owner, struct shs_exchange *x)
 {
@@ -85,6 +109,8 @@ static int host_dispatch(void *owner, struct shs_exchange *x)
     const struct shs_http_handler *handler = &server_of(self)->handler;
 
     x->conn = self->base.request;
+    if (self->base.request->overloaded)
+        return refuse_overload(&x->res);
     return shs__exchange_dispatch(handler, x);
 }
 
@@ -116,6 +142,7 @@ static const struct shs_h1_host h1_host = {
     .deadline = host_deadline,
     .set_idle = host_set_idle,
     .stopping = host_stopping,
+    .turn_over = host_turn_over,
     .dispatch = host_dispatch,
     .log = host_log,
     .fail = host_fail,
@@ -183,6 +210,7 @@ int shs_http_server_new(struct shs_server **out, const struct shs_options *opt,
         .setup = http_setup,
         .handle = http_handle,
         .finish = http_finish,
+        .refuses = true,
     };
     rc = shs__server_new(&self, opt, &http->cls, err);
     if (rc != SHS_OK) {

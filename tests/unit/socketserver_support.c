@@ -510,7 +510,7 @@ unsigned sst_threads(void)
 static unsigned children_of(const char *task)
 {
     unsigned count = 0;
-    char path[300], pid[32];
+    char path[320], pid[32];
     FILE *f;
 
     snprintf(path, sizeof path, "/proc/self/task/%s/children", task);
@@ -531,7 +531,7 @@ unsigned sst_children(void)
 
     assert_non_null(d);
     while ((entry = readdir(d)) != NULL) {
-        if (entry->d_name[0] != '.')
+        if (entry->d_name[0] != '.' && strlen(entry->d_name) < 16)
             count += children_of(entry->d_name);
     }
     closedir(d);
