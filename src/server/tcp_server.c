@@ -194,7 +194,7 @@ static int tcp_get_request(struct shs_layer *layer, struct shs_conn **out)
 /* Throws away what the peer still sends, so that no RST destroys our answer on its way. */
 static int linger(struct shs_conn *conn)
 {
-    char waste[4096];
+    char waste[16384];
 
     while (conn->linger_left > 0) {
         size_t cap = conn->linger_left < sizeof waste ? conn->linger_left : sizeof waste;
@@ -236,7 +236,8 @@ static int tcp_finish_request(struct shs_layer *layer, struct shs_conn *conn)
     if (conn->phase == SHS_CONN_TALK) {
         int rc = shs_super_finish_request(layer, conn);
 
-        if (rc != SHS_OK)
+        /* After a fatal alert of ours the peer must get to read it: no RST may overtake it. */
+        if (rc != SHS_OK && rc != SHS_TLS)
             return rc;
         shs__conn_begin_linger(conn);
     }

@@ -94,12 +94,12 @@ def test_certificate_errors():
         refused(2, "--key 'k.pem' needs --cert", "serve", "--key", "k.pem")
         refused(2, "--password-file .* needs --cert", "serve", "--password-file", path + "/password")
         refused(2, "--plain", "serve", "--plain", "--cert", "c.pem")
-        refused(2, "password file %s/none: No such file" % path, "serve", "-p", "0", "--cert",
+        refused(1, "password file %s/none: No such file" % path, "serve", "-p", "0", "--cert",
                 path + "/empty.pem", "--password-file", path + "/none")
-        refused(2, "password file %s: Is a directory" % path, "serve", "-p", "0", "--cert",
+        refused(1, "password file %s: Is a directory" % path, "serve", "-p", "0", "--cert",
                 path + "/empty.pem", "--password-file", path)
         shslib.write_file(path + "/long", "x" * 5000)
-        refused(2, "longer than a password", "serve", "-p", "0", "--cert", path + "/empty.pem",
+        refused(1, "longer than a password", "serve", "-p", "0", "--cert", path + "/empty.pem",
                 "--password-file", path + "/long")
         for name in ("none.pem", "empty.pem", "nonsense.pem"):
             refused(1, path + "/" + name, "serve", "-p", "0", "--cert", path + "/" + name)

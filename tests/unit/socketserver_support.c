@@ -481,7 +481,7 @@ unsigned sst_threads(void)
 static unsigned children_of(const char *task)
 {
     unsigned count = 0;
-    char path[64], pid[32];
+    char path[320], pid[32];
     FILE *f;
 
     snprintf(path, sizeof path, "/proc/self/task/%s/children", task);
