@@ -115,7 +115,9 @@ static int make_handler(struct serve *self)
 static void set_limits(struct shs_options *opt, const struct serve_options *o)
 {
     if (o->has_threads)
-        opt->max_threads = o->threads;
+        memcpy((char *)opt + o->threading->bound, &o->threads, sizeof o->threads);
+    if (o->has_max_threads)
+        opt->max_threads = o->max_threads;
     if (o->has_connections)
         opt->max_connections = o->connections;
     if (o->has_handshake)

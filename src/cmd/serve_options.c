@@ -29,9 +29,12 @@ static const char help[] =
     "                            add a field to files and listings; may be repeated\n"
     "      --log FORMAT          access log on stderr: combined (default), common, json, none\n"
     "\n"
-    "      --threading NAME      thread (default): one for each connection; none: one request\n"
-    "                            after the other\n"
-    "      --threads N           threads at once, at most (1024)\n"
+    "      --threading NAME      pool (default): a few threads, none for a client that waits;\n"
+    "                            thread: one for each connection; fork: a process for each;\n"
+    "                            none: one connection after the other\n"
+    "      --threads N           pool: threads that run at once (one per core); thread: at most\n"
+    "                            (1024); fork: processes at most (40)\n"
+    "      --max-threads N       pool: with those whose handler waits (1024)\n"
     "      --max-connections N   connections at once, at most (10000)\n"
     "      --handshake-timeout MS  from accepting to the end of the TLS handshake (10000)\n"
     "      --head-timeout MS     for the head of a request (10000)\n"
@@ -43,8 +46,10 @@ static const char help[] =
     "at once. Exit status: 0 stopped, 1 it could not be done, 2 the command line is wrong.\n";
 
 static const struct serve_threading threadings[] = {
-    {"thread", shs_threading_mixin_push},
-    {"none", NULL},
+    {"pool", shs_thread_pool_mixin_push, offsetof(struct shs_options, threads)},
+    {"thread", shs_threading_mixin_push, offsetof(struct shs_options, max_threads)},
+    {"fork", shs_forking_mixin_push, offsetof(struct shs_options, max_children)},
+    {"none", NULL, 0},
 };
 
 enum {
@@ -56,6 +61,7 @@ enum {
     OPT_LOG,
     OPT_THREADING,
     OPT_THREADS,
+    OPT_MAX_THREADS,
     OPT_MAX_CONNECTIONS,
     OPT_HANDSHAKE_TIMEOUT,
     OPT_HEAD_TIMEOUT,
@@ -75,6 +81,7 @@ static const struct option long_options[] = {
     {"log", required_argument, NULL, OPT_LOG},
     {"threading", required_argument, NULL, OPT_THREADING},
     {"threads", required_argument, NULL, OPT_THREADS},
+    {"max-threads", required_argument, NULL, OPT_MAX_THREADS},
     {"max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS},
     {"handshake-timeout", required_argument, NULL, OPT_HANDSHAKE_TIMEOUT},
     {"head-timeout", required_argument, NULL, OPT_HEAD_TIMEOUT},
@@ -133,7 +140,7 @@ static int parse_threading(struct serve_options *o, const char *text)
             return CMD_OK;
         }
     }
-    return cmd_fail(CMD_USAGE, "--threading '%s' is not one of: thread, none", text);
+    return cmd_fail(CMD_USAGE, "--threading '%s' is not one of: pool, thread, fork, none", text);
 }
 
 static int parse_handler(struct serve_options *o, const char *text)
@@ -208,6 +215,8 @@ static int parse_limit(struct serve_options *o, int option, const char *text)
     switch (option) {
     case OPT_THREADS:
         return parse_unsigned("--threads", text, 100000, &o->threads, &o->has_threads);
+    case OPT_MAX_THREADS:
+        return parse_unsigned("--max-threads", text, 100000, &o->max_threads, &o->has_max_threads);
     case OPT_MAX_CONNECTIONS:
         return parse_unsigned("--max-connections", text, 10000000, &o->connections,
                               &o->has_connections);
@@ -274,7 +283,9 @@ static int check_together(struct serve_options *o)
     if (o->handler == SERVE_ECHO && o->header_count > 0)
         return cmd_fail(CMD_USAGE, "--header goes with --handler files only");
     if (o->has_threads && o->threading->push == NULL)
-        return cmd_fail(CMD_USAGE, "--threads goes with --threading thread only");
+        return cmd_fail(CMD_USAGE, "--threads goes with --threading pool, thread or fork only");
+    if (o->has_max_threads && o->threading->push != shs_thread_pool_mixin_push)
+        return cmd_fail(CMD_USAGE, "--max-threads goes with --threading pool only");
     if (o->port == NULL)
         o->port = o->plain ? DEFAULT_PLAIN_PORT : DEFAULT_PORT;
     return CMD_OK;

@@ -14,6 +14,7 @@
 struct serve_threading {
     const char *name;
     int (*push)(struct shs_server *server, struct shs_error *err); /* NULL: one after the other */
+    size_t bound; /* offset of the member of struct shs_options that --threads sets */
 };
 
 enum serve_handler { SERVE_FILES, SERVE_ECHO };
@@ -31,8 +32,8 @@ struct serve_options {
     char *headers[2 * SERVE_HEADERS_MAX + 1]; /* name, value, ..., NULL: ours */
     size_t header_count;
     /* Copied into the server's options where they were given. */
-    bool has_threads, has_handshake, has_head, has_idle, has_connections;
-    unsigned threads, handshake_ms, head_ms, idle_ms, connections;
+    bool has_threads, has_max_threads, has_handshake, has_head, has_idle, has_connections;
+    unsigned threads, max_threads, handshake_ms, head_ms, idle_ms, connections;
 };
 
 /*

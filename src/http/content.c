@@ -94,8 +94,9 @@ int shs_request_body(struct shs_request *req, size_t max, struct shs_str *out)
             return rc;
         content->have_body = true;
     }
-    *out = content->body.len > 0 ? (struct shs_str){shs__buf_head(&content->body), content->body.len}
-                                 : SHS_STR("");
+    *out = content->body.len > 0
+               ? (struct shs_str){shs__buf_head(&content->body), content->body.len}
+               : SHS_STR("");
     return SHS_OK;
 }
 

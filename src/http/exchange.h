@@ -99,8 +99,8 @@ void shs__exchange_init(struct shs_exchange *x, const struct shs_exchange_ops *o
 void shs__exchange_clear(struct shs_exchange *x); /* frees what it holds, closes the file */
 
 /*
- * Calls the handler's method for this request. A method it lacks is 501 with Allow; OPTIONS, when it
- * has no function for it, is 204 with Allow.
+ * Calls the handler's method for this request. A method it lacks is 501 with Allow; OPTIONS, when
+ * it has no function for it, is 204 with Allow.
  */
 int shs__exchange_dispatch(const struct shs_http_handler *handler, struct shs_exchange *x);
 

@@ -12,7 +12,7 @@
 
 #include "http/h1_exchange.h"
 
-/* Room behind a head for the framing lines of its body. */
+/* Room behind a head for the framing lines of its body, but for trailers. */
 #define BODY_ROOM 1024u
 
 void shs__h1_config_init(struct shs_h1_config *config, const struct shs_options *opt,
@@ -168,6 +168,39 @@ static int refuse_late(struct shs_h1 *h1, const char *text)
     return refuse(h1, &why, SHS_TIMEOUT);
 }
 
+/* Room in `in` for `need` bytes behind the head, those that are there included. May move it. */
+static int make_body_room(struct shs_h1 *h1, size_t head_len, size_t need)
+{
+    size_t there = h1->in.len - head_len;
+
+    return there >= need ? SHS_OK : shs__buf_reserve(&h1->in, need - there);
+}
+
+static int parse_head(struct shs_h1 *h1, struct shs_h1_exchange *x, struct shs_refusal *why)
+{
+    return shs__head_parse(shs__buf_head(&h1->in) + h1->scan.start, x->head_len - h1->scan.start,
+                           &h1->config->limits, &x->parser, x->fields, &x->base.req.head, why);
+}
+
+/*
+ * Reads the head: from here on there are views into `in`, so the room for what comes behind is made
+ * before. A line of framing is looked at when it is complete, and a trailer's may be long: for the
+ * bodies that can have one the head is moved, if it must, and read again.
+ */
+static int read_head(struct shs_h1 *h1, struct shs_h1_exchange *x, struct shs_refusal *why)
+{
+    size_t long_room = h1->config->limits.max_trailer_bytes + BODY_ROOM;
+    int rc = make_body_room(h1, x->head_len, BODY_ROOM);
+
+    if (rc == SHS_OK)
+        rc = parse_head(h1, x, why);
+    if (rc != SHS_OK || !x->base.req.head.chunked ||
+        h1->in.len - x->head_len + shs__buf_room(&h1->in) >= long_room)
+        return rc;
+    rc = make_body_room(h1, x->head_len, long_room);
+    return rc == SHS_OK ? parse_head(h1, x, why) : rc;
+}
+
 /* The whole head is there: read it, and prepare for its body. */
 static int head_complete(struct shs_h1 *h1, size_t head_len)
 {
@@ -176,22 +209,17 @@ static int head_complete(struct shs_h1 *h1, size_t head_len)
     struct shs_head *head;
     int rc;
 
-    /* Views into `in` begin to exist here; make the room for the body's framing before. */
-    if (shs__buf_room(&h1->in) < BODY_ROOM && h1->in.len < head_len + BODY_ROOM) {
-        rc = shs__buf_reserve(&h1->in, SHS_H1_FIRST_READ);
-        if (rc != SHS_OK)
-            return broken(h1, rc, false, "out of memory for a request");
-    }
     x = begin_exchange(h1);
     if (x == NULL)
         return broken(h1, SHS_NOMEM, false, "out of memory for a request");
     head = &x->base.req.head;
     x->head_len = head_len;
     x->body_at = head_len;
-    rc = shs__head_parse(shs__buf_head(&h1->in) + h1->scan.start, head_len - h1->scan.start,
-                         &h1->config->limits, &x->parser, x->fields, head, &why);
-    if (rc != SHS_OK)
+    rc = read_head(h1, x, &why);
+    if (rc == SHS_PROTO)
         return refuse(h1, &why, SHS_PROTO);
+    if (rc != SHS_OK)
+        return broken(h1, rc, false, "out of memory for a request");
     shs__body_init(&x->body, head, &h1->config->limits, &x->parser);
     shs__h1_start_progress(x, h1->config->opt->body_ms);
     h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);

@@ -166,7 +166,9 @@ static int h1_read_body(struct shs_exchange *base, void *buf, size_t cap, size_t
  */
 #define STOP_LOOK_MS 250u
 
-/* What a peer sends while it listens is the next request: kept where it is, up to the room there. */
+/*
+ * What a peer sends while it listens is the next request: kept where it is, up to the room there.
+ */
 static int h1_wait_peer(struct shs_exchange *base, int64_t deadline_ns)
 {
     struct shs_h1_exchange *x = SHS_H1_X(base);

@@ -4,10 +4,10 @@
  * All reading goes through one window. What cannot be decided yet (half a delimiter, half a header
  * line) stays in it until more has come, so how the bytes were cut up makes no difference.
  *
- * A delimiter is CR LF "--" boundary (RFC 2046 section 5.1.1). The window begins with a CR LF of our
- * own, so that the first delimiter, at the very beginning of the body, is one like any other. In the
- * same way the CR LF of a delimiter's line and of the blank line stay in the window: the one begins
- * the search for the end of the header lines, the other may belong to the next delimiter.
+ * A delimiter is CR LF "--" boundary (RFC 2046 section 5.1.1). The window begins with a CR LF of
+ * our own, so that the first delimiter, at the very beginning of the body, is one like any other.
+ * In the same way the CR LF of a delimiter's line and of the blank line stay in the window: the one
+ * begins the search for the end of the header lines, the other may belong to the next delimiter.
  */
 #include "http/multipart.h"
 
@@ -24,10 +24,12 @@
 
 void shs_multipart_limits_init_sized(struct shs_multipart_limits *limits, size_t size)
 {
-    const struct shs_multipart_limits defaults = {.size = size,
-                                                  .max_parts = 1000,
-                                                  .max_header_bytes = 8192,
-                                                  .max_bytes = UINT64_MAX};
+    const struct shs_multipart_limits defaults = {
+        .size = size,
+        .max_parts = 1000,
+        .max_header_bytes = 8192,
+        .max_bytes = UINT64_MAX,
+    };
 
     memcpy(limits, &defaults, size < sizeof defaults ? size : sizeof defaults);
 }
@@ -454,7 +456,8 @@ static int parse_disposition(struct shs_multipart *self, struct shs_str value)
     rest = (struct shs_str){value.ptr + type.len, value.len - type.len};
     while (rc == SHS_OK) {
         if (shs__next_parameter(&rest, &name, &text, &quoted) != SHS_OK)
-            return malformed(self, "part-disposition", "A part's Content-Disposition is malformed.");
+            return malformed(self, "part-disposition",
+                             "A part's Content-Disposition is malformed.");
         if (name.ptr == NULL)
             break;
         if (shs__str_eq_nocase(name, SHS_STR("name")))

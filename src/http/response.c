@@ -263,9 +263,20 @@ int shs_send_interim(struct shs_response *res, int code, const char *const *fiel
 static bool may_be_trailer(struct shs_str name)
 {
     static const char *const head_only[] = {
-        "Cache-Control", "Content-Encoding", "Content-Range",    "Content-Type", "Date",
-        "Expires",       "Host",             "Location",         "Retry-After",  "Set-Cookie",
-        "Vary",          "WWW-Authenticate", "Content-Location", "Age",
+        "Cache-Control",
+        "Content-Encoding",
+        "Content-Range",
+        "Content-Type",
+        "Date",
+        "Expires",
+        "Host",
+        "Location",
+        "Retry-After",
+        "Set-Cookie",
+        "Vary",
+        "WWW-Authenticate",
+        "Content-Location",
+        "Age",
     };
 
     return !is_one_of(name, head_only, SHS_ARRAY_LEN(head_only)) && !is_framing_field(name);
@@ -280,8 +291,8 @@ int shs_send_trailer(struct shs_response *res, const char *name, const char *val
         !shs__is_field_value(v) || !may_be_trailer(n))
         return SHS_USAGE;
     if (res->trailers == NULL)
-        res->trailers = shs__arena_alloc(&res->x->arena,
-                                         SHS_MAX_RESPONSE_TRAILERS * sizeof *res->trailers);
+        res->trailers =
+            shs__arena_alloc(&res->x->arena, SHS_MAX_RESPONSE_TRAILERS * sizeof *res->trailers);
     if (res->trailers == NULL)
         return SHS_NOMEM;
     if (res->trailer_count == SHS_MAX_RESPONSE_TRAILERS ||
@@ -440,8 +451,7 @@ int shs_send_error(struct shs_response *res, int code, const char *message)
 /* The methods of the handler, as Allow lists them (RFC 9110 section 10.2.1). */
 static int allow(const struct shs_http_handler *handler, char *out, size_t cap)
 {
-    static const char *const names[] = {"GET",   "HEAD",   "POST",   "PUT",
-                                        "PATCH", "DELETE", "OPTIONS"};
+    static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
     size_t len = 0;
 
     for (size_t i = 0; i < SHS_ARRAY_LEN(names); i++) {
