@@ -161,6 +161,8 @@ static int format_json(struct shs_buf *out, struct shs_access_clock *clock,
     SHS_RETURN_IF_ERROR(append_member(out, "user_agent", line->user_agent, FIELD_MAX));
     SHS_RETURN_IF_ERROR(append_member(out, "referer", line->referer, FIELD_MAX));
     SHS_RETURN_IF_ERROR(append_member(out, "error", line->error, FIELD_MAX));
+    SHS_RETURN_IF_ERROR(append_member(out, "rule", line->rule, WORD_MAX));
+    SHS_RETURN_IF_ERROR(append_member(out, "request_id", line->request_id, WORD_MAX));
     return shs__buf_append(out, "}", 1);
 }
 
