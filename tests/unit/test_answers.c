@@ -286,6 +286,8 @@ static int sends_too_much(struct shs_request *req, struct shs_response *res)
 
 static void test_events_other_ends(void **state)
 {
+    static const char post[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+
     (void)state;
     talk(HANDLER(stops), GET);
     assert_int_equal(ending, SHS_STOPPED);
@@ -294,7 +296,7 @@ static void test_events_other_ends(void **state)
     h1_lab_close(&lab);
     h1_lab_open(&lab, HANDLER(waits_with_a_body));
     lab.opt.max_buffered_body = 0;
-    h1_lab_talk(&lab, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 50);
+    h1_lab_talk(&lab, post, sizeof post - 1);
     assert_int_equal(ending, SHS_USAGE);
     h1_lab_close(&lab);
     talk(HANDLER(sends_too_much), GET);
