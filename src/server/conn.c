@@ -257,7 +257,7 @@ int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *got)
     return rc;
 }
 
-/* Writes or, with len 0, flushes what the streams hold back; waits while the peer takes something. */
+/* Writes or, with len 0, flushes what the streams hold back; waits while the peer takes some. */
 static int write_some(struct shs_conn *conn, struct shs_progress *progress, const char *bytes,
                       size_t len, size_t *put)
 {
