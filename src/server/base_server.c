@@ -128,11 +128,15 @@ static bool wait_for_request(struct shs_server *self, int64_t deadline_ns)
         {.fd = accepting ? self->fd : -1, .events = POLLIN},
         {.fd = self->watch.fd, .events = POLLIN},
     };
-    int64_t turn = shs__deadline_after(now, self->opt.poll_interval_ms);
+    unsigned every_ms = self->watch.every_ms;
+    int64_t turn;
     int n;
 
     if (self->accept_retry_ns > now && self->accept_retry_ns < deadline_ns)
         deadline_ns = self->accept_retry_ns;
+    if (every_ms == 0 || every_ms > self->opt.poll_interval_ms)
+        every_ms = self->opt.poll_interval_ms;
+    turn = shs__deadline_after(now, every_ms);
     if (self->watch.ready != NULL && turn < deadline_ns)
         deadline_ns = turn;
     n = poll(fds, SHS_ARRAY_LEN(fds), shs__poll_ms(deadline_ns, now));

@@ -108,6 +108,7 @@ struct sst_spy {
     _Atomic unsigned services, timeouts, errors, processes, closes;
     _Atomic bool refuse;     /* verify_request says no */
     _Atomic bool fail_get;   /* the next get_request fails */
+    _Atomic bool freed;      /* nobody uses the server any more */
     _Atomic bool super_said; /* what super().verify_request answered last */
     _Atomic int error_code;  /* of the last handle_error */
     char error_text[240];

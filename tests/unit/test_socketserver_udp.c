@@ -137,7 +137,7 @@ static int hold_handle(struct shs_request_handler *self)
 
 static void test_closing_waits_for_datagrams(void **state)
 {
-    const struct shs_request_handler_class cls = {
+    static const struct shs_request_handler_class cls = {
         .name = "Hold", .instance_size = sizeof(struct shs_request_handler), .handle = hold_handle};
     struct sst_server s;
     struct shs_options opt;
@@ -180,10 +180,10 @@ static int read_write_handle(struct shs_request_handler *self)
 
 static void test_a_packet_is_a_short_stream(void **state)
 {
-    const struct shs_request_handler_class cls = {.name = "Parts",
-                                                  .instance_size =
-                                                      sizeof(struct shs_request_handler),
-                                                  .handle = read_write_handle};
+    static const struct shs_request_handler_class cls = {.name = "Parts",
+                                                         .instance_size =
+                                                             sizeof(struct shs_request_handler),
+                                                         .handle = read_write_handle};
     struct sst_server s;
     struct shs_options opt;
     char buf[16];
@@ -211,10 +211,10 @@ static int too_long_handle(struct shs_request_handler *self)
 
 static void test_too_long_an_answer(void **state)
 {
-    const struct shs_request_handler_class cls = {.name = "TooLong",
-                                                  .instance_size =
-                                                      sizeof(struct shs_request_handler),
-                                                  .handle = too_long_handle};
+    static const struct shs_request_handler_class cls = {.name = "TooLong",
+                                                         .instance_size =
+                                                             sizeof(struct shs_request_handler),
+                                                         .handle = too_long_handle};
     struct sst_spy spy;
     struct sst_server s;
     struct shs_options opt;
@@ -304,7 +304,7 @@ static int name_handle(struct shs_request_handler *self)
 
 static void test_unix_client_address(void **state)
 {
-    const struct shs_request_handler_class cls = {
+    static const struct shs_request_handler_class cls = {
         .name = "Name", .instance_size = sizeof(struct shs_request_handler), .handle = name_handle};
     struct sst_server s;
     struct shs_options opt;
