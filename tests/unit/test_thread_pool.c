@@ -157,7 +157,7 @@ static int test_post(struct shs_request *req, struct shs_response *res)
 static const struct shs_http_handler handler = {
     .name = "test", .do_GET = test_get, .do_POST = test_post};
 
-/* -- helpers ----------------------------------------------------------------------------------- */
+/* -- helpers ------------------------------------------------------------------------------------ */
 
 struct fixture {
     struct shs_server *server;
@@ -288,7 +288,7 @@ static int64_t ms_since(int64_t then_ns)
     return (shs_now_ns() - then_ns) / SHS_NS_PER_MS;
 }
 
-/* -- tests ------------------------------------------------------------------------------------- */
+/* -- tests -------------------------------------------------------------------------------------- */
 
 static void test_layers_see_every_connection_once(void **state)
 {
