@@ -26,8 +26,8 @@ enum { STREAMING = 1, SMALL = 2, CLOSES = 4, FORMS = 8 };
 /* Says what it received, in one short line. */
 static int digest(struct shs_request *req, struct shs_response *res)
 {
-    uint64_t hash = fuzz_seed((const uint8_t *)shs_request_target(req).ptr,
-                              shs_request_target(req).len);
+    uint64_t hash =
+        fuzz_seed((const uint8_t *)shs_request_target(req).ptr, shs_request_target(req).len);
     unsigned char buf[50];
     char line[64];
     size_t got = 0, total = 0;
@@ -192,8 +192,9 @@ static bool read_head(struct answer *a, const char *p, size_t len)
         line = (const char *)memmem(line, (size_t)(end + 2 - line), "\r\n", 2) + 2;
         if (line == end + 2)
             break;
-        read_field(a, line,
-                   (size_t)((const char *)memmem(line, (size_t)(end + 2 - line), "\r\n", 2) - line));
+        read_field(
+            a, line,
+            (size_t)((const char *)memmem(line, (size_t)(end + 2 - line), "\r\n", 2) - line));
     }
     MUST(!(a->chunked && a->has_length));
     return true;
@@ -338,7 +339,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!(flags & STREAMING) || flags & FORMS) { /* there, chunks are as long as what was read */
         MUST(rc_whole == rc_split);
         MUST(whole.len == split.len);
-        MUST(whole.len == 0 || memcmp(shs__buf_head(&whole), shs__buf_head(&split), whole.len) == 0);
+        MUST(whole.len == 0 ||
+             memcmp(shs__buf_head(&whole), shs__buf_head(&split), whole.len) == 0);
     }
     shs__buf_free(&whole);
     shs__buf_free(&split);
