@@ -320,10 +320,16 @@ void shs__tls_keeper_poke(struct shs_tls_keeper *self)
 
 void shs__tls_keeper_stop(struct shs_tls_keeper *self)
 {
-    if (self == NULL)
+    if (self == NULL || atomic_exchange(&self->stop, true))
         return;
-    atomic_store(&self->stop, true);
     wake(self);
     pthread_join(self->thread, NULL);
+}
+
+void shs__tls_keeper_free(struct shs_tls_keeper *self)
+{
+    if (self == NULL)
+        return;
+    shs__tls_keeper_stop(self);
     free_keeper(self);
 }

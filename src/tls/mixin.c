@@ -309,13 +309,12 @@ static int tls_server_close(struct shs_layer *layer)
     int rc = shs_super_server_close(layer);
 
     shs__tls_keeper_stop(self->keeper);
-    self->keeper = NULL;
     return rc;
 }
 
 static void free_mixin(struct shs_tls_mixin *self)
 {
-    shs__tls_keeper_stop(self->keeper);
+    shs__tls_keeper_free(self->keeper);
     shs__tls_context_free(self->context);
     shs__tls_tickets_free(self->tickets);
     shs__tls_config_free(&self->config);

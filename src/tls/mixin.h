@@ -52,7 +52,9 @@ int shs__tls_keeper_start(struct shs_tls_keeper **out, struct shs_tls_mixin *mix
                           struct shs_error *err);
 /* Async-signal-safe. */
 void shs__tls_keeper_poke(struct shs_tls_keeper *self);
-/* Ends the thread and waits for it. NULL is fine. */
+/* Ends the thread and waits for it; once is enough. A poke after it does nothing. NULL is fine. */
 void shs__tls_keeper_stop(struct shs_tls_keeper *self);
+/* Stops it and frees it. NULL is fine. */
+void shs__tls_keeper_free(struct shs_tls_keeper *self);
 
 #endif
