@@ -36,5 +36,6 @@
 #include <shs/static_files.h>
 #include <shs/tls.h>
 #include <shs/version.h>
+#include <shs/whoami.h>
 
 #endif
