@@ -10,7 +10,6 @@
 
 #include <shs/echo.h>
 #include <shs/http.h>
-#include <shs/static_files.h>
 #include <shs/tls.h>
 #include <shs/whoami.h>
 
@@ -31,8 +30,7 @@ struct serve {
     struct serve_options o;
     struct shs_options opt;
     struct credentials credentials;
-    struct shs_static_files *files;
-    struct shs_http_handler handler;
+    struct serve_site site;
     struct shs_log_queue *queue;
     struct shs_access_log access_log;
     struct shs_tls_cert certs[SERVE_CERTS_MAX];
@@ -134,26 +132,20 @@ static int make_log(struct serve *self)
 
 static int make_handler(struct serve *self)
 {
-    struct shs_static_options opt;
-    struct shs_error err;
-    int rc;
+    const struct shs_http_handler *handler = NULL; /* the files of a directory */
+    int code;
 
-    if (self->o.handler == SERVE_ECHO) {
-        self->handler = *shs_echo_handler();
-    } else if (self->o.handler == SERVE_WHOAMI) {
-        self->handler = *shs_whoami_handler();
-    } else {
-        shs_static_options_init(&opt);
-        opt.directory = self->o.directory;
-        opt.extra_headers = (const char *const *)self->o.headers;
-        rc = shs_static_files_new(&self->files, &opt, &err);
-        if (rc != SHS_OK)
-            return cmd_fail(rc == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s", err.text);
-        self->handler = *shs_static_files_handler(self->files);
-    }
+    if (self->o.handler == SERVE_ECHO)
+        handler = shs_echo_handler();
+    else if (self->o.handler == SERVE_WHOAMI)
+        handler = shs_whoami_handler();
+    code = serve_site_make(&self->site, &self->o.site, handler, self->o.directory,
+                           (const char *const *)self->o.headers);
+    if (code != CMD_OK)
+        return code;
     if (self->o.log) {
-        self->handler.log_request = shs__access_log_request;
-        self->handler.log_ctx = &self->access_log;
+        self->site.handler.log_request = shs__access_log_request;
+        self->site.handler.log_ctx = &self->access_log;
     }
     return CMD_OK;
 }
@@ -164,14 +156,10 @@ static void set_limits(struct shs_options *opt, const struct serve_options *o)
         memcpy((char *)opt + o->threading->bound, &o->threads, sizeof o->threads);
     if (o->has_max_threads)
         opt->max_threads = o->max_threads;
-    if (o->has_connections)
-        opt->max_connections = o->connections;
-    if (o->has_handshake)
-        opt->handshake_ms = o->handshake_ms;
-    if (o->has_head)
-        opt->head_ms = o->head_ms;
-    if (o->has_idle)
-        opt->idle_ms = o->idle_ms;
+    serve_limits_apply(&o->limits, opt);
+    /* An upload may be as large as --max-upload says, whatever other bodies may be. */
+    if (o->site.has_max_upload && opt->max_body_bytes < o->site.max_upload)
+        opt->max_body_bytes = o->site.max_upload;
 }
 
 /* TLSMixIn with what the command line says; a local certificate is in the server's options. */
@@ -195,8 +183,8 @@ static int push_tls(struct serve *self, struct shs_error *err)
     config.hosts = &host;
     config.host_count = 1;
     config.reload_thread = true;
-    config.fingerprint = self->o.handler == SERVE_WHOAMI ||
-                         (self->o.log && self->o.log_style == SHS_ACCESS_JSON);
+    config.fingerprint =
+        self->o.handler == SERVE_WHOAMI || (self->o.log && self->o.log_style == SHS_ACCESS_JSON);
     config.on_failure = log_failure;
     config.on_failure_ctx = self;
     return shs_tls_mixin_push_config(self->server, &config, err);
@@ -212,7 +200,7 @@ static int make_server(struct serve *self)
     int rc;
 
     self->opt.bind_and_activate = false;
-    rc = shs_http_server_new(&self->server, &self->opt, &self->handler, &err);
+    rc = shs_http_server_new(&self->server, &self->opt, &self->site.handler, &err);
     if (rc == SHS_OK && !self->o.plain)
         rc = push_tls(self, &err);
     if (rc == SHS_OK && self->o.threading->push != NULL)
@@ -327,7 +315,7 @@ static void clean_up(struct serve *self)
         (void)shs__log_queue_stop(self->queue, LOG_STOP_MS, NULL);
     if (self->abandoned)
         return;
-    shs_static_files_free(self->files);
+    serve_site_free(&self->site);
     if (self->queue != NULL)
         shs__access_log_free(&self->access_log);
     shs__log_queue_free(self->queue);

@@ -7,6 +7,8 @@
 #include <shs/server.h>
 #include <shs/tls.h>
 
+#include "cmd/serve_limits.h"
+#include "cmd/serve_site.h"
 #include "handler/access_format.h"
 
 #define SERVE_HEADERS_MAX 32
@@ -40,13 +42,17 @@ struct serve_options {
     bool has_client_auth;
     const struct serve_threading *threading;
     enum serve_handler handler;
+    const char *log_file; /* NULL: stderr */
+    bool request_id;
     bool log; /* false: no access log */
     enum shs_access_style log_style;
     char *headers[2 * SERVE_HEADERS_MAX + 1]; /* name, value, ..., NULL: ours */
     size_t header_count;
     /* Copied into the server's options where they were given. */
-    bool has_threads, has_max_threads, has_handshake, has_head, has_idle, has_connections;
-    unsigned threads, max_threads, handshake_ms, head_ms, idle_ms, connections;
+    bool has_threads, has_max_threads;
+    unsigned threads, max_threads;
+    struct serve_limits limits;
+    struct serve_site_options site;
 };
 
 /*
