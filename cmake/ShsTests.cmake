@@ -121,7 +121,7 @@ if(SHS_VALGRIND AND NOT SHS_SANITIZED AND NOT SHS_COVERAGE)
   set(valgrind_command ${SHS_VALGRIND} -q --error-exitcode=99 --leak-check=full
                        --errors-for-leak-kinds=definite,indirect --trace-children=no)
   # Those that are quick under it, and need no system call that valgrind does not know (openat2).
-  foreach(name test_h1 test_path test_etag test_mime test_access_format test_log_queue)
+  foreach(name test_h1 test_path test_etag test_mime test_access_format)
     if(TARGET ${name})
       shs_test(valgrind_${name} valgrind 120 ${valgrind_command} $<TARGET_FILE:${name}>)
     endif()

@@ -413,6 +413,12 @@ static void test_limits(void **state)
         parse_whole(&r, TYPE, large, (size_t)n);
         assert_int_equal(r.rc, extra == 0 ? SHS_OK : SHS_LIMIT);
     }
+    /* white space behind a boundary: exactly 128, and one more */
+    for (int padding = 128; padding <= 129; padding++) {
+        n = snprintf(large, sizeof large, PART "name=a\r\n\r\nv\r\n--B--%*s", padding, "");
+        parse_whole(&r, TYPE, large, (size_t)n);
+        assert_int_equal(r.rc, padding == 128 ? SHS_OK : SHS_PROTO);
+    }
     n = snprintf(big, sizeof big, PART "name=a\r\nX: %019000d", 0); /* no end of it */
     parse_whole(&r, TYPE, big, (size_t)n);
     assert_string_equal(r.rule, "part-header-too-large");
@@ -620,7 +626,7 @@ static void test_safe_file_names(void **state)
         {"COMX", "COMX"},
         {"console", "console"},
     };
-    char out[300], long_name[600];
+    char out[300], long_name[600], reserved[600];
     size_t len;
 
     (void)state;
@@ -634,6 +640,7 @@ static void test_safe_file_names(void **state)
     assert_string_equal(out, "a_b");
     assert_int_equal(shs_safe_file_name((struct shs_str){"a", 1}, out, 15), 0);
     memset(long_name, 'x', sizeof long_name);
+    memset(reserved, 'x', sizeof reserved);
     for (size_t i = 2; i + 2 < sizeof long_name; i += 3)
         memcpy(long_name + i - 2, "\xe2\x82\xac", 3);
     for (size_t cap = 16; cap <= sizeof out; cap++) {
@@ -641,6 +648,13 @@ static void test_safe_file_names(void **state)
         assert_true(len > 0 && len < cap && len <= 255);
         assert_int_equal(len, strlen(out));
         assert_int_equal(len % 3, 0); /* no character is cut in two */
+        memset(out, '!', sizeof out);
+        memcpy(reserved, "nul.", 4);
+        len = shs_safe_file_name((struct shs_str){reserved, sizeof reserved}, out, cap);
+        assert_true(len > 0 && len < cap && len <= 255);
+        assert_int_equal(out[0], '_');
+        for (size_t i = cap; i < sizeof out; i++)
+            assert_int_equal(out[i], '!'); /* nothing behind the room is touched */
     }
 }
 
