@@ -412,6 +412,10 @@ static int exchange_done(struct shs_h1 *h1)
     struct shs_h1_exchange *x = h1->xchg;
     int failure_code = x->failure_code;
     bool keep = x->keep;
+    /* The client said that this was its last request, and all of it was read: nothing can come that
+       a reset would answer. */
+    bool clean = !x->base.req.head.keep_alive && x->body.phase == SHS_BODY_DONE &&
+                 failure_code == SHS_OK && h1->in.len == x->body_at;
     size_t used = x->body_at;
 
     write_log(x, x->failure);
@@ -420,6 +424,8 @@ static int exchange_done(struct shs_h1 *h1)
     h1->served++;
     drop_exchange(h1);
     shs__buf_consume(&h1->in, used);
+    if (!keep && clean && h1->config->host->needs_no_linger != NULL)
+        h1->config->host->needs_no_linger(h1->owner);
     if (!keep)
         return conversation_over(h1);
     if (h1->in.len == 0) {
@@ -452,7 +458,7 @@ static int step_send(struct shs_h1 *h1)
         rc = res->file_left > 0 ? fill_from_file(x) : SHS_OK;
         if (rc != SHS_OK)
             return abort_exchange(h1, rc, false, "a file became shorter while it was sent");
-        rc = shs__h1_drain_out(h1);
+        rc = x->keep || res->file_left > 0 ? shs__h1_drain_out(h1) : shs__h1_drain_out_and_end(h1);
     } while (rc == SHS_OK && res->file_left > 0);
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
         h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);

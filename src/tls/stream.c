@@ -91,6 +91,8 @@ static int explain(struct shs_tls_stream *self, int ret)
     switch (SSL_get_error(self->ssl, ret)) {
     case SSL_ERROR_WANT_READ:
         self->starved = true;
+        if (self->held > 0 && self->bio.out.len == self->held)
+            return self->bio.wait;
         rc = shs__tls_bio_flush(&self->bio);
         if (rc < 0)
             return fail_lower(self, rc);
@@ -171,6 +173,10 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
         if (ret == 1) {
             self->established = true;
             self->starved = false;
+            self->bio.handshaking = false;
+            /* Nobody waits for a ticket: it leaves with the first answer. */
+            if (SSL_is_server(self->ssl) == 1 && SSL_version(self->ssl) == TLS1_3_VERSION)
+                self->held = self->bio.out.len;
             return SHS_OK;
         }
         rc = explain(self, ret);
@@ -519,6 +525,7 @@ int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *con
     SSL_set_bio(self->ssl, bio, bio);
     SSL_set_msg_callback_arg(self->ssl, self);
     SSL_set_app_data(self->ssl, self);
+    self->bio.handshaking = true;
     self->bio.sniff = SSL_is_server(self->ssl) == 1;
     if (self->bio.sniff)
         SSL_set_accept_state(self->ssl);
