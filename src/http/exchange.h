@@ -27,6 +27,8 @@
 #define SHS_EXCHANGE_RESERVE ((size_t)64 * 1024)
 /* Response trailers of one answer. */
 #define SHS_MAX_RESPONSE_TRAILERS 16u
+/* Fields that middleware puts on whatever the answer will be. */
+#define SHS_MAX_STANDING_FIELDS 8u
 /* Fields of one interim answer. */
 #define SHS_MAX_INTERIM_FIELDS 32u
 
@@ -72,6 +74,8 @@ struct shs_response {
     uint64_t file_offset, file_left;
     struct shs_field *trailers; /* NULL: none */
     size_t trailer_count;
+    struct shs_field *standing; /* sent with any answer, an error's too; NULL: none */
+    size_t standing_count;
     bool started;   /* shs_send_response was called */
     bool head_done; /* shs_end_headers was called */
     bool head_sent; /* bytes are on their way: no other answer is possible */
@@ -109,6 +113,13 @@ int shs__exchange_dispatch(const struct shs_http_handler *handler, struct shs_ex
 int shs__refuse_content(struct shs_request *req, int code, int status, const char *rule,
                         const char *text);
 void shs__content_free(struct shs_content *content); /* NULL is fine */
+
+/*
+ * A field for whatever answer there will be, shs_send_error's too: for what stands around a handler.
+ * Copies both. Any time before the head is sent; SHS_USAGE later, or for what cannot be a field;
+ * SHS_LIMIT beyond SHS_MAX_STANDING_FIELDS.
+ */
+int shs__response_stand(struct shs_response *res, const char *name, struct shs_str value);
 
 /* The method of the handler for this request; NULL when it has none. */
 shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struct shs_str method);

@@ -90,7 +90,8 @@ static int conversation_over(struct shs_h1 *h1)
 
 static struct shs_h1_exchange *begin_exchange(struct shs_h1 *h1)
 {
-    size_t fields = h1->config->limits.max_headers * sizeof(struct shs_field);
+    /* A head of so many lines has fewer fields. */
+    size_t fields = h1->scan.lines * sizeof(struct shs_field);
     struct shs_h1_exchange *x = shs__malloc(sizeof *x + fields);
 
     if (x == NULL)

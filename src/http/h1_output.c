@@ -149,6 +149,8 @@ static int put_head(struct shs_h1_exchange *x, bool more)
     }
     for (size_t i = 0; rc == SHS_OK && i < res->field_count; i++)
         rc = put_field(h1, res->fields[i].name, res->fields[i].value);
+    for (size_t i = 0; rc == SHS_OK && i < res->standing_count; i++)
+        rc = put_field(h1, res->standing[i].name, res->standing[i].value);
     if (rc == SHS_OK)
         rc = put_framing(x, more);
     if (rc == SHS_OK && !x->keep)

@@ -369,7 +369,7 @@ static void *worker_main(void *arg)
     struct shs_pool_worker *worker = arg;
 
     atomic_store(&worker->tid, (int)gettid());
-    pthread_setname_np(pthread_self(), "shs-worker");
+    shs__thread_begin("shs-worker");
     while (stays(worker))
         work_turn(worker);
     leave(worker);

@@ -246,12 +246,17 @@ def silent_clients():
                 results.append(str(error))
 
         # They mostly wait; one after the other they would wait for a minute.
-        slow = threading.Thread(target=run, args=(half_a_body_and_no_reading,))
-        slow.start()
-        for test in (silent_before_the_handshake, half_a_request_head, a_byte_now_and_then,
-                     idle_between_requests, without_threads_a_silent_client_costs_its_deadline):
-            run(test)
-        slow.join()
+        def side_by_side(*tests):
+            thread = threading.Thread(target=lambda: [run(test) for test in tests])
+            thread.start()
+            return thread
+
+        threads = [side_by_side(half_a_body_and_no_reading),
+                   side_by_side(half_a_request_head, a_byte_now_and_then, idle_between_requests),
+                   side_by_side(without_threads_a_silent_client_costs_its_deadline)]
+        run(silent_before_the_handshake)
+        for thread in threads:
+            thread.join()
         shslib.equal(results, [], "failures")
 
 

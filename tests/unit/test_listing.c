@@ -15,6 +15,8 @@
 #include "handler/beneath.h"
 #include "handler/listing.h"
 
+static const struct shs_listing_view by_name = {.column = SHS_LISTING_NAME};
+
 static struct shs_listing_entry entry(const char *name, enum shs_entry_kind kind, uint64_t size)
 {
     struct shs_listing_entry e = {.name = shs__str(name), .kind = kind, .size = size};
@@ -30,7 +32,8 @@ static char *page_of(const char *path, const struct shs_listing_entry *entries, 
     char *text;
 
     shs__buf_init(&out, SHS_LISTING_BYTES_MAX);
-    assert_int_equal(shs__listing_page(&out, shs__str(path), entries, count, complete), SHS_OK);
+    assert_int_equal(shs__listing_page(&out, shs__str(path), entries, count, complete, &by_name),
+                     SHS_OK);
     text = shs__strndup(shs__buf_head(&out), out.len);
     shs__buf_free(&out);
     return text;
@@ -57,7 +60,7 @@ static void test_sort(void **state)
     SHS_UNUSED(state);
     for (size_t i = 0; i < SHS_ARRAY_LEN(sorted); i++)
         entries[i] = entry(sorted[order[i]], SHS_ENTRY_FILE, 0);
-    shs__listing_sort(entries, SHS_ARRAY_LEN(entries));
+    shs__listing_sort(entries, SHS_ARRAY_LEN(entries), &by_name);
     for (size_t i = 0; i < SHS_ARRAY_LEN(sorted); i++)
         assert_string_equal(entries[i].name.ptr, sorted[i]);
 }
@@ -176,8 +179,9 @@ static void test_ceiling(void **state)
     for (size_t i = 0; i < SHS_ARRAY_LEN(entries); i++)
         entries[i] = entry("name", SHS_ENTRY_FILE, 1);
     shs__buf_init(&out, 8192);
-    assert_int_equal(shs__listing_page(&out, shs__str("/"), entries, SHS_ARRAY_LEN(entries), true),
-                     SHS_OK);
+    assert_int_equal(
+        shs__listing_page(&out, shs__str("/"), entries, SHS_ARRAY_LEN(entries), true, &by_name),
+        SHS_OK);
     assert_true(out.len <= 8192);
     text = shs__strndup(shs__buf_head(&out), out.len);
     assert_in(text, "the directory has more");
@@ -186,7 +190,7 @@ static void test_ceiling(void **state)
     shs__buf_free(&out);
 
     shs__buf_init(&out, 100);
-    assert_int_equal(shs__listing_page(&out, shs__str("/"), NULL, 0, true), SHS_LIMIT);
+    assert_int_equal(shs__listing_page(&out, shs__str("/"), NULL, 0, true, &by_name), SHS_LIMIT);
     shs__buf_free(&out);
 }
 
@@ -230,7 +234,7 @@ static void test_read(void **state)
     fd = shs__open_beneath(root, "sub", O_RDONLY | O_DIRECTORY);
     assert_true(fd >= 0);
     shs__buf_init(&out, SHS_LISTING_BYTES_MAX);
-    assert_int_equal(shs__listing_read(&out, root, fd, SHS_STR("sub")), SHS_OK);
+    assert_int_equal(shs__listing_read(&out, root, fd, SHS_STR("sub"), &by_name), SHS_OK);
     text = shs__strndup(shs__buf_head(&out), out.len);
     assert_in(text, "Directory listing for /sub/");
     assert_in(text, "href=\"deep/\">deep/</a>");
