@@ -8,7 +8,7 @@
 struct shs_content *shs__content(struct shs_request *req)
 {
     if (req->content == NULL) {
-        req->content = shs__arena_alloc(&req->x->arena, sizeof *req->content);
+        req->content = shs_request_alloc(req, sizeof *req->content);
         if (req->content == NULL)
             return NULL;
         memset(req->content, 0, sizeof *req->content);

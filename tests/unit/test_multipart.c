@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <shs/query.h>
+
 #include "h1_lab.h"
 #include "http/multipart.h"
 
@@ -582,9 +584,51 @@ static int bad_limits(struct shs_request *req, struct shs_response *res)
     return shs_send_error(res, 418, NULL);
 }
 
+/* The request's memory is used up: each helper says so, and nothing is broken. */
+static int no_memory(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_multipart *form = NULL;
+    struct shs_params params;
+    struct shs_str value;
+    size_t size = 65536;
+
+    (void)res;
+    while (size > 0) {
+        if (shs_request_alloc(req, size) == NULL)
+            size /= 2;
+    }
+    assert_int_equal(shs_request_query_params(req, &params), SHS_NOMEM);
+    assert_int_equal(shs_request_form(req, 100, &params), SHS_NOMEM);
+    assert_int_equal(shs_request_body(req, 100, &value), SHS_NOMEM);
+    return shs_multipart_new(&form, req, NULL);
+}
+
+static int no_memory_for_a_value(struct shs_request *req, struct shs_response *res)
+{
+    const struct shs_part *part;
+    struct shs_multipart *form;
+    struct shs_str value;
+    size_t size = 65536;
+
+    (void)res;
+    SHS_RETURN_IF_ERROR(shs_multipart_new(&form, req, NULL));
+    while (size > 0) {
+        if (shs_request_alloc(req, size) == NULL)
+            size /= 2;
+    }
+    SHS_RETURN_IF_ERROR(shs_multipart_next(form, &part));
+    assert_non_null(part);
+    assert_int_equal(shs_multipart_value(form, 1000, &value), SHS_NOMEM);
+    return shs_multipart_next(form, &part);
+}
+
 static void test_usage(void **state)
 {
+    static const char one[] = PART "name=t\r\n\r\n0123456789" END;
+
     (void)state;
+    post(no_memory, TYPE, one, sizeof one - 1, "HTTP/1.1 500 ");
+    post(no_memory_for_a_value, TYPE, one, sizeof one - 1, "HTTP/1.1 500 ");
     post(bad_limits, TYPE, "--B--", 5, " 418 ");
 }
 
