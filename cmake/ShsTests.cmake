@@ -50,9 +50,9 @@ list(REMOVE_ITEM SHS_UNIT_SUPPORT ${SHS_UNIT_TESTS})
 
 function(shs_unit_target target)
   target_include_directories(${target} PRIVATE src tests/unit)
-  target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+  target_compile_definitions(${target} PRIVATE _GNU_SOURCE ${SHS_OPTIONAL_DEFINITIONS})
   target_link_libraries(${target} PRIVATE shs_static shs_llhttp OpenSSL::SSL OpenSSL::Crypto
-                                          Threads::Threads ${SHS_CMOCKA})
+                                          Threads::Threads ${SHS_OPTIONAL_LINK} ${SHS_CMOCKA})
   shs_warnings(${target})
 endfunction()
 

@@ -2,6 +2,7 @@
  * serve.c - `shs serve`: a handler, a log, a certificate and a server, put together and run.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -35,6 +36,7 @@ struct serve {
     struct shs_access_log access_log;
     struct shs_tls_cert certs[SERVE_CERTS_MAX];
     struct shs_server *server;
+    int log_fd;
     bool abandoned; /* a request still runs: what it uses stays until the process ends */
 };
 
@@ -116,17 +118,37 @@ static void log_failure(void *log_ctx, const struct shs_tls_failure *failure)
         shs__log_queue_push(self->queue, text, out.len);
 }
 
+/* Where the log goes: stderr, or a file that SIGUSR1 opens again. */
+static int open_log(struct serve *self)
+{
+    char text[64];
+
+    self->log_fd = STDERR_FILENO;
+    if (self->o.log_file == NULL)
+        return CMD_OK;
+    self->log_fd = open(self->o.log_file, STOP_SIGNALS_LOG_FLAGS, 0640);
+    if (self->log_fd < 0)
+        return cmd_fail(CMD_FAILED, "cannot open the log file %s: %s", self->o.log_file,
+                        shs__strerror(errno, text, sizeof text));
+    stop_signals_reopen(self->o.log_file, self->log_fd);
+    return CMD_OK;
+}
+
 static int make_log(struct serve *self)
 {
     bool json = self->o.log && self->o.log_style == SHS_ACCESS_JSON;
-    int rc = shs__log_queue_new(&self->queue, STDERR_FILENO, LOG_BYTES,
-                                json ? shs__access_json_dropped : NULL);
+    int rc;
 
+    if (open_log(self) != CMD_OK)
+        return CMD_FAILED;
+    rc = shs__log_queue_new(&self->queue, self->log_fd, LOG_BYTES,
+                            json ? shs__access_json_dropped : NULL);
     if (rc != SHS_OK)
         return cmd_fail(CMD_FAILED, "cannot start the log: %s", shs_err_text(rc));
     shs__access_log_init(&self->access_log, self->queue, self->o.log_style);
     self->opt.log = log_diagnostic;
     self->opt.log_ctx = self;
+    self->opt.log_level = self->o.log_level;
     return CMD_OK;
 }
 
@@ -157,6 +179,8 @@ static void set_limits(struct shs_options *opt, const struct serve_options *o)
     if (o->has_max_threads)
         opt->max_threads = o->max_threads;
     serve_limits_apply(&o->limits, opt);
+    if (o->request_id)
+        opt->request_id_field = "X-Request-Id";
     /* An upload may be as large as --max-upload says, whatever other bodies may be. */
     if (o->site.has_max_upload && opt->max_body_bytes < o->site.max_upload)
         opt->max_body_bytes = o->site.max_upload;

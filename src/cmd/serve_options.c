@@ -45,9 +45,10 @@ static const char help[] =
     "      --keylog FILE         append the secrets of all sessions, to decrypt captures\n"
     "      --watch               reload certificates, CAs, CRLs when their files change; SIGHUP\n"
     "                            reloads them at any time. A bad file changes nothing\n"
-    "\n"
-    "      --handler NAME        files (default); echo: answers with the request, as JSON; "
-    "whoami:\n"
+    "\n";
+
+static const char help_more[] =
+    "      --handler NAME        files (default); echo: answers with the request; whoami:\n"
     "                            with the connection: TLS, client certificate, JA4\n"
     "  -H, --header 'NAME: VALUE'\n"
     "                            add a field to files and listings; may be repeated\n"
@@ -63,6 +64,8 @@ static const char help[] =
     "      --auth-file FILE      lines 'user:hash' of crypt(5): nobody else is answered\n"
     "      --log FORMAT          access log on stderr: combined (default), common, json, none\n"
     "      --log-file FILE       all that is logged goes there; opened again on SIGUSR1\n"
+    "      --log-level LEVEL     what the server says of itself: error, warning, info (default), "
+    "debug\n"
     "      --request-id          answers say the request's number of the log: X-Request-Id\n"
     "\n"
     "      --threading NAME      pool (default): a few threads, none for a client that waits;\n"
@@ -113,6 +116,7 @@ enum {
     OPT_MAX_THREADS,
     OPT_LOG_FILE,
     OPT_REQUEST_ID,
+    OPT_LOG_LEVEL,
     OPT_LIMIT_FIRST = 1024 /* the flags of serve_limits.h */
 };
 
@@ -149,6 +153,7 @@ static const struct option long_options[] = {
     {"threads", required_argument, NULL, OPT_THREADS},
     {"max-threads", required_argument, NULL, OPT_MAX_THREADS},
     {"log-file", required_argument, NULL, OPT_LOG_FILE},
+    {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
     {"request-id", no_argument, NULL, OPT_REQUEST_ID},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -241,6 +246,27 @@ static int parse_log(struct serve_options *o, const char *text)
         }
     }
     return cmd_fail(CMD_USAGE, "--log '%s' is not one of: combined, common, json, none", text);
+}
+
+static int parse_log_level(struct serve_options *o, const char *text)
+{
+    static const struct {
+        const char *name;
+        enum shs_log_level level;
+    } levels[] = {
+        {"error", SHS_LOG_ERROR},
+        {"warning", SHS_LOG_WARNING},
+        {"info", SHS_LOG_INFO},
+        {"debug", SHS_LOG_DEBUG},
+    };
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(levels); i++) {
+        if (strcmp(text, levels[i].name) == 0) {
+            o->log_level = levels[i].level;
+            return CMD_OK;
+        }
+    }
+    return cmd_fail(CMD_USAGE, "--log-level '%s' is not one of: error, warning, info, debug", text);
 }
 
 /*
@@ -436,6 +462,8 @@ static int parse_option(struct serve_options *o, int option, const char *value)
     case OPT_LOG_FILE:
         o->log_file = value;
         return CMD_OK;
+    case OPT_LOG_LEVEL:
+        return parse_log_level(o, value);
     case OPT_REQUEST_ID:
         o->request_id = true;
         return CMD_OK;
@@ -556,10 +584,12 @@ bool serve_options_parse(struct serve_options *out, int argc, char **argv, int *
     shs_tls_config_init(&out->tls);
     out->threading = &threadings[0];
     out->log = true;
+    out->log_level = SHS_LOG_INFO;
     out->log_style = SHS_ACCESS_COMBINED;
     *exit_code = parse_all(out, argc, argv, &help_wanted);
     if (help_wanted) {
         fputs(help, stdout);
+        fputs(help_more, stdout);
         serve_limits_help();
         fputs(help_end, stdout);
     }

@@ -43,6 +43,7 @@ struct serve_options {
     const struct serve_threading *threading;
     enum serve_handler handler;
     const char *log_file; /* NULL: stderr */
+    enum shs_log_level log_level;
     bool request_id;
     bool log; /* false: no access log */
     enum shs_access_style log_style;

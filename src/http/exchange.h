@@ -43,9 +43,14 @@ struct shs_exchange_ops {
     /* Sends a head with this 1xx status and these fields; the real head is still to come. */
     int (*send_interim)(struct shs_exchange *x, int status, const struct shs_field *fields,
                         size_t count);
+    /* What the request's id is made of; false: there is none. NULL: likewise. */
+    bool (*identify)(struct shs_exchange *x, uint64_t numbers[3]);
     /* Waits until the deadline: SHS_OK then; SHS_CLOSED when the peer has gone, SHS_STOPPED. */
     int (*wait_peer)(struct shs_exchange *x, int64_t deadline_ns);
 };
+
+/* Three numbers in hexadecimal, two dashes. */
+#define SHS_REQUEST_ID_MAX 50u
 
 struct shs_content; /* content.c: what was made of the query and the body; NULL until asked for */
 
@@ -58,6 +63,8 @@ struct shs_request {
     struct shs_refusal refusal; /* and, for SHS_PROTO and SHS_LIMIT, for this reason */
     int content_code;           /* a helper refused the content (shs__refuse_content) with this */
     struct shs_content *content;
+    uint8_t id_len; /* 0: not asked for yet */
+    char id[SHS_REQUEST_ID_MAX];
 };
 
 struct shs_response {

@@ -287,14 +287,92 @@ static void test_beneath(void **state)
     nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+static void test_view(void **state)
+{
+    static const struct {
+        const char *query;
+        enum shs_listing_column column;
+        bool descending;
+    } cases[] = {
+        {"C=N;O=A", SHS_LISTING_NAME, false}, {"C=S;O=D", SHS_LISTING_SIZE, true},
+        {"C=M&O=A", SHS_LISTING_TIME, false}, {"O=D", SHS_LISTING_NAME, true},
+        {"C=S", SHS_LISTING_SIZE, false},     {"", SHS_LISTING_NAME, false},
+        {"C=X;O=X", SHS_LISTING_NAME, false}, {"XC=S", SHS_LISTING_NAME, false},
+        {"C=SS", SHS_LISTING_NAME, false},    {"x=1&C=M", SHS_LISTING_TIME, false},
+    };
+    struct shs_listing_view view;
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        shs__listing_view_parse(&view, shs__str(cases[i].query));
+        if (view.column != cases[i].column || view.descending != cases[i].descending)
+            fail_msg("%s", cases[i].query);
+    }
+    shs__listing_view_parse(&view, (struct shs_str){NULL, 0});
+    assert_int_equal(view.column, SHS_LISTING_NAME);
+}
+
+/* Three columns, both ways; what is equal in one is by name. */
+static void test_sort_columns(void **state)
+{
+    static const struct {
+        struct shs_listing_view view;
+        const char *order;
+    } cases[] = {
+        {{.column = SHS_LISTING_NAME}, "abcd"},
+        {{.column = SHS_LISTING_NAME, .descending = true}, "dcba"},
+        {{.column = SHS_LISTING_SIZE}, "dbac"}, /* a directory has no size */
+        {{.column = SHS_LISTING_SIZE, .descending = true}, "acbd"},
+        {{.column = SHS_LISTING_TIME}, "cabd"},
+        {{.column = SHS_LISTING_TIME, .descending = true}, "bdac"},
+    };
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        struct shs_listing_entry entries[] = {
+            entry("b", SHS_ENTRY_FILE, 5),
+            entry("d", SHS_ENTRY_DIRECTORY, 0),
+            entry("a", SHS_ENTRY_FILE, 7),
+            entry("c", SHS_ENTRY_FILE, 7),
+        };
+        char order[5] = "";
+
+        entries[0].mtime = 30;
+        entries[1].mtime = 30;
+        entries[2].mtime = 20;
+        entries[3].mtime = 10;
+        shs__listing_sort(entries, SHS_ARRAY_LEN(entries), &cases[i].view);
+        for (size_t j = 0; j < SHS_ARRAY_LEN(entries); j++)
+            order[j] = entries[j].name.ptr[0];
+        assert_string_equal(order, cases[i].order);
+    }
+}
+
+static void test_heads_are_links(void **state)
+{
+    struct shs_listing_view view = {.column = SHS_LISTING_SIZE, .upload = true};
+    struct shs_buf out;
+
+    SHS_UNUSED(state);
+    shs__buf_init(&out, 100000);
+    assert_int_equal(shs__listing_page(&out, SHS_STR("/"), NULL, 0, true, &view), SHS_OK);
+    assert_int_equal(shs__buf_append(&out, "", 1), SHS_OK);
+    assert_non_null(strstr(shs__buf_head(&out), "<a href=\"?C=N;O=A\">Name</a>"));
+    assert_non_null(
+        strstr(shs__buf_head(&out), "aria-sort=\"ascending\"><a href=\"?C=S;O=D\">Size</a>"));
+    assert_non_null(strstr(shs__buf_head(&out), "enctype=\"multipart/form-data\""));
+    shs__buf_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sort),    cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_escapes), cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_time),    cmocka_unit_test(test_empty_and_incomplete),
-        cmocka_unit_test(test_ceiling), cmocka_unit_test(test_read),
-        cmocka_unit_test(test_beneath),
+        cmocka_unit_test(test_sort),         cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_escapes),      cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_time),         cmocka_unit_test(test_empty_and_incomplete),
+        cmocka_unit_test(test_ceiling),      cmocka_unit_test(test_read),
+        cmocka_unit_test(test_beneath),      cmocka_unit_test(test_view),
+        cmocka_unit_test(test_sort_columns), cmocka_unit_test(test_heads_are_links),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
