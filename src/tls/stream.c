@@ -224,7 +224,8 @@ static int make_room(struct shs_tls_stream *self, size_t len)
         if (rc != SHS_OK && shs__tls_bio_room(&self->bio) < RECORD_ROOM)
             return rc;
     }
-    if (sealed > shs__tls_bio_room(&self->bio))
+    /* A full record is followed by more: room for all of them at once, not by doubling. */
+    if (len >= RECORD_DATA || sealed > shs__tls_bio_room(&self->bio))
         sealed = shs__tls_bio_room(&self->bio);
     if (shs__buf_reserve(&self->bio.out, sealed) != SHS_OK)
         return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM);
