@@ -193,8 +193,8 @@ static int push_tls(struct serve *self, struct shs_error *err)
     config.hosts = &host;
     config.host_count = 1;
     config.reload_thread = true;
-    config.fingerprint = self->o.handler == SERVE_WHOAMI ||
-                         (self->o.log && self->o.log_style == SHS_ACCESS_JSON);
+    config.fingerprint =
+        self->o.handler == SERVE_WHOAMI || (self->o.log && self->o.log_style == SHS_ACCESS_JSON);
     config.on_failure = log_failure;
     config.on_failure_ctx = self;
     return shs_tls_mixin_push_config(self->server, &config, err);
