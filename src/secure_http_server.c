@@ -1,5 +1,5 @@
 /*
- * secure_http_server.c - class SecureHTTPServer(ThreadingMixIn, TLSMixIn, HTTPServer).
+ * secure_http_server.c - class SecureHTTPServer(ThreadPoolMixIn, TLSMixIn, HTTPServer).
  *
  * The composition root: the only place that knows all of its parts.
  */
@@ -22,7 +22,7 @@ int shs_secure_http_server_new(SecureHTTPServer **out, const struct shs_options 
     if (rc == SHS_OK)
         rc = shs_tls_mixin_push(self, err);
     if (rc == SHS_OK)
-        rc = shs_threading_mixin_push(self, err);
+        rc = shs_thread_pool_mixin_push(self, err);
     if (rc == SHS_OK && opt->bind_and_activate)
         rc = shs_server_bind_and_activate(self, err);
     if (rc != SHS_OK) {

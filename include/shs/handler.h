@@ -49,6 +49,9 @@ struct shs_request_handler_class {
     int (*setup)(struct shs_request_handler *self);   /* may be NULL */
     int (*handle)(struct shs_request_handler *self);  /* 0 = done, < 0, or SHS_WAIT_* */
     void (*finish)(struct shs_request_handler *self); /* may be NULL */
+    /* `handle` never blocks while shs_conn_overloaded is true, and says no to the peer then.
+       Without it, a connection for which no worker is left is closed. */
+    bool refuses;
 };
 
 struct shs_request_handler {

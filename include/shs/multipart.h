@@ -61,8 +61,8 @@ SHS_API void shs_multipart_limits_init_sized(struct shs_multipart_limits *limits
 
 /* One part. Valid until the next shs_multipart_next. */
 struct shs_part {
-    struct shs_str name;         /* of the form's field; as the client wrote it, backslashes undone */
-    struct shs_str filename;     /* ptr NULL when it is no file. filename* wins, decoded to UTF-8 */
+    struct shs_str name;     /* of the form's field; as the client wrote it, backslashes undone */
+    struct shs_str filename; /* ptr NULL when it is no file. filename* wins, decoded to UTF-8 */
     struct shs_str content_type; /* "text/plain" when the client did not say */
 };
 
@@ -93,8 +93,8 @@ SHS_API int shs_multipart_read(struct shs_multipart *self, void *buf, size_t cap
                                size_t *got) SHS_MUST_CHECK;
 
 /*
- * All that is left of the part, for a field without a file. Memory of the request's, which has 1 MiB
- * in all. SHS_LIMIT beyond `max` (413), SHS_NOMEM, or as above. out->ptr is never NULL.
+ * All that is left of the part, for a field without a file. Memory of the request's, which has 1
+ * MiB in all. SHS_LIMIT beyond `max` (413), SHS_NOMEM, or as above. out->ptr is never NULL.
  */
 SHS_API int shs_multipart_value(struct shs_multipart *self, size_t max,
                                 struct shs_str *out) SHS_MUST_CHECK;

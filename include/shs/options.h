@@ -117,6 +117,23 @@ struct shs_options {
     shs_log_fn *log; /* NULL: none */
     void *log_ctx;
     enum shs_log_level log_level; /* lines above this are not made. SHS_LOG_INFO */
+
+    /* -- ThreadPoolMixIn ----------------------------------------------------------------------- */
+    unsigned threads;       /* workers that may run at the same time; 0 = one per core. More, up to
+                               max_threads, are started while handlers block. 0 */
+    unsigned thread_groups; /* sets of workers that share nothing: many cores want several. 1 */
+    unsigned spare_ms;      /* a worker that is not needed leaves after this. 10000 */
+    unsigned queue_ms;      /* a request waits this long for a worker when all are blocked; then 503
+                               with Retry-After. 2000 */
+    unsigned max_queue;     /* requests that wait so at once; more are answered 503 at once. 1024 */
+    unsigned max_connections_per_address; /* open at once from one address; one more is closed.
+                                             UINT_MAX = none */
+    unsigned max_requests_per_turn;       /* pipelined ones that are answered before others have
+                                             their turn; 0 = all. 16 */
+
+    /* -- HTTP, continued ----------------------------------------------------------------------- */
+    const char *request_id_field; /* every answer has a field of this name with shs_request_id:
+                                     "X-Request-Id". NULL = none */
 };
 
 /*

@@ -2,7 +2,10 @@
  * shs/secure_http_server.h - the composition this library is named after.
  *
  *   Python:  class SecureHTTPServer(ThreadingMixIn, HTTPServer): ...   # with its socket wrapped
- *   here:    ThreadingMixIn > TLSMixIn > HTTPServer > TCPServer > BaseServer
+ *   here:    ThreadPoolMixIn > TLSMixIn > HTTPServer > TCPServer > BaseServer
+ *
+ * ThreadPoolMixIn is the threading mixin that holds no thread for a client that waits. For another
+ * one, compose by hand: shs_http_server_new, shs_tls_mixin_push, shs_threading_mixin_push.
  *
  * The whole program around it is 25 lines: see README.md and examples/hello.c.
  */

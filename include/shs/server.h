@@ -7,8 +7,8 @@
  *           |      |
  *     HTTPServer  UDPServer ------- UnixDatagramServer
  *
- *   mixins, pushed on top of any of them: ThreadingMixIn, ForkingMixIn, TLSMixIn (over streams),
- *   and yours.
+ *   mixins, pushed on top of any of them: ThreadingMixIn, ThreadPoolMixIn, ForkingMixIn, TLSMixIn
+ *   (over streams), and yours.
  *
  * Concept: a mixin is one link of the server's own method chain
  *
@@ -133,7 +133,7 @@ struct shs_server_ops {
     void (*layer_free)(struct shs_layer *self);
 };
 
-/* -- composing --------------------------------------------------------------------------------- */
+/* -- composing -------------------------------------------------------------------------------- */
 
 /*
  * TCPServer(server_address, RequestHandlerClass): TCPServer > BaseServer.
@@ -245,14 +245,21 @@ SHS_API int shs_threading_mixin_push(struct shs_server *self, struct shs_error *
  *
  * What a handler may do, in a process that has other threads
  *
- *   The child has only the thread that forked. The library holds no lock over fork and makes only
- *   async-signal-safe calls between fork and the handler's setup (with TLSMixIn, the handshake
- *   comes before that). From there on it allocates memory, which glibc keeps safe, and calls
- *   opt.log: a log function that takes a lock of the host's must be prepared for fork
- *   (pthread_atfork), and so must every lock of the host that a handler takes. It may start
- *   threads and wait for them. It must not call shs_serve_forever, shs_server_close or
- *   shs_server_free on the server it came by; shs_shutdown ends only its own idle waiting. The
- *   parent's statistics do not see what happens in a child.
+ *   The child has only the thread that forked. No other thread's lock is needed to get there: the
+ *   server's own lock is held over fork and let go on both sides, and between fork and the handler's
+ *   setup only async-signal-safe calls are made. From there on a handler may allocate memory (glibc
+ *   keeps malloc and stdio safe over fork), read, write, and call opt.log. A lock that another thread
+ *   of the host may hold at the moment of the fork must be prepared for it (pthread_atfork), or the
+ *   handler must not take it; that goes for opt.log as well.
+ *
+ *   OpenSSL is such a lock: it does not prepare its own (its random generator's, for one). With
+ *   TLSMixIn, whose handshake is in the child, no other thread of the process may use OpenSSL while
+ *   the server serves, or a child may wait for ever. The server itself has no other thread.
+ *
+ *   A handler in a child must not call shs_serve_forever, shs_server_close or shs_server_free on the
+ *   server it came by; shs_shutdown ends only its own idle waiting. Descriptors are copied: the end
+ *   of a stream is not seen while another child has a copy of the other end. The parent's statistics
+ *   do not see what happens in a child.
  *
  * Returns 0; SHS_USAGE (max_children is 0), SHS_NOMEM, SHS_IO (no descriptors), or what
  * shs_server_push returns.
@@ -272,6 +279,32 @@ SHS_API int shs_server_collect_children(struct shs_server *self,
 SHS_API unsigned shs_server_active_children(const struct shs_server *self);
 
 /*
+ * ThreadPoolMixIn: nobody waits. A connection whose peer is slow, silent or idle is parked in epoll
+ * and holds no thread; a worker picks it up when the peer is ready or the deadline has passed.
+ *
+ * opt.threads workers may run at once (as many as cores by default). A handler may block: this is
+ * noticed within a few milliseconds and another worker takes the place, up to opt.max_threads in
+ * all; who is not needed leaves after opt.spare_ms. When every worker is blocked, a request waits
+ * for opt.queue_ms, and is then answered 503 with Retry-After. Workers start with the first
+ * request.
+ *
+ * Handlers run on several threads at once, and one connection's requests on different threads.
+ *
+ * Returns 0, SHS_NOMEM, SHS_IO (no descriptor for epoll) or what shs_server_push returns.
+ */
+SHS_API int shs_thread_pool_mixin_push(struct shs_server *self,
+                                       struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * Changes opt.threads and opt.max_threads of a ThreadPoolMixIn in this server, also while it
+ * serves: missing workers start with the next work, extra ones leave when they are next idle. 0
+ * for `threads` is one per core. Returns 0; SHS_USAGE when there is no ThreadPoolMixIn or
+ * max_threads is less than threads. Any thread.
+ */
+SHS_API int shs_thread_pool_resize(struct shs_server *self, unsigned threads,
+                                   unsigned max_threads) SHS_MUST_CHECK;
+
+/*
  * server_bind, then server_activate; for servers made with opt.bind_and_activate = false. If either
  * fails, server_close runs before this returns.
  *
@@ -289,7 +322,7 @@ SHS_API const char *shs_server_describe(struct shs_server *self);
 /* The layer with that ops name, nearest the top, or NULL. Not while another thread composes. */
 SHS_API struct shs_layer *shs_server_layer(struct shs_server *self, const char *name);
 
-/* -- serving ----------------------------------------------------------------------------------- */
+/* -- serving ---------------------------------------------------------------------------------- */
 
 /*
  * Accepts and processes requests until shs_shutdown. Binds first, if nobody has.
@@ -368,7 +401,7 @@ struct shs_server_stats {
 /* Copies the counters. Safe from any thread, at any time. */
 SHS_API void shs_server_get_stats(const struct shs_server *self, struct shs_server_stats *out);
 
-/* -- the methods: self.X() and super().X(), a pair per slot ------------------------------------ */
+/* -- the methods: self.X() and super().X(), a pair per slot ----------------------------------- */
 
 SHS_API int shs_server_bind(struct shs_server *self);
 SHS_API int shs_super_server_bind(struct shs_layer *self);
@@ -398,7 +431,7 @@ SHS_API void shs_super_handle_timeout(struct shs_layer *self);
 SHS_API void shs_server_service_actions(struct shs_server *self); /* calls every layer */
 SHS_API int shs_super_server_close(struct shs_layer *self);
 
-/* -- for mixins -------------------------------------------------------------------------------- */
+/* -- for mixins ------------------------------------------------------------------------------- */
 
 /*
  * Drives a conversation to its end on this thread: finish_request and wait_request in turn.
@@ -431,7 +464,7 @@ SHS_API void shs_server_log(struct shs_server *self, enum shs_log_level level, c
 /* Adds to the `threads` counter of the statistics (delta may be negative). Any thread. */
 SHS_API void shs_server_count_threads(struct shs_server *self, int delta);
 
-/* -- one connection ---------------------------------------------------------------------------- */
+/* -- one connection --------------------------------------------------------------------------- */
 
 /* The server it belongs to. */
 SHS_API struct shs_server *shs_conn_server(const struct shs_conn *conn);
@@ -477,6 +510,12 @@ SHS_API int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *
  * Returns 0 or < 0 as shs_conn_read. `buf` is not used after the call. Owner thread only.
  */
 SHS_API int shs_conn_write(struct shs_conn *conn, const void *buf, size_t len) SHS_MUST_CHECK;
+
+/*
+ * True while no thread is left that may wait or run a handler for long: the request must be refused
+ * (HTTPServer answers 503). For handlers with `refuses` (handler.h). Owner thread only.
+ */
+SHS_API bool shs_conn_overloaded(const struct shs_conn *conn);
 
 /* -- one datagram: Python's request is (data, socket) ------------------------------------------ */
 

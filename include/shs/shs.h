@@ -27,6 +27,7 @@
 #include <shs/error.h>
 #include <shs/handler.h>
 #include <shs/http.h>
+#include <shs/middleware.h>
 #include <shs/multipart.h>
 #include <shs/options.h>
 #include <shs/query.h>

@@ -11,11 +11,13 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LINGER_MS 10
 #define NOTE_MAX 256u
+#define CHILD_WAIT_MS 200 /* for a reader that has stopped, in a process of one client */
 /* A writer that cannot be interrupted (see open_private) is waited for this much longer. */
 #define STUCK_MS 100
 
@@ -38,6 +40,7 @@ struct shs_log_queue {
     pthread_cond_t wake; /* the writer waits: something to write, or the end */
     pthread_cond_t over; /* shs__log_queue_stop waits: the writer has ended */
     pthread_t thread;
+    pid_t owner; /* the process that has the writer: not a child forked from it */
     shs_log_dropped_fn *say_dropped;
     size_t cap;
     int fd, wake_fd;
@@ -253,6 +256,25 @@ static void *write_lines(void *arg)
 
 /* -- the producers' side ----------------------------------------------------------------------- */
 
+/*
+ * A forked child has the buffer but not the writer's thread, and perhaps a lock that thread held:
+ * it writes its few lines itself. One call a line, so that those of several children do not mix.
+ */
+static bool write_from_child(struct shs_log_queue *self, const char *line, size_t len)
+{
+    struct iovec parts[2] = {{.iov_base = (void *)(uintptr_t)line, .iov_len = len},
+                             {.iov_base = (void *)(uintptr_t) "\n", .iov_len = 1}};
+    struct pollfd sink = {.fd = self->fd, .events = POLLOUT};
+    ssize_t n;
+
+    if (poll(&sink, 1, CHILD_WAIT_MS) != 1)
+        return false;
+    do {
+        n = writev(self->fd, parts, 2);
+    } while (n < 0 && errno == EINTR);
+    return n == (ssize_t)(len + 1);
+}
+
 bool shs__log_queue_push(struct shs_log_queue *self, const char *line, size_t len)
 {
     struct lines *front = &self->front;
@@ -260,6 +282,8 @@ bool shs__log_queue_push(struct shs_log_queue *self, const char *line, size_t le
 
     if (len > SHS_LOG_LINE_MAX - 1)
         len = SHS_LOG_LINE_MAX - 1;
+    if (getpid() != self->owner)
+        return write_from_child(self, line, len);
     pthread_mutex_lock(&self->lock);
     fits = len + 1 <= self->cap - front->len && !self->ended;
     if (fits) {
@@ -314,6 +338,7 @@ int shs__log_queue_new(struct shs_log_queue **out, int fd, size_t cap, shs_log_d
         return SHS_NOMEM;
     init_locks(self);
     self->fd = fd;
+    self->owner = getpid();
     self->cap = cap < SHS_LOG_LINE_MAX ? SHS_LOG_LINE_MAX : cap;
     self->say_dropped = dropped == NULL ? default_dropped : dropped;
     self->deadline_ns = INT64_MAX;

@@ -40,7 +40,7 @@ int shs__log_queue_new(struct shs_log_queue **out, int fd, size_t cap, shs_log_d
 
 /*
  * Takes a line, without its newline: false when it was dropped, or after shs__log_queue_stop. Safe
- * from any thread.
+ * from any thread, and from a forked child, which has no writer and writes it itself.
  */
 bool shs__log_queue_push(struct shs_log_queue *self, const char *line, size_t len);
 

@@ -37,6 +37,12 @@ void shs_options_init_sized(struct shs_options *opt, size_t size)
         .max_buffered_body = 65536,
         .max_buffered_response = 65536,
         .log_level = SHS_LOG_INFO,
+        .thread_groups = 1,
+        .spare_ms = 10000,
+        .queue_ms = 2000,
+        .max_queue = 1024,
+        .max_connections_per_address = UINT_MAX,
+        .max_requests_per_turn = 16,
     };
 
     /* A caller built with an older, shorter struct gets the part it knows. */

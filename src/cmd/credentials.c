@@ -38,10 +38,10 @@ static int read_password(struct credentials *self, const char *path)
     if (fd >= 0)
         close(fd);
     if (fd < 0 || n < 0)
-        return cmd_fail(CMD_USAGE, "cannot read the password file %s: %s", path,
+        return cmd_fail(CMD_FAILED, "cannot read the password file %s: %s", path,
                         shs__strerror(saved, text, sizeof text));
     if (self->password_len == sizeof self->password)
-        return cmd_fail(CMD_USAGE,
+        return cmd_fail(CMD_FAILED,
                         "the password file %s is longer than a password may be (%d bytes)", path,
                         CREDENTIALS_PASSWORD_MAX - 1);
     while (self->password_len > 0 && (self->password[self->password_len - 1] == '\n' ||

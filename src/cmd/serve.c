@@ -2,6 +2,7 @@
  * serve.c - `shs serve`: a handler, a log, a certificate and a server, put together and run.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -10,7 +11,6 @@
 
 #include <shs/echo.h>
 #include <shs/http.h>
-#include <shs/static_files.h>
 #include <shs/tls.h>
 #include <shs/whoami.h>
 
@@ -31,12 +31,12 @@ struct serve {
     struct serve_options o;
     struct shs_options opt;
     struct credentials credentials;
-    struct shs_static_files *files;
-    struct shs_http_handler handler;
+    struct serve_site site;
     struct shs_log_queue *queue;
     struct shs_access_log access_log;
     struct shs_tls_cert certs[SERVE_CERTS_MAX];
     struct shs_server *server;
+    int log_fd;
     bool abandoned; /* a request still runs: what it uses stays until the process ends */
 };
 
@@ -118,42 +118,56 @@ static void log_failure(void *log_ctx, const struct shs_tls_failure *failure)
         shs__log_queue_push(self->queue, text, out.len);
 }
 
+/* Where the log goes: stderr, or a file that SIGUSR1 opens again. */
+static int open_log(struct serve *self)
+{
+    char text[64];
+
+    self->log_fd = STDERR_FILENO;
+    if (self->o.log_file == NULL)
+        return CMD_OK;
+    self->log_fd = open(self->o.log_file, STOP_SIGNALS_LOG_FLAGS, 0640);
+    if (self->log_fd < 0)
+        return cmd_fail(CMD_FAILED, "cannot open the log file %s: %s", self->o.log_file,
+                        shs__strerror(errno, text, sizeof text));
+    stop_signals_reopen(self->o.log_file, self->log_fd);
+    return CMD_OK;
+}
+
 static int make_log(struct serve *self)
 {
     bool json = self->o.log && self->o.log_style == SHS_ACCESS_JSON;
-    int rc = shs__log_queue_new(&self->queue, STDERR_FILENO, LOG_BYTES,
-                                json ? shs__access_json_dropped : NULL);
+    int rc;
 
+    if (open_log(self) != CMD_OK)
+        return CMD_FAILED;
+    rc = shs__log_queue_new(&self->queue, self->log_fd, LOG_BYTES,
+                            json ? shs__access_json_dropped : NULL);
     if (rc != SHS_OK)
         return cmd_fail(CMD_FAILED, "cannot start the log: %s", shs_err_text(rc));
     shs__access_log_init(&self->access_log, self->queue, self->o.log_style);
     self->opt.log = log_diagnostic;
     self->opt.log_ctx = self;
+    self->opt.log_level = self->o.log_level;
     return CMD_OK;
 }
 
 static int make_handler(struct serve *self)
 {
-    struct shs_static_options opt;
-    struct shs_error err;
-    int rc;
+    const struct shs_http_handler *handler = NULL; /* the files of a directory */
+    int code;
 
-    if (self->o.handler == SERVE_ECHO) {
-        self->handler = *shs_echo_handler();
-    } else if (self->o.handler == SERVE_WHOAMI) {
-        self->handler = *shs_whoami_handler();
-    } else {
-        shs_static_options_init(&opt);
-        opt.directory = self->o.directory;
-        opt.extra_headers = (const char *const *)self->o.headers;
-        rc = shs_static_files_new(&self->files, &opt, &err);
-        if (rc != SHS_OK)
-            return cmd_fail(rc == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s", err.text);
-        self->handler = *shs_static_files_handler(self->files);
-    }
+    if (self->o.handler == SERVE_ECHO)
+        handler = shs_echo_handler();
+    else if (self->o.handler == SERVE_WHOAMI)
+        handler = shs_whoami_handler();
+    code = serve_site_make(&self->site, &self->o.site, handler, self->o.directory,
+                           (const char *const *)self->o.headers);
+    if (code != CMD_OK)
+        return code;
     if (self->o.log) {
-        self->handler.log_request = shs__access_log_request;
-        self->handler.log_ctx = &self->access_log;
+        self->site.handler.log_request = shs__access_log_request;
+        self->site.handler.log_ctx = &self->access_log;
     }
     return CMD_OK;
 }
@@ -161,15 +175,15 @@ static int make_handler(struct serve *self)
 static void set_limits(struct shs_options *opt, const struct serve_options *o)
 {
     if (o->has_threads)
-        opt->max_threads = o->threads;
-    if (o->has_connections)
-        opt->max_connections = o->connections;
-    if (o->has_handshake)
-        opt->handshake_ms = o->handshake_ms;
-    if (o->has_head)
-        opt->head_ms = o->head_ms;
-    if (o->has_idle)
-        opt->idle_ms = o->idle_ms;
+        memcpy((char *)opt + o->threading->bound, &o->threads, sizeof o->threads);
+    if (o->has_max_threads)
+        opt->max_threads = o->max_threads;
+    serve_limits_apply(&o->limits, opt);
+    if (o->request_id)
+        opt->request_id_field = "X-Request-Id";
+    /* An upload may be as large as --max-upload says, whatever other bodies may be. */
+    if (o->site.has_max_upload && opt->max_body_bytes < o->site.max_upload)
+        opt->max_body_bytes = o->site.max_upload;
 }
 
 /* TLSMixIn with what the command line says; a local certificate is in the server's options. */
@@ -210,7 +224,7 @@ static int make_server(struct serve *self)
     int rc;
 
     self->opt.bind_and_activate = false;
-    rc = shs_http_server_new(&self->server, &self->opt, &self->handler, &err);
+    rc = shs_http_server_new(&self->server, &self->opt, &self->site.handler, &err);
     if (rc == SHS_OK && !self->o.plain)
         rc = push_tls(self, &err);
     if (rc == SHS_OK && self->o.threading->push != NULL)
@@ -325,7 +339,7 @@ static void clean_up(struct serve *self)
         (void)shs__log_queue_stop(self->queue, LOG_STOP_MS, NULL);
     if (self->abandoned)
         return;
-    shs_static_files_free(self->files);
+    serve_site_free(&self->site);
     if (self->queue != NULL)
         shs__access_log_free(&self->access_log);
     shs__log_queue_free(self->queue);

@@ -45,30 +45,48 @@ static const char help[] =
     "      --keylog FILE         append the secrets of all sessions, to decrypt captures\n"
     "      --watch               reload certificates, CAs, CRLs when their files change; SIGHUP\n"
     "                            reloads them at any time. A bad file changes nothing\n"
-    "\n"
-    "      --handler NAME        files (default); echo: answers with the request, as JSON; "
-    "whoami:\n"
+    "\n";
+
+static const char help_more[] =
+    "      --handler NAME        files (default); echo: answers with the request; whoami:\n"
     "                            with the connection: TLS, client certificate, JA4\n"
     "  -H, --header 'NAME: VALUE'\n"
     "                            add a field to files and listings; may be repeated\n"
+    "      --index NAME          the page of a directory (index.html, index.htm); may be repeated\n"
+    "      --no-listing          a directory without such a page is 404\n"
+    "      --spa                 for applications that make their routes in the browser: a page\n"
+    "                            that does not exist is the one of DIR; no listings\n"
+    "      --no-compress         nothing is compressed on the fly; files .br, .zst and .gz beside\n"
+    "                            the one that is asked for are used all the same\n"
+    "      --upload              PUT stores a file, and so does a form sent to a directory\n"
+    "      --max-upload BYTES    of one request (1g)\n"
+    "      --cors[=ORIGIN]       pages of other origins (*) may read the answers\n"
+    "      --auth-file FILE      lines 'user:hash' of crypt(5): nobody else is answered\n"
     "      --log FORMAT          access log on stderr: combined (default), common, json, none\n"
+    "      --log-file FILE       all that is logged goes there; opened again on SIGUSR1\n"
+    "      --log-level LEVEL     what the server says of itself: error, warning, info (default), "
+    "debug\n"
+    "      --request-id          answers say the request's number of the log: X-Request-Id\n"
     "\n"
-    "      --threading NAME      thread (default): one for each connection; none: one request\n"
-    "                            after the other\n"
-    "      --threads N           threads at once, at most (1024)\n"
-    "      --max-connections N   connections at once, at most (10000)\n"
-    "      --handshake-timeout MS  from accepting to the end of the TLS handshake (10000)\n"
-    "      --head-timeout MS     for the head of a request (10000)\n"
-    "      --idle-timeout MS     between two requests of a connection (30000)\n"
+    "      --threading NAME      pool (default): a few threads, none for a client that waits;\n"
+    "                            thread: one for each connection; fork: a process for each;\n"
+    "                            none: one connection after the other\n"
+    "      --threads N           pool: threads that run at once (one per core); thread: at most\n"
+    "                            (1024); fork: processes at most (40)\n"
+    "      --max-threads N       pool: with those whose handler waits (1024)\n"
     "\n"
     "  -h, --help                print this text\n"
-    "\n"
+    "\n";
+
+static const char help_end[] =
     "SIGINT (Ctrl-C) and SIGTERM stop it: requests under way are finished. A second one ends it\n"
     "at once. Exit status: 0 stopped, 1 it could not be done, 2 the command line is wrong.\n";
 
 static const struct serve_threading threadings[] = {
-    {"thread", shs_threading_mixin_push},
-    {"none", NULL},
+    {"pool", shs_thread_pool_mixin_push, offsetof(struct shs_options, threads)},
+    {"thread", shs_threading_mixin_push, offsetof(struct shs_options, max_threads)},
+    {"fork", shs_forking_mixin_push, offsetof(struct shs_options, max_children)},
+    {"none", NULL, 0},
 };
 
 enum {
@@ -95,11 +113,15 @@ enum {
     OPT_LOG,
     OPT_THREADING,
     OPT_THREADS,
-    OPT_MAX_CONNECTIONS,
-    OPT_HANDSHAKE_TIMEOUT,
-    OPT_HEAD_TIMEOUT,
-    OPT_IDLE_TIMEOUT
+    OPT_MAX_THREADS,
+    OPT_LOG_FILE,
+    OPT_REQUEST_ID,
+    OPT_LOG_LEVEL,
+    OPT_LIMIT_FIRST = 1024 /* the flags of serve_limits.h */
 };
+
+/* Room for all of them, in every table. */
+#define FLAGS_MAX 96
 
 static const struct option long_options[] = {
     {"bind", required_argument, NULL, 'b'},
@@ -129,10 +151,10 @@ static const struct option long_options[] = {
     {"log", required_argument, NULL, OPT_LOG},
     {"threading", required_argument, NULL, OPT_THREADING},
     {"threads", required_argument, NULL, OPT_THREADS},
-    {"max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS},
-    {"handshake-timeout", required_argument, NULL, OPT_HANDSHAKE_TIMEOUT},
-    {"head-timeout", required_argument, NULL, OPT_HEAD_TIMEOUT},
-    {"idle-timeout", required_argument, NULL, OPT_IDLE_TIMEOUT},
+    {"max-threads", required_argument, NULL, OPT_MAX_THREADS},
+    {"log-file", required_argument, NULL, OPT_LOG_FILE},
+    {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
+    {"request-id", no_argument, NULL, OPT_REQUEST_ID},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -187,7 +209,7 @@ static int parse_threading(struct serve_options *o, const char *text)
             return CMD_OK;
         }
     }
-    return cmd_fail(CMD_USAGE, "--threading '%s' is not one of: thread, none", text);
+    return cmd_fail(CMD_USAGE, "--threading '%s' is not one of: pool, thread, fork, none", text);
 }
 
 static int parse_handler(struct serve_options *o, const char *text)
@@ -224,6 +246,27 @@ static int parse_log(struct serve_options *o, const char *text)
         }
     }
     return cmd_fail(CMD_USAGE, "--log '%s' is not one of: combined, common, json, none", text);
+}
+
+static int parse_log_level(struct serve_options *o, const char *text)
+{
+    static const struct {
+        const char *name;
+        enum shs_log_level level;
+    } levels[] = {
+        {"error", SHS_LOG_ERROR},
+        {"warning", SHS_LOG_WARNING},
+        {"info", SHS_LOG_INFO},
+        {"debug", SHS_LOG_DEBUG},
+    };
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(levels); i++) {
+        if (strcmp(text, levels[i].name) == 0) {
+            o->log_level = levels[i].level;
+            return CMD_OK;
+        }
+    }
+    return cmd_fail(CMD_USAGE, "--log-level '%s' is not one of: error, warning, info, debug", text);
 }
 
 /*
@@ -264,16 +307,12 @@ static int parse_limit(struct serve_options *o, int option, const char *text)
     switch (option) {
     case OPT_THREADS:
         return parse_unsigned("--threads", text, 100000, &o->threads, &o->has_threads);
-    case OPT_MAX_CONNECTIONS:
-        return parse_unsigned("--max-connections", text, 10000000, &o->connections,
-                              &o->has_connections);
-    case OPT_HANDSHAKE_TIMEOUT:
-        return parse_unsigned("--handshake-timeout", text, INT_MAX, &o->handshake_ms,
-                              &o->has_handshake);
-    case OPT_HEAD_TIMEOUT:
-        return parse_unsigned("--head-timeout", text, INT_MAX, &o->head_ms, &o->has_head);
+    case OPT_MAX_THREADS:
+        return parse_unsigned("--max-threads", text, 100000, &o->max_threads, &o->has_max_threads);
     default:
-        return parse_unsigned("--idle-timeout", text, INT_MAX, &o->idle_ms, &o->has_idle);
+        if (option >= SERVE_SITE_FIRST)
+            return serve_site_parse(&o->site, option, text);
+        return serve_limit_parse(&o->limits, (size_t)(option - OPT_LIMIT_FIRST), text);
     }
 }
 
@@ -420,15 +459,22 @@ static int parse_option(struct serve_options *o, int option, const char *value)
         return parse_handler(o, value);
     case OPT_LOG:
         return parse_log(o, value);
+    case OPT_LOG_FILE:
+        o->log_file = value;
+        return CMD_OK;
+    case OPT_LOG_LEVEL:
+        return parse_log_level(o, value);
+    case OPT_REQUEST_ID:
+        o->request_id = true;
+        return CMD_OK;
     case OPT_THREADING:
         return parse_threading(o, value);
     case OPT_THREADS:
-    case OPT_MAX_CONNECTIONS:
-    case OPT_HANDSHAKE_TIMEOUT:
-    case OPT_HEAD_TIMEOUT:
-    case OPT_IDLE_TIMEOUT:
+    case OPT_MAX_THREADS:
         return parse_limit(o, option, value);
     default:
+        if (option >= OPT_LIMIT_FIRST)
+            return parse_limit(o, option, value);
         o->tls_given = true;
         return parse_tls(o, option, value);
     }
@@ -475,20 +521,41 @@ static int check_together(struct serve_options *o)
     if (o->handler != SERVE_FILES && o->header_count > 0)
         return cmd_fail(CMD_USAGE, "--header goes with --handler files only");
     if (o->has_threads && o->threading->push == NULL)
-        return cmd_fail(CMD_USAGE, "--threads goes with --threading thread only");
+        return cmd_fail(CMD_USAGE, "--threads goes with --threading pool, thread or fork only");
+    if (o->has_max_threads && o->threading->push != shs_thread_pool_mixin_push)
+        return cmd_fail(CMD_USAGE, "--max-threads goes with --threading pool only");
+    if (serve_site_check(&o->site, o->handler == SERVE_FILES) != CMD_OK)
+        return CMD_USAGE;
     if (o->port == NULL)
         o->port = o->plain ? DEFAULT_PLAIN_PORT : DEFAULT_PORT;
     return CMD_OK;
 }
 
+/* All flags for getopt: those of this file, the limits, and those of the site. */
+static void all_flags(struct option flags[FLAGS_MAX + 1])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; long_options[i].name != NULL; i++)
+        flags[count++] = long_options[i];
+    for (size_t i = 0; serve_limit_name(i) != NULL; i++)
+        flags[count++] =
+            (struct option){serve_limit_name(i), required_argument, NULL, OPT_LIMIT_FIRST + (int)i};
+    for (size_t i = 0; serve_site_flags[i].name != NULL; i++)
+        flags[count++] = serve_site_flags[i];
+    flags[count] = (struct option){NULL, 0, NULL, 0};
+}
+
 static int parse_all(struct serve_options *out, int argc, char **argv, bool *help_wanted)
 {
+    struct option flags[FLAGS_MAX + 1];
     int option, rc = CMD_OK;
+
+    all_flags(flags);
 
     optind = 1;
     opterr = 0; /* getopt's own messages name argv[0], and are not ours */
-    while (rc == CMD_OK &&
-           (option = getopt_long(argc, argv, ":b:p:d:H:h", long_options, NULL)) != -1) {
+    while (rc == CMD_OK && (option = getopt_long(argc, argv, ":b:p:d:H:h", flags, NULL)) != -1) {
         if (option == 'h') {
             *help_wanted = true;
             return CMD_OK;
@@ -517,10 +584,15 @@ bool serve_options_parse(struct serve_options *out, int argc, char **argv, int *
     shs_tls_config_init(&out->tls);
     out->threading = &threadings[0];
     out->log = true;
+    out->log_level = SHS_LOG_INFO;
     out->log_style = SHS_ACCESS_COMBINED;
     *exit_code = parse_all(out, argc, argv, &help_wanted);
-    if (help_wanted)
+    if (help_wanted) {
         fputs(help, stdout);
+        fputs(help_more, stdout);
+        serve_limits_help();
+        fputs(help_end, stdout);
+    }
     return *exit_code == CMD_OK && !help_wanted;
 }
 

@@ -7,6 +7,8 @@
 #include <shs/server.h>
 #include <shs/tls.h>
 
+#include "cmd/serve_limits.h"
+#include "cmd/serve_site.h"
 #include "handler/access_format.h"
 
 #define SERVE_HEADERS_MAX 32
@@ -16,6 +18,7 @@
 struct serve_threading {
     const char *name;
     int (*push)(struct shs_server *server, struct shs_error *err); /* NULL: one after the other */
+    size_t bound; /* offset of the member of struct shs_options that --threads sets */
 };
 
 enum serve_handler { SERVE_FILES, SERVE_ECHO, SERVE_WHOAMI };
@@ -39,13 +42,18 @@ struct serve_options {
     bool has_client_auth;
     const struct serve_threading *threading;
     enum serve_handler handler;
+    const char *log_file; /* NULL: stderr */
+    enum shs_log_level log_level;
+    bool request_id;
     bool log; /* false: no access log */
     enum shs_access_style log_style;
     char *headers[2 * SERVE_HEADERS_MAX + 1]; /* name, value, ..., NULL: ours */
     size_t header_count;
     /* Copied into the server's options where they were given. */
-    bool has_threads, has_handshake, has_head, has_idle, has_connections;
-    unsigned threads, handshake_ms, head_ms, idle_ms, connections;
+    bool has_threads, has_max_threads;
+    unsigned threads, max_threads;
+    struct serve_limits limits;
+    struct serve_site_options site;
 };
 
 /*

@@ -53,6 +53,9 @@ void shs__access_line_fill(struct shs_access_line *line, const struct shs_access
     line->bytes = access->body_bytes;
     line->duration_ns = access->duration_ns;
     line->error = shs__str(access->error);
+    line->rule = shs__str(access->rule);
+    if (access->request_id.len > 0)
+        line->request_id = access->request_id;
     if (access->req != NULL)
         fill_request(line, access->req);
     if (access->conn == NULL)

@@ -7,9 +7,13 @@
  * Follows CPython Lib/http/server.py HTTPServer and BaseHTTPRequestHandler.
  */
 #include <errno.h>
+#include <stdatomic.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 #include <shs/http.h>
 
+#include "http/guard.h"
 #include "http/h1.h"
 #include "server/server.h"
 
@@ -18,12 +22,16 @@ struct http_server {
     struct shs_request_handler_class cls;
     struct shs_http_handler handler; /* a copy: one pointer less per request */
     struct shs_h1_config config;
+    uint64_t id_base; /* random: of this process */
+    pid_t id_pid;
+    atomic_uint_fast64_t connections;
 };
 
 /* Python's BaseHTTPRequestHandler, one per connection. */
 struct http_request_handler {
     struct shs_request_handler base;
     struct shs_h1 h1;
+    uint64_t id[2]; /* for the ids of its requests */
 };
 
 #define HANDLER(h) SHS_CONTAINER_OF(h, struct http_request_handler, base)
@@ -71,11 +79,42 @@ static void host_set_idle(void *owner, bool idle)
     shs_conn_set_idle(self->base.request, idle);
 }
 
+static void host_needs_no_linger(void *owner)
+{
+    struct http_request_handler *self = owner;
+
+    self->base.request->no_linger = true;
+}
+
 static bool host_stopping(void *owner)
 {
     const struct http_request_handler *self = owner;
 
     return shs_server_stopping(self->base.server);
+}
+
+/* No worker is left for a handler: the client may come back soon. */
+static int refuse_overload(struct shs_response *res)
+{
+    static const char text[] = "This server is too busy. Please try again in a moment.\n";
+
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 503));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Retry-After", "1"));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain; charset=utf-8"));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Connection", "close"));
+    SHS_RETURN_IF_ERROR(shs_end_headers(res));
+    return shs_write(res, text, sizeof text - 1);
+}
+
+static bool host_turn_over(void *owner)
+{
+    struct http_request_handler *self = owner;
+    struct shs_conn *conn = self->base.request;
+
+    if (conn->turn == 0 || --conn->turn > 0)
+        return false;
+    conn->yielded = true;
+    return true;
 }
 
 /* Python's handle_one_request. */
@@ -85,6 +124,8 @@ static int host_dispatch(void *owner, struct shs_exchange *x)
     const struct shs_http_handler *handler = &server_of(self)->handler;
 
     x->conn = self->base.request;
+    if (self->base.request->overloaded)
+        return refuse_overload(&x->res);
     return shs__exchange_dispatch(handler, x);
 }
 
@@ -98,6 +139,25 @@ static void host_log(void *owner, const struct shs_access *access)
     line.conn = self->base.request;
     if (handler->log_request != NULL)
         handler->log_request(handler->log_ctx, &line);
+}
+
+static void host_identify(void *owner, uint64_t numbers[2])
+{
+    const struct http_request_handler *self = owner;
+
+    numbers[0] = self->id[0];
+    numbers[1] = self->id[1];
+}
+
+static void host_note(void *owner, const char *text)
+{
+    struct http_request_handler *self = owner;
+    char client[160];
+
+    if (shs_server_options(self->base.server)->log_level < SHS_LOG_DEBUG)
+        return;
+    shs_server_log(self->base.server, SHS_LOG_DEBUG, "connection of %s ended: %s",
+                   shs__conn_client_text(self->base.request, client, sizeof client), text);
 }
 
 static int host_fail(void *owner, int code, bool stream, const char *text)
@@ -115,18 +175,33 @@ static const struct shs_h1_host h1_host = {
     .set_deadline = host_set_deadline,
     .deadline = host_deadline,
     .set_idle = host_set_idle,
+    .needs_no_linger = host_needs_no_linger,
     .stopping = host_stopping,
+    .turn_over = host_turn_over,
     .dispatch = host_dispatch,
     .log = host_log,
+    .identify = host_identify,
+    .note = host_note,
     .fail = host_fail,
 };
 
 /* -- the handler class ------------------------------------------------------------------------- */
 
+/* A child of ForkingMixIn has its parent's counter, and so a random number of its own. */
+static void identify_connection(struct http_server *http, struct http_request_handler *self)
+{
+    self->id[0] = http->id_base;
+    self->id[1] = atomic_fetch_add_explicit(&http->connections, 1, memory_order_relaxed) + 1;
+    if (getpid() != http->id_pid &&
+        getrandom(&self->id[0], sizeof self->id[0], GRND_NONBLOCK) != (ssize_t)sizeof self->id[0])
+        self->id[0] = http->id_base ^ (uint64_t)getpid();
+}
+
 static int http_setup(struct shs_request_handler *base)
 {
     struct http_request_handler *self = HANDLER(base);
 
+    identify_connection(server_of(self), self);
     shs__h1_init(&self->h1, &server_of(self)->config, base->request->stream, self);
     return SHS_OK;
 }
@@ -159,6 +234,8 @@ static int check_options(const struct shs_options *opt, struct shs_error *err)
         return shs_error_set(err, SHS_USAGE, 0, "max_headers must be from 1 to 10000");
     if (opt->max_head_bytes < 64 || opt->max_head_bytes > (size_t)16 * 1024 * 1024)
         return shs_error_set(err, SHS_USAGE, 0, "max_head_bytes must be from 64 to 16 MiB");
+    if (opt->request_id_field != NULL && !shs__is_token(shs__str(opt->request_id_field)))
+        return shs_error_set(err, SHS_USAGE, 0, "request_id_field is not the name of a field");
     return SHS_OK;
 }
 
@@ -177,12 +254,17 @@ int shs_http_server_new(struct shs_server **out, const struct shs_options *opt,
     if (http == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "out of memory for HTTPServer");
     http->handler = *handler;
+    http->id_pid = getpid();
+    if (getrandom(&http->id_base, sizeof http->id_base, GRND_NONBLOCK) !=
+        (ssize_t)sizeof http->id_base)
+        http->id_base = (uint64_t)shs_now_ns();
     http->cls = (struct shs_request_handler_class){
         .name = handler->name != NULL ? handler->name : "HTTP",
         .instance_size = sizeof(struct http_request_handler),
         .setup = http_setup,
         .handle = http_handle,
         .finish = http_finish,
+        .refuses = true,
     };
     rc = shs__server_new(&self, opt, &http->cls, err);
     if (rc != SHS_OK) {

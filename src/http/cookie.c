@@ -39,8 +39,7 @@ static bool take_pair(struct shs_str field, struct shs_cookie_walk *walk, struct
     if (equals == NULL)
         return false;
     *name = trim((struct shs_str){rest.ptr, (size_t)(equals - rest.ptr)});
-    *value =
-        trim((struct shs_str){equals + 1, (size_t)(rest.ptr + rest.len - (equals + 1))});
+    *value = trim((struct shs_str){equals + 1, (size_t)(rest.ptr + rest.len - (equals + 1))});
     return name->len > 0;
 }
 
@@ -138,8 +137,7 @@ static bool is_domain(struct shs_str s)
 /* Section 5.7: browsers compare the prefixes without case. */
 static bool begins(struct shs_str s, struct shs_str prefix)
 {
-    return s.len >= prefix.len &&
-           shs__str_eq_nocase((struct shs_str){s.ptr, prefix.len}, prefix);
+    return s.len >= prefix.len && shs__str_eq_nocase((struct shs_str){s.ptr, prefix.len}, prefix);
 }
 
 static bool is_valid(const struct shs_cookie *c)

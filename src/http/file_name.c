@@ -69,8 +69,8 @@ size_t shs_safe_file_name(struct shs_str filename, char *out, size_t cap)
     for (size_t i = 0; i < s.len;) {
         size_t n = shs__utf8_length(s, i);
         size_t step = n == 0 ? 1 : n;
-        bool replace = n == 0 || (n == 1 && is_special((unsigned char)s.ptr[i])) ||
-                       is_invisible(s, i, n);
+        bool replace =
+            n == 0 || (n == 1 && is_special((unsigned char)s.ptr[i])) || is_invisible(s, i, n);
 
         if (len + step > max)
             break;

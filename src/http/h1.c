@@ -6,13 +6,14 @@
 #include "http/h1.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <shs/version.h>
 
 #include "http/h1_exchange.h"
 
-/* Room behind a head for the framing lines of its body. */
+/* Room behind a head for the framing lines of its body, but for trailers. */
 #define BODY_ROOM 1024u
 
 void shs__h1_config_init(struct shs_h1_config *config, const struct shs_options *opt,
@@ -81,16 +82,19 @@ static int broken(struct shs_h1 *h1, int code, bool stream, const char *text)
 }
 
 /* It is over, and rightly so. */
-static int conversation_over(struct shs_h1 *h1)
+static int conversation_over(struct shs_h1 *h1, const char *why)
 {
     enter(h1, SHS_H1_END);
+    if (why != NULL && h1->config->host->note != NULL)
+        h1->config->host->note(h1->owner, why);
     return SHS_OK;
 }
 /* -- the states -------------------------------------------------------------------------------- */
 
 static struct shs_h1_exchange *begin_exchange(struct shs_h1 *h1)
 {
-    size_t fields = h1->config->limits.max_headers * sizeof(struct shs_field);
+    /* A head of so many lines has fewer fields. */
+    size_t fields = h1->scan.lines * sizeof(struct shs_field);
     struct shs_h1_exchange *x = shs__malloc(sizeof *x + fields);
 
     if (x == NULL)
@@ -111,7 +115,7 @@ static int step_idle(struct shs_h1 *h1)
 
     if (h1->in.len == 0) {
         if (h1->config->host->stopping(h1->owner))
-            return conversation_over(h1);
+            return conversation_over(h1, "the server is stopping");
         /* After an answer the next request is rarely there yet: do not ask, wait. */
         if (h1->tried && !shs__stream_pending(h1->stream) && !expired(h1)) {
             h1->tried = false;
@@ -124,10 +128,13 @@ static int step_idle(struct shs_h1 *h1)
             shs__buf_free(&h1->in);
             if (!expired(h1))
                 return rc;
-            return conversation_over(h1); /* nobody wanted anything any more: not an error */
+            if (h1->served == 0)
+                return broken(h1, SHS_TIMEOUT, false, "the client sent no request in time");
+            /* Nobody wanted anything any more: not an error. */
+            return conversation_over(h1, "no further request within idle_ms");
         }
         if (rc == SHS_CLOSED)
-            return conversation_over(h1);
+            return conversation_over(h1, NULL);
         if (rc != SHS_OK)
             return broken(h1, rc, true, NULL);
     }
@@ -161,11 +168,44 @@ static int refuse(struct shs_h1 *h1, const struct shs_refusal *why, int code)
     return SHS_OK;
 }
 
-static int refuse_late(struct shs_h1 *h1, const char *text)
+static int refuse_late(struct shs_h1 *h1, const char *rule, const char *text)
 {
-    struct shs_refusal why = {408, "timeout", text};
+    struct shs_refusal why = {408, rule, text};
 
     return refuse(h1, &why, SHS_TIMEOUT);
+}
+
+/* Room in `in` for `need` bytes behind the head, those that are there included. May move it. */
+static int make_body_room(struct shs_h1 *h1, size_t head_len, size_t need)
+{
+    size_t there = h1->in.len - head_len;
+
+    return there >= need ? SHS_OK : shs__buf_reserve(&h1->in, need - there);
+}
+
+static int parse_head(struct shs_h1 *h1, struct shs_h1_exchange *x, struct shs_refusal *why)
+{
+    return shs__head_parse(shs__buf_head(&h1->in) + h1->scan.start, x->head_len - h1->scan.start,
+                           &h1->config->limits, &x->parser, x->fields, &x->base.req.head, why);
+}
+
+/*
+ * Reads the head: from here on there are views into `in`, so the room for what comes behind is made
+ * before. A line of framing is looked at when it is complete, and a trailer's may be long: for the
+ * bodies that can have one the head is moved, if it must, and read again.
+ */
+static int read_head(struct shs_h1 *h1, struct shs_h1_exchange *x, struct shs_refusal *why)
+{
+    size_t long_room = h1->config->limits.max_trailer_bytes + BODY_ROOM;
+    int rc = make_body_room(h1, x->head_len, BODY_ROOM);
+
+    if (rc == SHS_OK)
+        rc = parse_head(h1, x, why);
+    if (rc != SHS_OK || !x->base.req.head.chunked ||
+        h1->in.len - x->head_len + shs__buf_room(&h1->in) >= long_room)
+        return rc;
+    rc = make_body_room(h1, x->head_len, long_room);
+    return rc == SHS_OK ? parse_head(h1, x, why) : rc;
 }
 
 /* The whole head is there: read it, and prepare for its body. */
@@ -176,22 +216,17 @@ static int head_complete(struct shs_h1 *h1, size_t head_len)
     struct shs_head *head;
     int rc;
 
-    /* Views into `in` begin to exist here; make the room for the body's framing before. */
-    if (shs__buf_room(&h1->in) < BODY_ROOM && h1->in.len < head_len + BODY_ROOM) {
-        rc = shs__buf_reserve(&h1->in, SHS_H1_FIRST_READ);
-        if (rc != SHS_OK)
-            return broken(h1, rc, false, "out of memory for a request");
-    }
     x = begin_exchange(h1);
     if (x == NULL)
         return broken(h1, SHS_NOMEM, false, "out of memory for a request");
     head = &x->base.req.head;
     x->head_len = head_len;
     x->body_at = head_len;
-    rc = shs__head_parse(shs__buf_head(&h1->in) + h1->scan.start, head_len - h1->scan.start,
-                         &h1->config->limits, &x->parser, x->fields, head, &why);
-    if (rc != SHS_OK)
+    rc = read_head(h1, x, &why);
+    if (rc == SHS_PROTO)
         return refuse(h1, &why, SHS_PROTO);
+    if (rc != SHS_OK)
+        return broken(h1, rc, false, "out of memory for a request");
     shs__body_init(&x->body, head, &h1->config->limits, &x->parser);
     shs__h1_start_progress(x, h1->config->opt->body_ms);
     h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
@@ -221,7 +256,7 @@ static int step_head(struct shs_h1 *h1)
     if (rc != SHS_WAIT_READ)
         return refuse(h1, &why, SHS_PROTO);
     if (expired(h1))
-        return refuse_late(h1, "The request's head did not arrive in time.");
+        return refuse_late(h1, "head-timeout", "The request's head did not arrive in time.");
     rc = shs__buf_reserve(&h1->in, 1);
     if (rc == SHS_OK)
         rc = shs__h1_fill(h1);
@@ -261,7 +296,9 @@ static int step_body(struct shs_h1 *h1)
             return broken(h1, rc, rc != SHS_CLOSED,
                           "the client closed in the middle of a request's body");
         h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
-        return expired(h1) ? refuse_late(h1, "The request's body did not arrive in time.") : rc;
+        return expired(h1)
+                   ? refuse_late(h1, "body-timeout", "The request's body did not arrive in time.")
+                   : rc;
     }
     enter(h1, SHS_H1_HANDLE);
     return SHS_OK;
@@ -365,6 +402,8 @@ static void write_log(struct shs_h1_exchange *x, const char *error)
         .body_bytes = res->no_body ? 0 : res->body_total - res->file_left,
         .duration_ns = shs_now_ns() - x->h1->began_ns,
         .error = error,
+        .rule = error != NULL ? x->base.req.refusal.rule : NULL,
+        .request_id = shs_request_id(&x->base.req),
     };
 
     x->h1->config->host->log(x->h1->owner, &access);
@@ -377,22 +416,43 @@ static int abort_exchange(struct shs_h1 *h1, int code, bool stream, const char *
     return broken(h1, code, stream, text);
 }
 
+/* Records why a request was refused, with the rule that it broke: one line of the log. */
+static void fail_with_rule(struct shs_h1_exchange *x)
+{
+    const struct shs_h1_host *host = x->h1->config->host;
+    const char *rule = x->base.req.refusal.rule;
+    char text[256];
+
+    if (rule == NULL || x->failure == NULL) {
+        host->fail(x->h1->owner, x->failure_code, false, x->failure);
+        return;
+    }
+    snprintf(text, sizeof text, "%s [%s]", x->failure, rule);
+    host->fail(x->h1->owner, x->failure_code, false, text);
+}
+
 /* The answer is out. */
 static int exchange_done(struct shs_h1 *h1)
 {
     struct shs_h1_exchange *x = h1->xchg;
     int failure_code = x->failure_code;
     bool keep = x->keep;
+    /* The client said that this was its last request, and all of it was read: nothing can come that
+       a reset would answer. */
+    bool clean = !x->base.req.head.keep_alive && x->body.phase == SHS_BODY_DONE &&
+                 failure_code == SHS_OK && h1->in.len == x->body_at;
     size_t used = x->body_at;
 
     write_log(x, x->failure);
     if (failure_code != SHS_OK)
-        h1->config->host->fail(h1->owner, failure_code, false, x->failure);
+        fail_with_rule(x);
     h1->served++;
     drop_exchange(h1);
     shs__buf_consume(&h1->in, used);
+    if (!keep && clean && h1->config->host->needs_no_linger != NULL)
+        h1->config->host->needs_no_linger(h1->owner);
     if (!keep)
-        return conversation_over(h1);
+        return conversation_over(h1, NULL);
     if (h1->in.len == 0) {
         shs__buf_free(&h1->in);
         shs__buf_free(&h1->out);
@@ -403,6 +463,10 @@ static int exchange_done(struct shs_h1 *h1)
                                    shs__deadline_after(shs_now_ns(), h1->config->opt->idle_ms));
     h1->config->host->set_idle(h1->owner, true);
     enter(h1, SHS_H1_IDLE);
+    if (h1->config->host->turn_over != NULL &&
+        (h1->in.len > 0 || shs__stream_pending(h1->stream)) &&
+        h1->config->host->turn_over(h1->owner))
+        return SHS_WAIT_READ;
     return SHS_OK;
 }
 
@@ -419,7 +483,7 @@ static int step_send(struct shs_h1 *h1)
         rc = res->file_left > 0 ? fill_from_file(x) : SHS_OK;
         if (rc != SHS_OK)
             return abort_exchange(h1, rc, false, "a file became shorter while it was sent");
-        rc = shs__h1_drain_out(h1);
+        rc = x->keep || res->file_left > 0 ? shs__h1_drain_out(h1) : shs__h1_drain_out_and_end(h1);
     } while (rc == SHS_OK && res->file_left > 0);
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
         h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);

@@ -30,12 +30,22 @@ struct shs_h1_host {
     void (*set_deadline)(void *owner, int64_t deadline_ns);
     int64_t (*deadline)(void *owner);
     void (*set_idle)(void *owner, bool idle);
+    /* The peer has said that it sends no more: no lingering close is needed. May be NULL. */
+    void (*needs_no_linger)(void *owner);
     /* The server is closing: no further request on this connection. */
     bool (*stopping)(void *owner);
+    /* Another request is here already. True: others have their turn first; whoever drives the
+       machine calls it again at once, without waiting for the stream. */
+    bool (*turn_over)(void *owner); /* NULL: never */
     /* Calls the handler's method. */
     int (*dispatch)(void *owner, struct shs_exchange *x);
     /* One answer is out, or has failed. */
     void (*log)(void *owner, const struct shs_access *access);
+    /* The server's random number and the connection's own: for shs_request_id. NULL: none. */
+    void (*identify)(void *owner, uint64_t numbers[2]);
+    /* The conversation ends as it may at any time, and this is why: for who looks closely. NULL:
+       nobody does. */
+    void (*note)(void *owner, const char *text);
     /* Records why the conversation ends; returns the code. `stream` true: the stream knows why. */
     int (*fail)(void *owner, int code, bool stream, const char *text);
 };

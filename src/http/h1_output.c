@@ -6,7 +6,7 @@
 #include "http/date.h"
 #include "http/h1_exchange.h"
 
-static int drain(struct shs_h1 *h1)
+static int drain(struct shs_h1 *h1, bool ends)
 {
     while (h1->out.len > 0) {
         size_t put = 0;
@@ -16,20 +16,31 @@ static int drain(struct shs_h1 *h1)
             return rc;
         shs__buf_consume(&h1->out, put);
     }
-    return shs__stream_flush(h1->stream);
+    /* The end of our data leaves with the last of it: one record less, and one packet. */
+    return ends ? shs__stream_shutdown(h1->stream) : shs__stream_flush(h1->stream);
 }
 
 /*
  * Hands `out` to the stream. SHS_OK when the kernel has it all. Progress is what the peer took: a
  * buffer that takes some more of an answer says nothing of it.
  */
-int shs__h1_drain_out(struct shs_h1 *h1)
+static int drain_out(struct shs_h1 *h1, bool ends)
 {
-    int rc = drain(h1);
+    int rc = drain(h1, ends);
 
     if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) && h1->xchg != NULL)
         shs__progress_total(&h1->xchg->progress, shs__stream_delivered(h1->stream));
     return rc;
+}
+
+int shs__h1_drain_out(struct shs_h1 *h1)
+{
+    return drain_out(h1, false);
+}
+
+int shs__h1_drain_out_and_end(struct shs_h1 *h1)
+{
+    return drain_out(h1, true);
 }
 
 /* The same for a handler that waits. */
@@ -149,6 +160,11 @@ static int put_head(struct shs_h1_exchange *x, bool more)
     }
     for (size_t i = 0; rc == SHS_OK && i < res->field_count; i++)
         rc = put_field(h1, res->fields[i].name, res->fields[i].value);
+    if (rc == SHS_OK && h1->config->opt->request_id_field != NULL)
+        rc = put_field(h1, shs__str(h1->config->opt->request_id_field),
+                       shs_request_id(&x->base.req));
+    for (size_t i = 0; rc == SHS_OK && i < res->standing_count; i++)
+        rc = put_field(h1, res->standing[i].name, res->standing[i].value);
     if (rc == SHS_OK)
         rc = put_framing(x, more);
     if (rc == SHS_OK && !x->keep)

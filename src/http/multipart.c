@@ -4,10 +4,10 @@
  * All reading goes through one window. What cannot be decided yet (half a delimiter, half a header
  * line) stays in it until more has come, so how the bytes were cut up makes no difference.
  *
- * A delimiter is CR LF "--" boundary (RFC 2046 section 5.1.1). The window begins with a CR LF of our
- * own, so that the first delimiter, at the very beginning of the body, is one like any other. In the
- * same way the CR LF of a delimiter's line and of the blank line stay in the window: the one begins
- * the search for the end of the header lines, the other may belong to the next delimiter.
+ * A delimiter is CR LF "--" boundary (RFC 2046 section 5.1.1). The window begins with a CR LF of
+ * our own, so that the first delimiter, at the very beginning of the body, is one like any other.
+ * In the same way the CR LF of a delimiter's line and of the blank line stay in the window: the one
+ * begins the search for the end of the header lines, the other may belong to the next delimiter.
  */
 #include "http/multipart.h"
 
@@ -24,10 +24,12 @@
 
 void shs_multipart_limits_init_sized(struct shs_multipart_limits *limits, size_t size)
 {
-    const struct shs_multipart_limits defaults = {.size = size,
-                                                  .max_parts = 1000,
-                                                  .max_header_bytes = 8192,
-                                                  .max_bytes = UINT64_MAX};
+    const struct shs_multipart_limits defaults = {
+        .size = size,
+        .max_parts = 1000,
+        .max_header_bytes = 8192,
+        .max_bytes = UINT64_MAX,
+    };
 
     memcpy(limits, &defaults, size < sizeof defaults ? size : sizeof defaults);
 }
@@ -145,8 +147,8 @@ int shs_multipart_new(struct shs_multipart **out, struct shs_request *req,
         memcpy(&bounds, limits, limits->size < sizeof bounds ? limits->size : sizeof bounds);
     if (bounds.max_header_bytes < 64 || bounds.max_header_bytes > 65536 || req->body_taken)
         return SHS_USAGE;
-    self = shs__arena_alloc(&req->x->arena, sizeof *self);
-    memory = shs__arena_alloc(&req->x->arena, shs__multipart_memory(&bounds));
+    self = shs_request_alloc(req, sizeof *self);
+    memory = shs_request_alloc(req, shs__multipart_memory(&bounds));
     if (self == NULL || memory == NULL)
         return SHS_NOMEM;
     memset(self, 0, sizeof *self);
@@ -454,7 +456,8 @@ static int parse_disposition(struct shs_multipart *self, struct shs_str value)
     rest = (struct shs_str){value.ptr + type.len, value.len - type.len};
     while (rc == SHS_OK) {
         if (shs__next_parameter(&rest, &name, &text, &quoted) != SHS_OK)
-            return malformed(self, "part-disposition", "A part's Content-Disposition is malformed.");
+            return malformed(self, "part-disposition",
+                             "A part's Content-Disposition is malformed.");
         if (name.ptr == NULL)
             break;
         if (shs__str_eq_nocase(name, SHS_STR("name")))
@@ -606,8 +609,9 @@ static int part_too_large(struct shs_multipart *self)
 
 int shs_multipart_value(struct shs_multipart *self, size_t max, struct shs_str *out)
 {
-    struct shs_str data, copy;
+    struct shs_str data;
     struct shs_buf value;
+    char *copy;
     int rc;
 
     if (self->req == NULL)
@@ -621,12 +625,15 @@ int shs_multipart_value(struct shs_multipart *self, size_t max, struct shs_str *
             rc = part_too_large(self);
     } while (rc == SHS_OK && data.len > 0);
     if (rc == SHS_OK) {
-        data = value.len > 0 ? (struct shs_str){shs__buf_head(&value), value.len} : SHS_STR("");
-        copy = shs__arena_copy(&self->req->x->arena, data);
-        if (copy.ptr == NULL)
+        copy = shs_request_alloc(self->req, value.len + 1);
+        if (copy == NULL) {
             rc = fail(self, SHS_NOMEM);
-        else
-            *out = copy;
+        } else {
+            if (value.len > 0)
+                memcpy(copy, shs__buf_head(&value), value.len);
+            copy[value.len] = '\0';
+            *out = (struct shs_str){copy, value.len};
+        }
     }
     shs__buf_free(&value);
     return rc;

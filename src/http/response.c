@@ -17,7 +17,7 @@ void shs__exchange_init(struct shs_exchange *x, const struct shs_exchange_ops *o
     x->req.x = x;
     x->res.x = x;
     x->res.file_fd = -1;
-    shs__arena_init(&x->arena, SHS_EXCHANGE_MEMORY);
+    shs__arena_init(&x->arena, SHS_EXCHANGE_MEMORY + SHS_EXCHANGE_RESERVE);
     shs__buf_init(&x->res.body, max_buffered_response);
 }
 
@@ -202,6 +202,30 @@ int shs_send_header(struct shs_response *res, const char *name, const char *valu
     return shs_send_header_str(res, name, shs__str(value));
 }
 
+int shs__response_stand(struct shs_response *res, const char *name, struct shs_str value)
+{
+    struct shs_arena *arena = &res->x->arena;
+    struct shs_field *field;
+
+    if (res->head_sent || value.ptr == NULL || !shs__is_token(shs__str(name)) ||
+        !shs__is_field_value(value) || is_framing_field(shs__str(name)))
+        return SHS_USAGE;
+    if (res->standing_count == SHS_MAX_STANDING_FIELDS ||
+        strlen(name) + value.len + 4 > SHS_MAX_RESPONSE_HEAD / SHS_MAX_STANDING_FIELDS)
+        return SHS_LIMIT;
+    if (res->standing == NULL)
+        res->standing = shs__arena_alloc(arena, SHS_MAX_STANDING_FIELDS * sizeof *res->standing);
+    if (res->standing == NULL)
+        return SHS_NOMEM;
+    field = &res->standing[res->standing_count];
+    field->name = shs__arena_copy(arena, shs__str(name));
+    field->value = shs__arena_copy(arena, value);
+    if (field->name.ptr == NULL || field->value.ptr == NULL)
+        return SHS_NOMEM;
+    res->standing_count++;
+    return SHS_OK;
+}
+
 int shs_end_headers(struct shs_response *res)
 {
     if (!res->started || res->head_done)
@@ -239,9 +263,20 @@ int shs_send_interim(struct shs_response *res, int code, const char *const *fiel
 static bool may_be_trailer(struct shs_str name)
 {
     static const char *const head_only[] = {
-        "Cache-Control", "Content-Encoding", "Content-Range",    "Content-Type", "Date",
-        "Expires",       "Host",             "Location",         "Retry-After",  "Set-Cookie",
-        "Vary",          "WWW-Authenticate", "Content-Location", "Age",
+        "Cache-Control",
+        "Content-Encoding",
+        "Content-Range",
+        "Content-Type",
+        "Date",
+        "Expires",
+        "Host",
+        "Location",
+        "Retry-After",
+        "Set-Cookie",
+        "Vary",
+        "WWW-Authenticate",
+        "Content-Location",
+        "Age",
     };
 
     return !is_one_of(name, head_only, SHS_ARRAY_LEN(head_only)) && !is_framing_field(name);
@@ -256,8 +291,8 @@ int shs_send_trailer(struct shs_response *res, const char *name, const char *val
         !shs__is_field_value(v) || !may_be_trailer(n))
         return SHS_USAGE;
     if (res->trailers == NULL)
-        res->trailers = shs__arena_alloc(&res->x->arena,
-                                         SHS_MAX_RESPONSE_TRAILERS * sizeof *res->trailers);
+        res->trailers =
+            shs__arena_alloc(&res->x->arena, SHS_MAX_RESPONSE_TRAILERS * sizeof *res->trailers);
     if (res->trailers == NULL)
         return SHS_NOMEM;
     if (res->trailer_count == SHS_MAX_RESPONSE_TRAILERS ||
@@ -416,8 +451,7 @@ int shs_send_error(struct shs_response *res, int code, const char *message)
 /* The methods of the handler, as Allow lists them (RFC 9110 section 10.2.1). */
 static int allow(const struct shs_http_handler *handler, char *out, size_t cap)
 {
-    static const char *const names[] = {"GET",   "HEAD",   "POST",   "PUT",
-                                        "PATCH", "DELETE", "OPTIONS"};
+    static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
     size_t len = 0;
 
     for (size_t i = 0; i < SHS_ARRAY_LEN(names); i++) {

@@ -128,11 +128,15 @@ static bool wait_for_request(struct shs_server *self, int64_t deadline_ns)
         {.fd = accepting ? self->fd : -1, .events = POLLIN},
         {.fd = self->watch.fd, .events = POLLIN},
     };
-    int64_t turn = shs__deadline_after(now, self->opt.poll_interval_ms);
+    unsigned every_ms = self->watch.every_ms;
+    int64_t turn;
     int n;
 
     if (self->accept_retry_ns > now && self->accept_retry_ns < deadline_ns)
         deadline_ns = self->accept_retry_ns;
+    if (every_ms == 0 || every_ms > self->opt.poll_interval_ms)
+        every_ms = self->opt.poll_interval_ms;
+    turn = shs__deadline_after(now, every_ms);
     if (self->watch.ready != NULL && turn < deadline_ns)
         deadline_ns = turn;
     n = poll(fds, SHS_ARRAY_LEN(fds), shs__poll_ms(deadline_ns, now));
@@ -178,6 +182,8 @@ static int begin_serving(struct shs_server *self)
     if (atomic_compare_exchange_strong(&self->serving, &free_loop, true))
         self->loop_thread = pthread_self();
     pthread_mutex_unlock(&self->lock);
+    if (!free_loop)
+        self->loop_limit_ns = INT64_MAX;
     /* Not shs_server_fail: the error belongs to the thread that serves. */
     return free_loop ? SHS_USAGE : SHS_OK;
 }
@@ -433,6 +439,8 @@ static int base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
     SHS_UNUSED(layer);
     if (conn->handled)
         return SHS_OK;
+    if (conn->overloaded && !conn->server->handler_class->refuses)
+        return shs_conn_fail(conn, SHS_LIMIT, 0, "every worker is busy; raise max_threads");
     if (!conn->set_up) {
         rc = begin_handler(conn);
         if (rc != SHS_OK)
@@ -447,33 +455,47 @@ static int base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
     return rc;
 }
 
+/* Until when a conversation on the loop's own thread may go on: stop_ms from the first notice. */
+static int64_t loop_limit(struct shs_server *self, int64_t now)
+{
+    if (!atomic_load(&self->shutdown_requested))
+        return INT64_MAX;
+    if (self->loop_limit_ns == INT64_MAX)
+        self->loop_limit_ns = shs__deadline_after(now, self->opt.stop_ms);
+    return self->loop_limit_ns;
+}
+
 /*
  * On the loop's own thread somebody else may be waiting behind this peer: a shutdown ends an idle
- * wait, and so does a new client when this one is only being kept alive.
+ * wait, and so does a new client when this one is only being kept alive. A request that is under
+ * way has the grace of server_close, which cannot be called before the loop has ended.
  */
 static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer)
 {
     struct shs_server *self = conn->server;
-    bool idle = atomic_load(&conn->idle);
+    int64_t now = shs_now_ns(), until = loop_limit(self, now);
+    bool stopping = until != INT64_MAX, idle = atomic_load(&conn->idle);
     bool yields = idle && conn->served > 0;
     struct pollfd fds[3] = {
         *peer,
-        {.fd = idle ? self->wake_fd : -1, .events = POLLIN},
+        {.fd = stopping ? -1 : self->wake_fd, .events = POLLIN},
         {.fd = yields ? self->fd : -1, .events = POLLIN},
     };
     int n;
 
-    if (idle && atomic_load(&self->shutdown_requested))
+    if (stopping && (idle || now >= until))
         return -1;
-    n = poll(fds, SHS_ARRAY_LEN(fds), shs__poll_ms(conn->deadline_ns, shs_now_ns()));
+    if (conn->deadline_ns < until)
+        until = conn->deadline_ns;
+    n = poll(fds, SHS_ARRAY_LEN(fds), shs__poll_ms(until, now));
     peer->revents = fds[0].revents;
     if (n <= 0 || fds[0].revents != 0)
         return n;
-    if (fds[1].revents != 0 && !atomic_load(&self->shutdown_requested)) {
+    if (fds[1].revents == 0)
+        return -1;
+    if (!atomic_load(&self->shutdown_requested))
         drain_wake(self);
-        return 0;
-    }
-    return -1;
+    return 0;
 }
 
 static int base_wait_request(struct shs_layer *layer, struct shs_conn *conn, int what)

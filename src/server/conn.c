@@ -8,8 +8,12 @@
 
 #include "server/server.h"
 
-/* How much a peer may still send after our FIN before we stop listening to it. */
-#define LINGER_BYTES 65536u
+/*
+ * How much a peer may still send after our FIN before we stop listening to it. Who is in the middle
+ * of an upload that was refused reads the answer only when he has sent it, or not at all if he is
+ * met with RST; what bounds this is close_ms.
+ */
+#define LINGER_BYTES (64u << 20)
 
 struct shs_conn *shs__conn_new(struct shs_server *server, int fd, const struct sockaddr *address,
                                socklen_t address_len)
@@ -174,6 +178,11 @@ void shs_conn_set_idle(struct shs_conn *conn, bool idle)
     atomic_store(&conn->idle, idle);
 }
 
+bool shs_conn_overloaded(const struct shs_conn *conn)
+{
+    return conn->overloaded;
+}
+
 const struct shs_error *shs_conn_error(const struct shs_conn *conn)
 {
     static const struct shs_error none = {.code = SHS_OK, .text = "no error"};
@@ -248,7 +257,7 @@ int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *got)
     return rc;
 }
 
-/* Writes or, with len 0, flushes what the streams hold back; waits while the peer takes something. */
+/* Writes or, with len 0, flushes what the streams hold back; waits while the peer takes some. */
 static int write_some(struct shs_conn *conn, struct shs_progress *progress, const char *bytes,
                       size_t len, size_t *put)
 {

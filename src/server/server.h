@@ -45,10 +45,12 @@ struct shs_server {
     _Atomic unsigned pauses; /* shs_server_pause_accept, nested */
     pthread_t loop_thread;   /* valid while serving, under lock */
     int64_t accept_retry_ns; /* back-off after a failed accept */
+    int64_t loop_limit_ns;   /* a conversation on the loop ends here; INT64_MAX: no shutdown yet */
     bool closed;
-    struct {    /* a mixin's descriptor in the loop's poll */
-        int fd; /* -1: none */
-        /* on the loop's thread, when fd is readable and at least every poll_interval_ms */
+    struct {               /* a mixin's descriptor in the loop's poll */
+        int fd;            /* -1: none */
+        unsigned every_ms; /* not only then, but at least so often; 0: every poll_interval_ms */
+        /* on the loop's thread, when fd is readable */
         void (*ready)(struct shs_layer *layer);
         struct shs_layer *layer;
     } watch;
@@ -99,6 +101,9 @@ void shs__server_ref(struct shs_server *self);
 void shs__server_unref(struct shs_server *self);
 
 void shs__server_wake(struct shs_server *self);
+
+/* The first call of a mixin's thread: its name (15 bytes), and how it is scheduled. */
+void shs__thread_begin(const char *name);
 
 /* The life of a connection in the live list: in; out, still allocated; gone. */
 void shs__server_add_conn(struct shs_server *self, struct shs_conn *conn);

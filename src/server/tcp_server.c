@@ -194,7 +194,7 @@ static int tcp_get_request(struct shs_layer *layer, struct shs_conn **out)
 /* Throws away what the peer still sends, so that no RST destroys our answer on its way. */
 static int linger(struct shs_conn *conn)
 {
-    char waste[4096];
+    char waste[16384];
 
     while (conn->linger_left > 0) {
         size_t cap = conn->linger_left < sizeof waste ? conn->linger_left : sizeof waste;
@@ -220,7 +220,8 @@ static int end_conversation(struct shs_conn *conn)
         if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) && shs_now_ns() < conn->deadline_ns)
             return rc;
         shs__stream_shutdown(&conn->socket.base);
-        conn->phase = SHS_CONN_LINGER;
+        /* Unread bytes would make a reset of our close, and a reset may overtake the answer. */
+        conn->phase = conn->no_linger && conn->socket.drained ? SHS_CONN_OVER : SHS_CONN_LINGER;
     }
     if (conn->phase == SHS_CONN_LINGER) {
         rc = linger(conn);
@@ -236,7 +237,8 @@ static int tcp_finish_request(struct shs_layer *layer, struct shs_conn *conn)
     if (conn->phase == SHS_CONN_TALK) {
         int rc = shs_super_finish_request(layer, conn);
 
-        if (rc != SHS_OK)
+        /* After a fatal alert of ours the peer must get to read it: no RST may overtake it. */
+        if (rc != SHS_OK && rc != SHS_TLS)
             return rc;
         shs__conn_begin_linger(conn);
     }
@@ -250,15 +252,17 @@ static void tcp_shutdown_request(struct shs_layer *layer, struct shs_conn *conn)
 }
 
 /*
- * A conversation that was cut leaves nothing behind: else the kernel would go on offering the rest
- * to a peer that does not read, for minutes and with megabytes of memory. The RST also tells a
- * client whose answer ends with the connection (HTTP/1.0) that this is not its end.
+ * A conversation that was cut in the middle of an answer leaves nothing behind: else the kernel
+ * would go on offering the rest to a peer that does not read, for minutes and with megabytes of
+ * memory. The RST also tells a client whose answer ends with the connection (HTTP/1.0) that this is
+ * not its end.
  */
 static void drop_unsent(const struct shs_conn *conn)
 {
     const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
-    if (conn->phase == SHS_CONN_TALK && shs__socket_unsent(&conn->socket) > 0)
+    if (conn->phase == SHS_CONN_TALK && !atomic_load(&conn->idle) &&
+        shs__socket_unsent(&conn->socket) > 0)
         setsockopt(conn->socket.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 

@@ -71,7 +71,7 @@ static void *process_request_thread(void *arg)
 
     snprintf(name, sizeof name, "Thread-%llu", (unsigned long long)(task->number % 100000000));
     shs__free(task);
-    pthread_setname_np(pthread_self(), name);
+    shs__thread_begin(name);
     rc = shs_server_converse(server, conn);
     if (rc < 0 && rc != SHS_EXIT)
         shs_server_handle_error(server, conn, shs_conn_error(conn));

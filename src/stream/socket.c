@@ -56,6 +56,7 @@ static int socket_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
     do {
         n = recv(self->fd, buf, cap, 0);
     } while (n < 0 && errno == EINTR);
+    self->drained = n < (ssize_t)cap && !self->hung_up;
     if (n < 0)
         return socket_error(self, errno, SHS_WAIT_READ);
     if (n == 0) {

@@ -20,9 +20,9 @@
  *             once when done before; SHS_WAIT_*. Nothing may be written after the first call.
  *   pending   true when read would give something without asking the descriptor.
  *   idle      a hint: nothing is under way, memory may be given back.
- *   delivered how many bytes the peer has taken of us, ever. What waits in a buffer of ours or of the
- *             kernel does not count: that is how a peer that reads is told from one that does not.
- *             Optional: NULL asks the stream below.
+ *   delivered how many bytes the peer has taken of us, ever. What waits in a buffer of ours or of
+ *             the kernel does not count: that is how a peer that reads is told from one that does
+ *             not. Optional: NULL asks the stream below.
  *   free      frees the instance, not the one below, and never waits. Sends nothing.
  *
  *   Whoever calls read and is told SHS_WAIT_READ must have flushed first, or both sides wait: so
@@ -93,7 +93,9 @@ int shs__stream_describe(const struct shs_stream *s, int code, struct shs_error 
 struct shs_socket_stream {
     struct shs_stream base;
     int fd;
-    bool shut; /* our FIN is out */
+    bool shut;    /* our FIN is out */
+    bool drained; /* the last read took all there was: epoll tells when there is more            */
+    bool hung_up; /* the peer's data has ended, as epoll said: a read never waits any more       */
     uint64_t bytes_in, bytes_out;
 };
 void shs__socket_stream_init(struct shs_socket_stream *self, int fd);

@@ -28,6 +28,7 @@ struct shs_tls_bio {
     int status;         /* SHS_OK, or how the lower stream ended or failed */
     bool sniff;         /* look at the first byte before OpenSSL does */
     bool plain;         /* it was a letter: no TLS. The bytes are in `out`, OpenSSL saw none */
+    bool handshaking;   /* what is gathered is what the peer waits for: it is sent before we read */
     bool stop;          /* read no more: the stream above has given the peer up */
 };
 

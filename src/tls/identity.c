@@ -481,10 +481,15 @@ int shs__tls_identity_complete(struct shs_tls_identity *self, STACK_OF(X509) * p
     if (chain == NULL)
         return SHS_NOMEM;
     while (!self_signed(at) && sk_X509_num(chain) < CHAIN_MAX) {
+        bool given = true;
+
         issuer = find_issuer(at, self->chain);
-        if (issuer == NULL)
+        if (issuer == NULL) {
+            given = false;
             issuer = find_issuer(at, pool);
-        if (issuer == NULL || self_signed(issuer))
+        }
+        /* A root is for the client to have: it is sent only when the file has it, on purpose. */
+        if (issuer == NULL || (self_signed(issuer) && !given))
             break;
         if (X509_up_ref(issuer) != 1 || sk_X509_push(chain, issuer) == 0) {
             sk_X509_pop_free(chain, X509_free);

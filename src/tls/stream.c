@@ -21,13 +21,20 @@
 
 static const struct shs_stream_class tls_class;
 
+/* The queue of a thread is empty nearly always; to look costs a tenth of clearing all its places. */
+static void clear_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+}
+
 /* -- failing ----------------------------------------------------------------------------------- */
 
 static int fail(struct shs_tls_stream *self, enum shs_tls_why why, int code)
 {
     self->why = (uint8_t)why;
     self->failed = (int8_t)code;
-    ERR_clear_error(); /* the queue is the thread's: the next connection must not find this in it */
+    clear_errors(); /* the queue is the thread's: the next connection must not find this in it */
     return code;
 }
 
@@ -47,7 +54,7 @@ static int lower_ended(struct shs_tls_stream *self)
     if (code != SHS_CLOSED || self->bio.lower->sys_errno != 0)
         return fail_lower(self, code);
     /* Only the peer's data has ended: what we still have to say may be said. */
-    ERR_clear_error();
+    clear_errors();
     self->why = SHS_TLS_WHY_TRUNCATED;
     self->base.sys_errno = EPROTO;
     self->closed = true;
@@ -84,6 +91,8 @@ static int explain(struct shs_tls_stream *self, int ret)
     switch (SSL_get_error(self->ssl, ret)) {
     case SSL_ERROR_WANT_READ:
         self->starved = true;
+        if (self->held > 0 && self->bio.out.len == self->held)
+            return self->bio.wait;
         rc = shs__tls_bio_flush(&self->bio);
         if (rc < 0)
             return fail_lower(self, rc);
@@ -159,11 +168,15 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
     if (self->failed != SHS_OK)
         return self->failed;
     for (;;) {
-        ERR_clear_error();
+        clear_errors();
         ret = SSL_do_handshake(self->ssl);
         if (ret == 1) {
             self->established = true;
             self->starved = false;
+            self->bio.handshaking = false;
+            /* Nobody waits for a ticket: it leaves with the first answer. */
+            if (SSL_is_server(self->ssl) == 1 && SSL_version(self->ssl) == TLS1_3_VERSION)
+                self->held = self->bio.out.len;
             return SHS_OK;
         }
         rc = explain(self, ret);
@@ -186,7 +199,7 @@ static int tls_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
     if (self->failed != SHS_OK)
         return self->failed;
     for (;;) {
-        ERR_clear_error();
+        clear_errors();
         ret = SSL_read_ex(self->ssl, buf, cap, got);
         if (ret == 1) {
             self->starved = false;
@@ -226,7 +239,7 @@ static int count_record(struct shs_tls_stream *self)
     self->records_left = SHS_TLS_RECORDS_MAX;
     if (SSL_version(self->ssl) != TLS1_3_VERSION)
         return fail(self, SHS_TLS_WHY_RECORDS, SHS_TLS);
-    ERR_clear_error();
+    clear_errors();
     if (SSL_key_update(self->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
         return SHS_OK;
     self->tls_code = ERR_peek_last_error();
@@ -239,7 +252,7 @@ static int seal(struct shs_tls_stream *self, const void *buf, size_t len, size_t
     int ret, rc = count_record(self);
 
     while (rc == SHS_OK) {
-        ERR_clear_error();
+        clear_errors();
         ret = SSL_write_ex(self->ssl, buf, len < RECORD_DATA ? len : RECORD_DATA, put);
         if (ret == 1)
             return SHS_OK;
@@ -300,9 +313,9 @@ static int tls_shutdown(struct shs_stream *s)
             if (rc != SHS_OK)
                 return rc;
         }
-        ERR_clear_error();
+        clear_errors();
         (void)SSL_shutdown(self->ssl); /* 0: sent, the peer's not seen; nobody waits for it */
-        ERR_clear_error();
+        clear_errors();
     }
     self->notified = true;
     rc = tls_flush(s);
@@ -337,7 +350,7 @@ static void tls_free(struct shs_stream *s)
     struct shs_tls_stream *self = TLS(s);
 
     SSL_free(self->ssl);
-    ERR_clear_error();
+    clear_errors();
     shs__free(self->refusal);
     shs__client_record_free(self->client);
     shs__buf_free(&self->bio.out);
@@ -512,6 +525,7 @@ int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *con
     SSL_set_bio(self->ssl, bio, bio);
     SSL_set_msg_callback_arg(self->ssl, self);
     SSL_set_app_data(self->ssl, self);
+    self->bio.handshaking = true;
     self->bio.sniff = SSL_is_server(self->ssl) == 1;
     if (self->bio.sniff)
         SSL_set_accept_state(self->ssl);

@@ -38,6 +38,9 @@ SANITIZE = os.environ.get("SHS_SANITIZE", "")
 # How much longer things may take in this build than in a plain one.
 SLOWNESS = 4 if SANITIZE or "VALGRIND" in os.environ else 1
 
+# The threads of a server whose clients are gone or idle: workers, the loop, the log, a spare one.
+IDLE_THREADS = (os.cpu_count() or 1) + 4
+
 FIRST_LINE = re.compile(r"^Serving (HTTPS|HTTP) on (\S+) port (\d+) \((\S+)\) \.\.\.$")
 SANITIZER_REPORT = re.compile(
     r"(AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehaviorSanitizer|runtime error:"
@@ -378,11 +381,11 @@ def _receive(sock, deadline):
 def read_all(sock, seconds=10):
     """Everything until the peer closes."""
     deadline = Deadline(seconds, "the peer to close")
-    data = b""
+    data = bytearray()
     while True:
         chunk = _receive(sock, deadline)
         if not chunk:
-            return data
+            return bytes(data)
         data += chunk
 
 
@@ -399,12 +402,12 @@ def read_until(sock, marker, seconds=10):
 
 def read_exactly(sock, count, seconds=10, start=b""):
     deadline = Deadline(seconds, "the peer to send %d bytes" % count)
-    data = start
+    data = bytearray(start)
     while len(data) < count:
         chunk = _receive(sock, deadline)
         check(chunk, "the peer closed after %d bytes of %d" % (len(data), count))
         data += chunk
-    return data
+    return bytes(data)
 
 
 def read_response(sock, seconds=10, start=b"", method="GET"):

@@ -48,7 +48,7 @@ def test_help_and_version():
     equal(shs("--version")[1], out)
     help_text = shs("serve", "--help")[1]
     for flag in ("--port", "--bind", "--directory", "--cert", "--key", "--password-file", "--plain",
-                 "--threading", "--threads", "--header", "--log", "--handler", "--help",
+                 "--threading", "--threads", "--max-threads", "--header", "--log", "--handler", "--help",
                  "--handshake-timeout", "--head-timeout", "--idle-timeout", "--max-connections"):
         check(flag in help_text, flag + " is not in the help")
     equal([line for line in help_text.split("\n") if len(line) > 100], [])
@@ -70,6 +70,7 @@ def test_usage_errors():
     refused(2, "--threading 'fibre'.*thread", "serve", "--threading", "fibre")
     refused(2, "--threads '0'", "serve", "--threads", "0")
     refused(2, "--threads goes with", "serve", "--threading", "none", "--threads", "4")
+    refused(2, "--max-threads goes with", "serve", "--threading", "thread", "--max-threads", "4")
     refused(2, "--idle-timeout '1s'", "serve", "--idle-timeout", "1s")
     refused(2, "--handler echo serves no directory", "serve", "--handler", "echo", ".")
     refused(2, "--header goes with", "serve", "--handler", "echo", "-H", "a: b")
@@ -93,12 +94,12 @@ def test_certificate_errors():
         refused(2, "--key 'k.pem' needs --cert", "serve", "--key", "k.pem")
         refused(2, "--password-file .* needs --cert", "serve", "--password-file", path + "/password")
         refused(2, "--plain", "serve", "--plain", "--cert", "c.pem")
-        refused(2, "password file %s/none: No such file" % path, "serve", "-p", "0", "--cert",
+        refused(1, "password file %s/none: No such file" % path, "serve", "-p", "0", "--cert",
                 path + "/empty.pem", "--password-file", path + "/none")
-        refused(2, "password file %s: Is a directory" % path, "serve", "-p", "0", "--cert",
+        refused(1, "password file %s: Is a directory" % path, "serve", "-p", "0", "--cert",
                 path + "/empty.pem", "--password-file", path)
         shslib.write_file(path + "/long", "x" * 5000)
-        refused(2, "longer than a password", "serve", "-p", "0", "--cert", path + "/empty.pem",
+        refused(1, "longer than a password", "serve", "-p", "0", "--cert", path + "/empty.pem",
                 "--password-file", path + "/long")
         for name in ("none.pem", "empty.pem", "nonsense.pem"):
             refused(1, path + "/" + name, "serve", "-p", "0", "--cert", path + "/" + name)
@@ -521,7 +522,9 @@ def test_max_connections():
 
 
 def test_threading_choices():
-    for arguments in (("--threading", "thread"), ("--threading", "thread", "--threads", "2"),
+    for arguments in (("--threading", "pool"), ("--threads", "2", "--max-threads", "3"),
+                      ("--threading", "thread"), ("--threading", "thread", "--threads", "2"),
+                      ("--threading", "fork"), ("--threading", "fork", "--threads", "2"),
                       ("--threading", "none")):
         for plain in (("--plain",), ()):
             with shslib.Server(*arguments, *plain, SITE) as server:

@@ -69,8 +69,9 @@ def held_open(sock):
         sock.setblocking(True)
 
 
-def silent_before_the_handshake():
-    with shslib.Server(SITE, "--log", "none", *timeouts("handshake")) as server:
+def silent_before_the_handshake(threading_name="pool"):
+    with shslib.Server(SITE, "--log", "none", "--threading", threading_name,
+                       *timeouts("handshake")) as server:
         context = server.tls_context()
         serve_others(server, context, 2, SLACK)
         threads = server.threads()
@@ -84,13 +85,13 @@ def silent_before_the_handshake():
             closed_after(silent, began, "a silent client", TIMEOUT)
             closed_after(half, began, "half a ClientHello", TIMEOUT)
         serve_others(server, context, 2, SLACK)
-        shslib.wait_until(lambda: server.threads() <= threads, 5, "the silent clients' threads to end")
+        shslib.wait_until(lambda: server.threads() <= max(threads, shslib.IDLE_THREADS), 5, "the silent clients' threads to end")
         shslib.wait_until(lambda: server.stderr.count("TLS handshake not complete") == 2, 5,
                           "a line on stderr for each of the two")
 
 
-def half_a_request_head():
-    with shslib.Server(SITE, "--log", "none", *timeouts("head")) as server:
+def half_a_request_head(threading_name="pool"):
+    with shslib.Server(SITE, "--log", "none", "--threading", threading_name, *timeouts("head")) as server:
         context = server.tls_context()
         with server.connect(context=context) as first, server.connect(context=context) as silent, \
                 server.connect(context=context) as later:
@@ -104,6 +105,16 @@ def half_a_request_head():
             closed_after(first, began, "half a head", TIMEOUT, b"HTTP/1.1 408 ")
             closed_after(later, began, "half a second head", TIMEOUT, b"HTTP/1.1 408 ")
             shslib.equal(closed_after(silent, began, "no request", TIMEOUT), b"", "what it was told")
+
+
+def silent_with_a_thread_each():
+    silent_before_the_handshake("thread")
+    half_a_request_head("thread")
+
+
+def silent_with_a_process_each():
+    silent_before_the_handshake("fork")
+    half_a_request_head("fork")
 
 
 def a_byte_now_and_then():
@@ -203,7 +214,7 @@ def half_a_body_and_no_reading():
             shslib.check(slow.is_alive(), "a slow client was cut: %r" % slow.error)
             slow.stop()
         serve_others(server, context, 1, SLACK)
-        shslib.wait_until(lambda: server.threads() <= 3, 5, "the threads to end")
+        shslib.wait_until(lambda: server.threads() <= shslib.IDLE_THREADS, 5, "the threads to end")
 
 
 def without_threads_a_silent_client_costs_its_deadline():
@@ -246,12 +257,18 @@ def silent_clients():
                 results.append(str(error))
 
         # They mostly wait; one after the other they would wait for a minute.
-        slow = threading.Thread(target=run, args=(half_a_body_and_no_reading,))
-        slow.start()
-        for test in (silent_before_the_handshake, half_a_request_head, a_byte_now_and_then,
-                     idle_between_requests, without_threads_a_silent_client_costs_its_deadline):
-            run(test)
-        slow.join()
+        def side_by_side(*tests):
+            thread = threading.Thread(target=lambda: [run(test) for test in tests])
+            thread.start()
+            return thread
+
+        threads = [side_by_side(half_a_body_and_no_reading),
+                   side_by_side(half_a_request_head, a_byte_now_and_then, idle_between_requests),
+                   side_by_side(silent_with_a_thread_each, silent_with_a_process_each),
+                   side_by_side(without_threads_a_silent_client_costs_its_deadline)]
+        run(silent_before_the_handshake)
+        for thread in threads:
+            thread.join()
         shslib.equal(results, [], "failures")
 
 

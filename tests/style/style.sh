@@ -76,6 +76,23 @@ expect() {
     mkdir -p "$tree"
 }
 
+# expect_each_bad: runs check() once on a tree in which every file has a fault, each of its own, and
+# demands that every file is named.
+expect_each_bad() {
+    local file
+    : >"$fault_file"
+    (check) >/dev/null
+    while IFS= read -r file; do
+        grep -qF "$file" "$fault_file" || {
+            printf 'self-test: check() finds no fault in %s:\n' "$file"
+            cat "$tree/$file"
+            self_faults=$((self_faults + 1))
+        }
+    done < <(cd "$tree" && find . -type f | sed 's,^\./,,')
+    rm -rf "${tree:?}"
+    mkdir -p "$tree"
+}
+
 style_main() {
     if [ "${1:-}" = --self-test ]; then
         self_faults=0

@@ -1,0 +1,126 @@
+# lib.sh - what the benchmark scripts share: a scratch directory, the certificate, starting and
+# stopping servers by pid, CPU and memory of a process tree, medians.
+#
+# Everything lives in $work, on the loopback, and ends with the script.
+
+bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$bench")
+work=$(mktemp -d "${TMPDIR:-/tmp}/shs-bench.XXXXXX")
+pids=()
+
+stop_all() {
+    local pid
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null; done
+    pids=()
+}
+trap 'stop_all; rm -rf "$work"' EXIT
+
+die() { echo "bench: $*" >&2; exit 1; }
+note() { echo "bench: $*" >&2; }
+
+need() {
+    local tool
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || die "$tool is missing: apt-get install $tool"
+    done
+}
+
+build_release() {
+    build=${SHS_BENCH_BUILD:-$root/build/bench}
+    cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSHS_BUILD_BENCH=ON \
+        -DSHS_BUILD_TESTS=OFF -DSHS_BUILD_EXAMPLES=OFF >"$work/cmake.log" 2>&1 ||
+        { cat "$work/cmake.log" >&2; die "cmake failed"; }
+    nice ninja -C "$build" -j2 >"$work/ninja.log" 2>&1 || { tail -30 "$work/ninja.log" >&2; die "the build failed"; }
+}
+
+# One P-256 certificate for every server, and the files to serve.
+make_material() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 7 \
+        -subj /CN=localhost -addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' \
+        -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null || die "no certificate"
+    cat "$work/cert.pem" "$work/key.pem" >"$work/both.pem"
+    mkdir -p "$work/www/f"
+    printf 'Hello, world\n' >"$work/www/f/13"
+    cp "$work/www/f/13" "$work/www/index.html"
+    head -c 16384 /dev/urandom >"$work/www/f/16k"
+    head -c 1048576 /dev/urandom >"$work/www/f/1m"
+    chmod -R a+rX "$work"
+}
+
+free_port() {
+    python3 -c 'import socket
+s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# tree PID: the pid and every descendant.
+tree() {
+    local pid child
+    for pid in "$@"; do
+        echo "$pid"
+        for child in $(cat /proc/"$pid"/task/*/children 2>/dev/null); do tree "$child"; done
+    done
+}
+
+# cpu_us PID: user + system time of the tree, children that were waited for included, in us.
+cpu_us() {
+    local tick p
+    tick=$(getconf CLK_TCK)
+    for p in $(tree "$1"); do sed 's/.*) //' "/proc/$p/stat" 2>/dev/null; done |
+        awk -v tick="$tick" '{ t += $12 + $13 + $14 + $15 } END { printf "%.0f\n", t * 1e6 / tick }'
+}
+
+pss_kib() {
+    local p
+    for p in $(tree "$1"); do awk '/^Pss:/ { print $2 }' "/proc/$p/smaps_rollup" 2>/dev/null; done |
+        awk '{ t += $1 } END { print t + 0 }'
+}
+
+rss_kib() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
+
+threads_of() { awk '/^Threads/ { print $2 }' "/proc/$1/status"; }
+
+median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+
+wait_port() {
+    local i
+    for i in $(seq 100); do
+        (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0
+        sleep 0.05
+    done
+    die "nothing listens on port $1"
+}
+
+# start_shs ARGS...: sets pid and port.
+start_shs() {
+    local composition
+    rm -f "$work/shs.out" && mkfifo "$work/shs.out"
+    "$build/bench/bench_server" --cert "$work/cert.pem" --key "$work/key.pem" \
+        --root "$work/www/f" "$@" >"$work/shs.out" 2>>"$work/shs.err" &
+    pids+=($!)
+    read -r pid port composition <"$work/shs.out" || { cat "$work/shs.err" >&2; die "bench_server did not start"; }
+}
+
+start_nginx() {
+    port=$(free_port)
+    cat >"$work/nginx.conf" <<CONF
+daemon off; master_process on; worker_processes 2; worker_rlimit_nofile 200000;
+pid $work/nginx.pid; error_log $work/nginx.err crit;
+events { worker_connections 100000; }
+http {
+  access_log off; server_tokens on; default_type application/octet-stream;
+  client_body_temp_path $work/n1; proxy_temp_path $work/n2; fastcgi_temp_path $work/n3;
+  uwsgi_temp_path $work/n4; scgi_temp_path $work/n5;
+  sendfile on; tcp_nopush on; keepalive_timeout 300s; keepalive_requests 1000000000;
+  ssl_certificate $work/cert.pem; ssl_certificate_key $work/key.pem;
+  ssl_protocols TLSv1.2 TLSv1.3; ssl_session_tickets on; ssl_session_timeout 2h;
+  ssl_ecdh_curve X25519:P-256:P-384;
+  server { listen 127.0.0.1:$port ssl; root $work/www; }
+}
+CONF
+    chmod a+rx "$work"
+    /usr/sbin/nginx -e "$work/nginx.err" -c "$work/nginx.conf" &
+    pid=$!
+    pids+=("$pid")
+    wait_port "$port"
+}

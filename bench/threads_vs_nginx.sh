@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# threads_vs_nginx.sh - server CPU per request of the thread-per-connection composition (or another:
+# --threading pool) beside Debian's nginx, TLS 1.3, 64 keep-alive connections, a file of 13 bytes.
+#
+#   bash bench/threads_vs_nginx.sh [--threading thread|pool] [--rounds N] [--seconds N]
+#                                  [--connections N] [--path /f/13]
+#
+# Both servers run all the time and are loaded in turns, so that what else the machine does hits both.
+set -u
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+threading=thread rounds=5 seconds=4 connections=64 path=/f/13
+while [ $# -gt 1 ]; do
+    case $1 in
+    --threading) threading=$2 ;;
+    --rounds) rounds=$2 ;;
+    --seconds) seconds=$2 ;;
+    --connections) connections=$2 ;;
+    --path) path=$2 ;;
+    *) die "unknown option $1" ;;
+    esac
+    shift 2
+done
+
+need wrk nginx openssl python3 ninja cmake
+build_release
+make_material
+start_shs --threading "$threading"; shs_pid=$pid shs_port=$port
+start_nginx; nginx_pid=$pid nginx_port=$port
+
+# one NAME PID PORT: a line "requests cpu_us p99".
+one() {
+    local before after out
+    before=$(cpu_us "$2")
+    out=$(wrk -t2 -c"$connections" -d"${seconds}s" --latency "https://127.0.0.1:$3$path" 2>&1)
+    after=$(cpu_us "$2")
+    grep -qE 'Non-2xx|Socket errors' <<<"$out" && { echo "$out" >&2; note "$1 answered wrongly"; }
+    awk -v us=$((after - before)) -v name="$1" '
+        /requests in/ { n = $1 } /^ *99%/ { p = $2 } /^Requests\/sec/ { r = $2 }
+        END { if (!n) exit 1; printf "%s %.3f %.0f %s\n", name, us / n, r, p }' <<<"$out"
+}
+
+one warm "$shs_pid" "$shs_port" >/dev/null
+one warm "$nginx_pid" "$nginx_port" >/dev/null
+for _ in $(seq "$rounds"); do
+    one shs "$shs_pid" "$shs_port"
+    one nginx "$nginx_pid" "$nginx_port"
+done | tee "$work/rows" | sed 's/^/  /' >&2
+a=$(awk '$1 == "shs" { print $2 }' "$work/rows" | median)
+b=$(awk '$1 == "nginx" { print $2 }' "$work/rows" | median)
+awk -v a="$a" -v b="$b" -v t="$threading" 'BEGIN {
+    printf "CPU per request: %s %.2f us, nginx %.2f us, ratio %.3f\n", t, a, b, a / b }'

@@ -1,0 +1,193 @@
+/*
+ * thread_pool.h - inside ThreadPoolMixIn.
+ *
+ * Concept
+ *
+ *   A connection is owned by one thread, or parked. Its slot says which: one atomic word, and
+ *   whoever moves it from PARKED to OWNED has the connection. Three may try: a worker that epoll
+ *   told about the peer, and the monitor when the deadline has passed; an event that comes while
+ *   the connection is owned leaves a mark (POKED) that the owner finds when it parks.
+ *
+ *   So the descriptor is registered once, edge-triggered, and no system call is spent on arming it
+ *   again: a request costs a share of an epoll_wait, one recv and one send.
+ *
+ *   Slots are never freed while the server lives, and every use has its own generation, so an event
+ *   that was fetched for a connection which is gone meanwhile is seen to be stale.
+ *
+ *   Deadlines: a heap of slots by the moment when somebody has to look. A deadline that moves away,
+ *   as with every request, leaves the slot where it is; it is put right when its moment comes.
+ *
+ *   Groups share nothing but the server; each has its epoll set, its slots, timers and workers.
+ *
+ * Locks, all leaves but `lock`, which may be held around ready_lock:
+ *   lock        a group's workers       ready_lock   connections that wait for a worker
+ *   slots_lock  the free list           timer_lock   the heap
+ */
+#ifndef SHS_THREAD_POOL_H
+#define SHS_THREAD_POOL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "server/server.h"
+
+/* -- a connection's place --------------------------------------------------------------------- */
+
+/* The low bits of shs_pool_slot.state; the generation is above them. */
+enum {
+    SHS_POOL_FREE = 0,
+    SHS_POOL_PARKED = 1,
+    SHS_POOL_OWNED = 2,
+    SHS_POOL_WHERE = 3,
+    SHS_POOL_POKED = 4,   /* an event came while it was owned                                     */
+    SHS_POOL_HUNG_UP = 8, /* and it was the end of the peer's data, or worse                      */
+    SHS_POOL_BITS = 15,
+    SHS_POOL_GENERATION = 16
+};
+
+struct shs_pool_group;
+struct shs_pool_worker;
+
+struct shs_pool_slot {
+    _Atomic uint64_t state;
+    struct shs_conn *conn;          /* of the owner                                               */
+    struct shs_pool_worker *worker; /* who runs it; of the owner                                  */
+    struct shs_pool_slot *next;     /* in the ready queue, or the free list                       */
+    _Atomic int64_t deadline_ns;    /* as it was parked with                                      */
+    _Atomic int64_t timer_ns;       /* its moment in the heap; INT64_MAX = not in it              */
+    int64_t queued_ns;              /* when it joined the ready queue                             */
+    uint32_t index;                 /* in its group                                               */
+    uint16_t group;
+    uint32_t heap_at; /* valid while in the heap; under timer_lock                  */
+    bool expired;     /* owned because its deadline has passed                      */
+    bool out;         /* EPOLLOUT is registered as well                             */
+};
+
+#define SHS_POOL_CHUNK 256u
+#define SHS_POOL_CHUNKS 16384u
+
+/* -- workers ---------------------------------------------------------------------------------- */
+
+#define SHS_POOL_BATCH 16u
+
+/* Events that a worker has fetched. When it blocks in one of them, others take the rest. */
+struct shs_pool_batch {
+    _Atomic uint64_t cursor; /* turn << 16 | next << 8 | count */
+    _Atomic uint64_t data[SHS_POOL_BATCH];
+    _Atomic uint32_t events[SHS_POOL_BATCH];
+};
+
+struct shs_pool_worker {
+    struct shs_pool_group *group;
+    struct shs_pool_worker *prev,
+        *next; /* of the group, or of its dead                           */
+    pthread_t thread;
+    _Atomic int tid;
+    _Atomic uint32_t busy; /* odd while it runs a connection, another number for each             */
+    _Atomic bool away;     /* not counted as runnable: it waits, or its handler blocks            */
+    uint32_t seen;         /* monitor: `busy` at the last look                                    */
+    unsigned looks;        /* monitor: how often it has been the same                             */
+    struct shs_pool_batch batch;
+};
+
+struct shs_pool_timer {
+    int64_t when_ns;
+    struct shs_pool_slot *slot;
+};
+
+struct shs_pool_group {
+    struct shs_thread_pool *pool;
+    uint16_t number;
+    int epoll_fd, kick_fd;
+
+    pthread_mutex_t slots_lock;
+    struct shs_pool_slot *free_slots;
+    unsigned slot_count;
+    _Atomic(struct shs_pool_slot *) chunks[SHS_POOL_CHUNKS];
+
+    pthread_mutex_t ready_lock;
+    struct shs_pool_slot *ready_first, *ready_last;
+    _Atomic unsigned ready_count;
+
+    pthread_mutex_t timer_lock;
+    struct shs_pool_timer *heap;
+    unsigned heap_len, heap_cap;
+
+    pthread_mutex_t lock;
+    pthread_cond_t spare; /* a token for one of those who sleep, or the end              */
+    pthread_cond_t gone;  /* a worker has left                                           */
+    struct shs_pool_worker *workers, *dead;
+    _Atomic unsigned runnable; /* awake and not away; as many as `target`, if it can be       */
+    _Atomic unsigned target;
+    unsigned max;
+    unsigned threads, sleeping, tokens;
+};
+
+struct shs_thread_pool {
+    struct shs_layer layer;
+    struct shs_pool_group *groups;
+    unsigned group_count, next_group;
+    bool started;
+    _Atomic bool closing; /* server_close is through: workers leave with the last connection     */
+    _Atomic bool
+        abandoned; /* its time is up: they leave at once                                  */
+    unsigned cores;
+    pthread_attr_t attr;
+
+    pthread_mutex_t monitor_lock;
+    pthread_cond_t monitor_wake;
+    pthread_t monitor;
+    _Atomic bool monitor_rests; /* it must be told when a worker begins something             */
+    _Atomic int64_t
+        monitor_until_ns; /* it looks again at this moment                             */
+    bool monitor_called, monitor_gone, monitor_detached;
+};
+
+/* thread_pool_slot.c -------------------------------------------------------------------------- */
+
+/* A slot for a connection, OWNED; NULL: no memory, or too many. */
+struct shs_pool_slot *shs__pool_slot_new(struct shs_pool_group *group, struct shs_conn *conn);
+/* Ends this use of it; the timer goes. The second half gives it back. */
+void shs__pool_slot_end(struct shs_pool_group *group, struct shs_pool_slot *slot);
+void shs__pool_slot_free(struct shs_pool_group *group, struct shs_pool_slot *slot);
+/* What epoll carries for it: its index and generation. */
+uint64_t shs__pool_slot_ticket(const struct shs_pool_slot *slot);
+/* An event: the slot if it is the caller's now; NULL when its owner will see to it, or it is
+   stale. */
+struct shs_pool_slot *shs__pool_claim(struct shs_pool_group *group, uint64_t ticket,
+                                      uint32_t events);
+/* Gives it up. False: something has happened meanwhile, it is still the caller's. */
+bool shs__pool_release(struct shs_pool_slot *slot);
+
+/* The queue of those that are owned by nobody in particular, first in, first out. */
+void shs__pool_ready_push(struct shs_pool_group *group, struct shs_pool_slot *slot);
+/* The first; with `before_ns`, only if it has been there since then. NULL: none. */
+struct shs_pool_slot *shs__pool_ready_pop(struct shs_pool_group *group, int64_t before_ns);
+
+/* Somebody has to look at this slot at its deadline_ns. SHS_OK, SHS_NOMEM. */
+int shs__pool_timer_set(struct shs_pool_group *group, struct shs_pool_slot *slot);
+/* The first slot whose deadline has passed, now the caller's; NULL: none. *next_ns: look again. */
+struct shs_pool_slot *shs__pool_timer_expire(struct shs_pool_group *group, int64_t now_ns,
+                                             int64_t *next_ns);
+
+/* thread_pool_worker.c ------------------------------------------------------------------------ */
+
+/* Goes on with a connection that the caller owns, until it is parked or gone. */
+void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
+                   struct shs_pool_worker *worker, struct shs_pool_slot *slot);
+/* With the group's lock: as many runnable workers as there should be, if it can be. */
+void shs__pool_replace(struct shs_pool_group *group);
+/* With the lock. This worker waits: another may run in its place, and does what it has fetched. */
+void shs__pool_went_away(struct shs_pool_worker *worker);
+void shs__pool_came_back(struct shs_pool_worker *worker);
+/* Wakes a worker that sleeps in epoll_wait. */
+void shs__pool_kick(struct shs_pool_group *group);
+/* Joins those that have left. */
+void shs__pool_reap(struct shs_pool_group *group);
+
+/* thread_pool_monitor.c ----------------------------------------------------------------------- */
+
+int shs__pool_monitor_start(struct shs_thread_pool *pool);
+void shs__pool_monitor_call(struct shs_thread_pool *pool);
+
+#endif

@@ -1,0 +1,390 @@
+/*
+ * thread_pool_mixin.c - ThreadPoolMixIn: connections that wait hold no thread.
+ *
+ * Read thread_pool.h first. Overrides process_request (the connection is parked) and wait_request
+ * (a handler that waits gives its place to another worker); extends close_request and
+ * server_close.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "server/thread_pool.h"
+
+#define MAX_GROUPS 1024u
+
+#define POOL(l) SHS_CONTAINER_OF(l, struct shs_thread_pool, layer)
+
+/* Where a connection is; slot NULL: it was refused before it had one. */
+struct place {
+    struct shs_pool_group *group;
+    struct shs_pool_slot *slot;
+};
+
+static struct place place_of(const struct shs_layer *layer, const struct shs_conn *conn)
+{
+    struct shs_thread_pool *pool = POOL((struct shs_layer *)(uintptr_t)layer);
+    struct shs_pool_slot *slot = shs_conn_get(conn, layer);
+    struct place place = {NULL, slot};
+
+    if (slot != NULL)
+        place.group = &pool->groups[slot->group];
+    return place;
+}
+
+/* -- the slots of the chain ------------------------------------------------------------------- */
+
+static int start(struct shs_thread_pool *pool)
+{
+    int rc = shs__pool_monitor_start(pool);
+
+    if (rc != SHS_OK)
+        return rc;
+    pool->started = true;
+    return SHS_OK;
+}
+
+/* As many workers as should run. Without any, nobody would come for the connection. */
+static bool has_worker(struct shs_pool_group *group)
+{
+    bool any;
+
+    if (atomic_load_explicit(&group->runnable, memory_order_relaxed) > 0)
+        return true;
+    pthread_mutex_lock(&group->lock);
+    shs__pool_replace(group);
+    any = group->threads > 0;
+    pthread_mutex_unlock(&group->lock);
+    return any;
+}
+
+/* Before the first byte: the time that the handshake, or else the head, will count from accept
+   on. */
+static int64_t first_deadline(const struct shs_conn *conn)
+{
+    const struct shs_options *opt = &conn->server->opt;
+    unsigned ms = opt->handshake_ms < opt->head_ms ? opt->handshake_ms : opt->head_ms;
+
+    return shs__deadline_after(conn->accepted_ns, ms);
+}
+
+/* Registers a new connection; from here on the workers have it. */
+static int admit(struct shs_pool_group *group, struct shs_pool_slot *slot, struct shs_conn *conn)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
+
+    if (conn->deadline_ns == INT64_MAX)
+        conn->deadline_ns = first_deadline(conn);
+    atomic_store(&slot->deadline_ns, conn->deadline_ns);
+    if (shs__pool_timer_set(group, slot) != SHS_OK)
+        return shs_conn_fail(conn, SHS_NOMEM, 0, "out of memory for a connection's deadline");
+    if (conn->borrowed) { /* a datagram: it is there, and its descriptor is everybody's */
+        shs__pool_ready_push(group, slot);
+        shs__pool_kick(group);
+        return SHS_OK;
+    }
+    event.data.u64 = shs__pool_slot_ticket(slot);
+    if (epoll_ctl(group->epoll_fd, EPOLL_CTL_ADD, conn->socket.fd, &event) != 0)
+        return shs_conn_fail(conn, SHS_LIMIT, errno,
+                             "epoll takes no more connections: raise fs.epoll.max_user_watches");
+    if (!shs__pool_release(slot)) { /* its first bytes are there already */
+        shs__pool_ready_push(group, slot);
+        shs__pool_kick(group);
+    }
+    return SHS_OK;
+}
+
+static int pool_process_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    struct shs_thread_pool *pool = POOL(layer);
+    struct shs_pool_group *group = &pool->groups[pool->next_group++ % pool->group_count];
+    struct shs_pool_slot *slot;
+
+    if ((!pool->started && start(pool) != SHS_OK) || !has_worker(group))
+        return shs_conn_fail(conn, SHS_LIMIT, EAGAIN,
+                             "no thread for the pool: the system's limit on threads or memory is "
+                             "reached");
+    slot = shs__pool_slot_new(group, conn);
+    if (slot == NULL)
+        return shs_conn_fail(conn, SHS_NOMEM, 0, "out of memory for another connection");
+    shs_conn_set(conn, layer, slot);
+    return admit(group, slot, conn);
+}
+
+/* A handler waits for its peer, on a worker: another one takes over meanwhile. */
+static int pool_wait_request(struct shs_layer *layer, struct shs_conn *conn, int what)
+{
+    struct place place = place_of(layer, conn);
+    struct shs_pool_worker *worker = place.slot == NULL ? NULL : place.slot->worker;
+    int rc;
+
+    if (worker == NULL)
+        return shs_super_wait_request(layer, conn, what);
+    pthread_mutex_lock(&place.group->lock);
+    shs__pool_went_away(worker);
+    pthread_mutex_unlock(&place.group->lock);
+    rc = shs_super_wait_request(layer, conn, what);
+    pthread_mutex_lock(&place.group->lock);
+    shs__pool_came_back(worker);
+    pthread_mutex_unlock(&place.group->lock);
+    return rc;
+}
+
+static void pool_close_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    struct place place = place_of(layer, conn);
+
+    if (place.slot == NULL) { /* it was refused */
+        shs_super_close_request(layer, conn);
+        return;
+    }
+    shs_conn_set(conn, layer, NULL);
+    shs__pool_slot_end(place.group, place.slot);
+    shs_super_close_request(layer, conn);
+    shs__pool_slot_free(place.group, place.slot);
+}
+
+/* -- the end ---------------------------------------------------------------------------------- */
+
+static void wait_for_workers(struct shs_pool_group *group, int64_t until)
+{
+    struct timespec ts = {.tv_sec = until / SHS_NS_PER_S, .tv_nsec = until % SHS_NS_PER_S};
+    int rc = 0;
+
+    pthread_mutex_lock(&group->lock);
+    pthread_cond_broadcast(&group->spare);
+    shs__pool_kick(group);
+    while (group->threads > 0 && rc == 0)
+        rc = pthread_cond_timedwait(&group->gone, &group->lock, &ts);
+    pthread_mutex_unlock(&group->lock);
+}
+
+/* The monitor ends with the workers; it is joined, or left to itself. */
+static void end_monitor(struct shs_thread_pool *pool, bool join)
+{
+    shs__pool_monitor_call(pool);
+    pthread_mutex_lock(&pool->monitor_lock);
+    join = join || pool->monitor_gone;
+    pool->monitor_detached = !join;
+    pthread_mutex_unlock(&pool->monitor_lock);
+    if (!join)
+        return;
+    pthread_join(pool->monitor, NULL);
+    shs__server_unref(pool->layer.server);
+}
+
+/* Those that run on are told not to wait for anybody any more. */
+static void abandon(struct shs_thread_pool *pool)
+{
+    atomic_store(&pool->abandoned, true);
+    for (unsigned i = 0; i < pool->group_count; i++)
+        wait_for_workers(&pool->groups[i], 0);
+}
+
+static int pool_server_close(struct shs_layer *layer)
+{
+    struct shs_thread_pool *pool = POOL(layer);
+    struct shs_server *server = layer->server;
+    bool wait = server->opt.block_on_close && !server->opt.daemon_threads;
+    int rc = shs_super_server_close(layer);
+    bool over = true;
+
+    if (!pool->started)
+        return rc;
+    atomic_store(&pool->closing, true);
+    for (unsigned i = 0; i < pool->group_count; i++) {
+        struct shs_pool_group *group = &pool->groups[i];
+
+        wait_for_workers(group, wait ? shs_server_stop_deadline(server) : 0);
+        pthread_mutex_lock(&group->lock);
+        over = over && group->threads == 0;
+        pthread_mutex_unlock(&group->lock);
+    }
+    if (!over && wait)
+        abandon(pool);
+    end_monitor(pool, over || wait);
+    for (unsigned i = 0; i < pool->group_count; i++)
+        shs__pool_reap(&pool->groups[i]);
+    return rc;
+}
+
+static void free_group(struct shs_pool_group *group)
+{
+    for (unsigned i = 0; i < SHS_POOL_CHUNKS && group->chunks[i] != NULL; i++)
+        shs__free(group->chunks[i]);
+    shs__free(group->heap);
+    if (group->epoll_fd >= 0)
+        close(group->epoll_fd);
+    if (group->kick_fd >= 0)
+        close(group->kick_fd);
+    pthread_mutex_destroy(&group->slots_lock);
+    pthread_mutex_destroy(&group->ready_lock);
+    pthread_mutex_destroy(&group->timer_lock);
+    pthread_mutex_destroy(&group->lock);
+    pthread_cond_destroy(&group->spare);
+    pthread_cond_destroy(&group->gone);
+}
+
+static void pool_layer_free(struct shs_layer *layer)
+{
+    struct shs_thread_pool *pool = POOL(layer);
+
+    for (unsigned i = 0; i < pool->group_count; i++)
+        free_group(&pool->groups[i]);
+    shs__free(pool->groups);
+    pthread_mutex_destroy(&pool->monitor_lock);
+    pthread_cond_destroy(&pool->monitor_wake);
+    pthread_attr_destroy(&pool->attr);
+    shs__free(pool);
+}
+
+static const struct shs_server_ops thread_pool_ops = {
+    .name = "ThreadPoolMixIn",
+    .process_request = pool_process_request,
+    .wait_request = pool_wait_request,
+    .close_request = pool_close_request,
+    .server_close = pool_server_close,
+    .layer_free = pool_layer_free,
+};
+
+/* -- making one ------------------------------------------------------------------------------- */
+
+static unsigned count_cores(void)
+{
+    cpu_set_t set;
+
+    /* The cores that this process may use, which in a container are fewer than there are. */
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        return (unsigned)CPU_COUNT(&set);
+    return 1;
+}
+
+static int init_attr(pthread_attr_t *attr, size_t stack)
+{
+    sigset_t all;
+
+    if (pthread_attr_init(attr) != 0)
+        return SHS_NOMEM;
+    sigfillset(&all); /* signals are for the threads of the host */
+    if (stack < (size_t)PTHREAD_STACK_MIN)
+        stack = (size_t)PTHREAD_STACK_MIN;
+    if (pthread_attr_setstacksize(attr, stack) == 0 && pthread_attr_setsigmask_np(attr, &all) == 0)
+        return SHS_OK;
+    pthread_attr_destroy(attr);
+    return SHS_USAGE;
+}
+
+static int init_group(struct shs_pool_group *group, struct shs_thread_pool *pool)
+{
+    struct epoll_event kick = {.events = EPOLLIN | EPOLLET, .data.u64 = UINT64_MAX};
+    pthread_condattr_t attr;
+
+    group->pool = pool;
+    pthread_mutex_init(&group->slots_lock, NULL);
+    pthread_mutex_init(&group->ready_lock, NULL);
+    pthread_mutex_init(&group->timer_lock, NULL);
+    pthread_mutex_init(&group->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&group->spare, &attr);
+    pthread_cond_init(&group->gone, &attr);
+    pthread_condattr_destroy(&attr);
+    group->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    group->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (group->epoll_fd < 0 || group->kick_fd < 0 ||
+        epoll_ctl(group->epoll_fd, EPOLL_CTL_ADD, group->kick_fd, &kick) != 0)
+        return SHS_IO;
+    return SHS_OK;
+}
+
+/* Spreads the two bounds over the groups; each has a worker at least. */
+static void set_bounds(struct shs_thread_pool *pool, unsigned threads, unsigned max)
+{
+    if (threads == 0)
+        threads = pool->cores;
+    for (unsigned i = 0; i < pool->group_count; i++) {
+        struct shs_pool_group *group = &pool->groups[i];
+        unsigned share = (threads + pool->group_count - 1 - i) / pool->group_count;
+        unsigned most = (max + pool->group_count - 1 - i) / pool->group_count;
+
+        pthread_mutex_lock(&group->lock);
+        group->max = most > 0 ? most : 1;
+        if (share > group->max)
+            share = group->max;
+        atomic_store(&group->target, share > 0 ? share : 1);
+        if (group->threads > 0)
+            shs__pool_replace(group);
+        shs__pool_kick(group);
+        pthread_mutex_unlock(&group->lock);
+    }
+}
+
+int shs_thread_pool_resize(struct shs_server *self, unsigned threads, unsigned max_threads)
+{
+    struct shs_layer *layer = self->top;
+
+    while (layer != NULL && layer->ops != &thread_pool_ops)
+        layer = layer->super;
+    if (layer == NULL || max_threads == 0 || max_threads < threads)
+        return SHS_USAGE;
+    set_bounds(POOL(layer), threads, max_threads);
+    return SHS_OK;
+}
+
+static int init_pool(struct shs_thread_pool *pool, const struct shs_options *opt)
+{
+    unsigned groups = opt->thread_groups < 1 ? 1 : opt->thread_groups;
+    pthread_condattr_t attr;
+    int rc = SHS_OK;
+
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->monitor_wake, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&pool->monitor_lock, NULL);
+    pool->cores = count_cores();
+    if (groups > MAX_GROUPS)
+        groups = MAX_GROUPS;
+    pool->groups = shs__calloc(groups, sizeof *pool->groups);
+    if (pool->groups == NULL)
+        return SHS_NOMEM;
+    for (; pool->group_count < groups && rc == SHS_OK; pool->group_count++) {
+        pool->groups[pool->group_count].number = (uint16_t)pool->group_count;
+        rc = init_group(&pool->groups[pool->group_count], pool);
+    }
+    set_bounds(pool, opt->threads, opt->max_threads);
+    return rc;
+}
+
+int shs_thread_pool_mixin_push(struct shs_server *server, struct shs_error *err)
+{
+    struct shs_thread_pool *pool = shs__calloc(1, sizeof *pool);
+    int rc;
+
+    if (pool == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for ThreadPoolMixIn");
+    rc = init_attr(&pool->attr, server->opt.thread_stack_size);
+    if (rc != SHS_OK) {
+        shs__free(pool);
+        return shs_error_set(err, rc, 0, "thread_stack_size %zu cannot be used",
+                             server->opt.thread_stack_size);
+    }
+    rc = init_pool(pool, &server->opt);
+    if (rc != SHS_OK)
+        shs_error_set(err, rc, errno,
+                      "no memory or descriptor for ThreadPoolMixIn's epoll sets: "
+                      "raise ulimit -n");
+    if (rc == SHS_OK) {
+        rc = shs_server_push(server, &pool->layer, &thread_pool_ops);
+        if (rc == SHS_OK)
+            return SHS_OK;
+        if (err != NULL)
+            *err = *shs_server_error(server);
+    }
+    pool_layer_free(&pool->layer);
+    return rc;
+}

@@ -1,0 +1,277 @@
+/*
+ * thread_pool_monitor.c - the thread that watches: deadlines, handlers that block, requests that no
+ * worker is left for.
+ *
+ * It sleeps until the next deadline. While workers work it looks at them every few milliseconds:
+ * one that is with the same connection at two looks, and does not run, is blocked.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "server/thread_pool.h"
+
+#define LOOK_MS 3u
+/* So many looks at nothing, then it rests until a worker begins something. */
+#define LOOKS_BEFORE_REST 64u
+/* A handler that computes for so many looks is as good as blocked: others want their turn. */
+#define LOOKS_IF_RUNNING 5u
+/* And one that does not return within this is reported. */
+#define LOOKS_TO_REPORT (30000u / LOOK_MS)
+
+void shs__pool_monitor_call(struct shs_thread_pool *pool)
+{
+    pthread_mutex_lock(&pool->monitor_lock);
+    pool->monitor_called = true;
+    pthread_cond_signal(&pool->monitor_wake);
+    pthread_mutex_unlock(&pool->monitor_lock);
+}
+
+/* -- workers ---------------------------------------------------------------------------------- */
+
+/* Does the kernel say that this thread runs, or would if there were a core for it? */
+static bool is_running(const struct shs_pool_worker *worker)
+{
+    char path[64], stat[128];
+    const char *state;
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", atomic_load(&worker->tid));
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false; /* no /proc: a look that is too careful costs one more thread */
+    n = read(fd, stat, sizeof stat - 1);
+    close(fd);
+    if (n <= 0)
+        return false;
+    stat[n] = '\0';
+    state = strrchr(stat, ')'); /* behind the name, which may hold anything */
+    return state != NULL && state[1] == ' ' && state[2] == 'R';
+}
+
+/* True: it is with one connection for two looks now, and blocked in it. */
+static bool is_blocked(struct shs_pool_worker *worker, bool *any)
+{
+    uint32_t busy = atomic_load(&worker->busy);
+
+    if (busy != worker->seen) {
+        worker->seen = busy;
+        worker->looks = 0;
+        *any = true;
+        return false;
+    }
+    if ((busy & 1) == 0)
+        return false;
+    *any = true;
+    worker->looks++;
+    if (worker->looks == LOOKS_TO_REPORT)
+        shs_server_log(worker->group->pool->layer.server, SHS_LOG_WARNING,
+                       "a handler has not returned for 30 s: it holds worker %d of %u",
+                       atomic_load(&worker->tid), worker->group->threads);
+    return !atomic_load(&worker->away) &&
+           (worker->looks >= LOOKS_IF_RUNNING || !is_running(worker));
+}
+
+/* Looks at every worker of a group; true when any of them does something. */
+static bool look_at(struct shs_pool_group *group)
+{
+    struct shs_pool_worker *worker;
+    bool any = false;
+
+    pthread_mutex_lock(&group->lock);
+    for (worker = group->workers; worker != NULL; worker = worker->next) {
+        if (!is_blocked(worker, &any))
+            continue;
+        shs__pool_went_away(worker);
+        /* It marks what it begins and ends, and then looks whether it is away; this is the other
+           order, so one of us sees the other. */
+        if (atomic_load(&worker->busy) != worker->seen)
+            shs__pool_came_back(worker);
+    }
+    pthread_mutex_unlock(&group->lock);
+    return any;
+}
+
+/* -- too much --------------------------------------------------------------------------------- */
+
+static bool is_saturated(struct shs_pool_group *group)
+{
+    bool saturated;
+
+    pthread_mutex_lock(&group->lock);
+    saturated = atomic_load(&group->runnable) == 0 && group->threads > 0;
+    if (saturated) { /* a thread that could not be made then can perhaps be made now */
+        shs__pool_replace(group);
+        saturated = atomic_load(&group->runnable) == 0;
+    }
+    pthread_mutex_unlock(&group->lock);
+    return saturated;
+}
+
+/* This connection's request gets no handler: the conversation goes on without one. */
+static void refuse(struct shs_pool_group *group, struct shs_pool_slot *slot)
+{
+    slot->conn->overloaded = true;
+    shs__pool_run(group->pool, group, NULL, slot);
+}
+
+/* All workers are away. Whoever waits for one is put in the queue, and refused when it was too
+   long. */
+static void serve_saturated(struct shs_pool_group *group, int64_t now)
+{
+    const struct shs_options *opt = &group->pool->layer.server->opt;
+    int64_t patience = now - (int64_t)opt->queue_ms * SHS_NS_PER_MS;
+    struct epoll_event events[SHS_POOL_BATCH];
+    struct shs_pool_slot *slot;
+    int count = epoll_wait(group->epoll_fd, events, (int)SHS_POOL_BATCH, 0);
+
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.u64 == UINT64_MAX)
+            continue;
+        slot = shs__pool_claim(group, events[i].data.u64, events[i].events);
+        if (slot != NULL && atomic_load(&group->ready_count) >= opt->max_queue)
+            refuse(group, slot);
+        else if (slot != NULL)
+            shs__pool_ready_push(group, slot);
+    }
+    for (slot = shs__pool_ready_pop(group, patience); slot != NULL;
+         slot = shs__pool_ready_pop(group, patience))
+        refuse(group, slot);
+    /* Somebody came back while we fetched, and may have gone to wait for what we hold. */
+    if (atomic_load(&group->runnable) > 0)
+        shs__pool_kick(group);
+}
+
+/* -- time ------------------------------------------------------------------------------------- */
+
+/*
+ * Hands every connection whose time is up to the workers, or sees to it here when there is none;
+ * returns when the next one's is.
+ */
+static int64_t expire(struct shs_pool_group *group, int64_t now, bool saturated)
+{
+    int64_t next;
+    struct shs_pool_slot *slot;
+    bool any = false;
+
+    while ((slot = shs__pool_timer_expire(group, now, &next)) != NULL) {
+        if (saturated) {
+            refuse(group, slot);
+        } else {
+            shs__pool_ready_push(group, slot);
+            any = true;
+        }
+    }
+    if (any)
+        shs__pool_kick(group);
+    return next;
+}
+
+static bool tick(struct shs_thread_pool *pool, int64_t now, int64_t *until)
+{
+    bool any = false;
+
+    *until = INT64_MAX;
+    for (unsigned i = 0; i < pool->group_count; i++) {
+        struct shs_pool_group *group = &pool->groups[i];
+        bool saturated = is_saturated(group);
+        int64_t next = expire(group, now, saturated);
+
+        if (next < *until)
+            *until = next;
+        if (saturated)
+            serve_saturated(group, now);
+        any |= look_at(group) || saturated;
+        shs__pool_reap(group);
+    }
+    return any;
+}
+
+/* With the lock: sleeps until it is called or the moment has come. */
+static void rest(struct shs_thread_pool *pool, int64_t until)
+{
+    struct timespec ts = {.tv_sec = until / SHS_NS_PER_S, .tv_nsec = until % SHS_NS_PER_S};
+
+    while (!pool->monitor_called) {
+        if (until == INT64_MAX)
+            pthread_cond_wait(&pool->monitor_wake, &pool->monitor_lock);
+        else if (pthread_cond_timedwait(&pool->monitor_wake, &pool->monitor_lock, &ts) != 0)
+            break;
+    }
+    pool->monitor_called = false;
+}
+
+static bool has_workers(struct shs_thread_pool *pool)
+{
+    unsigned threads = 0;
+
+    for (unsigned i = 0; i < pool->group_count; i++) {
+        pthread_mutex_lock(&pool->groups[i].lock);
+        threads += pool->groups[i].threads;
+        pthread_mutex_unlock(&pool->groups[i].lock);
+    }
+    return threads > 0;
+}
+
+static void watch(struct shs_thread_pool *pool)
+{
+    unsigned quiet = 0;
+
+    while (!atomic_load(&pool->closing) || (!atomic_load(&pool->abandoned) && has_workers(pool))) {
+        int64_t now = shs_now_ns(), until, look;
+
+        /* Set before the look at the timers: one that is set meanwhile finds it and calls. */
+        atomic_store(&pool->monitor_until_ns, INT64_MAX);
+        atomic_store(&pool->monitor_rests, quiet >= LOOKS_BEFORE_REST);
+        if (tick(pool, now, &until))
+            quiet = 0;
+        else if (quiet < LOOKS_BEFORE_REST)
+            quiet++;
+        look = shs__deadline_after(now, LOOK_MS);
+        if (!(quiet >= LOOKS_BEFORE_REST && atomic_load(&pool->monitor_rests)) && look < until)
+            until = look;
+        pthread_mutex_lock(&pool->monitor_lock);
+        atomic_store(&pool->monitor_until_ns, until);
+        rest(pool, until);
+        pthread_mutex_unlock(&pool->monitor_lock);
+        if (atomic_exchange(&pool->monitor_rests, false))
+            quiet = LOOKS_BEFORE_REST / 2;
+    }
+}
+
+static void *monitor_main(void *arg)
+{
+    struct shs_thread_pool *pool = arg;
+    struct shs_server *server = pool->layer.server;
+    bool detached;
+
+    pthread_setname_np(pthread_self(), "shs-monitor");
+    watch(pool);
+    shs_server_count_threads(server, -1);
+    pthread_mutex_lock(&pool->monitor_lock);
+    pool->monitor_gone = true;
+    detached = pool->monitor_detached;
+    pthread_mutex_unlock(&pool->monitor_lock);
+    if (!detached)
+        return NULL;
+    pthread_detach(pthread_self());
+    for (unsigned i = 0; i < pool->group_count; i++)
+        shs__pool_reap(&pool->groups[i]);
+    shs__server_unref(server);
+    return NULL;
+}
+
+int shs__pool_monitor_start(struct shs_thread_pool *pool)
+{
+    struct shs_server *server = pool->layer.server;
+
+    shs__server_ref(server);
+    if (pthread_create(&pool->monitor, &pool->attr, monitor_main, pool) != 0) {
+        shs__server_unref(server);
+        return SHS_LIMIT;
+    }
+    shs_server_count_threads(server, 1);
+    return SHS_OK;
+}

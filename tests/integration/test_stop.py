@@ -1,0 +1,256 @@
+"""SIGTERM and SIGINT, idle and under load: exit 0 within the bound, and nothing left behind."""
+
+import os
+import signal
+import socket
+import ssl
+import threading
+import time
+
+import shslib
+
+SITE = None
+LARGE = 24 * 1024 * 1024
+# stop_ms and close_ms have no flag: the defaults.
+GRACE, CLOSE = 10, 2
+
+
+class Load:
+    """Clients that ask again and again, each request on its own connection or on one."""
+
+    def __init__(self, server, count, keep):
+        self.server, self.keep = server, keep
+        self.context = server.tls_context() if server.scheme == "https" else None
+        self.stopped = threading.Event()
+        self.answers, self.wrong, self.cut = 0, [], 0
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def talk(self):
+        with self.server.connect(context=self.context) as sock:
+            rest = b""
+            while not self.stopped.is_set():
+                sock.sendall(b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+                _, headers, body, rest = shslib.read_response(sock, 10, rest)
+                with self.lock:
+                    self.answers += 1
+                    if body != b"hello\n" or rest:
+                        self.wrong.append(body + rest)
+                if not self.keep or headers.get("connection") == "close":
+                    return
+
+    def run(self):
+        while not self.stopped.is_set():
+            try:
+                self.talk()
+            except (OSError, shslib.Failure):
+                with self.lock:
+                    self.cut += 1
+                self.stopped.wait(0.01)
+
+    def stop(self):
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join(20)
+
+
+def stop_and_time(server, number, limit):
+    """Sends the signal: exit code 0 within the limit. Returns how long it took."""
+    began = time.monotonic()
+    server.signal(number)
+    code = server.wait(limit)
+    took = time.monotonic() - began
+    shslib.equal(code, 0, "exit code after signal %d\n%s" % (number, server.report()))
+    return took
+
+
+def nothing_left(server, before):
+    """Neither a process of its session nor a file that was not there."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open("/proc/%s/stat" % entry) as stat:
+                    session = int(stat.read().rpartition(")")[2].split()[3])
+            except (OSError, IndexError):
+                continue
+            shslib.check(session != server.pid, "process %s is left" % entry)
+    shslib.equal(files_of(server), before, "files that are left")
+
+
+def files_of(server):
+    return sorted(os.path.join(folder, name) for folder, _, names in os.walk(server.dir) for name in names)
+
+
+def idle():
+    for number in (signal.SIGTERM, signal.SIGINT):
+        for arguments in ((), ("--plain",), ("--threading", "none")):
+            with shslib.Server(SITE, *arguments) as server:
+                before = files_of(server)
+                took = stop_and_time(server, number, 5)
+                shslib.check(took < 1 * shslib.SLOWNESS, "an idle server took %.2f s to stop" % took)
+                nothing_left(server, before)
+
+
+def with_idle_connections():
+    """Kept-alive connections and ones that have said nothing hold nobody up."""
+    for arguments in ((), ("--plain",), ("--threading", "none")):
+        with shslib.Server(SITE, *arguments) as server:
+            socks = []
+            for _ in range(1 if "none" in arguments else 20):
+                sock = server.connect()
+                sock.sendall(b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+                shslib.read_response(sock)
+                socks.append(sock)
+            socks += [server.connect_plain() for _ in range(20)]
+            time.sleep(0.2)
+            took = stop_and_time(server, signal.SIGTERM, 8)
+            shslib.check(took < 3 * shslib.SLOWNESS, "%r: idle connections: %.2f s" % (arguments, took))
+            for sock in socks:
+                shslib.check(shslib.is_closed(sock, 5), "a connection is still open")
+                sock.close()
+
+
+def under_load():
+    for number, arguments in ((signal.SIGTERM, ()), (signal.SIGINT, ("--plain",)),
+                              (signal.SIGTERM, ("--threading", "none")),
+                              (signal.SIGINT, ("--threading", "thread")),
+                              (signal.SIGTERM, ("--threading", "fork")),
+                              (signal.SIGTERM, ("--threads", "4"))):
+        with shslib.Server(SITE, "--log", "none", *arguments) as server:
+            loads = [Load(server, 6, True), Load(server, 6, False)]
+            shslib.wait_until(lambda: sum(load.answers for load in loads) > 200, 20, "200 answers")
+            before = files_of(server)
+            took = stop_and_time(server, number, 8)
+            for load in loads:
+                load.stop()
+                shslib.equal(load.wrong, [], "wrong answers")
+            shslib.check(took < 3 * shslib.SLOWNESS, "%r: %.2f s to stop under load" % (arguments, took))
+            nothing_left(server, before)
+
+
+def start_download(server, little_room=True):
+    """A client in the middle of a large file: the socket, and what came so far."""
+    sock = socket.socket()
+    if little_room:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+    sock.settimeout(10 * shslib.SLOWNESS)
+    sock.connect((server.address, server.port))
+    if server.scheme == "https":
+        sock = server.tls_context().wrap_socket(sock, server_hostname="localhost")
+    sock.sendall(b"GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+    return sock, shslib.read_exactly(sock, 100000)
+
+
+def a_download_is_finished():
+    for arguments in ((), ("--plain",), ("--threading", "none"), ("--threading", "thread"),
+                      ("--threading", "fork")):
+        with shslib.Server(SITE, *arguments) as server:
+            sock, data = start_download(server, little_room=False)
+            with sock:
+                server.signal(signal.SIGTERM)
+                time.sleep(0.3)
+                refused = False
+                try:
+                    server.connect_plain().close()
+                except ConnectionRefusedError:
+                    refused = True
+                if "none" not in arguments:
+                    shslib.check(refused, "it still takes new connections")
+                data += shslib.read_all(sock, 9)
+            body = data.partition(b"\r\n\r\n")[2]
+            shslib.equal(len(body), LARGE, "%r: bytes of a download that was under way" % (arguments,))
+            shslib.equal(server.wait(5), 0, "exit code")
+            shslib.check('"GET /large.bin HTTP/1.1" 200 %d ' % LARGE in server.stderr,
+                         "the download is not in the log: " + server.stderr)
+
+
+def one_that_stands_still_is_cut():
+    """After the grace, not later: the client does not read."""
+    for arguments in ((), ("--threading", "none"), ("--threading", "thread"), ("--threading", "fork")):
+        def stop(arguments):
+            with shslib.Server(SITE, *arguments) as server:
+                sock, _ = start_download(server)
+                with sock:
+                    time.sleep(0.2)
+                    took = stop_and_time(server, signal.SIGTERM, GRACE + CLOSE + 5)
+                    shslib.check(GRACE - 1 <= took <= GRACE + CLOSE + shslib.SLOWNESS,
+                                 "%r: cut after %.2f s" % (arguments, took))
+        yield lambda arguments=arguments: stop(arguments)
+
+
+def a_second_signal_ends_at_once():
+    for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM),
+                          (signal.SIGTERM, signal.SIGINT)):
+        with shslib.Server(SITE, expect_exit=None) as server:
+            sock, _ = start_download(server)
+            with sock:
+                server.signal(first)
+                time.sleep(0.3)
+                began = time.monotonic()
+                server.signal(second)
+                code = server.wait(5)
+                took = time.monotonic() - began
+                shslib.check(took < 1 * shslib.SLOWNESS, "the second signal took %.2f s" % took)
+                shslib.check(code in (128 + second, -second), "exit code %r after two signals" % code)
+
+
+def the_port_is_free_at_once():
+    """Started again on the same port while connections of the first are in TIME_WAIT, again and again."""
+    port = "0"
+    for _ in range(5):
+        with shslib.Server(SITE, "--port", port, "--plain") as server:
+            port = str(server.port)
+            with server.connect() as sock:
+                sock.sendall(b"GET /a.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                shslib.check(b"hello\n" in shslib.read_all(sock), "no answer")
+            kept = server.connect()
+            kept.sendall(b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+            shslib.read_response(kept)
+        kept.close()
+
+
+def signals_before_it_serves():
+    """At any moment of its start: it ends, with 0 or by the signal, and leaves nothing half made."""
+    for pause in (0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1):
+        process = shslib.Process([shslib.BIN, "serve", "--port", "0", SITE], expect_exit=None)
+        with process:
+            time.sleep(pause)
+            process.signal(signal.SIGTERM)
+            code = process.wait(10)
+            shslib.check(code in (0, -signal.SIGTERM), "exit code %r\n%s" % (code, process.report()))
+            with shslib.Server(SITE, env={"XDG_STATE_HOME": process.state_dir}) as server:
+                shslib.equal(server.get("/a.txt")[2], b"hello\n", "after a start that was broken off")
+
+
+def stop():
+    global SITE
+    with shslib.temp_dir() as SITE:
+        shslib.write_file(SITE + "/a.txt", "hello\n")
+        with open(SITE + "/large.bin", "wb") as file:
+            file.truncate(LARGE)
+        failures = []
+
+        def run(test):
+            try:
+                test()
+            except Exception as error:
+                failures.append("%s: %s" % (type(error).__name__, error))
+
+        # These wait for the grace to pass; the others go on meanwhile.
+        slow = [threading.Thread(target=run, args=(test,)) for test in one_that_stands_still_is_cut()]
+        for thread in slow:
+            thread.start()
+
+        def standing_still_is_cut():
+            for thread in slow:
+                thread.join()
+            shslib.equal(failures, [], "failures")
+
+        shslib.each(idle, with_idle_connections, under_load, a_download_is_finished,
+                    a_second_signal_ends_at_once, the_port_is_free_at_once, signals_before_it_serves,
+                    standing_still_is_cut)
+
+
+shslib.main(stop)
