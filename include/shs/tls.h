@@ -69,12 +69,12 @@ struct shs_tls_host {
                                          in each certificate */
     const struct shs_tls_cert *certs; /* one for a name, or one of each kind of key (RSA, EC) */
     size_t cert_count;
-    enum shs_tls_policy policy; /* SHS_TLS_INTERMEDIATE */
-    int min_version;            /* 12 or 13: not below it; 0 = what the policy says */
-    const char *ciphers;        /* OpenSSL's names, ":" between; NULL = the policy's */
-    const char *groups;         /* "X25519:P-256:P-384" (NULL) */
+    enum shs_tls_policy policy;           /* SHS_TLS_INTERMEDIATE */
+    int min_version;                      /* 12 or 13: not below it; 0 = what the policy says */
+    const char *ciphers;                  /* OpenSSL's names, ":" between; NULL = the policy's */
+    const char *groups;                   /* "X25519:P-256:P-384" (NULL) */
     enum shs_tls_client_auth client_auth; /* SHS_TLS_CLIENT_NONE */
-    const char *client_ca; /* PEM: the CAs whose clients are accepted */
+    const char *client_ca;                /* PEM: the CAs whose clients are accepted */
     const char *crl;       /* PEM or DER file, or a directory of them; NULL = no revocation check.
                               With it, each CA of a chain must have one that is fresh */
     unsigned client_depth; /* intermediates in a client's chain, at most. 4 */
@@ -190,21 +190,21 @@ enum shs_client_reason {
 
 #define SHS_TLS_CAUSE_MAP(X)                                                                       \
     X(NONE, "none")                                                                                \
-    X(PROBE, "probe")                             /* closed without a byte */                      \
-    X(TIMEOUT, "timeout")                         /* not complete within opt.handshake_ms */       \
-    X(PLAIN_HTTP, "plain-http")                   /* no TLS, but HTTP */                           \
-    X(VERSION, "version")                         /* too old, or not TLS at all */                 \
+    X(PROBE, "probe")           /* closed without a byte */                                        \
+    X(TIMEOUT, "timeout")       /* not complete within opt.handshake_ms */                         \
+    X(PLAIN_HTTP, "plain-http") /* no TLS, but HTTP */                                             \
+    X(VERSION, "version")       /* too old, or not TLS at all */                                   \
     X(NO_SHARED_CIPHER, "no-shared-cipher")                                                        \
     X(NO_SHARED_GROUP, "no-shared-group")                                                          \
     X(NO_SHARED_SIGNATURE, "no-shared-signature") /* none that our keys can make */                \
     X(NO_SHARED_PROTOCOL, "no-shared-protocol")   /* ALPN without http/1.1 */                      \
     X(NO_CERTIFICATE_FOR_NAME, "no-certificate-for-name")                                          \
-    X(CLIENT_ALERT, "client-alert")               /* the client refused us: ":" and the alert */   \
-    X(CLIENT_CERT, "client-cert")                 /* we refused the client: ":" and the reason */  \
-    X(RESET, "reset")                             /* the connection ended in the middle */         \
-    X(PROTOCOL, "protocol")                       /* what came breaks the rules of TLS */          \
-    X(OVERLOAD, "overload")                       /* config.max_handshakes */                      \
-    X(INTERNAL, "internal")                       /* it is our fault: memory, OpenSSL */
+    X(CLIENT_ALERT, "client-alert") /* the client refused us: ":" and the alert */                 \
+    X(CLIENT_CERT, "client-cert")   /* we refused the client: ":" and the reason */                \
+    X(RESET, "reset")               /* the connection ended in the middle */                       \
+    X(PROTOCOL, "protocol")         /* what came breaks the rules of TLS */                        \
+    X(OVERLOAD, "overload")         /* config.max_handshakes */                                    \
+    X(INTERNAL, "internal")         /* it is our fault: memory, OpenSSL */
 
 enum shs_tls_cause {
 #define SHS_TLS_CAUSE_ENUM(name, label) SHS_TLS_CAUSE_##name,
@@ -230,13 +230,13 @@ struct shs_tls_failure {
 };
 
 struct shs_tls_stats {
-    uint64_t handshakes;      /* complete, of clients that are let in */
-    uint64_t resumed;         /* of them, from a ticket */
-    uint64_t reloads;         /* done */
-    uint64_t reload_failures; /* refused: the old configuration stayed */
-    uint64_t in_progress;     /* handshakes now */
-    int64_t first_expiry;     /* Unix time when the first certificate served expires */
-    uint64_t causes[SHS_TLS_CAUSE_COUNT];             /* failures: one each */
+    uint64_t handshakes;                  /* complete, of clients that are let in */
+    uint64_t resumed;                     /* of them, from a ticket */
+    uint64_t reloads;                     /* done */
+    uint64_t reload_failures;             /* refused: the old configuration stayed */
+    uint64_t in_progress;                 /* handshakes now */
+    int64_t first_expiry;                 /* Unix time when the first certificate served expires */
+    uint64_t causes[SHS_TLS_CAUSE_COUNT]; /* failures: one each */
     uint64_t client_reasons[SHS_CLIENT_REASON_COUNT]; /* of causes[CLIENT_CERT] */
     uint64_t client_alerts[256];                      /* of causes[CLIENT_ALERT] */
 };
@@ -303,8 +303,8 @@ struct shs_client_identity {
     struct shs_str spiffe_id;    /* ptr NULL when there is none */
     const struct shs_san *sans;
     size_t san_count;
-    char cert_sha256[65]; /* of the certificate (DER), hexadecimal */
-    char spki_sha256[65]; /* of its SubjectPublicKeyInfo */
+    char cert_sha256[65];          /* of the certificate (DER), hexadecimal */
+    char spki_sha256[65];          /* of its SubjectPublicKeyInfo */
     int64_t not_before, not_after; /* Unix time */
 };
 

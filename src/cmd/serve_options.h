@@ -30,8 +30,8 @@ struct serve_cert {
 
 struct serve_options {
     const char *directory;
-    const char *bind; /* NULL = loopback, "" = every interface */
-    const char *port; /* digits */
+    const char *bind;                         /* NULL = loopback, "" = every interface */
+    const char *port;                         /* digits */
     struct serve_cert certs[SERVE_CERTS_MAX]; /* certs[0].cert NULL: none was given */
     size_t cert_count;
     const char *password_file;

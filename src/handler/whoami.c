@@ -69,8 +69,8 @@ static int append_sans(struct shs_buf *out, const struct shs_client_identity *id
 {
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("\"sans\": [")));
     for (size_t i = 0; i < id->san_count; i++) {
-        SHS_RETURN_IF_ERROR(shs__buf_printf(out, "%s[\"%s\", ", i == 0 ? "" : ", ",
-                                            kind_text(id->sans[i].kind)));
+        SHS_RETURN_IF_ERROR(
+            shs__buf_printf(out, "%s[\"%s\", ", i == 0 ? "" : ", ", kind_text(id->sans[i].kind)));
         SHS_RETURN_IF_ERROR(append_string(out, id->sans[i].value));
         SHS_RETURN_IF_ERROR(shs__buf_append(out, "]", 1));
     }
@@ -79,11 +79,14 @@ static int append_sans(struct shs_buf *out, const struct shs_client_identity *id
 
 static int append_identity(struct shs_buf *out, const struct shs_client_identity *id)
 {
+    const char *reason;
+
     if (id == NULL)
         return shs__buf_append_str(out, SHS_STR("null"));
+    reason = shs_client_reason_label(id->reason);
     SHS_RETURN_IF_ERROR(shs__buf_printf(out, "{\"verified\": %s, \"verify_code\": %d, ",
                                         id->verified ? "true" : "false", id->verify_code));
-    SHS_RETURN_IF_ERROR(append_member(out, "reason", shs__str(shs_client_reason_label(id->reason))));
+    SHS_RETURN_IF_ERROR(append_member(out, "reason", shs__str(reason)));
     SHS_RETURN_IF_ERROR(append_member(out, "subject", id->subject));
     SHS_RETURN_IF_ERROR(append_member(out, "issuer", id->issuer));
     SHS_RETURN_IF_ERROR(append_member(out, "serial", id->serial));

@@ -125,8 +125,7 @@ int64_t shs__tls_context_expiry(const struct shs_tls_context *self)
 }
 
 void shs__tls_context_each(const struct shs_tls_context *self,
-                           void (*each)(void *ctx, const struct shs_tls_cert_info *cert),
-                           void *ctx)
+                           void (*each)(void *ctx, const struct shs_tls_cert_info *cert), void *ctx)
 {
     for (size_t i = 0; i < self->pair_count; i++) {
         const struct shs_tls_pair *pair = &self->pairs[i];

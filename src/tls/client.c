@@ -59,8 +59,8 @@ static bool copy_string(struct shs_client_record *self, const ASN1_STRING *s, st
     case V_ASN1_UTF8STRING:
     case V_ASN1_PRINTABLESTRING:
     case V_ASN1_IA5STRING:
-        bytes = (struct shs_str){(const char *)ASN1_STRING_get0_data(s),
-                                 (size_t)ASN1_STRING_length(s)};
+        bytes =
+            (struct shs_str){(const char *)ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s)};
         break;
     default:
         len = ASN1_STRING_to_UTF8(&utf8, s);
@@ -99,8 +99,10 @@ static bool copy_ip(struct shs_client_record *self, const ASN1_OCTET_STRING *ip,
     char text[INET6_ADDRSTRLEN];
     int len = ASN1_STRING_length(ip);
 
-    if ((len != 4 && len != 16) || inet_ntop(len == 4 ? AF_INET : AF_INET6,
-                                             ASN1_STRING_get0_data(ip), text, sizeof text) == NULL) {
+    const unsigned char *bytes = ASN1_STRING_get0_data(ip);
+
+    if ((len != 4 && len != 16) ||
+        inet_ntop(len == 4 ? AF_INET : AF_INET6, bytes, text, sizeof text) == NULL) {
         refuse(self, SHS_CLIENT_MALFORMED);
         return true;
     }
@@ -168,10 +170,12 @@ static bool add_sans(struct shs_client_record *self, X509 *cert)
 
 static bool is_spiffe(struct shs_str uri)
 {
-    static const char scheme[] = "spiffe://";
-    size_t len = sizeof scheme - 1;
+    struct shs_str scheme = SHS_STR("spiffe://");
 
-    return uri.len >= len && shs__str_eq_nocase((struct shs_str){uri.ptr, len}, SHS_STR("spiffe://"));
+    if (uri.len < scheme.len)
+        return false;
+    uri.len = scheme.len;
+    return shs__str_eq_nocase(uri, scheme);
 }
 
 /* X509-SVID, 2: exactly one URI, and no CA. */

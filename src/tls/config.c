@@ -177,8 +177,7 @@ int shs__tls_config_copy(struct shs_tls_config_copy *to, const struct shs_tls_co
     config->size = sizeof *config;
     if (config->host_count > 0 && config->hosts != NULL && !copy_hosts(&to->memory, config))
         goto nomem;
-    if (!copy_text(&to->memory, &config->ticket_secret) ||
-        !copy_text(&to->memory, &config->keylog))
+    if (!copy_text(&to->memory, &config->ticket_secret) || !copy_text(&to->memory, &config->keylog))
         goto nomem;
     rc = check(config, err);
     if (rc != SHS_OK)

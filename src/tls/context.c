@@ -45,8 +45,7 @@ static int kind_of(EVP_PKEY *key)
 /* The DNS names in the certificate. */
 static int read_names(struct shs_tls_context *self, struct shs_tls_pair *pair)
 {
-    GENERAL_NAMES *names =
-        X509_get_ext_d2i(pair->identity.leaf, NID_subject_alt_name, NULL, NULL);
+    GENERAL_NAMES *names = X509_get_ext_d2i(pair->identity.leaf, NID_subject_alt_name, NULL, NULL);
     int i, count = sk_GENERAL_NAME_num(names);
 
     ERR_clear_error();
@@ -161,8 +160,7 @@ static int complete_pairs(struct shs_tls_context *self, int64_t now, struct shs_
     return rc;
 }
 
-static int load_pairs(struct shs_tls_context *self, int64_t now, bool strict,
-                      struct shs_error *err)
+static int load_pairs(struct shs_tls_context *self, int64_t now, bool strict, struct shs_error *err)
 {
     const struct shs_tls_config *config = &self->config->config;
     size_t count = 0, h, i;
@@ -203,8 +201,7 @@ static void scope_of(struct shs_tls_site *site, unsigned host)
     if (shs__sha256_init(&sha) != SHS_OK ||
         shs__sha256_update(sha, fixed, sizeof fixed) != SHS_OK ||
         shs__sha256_update(sha, site->clients->digest, sizeof site->clients->digest) != SHS_OK ||
-        (site->name != NULL &&
-         shs__sha256_update(sha, site->name, strlen(site->name)) != SHS_OK) ||
+        (site->name != NULL && shs__sha256_update(sha, site->name, strlen(site->name)) != SHS_OK) ||
         shs__sha256_final(sha, site->scope) != SHS_OK)
         (void)RAND_bytes(site->scope, sizeof site->scope); /* of nobody else */
     shs__sha256_free(sha);
@@ -220,8 +217,7 @@ static int find_site(struct shs_tls_context *self, const struct tuple *tuple, un
 
     for (size_t i = self->site_count; i > 0; i--) {
         site = &self->sites[i - 1];
-        if (site->host == host &&
-            memcmp(site->pairs, tuple->pairs, sizeof site->pairs) == 0) {
+        if (site->host == host && memcmp(site->pairs, tuple->pairs, sizeof site->pairs) == 0) {
             *out = (unsigned)(i - 1);
             return SHS_OK;
         }

@@ -65,12 +65,14 @@ static int append_body(struct shs_buf *out, const struct shs_tls_stream *tls)
 {
     const struct shs_tls_refusal *refusal = tls->refusal;
     enum shs_client_reason reason = (enum shs_client_reason)tls->client_reason;
-    int rc = shs__buf_printf(out, "{\"error\":\"client certificate not accepted\",\"reason\":\"%s\"",
+    int rc = shs__buf_printf(out,
+                             "{\"error\":\"client certificate not accepted\","
+                             "\"reason\":\"%s\"",
                              shs_client_reason_label(reason));
 
     if (rc == SHS_OK && refusal != NULL) {
-        rc = shs__buf_printf(out, ",\"verify_code\":%d,\"depth\":%d", refusal->code,
-                             refusal->depth);
+        rc =
+            shs__buf_printf(out, ",\"verify_code\":%d,\"depth\":%d", refusal->code, refusal->depth);
         if (rc == SHS_OK)
             rc = append_member(out, "subject", refusal->subject);
         if (rc == SHS_OK)

@@ -127,8 +127,8 @@ static void classify_protocol(struct shs_tls_failure *out, const struct shs_tls_
     out->cause = cause_of_reason(tls->tls_code);
     if (tls->client_reason != SHS_CLIENT_OK || out->cause == SHS_TLS_CAUSE_CLIENT_CERT) {
         out->cause = SHS_TLS_CAUSE_CLIENT_CERT;
-        out->client_reason = tls->client_reason == SHS_CLIENT_OK ? SHS_CLIENT_OTHER
-                                                                 : tls->client_reason;
+        out->client_reason =
+            tls->client_reason == SHS_CLIENT_OK ? SHS_CLIENT_OTHER : tls->client_reason;
     }
 }
 

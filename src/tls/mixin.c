@@ -19,7 +19,7 @@
 /* What a layer keeps for a connection: its stream, and where it is with it. */
 struct tls_conn {
     struct shs_tls_stream *tls;
-    struct shs_buf request; /* of a client that is going to be refused */
+    struct shs_buf request;         /* of a client that is going to be refused */
     struct shs_tls_failure failure; /* cause NONE: all is well */
     bool counted;                   /* in in_progress */
 };
@@ -103,8 +103,8 @@ static int read_request(struct tls_conn *state)
 /* The answer is far smaller than what a stream takes at once. */
 static void write_answer(struct tls_conn *state)
 {
-    bool head_only = state->request.len >= 5 &&
-                     memcmp(shs__buf_head(&state->request), "HEAD ", 5) == 0;
+    bool head_only =
+        state->request.len >= 5 && memcmp(shs__buf_head(&state->request), "HEAD ", 5) == 0;
     struct shs_buf answer;
     size_t put = 0;
 
@@ -119,8 +119,7 @@ static int explain(struct shs_tls_mixin *self, struct shs_conn *conn, struct tls
 {
     int rc = read_request(state);
 
-    if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) &&
-        shs_now_ns() < shs_conn_deadline(conn))
+    if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) && shs_now_ns() < shs_conn_deadline(conn))
         return rc;
     write_answer(state);
     shs__conn_begin_linger(conn);
@@ -254,8 +253,8 @@ static void clean_name(const char *name, char *buf, size_t cap)
     size_t i;
 
     for (i = 0; name != NULL && name[i] != '\0' && i < cap - 1; i++)
-        buf[i] = name[i] > ' ' && name[i] < 0x7f && name[i] != '"' && name[i] != '\\' ? name[i]
-                                                                                       : '?';
+        buf[i] =
+            name[i] > ' ' && name[i] < 0x7f && name[i] != '"' && name[i] != '\\' ? name[i] : '?';
     buf[i] = '\0';
 }
 

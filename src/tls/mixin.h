@@ -22,7 +22,7 @@ struct shs_tls_mixin {
     struct shs_tls_tickets *tickets;
     pthread_mutex_t lock; /* guards `context`; held for a reference count */
     struct shs_tls_context *context;
-    pthread_mutex_t reloading; /* one at a time */
+    pthread_mutex_t reloading;     /* one at a time */
     struct shs_tls_keeper *keeper; /* NULL without a thread */
     _Atomic unsigned in_progress;
     struct {

@@ -135,8 +135,7 @@ int shs__tls_ocsp_load(struct shs_tls_ocsp *self, const char *path, X509 *leaf,
     ERR_clear_error();
     at = (const unsigned char *)shs__buf_head(&bytes);
     response = bytes.len == 0 ? NULL : d2i_OCSP_RESPONSE(NULL, &at, (long)bytes.len);
-    if (response == NULL ||
-        OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL ||
+    if (response == NULL || OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL ||
         (basic = OCSP_response_get1_basic(response)) == NULL) {
         rc = shs_error_set(err, SHS_TLS, 0,
                            "'%s' is no successful OCSP response in DER. Make it with openssl ocsp "

@@ -10,8 +10,7 @@
 #define PIPE_SIZE ((size_t)256 * 1024)
 #define STEPS_MAX 64
 #define ALL_EC "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512"
-#define ALL_RSA                                                                                    \
-    "RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
+#define ALL_RSA "RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
 
 /* A client that takes this kind of certificate only, and whatever the server allows. */
 static struct shs_tls_context *make_client(const struct shs_tls_site *site, int kind)

@@ -23,13 +23,13 @@ static int load_secret(struct shs_buf *secret, const char *path, struct shs_erro
 {
     int rc = shs__tls_read_file(secret, path, SECRET_FILE_MAX, "ticket secret", err);
 
-    while (rc == SHS_OK && secret->len > 0 && (shs__buf_tail(secret)[-1] == '\n' ||
-                                               shs__buf_tail(secret)[-1] == '\r'))
+    while (rc == SHS_OK && secret->len > 0 &&
+           (shs__buf_tail(secret)[-1] == '\n' || shs__buf_tail(secret)[-1] == '\r'))
         secret->len--;
     if (rc == SHS_OK && secret->len < SHS_TLS_SECRET_MIN)
         rc = shs_error_set(err, SHS_TLS, 0,
-                           "The ticket secret in '%s' has %zu bytes; it needs %zu or more. Make one "
-                           "with: openssl rand -hex 32",
+                           "The ticket secret in '%s' has %zu bytes; it needs %zu or more. Make "
+                           "one with: openssl rand -hex 32",
                            path, secret->len, SHS_TLS_SECRET_MIN);
     return rc;
 }

@@ -53,7 +53,7 @@ static int verify_mode(enum shs_tls_client_auth auth)
 static int min_version(const struct shs_tls_host *host)
 {
     return host->policy == SHS_TLS_MODERN || host->min_version == 13 ? TLS1_3_VERSION
-                                                                      : TLS1_2_VERSION;
+                                                                     : TLS1_2_VERSION;
 }
 
 /* -- the ClientHello --------------------------------------------------------------------------- */

@@ -31,7 +31,7 @@ struct shs_tls_site {
     const struct shs_tls_clients *clients;
     const struct shs_tls_pair *pairs[SHS_TLS_KINDS]; /* NULL: none of that kind */
     unsigned char scope[SHS_TLS_SCOPE_LEN];          /* of its tickets */
-    const char *name; /* one of its names; NULL when it has none */
+    const char *name;                                /* one of its names; NULL when it has none */
 };
 
 /* Makes site->ssl_ctx from what is in the rest of it. SHS_OK; SHS_TLS with *err. */

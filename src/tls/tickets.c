@@ -26,7 +26,7 @@ struct shs_tls_tickets {
     unsigned epoch_s;
     EVP_KDF *hkdf;
     EVP_CIPHER *aes;
-    pthread_mutex_t lock; /* guards what follows; held for a search and a copy */
+    pthread_mutex_t lock;                 /* guards what follows; held for a search and a copy */
     unsigned char secrets[2][SECRET_LEN]; /* now and before */
     bool had_before;
     unsigned generation;
