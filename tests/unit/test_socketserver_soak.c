@@ -30,8 +30,10 @@ static unsigned from_environment(const char *name, unsigned otherwise)
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define RSS_TELLS false /* a sanitizer keeps what is freed */
+#define REQUESTS 40     /* and is slow */
 #else
 #define RSS_TELLS true
+#define REQUESTS 300
 #endif
 /* What the allocator may keep of its own accord. */
 #define RSS_SLACK_KIB 1024
@@ -123,14 +125,14 @@ static void clients_stop(struct clients *self)
 /* `count` requests one after the other leave threads, children, descriptors, RSS as they were. */
 static void soak(struct sst_server *s, const struct sst_dir *dir, const char *name, ask_fn *ask)
 {
-    unsigned count = from_environment("SHS_SOAK_REQUESTS", 300);
+    unsigned count = from_environment("SHS_SOAK_REQUESTS", REQUESTS);
     struct state before, after;
     struct clients clients;
     int64_t start, took;
 
     clients_start(&clients, s, dir, ask);
     sst_serve(s);
-    clients_ask(&clients, s->server, 100); /* whatever is made at first use is made now */
+    clients_ask(&clients, s->server, REQUESTS / 3); /* whatever is made at first use is made now */
     usleep(20000); /* a thread that has been counted out may be on its last steps */
     look(&before);
     start = shs_now_ns();
