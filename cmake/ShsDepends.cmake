@@ -94,6 +94,44 @@ else()
               "libllhttp-dev     # Debian 13 and later; on Debian 12: node-llhttp")
 endif()
 
+# -- content codings: each is optional, and the build says what it left out ----------------------
+#
+#   SHS_OPTIONAL_DEFINITIONS  SHS_HAVE_ZLIB, ... for the sources
+#   SHS_OPTIONAL_LINK         what libshs links against
+#   SHS_OPTIONAL_PC           the same for shs.pc, "Requires.private"
+#   SHS_OPTIONAL_MODULES      the same for shsConfig.cmake, "NAME:module"
+
+set(SHS_OPTIONAL_DEFINITIONS "")
+set(SHS_OPTIONAL_LINK "")
+set(SHS_OPTIONAL_PC "")
+set(SHS_OPTIONAL_MODULES "")
+set(SHS_OPTIONAL_LEFT_OUT "")
+
+# shs_optional(ZLIB zlib zlib1g-dev "gzip"): looks for it with pkg-config, unless SHS_WITH_ZLIB=OFF.
+function(shs_optional name module package what)
+  option(SHS_WITH_${name} "use ${module}, where it is installed" ON)
+  if(SHS_WITH_${name} AND PKG_CONFIG_FOUND)
+    pkg_check_modules(SHS_${name} QUIET IMPORTED_TARGET ${module})
+  endif()
+  if(SHS_WITH_${name} AND SHS_${name}_FOUND)
+    set(SHS_OPTIONAL_DEFINITIONS ${SHS_OPTIONAL_DEFINITIONS} SHS_HAVE_${name} PARENT_SCOPE)
+    set(SHS_OPTIONAL_LINK ${SHS_OPTIONAL_LINK} PkgConfig::SHS_${name} PARENT_SCOPE)
+    set(SHS_OPTIONAL_MODULES "${SHS_OPTIONAL_MODULES} ${name}:${module}" PARENT_SCOPE)
+    set(SHS_OPTIONAL_PC "${SHS_OPTIONAL_PC}, ${module}" PARENT_SCOPE)
+  else()
+    set(SHS_OPTIONAL_LEFT_OUT ${SHS_OPTIONAL_LEFT_OUT} "${what} (${package})" PARENT_SCOPE)
+  endif()
+endfunction()
+
+shs_optional(ZLIB zlib zlib1g-dev "compression with gzip")
+shs_optional(BROTLI libbrotlienc libbrotli-dev "compression with brotli")
+shs_optional(ZSTD libzstd libzstd-dev "compression with zstd")
+shs_optional(CRYPT libcrypt libcrypt-dev "passwords (--auth-file)")
+if(SHS_OPTIONAL_LEFT_OUT)
+  list(JOIN SHS_OPTIONAL_LEFT_OUT ", " left_out)
+  message(STATUS "Left out, for want of a library: ${left_out}")
+endif()
+
 # -- for the tests ------------------------------------------------------------------------------
 
 if(SHS_BUILD_TESTS)

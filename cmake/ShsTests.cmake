@@ -50,9 +50,9 @@ list(REMOVE_ITEM SHS_UNIT_SUPPORT ${SHS_UNIT_TESTS})
 
 function(shs_unit_target target)
   target_include_directories(${target} PRIVATE src tests/unit)
-  target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+  target_compile_definitions(${target} PRIVATE _GNU_SOURCE ${SHS_OPTIONAL_DEFINITIONS})
   target_link_libraries(${target} PRIVATE shs_static shs_llhttp OpenSSL::SSL OpenSSL::Crypto
-                                          Threads::Threads ${SHS_CMOCKA})
+                                          Threads::Threads ${SHS_OPTIONAL_LINK} ${SHS_CMOCKA})
   shs_warnings(${target})
 endfunction()
 
@@ -121,7 +121,7 @@ if(SHS_VALGRIND AND NOT SHS_SANITIZED AND NOT SHS_COVERAGE)
   set(valgrind_command ${SHS_VALGRIND} -q --error-exitcode=99 --leak-check=full
                        --errors-for-leak-kinds=definite,indirect --trace-children=no)
   # Those that are quick under it, and need no system call that valgrind does not know (openat2).
-  foreach(name test_h1 test_path test_etag test_mime test_access_format test_log_queue)
+  foreach(name test_h1 test_path test_etag test_mime test_access_format)
     if(TARGET ${name})
       shs_test(valgrind_${name} valgrind 120 ${valgrind_command} $<TARGET_FILE:${name}>)
     endif()

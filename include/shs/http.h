@@ -75,6 +75,8 @@ struct shs_access {
     uint64_t body_bytes;         /* sent, without head and chunk framing */
     int64_t duration_ns;         /* from the first byte of the request */
     const char *error;           /* why it failed, a sentence; NULL when it did not */
+    const char *rule;            /* the rule that a refused request broke, "bare-lf"; or NULL */
+    struct shs_str request_id;   /* as shs_request_id, also when req is NULL; may be empty */
 };
 
 struct shs_http_handler { /* static const; a NULL method answers 501 */
@@ -162,6 +164,11 @@ SHS_API int shs_request_read(struct shs_request *req, void *buf, size_t cap,
 SHS_API int shs_request_body(struct shs_request *req, size_t max,
                              struct shs_str *out) SHS_MUST_CHECK;
 
+/*
+ * A name for this request that no other one of this server has: for logs. The server's own random
+ * number, the connection's and the request's. Empty where no server made it (in a test).
+ */
+SHS_API struct shs_str shs_request_id(struct shs_request *req);
 SHS_API void *shs_request_ctx(const struct shs_request *req); /* the handler's ctx */
 SHS_API struct shs_conn *shs_request_conn(const struct shs_request *req);
 /* Memory that is freed when the answer is out; NULL when there is none or beyond 1 MiB. */

@@ -130,6 +130,10 @@ struct shs_options {
                                              UINT_MAX = none */
     unsigned max_requests_per_turn;       /* pipelined ones that are answered before others have
                                              their turn; 0 = all. 16 */
+
+    /* -- HTTP, continued ----------------------------------------------------------------------- */
+    const char *request_id_field; /* every answer has a field of this name with shs_request_id:
+                                     "X-Request-Id". NULL = none */
 };
 
 /*

@@ -27,6 +27,7 @@
 #include <shs/error.h>
 #include <shs/handler.h>
 #include <shs/http.h>
+#include <shs/middleware.h>
 #include <shs/multipart.h>
 #include <shs/options.h>
 #include <shs/query.h>
@@ -36,5 +37,6 @@
 #include <shs/static_files.h>
 #include <shs/tls.h>
 #include <shs/version.h>
+#include <shs/whoami.h>
 
 #endif

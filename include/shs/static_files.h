@@ -6,9 +6,18 @@
  *   A handler that serves the files under one directory, and nothing else: every open goes through
  *   openat2(2) with RESOLVE_BENEATH, so neither "..", nor a symbolic link, nor a rename under way
  *   leads out of it. GET and HEAD; types by file name; index pages; a listing for a directory
- *   without one; Last-Modified and If-Modified-Since; 301 to "dir/" for "dir".
+ *   without one, sorted by name, size or time (?C=N|S|M;O=A|D); 301 to "dir/" for "dir".
  *
- * Follows: CPython Lib/http/server.py SimpleHTTPRequestHandler; RFC 9110 sections 8.8.2, 13.1.3.
+ *   Validators and preconditions (a strong ETag, Last-Modified, If-Match and the others), single
+ *   and multiple ranges, and content codings: a sibling "app.js.br", ".zst" or ".gz" that is not
+ *   older than "app.js" is sent to who accepts it; text is compressed on the fly otherwise.
+ *
+ *   With `upload`, PUT stores one file and a POST of multipart/form-data to a directory stores
+ *   those of a form. A file appears under its name when it is complete and on the disk, or never.
+ *   PUT replaces; POST does not, but finds a free name.
+ *
+ * Follows: CPython Lib/http/server.py SimpleHTTPRequestHandler; RFC 9110 sections 8.8, 12.5.3, 13,
+ * 14, 9.3.4 (PUT); RFC 7578 (forms).
  */
 #ifndef SHS_STATIC_FILES_H
 #define SHS_STATIC_FILES_H
@@ -26,6 +35,15 @@ struct shs_static_options {
     bool listing;                     /* true: a directory without an index page is listed */
     const char *const *extra_headers; /* name, value, name, value ..., NULL: added to files and
                                 listings (Python 3.15's extra_response_headers) */
+    const char *mime_types; /* the system's table of types; "" = none. NULL = /etc/mime.types, if
+                               it is there */
+    bool precompressed;     /* true: siblings .br, .zst and .gz are used */
+    bool compress;          /* true: text of 512 bytes to 4 MiB is compressed for the answer */
+    bool spa;               /* false. true: a page that does not exist is the root's index page, for
+                               applications whose routes are made in the browser; no listings */
+    bool upload;            /* false. true: PUT, and POST of a form, store files */
+    uint64_t max_upload;    /* bytes of one request's files; more is 413. 1 GiB. (The server's
+                               max_body_bytes holds as well.) */
 };
 
 SHS_API void shs_static_options_init_sized(struct shs_static_options *opt, size_t size);

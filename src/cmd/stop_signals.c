@@ -1,9 +1,12 @@
 #include "cmd/stop_signals.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
+
+#include "base/base.h"
 
 /* Lock-free, so that a handler may use them on any thread. */
 static _Atomic(struct shs_server *) target;
@@ -33,6 +36,32 @@ void stop_signals_install(struct shs_server *server)
 void stop_signals_forget(void)
 {
     atomic_store(&target, NULL);
+}
+
+static const char *log_path;
+static int log_fd;
+
+/* open(2), dup3(2) and close(2) may be called in a signal handler. */
+static void on_reopen(int number)
+{
+    int saved = errno, fd = open(log_path, STOP_SIGNALS_LOG_FLAGS, 0640);
+
+    SHS_UNUSED(number);
+    if (fd >= 0) {
+        (void)dup3(fd, log_fd, O_CLOEXEC);
+        close(fd);
+    }
+    errno = saved;
+}
+
+void stop_signals_reopen(const char *path, int fd)
+{
+    struct sigaction action = {.sa_handler = on_reopen, .sa_flags = SA_RESTART};
+
+    log_path = path;
+    log_fd = fd;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGUSR1, &action, NULL);
 }
 
 void stop_signals_ignore_pipe(void)

@@ -6,11 +6,23 @@
 
 #include <shs/server.h>
 
+/* How a log file is opened, the first time and again. */
+#define STOP_SIGNALS_LOG_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY)
+
 /* From now on the first of them calls shs_shutdown(server); the next is _exit(128 + its number). */
 void stop_signals_install(struct shs_server *server);
 
 /* The server is about to be freed: a first signal that comes now ends at once as well. */
 void stop_signals_forget(void);
+
+/*
+ * SIGUSR1: the log's file is opened again by its name, after something like logrotate(8) has moved
+ * it away. A file that cannot be opened leaves the old one in use.
+ *
+ *   path  borrowed until the process ends
+ *   fd    its descriptor, which stays the same number
+ */
+void stop_signals_reopen(const char *path, int fd);
 
 /* SIGPIPE ignored: a reader of our output that went away is an error of write(2), not our end. */
 void stop_signals_ignore_pipe(void);

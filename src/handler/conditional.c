@@ -2,22 +2,91 @@
 
 #include "http/date.h"
 
-bool shs__not_modified(const struct shs_request *req, const char *etag, int64_t mtime)
+bool shs__header_once(const struct shs_request *req, const char *name, struct shs_str *value)
 {
-    struct shs_str name, value, since = {NULL, 0};
-    bool tagged = false;
+    struct shs_str field, text, wanted = shs__str(name);
+    bool found = false;
+
+    for (size_t i = 0; shs_request_header_at(req, i, &field, &text); i++) {
+        if (!shs__str_eq_nocase(field, wanted))
+            continue;
+        if (found)
+            return false;
+        *value = text;
+        found = true;
+    }
+    return found;
+}
+
+/* What the request says of tags in the fields of this name. */
+struct tags {
+    bool there, found;
+};
+
+static struct tags look_for_tag(const struct shs_request *req, const char *name, const char *etag,
+                                bool strong)
+{
+    struct shs_str field, list, wanted = shs__str(name);
+    struct tags tags = {false, false};
+
+    for (size_t i = 0; shs_request_header_at(req, i, &field, &list); i++) {
+        if (!shs__str_eq_nocase(field, wanted))
+            continue;
+        tags.there = true;
+        if (etag != NULL && shs__etag_in(list, etag, strong))
+            tags.found = true;
+    }
+    return tags;
+}
+
+static bool date_field(const struct shs_request *req, const char *name, time_t *when)
+{
+    struct shs_str value;
+
+    return shs__header_once(req, name, &value) && shs__date_parse(value, time(NULL), when);
+}
+
+static bool is_get(const struct shs_request *req)
+{
+    struct shs_str method = shs_request_method(req);
+
+    return shs__str_eq(method, SHS_STR("GET")) || shs__str_eq(method, SHS_STR("HEAD"));
+}
+
+enum shs_precondition shs__preconditions(const struct shs_request *req, const char *etag,
+                                         int64_t mtime)
+{
+    struct tags match, none_match;
     time_t when;
 
-    for (size_t i = 0; shs_request_header_at(req, i, &name, &value); i++) {
-        if (shs__str_eq_nocase(name, SHS_STR("If-None-Match"))) {
-            if (shs__etag_in(value, etag))
-                return true;
-            tagged = true;
-        } else if (since.ptr == NULL && shs__str_eq_nocase(name, SHS_STR("If-Modified-Since"))) {
-            since = value;
-        }
+    match = look_for_tag(req, "If-Match", etag, true);
+    if (match.there) {
+        if (!match.found)
+            return SHS_PRECONDITION_FAILED;
+    } else if (etag != NULL && date_field(req, "If-Unmodified-Since", &when) && mtime > when) {
+        return SHS_PRECONDITION_FAILED;
     }
-    if (tagged || since.ptr == NULL || !shs__date_parse(since, time(NULL), &when))
+    none_match = look_for_tag(req, "If-None-Match", etag, false);
+    if (none_match.there) {
+        if (!none_match.found)
+            return SHS_PRECONDITION_HOLDS;
+        return is_get(req) ? SHS_PRECONDITION_NOT_MODIFIED : SHS_PRECONDITION_FAILED;
+    }
+    if (etag != NULL && is_get(req) && date_field(req, "If-Modified-Since", &when) && mtime <= when)
+        return SHS_PRECONDITION_NOT_MODIFIED;
+    return SHS_PRECONDITION_HOLDS;
+}
+
+bool shs__if_range(const struct shs_request *req, const char *etag, int64_t mtime)
+{
+    struct shs_str value;
+    time_t now = time(NULL), when;
+
+    if (!shs_request_header(req, "If-Range", &value))
+        return true;
+    if (!shs__header_once(req, "If-Range", &value))
         return false;
-    return mtime <= when;
+    if (value.len > 0 && value.ptr[0] == '"')
+        return shs__str_eq(value, shs__str(etag));
+    return shs__date_parse(value, now, &when) && mtime == when && mtime < now - 1;
 }

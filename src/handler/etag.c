@@ -11,10 +11,11 @@ void shs__etag_format(char etag[SHS_ETAG_SIZE], const struct stat *st)
              (uint64_t)st->st_size, (uint64_t)st->st_ino);
 }
 
-bool shs__etag_in(struct shs_str list, const char *etag)
+bool shs__etag_in(struct shs_str list, const char *etag, bool strong)
 {
     const char *at = list.ptr, *end = list.ptr + list.len, *quote;
     size_t len = strlen(etag);
+    bool weak;
 
     if (shs__str_eq(list, SHS_STR("*")))
         return true;
@@ -23,14 +24,15 @@ bool shs__etag_in(struct shs_str list, const char *etag)
             at++;
             continue;
         }
-        if (end - at > 2 && at[0] == 'W' && at[1] == '/')
+        weak = end - at > 2 && at[0] == 'W' && at[1] == '/';
+        if (weak)
             at += 2;
         if (*at != '"')
             return false;
         quote = memchr(at + 1, '"', (size_t)(end - at) - 1);
         if (quote == NULL)
             return false;
-        if ((size_t)(quote + 1 - at) == len && memcmp(at, etag, len) == 0)
+        if (!(weak && strong) && (size_t)(quote + 1 - at) == len && memcmp(at, etag, len) == 0)
             return true;
         at = quote + 1;
     }

@@ -7,9 +7,13 @@
  * Follows CPython Lib/http/server.py HTTPServer and BaseHTTPRequestHandler.
  */
 #include <errno.h>
+#include <stdatomic.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 #include <shs/http.h>
 
+#include "http/guard.h"
 #include "http/h1.h"
 #include "server/server.h"
 
@@ -18,12 +22,16 @@ struct http_server {
     struct shs_request_handler_class cls;
     struct shs_http_handler handler; /* a copy: one pointer less per request */
     struct shs_h1_config config;
+    uint64_t id_base; /* random: of this process */
+    pid_t id_pid;
+    atomic_uint_fast64_t connections;
 };
 
 /* Python's BaseHTTPRequestHandler, one per connection. */
 struct http_request_handler {
     struct shs_request_handler base;
     struct shs_h1 h1;
+    uint64_t id[2]; /* for the ids of its requests */
 };
 
 #define HANDLER(h) SHS_CONTAINER_OF(h, struct http_request_handler, base)
@@ -133,6 +141,25 @@ static void host_log(void *owner, const struct shs_access *access)
         handler->log_request(handler->log_ctx, &line);
 }
 
+static void host_identify(void *owner, uint64_t numbers[2])
+{
+    const struct http_request_handler *self = owner;
+
+    numbers[0] = self->id[0];
+    numbers[1] = self->id[1];
+}
+
+static void host_note(void *owner, const char *text)
+{
+    struct http_request_handler *self = owner;
+    char client[160];
+
+    if (shs_server_options(self->base.server)->log_level < SHS_LOG_DEBUG)
+        return;
+    shs_server_log(self->base.server, SHS_LOG_DEBUG, "connection of %s ended: %s",
+                   shs__conn_client_text(self->base.request, client, sizeof client), text);
+}
+
 static int host_fail(void *owner, int code, bool stream, const char *text)
 {
     struct http_request_handler *self = owner;
@@ -153,15 +180,28 @@ static const struct shs_h1_host h1_host = {
     .turn_over = host_turn_over,
     .dispatch = host_dispatch,
     .log = host_log,
+    .identify = host_identify,
+    .note = host_note,
     .fail = host_fail,
 };
 
 /* -- the handler class ------------------------------------------------------------------------- */
 
+/* A child of ForkingMixIn has its parent's counter, and so a random number of its own. */
+static void identify_connection(struct http_server *http, struct http_request_handler *self)
+{
+    self->id[0] = http->id_base;
+    self->id[1] = atomic_fetch_add_explicit(&http->connections, 1, memory_order_relaxed) + 1;
+    if (getpid() != http->id_pid &&
+        getrandom(&self->id[0], sizeof self->id[0], GRND_NONBLOCK) != (ssize_t)sizeof self->id[0])
+        self->id[0] = http->id_base ^ (uint64_t)getpid();
+}
+
 static int http_setup(struct shs_request_handler *base)
 {
     struct http_request_handler *self = HANDLER(base);
 
+    identify_connection(server_of(self), self);
     shs__h1_init(&self->h1, &server_of(self)->config, base->request->stream, self);
     return SHS_OK;
 }
@@ -194,6 +234,8 @@ static int check_options(const struct shs_options *opt, struct shs_error *err)
         return shs_error_set(err, SHS_USAGE, 0, "max_headers must be from 1 to 10000");
     if (opt->max_head_bytes < 64 || opt->max_head_bytes > (size_t)16 * 1024 * 1024)
         return shs_error_set(err, SHS_USAGE, 0, "max_head_bytes must be from 64 to 16 MiB");
+    if (opt->request_id_field != NULL && !shs__is_token(shs__str(opt->request_id_field)))
+        return shs_error_set(err, SHS_USAGE, 0, "request_id_field is not the name of a field");
     return SHS_OK;
 }
 
@@ -212,6 +254,10 @@ int shs_http_server_new(struct shs_server **out, const struct shs_options *opt,
     if (http == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "out of memory for HTTPServer");
     http->handler = *handler;
+    http->id_pid = getpid();
+    if (getrandom(&http->id_base, sizeof http->id_base, GRND_NONBLOCK) !=
+        (ssize_t)sizeof http->id_base)
+        http->id_base = (uint64_t)shs_now_ns();
     http->cls = (struct shs_request_handler_class){
         .name = handler->name != NULL ? handler->name : "HTTP",
         .instance_size = sizeof(struct http_request_handler),

@@ -18,7 +18,7 @@
 #define NAMES_BYTES_MAX ((size_t)4 << 20)
 /* No entry's row is longer: a name of 255 bytes three- and sixfold, and what is around it. */
 #define ROW_MAX ((size_t)255 * 3 + (size_t)255 * 6 + 512)
-#define TAIL_MAX 256u
+#define TAIL_MAX 512u
 
 static const char page_head[] =
     "<!DOCTYPE html>\n"
@@ -44,17 +44,49 @@ static const char page_head[] =
     ".size { text-align: right; }\n"
     "a { color: var(--link); text-decoration: none; }\n"
     "a:hover, a:focus { text-decoration: underline; }\n"
+    "th a { color: inherit; } th[aria-sort] a { color: var(--ink); }\n"
+    "th[aria-sort=ascending] a::after { content: \" \\2191\"; }\n"
+    "th[aria-sort=descending] a::after { content: \" \\2193\"; }\n"
+    "form { margin: 1.5rem 0; color: var(--soft); font-size: .875rem; }\n"
     "p { color: var(--soft); font-size: .875rem; }\n"
     "@media (max-width: 36rem) { .time { display: none; } }\n"
     "</style>\n";
 
-static const char table_head[] =
-    "<table>\n"
-    "<thead><tr><th scope=\"col\">Name</th><th scope=\"col\" class=\"size\">Size</th>"
-    "<th scope=\"col\" class=\"time\">Changed (UTC)</th></tr></thead>\n"
-    "<tbody>\n";
+static const struct {
+    const char *label;
+    const char *css; /* the column's class; "" for the first */
+    char letter;     /* in a link: Apache's, which people know */
+} columns[] = {
+    [SHS_LISTING_NAME] = {"Name", "", 'N'},
+    [SHS_LISTING_SIZE] = {"Size", " class=\"size\"", 'S'},
+    [SHS_LISTING_TIME] = {"Changed (UTC)", " class=\"time\"", 'M'},
+};
 
-static int compare_entries(const void *left, const void *right)
+static const char upload_form[] =
+    "<form method=\"post\" enctype=\"multipart/form-data\">\n"
+    "<label>Add files <input type=\"file\" name=\"file\" multiple required></label>\n"
+    "<button>Upload</button>\n"
+    "</form>\n";
+
+void shs__listing_view_parse(struct shs_listing_view *view, struct shs_str query)
+{
+    memset(view, 0, sizeof *view);
+    for (size_t i = 0; i + 2 < query.len; i++) {
+        bool begins = i == 0 || query.ptr[i - 1] == ';' || query.ptr[i - 1] == '&';
+        bool ends = i + 3 == query.len || query.ptr[i + 3] == ';' || query.ptr[i + 3] == '&';
+
+        if (!begins || !ends || query.ptr[i + 1] != '=')
+            continue;
+        if (query.ptr[i] == 'O' && (query.ptr[i + 2] == 'A' || query.ptr[i + 2] == 'D'))
+            view->descending = query.ptr[i + 2] == 'D';
+        for (size_t c = 0; query.ptr[i] == 'C' && c < SHS_ARRAY_LEN(columns); c++) {
+            if (query.ptr[i + 2] == columns[c].letter)
+                view->column = (enum shs_listing_column)c;
+        }
+    }
+}
+
+static int compare_names(const void *left, const void *right)
 {
     struct shs_str a = ((const struct shs_listing_entry *)left)->name;
     struct shs_str b = ((const struct shs_listing_entry *)right)->name;
@@ -71,10 +103,84 @@ static int compare_entries(const void *left, const void *right)
     return memcmp(a.ptr, b.ptr, common);
 }
 
-void shs__listing_sort(struct shs_listing_entry *entries, size_t count)
+static int compare_names_down(const void *left, const void *right)
 {
+    return compare_names(right, left);
+}
+
+/* What is shown without a size, a directory, is smaller than an empty file. */
+static int compare_sizes(const struct shs_listing_entry *a, const struct shs_listing_entry *b)
+{
+    bool a_file = a->kind == SHS_ENTRY_FILE, b_file = b->kind == SHS_ENTRY_FILE;
+
+    if (a_file != b_file)
+        return a_file ? 1 : -1;
+    if (!a_file || a->size == b->size)
+        return 0;
+    return a->size < b->size ? -1 : 1;
+}
+
+static int compare_times(const struct shs_listing_entry *a, const struct shs_listing_entry *b)
+{
+    return (a->mtime > b->mtime) - (a->mtime < b->mtime);
+}
+
+static int compare_sizes_up(const void *left, const void *right)
+{
+    int order = compare_sizes(left, right);
+
+    return order != 0 ? order : compare_names(left, right);
+}
+
+static int compare_sizes_down(const void *left, const void *right)
+{
+    int order = compare_sizes(right, left);
+
+    return order != 0 ? order : compare_names(left, right);
+}
+
+static int compare_times_up(const void *left, const void *right)
+{
+    int order = compare_times(left, right);
+
+    return order != 0 ? order : compare_names(left, right);
+}
+
+static int compare_times_down(const void *left, const void *right)
+{
+    int order = compare_times(right, left);
+
+    return order != 0 ? order : compare_names(left, right);
+}
+
+void shs__listing_sort(struct shs_listing_entry *entries, size_t count,
+                       const struct shs_listing_view *view)
+{
+    static int (*const orders[][2])(const void *, const void *) = {
+        [SHS_LISTING_NAME] = {compare_names, compare_names_down},
+        [SHS_LISTING_SIZE] = {compare_sizes_up, compare_sizes_down},
+        [SHS_LISTING_TIME] = {compare_times_up, compare_times_down},
+    };
+
     if (count > 1)
-        qsort(entries, count, sizeof *entries, compare_entries);
+        qsort(entries, count, sizeof *entries, orders[view->column][view->descending]);
+}
+
+/* The heads of the columns: a link sorts by its column, and the other way round if it is sorted. */
+static int append_table_head(struct shs_buf *out, const struct shs_listing_view *view)
+{
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<table>\n<thead><tr>")));
+    for (size_t i = 0; i < SHS_ARRAY_LEN(columns); i++) {
+        bool sorted = (size_t)view->column == i, down = sorted && !view->descending;
+        const char *state = !sorted            ? ""
+                            : view->descending ? " aria-sort=\"descending\""
+                                               : " aria-sort=\"ascending\"";
+
+        SHS_RETURN_IF_ERROR(shs__buf_printf(
+            out, "<th scope=\"col\"%s%s><a href=\"?C=%c;O=%c\">%s</a></th>", columns[i].css, state,
+            columns[i].letter, down ? 'D' : 'A', columns[i].label));
+    }
+    return shs__buf_append_str(out, SHS_STR("</tr></thead>\n<tbody>\n"));
 }
 
 /* "13 B", "1.4 KiB", "20 GiB": three figures are enough to choose by. */
@@ -153,7 +259,8 @@ static int append_row(struct shs_buf *out, const struct shs_listing_entry *entry
 }
 
 int shs__listing_page(struct shs_buf *out, struct shs_str path,
-                      const struct shs_listing_entry *entries, size_t count, bool complete)
+                      const struct shs_listing_entry *entries, size_t count, bool complete,
+                      const struct shs_listing_view *view)
 {
     size_t shown = 0;
 
@@ -164,7 +271,7 @@ int shs__listing_page(struct shs_buf *out, struct shs_str path,
         shs__buf_append_str(out, SHS_STR("</title>\n</head>\n<body>\n<h1>Directory listing for ")));
     SHS_RETURN_IF_ERROR(append_text(out, path));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("</h1>\n")));
-    SHS_RETURN_IF_ERROR(shs__buf_append(out, table_head, sizeof table_head - 1));
+    SHS_RETURN_IF_ERROR(append_table_head(out, view));
     if (path.len > 1)
         SHS_RETURN_IF_ERROR(shs__buf_append_str(
             out, SHS_STR("<tr><td><a href=\"../\">../</a></td><td class=\"size\"></td>"
@@ -177,6 +284,8 @@ int shs__listing_page(struct shs_buf *out, struct shs_str path,
             out, "<p>Only %zu entries are shown; the directory has more.</p>\n", shown));
     else if (count == 0)
         SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<p>This directory is empty.</p>\n")));
+    if (view->upload)
+        SHS_RETURN_IF_ERROR(shs__buf_append(out, upload_form, sizeof upload_form - 1));
     return shs__buf_append_str(out, SHS_STR("</body>\n</html>\n"));
 }
 
@@ -270,7 +379,8 @@ static int read_entries(struct listing *list, DIR *dir, int root_fd, struct shs_
     }
 }
 
-int shs__listing_read(struct shs_buf *out, int root_fd, int fd, struct shs_str name)
+int shs__listing_read(struct shs_buf *out, int root_fd, int fd, struct shs_str name,
+                      const struct shs_listing_view *view)
 {
     struct listing list = {.complete = true};
     char *path = NULL;
@@ -291,8 +401,8 @@ int shs__listing_read(struct shs_buf *out, int root_fd, int fd, struct shs_str n
     path = name.len == 0 ? shs__strdup("/") : shs__asprintf("/%.*s/", (int)name.len, name.ptr);
     if (path == NULL)
         goto out;
-    shs__listing_sort(list.entries, list.count);
-    rc = shs__listing_page(out, shs__str(path), list.entries, list.count, list.complete);
+    shs__listing_sort(list.entries, list.count, view);
+    rc = shs__listing_page(out, shs__str(path), list.entries, list.count, list.complete, view);
 out:
     saved = errno;
     closedir(dir);

@@ -2,7 +2,7 @@
  * listing.h - the page that shows what is in a directory.
  *
  * One HTML page, UTF-8, light or dark as the reader's system is, without JavaScript: name, size and
- * time of each entry, sorted by name without case. Names that begin with "." are not shown: they
+ * time of each entry, sorted by one of them; the heads of the columns are links that sort. Names that begin with "." are not shown: they
  * are not served either.
  *
  * Follows: CPython Lib/http/server.py list_directory ("/" behind directories, "@" behind links, the
@@ -27,20 +27,37 @@ struct shs_listing_entry {
     int64_t mtime;            /* seconds of the Unix epoch; not shown for OTHER */
 };
 
-/* Sorts by name, ASCII letters without case; names that differ in case only, by their bytes. */
-void shs__listing_sort(struct shs_listing_entry *entries, size_t count);
+enum shs_listing_column { SHS_LISTING_NAME, SHS_LISTING_SIZE, SHS_LISTING_TIME };
+
+/* What the page is to look like. Zero: by name, ascending. */
+struct shs_listing_view {
+    enum shs_listing_column column;
+    bool descending;
+    bool upload; /* with a form that sends files */
+};
+
+/* Reads the query of a link of the page: "C=S;O=D" (or "&"). What is not understood is ignored. */
+void shs__listing_view_parse(struct shs_listing_view *view, struct shs_str query);
+
+/*
+ * Sorts by the column of the view. By name: ASCII letters without case; names that differ in case
+ * only, by their bytes. What is equal otherwise is sorted by name, ascending.
+ */
+void shs__listing_sort(struct shs_listing_entry *entries, size_t count,
+                       const struct shs_listing_view *view);
 
 /*
  * Appends the page.
  *
  *   path      shown in title and heading, decoded: "/a b/"
- *   entries   sorted
+ *   entries   sorted, as the view says
  *   complete  false: the directory has more than these
  *
  * Returns SHS_OK, SHS_NOMEM, or SHS_LIMIT when not even a page without entries fits out->ceiling.
  */
 int shs__listing_page(struct shs_buf *out, struct shs_str path,
-                      const struct shs_listing_entry *entries, size_t count, bool complete);
+                      const struct shs_listing_entry *entries, size_t count, bool complete,
+                      const struct shs_listing_view *view);
 
 /*
  * Reads a directory into a page.
@@ -51,6 +68,7 @@ int shs__listing_page(struct shs_buf *out, struct shs_str path,
  *
  * Returns SHS_OK, SHS_IO (with errno), SHS_NOMEM.
  */
-int shs__listing_read(struct shs_buf *out, int root_fd, int fd, struct shs_str name);
+int shs__listing_read(struct shs_buf *out, int root_fd, int fd, struct shs_str name,
+                      const struct shs_listing_view *view);
 
 #endif

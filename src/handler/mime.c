@@ -2,21 +2,17 @@
 
 #include <stdlib.h>
 
-#define EXTENSION_MAX 11
-
-struct mime_entry {
-    char extension[EXTENSION_MAX + 1];
-    const char *type;
-};
+#include "handler/mime_table.h"
 
 #define UTF8 "; charset=utf-8"
+#define EXTENSION_MAX SHS_MIME_EXTENSION_MAX
 
 /*
  * Sorted by extension, for bsearch. Text is UTF-8 on the web of today, and a type without a charset
  * lets a browser guess. XML and JSON carry their encoding themselves. Compressed files have the
  * types of CPython's extensions_map: they are files, not a content coding.
  */
-static const struct mime_entry mime_table[] = {
+static const struct shs_mime_entry mime_table[] = {
     {"7z", "application/x-7z-compressed"},
     {"aac", "audio/aac"},
     {"apng", "image/apng"},
@@ -112,13 +108,12 @@ static const struct mime_entry mime_table[] = {
 
 static int compare_extension(const void *key, const void *entry)
 {
-    return strcmp(key, ((const struct mime_entry *)entry)->extension);
+    return strcmp(key, ((const struct shs_mime_entry *)entry)->extension);
 }
 
-const char *shs__mime_type(struct shs_str name)
+/* The last extension in small letters; false when there is none that could be known. */
+static bool extension_of(struct shs_str name, char extension[EXTENSION_MAX + 1])
 {
-    const struct mime_entry *entry;
-    char extension[EXTENSION_MAX + 1];
     size_t dot = name.len, len;
 
     while (dot > 0 && name.ptr[dot - 1] != '.' && name.ptr[dot - 1] != '/')
@@ -126,11 +121,65 @@ const char *shs__mime_type(struct shs_str name)
     len = name.len - dot;
     /* ".profile" has no extension: what begins with the dot is the name. */
     if (dot < 2 || name.ptr[dot - 1] != '.' || name.ptr[dot - 2] == '/' || len > EXTENSION_MAX)
-        return "application/octet-stream";
+        return false;
     for (size_t i = 0; i < len; i++)
         extension[i] = (char)shs__lower((unsigned char)name.ptr[dot + i]);
     extension[len] = '\0';
-    entry = bsearch(extension, mime_table, SHS_ARRAY_LEN(mime_table), sizeof mime_table[0],
-                    compare_extension);
+    return true;
+}
+
+const char *shs__mime_type(struct shs_str name)
+{
+    return shs__mime_lookup(NULL, name);
+}
+
+const char *shs__mime_lookup(const struct shs_mime_map *map, struct shs_str name)
+{
+    const struct shs_mime_entry *entry = NULL;
+    char extension[EXTENSION_MAX + 1];
+
+    if (!extension_of(name, extension))
+        return "application/octet-stream";
+    if (map != NULL)
+        entry = shs__mime_find(map, extension);
+    if (entry == NULL)
+        entry = bsearch(extension, mime_table, SHS_ARRAY_LEN(mime_table), sizeof mime_table[0],
+                        compare_extension);
     return entry == NULL ? "application/octet-stream" : entry->type;
+}
+
+static bool ends_with(struct shs_str s, struct shs_str end)
+{
+    return s.len >= end.len && shs__str_eq((struct shs_str){s.ptr + s.len - end.len, end.len}, end);
+}
+
+bool shs__mime_compressible(const char *type)
+{
+    static const char *const types[] = {
+        "application/json",
+        "application/javascript",
+        "application/xml",
+        "application/wasm",
+        "application/rtf",
+        "application/toml",
+        "application/yaml",
+        "application/x-sh",
+        "application/vnd.ms-fontobject",
+        "application/postscript",
+        "font/ttf",
+        "font/otf",
+        "image/bmp",
+        "image/vnd.microsoft.icon",
+    };
+    struct shs_str s = {type, strcspn(type, ";")};
+
+    if (s.len > 5 && memcmp(s.ptr, "text/", 5) == 0)
+        return true;
+    if (ends_with(s, SHS_STR("+json")) || ends_with(s, SHS_STR("+xml")))
+        return true;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(types); i++) {
+        if (shs__str_eq(s, shs__str(types[i])))
+            return true;
+    }
+    return false;
 }

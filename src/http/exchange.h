@@ -21,10 +21,14 @@
 /* Response fields of one answer, and the bytes they may take together. */
 #define SHS_MAX_RESPONSE_FIELDS 100u
 #define SHS_MAX_RESPONSE_HEAD 16384u
-/* What handlers may take with shs_request_alloc, and everything else of one exchange. */
+/* What handlers and their helpers may take with shs_request_alloc. */
 #define SHS_EXCHANGE_MEMORY ((size_t)1 << 20)
+/* Beside it, for the fields of the answer: so that one can say that there is no memory. */
+#define SHS_EXCHANGE_RESERVE ((size_t)64 * 1024)
 /* Response trailers of one answer. */
 #define SHS_MAX_RESPONSE_TRAILERS 16u
+/* Fields that middleware puts on whatever the answer will be. */
+#define SHS_MAX_STANDING_FIELDS 8u
 /* Fields of one interim answer. */
 #define SHS_MAX_INTERIM_FIELDS 32u
 
@@ -39,9 +43,14 @@ struct shs_exchange_ops {
     /* Sends a head with this 1xx status and these fields; the real head is still to come. */
     int (*send_interim)(struct shs_exchange *x, int status, const struct shs_field *fields,
                         size_t count);
+    /* What the request's id is made of; false: there is none. NULL: likewise. */
+    bool (*identify)(struct shs_exchange *x, uint64_t numbers[3]);
     /* Waits until the deadline: SHS_OK then; SHS_CLOSED when the peer has gone, SHS_STOPPED. */
     int (*wait_peer)(struct shs_exchange *x, int64_t deadline_ns);
 };
+
+/* Three numbers in hexadecimal, two dashes. */
+#define SHS_REQUEST_ID_MAX 50u
 
 struct shs_content; /* content.c: what was made of the query and the body; NULL until asked for */
 
@@ -54,6 +63,8 @@ struct shs_request {
     struct shs_refusal refusal; /* and, for SHS_PROTO and SHS_LIMIT, for this reason */
     int content_code;           /* a helper refused the content (shs__refuse_content) with this */
     struct shs_content *content;
+    uint8_t id_len; /* 0: not asked for yet */
+    char id[SHS_REQUEST_ID_MAX];
 };
 
 struct shs_response {
@@ -70,6 +81,8 @@ struct shs_response {
     uint64_t file_offset, file_left;
     struct shs_field *trailers; /* NULL: none */
     size_t trailer_count;
+    struct shs_field *standing; /* sent with any answer, an error's too; NULL: none */
+    size_t standing_count;
     bool started;   /* shs_send_response was called */
     bool head_done; /* shs_end_headers was called */
     bool head_sent; /* bytes are on their way: no other answer is possible */
@@ -107,6 +120,13 @@ int shs__exchange_dispatch(const struct shs_http_handler *handler, struct shs_ex
 int shs__refuse_content(struct shs_request *req, int code, int status, const char *rule,
                         const char *text);
 void shs__content_free(struct shs_content *content); /* NULL is fine */
+
+/*
+ * A field for whatever answer there will be, shs_send_error's too: for what stands around a handler.
+ * Copies both. Any time before the head is sent; SHS_USAGE later, or for what cannot be a field;
+ * SHS_LIMIT beyond SHS_MAX_STANDING_FIELDS.
+ */
+int shs__response_stand(struct shs_response *res, const char *name, struct shs_str value);
 
 /* The method of the handler for this request; NULL when it has none. */
 shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struct shs_str method);

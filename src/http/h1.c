@@ -6,6 +6,7 @@
 #include "http/h1.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <shs/version.h>
@@ -81,9 +82,11 @@ static int broken(struct shs_h1 *h1, int code, bool stream, const char *text)
 }
 
 /* It is over, and rightly so. */
-static int conversation_over(struct shs_h1 *h1)
+static int conversation_over(struct shs_h1 *h1, const char *why)
 {
     enter(h1, SHS_H1_END);
+    if (why != NULL && h1->config->host->note != NULL)
+        h1->config->host->note(h1->owner, why);
     return SHS_OK;
 }
 /* -- the states -------------------------------------------------------------------------------- */
@@ -112,7 +115,7 @@ static int step_idle(struct shs_h1 *h1)
 
     if (h1->in.len == 0) {
         if (h1->config->host->stopping(h1->owner))
-            return conversation_over(h1);
+            return conversation_over(h1, "the server is stopping");
         /* After an answer the next request is rarely there yet: do not ask, wait. */
         if (h1->tried && !shs__stream_pending(h1->stream) && !expired(h1)) {
             h1->tried = false;
@@ -125,10 +128,13 @@ static int step_idle(struct shs_h1 *h1)
             shs__buf_free(&h1->in);
             if (!expired(h1))
                 return rc;
-            return conversation_over(h1); /* nobody wanted anything any more: not an error */
+            if (h1->served == 0)
+                return broken(h1, SHS_TIMEOUT, false, "the client sent no request in time");
+            /* Nobody wanted anything any more: not an error. */
+            return conversation_over(h1, "no further request within idle_ms");
         }
         if (rc == SHS_CLOSED)
-            return conversation_over(h1);
+            return conversation_over(h1, NULL);
         if (rc != SHS_OK)
             return broken(h1, rc, true, NULL);
     }
@@ -162,9 +168,9 @@ static int refuse(struct shs_h1 *h1, const struct shs_refusal *why, int code)
     return SHS_OK;
 }
 
-static int refuse_late(struct shs_h1 *h1, const char *text)
+static int refuse_late(struct shs_h1 *h1, const char *rule, const char *text)
 {
-    struct shs_refusal why = {408, "timeout", text};
+    struct shs_refusal why = {408, rule, text};
 
     return refuse(h1, &why, SHS_TIMEOUT);
 }
@@ -250,7 +256,7 @@ static int step_head(struct shs_h1 *h1)
     if (rc != SHS_WAIT_READ)
         return refuse(h1, &why, SHS_PROTO);
     if (expired(h1))
-        return refuse_late(h1, "The request's head did not arrive in time.");
+        return refuse_late(h1, "head-timeout", "The request's head did not arrive in time.");
     rc = shs__buf_reserve(&h1->in, 1);
     if (rc == SHS_OK)
         rc = shs__h1_fill(h1);
@@ -290,7 +296,9 @@ static int step_body(struct shs_h1 *h1)
             return broken(h1, rc, rc != SHS_CLOSED,
                           "the client closed in the middle of a request's body");
         h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
-        return expired(h1) ? refuse_late(h1, "The request's body did not arrive in time.") : rc;
+        return expired(h1)
+                   ? refuse_late(h1, "body-timeout", "The request's body did not arrive in time.")
+                   : rc;
     }
     enter(h1, SHS_H1_HANDLE);
     return SHS_OK;
@@ -396,6 +404,8 @@ static void write_log(struct shs_h1_exchange *x, const char *error)
         .body_bytes = res->no_body ? 0 : res->body_total - res->file_left,
         .duration_ns = shs_now_ns() - x->h1->began_ns,
         .error = error,
+        .rule = error != NULL ? x->base.req.refusal.rule : NULL,
+        .request_id = shs_request_id(&x->base.req),
     };
 
     x->h1->config->host->log(x->h1->owner, &access);
@@ -406,6 +416,21 @@ static int abort_exchange(struct shs_h1 *h1, int code, bool stream, const char *
 {
     write_log(h1->xchg, text != NULL ? text : shs_err_text(code));
     return broken(h1, code, stream, text);
+}
+
+/* Records why a request was refused, with the rule that it broke: one line of the log. */
+static void fail_with_rule(struct shs_h1_exchange *x)
+{
+    const struct shs_h1_host *host = x->h1->config->host;
+    const char *rule = x->base.req.refusal.rule;
+    char text[256];
+
+    if (rule == NULL || x->failure == NULL) {
+        host->fail(x->h1->owner, x->failure_code, false, x->failure);
+        return;
+    }
+    snprintf(text, sizeof text, "%s [%s]", x->failure, rule);
+    host->fail(x->h1->owner, x->failure_code, false, text);
 }
 
 /* The answer is out. */
@@ -422,14 +447,14 @@ static int exchange_done(struct shs_h1 *h1)
 
     write_log(x, x->failure);
     if (failure_code != SHS_OK)
-        h1->config->host->fail(h1->owner, failure_code, false, x->failure);
+        fail_with_rule(x);
     h1->served++;
     drop_exchange(h1);
     shs__buf_consume(&h1->in, used);
     if (!keep && clean && h1->config->host->needs_no_linger != NULL)
         h1->config->host->needs_no_linger(h1->owner);
     if (!keep)
-        return conversation_over(h1);
+        return conversation_over(h1, NULL);
     if (h1->in.len == 0) {
         shs__buf_free(&h1->in);
         shs__buf_free(&h1->out);

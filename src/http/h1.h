@@ -41,6 +41,11 @@ struct shs_h1_host {
     int (*dispatch)(void *owner, struct shs_exchange *x);
     /* One answer is out, or has failed. */
     void (*log)(void *owner, const struct shs_access *access);
+    /* The server's random number and the connection's own: for shs_request_id. NULL: none. */
+    void (*identify)(void *owner, uint64_t numbers[2]);
+    /* The conversation ends as it may at any time, and this is why: for who looks closely. NULL:
+       nobody does. */
+    void (*note)(void *owner, const char *text);
     /* Records why the conversation ends; returns the code. `stream` true: the stream knows why. */
     int (*fail)(void *owner, int code, bool stream, const char *text);
 };

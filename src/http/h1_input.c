@@ -197,7 +197,19 @@ static int h1_wait_peer(struct shs_exchange *base, int64_t deadline_ns)
     }
 }
 
+static bool h1_identify(struct shs_exchange *base, uint64_t numbers[3])
+{
+    struct shs_h1 *h1 = SHS_H1_X(base)->h1;
+
+    if (h1->config->host->identify == NULL)
+        return false;
+    h1->config->host->identify(h1->owner, numbers);
+    numbers[2] = h1->served + 1u;
+    return true;
+}
+
 const struct shs_exchange_ops shs__h1_exchange_ops = {
+    .identify = h1_identify,
     .read_body = h1_read_body,
     .send_body = shs__h1_send_body,
     .send_interim = shs__h1_send_interim,

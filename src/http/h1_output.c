@@ -153,6 +153,11 @@ static int put_head(struct shs_h1_exchange *x, bool more)
     }
     for (size_t i = 0; rc == SHS_OK && i < res->field_count; i++)
         rc = put_field(h1, res->fields[i].name, res->fields[i].value);
+    if (rc == SHS_OK && h1->config->opt->request_id_field != NULL)
+        rc = put_field(h1, shs__str(h1->config->opt->request_id_field),
+                       shs_request_id(&x->base.req));
+    for (size_t i = 0; rc == SHS_OK && i < res->standing_count; i++)
+        rc = put_field(h1, res->standing[i].name, res->standing[i].value);
     if (rc == SHS_OK)
         rc = put_framing(x, more);
     if (rc == SHS_OK && !x->keep)

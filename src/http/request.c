@@ -88,6 +88,37 @@ int shs_request_read(struct shs_request *req, void *buf, size_t cap, size_t *got
     return rc;
 }
 
+static size_t put_hex(char *out, uint64_t number)
+{
+    static const char digits[] = "0123456789abcdef";
+    char text[16];
+    size_t at = sizeof text;
+
+    do {
+        text[--at] = digits[number & 15];
+        number >>= 4;
+    } while (number > 0);
+    memcpy(out, text + at, sizeof text - at);
+    return sizeof text - at;
+}
+
+struct shs_str shs_request_id(struct shs_request *req)
+{
+    const struct shs_exchange_ops *ops = req->x->ops;
+    uint64_t numbers[3];
+    size_t len = 0;
+
+    if (req->id_len == 0 && ops->identify != NULL && ops->identify(req->x, numbers)) {
+        for (size_t i = 0; i < 3; i++) {
+            len += put_hex(req->id + len, numbers[i]);
+            if (i < 2)
+                req->id[len++] = '-';
+        }
+        req->id_len = (uint8_t)len;
+    }
+    return (struct shs_str){req->id, req->id_len};
+}
+
 void *shs_request_ctx(const struct shs_request *req)
 {
     return req->x->handler->ctx;
@@ -100,5 +131,9 @@ struct shs_conn *shs_request_conn(const struct shs_request *req)
 
 void *shs_request_alloc(struct shs_request *req, size_t size)
 {
-    return shs__arena_alloc(&req->x->arena, size);
+    struct shs_arena *arena = &req->x->arena;
+
+    if (arena->used >= SHS_EXCHANGE_MEMORY || size > SHS_EXCHANGE_MEMORY - arena->used)
+        return NULL;
+    return shs__arena_alloc(arena, size);
 }

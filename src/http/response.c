@@ -17,7 +17,7 @@ void shs__exchange_init(struct shs_exchange *x, const struct shs_exchange_ops *o
     x->req.x = x;
     x->res.x = x;
     x->res.file_fd = -1;
-    shs__arena_init(&x->arena, SHS_EXCHANGE_MEMORY);
+    shs__arena_init(&x->arena, SHS_EXCHANGE_MEMORY + SHS_EXCHANGE_RESERVE);
     shs__buf_init(&x->res.body, max_buffered_response);
 }
 
@@ -200,6 +200,30 @@ int shs_send_header_str(struct shs_response *res, const char *name, struct shs_s
 int shs_send_header(struct shs_response *res, const char *name, const char *value)
 {
     return shs_send_header_str(res, name, shs__str(value));
+}
+
+int shs__response_stand(struct shs_response *res, const char *name, struct shs_str value)
+{
+    struct shs_arena *arena = &res->x->arena;
+    struct shs_field *field;
+
+    if (res->head_sent || value.ptr == NULL || !shs__is_token(shs__str(name)) ||
+        !shs__is_field_value(value) || is_framing_field(shs__str(name)))
+        return SHS_USAGE;
+    if (res->standing_count == SHS_MAX_STANDING_FIELDS ||
+        strlen(name) + value.len + 4 > SHS_MAX_RESPONSE_HEAD / SHS_MAX_STANDING_FIELDS)
+        return SHS_LIMIT;
+    if (res->standing == NULL)
+        res->standing = shs__arena_alloc(arena, SHS_MAX_STANDING_FIELDS * sizeof *res->standing);
+    if (res->standing == NULL)
+        return SHS_NOMEM;
+    field = &res->standing[res->standing_count];
+    field->name = shs__arena_copy(arena, shs__str(name));
+    field->value = shs__arena_copy(arena, value);
+    if (field->name.ptr == NULL || field->value.ptr == NULL)
+        return SHS_NOMEM;
+    res->standing_count++;
+    return SHS_OK;
 }
 
 int shs_end_headers(struct shs_response *res)

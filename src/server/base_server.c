@@ -128,11 +128,15 @@ static bool wait_for_request(struct shs_server *self, int64_t deadline_ns)
         {.fd = accepting ? self->fd : -1, .events = POLLIN},
         {.fd = self->watch.fd, .events = POLLIN},
     };
-    int64_t turn = shs__deadline_after(now, self->opt.poll_interval_ms);
+    unsigned every_ms = self->watch.every_ms;
+    int64_t turn;
     int n;
 
     if (self->accept_retry_ns > now && self->accept_retry_ns < deadline_ns)
         deadline_ns = self->accept_retry_ns;
+    if (every_ms == 0 || every_ms > self->opt.poll_interval_ms)
+        every_ms = self->opt.poll_interval_ms;
+    turn = shs__deadline_after(now, every_ms);
     if (self->watch.ready != NULL && turn < deadline_ns)
         deadline_ns = turn;
     n = poll(fds, SHS_ARRAY_LEN(fds), shs__poll_ms(deadline_ns, now));
@@ -451,7 +455,7 @@ static int base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
     return rc;
 }
 
-/* Until when a conversation on the loop's own thread may go on: stop_ms from a shutdown's notice. */
+/* Until when a conversation on the loop's own thread may go on: stop_ms from the first notice. */
 static int64_t loop_limit(struct shs_server *self, int64_t now)
 {
     if (!atomic_load(&self->shutdown_requested))
@@ -463,8 +467,8 @@ static int64_t loop_limit(struct shs_server *self, int64_t now)
 
 /*
  * On the loop's own thread somebody else may be waiting behind this peer: a shutdown ends an idle
- * wait, and so does a new client when this one is only being kept alive. A request that is under way
- * has the grace of server_close, which cannot be called before the loop has ended.
+ * wait, and so does a new client when this one is only being kept alive. A request that is under
+ * way has the grace of server_close, which cannot be called before the loop has ended.
  */
 static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer)
 {

@@ -73,6 +73,7 @@ static void set_count(struct forking_mixin *self, unsigned count)
     else if (!full && self->paused)
         shs_server_resume_accept(server);
     self->paused = full;
+    server->watch.every_ms = self->blind > 0 ? BLIND_RETRY_MS : 0;
 }
 
 static void add_child(struct forking_mixin *self, struct child *child, pid_t pid)
@@ -161,12 +162,15 @@ static void reap_blind(struct forking_mixin *self)
 static void collect_some(struct forking_mixin *self, int ms)
 {
     struct epoll_event events[COLLECT_BATCH];
+    unsigned before = self->count;
     int n;
 
-    if (self->count == 0)
+    if (before == 0)
         return;
     reap_blind(self);
-    if (self->blind > 0 && ms > BLIND_RETRY_MS)
+    if (self->count < before)
+        ms = 0; /* one has ended */
+    else if (self->blind > 0 && ms > BLIND_RETRY_MS)
         ms = BLIND_RETRY_MS;
     do {
         n = epoll_wait(self->epoll_fd, events, COLLECT_BATCH, ms);

@@ -47,9 +47,10 @@ struct shs_server {
     int64_t accept_retry_ns; /* back-off after a failed accept */
     int64_t loop_limit_ns;   /* a conversation on the loop ends here; INT64_MAX: no shutdown yet */
     bool closed;
-    struct {    /* a mixin's descriptor in the loop's poll */
-        int fd; /* -1: none */
-        /* on the loop's thread, when fd is readable and at least every poll_interval_ms */
+    struct {               /* a mixin's descriptor in the loop's poll */
+        int fd;            /* -1: none */
+        unsigned every_ms; /* not only then, but at least so often; 0: every poll_interval_ms */
+        /* on the loop's thread, when fd is readable */
         void (*ready)(struct shs_layer *layer);
         struct shs_layer *layer;
     } watch;

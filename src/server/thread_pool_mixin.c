@@ -82,6 +82,11 @@ static int admit(struct shs_pool_group *group, struct shs_pool_slot *slot, struc
     atomic_store(&slot->deadline_ns, conn->deadline_ns);
     if (shs__pool_timer_set(group, slot) != SHS_OK)
         return shs_conn_fail(conn, SHS_NOMEM, 0, "out of memory for a connection's deadline");
+    if (conn->borrowed) { /* a datagram: it is there, and its descriptor is everybody's */
+        shs__pool_ready_push(group, slot);
+        shs__pool_kick(group);
+        return SHS_OK;
+    }
     event.data.u64 = shs__pool_slot_ticket(slot);
     if (epoll_ctl(group->epoll_fd, EPOLL_CTL_ADD, conn->socket.fd, &event) != 0)
         return shs_conn_fail(conn, SHS_LIMIT, errno,

@@ -6,6 +6,8 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "tls/client.h"
+#include "tls/clients.h"
 #include "tls/plain.h"
 
 /* The plaintext of one record, and what sealing adds to it at most (RFC 8446, 5.2; 1.2: less). */
@@ -66,6 +68,21 @@ static int speaks_plain(struct shs_tls_stream *self)
     return fail(self, SHS_TLS_WHY_PLAIN_HTTP, SHS_TLS);
 }
 
+/* OpenSSL gave up on the client's certificate before, or without, looking at its chain. */
+static void note_client_reason(struct shs_tls_stream *self)
+{
+    if (!self->bio.sniff || self->client_reason != SHS_CLIENT_OK)
+        return;
+    if (ERR_GET_LIB(self->tls_code) == ERR_LIB_SSL &&
+        ERR_GET_REASON(self->tls_code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
+        self->client_reason = SHS_CLIENT_NONE;
+    } else if (SSL_get_state(self->ssl) == TLS_ST_SR_CERT && self->alert_in == NO_ALERT) {
+        self->client_reason = ERR_GET_REASON(self->tls_code) == SSL_R_EXCESSIVE_MESSAGE_SIZE
+                                  ? SHS_CLIENT_TOO_LARGE
+                                  : SHS_CLIENT_MALFORMED;
+    }
+}
+
 /* What a call that did not succeed means; SHS_OK: flushed, call it again. */
 static int explain(struct shs_tls_stream *self, int ret)
 {
@@ -98,6 +115,7 @@ static int explain(struct shs_tls_stream *self, int ret)
     if (self->bio.status != SHS_OK)
         return lower_ended(self);
     self->tls_code = ERR_peek_last_error();
+    note_client_reason(self);
     return fail(self, SHS_TLS_WHY_PROTOCOL, SHS_TLS);
 }
 
@@ -131,6 +149,11 @@ void shs__tls_stream_message(int write_p, int version, int content_type, const v
     } else if (content_type == SSL3_RT_HANDSHAKE && write_p == 0 && len > 0 &&
                bytes[0] == SSL3_MT_KEY_UPDATE) {
         count_key_update(self);
+    } else if (content_type == SSL3_RT_HANDSHAKE && write_p == 0 && len > 0 &&
+               bytes[0] == SSL3_MT_CLIENT_HELLO && self->context->fingerprint &&
+               self->ja4[0] == '\0') {
+        if (!shs__ja4(bytes, len, self->ja4))
+            self->ja4[0] = '\0';
     }
 }
 
@@ -329,6 +352,8 @@ static void tls_free(struct shs_stream *s)
 
     SSL_free(self->ssl);
     clear_errors();
+    shs__free(self->refusal);
+    shs__client_record_free(self->client);
     shs__buf_free(&self->bio.out);
     shs__tls_context_free(self->context);
     shs__free(self);
@@ -398,8 +423,12 @@ static void describe_protocol(const struct shs_tls_stream *self, struct shs_erro
 {
     const char *text = hint(self->tls_code), *reason = ERR_reason_error_string(self->tls_code);
 
-    if (self->alert_in != NO_ALERT) {
+    if (self->client_reason != SHS_CLIENT_OK) {
+        shs__tls_refusal_text(err, (enum shs_client_reason)self->client_reason, self->refusal);
+    } else if (self->alert_in != NO_ALERT) {
         describe_alert(self, err);
+    } else if (self->no_name) {
+        shs_error_set(err, SHS_TLS, 0, "There is no certificate for the name the client wants.");
     } else if (text != NULL) {
         shs_error_set(err, SHS_TLS, 0, "%s", text);
     } else if (self->alert_out != NO_ALERT) {
@@ -496,6 +525,7 @@ int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *con
     }
     SSL_set_bio(self->ssl, bio, bio);
     SSL_set_msg_callback_arg(self->ssl, self);
+    SSL_set_app_data(self->ssl, self);
     self->bio.handshaking = true;
     self->bio.sniff = SSL_is_server(self->ssl) == 1;
     if (self->bio.sniff)

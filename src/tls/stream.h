@@ -20,6 +20,7 @@
 #include "stream/stream.h"
 #include "tls/bio.h"
 #include "tls/context.h"
+#include "tls/ja4.h"
 
 /* How many times a peer may change its keys, or be refused a renegotiation, on one connection. */
 #define SHS_TLS_KEY_UPDATES_MAX 64
@@ -40,6 +41,9 @@ enum shs_tls_why {
     SHS_TLS_WHY_NOMEM
 };
 
+struct shs_tls_refusal;
+struct shs_client_record;
+
 struct shs_tls_stream {
     struct shs_stream base;
     struct shs_tls_context *context;
@@ -57,6 +61,12 @@ struct shs_tls_stream {
     bool starved;                /* OpenSSL has used up what it was given */
     bool notified;               /* our close_notify is made */
     bool shut;                   /* and the lower stream is shut down */
+    bool no_name;                /* no certificate for the name asked for, by strict_sni */
+    bool refused;                /* the client's certificate; the handshake was let through */
+    uint8_t client_reason;       /* enum shs_client_reason */
+    char ja4[SHS_JA4_LEN + 1];   /* "" when none was made */
+    struct shs_tls_refusal *refusal;  /* more about client_reason; or NULL */
+    struct shs_client_record *client; /* made when somebody asks */
 };
 
 /*

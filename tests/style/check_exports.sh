@@ -4,7 +4,7 @@
 #   tests/style/check_exports.sh             against packaging/exports.txt
 #   tests/style/check_exports.sh --update    writes packaging/exports.txt from the built library
 #
-# The library is $SHS_BUILD_DIR/libshs.so, or the one in build/release or build/debug.
+# The library is $SHS_BUILD_DIR/libshs.so, or the newest of build/release and build/debug.
 source "$(dirname "${BASH_SOURCE[0]}")/style.sh"
 
 # What ends a program's link, when it changes without notice: one name per line, sorted.
@@ -19,15 +19,16 @@ declared() {
         sed -nE 's/.*SHS_API[^(]*[^A-Za-z0-9_](shs_[A-Za-z0-9_]+)[[:space:]]*\(.*/\1/p' | sort -u
 }
 
+# The one of this build; by hand, the newest that is there.
 find_library() {
-    local dir
-    for dir in "${SHS_BUILD_DIR:-}" "$tree/build/release" "$tree/build/debug"; do
-        if [ -n "$dir" ] && [ -f "$dir/libshs.so" ]; then
-            echo "$dir/libshs.so"
-            return
+    local dirs=("$tree/build/release" "$tree/build/debug") dir newest=
+    [ -z "${SHS_BUILD_DIR:-}" ] || dirs=("$SHS_BUILD_DIR")
+    for dir in "${dirs[@]}"; do
+        if [ -f "$dir/libshs.so" ] && { [ -z "$newest" ] || [ "$dir/libshs.so" -nt "$newest" ]; }; then
+            newest=$dir/libshs.so
         fi
     done
-    return 1
+    [ -n "$newest" ] && echo "$newest"
 }
 
 check() {

@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/style.sh"
 find_clang_format() {
     local tool
     for tool in clang-format-14 clang-format; do
-        if command -v "$tool" >/dev/null && "$tool" --version | grep -qE 'version 14\.'; then
+        if command -v "$tool" >/dev/null && "$tool" --version | grep -E >/dev/null 'version 14\.'; then
             echo "$tool"
             return
         fi
@@ -18,7 +18,7 @@ find_clang_format() {
 
 check() {
     local file diff
-    for file in $(sources src include tests/unit examples bench cmake); do
+    for file in $(sources src include tests/unit fuzz examples bench cmake); do
         diff=$("$clang_format" --style=file "$tree/$file" | diff -u --label "$file" --label "$file (formatted)" "$tree/$file" -) || {
             fault "$file is not formatted: tests/style/check_format.sh --fix"
             head -n 40 <<<"$diff"
@@ -37,7 +37,7 @@ self_test() {
 fix() {
     local file tidy
     tidy=$(mktemp)
-    sources src include tests/unit examples bench cmake | while IFS= read -r file; do
+    sources src include tests/unit fuzz examples bench cmake | while IFS= read -r file; do
         awk -f "$style_dir/tidy.awk" "$tree/$file" |
             "$clang_format" --style=file --assume-filename="$tree/$file" >"$tidy"
         cmp -s "$tidy" "$tree/$file" || { cat "$tidy" >"$tree/$file" && echo "formatted $file"; }

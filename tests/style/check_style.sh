@@ -29,7 +29,7 @@ calls() {
 
 check_calls() {
     local code=$work/code
-    sources src include tests/unit examples bench | (cd "$tree" && xargs -r awk -f "$style_dir/code_only.awk") >"$code"
+    sources src include tests/unit fuzz examples bench | (cd "$tree" && xargs -r awk -f "$style_dir/code_only.awk") >"$code"
     calls "$banned" <"$code" | fault_lines "a banned call"
     grep -E '^(src|include)/' "$code" | grep -vE '^src/cmd/' >"$code.library" || true
     calls "$library_banned" <"$code.library" |
@@ -40,7 +40,7 @@ check_calls() {
 
 check_text() {
     local files
-    files=$(sources src include tests/unit examples bench cmake)
+    files=$(sources src include tests/unit fuzz examples bench cmake)
     [ -n "$files" ] || return 0
     (cd "$tree" && xargs awk -v mode=slashes -f "$style_dir/code_only.awk" <<<"$files") |
         fault_lines "comments are /* like this */"

@@ -59,16 +59,28 @@ void sst_dir_make(struct sst_dir *dir)
     assert_non_null(mkdtemp(dir->path));
 }
 
-void sst_dir_remove(struct sst_dir *dir)
+static void unlink_those(const struct sst_dir *dir, const char *beginning)
 {
     DIR *d = opendir(dir->path);
     struct dirent *entry;
 
     assert_non_null(d);
-    while ((entry = readdir(d)) != NULL)
-        unlinkat(dirfd(d), entry->d_name, 0);
+    while ((entry = readdir(d)) != NULL) {
+        if (strncmp(entry->d_name, beginning, strlen(beginning)) == 0)
+            unlinkat(dirfd(d), entry->d_name, 0);
+    }
     closedir(d);
+}
+
+void sst_dir_remove(struct sst_dir *dir)
+{
+    unlink_those(dir, "");
     rmdir(dir->path);
+}
+
+void sst_dir_forget_clients(const struct sst_dir *dir)
+{
+    unlink_those(dir, "client-");
 }
 
 const char *sst_in_dir(const struct sst_dir *dir, const char *name)
@@ -402,6 +414,11 @@ static int spy_server_close(struct shs_layer *l)
     return shs_super_server_close(l);
 }
 
+static void spy_free(struct shs_layer *l)
+{
+    SPY(l)->freed = true;
+}
+
 static const struct shs_server_ops spy_ops = {
     .name = "Spy",
     .get_request = spy_get,
@@ -414,6 +431,7 @@ static const struct shs_server_ops spy_ops = {
     .handle_timeout = spy_timeout,
     .service_actions = spy_service,
     .server_close = spy_server_close,
+    .layer_free = spy_free,
 };
 /* With what may only be pushed before binding. */
 static const struct shs_server_ops spy_all_ops = {
@@ -430,6 +448,7 @@ static const struct shs_server_ops spy_all_ops = {
     .handle_timeout = spy_timeout,
     .service_actions = spy_service,
     .server_close = spy_server_close,
+    .layer_free = spy_free,
 };
 
 void sst_spy_push(struct sst_spy *spy, struct shs_server *server)
@@ -473,9 +492,31 @@ unsigned sst_descriptors(void)
     return count_entries("/proc/self/fd");
 }
 
-unsigned sst_threads(void)
+#ifdef __SANITIZE_THREAD__
+static void *no_work(void *unused)
+{
+    return unused;
+}
+
+/* The sanitizer has a thread of its own, from the first pthread_create on. */
+static unsigned own_threads(void)
+{
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, no_work, NULL), 0);
+    pthread_join(thread, NULL);
+    return count_entries("/proc/self/task") - 1;
+}
+#else
+static unsigned own_threads(void)
 {
     return count_entries("/proc/self/task");
+}
+#endif
+
+unsigned sst_threads(void)
+{
+    return own_threads();
 }
 
 static unsigned children_of(const char *task)

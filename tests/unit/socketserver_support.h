@@ -43,6 +43,7 @@ struct sst_dir {
 };
 void sst_dir_make(struct sst_dir *dir);
 void sst_dir_remove(struct sst_dir *dir);
+void sst_dir_forget_clients(const struct sst_dir *dir); /* the paths that datagram clients bound */
 /* dir/name in static storage, a new one for each of four calls */
 const char *sst_in_dir(const struct sst_dir *dir, const char *name);
 
@@ -108,6 +109,7 @@ struct sst_spy {
     _Atomic unsigned services, timeouts, errors, processes, closes;
     _Atomic bool refuse;     /* verify_request says no */
     _Atomic bool fail_get;   /* the next get_request fails */
+    _Atomic bool freed;      /* nobody uses the server any more */
     _Atomic bool super_said; /* what super().verify_request answered last */
     _Atomic int error_code;  /* of the last handle_error */
     char error_text[240];

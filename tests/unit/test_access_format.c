@@ -89,7 +89,8 @@ static void test_nothing_understood(void **state)
     check(SHS_ACCESS_JSON, &line,
           "{\"time\":\"2026-11-21T14:00:00.000Z\",\"client\":null,\"method\":null,\"target\":null,"
           "\"version\":null,\"status\":0,\"bytes\":0,\"duration_ms\":0.000,\"tls_version\":null,"
-          "\"tls_cipher\":null,\"sni\":null,\"user_agent\":null,\"referer\":null,\"error\":null}");
+          "\"tls_cipher\":null,\"sni\":null,\"user_agent\":null,\"referer\":null,\"error\":null,"
+          "\"rule\":null,\"request_id\":null}");
 }
 
 static void test_json(void **state)
@@ -105,7 +106,17 @@ static void test_json(void **state)
           "\"duration_ms\":1.234,\"tls_version\":\"TLSv1.3\","
           "\"tls_cipher\":\"TLS_AES_256_GCM_SHA384\",\"sni\":\"localhost\","
           "\"user_agent\":\"a\\\"b\\\\\\u0001\\u00ff\xc3\xa4\",\"referer\":null,"
-          "\"error\":\"the peer closed the connection\"}");
+          "\"error\":\"the peer closed the connection\",\"rule\":null,\"request_id\":null}");
+    line.rule = SHS_STR("bare-lf");
+    line.request_id = SHS_STR("1f-2-3");
+    check(SHS_ACCESS_JSON, &line,
+          "{\"time\":\"2026-11-21T14:00:00.007Z\",\"client\":\"192.0.2.7\",\"method\":\"GET\","
+          "\"target\":\"/a?b=1\",\"version\":\"HTTP/1.1\",\"status\":200,\"bytes\":13,"
+          "\"duration_ms\":1.234,\"tls_version\":\"TLSv1.3\","
+          "\"tls_cipher\":\"TLS_AES_256_GCM_SHA384\",\"sni\":\"localhost\","
+          "\"user_agent\":\"a\\\"b\\\\\\u0001\\u00ff\xc3\xa4\",\"referer\":null,"
+          "\"error\":\"the peer closed the connection\",\"rule\":\"bare-lf\","
+          "\"request_id\":\"1f-2-3\"}");
 }
 
 /* The worst that every field can hold fits the buffer that the log has for a line. */
@@ -121,7 +132,7 @@ static void test_ceiling(void **state)
     memset(long_text, 1, sizeof long_text); /* six bytes each in JSON, four in the others */
     line.client = line.request_line = line.method = line.target = line.version = text;
     line.tls_version = line.cipher = line.sni = line.referer = line.user_agent = text;
-    line.error = text;
+    line.error = line.rule = line.request_id = text;
     line.bytes = UINT64_MAX;
     line.duration_ns = INT64_MAX;
     shs__access_clock_init(&clock);

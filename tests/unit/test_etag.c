@@ -58,9 +58,19 @@ static void test_list(void **state)
 
     SHS_UNUSED(state);
     for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
-        if (shs__etag_in(shs__str(cases[i].list), "\"a-1\"") != cases[i].found)
+        if (shs__etag_in(shs__str(cases[i].list), "\"a-1\"", false) != cases[i].found)
             fail_msg("If-None-Match: %s", cases[i].list);
     }
+}
+
+/* If-Match asks for the very bytes: a weak tag is not enough (RFC 9110 section 13.1.1). */
+static void test_strong(void **state)
+{
+    SHS_UNUSED(state);
+    assert_true(shs__etag_in(SHS_STR("\"x\", \"a-1\""), "\"a-1\"", true));
+    assert_true(shs__etag_in(SHS_STR("*"), "\"a-1\"", true));
+    assert_false(shs__etag_in(SHS_STR("W/\"a-1\""), "\"a-1\"", true));
+    assert_true(shs__etag_in(SHS_STR("W/\"a-1\", \"a-1\""), "\"a-1\"", true));
 }
 
 int main(void)
@@ -68,6 +78,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_format),
         cmocka_unit_test(test_list),
+        cmocka_unit_test(test_strong),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -678,13 +678,14 @@ static void test_deadlines(void **state)
     struct owner o;
 
     (void)state;
-    /* Nothing came: nothing is said. */
+    /* Nothing came: nothing is said to the client, but the log has the cause. */
     open_owner(&o, GET(hello), 0);
     assert_int_equal(run(&o), SHS_WAIT_READ);
     o.deadline_ns = shs_now_ns() - 1;
-    assert_int_equal(run(&o), SHS_OK);
+    assert_int_equal(run(&o), SHS_TIMEOUT);
     assert_int_equal(o.got.len, 0);
-    assert_int_equal(o.fail_code, SHS_OK);
+    assert_int_equal(o.fail_code, SHS_TIMEOUT);
+    assert_string_equal(o.fail_text, "the client sent no request in time");
     close_owner(&o);
     /* Half a head, then nothing: 408. */
     open_owner(&o, GET(hello), 0);

@@ -15,6 +15,8 @@
 #include "handler/beneath.h"
 #include "handler/listing.h"
 
+static const struct shs_listing_view by_name = {.column = SHS_LISTING_NAME};
+
 static struct shs_listing_entry entry(const char *name, enum shs_entry_kind kind, uint64_t size)
 {
     struct shs_listing_entry e = {.name = shs__str(name), .kind = kind, .size = size};
@@ -30,7 +32,8 @@ static char *page_of(const char *path, const struct shs_listing_entry *entries, 
     char *text;
 
     shs__buf_init(&out, SHS_LISTING_BYTES_MAX);
-    assert_int_equal(shs__listing_page(&out, shs__str(path), entries, count, complete), SHS_OK);
+    assert_int_equal(shs__listing_page(&out, shs__str(path), entries, count, complete, &by_name),
+                     SHS_OK);
     text = shs__strndup(shs__buf_head(&out), out.len);
     shs__buf_free(&out);
     return text;
@@ -57,7 +60,7 @@ static void test_sort(void **state)
     SHS_UNUSED(state);
     for (size_t i = 0; i < SHS_ARRAY_LEN(sorted); i++)
         entries[i] = entry(sorted[order[i]], SHS_ENTRY_FILE, 0);
-    shs__listing_sort(entries, SHS_ARRAY_LEN(entries));
+    shs__listing_sort(entries, SHS_ARRAY_LEN(entries), &by_name);
     for (size_t i = 0; i < SHS_ARRAY_LEN(sorted); i++)
         assert_string_equal(entries[i].name.ptr, sorted[i]);
 }
@@ -176,8 +179,9 @@ static void test_ceiling(void **state)
     for (size_t i = 0; i < SHS_ARRAY_LEN(entries); i++)
         entries[i] = entry("name", SHS_ENTRY_FILE, 1);
     shs__buf_init(&out, 8192);
-    assert_int_equal(shs__listing_page(&out, shs__str("/"), entries, SHS_ARRAY_LEN(entries), true),
-                     SHS_OK);
+    assert_int_equal(
+        shs__listing_page(&out, shs__str("/"), entries, SHS_ARRAY_LEN(entries), true, &by_name),
+        SHS_OK);
     assert_true(out.len <= 8192);
     text = shs__strndup(shs__buf_head(&out), out.len);
     assert_in(text, "the directory has more");
@@ -186,7 +190,7 @@ static void test_ceiling(void **state)
     shs__buf_free(&out);
 
     shs__buf_init(&out, 100);
-    assert_int_equal(shs__listing_page(&out, shs__str("/"), NULL, 0, true), SHS_LIMIT);
+    assert_int_equal(shs__listing_page(&out, shs__str("/"), NULL, 0, true, &by_name), SHS_LIMIT);
     shs__buf_free(&out);
 }
 
@@ -230,7 +234,7 @@ static void test_read(void **state)
     fd = shs__open_beneath(root, "sub", O_RDONLY | O_DIRECTORY);
     assert_true(fd >= 0);
     shs__buf_init(&out, SHS_LISTING_BYTES_MAX);
-    assert_int_equal(shs__listing_read(&out, root, fd, SHS_STR("sub")), SHS_OK);
+    assert_int_equal(shs__listing_read(&out, root, fd, SHS_STR("sub"), &by_name), SHS_OK);
     text = shs__strndup(shs__buf_head(&out), out.len);
     assert_in(text, "Directory listing for /sub/");
     assert_in(text, "href=\"deep/\">deep/</a>");
@@ -283,14 +287,92 @@ static void test_beneath(void **state)
     nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+static void test_view(void **state)
+{
+    static const struct {
+        const char *query;
+        enum shs_listing_column column;
+        bool descending;
+    } cases[] = {
+        {"C=N;O=A", SHS_LISTING_NAME, false}, {"C=S;O=D", SHS_LISTING_SIZE, true},
+        {"C=M&O=A", SHS_LISTING_TIME, false}, {"O=D", SHS_LISTING_NAME, true},
+        {"C=S", SHS_LISTING_SIZE, false},     {"", SHS_LISTING_NAME, false},
+        {"C=X;O=X", SHS_LISTING_NAME, false}, {"XC=S", SHS_LISTING_NAME, false},
+        {"C=SS", SHS_LISTING_NAME, false},    {"x=1&C=M", SHS_LISTING_TIME, false},
+    };
+    struct shs_listing_view view;
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        shs__listing_view_parse(&view, shs__str(cases[i].query));
+        if (view.column != cases[i].column || view.descending != cases[i].descending)
+            fail_msg("%s", cases[i].query);
+    }
+    shs__listing_view_parse(&view, (struct shs_str){NULL, 0});
+    assert_int_equal(view.column, SHS_LISTING_NAME);
+}
+
+/* Three columns, both ways; what is equal in one is by name. */
+static void test_sort_columns(void **state)
+{
+    static const struct {
+        struct shs_listing_view view;
+        const char *order;
+    } cases[] = {
+        {{.column = SHS_LISTING_NAME}, "abcd"},
+        {{.column = SHS_LISTING_NAME, .descending = true}, "dcba"},
+        {{.column = SHS_LISTING_SIZE}, "dbac"}, /* a directory has no size */
+        {{.column = SHS_LISTING_SIZE, .descending = true}, "acbd"},
+        {{.column = SHS_LISTING_TIME}, "cabd"},
+        {{.column = SHS_LISTING_TIME, .descending = true}, "bdac"},
+    };
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        struct shs_listing_entry entries[] = {
+            entry("b", SHS_ENTRY_FILE, 5),
+            entry("d", SHS_ENTRY_DIRECTORY, 0),
+            entry("a", SHS_ENTRY_FILE, 7),
+            entry("c", SHS_ENTRY_FILE, 7),
+        };
+        char order[5] = "";
+
+        entries[0].mtime = 30;
+        entries[1].mtime = 30;
+        entries[2].mtime = 20;
+        entries[3].mtime = 10;
+        shs__listing_sort(entries, SHS_ARRAY_LEN(entries), &cases[i].view);
+        for (size_t j = 0; j < SHS_ARRAY_LEN(entries); j++)
+            order[j] = entries[j].name.ptr[0];
+        assert_string_equal(order, cases[i].order);
+    }
+}
+
+static void test_heads_are_links(void **state)
+{
+    struct shs_listing_view view = {.column = SHS_LISTING_SIZE, .upload = true};
+    struct shs_buf out;
+
+    SHS_UNUSED(state);
+    shs__buf_init(&out, 100000);
+    assert_int_equal(shs__listing_page(&out, SHS_STR("/"), NULL, 0, true, &view), SHS_OK);
+    assert_int_equal(shs__buf_append(&out, "", 1), SHS_OK);
+    assert_non_null(strstr(shs__buf_head(&out), "<a href=\"?C=N;O=A\">Name</a>"));
+    assert_non_null(
+        strstr(shs__buf_head(&out), "aria-sort=\"ascending\"><a href=\"?C=S;O=D\">Size</a>"));
+    assert_non_null(strstr(shs__buf_head(&out), "enctype=\"multipart/form-data\""));
+    shs__buf_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sort),    cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_escapes), cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_time),    cmocka_unit_test(test_empty_and_incomplete),
-        cmocka_unit_test(test_ceiling), cmocka_unit_test(test_read),
-        cmocka_unit_test(test_beneath),
+        cmocka_unit_test(test_sort),         cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_escapes),      cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_time),         cmocka_unit_test(test_empty_and_incomplete),
+        cmocka_unit_test(test_ceiling),      cmocka_unit_test(test_read),
+        cmocka_unit_test(test_beneath),      cmocka_unit_test(test_view),
+        cmocka_unit_test(test_sort_columns), cmocka_unit_test(test_heads_are_links),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

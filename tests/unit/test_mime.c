@@ -66,11 +66,59 @@ static void test_table_is_sorted(void **state)
     }
 }
 
+/* A system's table is above our own; what cannot be read in it is skipped. */
+static void test_map(void **state)
+{
+    static const char text[] = "# types\n"
+                               "text/x-test\t\tTST tst2   tst3\r\n"
+                               "application/x-none\n"
+                               "image/x-test png # not ours\n"
+                               "no-slash bad1\n"
+                               "a/b/c bad2\n"
+                               "text/evil;x bad3\n"
+                               "application/x-long waytoolongextension\n"
+                               "application/x-last last";
+    struct shs_mime_map *map;
+
+    SHS_UNUSED(state);
+    assert_int_equal(shs__mime_parse(&map, shs__str(text)), SHS_OK);
+    assert_string_equal(shs__mime_lookup(map, SHS_STR("a.tst")), "text/x-test; charset=utf-8");
+    assert_string_equal(shs__mime_lookup(map, SHS_STR("a.Tst3")), "text/x-test; charset=utf-8");
+    assert_string_equal(shs__mime_lookup(map, SHS_STR("a.png")), "image/x-test");
+    assert_string_equal(shs__mime_lookup(map, SHS_STR("a.last")), "application/x-last");
+    assert_string_equal(shs__mime_lookup(map, SHS_STR("a.css")), "text/css; charset=utf-8");
+    assert_string_equal(shs__mime_lookup(map, SHS_STR("a.ours")), "application/octet-stream");
+    assert_string_equal(shs__mime_lookup(map, SHS_STR("a.bad1")), "application/octet-stream");
+    assert_string_equal(shs__mime_lookup(map, SHS_STR("a.bad2")), "application/octet-stream");
+    assert_string_equal(shs__mime_lookup(map, SHS_STR("a.bad3")), "application/octet-stream");
+    shs__mime_free(map);
+    assert_int_equal(shs__mime_parse(&map, SHS_STR("")), SHS_OK);
+    assert_string_equal(shs__mime_lookup(map, SHS_STR("a.png")), "image/png");
+    shs__mime_free(map);
+    shs__mime_free(NULL);
+    assert_int_equal(shs__mime_load(&map, "/nonexistent"), SHS_IO);
+}
+
+static void test_compressible(void **state)
+{
+    SHS_UNUSED(state);
+    assert_true(shs__mime_compressible("text/html; charset=utf-8"));
+    assert_true(shs__mime_compressible("application/json"));
+    assert_true(shs__mime_compressible("image/svg+xml"));
+    assert_true(shs__mime_compressible("application/ld+json"));
+    assert_false(shs__mime_compressible("image/png"));
+    assert_false(shs__mime_compressible("application/octet-stream"));
+    assert_false(shs__mime_compressible("application/zip"));
+    assert_false(shs__mime_compressible("font/woff2"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_table_is_sorted),
+        cmocka_unit_test(test_map),
+        cmocka_unit_test(test_compressible),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -270,7 +270,7 @@ static int note_thread(struct shs_request_handler *self)
 
 static void test_S18_default_process_request(void **state)
 {
-    const struct shs_request_handler_class cls = {
+    static const struct shs_request_handler_class cls = {
         .name = "Note", .instance_size = sizeof(struct shs_request_handler), .handle = note_thread};
     struct sst_spy spy;
     struct sst_server s;
@@ -310,7 +310,7 @@ static int see(struct shs_request_handler *self)
 
 static void test_S19_finish_request_constructs_the_handler(void **state)
 {
-    const struct shs_request_handler_class cls = {
+    static const struct shs_request_handler_class cls = {
         .name = "See", .instance_size = sizeof(struct shs_request_handler), .handle = see};
     struct sockaddr_in own;
     socklen_t len = sizeof own;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,9 +22,8 @@
 /* -- a child that does as its client says ------------------------------------------------------ */
 
 /*
- * Says its process id first. Then for each byte: 'e' echo, 'f' fail, 'x' exit, 'a' abort, 'o' out of
- * order (SIGSEGV), 's' sleep for a long time, 't' the same and ignore SIGTERM, 'b' busy from now on,
- * 'q' done.
+ * Says its process id first. Then for each byte: 'e' echo, 'f' fail, 'x' exit, 's' sleep for a long
+ * time, 't' the same and ignore SIGTERM, 'b' busy from now on, 'q' done.
  */
 static int obey(struct shs_request_handler *self, char order)
 {
@@ -36,9 +36,6 @@ static int obey(struct shs_request_handler *self, char order)
         return SHS_USAGE;
     case 'x':
         return SHS_EXIT;
-    case 'o':
-        raise(SIGSEGV);
-        return SHS_OK;
     case 't':
         sigaction(SIGTERM, &ignore, NULL);
         /* fall through */
@@ -134,6 +131,16 @@ static const char *log_pipe_close(void)
     return text;
 }
 
+/* valgrind knows none; then children are looked at now and then. */
+static unsigned have_pidfds(void)
+{
+    int fd = pidfd_open(getpid(), 0);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 static void start(struct sst_server *s, struct sst_spy *spy, const struct shs_options *opt)
 {
     assert_int_equal(shs_forking_tcp_server_new(&s->server, opt, &child_class, NULL), SHS_OK);
@@ -160,8 +167,8 @@ static void test_S37_parent_forks_and_closes_its_copy(void **state)
     assert_int_equal(sst_hear(fd, &pid, sizeof pid), sizeof pid);
     assert_int_not_equal(pid, getpid());
     assert_int_equal(shs_server_active_children(s.server), 1);
-    /* The parent's: its end of our connection is closed; the child's pidfd is there. */
-    assert_int_equal(sst_descriptors(), descriptors + 2);
+    /* Our end, and the child's pidfd if there are such; the parent's end is closed. */
+    assert_int_equal(sst_descriptors(), descriptors + 1 + have_pidfds());
     assert_true(sst_spy_is(&spy, "get verify process close"));
     order(fd, 'e', "e");
     order(fd, 'q', "");

@@ -564,12 +564,12 @@ static int datagram_handle(struct shs_request_handler *base)
 
 static void test_S59_one_datagram_collected(void **state)
 {
-    const struct shs_request_handler_class cls = {.name = "Collect",
-                                                  .instance_size =
-                                                      sizeof(struct shs_datagram_request_handler),
-                                                  .setup = shs_datagram_request_handler_setup,
-                                                  .handle = datagram_handle,
-                                                  .finish = shs_datagram_request_handler_finish};
+    static const struct shs_request_handler_class cls = {
+        .name = "Collect",
+        .instance_size = sizeof(struct shs_datagram_request_handler),
+        .setup = shs_datagram_request_handler_setup,
+        .handle = datagram_handle,
+        .finish = shs_datagram_request_handler_finish};
     struct sst_spy spy;
     struct sst_server s;
     struct shs_options opt;

@@ -7,7 +7,7 @@
 
 #include "server/server.h"
 
-static _Atomic unsigned begun, done;
+static _Atomic unsigned slot, begun, done;
 static _Atomic bool may_go;
 static char names[8][16];
 static pthread_t threads[8];
@@ -15,10 +15,11 @@ static pthread_t threads[8];
 /* Notes its thread, and works until it may go. */
 static int work_handle(struct shs_request_handler *self)
 {
-    unsigned i = atomic_fetch_add(&begun, 1) % 8;
+    unsigned i = atomic_fetch_add(&slot, 1) % 8;
 
     threads[i] = pthread_self();
     pthread_getname_np(pthread_self(), names[i], sizeof names[i]);
+    begun++;
     shs_conn_set_idle(self->request, false);
     while (!may_go)
         sst_pause();
@@ -32,7 +33,7 @@ static const struct shs_request_handler_class work = {
 static void start(struct sst_server *s, struct sst_spy *spy, const struct shs_options *opt,
                   const struct shs_request_handler_class *handler)
 {
-    begun = done = 0;
+    slot = begun = done = 0;
     may_go = false;
     assert_int_equal(shs_threading_tcp_server_new(&s->server, opt, handler, NULL), SHS_OK);
     sst_spy_push(spy, s->server);
@@ -105,7 +106,7 @@ static void test_S44_daemon_threads(void **state)
     assert_int_equal(done, 0);
     shs_server_free(s.server);
     may_go = true;
-    sst_wait_until(sst_threads() == 1);
+    sst_wait_until(spy.freed);
     assert_int_equal(done, 1);
     close(fd);
 }
@@ -206,7 +207,7 @@ static void test_S48_block_on_close_false(void **state)
     assert_int_equal(done, 0);
     shs_server_free(s.server);
     may_go = true;
-    sst_wait_until(sst_threads() == 1);
+    sst_wait_until(spy.freed);
     assert_int_equal(done, 1);
     close(fd);
 }

@@ -1,4 +1,4 @@
-/* test_socketserver_udp.c - S33 to S36: datagrams, Unix sockets, and what can be wrong with them. */
+/* test_socketserver_udp.c - S33 to S36: datagrams, Unix sockets, and what can be wrong there. */
 #include "socketserver_support.h"
 
 #include <errno.h>
@@ -135,7 +135,7 @@ static int hold_handle(struct shs_request_handler *self)
 
 static void test_closing_waits_for_datagrams(void **state)
 {
-    const struct shs_request_handler_class cls = {
+    static const struct shs_request_handler_class cls = {
         .name = "Hold", .instance_size = sizeof(struct shs_request_handler), .handle = hold_handle};
     struct sst_server s;
     struct shs_options opt;
@@ -178,10 +178,10 @@ static int read_write_handle(struct shs_request_handler *self)
 
 static void test_a_packet_is_a_short_stream(void **state)
 {
-    const struct shs_request_handler_class cls = {.name = "Parts",
-                                                  .instance_size =
-                                                      sizeof(struct shs_request_handler),
-                                                  .handle = read_write_handle};
+    static const struct shs_request_handler_class cls = {.name = "Parts",
+                                                         .instance_size =
+                                                             sizeof(struct shs_request_handler),
+                                                         .handle = read_write_handle};
     struct sst_server s;
     struct shs_options opt;
     char buf[16];
@@ -209,10 +209,10 @@ static int too_long_handle(struct shs_request_handler *self)
 
 static void test_too_long_an_answer(void **state)
 {
-    const struct shs_request_handler_class cls = {.name = "TooLong",
-                                                  .instance_size =
-                                                      sizeof(struct shs_request_handler),
-                                                  .handle = too_long_handle};
+    static const struct shs_request_handler_class cls = {.name = "TooLong",
+                                                         .instance_size =
+                                                             sizeof(struct shs_request_handler),
+                                                         .handle = too_long_handle};
     struct sst_spy spy;
     struct sst_server s;
     struct shs_options opt;
@@ -302,7 +302,7 @@ static int name_handle(struct shs_request_handler *self)
 
 static void test_unix_client_address(void **state)
 {
-    const struct shs_request_handler_class cls = {
+    static const struct shs_request_handler_class cls = {
         .name = "Name", .instance_size = sizeof(struct shs_request_handler), .handle = name_handle};
     struct sst_server s;
     struct shs_options opt;

@@ -1,0 +1,132 @@
+#include "cmd/serve_site.h"
+
+#include "cmd/cmd.h"
+#include "cmd/serve_limits.h"
+
+enum {
+    SITE_INDEX = SERVE_SITE_FIRST,
+    SITE_NO_LISTING,
+    SITE_SPA,
+    SITE_NO_COMPRESS,
+    SITE_CORS,
+    SITE_UPLOAD,
+    SITE_MAX_UPLOAD,
+    SITE_AUTH_FILE
+};
+
+const struct option serve_site_flags[] = {
+    {"index", required_argument, NULL, SITE_INDEX},
+    {"no-listing", no_argument, NULL, SITE_NO_LISTING},
+    {"spa", no_argument, NULL, SITE_SPA},
+    {"no-compress", no_argument, NULL, SITE_NO_COMPRESS},
+    {"cors", optional_argument, NULL, SITE_CORS},
+    {"upload", no_argument, NULL, SITE_UPLOAD},
+    {"max-upload", required_argument, NULL, SITE_MAX_UPLOAD},
+    {"auth-file", required_argument, NULL, SITE_AUTH_FILE},
+    {NULL, 0, NULL, 0},
+};
+
+int serve_site_parse(struct serve_site_options *self, int option, const char *value)
+{
+    if (option != SITE_CORS && option != SITE_AUTH_FILE)
+        self->given = true;
+    switch (option) {
+    case SITE_INDEX:
+        if (self->index_count == SERVE_INDEX_MAX)
+            return cmd_fail(CMD_USAGE, "more than %d index pages", SERVE_INDEX_MAX);
+        if (value[0] == '\0' || strchr(value, '/') != NULL)
+            return cmd_fail(CMD_USAGE, "--index '%s' is not the name of a file", value);
+        self->index[self->index_count++] = value;
+        return CMD_OK;
+    case SITE_NO_LISTING:
+        self->no_listing = true;
+        return CMD_OK;
+    case SITE_SPA:
+        self->spa = true;
+        return CMD_OK;
+    case SITE_NO_COMPRESS:
+        self->no_compress = true;
+        return CMD_OK;
+    case SITE_CORS:
+        self->cors = value == NULL ? "*" : value;
+        return CMD_OK;
+    case SITE_UPLOAD:
+        self->upload = true;
+        return CMD_OK;
+    case SITE_MAX_UPLOAD:
+        if (!serve_parse_bytes(value, 1, (uint64_t)1 << 50, &self->max_upload))
+            return cmd_fail(CMD_USAGE,
+                            "--max-upload '%s' is not a number of bytes (k, m and g may be used)",
+                            value);
+        self->has_max_upload = true;
+        return CMD_OK;
+    default:
+        self->auth_file = value;
+        return CMD_OK;
+    }
+}
+
+int serve_site_check(const struct serve_site_options *self, bool files)
+{
+    if (self->given && !files)
+        return cmd_fail(CMD_USAGE, "--index, --no-listing, --spa, --no-compress, --upload and "
+                                   "--max-upload go with --handler files only");
+    if (self->has_max_upload && !self->upload)
+        return cmd_fail(CMD_USAGE, "--max-upload goes with --upload only");
+    return CMD_OK;
+}
+
+static int make_files(struct serve_site *self, const struct serve_site_options *o,
+                      const char *directory, const char *const *headers, struct shs_error *err)
+{
+    struct shs_static_options opt;
+    int rc;
+
+    shs_static_options_init(&opt);
+    opt.directory = directory;
+    opt.extra_headers = headers;
+    opt.index_pages = o->index_count > 0 ? o->index : NULL;
+    opt.listing = !o->no_listing;
+    opt.spa = o->spa;
+    opt.compress = !o->no_compress;
+    opt.upload = o->upload;
+    if (o->has_max_upload)
+        opt.max_upload = o->max_upload;
+    rc = shs_static_files_new(&self->files, &opt, err);
+    if (rc == SHS_OK)
+        self->handler = *shs_static_files_handler(self->files);
+    return rc;
+}
+
+int serve_site_make(struct serve_site *self, const struct serve_site_options *o,
+                    const struct shs_http_handler *inner, const char *directory,
+                    const char *const *headers)
+{
+    struct shs_error err = {.code = SHS_OK};
+    int rc = SHS_OK;
+
+    if (inner != NULL)
+        self->handler = *inner;
+    else
+        rc = make_files(self, o, directory, headers, &err);
+    if (rc == SHS_OK && o->auth_file != NULL) {
+        rc = shs_basic_auth_new(&self->auth, &self->handler, o->auth_file, "shs", &err);
+        if (rc == SHS_OK)
+            self->handler = *shs_basic_auth_handler(self->auth);
+    }
+    if (rc == SHS_OK && o->cors != NULL) {
+        rc = shs_cors_new(&self->cors, &self->handler, o->cors, &err);
+        if (rc == SHS_OK)
+            self->handler = *shs_cors_handler(self->cors);
+    }
+    if (rc != SHS_OK)
+        return cmd_fail(rc == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s", err.text);
+    return CMD_OK;
+}
+
+void serve_site_free(struct serve_site *self)
+{
+    shs_cors_free(self->cors);
+    shs_basic_auth_free(self->auth);
+    shs_static_files_free(self->files);
+}

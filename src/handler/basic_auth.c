@@ -1,0 +1,295 @@
+/*
+ * basic_auth.c - <shs/middleware.h>: a name and a password before anything is answered.
+ *
+ * Follows RFC 7617, and RFC 9110 section 11.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+#include <shs/middleware.h>
+
+#include "base/base.h"
+#include "handler/password.h"
+#include "http/exchange.h"
+#include "http/guard.h"
+#include "tls/digest.h"
+
+#define CREDENTIALS_MAX 1024
+#define KNOWN_MAX 64
+#define KNOWN_MS 60000u
+/* Verifications at a time: each keeps a core busy, for a tenth of a second or so. */
+#define VERIFYING_MAX 2
+#define KEY_LEN 32
+#define REALM_MAX 100
+
+/* Credentials that were right: their digest, keyed so that memory alone does not give them away. */
+struct known {
+    unsigned char digest[SHS_SHA256_LEN];
+    int64_t until_ns;
+};
+
+struct shs_basic_auth {
+    struct shs_http_handler next, handler;
+    struct shs_users *users;
+    char *challenge;
+    unsigned char key[KEY_LEN];
+    pthread_mutex_t lock;
+    struct known known[KNOWN_MAX]; /* under the lock, as is: */
+    unsigned verifying;
+};
+
+/* -- what the request says --------------------------------------------------------------------- */
+
+static int base64_value(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Decodes base64 (RFC 4648 section 4): how many bytes, or -1 for what is none, or too long. */
+static int decode_base64(struct shs_str s, char out[CREDENTIALS_MAX])
+{
+    unsigned bits = 0, have = 0;
+    size_t len = 0;
+
+    while (s.len > 0 && s.ptr[s.len - 1] == '=')
+        s.len--;
+    if (s.len % 4 == 1 || s.len / 4 * 3 + 3 > CREDENTIALS_MAX)
+        return -1;
+    for (size_t i = 0; i < s.len; i++) {
+        int value = base64_value(s.ptr[i]);
+
+        if (value < 0)
+            return -1;
+        bits = (bits << 6 | (unsigned)value) & 0xffffff;
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            out[len++] = (char)(bits >> have & 0xff);
+        }
+    }
+    return (int)len;
+}
+
+/* The value behind "Basic ", when there is exactly one Authorization field and it is that. */
+static bool find_credentials(const struct shs_request *req, struct shs_str *token)
+{
+    struct shs_str name, value;
+    bool found = false;
+
+    for (size_t i = 0; shs_request_header_at(req, i, &name, &value); i++) {
+        if (!shs__str_eq_nocase(name, SHS_STR("Authorization")))
+            continue;
+        if (found)
+            return false;
+        *token = value;
+        found = true;
+    }
+    if (!found || token->len < 7 ||
+        !shs__str_eq_nocase((struct shs_str){token->ptr, 6}, SHS_STR("Basic ")))
+        return false;
+    token->ptr += 6;
+    token->len -= 6;
+    while (token->len > 0 && token->ptr[0] == ' ') {
+        token->ptr++;
+        token->len--;
+    }
+    return token->len > 0;
+}
+
+/* -- what was right a moment ago --------------------------------------------------------------- */
+
+static int digest_of(const struct shs_basic_auth *self, struct shs_str token,
+                     unsigned char out[SHS_SHA256_LEN])
+{
+    struct shs_sha256 *sha;
+    int rc = shs__sha256_init(&sha);
+
+    if (rc != SHS_OK)
+        return rc;
+    rc = shs__sha256_update(sha, self->key, KEY_LEN);
+    if (rc == SHS_OK)
+        rc = shs__sha256_update(sha, token.ptr, token.len);
+    if (rc == SHS_OK)
+        rc = shs__sha256_final(sha, out);
+    shs__sha256_free(sha);
+    return rc;
+}
+
+/* Known to be right: true. Otherwise a place to verify in, if there is one: *may_verify. */
+static bool is_known(struct shs_basic_auth *self, const unsigned char digest[SHS_SHA256_LEN],
+                     bool *may_verify)
+{
+    int64_t now = shs_now_ns();
+    bool known = false;
+
+    pthread_mutex_lock(&self->lock);
+    for (size_t i = 0; i < KNOWN_MAX; i++)
+        known |= self->known[i].until_ns > now &&
+                 shs__equal_secret(self->known[i].digest, digest, SHS_SHA256_LEN);
+    *may_verify = !known && self->verifying < VERIFYING_MAX;
+    if (*may_verify)
+        self->verifying++;
+    pthread_mutex_unlock(&self->lock);
+    return known;
+}
+
+/* A verification is over; credentials that were right are kept in the place of the oldest. */
+static void verified(struct shs_basic_auth *self, const unsigned char digest[SHS_SHA256_LEN],
+                     bool right)
+{
+    struct known *oldest = &self->known[0];
+
+    pthread_mutex_lock(&self->lock);
+    self->verifying--;
+    for (size_t i = 1; i < KNOWN_MAX; i++) {
+        if (self->known[i].until_ns < oldest->until_ns)
+            oldest = &self->known[i];
+    }
+    if (right) {
+        memcpy(oldest->digest, digest, SHS_SHA256_LEN);
+        oldest->until_ns = shs__deadline_after(shs_now_ns(), KNOWN_MS);
+    }
+    pthread_mutex_unlock(&self->lock);
+}
+
+/* -- the answer -------------------------------------------------------------------------------- */
+
+enum verdict { LET_IN, REFUSED, TOO_BUSY };
+
+static int verify(struct shs_basic_auth *self, struct shs_str token,
+                  const unsigned char digest[SHS_SHA256_LEN], enum verdict *out)
+{
+    char text[CREDENTIALS_MAX];
+    int len = decode_base64(token, text), rc = SHS_OK;
+    const char *colon = len <= 0 ? NULL : memchr(text, ':', (size_t)len);
+    bool right = false;
+
+    if (colon != NULL)
+        rc = shs__password_check(
+            self->users, (struct shs_str){text, (size_t)(colon - text)},
+            (struct shs_str){colon + 1, (size_t)len - (size_t)(colon + 1 - text)}, &right);
+    explicit_bzero(text, sizeof text);
+    verified(self, digest, right);
+    *out = right ? LET_IN : REFUSED;
+    return rc;
+}
+
+static int judge(struct shs_basic_auth *self, const struct shs_request *req, enum verdict *out)
+{
+    unsigned char digest[SHS_SHA256_LEN];
+    struct shs_str token;
+    bool may_verify;
+
+    *out = REFUSED;
+    if (!find_credentials(req, &token))
+        return SHS_OK;
+    SHS_RETURN_IF_ERROR(digest_of(self, token, digest));
+    if (is_known(self, digest, &may_verify)) {
+        *out = LET_IN;
+        return SHS_OK;
+    }
+    if (may_verify)
+        return verify(self, token, digest, out);
+    *out = TOO_BUSY;
+    return SHS_OK;
+}
+
+static int send_text(struct shs_response *res, const char *text)
+{
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain; charset=utf-8"));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Cache-Control", "no-store"));
+    SHS_RETURN_IF_ERROR(shs_end_headers(res));
+    return shs_write(res, text, strlen(text));
+}
+
+static int auth_any(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_basic_auth *self = shs_request_ctx(req);
+    enum verdict verdict;
+
+    SHS_RETURN_IF_ERROR(judge(self, req, &verdict));
+    switch (verdict) {
+    case LET_IN:
+        break;
+    case REFUSED:
+        SHS_RETURN_IF_ERROR(shs_send_response(res, 401));
+        SHS_RETURN_IF_ERROR(shs_send_header(res, "WWW-Authenticate", self->challenge));
+        return send_text(res, "A user's name and password are needed.\n");
+    case TOO_BUSY:
+        SHS_RETURN_IF_ERROR(shs_send_response(res, 503));
+        SHS_RETURN_IF_ERROR(shs_send_header(res, "Retry-After", "1"));
+        return send_text(res, "Too many passwords are being verified. Please try again.\n");
+    }
+    return shs__exchange_dispatch(&self->next, res->x);
+}
+
+/* -- life -------------------------------------------------------------------------------------- */
+
+static int prepare(struct shs_basic_auth *self, const char *file, const char *realm,
+                   struct shs_error *err)
+{
+#ifndef SHS_HAVE_CRYPT
+    return shs_error_set(err, SHS_USAGE, 0,
+                         "This build has no libcrypt: passwords cannot be verified. Install "
+                         "libcrypt-dev and build again.");
+#endif
+    if (!shs__is_field_value(shs__str(realm)) || strlen(realm) > REALM_MAX ||
+        strpbrk(realm, "\"\\") != NULL)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "The realm is too long, or has a quote or a control character.");
+    if (getrandom(self->key, sizeof self->key, 0) != (ssize_t)sizeof self->key)
+        return shs_error_set(err, SHS_IO, errno, "The system has no random bits.");
+    self->challenge = shs__asprintf("Basic realm=\"%s\", charset=\"UTF-8\"", realm);
+    if (self->challenge == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for passwords.");
+    return shs__users_load(&self->users, file, err);
+}
+
+int shs_basic_auth_new(struct shs_basic_auth **out, const struct shs_http_handler *next,
+                       const char *file, const char *realm, struct shs_error *err)
+{
+    struct shs_basic_auth *self = shs__calloc(1, sizeof *self);
+    int rc;
+
+    if (self == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for passwords.");
+    pthread_mutex_init(&self->lock, NULL);
+    self->next = *next;
+    self->handler = (struct shs_http_handler){.name = "BasicAuth",
+                                              .do_HEAD = auth_any,
+                                              .do_any = auth_any,
+                                              .log_request = next->log_request,
+                                              .log_ctx = next->log_ctx,
+                                              .ctx = self};
+    rc = prepare(self, file, realm, err);
+    if (rc != SHS_OK) {
+        shs_basic_auth_free(self);
+        return rc;
+    }
+    *out = self;
+    return SHS_OK;
+}
+
+void shs_basic_auth_free(struct shs_basic_auth *self)
+{
+    if (self == NULL)
+        return;
+    shs__users_free(self->users);
+    shs__free(self->challenge);
+    pthread_mutex_destroy(&self->lock);
+    explicit_bzero(self->key, sizeof self->key);
+    shs__free(self);
+}
+
+const struct shs_http_handler *shs_basic_auth_handler(const struct shs_basic_auth *self)
+{
+    return &self->handler;
+}

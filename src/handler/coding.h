@@ -1,0 +1,55 @@
+/*
+ * coding.h - content codings: which one a client wants, and making it.
+ *
+ * Follows: RFC 9110 section 12.5.3 (Accept-Encoding), RFC 1952 (gzip), RFC 7932 (br), RFC 8878
+ * (zstd). The libraries are zlib, libbrotlienc and libzstd, each optional at build time.
+ */
+#ifndef SHS_HANDLER_CODING_H
+#define SHS_HANDLER_CODING_H
+
+#include "base/base.h"
+
+enum shs_coding {
+    SHS_CODING_IDENTITY,
+    SHS_CODING_BR,
+    SHS_CODING_ZSTD,
+    SHS_CODING_GZIP,
+    SHS_CODING_COUNT
+};
+
+#define SHS_CODING_BIT(coding) (1u << (unsigned)(coding))
+
+/* What is compressed at all; smaller ones do not gain, larger ones cost too much for each answer. */
+#define SHS_COMPRESS_MIN 512
+#define SHS_COMPRESS_MAX ((size_t)4 << 20)
+
+/* "br", "zstd", "gzip"; and the end of the name of a file that has it: ".br", ".zst", ".gz". */
+const char *shs__coding_name(enum shs_coding coding);
+const char *shs__coding_suffix(enum shs_coding coding);
+
+/* What Accept-Encoding says: thousandths for each coding. */
+struct shs_coding_wishes {
+    int weight[SHS_CODING_COUNT]; /* -1: not named */
+    int any;                      /* of "*"; -1: not named */
+};
+
+/* Nothing is said: identity. */
+void shs__coding_wishes_init(struct shs_coding_wishes *wishes);
+/* Adds one field's value; members that cannot be read are skipped. */
+void shs__coding_wishes_add(struct shs_coding_wishes *wishes, struct shs_str value);
+/*
+ * The coding with the highest weight among those of the mask `available`; of equal ones, the first
+ * of `order` (ended by SHS_CODING_IDENTITY). IDENTITY when the client wants none of them.
+ */
+enum shs_coding shs__coding_choose(const struct shs_coding_wishes *wishes, unsigned available,
+                                   const enum shs_coding *order);
+
+/* Codings that this build can make, as a mask of SHS_CODING_BIT. */
+unsigned shs__coders(void);
+/*
+ * Appends the data in this coding. SHS_OK, SHS_NOMEM, SHS_LIMIT (out->ceiling), SHS_USAGE (not in
+ * this build). The same data give the same bytes each time. Safe from any thread.
+ */
+int shs__compress(enum shs_coding coding, const void *data, size_t len, struct shs_buf *out);
+
+#endif
