@@ -55,7 +55,7 @@ serves() {
     case $1:$2 in
     haproxy:16k | haproxy:1m | haproxy:100m) return 1 ;; # it has no files
     python:many | python:1m | python:100m | python:idle*) return 1 ;; # a thread or a process each
-    thread:many | thread:idle10k) return 1 ;;            # max_threads
+    thread:many | thread:idle*) return 1 ;;              # max_threads
     esac
     [ -n "${pid_of[$1]:-}" ]
 }

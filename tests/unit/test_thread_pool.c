@@ -24,7 +24,7 @@
 
 #include "server/server.h"
 
-/* -- a layer that counts ----------------------------------------------------------------------- */
+/* -- a layer that counts ---------------------------------------------------------------------- */
 
 struct fake_layer {
     struct shs_layer layer;
@@ -75,7 +75,7 @@ static const struct shs_server_ops fake_ops = {
     .layer_free = fake_free,
 };
 
-/* -- a handler that can be held back ----------------------------------------------------------- */
+/* -- a handler that can be held back ---------------------------------------------------------- */
 
 static struct {
     pthread_mutex_t lock;
@@ -157,7 +157,7 @@ static int test_post(struct shs_request *req, struct shs_response *res)
 static const struct shs_http_handler handler = {
     .name = "test", .do_GET = test_get, .do_POST = test_post};
 
-/* -- helpers ------------------------------------------------------------------------------------ */
+/* -- helpers ---------------------------------------------------------------------------------- */
 
 struct fixture {
     struct shs_server *server;
@@ -288,7 +288,7 @@ static int64_t ms_since(int64_t then_ns)
     return (shs_now_ns() - then_ns) / SHS_NS_PER_MS;
 }
 
-/* -- tests -------------------------------------------------------------------------------------- */
+/* -- tests ------------------------------------------------------------------------------------ */
 
 static void test_layers_see_every_connection_once(void **state)
 {
