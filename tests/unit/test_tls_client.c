@@ -237,9 +237,9 @@ static int close_lab(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact_bytes),      cmocka_unit_test(test_wide_strings),
-        cmocka_unit_test(test_nothing_in_it),    cmocka_unit_test(test_two_common_names),
-        cmocka_unit_test(test_nul),              cmocka_unit_test(test_spiffe),
+        cmocka_unit_test(test_exact_bytes),   cmocka_unit_test(test_wide_strings),
+        cmocka_unit_test(test_nothing_in_it), cmocka_unit_test(test_two_common_names),
+        cmocka_unit_test(test_nul),           cmocka_unit_test(test_spiffe),
         cmocka_unit_test(test_too_much),
     };
 
