@@ -12,7 +12,7 @@ run_peer() {
     "$@" >>"$work/peers.log" 2>&1 &
     pid=$!
     pids+=("$pid")
-    wait_port "$port"
+    wait_port "$port" || { tail -3 "$work/peers.log" >&2; return 1; }
 }
 
 start_h2o() {
@@ -60,7 +60,7 @@ start_haproxy() {
     cat >"$work/haproxy-$port.conf" <<CONF
 global
   nbthread 2
-  maxconn 100000
+  maxconn $(($(ulimit -Hn) / 2 - 200))
   tune.ssl.default-dh-param 2048
 defaults
   mode http

@@ -33,12 +33,13 @@ build_release
 make_material
 head -c 104857600 /dev/urandom >"$work/www/f/100m"
 mkdir -p "$out"
-: >"$work/rows"
+ulimit -n "$(ulimit -Hn)"
+: >"$out/rows.txt"
 
 declare -A pid_of port_of
 for server in ${servers//,/ }; do
     if ! start_peer "$server"; then
-        note "$server is not installed: left out"
+        note "$server does not start here: left out"
         continue
     fi
     pid_of[$server]=$pid port_of[$server]=$port
@@ -47,14 +48,14 @@ for server in ${servers//,/ }; do
 done
 
 # row CASE SERVER METRIC VALUE
-row() { echo "$*" >>"$work/rows"; }
+row() { echo "$*" >>"$out/rows.txt"; }
 
 # serves SERVER CASE: what a peer cannot do, or what would only measure its limits.
 serves() {
     case $1:$2 in
     haproxy:16k | haproxy:1m | haproxy:100m) return 1 ;; # it has no files
     python:many | python:1m | python:100m | python:idle*) return 1 ;; # a thread or a process each
-    thread:many | thread:idle10k) return 1 ;;            # max_threads
+    thread:many | thread:idle*) return 1 ;;              # max_threads
     esac
     [ -n "${pid_of[$1]:-}" ]
 }
@@ -173,5 +174,4 @@ for case in ${cases//,/ }; do
     done
     note "$case is measured"
 done
-cp "$work/rows" "$out/rows.txt"
-python3 "$bench/report.py" "$work/rows" "$out" "$rounds" "$seconds"
+python3 "$bench/report.py" "$out/rows.txt" "$out" "$rounds" "$seconds"
