@@ -91,11 +91,11 @@ def chain_completed(pki):
     other = pki["root"].issue("with-pool", names=("DNS:pool.example",))
     tls_pki.bundle(other[0], os.path.join(pki["dir"], "with-pool.leaf"),
                    os.path.join(pki["dir"], "middle.pem"))
-    for first in (mixed, alone):
+    for first, sent in ((mixed, 3), (alone, 2)):  # a root that the file has is sent
         with serve("--cert", first, "--key", key, "--cert", other[0], "--key", other[1]) as server:
             serial, out = leaf(server, pki, "both.example", "-showcerts")
             check("Verify return code: 0" in out, out[-1500:])
-            equal(out.count("BEGIN CERTIFICATE"), 2, "leaf and intermediate")
+            equal(out.count("BEGIN CERTIFICATE"), sent, "leaf, intermediate, and a root if given")
             server.wait_stderr(r"1 certificate\(s\) in .* not part of the chain")
 
 
