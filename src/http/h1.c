@@ -273,7 +273,7 @@ static int step_body(struct shs_h1 *h1)
     int rc;
 
     if (h1->out.len > 0) { /* 100 Continue */
-        rc = shs__h1_drain_out(h1);
+        rc = shs__h1_drain_out(h1, SHS_H1_FLUSH);
         if (rc < 0)
             return broken(h1, rc, true, NULL);
         if (rc != SHS_OK)
@@ -373,7 +373,9 @@ static int fill_from_file(struct shs_h1_exchange *x)
 {
     struct shs_h1 *h1 = x->h1;
     struct shs_response *res = &x->base.res;
-    size_t len = res->file_left < SHS_H1_PIECE ? (size_t)res->file_left : SHS_H1_PIECE;
+    /* A stream that seals takes a record at a time: what was just read is still in the cache. */
+    size_t piece = h1->stream->lower != NULL ? SHS_H1_SEALED_PIECE : SHS_H1_PIECE;
+    size_t len = res->file_left < piece ? (size_t)res->file_left : piece;
     int rc = shs__buf_reserve(&h1->out, len);
     ssize_t n;
 
@@ -483,7 +485,9 @@ static int step_send(struct shs_h1 *h1)
         rc = res->file_left > 0 ? fill_from_file(x) : SHS_OK;
         if (rc != SHS_OK)
             return abort_exchange(h1, rc, false, "a file became shorter while it was sent");
-        rc = x->keep || res->file_left > 0 ? shs__h1_drain_out(h1) : shs__h1_drain_out_and_end(h1);
+        rc = shs__h1_drain_out(h1, res->file_left > 0 ? SHS_H1_MORE
+                                   : x->keep          ? SHS_H1_FLUSH
+                                                      : SHS_H1_END_DATA);
     } while (rc == SHS_OK && res->file_left > 0);
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
         h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);

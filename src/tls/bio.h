@@ -17,8 +17,8 @@
 
 #include "stream/stream.h"
 
-/* The most that is gathered: seven full records, and room for what OpenSSL says by itself. */
-#define SHS_TLS_OUT_CEILING ((size_t)128 * 1024)
+/* The most that is gathered: four full records, and room for what OpenSSL says by itself. */
+#define SHS_TLS_OUT_CEILING ((size_t)4 * (16384 + 512) + 1024)
 
 struct shs_tls_bio {
     struct shs_stream *lower;

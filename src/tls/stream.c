@@ -21,14 +21,15 @@
 
 static const struct shs_stream_class tls_class;
 
-/* The queue of a thread is empty nearly always; to look costs a tenth of clearing all its places. */
+/* The queue of a thread is empty nearly always; to look costs a tenth of clearing all its
+   places. */
 static void clear_errors(void)
 {
     if (ERR_peek_error() != 0)
         ERR_clear_error();
 }
 
-/* -- failing ----------------------------------------------------------------------------------- */
+/* -- failing ---------------------------------------------------------------------------------- */
 
 static int fail(struct shs_tls_stream *self, enum shs_tls_why why, int code)
 {
@@ -119,7 +120,7 @@ static int explain(struct shs_tls_stream *self, int ret)
     return fail(self, SHS_TLS_WHY_PROTOCOL, SHS_TLS);
 }
 
-/* -- what passes by ---------------------------------------------------------------------------- */
+/* -- what passes by --------------------------------------------------------------------------- */
 
 static void count_key_update(struct shs_tls_stream *self)
 {
@@ -157,7 +158,7 @@ void shs__tls_stream_message(int write_p, int version, int content_type, const v
     }
 }
 
-/* -- the slots --------------------------------------------------------------------------------- */
+/* -- the slots -------------------------------------------------------------------------------- */
 
 int shs__tls_stream_handshake(struct shs_tls_stream *self)
 {
@@ -224,7 +225,8 @@ static int make_room(struct shs_tls_stream *self, size_t len)
         if (rc != SHS_OK && shs__tls_bio_room(&self->bio) < RECORD_ROOM)
             return rc;
     }
-    if (sealed > shs__tls_bio_room(&self->bio))
+    /* A full record is followed by more: room for all of them at once, not by doubling. */
+    if (len >= RECORD_DATA || sealed > shs__tls_bio_room(&self->bio))
         sealed = shs__tls_bio_room(&self->bio);
     if (shs__buf_reserve(&self->bio.out, sealed) != SHS_OK)
         return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM);
@@ -358,7 +360,7 @@ static void tls_free(struct shs_stream *s)
     shs__free(self);
 }
 
-/* -- words ------------------------------------------------------------------------------------- */
+/* -- words ------------------------------------------------------------------------------------ */
 
 /* What a person can do about the reasons that are met most. NULL: OpenSSL's own words will do. */
 static const char *hint(unsigned long tls_code)
@@ -498,7 +500,7 @@ static const struct shs_stream_class tls_class = {
     .describe = tls_describe,
 };
 
-/* -- making one -------------------------------------------------------------------------------- */
+/* -- making one ------------------------------------------------------------------------------- */
 
 int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *context,
                         struct shs_stream *lower)

@@ -35,10 +35,13 @@ def half_client_hello():
 
 
 def closed_after(sock, since, what, wanted, answer=None):
-    """The server ends it at its deadline: not before, and at most SLACK after."""
+    """The server ends it at its deadline: at most SLACK after, and not much before.
+
+    The deadline counts from accepting, `since` may be later: a handshake on a busy machine takes a while.
+    """
     data = shslib.read_all(sock, wanted + SLACK + 5)
     took = time.monotonic() - since
-    shslib.check(wanted - 0.1 <= took <= wanted + SLACK,
+    shslib.check(wanted * 0.75 <= took <= wanted + SLACK,
                  "%s: gone after %.2f s, the deadline is %.2f s" % (what, took, wanted))
     if answer is not None:
         shslib.check(data.startswith(answer), "%s: was told %r" % (what, data[:100]))
@@ -229,7 +232,7 @@ def without_threads_a_silent_client_costs_its_deadline():
                 time.sleep(0.1)
                 serve_others(server, context, 1, TIMEOUT + SLACK)
                 took = time.monotonic() - began
-                shslib.check(took >= TIMEOUT - 0.1, "%s was not waited for: %.2f s" % (what, took))
+                shslib.check(took >= TIMEOUT * 0.75, "%s was not waited for: %.2f s" % (what, took))
                 shslib.check(shslib.is_closed(silent), what + " is still there")
             serve_others(server, context, 5, 1 * shslib.SLOWNESS)
         # Kept alive, it gives way to the next client at once.
