@@ -28,7 +28,7 @@ int shs__tls_identity_load(struct shs_tls_identity *self, const struct shs_tls_c
 
 /*
  * Puts the chain in order, from the leaf's issuer up; takes what is missing from `pool` (may be
- * NULL) and leaves out a root, which clients have, and what is not part of it. *unused counts the
+ * NULL), but no root; leaves out what is not part of the chain. *unused counts the
  * latter. SHS_OK or SHS_NOMEM.
  */
 int shs__tls_identity_complete(struct shs_tls_identity *self, STACK_OF(X509) * pool,

@@ -74,7 +74,7 @@ def by_name(pki):
                 more = [tls] + (["-sigalgs", sigalgs] if sigalgs else [])
                 serial, out = leaf(server, pki, name, *more)
                 equal(serial, tls_pki.serial(pki[wanted][0]), "%s %s\n%s" % (name, more, out[-500:]))
-                # The chain is whole: the intermediate is sent, the root is not.
+                # The chain is whole: the intermediate is sent.
                 check("Verify return code: 0" in out, out[-1500:])
     with serve(*flags(pki, "default", "exact"), "--strict-sni") as server:
         serial, out = leaf(server, pki, "unknown.example")
@@ -91,11 +91,11 @@ def chain_completed(pki):
     other = pki["root"].issue("with-pool", names=("DNS:pool.example",))
     tls_pki.bundle(other[0], os.path.join(pki["dir"], "with-pool.leaf"),
                    os.path.join(pki["dir"], "middle.pem"))
-    for first, sent in ((mixed, 3), (alone, 2)):  # a root that the file has is sent
+    for first, sent in ((mixed, 3), (alone, 2)): # a root is sent when the file has it
         with serve("--cert", first, "--key", key, "--cert", other[0], "--key", other[1]) as server:
             serial, out = leaf(server, pki, "both.example", "-showcerts")
             check("Verify return code: 0" in out, out[-1500:])
-            equal(out.count("BEGIN CERTIFICATE"), sent, "leaf, intermediate, and a root if given")
+            equal(out.count("BEGIN CERTIFICATE"), sent, "the chain that is sent")
             server.wait_stderr(r"1 certificate\(s\) in .* not part of the chain")
 
 
