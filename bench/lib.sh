@@ -84,11 +84,12 @@ median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print NR % 2 ? v[(NR + 1)
 
 wait_port() {
     local i
-    for i in $(seq 100); do
+    for i in $(seq 200); do
         (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0
         sleep 0.05
     done
-    die "nothing listens on port $1"
+    note "nothing listens on port $1"
+    return 1
 }
 
 # start_shs ARGS...: sets pid and port.

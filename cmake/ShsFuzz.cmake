@@ -2,9 +2,7 @@
 #
 # With the tests, any compiler builds fuzz_NAME with a small main of its own and runs it over its
 # corpus (ctest -L fuzz). With SHS_BUILD_FUZZ, clang builds NAME.fuzz with libFuzzer as well:
-#
-#   cmake -S . -B build-fuzz -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-#         -DSHS_BUILD_FUZZ=ON -DSHS_BUILD_TESTS=OFF -DSHS_SANITIZE=fuzzer-no-link,address,undefined
+# cmake --preset fuzz (see fuzz/README.md).
 
 file(GLOB SHS_FUZZ_TARGETS CONFIGURE_DEPENDS fuzz/fuzz_*.c)
 

@@ -1,8 +1,8 @@
 /*
  * call_chain.c - who calls whom, from serve_forever to shutdown_request, in a composed server.
  *
- * Two layers of the same kind are pushed, one above the mixins and one below. Each writes the method
- * it is asked for and calls super: so the order of the lines is the method resolution order.
+ * Two layers of the same kind are pushed, one above the mixin and one below. Each writes the
+ * method it is asked for and calls super: the order of the lines is the method resolution order.
  *
  * The puzzle of the article that this library grew from: ThreadingMixIn inherits from nothing, so
  * how does its process_request come to run? The lines tell: self.process_request is looked up from

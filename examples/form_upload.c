@@ -4,8 +4,9 @@
  *   form_upload DIRECTORY [PORT [CERT.pem [KEY.pem]]]     without a certificate: plain HTTP
  *   curl -F note=hi -F file=@photo.jpg http://127.0.0.1:8080/
  *
- * A file goes straight to a temporary one in DIRECTORY, is synced, and only then gets its name: what
- * is cut off leaves nothing behind. The name is made of the client's, and never replaces another.
+ * A file goes straight to a temporary one in DIRECTORY, is synced, and only then gets its name:
+ * what is cut off leaves nothing behind. The name is made of the client's, and never replaces
+ * another.
  */
 #include <shs/shs.h>
 

@@ -1,5 +1,5 @@
 /*
- * slow_get.c - a SecureHTTPServer whose do_GET is slow: eight clients are served in the time of one.
+ * slow_get.c - a SecureHTTPServer whose do_GET is slow: eight clients, served in the time of one.
  *
  *   slow_get CERT KEY     prints its address, and serves until its input ends
  *

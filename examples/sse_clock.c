@@ -4,8 +4,8 @@
  *   sse_clock [PORT [CERT.pem [KEY.pem]]]                 without a certificate: plain HTTP
  *   curl -N http://127.0.0.1:8080/clock?ms=500
  *
- * /clock is an answer that never ends: an event every `ms` milliseconds until the client goes, which
- * the handler notices while it waits. A browser that comes back says which event it saw last.
+ * /clock is an answer that never ends: an event every `ms` milliseconds until the client goes,
+ * which the handler notices while it waits. A browser that comes back says which event it saw last.
  */
 #include <shs/shs.h>
 

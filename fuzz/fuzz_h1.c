@@ -13,17 +13,21 @@
 
 #include <string.h>
 
+#include <shs/cookie.h>
+#include <shs/multipart.h>
+#include <shs/query.h>
+
 #include "h1_lab.h"
 
-enum { STREAMING = 1, SMALL = 2, CLOSES = 4 };
+enum { STREAMING = 1, SMALL = 2, CLOSES = 4, FORMS = 8 };
 
 /* -- the handler ------------------------------------------------------------------------------- */
 
 /* Says what it received, in one short line. */
 static int digest(struct shs_request *req, struct shs_response *res)
 {
-    uint64_t hash = fuzz_seed((const uint8_t *)shs_request_target(req).ptr,
-                              shs_request_target(req).len);
+    uint64_t hash =
+        fuzz_seed((const uint8_t *)shs_request_target(req).ptr, shs_request_target(req).len);
     unsigned char buf[50];
     char line[64];
     size_t got = 0, total = 0;
@@ -59,6 +63,77 @@ static int echo(struct shs_request *req, struct shs_response *res)
     return shs_send_trailer(res, "X-End", "yes") == SHS_NOMEM ? SHS_NOMEM : SHS_OK;
 }
 
+static uint64_t mix(uint64_t hash, struct shs_str s)
+{
+    MUST(s.ptr != NULL);
+    for (size_t i = 0; i < s.len; i++)
+        hash = (hash ^ (unsigned char)s.ptr[i]) * 0x100000001b3u;
+    return (hash ^ s.len) * 0x100000001b3u;
+}
+
+static uint64_t mix_params(uint64_t hash, const struct shs_params *params)
+{
+    MUST(params->count <= SHS_MAX_PARAMS);
+    for (size_t i = 0; i < params->count; i++)
+        hash = mix(mix(hash, params->at[i].name), params->at[i].value);
+    return hash;
+}
+
+/* Reads the parts in turn in the three ways there are; the third skips. */
+static int mix_multipart(struct shs_request *req, uint64_t *hash)
+{
+    const struct shs_part *part;
+    struct shs_multipart *form;
+    struct shs_str value;
+    char buf[30];
+    size_t got;
+
+    SHS_RETURN_IF_ERROR(shs_multipart_new(&form, req, NULL));
+    for (unsigned n = 0;; n++) {
+        SHS_RETURN_IF_ERROR(shs_multipart_next(form, &part));
+        if (part == NULL)
+            return SHS_OK;
+        *hash = mix(mix(*hash, part->name), part->content_type);
+        if (part->filename.ptr != NULL)
+            *hash = mix(*hash, part->filename);
+        if (n % 3 == 0) {
+            SHS_RETURN_IF_ERROR(shs_multipart_value(form, 100, &value));
+            *hash = mix(*hash, value);
+        }
+        for (got = n % 3 == 1; got > 0;) {
+            SHS_RETURN_IF_ERROR(shs_multipart_read(form, buf, sizeof buf, &got));
+            for (size_t i = 0; i < got; i++)
+                *hash = (*hash ^ (unsigned char)buf[i]) * 0x100000001b3u;
+        }
+    }
+}
+
+/* Query, cookies and content, each as what it says it is. */
+static int forms(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_cookie_walk walk = {0, 0};
+    struct shs_params params;
+    struct shs_str name, value;
+    uint64_t hash = 1;
+    char line[64];
+
+    SHS_RETURN_IF_ERROR(shs_request_query_params(req, &params));
+    hash = mix_params(hash, &params);
+    while (shs_request_next_cookie(req, &walk, &name, &value))
+        hash = mix(mix(hash, name), value);
+    if (shs_request_header(req, "Content-Type", &value) && value.len > 0 && value.ptr[0] == 'm') {
+        SHS_RETURN_IF_ERROR(mix_multipart(req, &hash));
+    } else {
+        SHS_RETURN_IF_ERROR(shs_request_form(req, 500, &params));
+        hash = mix_params(hash, &params);
+    }
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_send_header_str(res, "X-Method", shs_request_method(req)));
+    snprintf(line, sizeof line, "%016llx\n", (unsigned long long)hash);
+    return shs_write(res, line, strlen(line));
+}
+
+static const struct shs_http_handler readers = {.name = "forms", .do_GET = forms, .do_POST = forms};
 static const struct shs_http_handler digests = {
     .name = "digest", .do_GET = digest, .do_POST = digest};
 static const struct shs_http_handler echoes = {.name = "echo", .do_GET = echo, .do_POST = echo};
@@ -117,8 +192,9 @@ static bool read_head(struct answer *a, const char *p, size_t len)
         line = (const char *)memmem(line, (size_t)(end + 2 - line), "\r\n", 2) + 2;
         if (line == end + 2)
             break;
-        read_field(a, line,
-                   (size_t)((const char *)memmem(line, (size_t)(end + 2 - line), "\r\n", 2) - line));
+        read_field(
+            a, line,
+            (size_t)((const char *)memmem(line, (size_t)(end + 2 - line), "\r\n", 2) - line));
     }
     MUST(!(a->chunked && a->has_length));
     return true;
@@ -225,7 +301,7 @@ static int run(const uint8_t *data, size_t size, unsigned flags, bool split, str
     struct h1_lab lab;
     int rc;
 
-    h1_lab_open(&lab, flags & STREAMING ? &echoes : &digests);
+    h1_lab_open(&lab, flags & FORMS ? &readers : flags & STREAMING ? &echoes : &digests);
     lab.opt.max_headers = 20;
     lab.config.limits.max_headers = 20;
     lab.closes = (flags & CLOSES) != 0;
@@ -260,10 +336,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     shs__buf_init(&split, (size_t)64 << 20);
     rc_whole = run(data + 1, size - 1, flags, false, &whole);
     rc_split = run(data + 1, size - 1, flags, true, &split);
-    if (!(flags & STREAMING)) { /* there, chunks are as long as what was read */
+    if (!(flags & STREAMING) || flags & FORMS) { /* there, chunks are as long as what was read */
         MUST(rc_whole == rc_split);
         MUST(whole.len == split.len);
-        MUST(whole.len == 0 || memcmp(shs__buf_head(&whole), shs__buf_head(&split), whole.len) == 0);
+        MUST(whole.len == 0 ||
+             memcmp(shs__buf_head(&whole), shs__buf_head(&split), whole.len) == 0);
     }
     shs__buf_free(&whole);
     shs__buf_free(&split);

@@ -1,6 +1,6 @@
 /*
- * standalone_main.c - a fuzz target without libFuzzer: runs it over files, and over each of them cut
- * short and with one byte changed, so that a corpus is a regression test for any compiler.
+ * standalone_main.c - a fuzz target without libFuzzer: runs it over files, and over each of them
+ * cut short and with one bit changed, so that a corpus is a regression test for any compiler.
  *
  *   target FILE_OR_DIRECTORY ...
  */

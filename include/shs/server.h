@@ -245,14 +245,21 @@ SHS_API int shs_threading_mixin_push(struct shs_server *self, struct shs_error *
  *
  * What a handler may do, in a process that has other threads
  *
- *   The child has only the thread that forked. The library holds no lock over fork and makes only
- *   async-signal-safe calls between fork and the handler's setup (with TLSMixIn, the handshake
- *   comes before that). From there on it allocates memory, which glibc keeps safe, and calls
- *   opt.log: a log function that takes a lock of the host's must be prepared for fork
- *   (pthread_atfork), and so must every lock of the host that a handler takes. It may start
- *   threads and wait for them. It must not call shs_serve_forever, shs_server_close or
- *   shs_server_free on the server it came by; shs_shutdown ends only its own idle waiting. The
- *   parent's statistics do not see what happens in a child.
+ *   The child has only the thread that forked. No other thread's lock is needed to get there: the
+ *   server's own lock is held over fork and let go on both sides, and between fork and the
+ *   handler's setup only async-signal-safe calls are made. From there on a handler may allocate
+ *   memory (glibc keeps malloc and stdio safe over fork), read, write, and call opt.log. A lock
+ *   that another thread of the host may hold at the moment of the fork must be prepared for it
+ *   (pthread_atfork), or the handler must not take it; that goes for opt.log as well.
+ *
+ *   OpenSSL has such locks: it does not prepare its own (its random generator's, for one). With
+ *   TLSMixIn, whose handshake is in the child, no other thread of the process may use OpenSSL while
+ *   the server serves, or a child may wait for ever. The server itself has no other thread.
+ *
+ *   A handler in a child must not call shs_serve_forever, shs_server_close or shs_server_free on
+ *   the server it came by; shs_shutdown ends only its own idle waiting. Descriptors are copied: the
+ *   end of a stream is not seen while another child has a copy of the other end. The parent's
+ *   statistics do not see what happens in a child.
  *
  * Returns 0; SHS_USAGE (max_children is 0), SHS_NOMEM, SHS_IO (no descriptors), or what
  * shs_server_push returns.

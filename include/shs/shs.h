@@ -3,8 +3,8 @@
  *
  *   error.h               how functions fail, and the conventions of every header
  *   options.h             the attributes of a server
- *   server.h              BaseServer, TCPServer, ThreadingMixIn; how a mixin joins
- *   handler.h             request handlers
+ *   server.h              BaseServer and its family, the mixins; how a mixin of yours joins
+ *   handler.h             request handlers: base, stream and datagram
  *   http.h                HTTPServer and its handlers
  *   query.h               the parameters of a query and of a form
  *   multipart.h           file uploads
@@ -37,5 +37,6 @@
 #include <shs/static_files.h>
 #include <shs/tls.h>
 #include <shs/version.h>
+#include <shs/whoami.h>
 
 #endif

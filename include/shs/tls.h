@@ -7,39 +7,270 @@
  *   the handshake on the thread that runs the conversation (never in the accept loop) and within
  *   opt.handshake_ms, and then calls super, which talks through it without knowing.
  *
+ *   What a connection gets is chosen from its ClientHello, before anything else is decided, also
+ *   before a ticket is looked at: a struct shs_tls_host has the names, the certificates, the
+ *   versions and suites, and what is asked of clients. A ticket of one host is nothing to another.
+ *
+ *   The files are read when the mixin is pushed, and again by shs_tls_reload. What is wrong with
+ *   them is said there. A reload is a transaction: everything is read, checked and tried in a
+ *   handshake in memory, then swapped at once; or nothing changes.
+ *
+ *   A handshake that fails has exactly one cause, a short label: "version", "client-cert:expired",
+ *   "client-alert:unknown_ca". It is counted, and handed to config.on_failure. A connection opened
+ *   and closed without a byte is a "probe": counted, never logged.
+ *
  *   TLS 1.2 and 1.3; groups X25519, P-256, P-384; AEAD suites with forward secrecy only; no
- *   renegotiation; no compression; one session ticket; ALPN "http/1.1". A connection that speaks
- *   plain HTTP to a TLS port gets a readable 400 and is closed.
+ *   renegotiation; no compression; no early data; ALPN "http/1.1". A connection that speaks plain
+ *   HTTP to a TLS port gets a readable 400 and is closed.
  *
- *   The certificate and the key are read when the mixin is pushed, from opt.certfile / opt.keyfile
- *   or opt.cert_pem / opt.key_pem. What is wrong with them is said there: missing, unreadable, not
- *   PEM, wrong password, key of another certificate.
- *
- * Follows: RFC 8446, RFC 5246, RFC 7301, RFC 9325; CPython Lib/http/server.py HTTPSServer.
+ * Follows: RFC 8446, RFC 5246, RFC 7301, RFC 9325, RFC 5280, RFC 5077, Mozilla's Server Side TLS;
+ * CPython Lib/http/server.py HTTPSServer.
  */
 #ifndef SHS_TLS_H
 #define SHS_TLS_H
 
 #include <shs/server.h>
+#include <shs/str.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+/* -- what to serve with ------------------------------------------------------------------------ */
+
+/* Mozilla's recommendations: TLS 1.2 and 1.3 with AEAD suites, or TLS 1.3 alone. */
+enum shs_tls_policy { SHS_TLS_INTERMEDIATE, SHS_TLS_MODERN };
+
+enum shs_tls_client_auth {
+    SHS_TLS_CLIENT_NONE,     /* clients are not asked for a certificate */
+    SHS_TLS_CLIENT_OPTIONAL, /* asked; none is fine, a bad one is refused with an alert */
+    SHS_TLS_CLIENT_REQUIRED, /* asked; none or a bad one is refused with an alert */
+    SHS_TLS_CLIENT_EXPLAIN   /* asked; none or a bad one is answered with 403 and JSON that says
+                                why, and no handler is reached. For HTTP servers only */
+};
+
+/* One certificate with its chain and key: PEM (the key may be encrypted), or PKCS #12. */
+struct shs_tls_cert {
+    const char *certfile; /* PEM: leaf first, then its chain; may hold the key. Or PKCS #12 */
+    const char *keyfile;  /* NULL = in certfile */
+    const void *cert_pem; /* the same in memory instead of files */
+    size_t cert_pem_len;
+    const void *key_pem;
+    size_t key_pem_len;
+    shs_password_fn *password; /* of an encrypted key or PKCS #12; NULL = none */
+    void *password_ctx;
+    const char *ocspfile; /* a DER OCSP response to staple while it is fresh; NULL = none */
+};
+
+/* A virtual host: everything that depends on the name a client asks for. */
+struct shs_tls_host {
+    size_t size;                      /* set by shs_tls_host_init */
+    const char *const *names;         /* "a.example", "*.b.example", ..., NULL. NULL = the DNS names
+                                         in each certificate */
+    const struct shs_tls_cert *certs; /* one for a name, or one of each kind of key (RSA, EC) */
+    size_t cert_count;
+    enum shs_tls_policy policy;           /* SHS_TLS_INTERMEDIATE */
+    int min_version;                      /* 12 or 13: not below it; 0 = what the policy says */
+    const char *ciphers;                  /* OpenSSL's names, ":" between; NULL = the policy's */
+    const char *groups;                   /* "X25519:P-256:P-384" (NULL) */
+    enum shs_tls_client_auth client_auth; /* SHS_TLS_CLIENT_NONE */
+    const char *client_ca;                /* PEM: the CAs whose clients are accepted */
+    const char *crl;       /* PEM or DER file, or a directory of them; NULL = no revocation check.
+                              With it, each CA of a chain must have one that is fresh */
+    unsigned client_depth; /* intermediates in a client's chain, at most. 4 */
+    bool client_lax;       /* false. true: accept chains that break rules of RFC 5280 which old
+                              private CAs break (X509_V_FLAG_X509_STRICT off) */
+};
+
+struct shs_tls_failure;
+struct shs_client_identity;
+
 /*
- * Pushes TLSMixIn, with the certificate of the server's options.
+ * A last word on a client certificate that verified: NULL accepts it, else it is refused with
+ * reason "denied" and this text in the log (static storage). Also called when a session is resumed.
+ * Any thread, several at once; must not block.
+ */
+typedef const char *shs_client_check_fn(void *ctx, const struct shs_client_identity *identity);
+
+struct shs_tls_config {
+    size_t size;                      /* set by shs_tls_config_init */
+    const struct shs_tls_host *hosts; /* the first is the default, for clients without a name */
+    size_t host_count;
+    bool strict_sni;           /* false: an unknown name gets the default. true: it is refused */
+    bool no_tickets;           /* false. true: no resumption */
+    const char *ticket_secret; /* file of 32 bytes or more: servers with the same one resume each
+                                  other's sessions. NULL = random, of this server alone */
+    unsigned ticket_epoch_s;   /* ticket keys change that often; the last one is still good. 3600 */
+    unsigned session_age_s;    /* a full handshake is due after this, resumed or not. 7200 */
+    const char *keylog;        /* append the secrets of every session to this file, which lets
+                                  anybody with it read the traffic. NULL = no */
+    bool watch;                /* false. true: reload when a file changes */
+    bool reload_thread;        /* false. true: a thread for shs_tls_request_reload; implied by
+                                  watch */
+    bool fingerprint;          /* false. true: make the JA4 of each client */
+    unsigned max_handshakes;   /* at once; more are refused. UINT_MAX */
+    shs_client_check_fn *client_check; /* NULL: none */
+    void *client_check_ctx;
+    /* A failed handshake that is no probe; instead of a line to opt.log. NULL: the line. Any
+       thread, several at once; must not block. Views: during the call. */
+    void (*on_failure)(void *ctx, const struct shs_tls_failure *failure);
+    void *on_failure_ctx;
+};
+
+SHS_API void shs_tls_host_init_sized(struct shs_tls_host *host, size_t size);
+#define shs_tls_host_init(h) shs_tls_host_init_sized((h), sizeof *(h))
+SHS_API void shs_tls_config_init_sized(struct shs_tls_config *config, size_t size);
+#define shs_tls_config_init(c) shs_tls_config_init_sized((c), sizeof *(c))
+
+/*
+ * Pushes TLSMixIn, with the one certificate of the server's options.
  * Returns 0; SHS_TLS with *err (may be NULL) saying what is wrong with which file; SHS_NOMEM; or
  * what shs_server_push returns.
  */
 SHS_API int shs_tls_mixin_push(struct shs_server *self, struct shs_error *err) SHS_MUST_CHECK;
 
+/* The same with a configuration; copies it. SHS_USAGE for one that contradicts itself. */
+SHS_API int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_config *config,
+                                      struct shs_error *err) SHS_MUST_CHECK;
+
+/* -- reload ------------------------------------------------------------------------------------ */
+
+/*
+ * Reads all files again: certificates, keys, client CAs, CRLs, OCSP responses, the ticket secret.
+ * They are checked, also that no certificate has expired, and tried in a handshake in memory; then
+ * new connections get them. Connections in flight keep what they have, tickets stay good.
+ *
+ * Returns 0; < 0 with *err (may be NULL), and everything stays as it was. Either is counted and
+ * logged. May take a second with a thousand certificates: call it off the serving thread. Safe from
+ * any thread.
+ */
+SHS_API int shs_tls_reload(struct shs_server *self, struct shs_error *err);
+
+/* Reads and checks as shs_tls_reload does, and changes nothing. Safe from any thread. */
+SHS_API int shs_tls_check(struct shs_server *self, struct shs_error *err);
+
+/*
+ * Asks the mixin's thread (config.reload_thread) for a shs_tls_reload, and returns at once. Does
+ * nothing without that thread. Safe from any thread and from a signal handler. `self` must have a
+ * TLSMixIn and not be closed.
+ */
+SHS_API void shs_tls_request_reload(struct shs_server *self);
+
+/* -- counters ---------------------------------------------------------------------------------- */
+
+/* One list, three products. X(name, label) */
+#define SHS_CLIENT_REASON_MAP(X)                                                                   \
+    X(OK, "ok")                                                                                    \
+    X(NONE, "none")                                                                                \
+    X(EXPIRED, "expired")                                                                          \
+    X(NOT_YET_VALID, "not-yet-valid")                                                              \
+    X(UNKNOWN_CA, "unknown-ca")                                                                    \
+    X(SELF_SIGNED, "self-signed")                                                                  \
+    X(REVOKED, "revoked")                                                                          \
+    X(WRONG_PURPOSE, "wrong-purpose")                                                              \
+    X(CHAIN_TOO_DEEP, "chain-too-deep")                                                            \
+    X(NO_CRL, "no-crl")                                                                            \
+    X(CRL_EXPIRED, "crl-expired")                                                                  \
+    X(BAD_SIGNATURE, "bad-signature")                                                              \
+    X(WEAK, "weak")                                                                                \
+    X(NOT_STRICT, "not-strict")                                                                    \
+    X(AMBIGUOUS, "ambiguous-identity")                                                             \
+    X(TOO_LARGE, "too-large")                                                                      \
+    X(MALFORMED, "malformed")                                                                      \
+    X(DENIED, "denied")                                                                            \
+    X(OTHER, "other")
+
+/* Why a client certificate is not accepted. */
+enum shs_client_reason {
+#define SHS_CLIENT_REASON_ENUM(name, label) SHS_CLIENT_##name,
+    SHS_CLIENT_REASON_MAP(SHS_CLIENT_REASON_ENUM)
+#undef SHS_CLIENT_REASON_ENUM
+        SHS_CLIENT_REASON_COUNT
+};
+
+#define SHS_TLS_CAUSE_MAP(X)                                                                       \
+    X(NONE, "none")                                                                                \
+    X(PROBE, "probe")           /* closed without a byte */                                        \
+    X(TIMEOUT, "timeout")       /* not complete within opt.handshake_ms */                         \
+    X(PLAIN_HTTP, "plain-http") /* no TLS, but HTTP */                                             \
+    X(VERSION, "version")       /* too old, or not TLS at all */                                   \
+    X(NO_SHARED_CIPHER, "no-shared-cipher")                                                        \
+    X(NO_SHARED_GROUP, "no-shared-group")                                                          \
+    X(NO_SHARED_SIGNATURE, "no-shared-signature") /* none that our keys can make */                \
+    X(NO_SHARED_PROTOCOL, "no-shared-protocol")   /* ALPN without http/1.1 */                      \
+    X(NO_CERTIFICATE_FOR_NAME, "no-certificate-for-name")                                          \
+    X(CLIENT_ALERT, "client-alert") /* the client refused us: ":" and the alert */                 \
+    X(CLIENT_CERT, "client-cert")   /* we refused the client: ":" and the reason */                \
+    X(RESET, "reset")               /* the connection ended in the middle */                       \
+    X(PROTOCOL, "protocol")         /* what came breaks the rules of TLS */                        \
+    X(OVERLOAD, "overload")         /* config.max_handshakes */                                    \
+    X(INTERNAL, "internal")         /* it is our fault: memory, OpenSSL */
+
+enum shs_tls_cause {
+#define SHS_TLS_CAUSE_ENUM(name, label) SHS_TLS_CAUSE_##name,
+    SHS_TLS_CAUSE_MAP(SHS_TLS_CAUSE_ENUM)
+#undef SHS_TLS_CAUSE_ENUM
+        SHS_TLS_CAUSE_COUNT
+};
+
+/* "client-cert", "expired"; static storage, never NULL. Any thread. */
+SHS_API const char *shs_tls_cause_label(enum shs_tls_cause cause);
+SHS_API const char *shs_client_reason_label(enum shs_client_reason reason);
+
+/* A handshake that failed. */
+struct shs_tls_failure {
+    enum shs_tls_cause cause;
+    enum shs_client_reason client_reason; /* for CLIENT_CERT; else SHS_CLIENT_OK */
+    int alert;         /* for CLIENT_ALERT: the number the client sent; else -1 */
+    const char *label; /* the whole: "client-cert:expired", "timeout" */
+    const char *text;  /* a sentence for a person */
+    const char *sni;   /* the name asked for, as far as it is one; "" when there is none */
+    const char *ja4;   /* with config.fingerprint, when a ClientHello came; else "" */
+    struct shs_conn *conn;
+};
+
+struct shs_tls_stats {
+    uint64_t handshakes;                  /* complete, of clients that are let in */
+    uint64_t resumed;                     /* of them, from a ticket */
+    uint64_t reloads;                     /* done */
+    uint64_t reload_failures;             /* refused: the old configuration stayed */
+    uint64_t in_progress;                 /* handshakes now */
+    int64_t first_expiry;                 /* Unix time when the first certificate served expires */
+    uint64_t causes[SHS_TLS_CAUSE_COUNT]; /* failures: one each */
+    uint64_t client_reasons[SHS_CLIENT_REASON_COUNT]; /* of causes[CLIENT_CERT] */
+    uint64_t client_alerts[256];                      /* of causes[CLIENT_ALERT] */
+};
+
+/* Copies the counters: true, or false without TLSMixIn. Safe from any thread. */
+SHS_API bool shs_tls_get_stats(struct shs_server *self, struct shs_tls_stats *out);
+
+/* A certificate that is being served. Views: during the call. */
+struct shs_tls_cert_info {
+    const char *source;  /* the file, or "cert_pem" */
+    const char *subject; /* for people */
+    const char *serial;  /* hexadecimal */
+    const char *sha256;  /* of the certificate, hexadecimal */
+    const char *names;   /* that it answers for, a space between */
+    int64_t not_before, not_after;
+};
+
+/* Calls `each` for every certificate that is being served now. SHS_USAGE without TLSMixIn. */
+SHS_API int shs_tls_each_certificate(struct shs_server *self,
+                                     void (*each)(void *ctx, const struct shs_tls_cert_info *cert),
+                                     void *ctx);
+
+/* -- one connection ---------------------------------------------------------------------------- */
+
 /* What the handshake of a connection agreed on. Pointers live as long as the connection. */
 struct shs_tls_info {
-    const char *version; /* "TLSv1.3" */
-    const char *cipher;  /* "TLS_AES_256_GCM_SHA384" */
-    const char *sni;     /* the name the client asked for; "" when it gave none */
-    const char *alpn;    /* "http/1.1"; "" when none was agreed */
-    bool resumed;        /* from a ticket */
+    const char *version;   /* "TLSv1.3" */
+    const char *cipher;    /* "TLS_AES_256_GCM_SHA384" */
+    const char *sni;       /* the name the client asked for; "" when it gave none */
+    const char *alpn;      /* "http/1.1"; "" when none was agreed */
+    bool resumed;          /* from a ticket */
+    const char *group;     /* "x25519"; "" when none was used */
+    const char *signature; /* of ours, "ecdsa_secp256r1_sha256"; "" when resumed */
+    const char *ja4;       /* with config.fingerprint; else "" */
 };
 
 /*
@@ -47,6 +278,49 @@ struct shs_tls_info {
  * Owner thread only.
  */
 SHS_API bool shs_conn_tls_info(struct shs_conn *conn, struct shs_tls_info *out);
+
+enum shs_san_kind { SHS_SAN_DNS, SHS_SAN_EMAIL, SHS_SAN_URI, SHS_SAN_IP };
+
+struct shs_san {
+    enum shs_san_kind kind;
+    struct shs_str value; /* exact bytes; an IP address as text */
+};
+
+/*
+ * Who a client is, by its certificate. Attributes are exact bytes, read by their number; what is
+ * ambiguous (two common names, a NUL, two SPIFFE IDs, one in a CA certificate) never verifies.
+ * Compare common_name, sans or spki_sha256; subject and issuer are for people.
+ */
+struct shs_client_identity {
+    bool verified;                 /* by client_ca, crl and all; else trust nothing of it */
+    enum shs_client_reason reason; /* SHS_CLIENT_OK when verified */
+    int verify_code;               /* X509_V_OK (0) or OpenSSL's X509_V_ERR_* */
+    struct shs_str subject;        /* RFC 2253 */
+    struct shs_str issuer;
+    struct shs_str serial;       /* hexadecimal */
+    struct shs_str common_name;  /* ptr NULL when there is none */
+    struct shs_str organization; /* the first O; ptr NULL when there is none */
+    struct shs_str spiffe_id;    /* ptr NULL when there is none */
+    const struct shs_san *sans;
+    size_t san_count;
+    char cert_sha256[65];          /* of the certificate (DER), hexadecimal */
+    char spki_sha256[65];          /* of its SubjectPublicKeyInfo */
+    int64_t not_before, not_after; /* Unix time */
+};
+
+/*
+ * The client's identity; NULL when it gave no certificate. Lives as long as the connection. Owner
+ * thread only.
+ */
+SHS_API const struct shs_client_identity *shs_conn_client_identity(struct shs_conn *conn);
+
+/*
+ * The verified identity as the value of an X-Forwarded-Client-Cert field (Envoy's form), for those
+ * who pass a request on: Hash=...;Subject="...";URI=...;DNS=...
+ * Returns 0; SHS_USAGE when there is none (do not send the field, and delete one that came);
+ * SHS_LIMIT when it does not fit `cap`.
+ */
+SHS_API int shs_conn_forwarded_client_cert(struct shs_conn *conn, char *buf, size_t cap);
 
 #ifdef __cplusplus
 }

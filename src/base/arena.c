@@ -2,6 +2,8 @@
 
 #include <stdalign.h>
 
+/* The first is small: most requests need little, and malloc has such sizes at hand. */
+#define ARENA_FIRST 1024u
 #define ARENA_CHUNK 4096u
 #define ARENA_ALIGN alignof(max_align_t)
 
@@ -29,7 +31,7 @@ void *shs__arena_alloc(struct shs_arena *a, size_t size)
     if (size > a->ceiling - a->used)
         return NULL;
     if (chunk == NULL || chunk->cap - chunk->used < size) {
-        size_t cap = ARENA_CHUNK - sizeof *chunk;
+        size_t cap = (chunk == NULL ? ARENA_FIRST : ARENA_CHUNK) - sizeof *chunk;
 
         if (cap < size)
             cap = size;

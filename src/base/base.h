@@ -102,8 +102,19 @@ void shs__buf_init(struct shs_buf *b, size_t ceiling); /* allocates nothing */
 void shs__buf_free(struct shs_buf *b);                 /* gives the memory back; usable again */
 /* Room for `more` bytes at the end: SHS_OK, SHS_LIMIT, SHS_NOMEM. May move the content. */
 int shs__buf_reserve(struct shs_buf *b, size_t more);
-int shs__buf_append(struct shs_buf *b, const void *bytes, size_t len);
-int shs__buf_append_str(struct shs_buf *b, struct shs_str s);
+int shs__buf_append_slow(struct shs_buf *b, const void *bytes, size_t len);
+static inline int shs__buf_append(struct shs_buf *b, const void *bytes, size_t len)
+{
+    if (len == 0 || len > b->cap - b->start - b->len)
+        return shs__buf_append_slow(b, bytes, len);
+    memcpy(b->data + b->start + b->len, bytes, len);
+    b->len += len;
+    return SHS_OK;
+}
+static inline int shs__buf_append_str(struct shs_buf *b, struct shs_str s)
+{
+    return shs__buf_append(b, s.ptr, s.len);
+}
 int shs__buf_printf(struct shs_buf *b, const char *fmt, ...) SHS_PRINTF(2, 3);
 void shs__buf_consume(struct shs_buf *b, size_t len); /* len <= b->len */
 static inline char *shs__buf_head(const struct shs_buf *b)

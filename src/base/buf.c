@@ -48,7 +48,7 @@ int shs__buf_reserve(struct shs_buf *b, size_t more)
     return SHS_OK;
 }
 
-int shs__buf_append(struct shs_buf *b, const void *bytes, size_t len)
+int shs__buf_append_slow(struct shs_buf *b, const void *bytes, size_t len)
 {
     int rc = shs__buf_reserve(b, len);
 
@@ -58,11 +58,6 @@ int shs__buf_append(struct shs_buf *b, const void *bytes, size_t len)
         memcpy(shs__buf_tail(b), bytes, len);
     b->len += len;
     return SHS_OK;
-}
-
-int shs__buf_append_str(struct shs_buf *b, struct shs_str s)
-{
-    return shs__buf_append(b, s.ptr, s.len);
 }
 
 int shs__buf_printf(struct shs_buf *b, const char *fmt, ...)

@@ -111,10 +111,8 @@ static int load_local(struct credentials *self, const char *bind, struct shs_opt
 int credentials_load(struct credentials *self, const struct serve_options *o,
                      struct shs_options *opt)
 {
-    if (o->cert == NULL)
+    if (o->cert_count == 0)
         return load_local(self, o->bind, opt);
-    opt->certfile = o->cert;
-    opt->keyfile = o->key;
     if (o->password_file == NULL)
         return CMD_OK;
     opt->password = give_password;

@@ -18,10 +18,11 @@ struct credentials {
 };
 
 /*
- * Finds certificate and key for the command line and sets them in *opt, which borrows from *self.
- * Without --cert: a local authority in $XDG_STATE_HOME/shs (~/.local/state/shs), made if need be,
- * and a leaf of it for this computer and `bind`. Returns CMD_OK or a failure that was said.
- * credentials_free in either case, when the server has read them.
+ * Sets the password for the certificates of the command line in *opt, which borrows from *self.
+ * Without --cert also opt->certfile: from a local authority in $XDG_STATE_HOME/shs
+ * (~/.local/state/shs), made if need be, a leaf for this computer and `bind`. Returns CMD_OK or a
+ * failure that was said. credentials_free in either case, when the server, which may read them
+ * again, is gone.
  */
 int credentials_load(struct credentials *self, const struct serve_options *o,
                      struct shs_options *opt);

@@ -12,9 +12,11 @@
 #include <shs/echo.h>
 #include <shs/http.h>
 #include <shs/tls.h>
+#include <shs/whoami.h>
 
 #include "cmd/cmd.h"
 #include "cmd/credentials.h"
+#include "cmd/reload_signal.h"
 #include "cmd/serve_options.h"
 #include "cmd/stop_signals.h"
 #include "handler/access_log.h"
@@ -32,6 +34,7 @@ struct serve {
     struct serve_site site;
     struct shs_log_queue *queue;
     struct shs_access_log access_log;
+    struct shs_tls_cert certs[SERVE_CERTS_MAX];
     struct shs_server *server;
     int log_fd;
     bool abandoned; /* a request still runs: what it uses stays until the process ends */
@@ -74,6 +77,47 @@ static void log_diagnostic(void *log_ctx, enum shs_log_level level, const char *
         shs__log_queue_push(self->queue, text, out.len);
 }
 
+static void append_member(struct shs_buf *out, const char *key, const char *text)
+{
+    (void)shs__buf_printf(out, ",\"%s\":\"", key);
+    (void)shs__json_escape(out, shs__str(text));
+    (void)shs__buf_append_str(out, SHS_STR("\""));
+}
+
+/* A handshake that failed, in the style of the access log. */
+static void log_failure(void *log_ctx, const struct shs_tls_failure *failure)
+{
+    struct serve *self = log_ctx;
+    const char *host = shs_conn_client_host(failure->conn);
+    unsigned port = shs_conn_client_port(failure->conn);
+    char text[DIAGNOSTIC_MAX], when[40];
+    time_t now = time(NULL);
+    struct shs_buf out;
+    struct tm tm;
+
+    shs__buf_init(&out, sizeof text);
+    out.data = text;
+    out.cap = sizeof text;
+    if (!self->o.log || self->o.log_style != SHS_ACCESS_JSON) {
+        (void)shs__buf_printf(&out, "shs: TLS handshake with %s port %u failed, %s: %s", host, port,
+                              failure->label, failure->text);
+        shs__log_queue_push(self->queue, text, out.len);
+        return;
+    }
+    if (gmtime_r(&now, &tm) == NULL || strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        when[0] = '\0';
+    (void)shs__buf_printf(&out, "{\"time\":\"%s\",\"level\":%d", when, (int)SHS_LOG_INFO);
+    append_member(&out, "event", "tls-handshake-failed");
+    append_member(&out, "cause", failure->label);
+    append_member(&out, "client", host);
+    (void)shs__buf_printf(&out, ",\"port\":%u", port);
+    append_member(&out, "sni", failure->sni);
+    append_member(&out, "ja4", failure->ja4);
+    append_member(&out, "message", failure->text);
+    if (shs__buf_append_str(&out, SHS_STR("}")) == SHS_OK)
+        shs__log_queue_push(self->queue, text, out.len);
+}
+
 /* Where the log goes: stderr, or a file that SIGUSR1 opens again. */
 static int open_log(struct serve *self)
 {
@@ -110,10 +154,15 @@ static int make_log(struct serve *self)
 
 static int make_handler(struct serve *self)
 {
-    bool echo = self->o.handler == SERVE_ECHO;
-    int code = serve_site_make(&self->site, &self->o.site, echo ? shs_echo_handler() : NULL,
-                               self->o.directory, (const char *const *)self->o.headers);
+    const struct shs_http_handler *handler = NULL; /* the files of a directory */
+    int code;
 
+    if (self->o.handler == SERVE_ECHO)
+        handler = shs_echo_handler();
+    else if (self->o.handler == SERVE_WHOAMI)
+        handler = shs_whoami_handler();
+    code = serve_site_make(&self->site, &self->o.site, handler, self->o.directory,
+                           (const char *const *)self->o.headers);
     if (code != CMD_OK)
         return code;
     if (self->o.log) {
@@ -137,6 +186,34 @@ static void set_limits(struct shs_options *opt, const struct serve_options *o)
         opt->max_body_bytes = o->site.max_upload;
 }
 
+/* TLSMixIn with what the command line says; a local certificate is in the server's options. */
+static int push_tls(struct serve *self, struct shs_error *err)
+{
+    struct shs_tls_host host = self->o.host;
+    struct shs_tls_config config = self->o.tls;
+    size_t i, count = self->o.cert_count == 0 ? 1 : self->o.cert_count;
+
+    for (i = 0; i < count; i++) {
+        self->certs[i] = (struct shs_tls_cert){
+            .certfile = i < self->o.cert_count ? self->o.certs[i].cert : self->opt.certfile,
+            .keyfile = self->o.certs[i].key,
+            .ocspfile = self->o.certs[i].ocsp,
+            .password = self->opt.password,
+            .password_ctx = self->opt.password_ctx,
+        };
+    }
+    host.certs = self->certs;
+    host.cert_count = count;
+    config.hosts = &host;
+    config.host_count = 1;
+    config.reload_thread = true;
+    config.fingerprint =
+        self->o.handler == SERVE_WHOAMI || (self->o.log && self->o.log_style == SHS_ACCESS_JSON);
+    config.on_failure = log_failure;
+    config.on_failure_ctx = self;
+    return shs_tls_mixin_push_config(self->server, &config, err);
+}
+
 /*
  * The composition. shs_secure_http_server_new is these same lines for the usual case; here TLS and
  * the threading mixin are each a choice.
@@ -149,13 +226,14 @@ static int make_server(struct serve *self)
     self->opt.bind_and_activate = false;
     rc = shs_http_server_new(&self->server, &self->opt, &self->site.handler, &err);
     if (rc == SHS_OK && !self->o.plain)
-        rc = shs_tls_mixin_push(self->server, &err);
+        rc = push_tls(self, &err);
     if (rc == SHS_OK && self->o.threading->push != NULL)
         rc = self->o.threading->push(self->server, &err);
     if (rc == SHS_OK)
         rc = shs_server_bind_and_activate(self->server, &err);
     if (rc != SHS_OK)
-        return cmd_fail(CMD_FAILED, "%s", err.text[0] != '\0' ? err.text : shs_err_text(rc));
+        return cmd_fail(rc == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s",
+                        err.text[0] != '\0' ? err.text : shs_err_text(rc));
     return CMD_OK;
 }
 
@@ -192,6 +270,31 @@ static void say_hello(const struct serve *self)
     fflush(stdout);
 }
 
+/* What came of the handshakes and reloads, when any of them went wrong or was asked for. */
+static void log_tls(const struct serve *self)
+{
+    struct shs_tls_stats stats;
+    uint64_t failed = 0;
+    char causes[1024] = "";
+    size_t used = 0;
+
+    if (self->o.plain || !shs_tls_get_stats(self->server, &stats))
+        return;
+    for (int i = 0; i < SHS_TLS_CAUSE_COUNT; i++) {
+        failed += stats.causes[i];
+        if (stats.causes[i] > 0 && used < sizeof causes)
+            used += (size_t)snprintf(causes + used, sizeof causes - used, " %s=%" PRIu64,
+                                     shs_tls_cause_label((enum shs_tls_cause)i), stats.causes[i]);
+    }
+    if (failed + stats.reloads + stats.reload_failures == 0)
+        return;
+    shs_server_log(self->server, SHS_LOG_INFO,
+                   "TLS: handshakes=%" PRIu64 " resumed=%" PRIu64 " failed=%" PRIu64
+                   "%s reloads=%" PRIu64 " reload-failures=%" PRIu64,
+                   stats.handshakes, stats.resumed, failed, causes, stats.reloads,
+                   stats.reload_failures);
+}
+
 /* -- life -------------------------------------------------------------------------------------- */
 
 static int run(struct serve *self)
@@ -199,11 +302,14 @@ static int run(struct serve *self)
     int code = CMD_OK, rc;
 
     stop_signals_install(self->server);
+    reload_signal_install(self->o.plain ? NULL : self->server);
     say_hello(self);
     rc = shs_serve_forever(self->server);
     if (rc != SHS_OK && rc != SHS_EXIT)
         code = cmd_fail(CMD_FAILED, "%s", shs_server_error(self->server)->text);
+    reload_signal_install(NULL);
     rc = shs_server_close(self->server);
+    log_tls(self);
     if (rc == SHS_OK)
         return code;
     self->abandoned = true;

@@ -33,7 +33,7 @@ static const struct limit limits[] = {
     {"head-timeout", MILLISECONDS, MEMBER(head_ms), 1, INT_MAX,
      "for the head of a request (10000)"},
     {"body-timeout", MILLISECONDS, MEMBER(body_ms), 1, INT_MAX,
-     "for its body, and again each time --min-rate is kept (20000)"},
+     "for its body, again whenever --min-rate is kept (20000)"},
     {"write-timeout", MILLISECONDS, MEMBER(write_ms), 1, INT_MAX,
      "for the answer, likewise (20000)"},
     {"min-rate", COUNT, MEMBER(min_rate), 1, INT_MAX,

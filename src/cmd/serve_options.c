@@ -19,12 +19,37 @@ static const char help[] =
     "  -p, --port PORT           port (8443, or 8080 with --plain); 0 = one that is free\n"
     "  -d, --directory DIR       the same as DIR\n"
     "\n"
-    "      --cert FILE           PEM: the certificate, then its chain; may have the key as well\n"
-    "      --key FILE            PEM: the private key, if it is not in --cert\n"
+    "      --cert FILE           PEM: the certificate, then its chain; may have the key as well; "
+    "or\n"
+    "                            PKCS #12. May be repeated: which one is used depends on the name\n"
+    "                            a client asks for, and on the kind of key\n"
+    "      --key FILE            PEM: the private key of the --cert before it\n"
+    "      --ocsp FILE           DER: OCSP response to staple, for the --cert before it\n"
     "      --password-file FILE  the password of the key, without its newline\n"
     "      --plain               plain HTTP, without TLS\n"
     "\n"
-    "      --handler NAME        files (default), or echo: answers with the request, as JSON\n"
+    "      --client-ca FILE      PEM: ask clients for a certificate of these CAs\n"
+    "      --client-auth MODE    none, optional, required (default with --client-ca), or explain:\n"
+    "                            who has no good one gets 403 and JSON that says why\n"
+    "      --client-depth N      intermediates in a client's chain, at most (4)\n"
+    "      --client-lax          accept client chains that break rules old private CAs break\n"
+    "      --crl FILE|DIR        refuse revoked clients; every CA of a chain needs a fresh CRL\n"
+    "      --tls-policy NAME     intermediate (default): TLS 1.2 and 1.3; or modern: TLS 1.3\n"
+    "      --tls-min VERSION     1.2 or 1.3\n"
+    "      --ciphers LIST        OpenSSL's names, ':' between\n"
+    "      --groups LIST         likewise; X25519:P-256:P-384\n"
+    "      --strict-sni          refuse names that no certificate has\n"
+    "      --ticket-secret FILE  32 bytes or more: servers with the same resume each other's\n"
+    "                            sessions\n"
+    "      --ticket-epoch SECONDS  new ticket keys that often (3600)\n"
+    "      --keylog FILE         append the secrets of all sessions, to decrypt captures\n"
+    "      --watch               reload certificates, CAs, CRLs when their files change; SIGHUP\n"
+    "                            reloads them at any time. A bad file changes nothing\n"
+    "\n";
+
+static const char help_more[] =
+    "      --handler NAME        files (default); echo: answers with the request; whoami:\n"
+    "                            with the connection: TLS, client certificate, JA4\n"
     "  -H, --header 'NAME: VALUE'\n"
     "                            add a field to files and listings; may be repeated\n"
     "      --index NAME          the page of a directory (index.html, index.htm); may be repeated\n"
@@ -67,8 +92,23 @@ static const struct serve_threading threadings[] = {
 enum {
     OPT_CERT = 256,
     OPT_KEY,
+    OPT_OCSP,
     OPT_PASSWORD_FILE,
     OPT_PLAIN,
+    OPT_CLIENT_CA,
+    OPT_CLIENT_AUTH,
+    OPT_CLIENT_DEPTH,
+    OPT_CLIENT_LAX,
+    OPT_CRL,
+    OPT_TLS_POLICY,
+    OPT_TLS_MIN,
+    OPT_CIPHERS,
+    OPT_GROUPS,
+    OPT_STRICT_SNI,
+    OPT_TICKET_SECRET,
+    OPT_TICKET_EPOCH,
+    OPT_KEYLOG,
+    OPT_WATCH,
     OPT_HANDLER,
     OPT_LOG,
     OPT_THREADING,
@@ -89,8 +129,23 @@ static const struct option long_options[] = {
     {"directory", required_argument, NULL, 'd'},
     {"cert", required_argument, NULL, OPT_CERT},
     {"key", required_argument, NULL, OPT_KEY},
+    {"ocsp", required_argument, NULL, OPT_OCSP},
     {"password-file", required_argument, NULL, OPT_PASSWORD_FILE},
     {"plain", no_argument, NULL, OPT_PLAIN},
+    {"client-ca", required_argument, NULL, OPT_CLIENT_CA},
+    {"client-auth", required_argument, NULL, OPT_CLIENT_AUTH},
+    {"client-depth", required_argument, NULL, OPT_CLIENT_DEPTH},
+    {"client-lax", no_argument, NULL, OPT_CLIENT_LAX},
+    {"crl", required_argument, NULL, OPT_CRL},
+    {"tls-policy", required_argument, NULL, OPT_TLS_POLICY},
+    {"tls-min", required_argument, NULL, OPT_TLS_MIN},
+    {"ciphers", required_argument, NULL, OPT_CIPHERS},
+    {"groups", required_argument, NULL, OPT_GROUPS},
+    {"strict-sni", no_argument, NULL, OPT_STRICT_SNI},
+    {"ticket-secret", required_argument, NULL, OPT_TICKET_SECRET},
+    {"ticket-epoch", required_argument, NULL, OPT_TICKET_EPOCH},
+    {"keylog", required_argument, NULL, OPT_KEYLOG},
+    {"watch", no_argument, NULL, OPT_WATCH},
     {"handler", required_argument, NULL, OPT_HANDLER},
     {"header", required_argument, NULL, 'H'},
     {"log", required_argument, NULL, OPT_LOG},
@@ -163,8 +218,10 @@ static int parse_handler(struct serve_options *o, const char *text)
         o->handler = SERVE_FILES;
     else if (strcmp(text, "echo") == 0)
         o->handler = SERVE_ECHO;
+    else if (strcmp(text, "whoami") == 0)
+        o->handler = SERVE_WHOAMI;
     else
-        return cmd_fail(CMD_USAGE, "--handler '%s' is not one of: files, echo", text);
+        return cmd_fail(CMD_USAGE, "--handler '%s' is not one of: files, echo, whoami", text);
     return CMD_OK;
 }
 
@@ -259,6 +316,120 @@ static int parse_limit(struct serve_options *o, int option, const char *text)
     }
 }
 
+/* -- TLS --------------------------------------------------------------------------------------- */
+
+static int parse_cert(struct serve_options *o, const char *text)
+{
+    /* A --key that came first is waiting in certs[0]. */
+    if (o->cert_count == SERVE_CERTS_MAX)
+        return cmd_fail(CMD_USAGE, "more than %d certificates", SERVE_CERTS_MAX);
+    o->certs[o->cert_count++].cert = text;
+    return CMD_OK;
+}
+
+/* The one that --key and --ocsp belong to; before any --cert, the first that will come. */
+static struct serve_cert *last_cert(struct serve_options *o)
+{
+    return &o->certs[o->cert_count == 0 ? 0 : o->cert_count - 1];
+}
+
+/* What belongs to the --cert before it, once. */
+static int parse_of_cert(const char *option, const char **member, const char *text)
+{
+    if (*member != NULL)
+        return cmd_fail(CMD_USAGE,
+                        "%s '%s' and '%s' for one certificate: each belongs to the --cert before "
+                        "it",
+                        option, *member, text);
+    *member = text;
+    return CMD_OK;
+}
+
+static int parse_client_auth(struct serve_options *o, const char *text)
+{
+    static const char *const names[] = {"none", "optional", "required", "explain"};
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(names); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            o->host.client_auth = (enum shs_tls_client_auth)i;
+            o->has_client_auth = true;
+            return CMD_OK;
+        }
+    }
+    return cmd_fail(CMD_USAGE,
+                    "--client-auth '%s' is not one of: none, optional, required, explain", text);
+}
+
+static int parse_policy(struct serve_options *o, const char *text)
+{
+    if (strcmp(text, "modern") == 0)
+        o->host.policy = SHS_TLS_MODERN;
+    else if (strcmp(text, "intermediate") == 0)
+        o->host.policy = SHS_TLS_INTERMEDIATE;
+    else
+        return cmd_fail(CMD_USAGE, "--tls-policy '%s' is not one of: modern, intermediate", text);
+    return CMD_OK;
+}
+
+static int parse_tls_min(struct serve_options *o, const char *text)
+{
+    if (strcmp(text, "1.2") == 0)
+        o->host.min_version = 12;
+    else if (strcmp(text, "1.3") == 0)
+        o->host.min_version = 13;
+    else
+        return cmd_fail(CMD_USAGE, "--tls-min '%s' is not one of: 1.2, 1.3", text);
+    return CMD_OK;
+}
+
+/* Options that only make sense with TLS. */
+static int parse_tls(struct serve_options *o, int option, const char *value)
+{
+    bool ignored;
+
+    switch (option) {
+    case OPT_CLIENT_CA:
+        o->host.client_ca = value;
+        return CMD_OK;
+    case OPT_CLIENT_AUTH:
+        return parse_client_auth(o, value);
+    case OPT_CLIENT_DEPTH:
+        if (!parse_number(value, 0, 100, &o->host.client_depth))
+            return cmd_fail(CMD_USAGE, "--client-depth '%s' is not a number from 0 to 100", value);
+        return CMD_OK;
+    case OPT_CLIENT_LAX:
+        o->host.client_lax = true;
+        return CMD_OK;
+    case OPT_CRL:
+        o->host.crl = value;
+        return CMD_OK;
+    case OPT_TLS_POLICY:
+        return parse_policy(o, value);
+    case OPT_TLS_MIN:
+        return parse_tls_min(o, value);
+    case OPT_CIPHERS:
+        o->host.ciphers = value;
+        return CMD_OK;
+    case OPT_GROUPS:
+        o->host.groups = value;
+        return CMD_OK;
+    case OPT_STRICT_SNI:
+        o->tls.strict_sni = true;
+        return CMD_OK;
+    case OPT_TICKET_SECRET:
+        o->tls.ticket_secret = value;
+        return CMD_OK;
+    case OPT_TICKET_EPOCH:
+        return parse_unsigned("--ticket-epoch", value, INT_MAX, &o->tls.ticket_epoch_s, &ignored);
+    case OPT_KEYLOG:
+        o->tls.keylog = value;
+        return CMD_OK;
+    default:
+        o->tls.watch = true;
+        return CMD_OK;
+    }
+}
+
 /* One option of the command line. */
 static int parse_option(struct serve_options *o, int option, const char *value)
 {
@@ -273,11 +444,11 @@ static int parse_option(struct serve_options *o, int option, const char *value)
     case 'H':
         return parse_header(o, value);
     case OPT_CERT:
-        o->cert = value;
-        return CMD_OK;
+        return parse_cert(o, value);
     case OPT_KEY:
-        o->key = value;
-        return CMD_OK;
+        return parse_of_cert("--key", &last_cert(o)->key, value);
+    case OPT_OCSP:
+        return parse_of_cert("--ocsp", &last_cert(o)->ocsp, value);
     case OPT_PASSWORD_FILE:
         o->password_file = value;
         return CMD_OK;
@@ -298,26 +469,56 @@ static int parse_option(struct serve_options *o, int option, const char *value)
         return CMD_OK;
     case OPT_THREADING:
         return parse_threading(o, value);
-    default:
+    case OPT_THREADS:
+    case OPT_MAX_THREADS:
         return parse_limit(o, option, value);
+    default:
+        if (option >= OPT_LIMIT_FIRST)
+            return parse_limit(o, option, value);
+        o->tls_given = true;
+        return parse_tls(o, option, value);
     }
+}
+
+/* Client certificates: asked for when there is somebody to judge them by. */
+static int check_clients(struct serve_options *o)
+{
+    if (!o->has_client_auth && o->host.client_ca != NULL)
+        o->host.client_auth = SHS_TLS_CLIENT_REQUIRED;
+    if (o->host.client_auth != SHS_TLS_CLIENT_NONE && o->host.client_ca == NULL)
+        return cmd_fail(CMD_USAGE, "--client-auth needs --client-ca, the CAs by which to judge");
+    if (o->host.client_auth == SHS_TLS_CLIENT_NONE &&
+        (o->host.client_ca != NULL || o->host.crl != NULL))
+        return cmd_fail(CMD_USAGE, "%s goes with --client-auth optional, required or explain",
+                        o->host.client_ca != NULL ? "--client-ca" : "--crl (and --client-ca)");
+    return CMD_OK;
 }
 
 /* What each option allows may still not go together. */
 static int check_together(struct serve_options *o)
 {
-    if (o->plain && (o->cert != NULL || o->key != NULL || o->password_file != NULL))
-        return cmd_fail(CMD_USAGE, "--plain is without TLS: it takes no --cert, --key or "
+    const struct serve_cert *first = &o->certs[0];
+
+    if (o->plain && (first->cert != NULL || first->key != NULL || o->password_file != NULL ||
+                     first->ocsp != NULL))
+        return cmd_fail(CMD_USAGE, "--plain is without TLS: it takes no --cert, --key, --ocsp or "
                                    "--password-file");
-    if (o->key != NULL && o->cert == NULL)
+    if (o->plain && o->tls_given)
+        return cmd_fail(CMD_USAGE, "--plain is without TLS: it takes none of its options");
+    if (first->key != NULL && first->cert == NULL)
         return cmd_fail(CMD_USAGE, "--key '%s' needs --cert, the certificate it belongs to",
-                        o->key);
-    if (o->password_file != NULL && o->cert == NULL)
+                        first->key);
+    if (first->ocsp != NULL && first->cert == NULL)
+        return cmd_fail(CMD_USAGE, "--ocsp '%s' needs --cert, the certificate it is about",
+                        first->ocsp);
+    if (check_clients(o) != CMD_OK)
+        return CMD_USAGE;
+    if (o->password_file != NULL && first->cert == NULL)
         return cmd_fail(CMD_USAGE, "--password-file '%s' needs --cert", o->password_file);
-    if (o->handler == SERVE_ECHO && o->directory != NULL)
-        return cmd_fail(CMD_USAGE, "--handler echo serves no directory, '%s' is one too many",
-                        o->directory);
-    if (o->handler == SERVE_ECHO && o->header_count > 0)
+    if (o->handler != SERVE_FILES && o->directory != NULL)
+        return cmd_fail(CMD_USAGE, "--handler %s serves no directory, '%s' is one too many",
+                        o->handler == SERVE_ECHO ? "echo" : "whoami", o->directory);
+    if (o->handler != SERVE_FILES && o->header_count > 0)
         return cmd_fail(CMD_USAGE, "--header goes with --handler files only");
     if (o->has_threads && o->threading->push == NULL)
         return cmd_fail(CMD_USAGE, "--threads goes with --threading pool, thread or fork only");
@@ -379,6 +580,8 @@ bool serve_options_parse(struct serve_options *out, int argc, char **argv, int *
     bool help_wanted = false;
 
     memset(out, 0, sizeof *out);
+    shs_tls_host_init(&out->host);
+    shs_tls_config_init(&out->tls);
     out->threading = &threadings[0];
     out->log = true;
     out->log_level = SHS_LOG_INFO;
@@ -386,6 +589,7 @@ bool serve_options_parse(struct serve_options *out, int argc, char **argv, int *
     *exit_code = parse_all(out, argc, argv, &help_wanted);
     if (help_wanted) {
         fputs(help, stdout);
+        fputs(help_more, stdout);
         serve_limits_help();
         fputs(help_end, stdout);
     }

@@ -5,12 +5,14 @@
 #define SHS_CMD_SERVE_OPTIONS_H
 
 #include <shs/server.h>
+#include <shs/tls.h>
 
 #include "cmd/serve_limits.h"
 #include "cmd/serve_site.h"
 #include "handler/access_format.h"
 
 #define SERVE_HEADERS_MAX 32
+#define SERVE_CERTS_MAX 1024
 
 /* How requests are served side by side: a name and the mixin that does it. */
 struct serve_threading {
@@ -19,14 +21,25 @@ struct serve_threading {
     size_t bound; /* offset of the member of struct shs_options that --threads sets */
 };
 
-enum serve_handler { SERVE_FILES, SERVE_ECHO };
+enum serve_handler { SERVE_FILES, SERVE_ECHO, SERVE_WHOAMI };
+
+/* A certificate of the command line. */
+struct serve_cert {
+    const char *cert, *key, *ocsp;
+};
 
 struct serve_options {
     const char *directory;
-    const char *bind; /* NULL = loopback, "" = every interface */
-    const char *port; /* digits */
-    const char *cert, *key, *password_file;
+    const char *bind;                         /* NULL = loopback, "" = every interface */
+    const char *port;                         /* digits */
+    struct serve_cert certs[SERVE_CERTS_MAX]; /* certs[0].cert NULL: none was given */
+    size_t cert_count;
+    const char *password_file;
     bool plain;
+    struct shs_tls_host host;  /* what --tls-policy and the like say; no certificates in it */
+    struct shs_tls_config tls; /* and the rest of TLS; no hosts in it */
+    bool tls_given;            /* an option for one of them was given */
+    bool has_client_auth;
     const struct serve_threading *threading;
     enum serve_handler handler;
     const char *log_file; /* NULL: stderr */

@@ -95,6 +95,29 @@ static int append_quoted(struct shs_buf *out, struct shs_str s, size_t max)
     return shs__buf_append(out, "\"", 1);
 }
 
+/* A word that stands between spaces: its own are \x20, and a NULL one is a dash. */
+static int append_word(struct shs_buf *out, struct shs_str s)
+{
+    const char *space;
+    struct shs_str part;
+
+    if (s.len == 0)
+        return shs__buf_append(out, "-", 1);
+    s = cut(s, WORD_MAX);
+    while (s.len > 0) {
+        space = memchr(s.ptr, ' ', s.len);
+        part.ptr = s.ptr;
+        part.len = space == NULL ? s.len : (size_t)(space - s.ptr);
+        SHS_RETURN_IF_ERROR(append_escaped(out, part));
+        if (space == NULL)
+            break;
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("\\x20")));
+        s.len -= part.len + 1;
+        s.ptr = space + 1;
+    }
+    return SHS_OK;
+}
+
 static int format_common(struct shs_buf *out, struct shs_access_clock *clock,
                          const struct shs_access_line *line)
 {
@@ -104,7 +127,9 @@ static int format_common(struct shs_buf *out, struct shs_access_clock *clock,
     if (line->client.len == 0)
         SHS_RETURN_IF_ERROR(shs__buf_append(out, "-", 1));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, cut(line->client, WORD_MAX)));
-    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(" - - [")));
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(" - ")));
+    SHS_RETURN_IF_ERROR(append_word(out, line->user));
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(" [")));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, shs__str(when)));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("] ")));
     SHS_RETURN_IF_ERROR(append_quoted(out, line->request_line, LINE_FIELD_MAX));
@@ -139,6 +164,12 @@ static int append_member(struct shs_buf *out, const char *key, struct shs_str s,
     return shs__buf_append(out, "\"", 1);
 }
 
+/* The same, or nothing. */
+static int append_optional(struct shs_buf *out, const char *key, struct shs_str s)
+{
+    return s.len == 0 ? SHS_OK : append_member(out, key, s, FIELD_MAX);
+}
+
 static int format_json(struct shs_buf *out, struct shs_access_clock *clock,
                        const struct shs_access_line *line)
 {
@@ -161,6 +192,9 @@ static int format_json(struct shs_buf *out, struct shs_access_clock *clock,
     SHS_RETURN_IF_ERROR(append_member(out, "user_agent", line->user_agent, FIELD_MAX));
     SHS_RETURN_IF_ERROR(append_member(out, "referer", line->referer, FIELD_MAX));
     SHS_RETURN_IF_ERROR(append_member(out, "error", line->error, FIELD_MAX));
+    SHS_RETURN_IF_ERROR(append_optional(out, "user", line->user));
+    SHS_RETURN_IF_ERROR(append_optional(out, "client_sha256", line->client_sha256));
+    SHS_RETURN_IF_ERROR(append_optional(out, "ja4", line->ja4));
     SHS_RETURN_IF_ERROR(append_member(out, "rule", line->rule, WORD_MAX));
     SHS_RETURN_IF_ERROR(append_member(out, "request_id", line->request_id, WORD_MAX));
     return shs__buf_append(out, "}", 1);

@@ -30,6 +30,16 @@ static void fill_request(struct shs_access_line *line, const struct shs_request 
         line->user_agent.ptr = NULL;
 }
 
+static void fill_user(struct shs_access_line *line, struct shs_conn *conn)
+{
+    const struct shs_client_identity *id = shs_conn_client_identity(conn);
+
+    if (id == NULL || !id->verified)
+        return;
+    line->user = id->spiffe_id.ptr != NULL ? id->spiffe_id : id->common_name;
+    line->client_sha256 = shs__str(id->cert_sha256);
+}
+
 void shs__access_line_fill(struct shs_access_line *line, const struct shs_access *access)
 {
     struct shs_tls_info tls;
@@ -56,6 +66,8 @@ void shs__access_line_fill(struct shs_access_line *line, const struct shs_access
     line->tls_version = shs__str(tls.version);
     line->cipher = shs__str(tls.cipher);
     line->sni = shs__str(tls.sni);
+    line->ja4 = shs__str(tls.ja4);
+    fill_user(line, access->conn);
 }
 
 void shs__access_log_request(void *log_ctx, const struct shs_access *access)

@@ -79,6 +79,13 @@ static void host_set_idle(void *owner, bool idle)
     shs_conn_set_idle(self->base.request, idle);
 }
 
+static void host_needs_no_linger(void *owner)
+{
+    struct http_request_handler *self = owner;
+
+    self->base.request->no_linger = true;
+}
+
 static bool host_stopping(void *owner)
 {
     const struct http_request_handler *self = owner;
@@ -168,6 +175,7 @@ static const struct shs_h1_host h1_host = {
     .set_deadline = host_set_deadline,
     .deadline = host_deadline,
     .set_idle = host_set_idle,
+    .needs_no_linger = host_needs_no_linger,
     .stopping = host_stopping,
     .turn_over = host_turn_over,
     .dispatch = host_dispatch,

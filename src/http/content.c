@@ -8,7 +8,7 @@
 struct shs_content *shs__content(struct shs_request *req)
 {
     if (req->content == NULL) {
-        req->content = shs__arena_alloc(&req->x->arena, sizeof *req->content);
+        req->content = shs_request_alloc(req, sizeof *req->content);
         if (req->content == NULL)
             return NULL;
         memset(req->content, 0, sizeof *req->content);
@@ -77,8 +77,8 @@ int shs_request_body(struct shs_request *req, size_t max, struct shs_str *out)
 
     if (content == NULL)
         return SHS_NOMEM;
-    if (req->content_code != SHS_OK)
-        return req->content_code;
+    if (content->body_code != SHS_OK)
+        return content->body_code;
     if (content->have_body && content->body.len > max)
         return too_long(req);
     if (!content->have_body) {
@@ -90,8 +90,10 @@ int shs_request_body(struct shs_request *req, size_t max, struct shs_str *out)
         rc = length == UINT64_MAX ? SHS_OK : shs__buf_reserve(&content->body, (size_t)length);
         if (rc == SHS_OK)
             rc = read_all(req, max, &content->body);
-        if (rc != SHS_OK)
+        if (rc != SHS_OK) {
+            content->body_code = rc;
             return rc;
+        }
         content->have_body = true;
     }
     *out = content->body.len > 0

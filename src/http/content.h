@@ -17,6 +17,7 @@ struct shs_param_list {
 struct shs_content {
     struct shs_buf body;
     bool have_body;
+    int body_code; /* it was read in part: what every further call returns */
     struct shs_param_list query, form;
 };
 

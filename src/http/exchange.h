@@ -21,8 +21,10 @@
 /* Response fields of one answer, and the bytes they may take together. */
 #define SHS_MAX_RESPONSE_FIELDS 100u
 #define SHS_MAX_RESPONSE_HEAD 16384u
-/* What handlers may take with shs_request_alloc, and everything else of one exchange. */
+/* What handlers and their helpers may take with shs_request_alloc. */
 #define SHS_EXCHANGE_MEMORY ((size_t)1 << 20)
+/* Beside it, for the fields of the answer: so that one can say that there is no memory. */
+#define SHS_EXCHANGE_RESERVE ((size_t)64 * 1024)
 /* Response trailers of one answer. */
 #define SHS_MAX_RESPONSE_TRAILERS 16u
 /* Fields that middleware puts on whatever the answer will be. */

@@ -93,7 +93,8 @@ static int conversation_over(struct shs_h1 *h1, const char *why)
 
 static struct shs_h1_exchange *begin_exchange(struct shs_h1 *h1)
 {
-    size_t fields = h1->config->limits.max_headers * sizeof(struct shs_field);
+    /* A head of so many lines has fewer fields. */
+    size_t fields = h1->scan.lines * sizeof(struct shs_field);
     struct shs_h1_exchange *x = shs__malloc(sizeof *x + fields);
 
     if (x == NULL)
@@ -272,7 +273,7 @@ static int step_body(struct shs_h1 *h1)
     int rc;
 
     if (h1->out.len > 0) { /* 100 Continue */
-        rc = shs__h1_drain_out(h1);
+        rc = shs__h1_drain_out(h1, SHS_H1_FLUSH);
         if (rc < 0)
             return broken(h1, rc, true, NULL);
         if (rc != SHS_OK)
@@ -372,7 +373,9 @@ static int fill_from_file(struct shs_h1_exchange *x)
 {
     struct shs_h1 *h1 = x->h1;
     struct shs_response *res = &x->base.res;
-    size_t len = res->file_left < SHS_H1_PIECE ? (size_t)res->file_left : SHS_H1_PIECE;
+    /* A stream that seals takes a record at a time: what was just read is still in the cache. */
+    size_t piece = h1->stream->lower != NULL ? SHS_H1_SEALED_PIECE : SHS_H1_PIECE;
+    size_t len = res->file_left < piece ? (size_t)res->file_left : piece;
     int rc = shs__buf_reserve(&h1->out, len);
     ssize_t n;
 
@@ -436,6 +439,10 @@ static int exchange_done(struct shs_h1 *h1)
     struct shs_h1_exchange *x = h1->xchg;
     int failure_code = x->failure_code;
     bool keep = x->keep;
+    /* The client said that this was its last request, and all of it was read: nothing can come that
+       a reset would answer. */
+    bool clean = !x->base.req.head.keep_alive && x->body.phase == SHS_BODY_DONE &&
+                 failure_code == SHS_OK && h1->in.len == x->body_at;
     size_t used = x->body_at;
 
     write_log(x, x->failure);
@@ -444,6 +451,8 @@ static int exchange_done(struct shs_h1 *h1)
     h1->served++;
     drop_exchange(h1);
     shs__buf_consume(&h1->in, used);
+    if (!keep && clean && h1->config->host->needs_no_linger != NULL)
+        h1->config->host->needs_no_linger(h1->owner);
     if (!keep)
         return conversation_over(h1, NULL);
     if (h1->in.len == 0) {
@@ -476,7 +485,9 @@ static int step_send(struct shs_h1 *h1)
         rc = res->file_left > 0 ? fill_from_file(x) : SHS_OK;
         if (rc != SHS_OK)
             return abort_exchange(h1, rc, false, "a file became shorter while it was sent");
-        rc = shs__h1_drain_out(h1);
+        rc = shs__h1_drain_out(h1, res->file_left > 0 ? SHS_H1_MORE
+                                   : x->keep          ? SHS_H1_FLUSH
+                                                      : SHS_H1_END_DATA);
     } while (rc == SHS_OK && res->file_left > 0);
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
         h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);

@@ -30,6 +30,8 @@ struct shs_h1_host {
     void (*set_deadline)(void *owner, int64_t deadline_ns);
     int64_t (*deadline)(void *owner);
     void (*set_idle)(void *owner, bool idle);
+    /* The peer has said that it sends no more: no lingering close is needed. May be NULL. */
+    void (*needs_no_linger)(void *owner);
     /* The server is closing: no further request on this connection. */
     bool (*stopping)(void *owner);
     /* Another request is here already. True: others have their turn first; whoever drives the

@@ -11,6 +11,10 @@
 #define SHS_H1_FIRST_READ 4096u
 /* Files and streamed bodies go out in pieces of this size. */
 #define SHS_H1_PIECE ((size_t)64 * 1024)
+#define SHS_H1_SEALED_PIECE ((size_t)16 * 1024)
+
+/* What follows when `out` is with the stream: more of the same answer, a wait, or nothing ever. */
+enum shs_h1_then { SHS_H1_MORE, SHS_H1_FLUSH, SHS_H1_END_DATA };
 /* An unread body up to this is read and thrown away to keep the connection. */
 #define SHS_H1_DRAIN_BYTES ((uint64_t)64 * 1024)
 
@@ -53,7 +57,7 @@ void shs__h1_start_progress(struct shs_h1_exchange *x, unsigned ms);
 /* -- h1_output.c -- */
 
 /* Hands h1->out to the stream. SHS_OK when the kernel has it all, SHS_WAIT_*, or < 0. */
-int shs__h1_drain_out(struct shs_h1 *h1);
+int shs__h1_drain_out(struct shs_h1 *h1, enum shs_h1_then then);
 /* The same for a handler: waits, under the answer's progress. */
 int shs__h1_drain_out_blocking(struct shs_h1_exchange *x);
 /* Puts 100 Continue into h1->out. */

@@ -6,7 +6,7 @@
 #include "http/date.h"
 #include "http/h1_exchange.h"
 
-static int drain(struct shs_h1 *h1)
+static int drain(struct shs_h1 *h1, enum shs_h1_then then)
 {
     while (h1->out.len > 0) {
         size_t put = 0;
@@ -16,16 +16,20 @@ static int drain(struct shs_h1 *h1)
             return rc;
         shs__buf_consume(&h1->out, put);
     }
-    return shs__stream_flush(h1->stream);
+    if (then == SHS_H1_MORE)
+        return SHS_OK;
+    /* The end of our data leaves with the last of it: one record less, and one packet. */
+    return then == SHS_H1_END_DATA ? shs__stream_shutdown(h1->stream)
+                                   : shs__stream_flush(h1->stream);
 }
 
 /*
  * Hands `out` to the stream. SHS_OK when the kernel has it all. Progress is what the peer took: a
  * buffer that takes some more of an answer says nothing of it.
  */
-int shs__h1_drain_out(struct shs_h1 *h1)
+int shs__h1_drain_out(struct shs_h1 *h1, enum shs_h1_then then)
 {
-    int rc = drain(h1);
+    int rc = drain(h1, then);
 
     if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) && h1->xchg != NULL)
         shs__progress_total(&h1->xchg->progress, shs__stream_delivered(h1->stream));
@@ -38,7 +42,7 @@ int shs__h1_drain_out_blocking(struct shs_h1_exchange *x)
     struct shs_h1 *h1 = x->h1;
 
     for (;;) {
-        int rc = shs__h1_drain_out(h1);
+        int rc = shs__h1_drain_out(h1, SHS_H1_FLUSH);
 
         if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
             return rc;

@@ -147,8 +147,8 @@ int shs_multipart_new(struct shs_multipart **out, struct shs_request *req,
         memcpy(&bounds, limits, limits->size < sizeof bounds ? limits->size : sizeof bounds);
     if (bounds.max_header_bytes < 64 || bounds.max_header_bytes > 65536 || req->body_taken)
         return SHS_USAGE;
-    self = shs__arena_alloc(&req->x->arena, sizeof *self);
-    memory = shs__arena_alloc(&req->x->arena, shs__multipart_memory(&bounds));
+    self = shs_request_alloc(req, sizeof *self);
+    memory = shs_request_alloc(req, shs__multipart_memory(&bounds));
     if (self == NULL || memory == NULL)
         return SHS_NOMEM;
     memset(self, 0, sizeof *self);
@@ -609,8 +609,9 @@ static int part_too_large(struct shs_multipart *self)
 
 int shs_multipart_value(struct shs_multipart *self, size_t max, struct shs_str *out)
 {
-    struct shs_str data, copy;
+    struct shs_str data;
     struct shs_buf value;
+    char *copy;
     int rc;
 
     if (self->req == NULL)
@@ -624,12 +625,15 @@ int shs_multipart_value(struct shs_multipart *self, size_t max, struct shs_str *
             rc = part_too_large(self);
     } while (rc == SHS_OK && data.len > 0);
     if (rc == SHS_OK) {
-        data = value.len > 0 ? (struct shs_str){shs__buf_head(&value), value.len} : SHS_STR("");
-        copy = shs__arena_copy(&self->req->x->arena, data);
-        if (copy.ptr == NULL)
+        copy = shs_request_alloc(self->req, value.len + 1);
+        if (copy == NULL) {
             rc = fail(self, SHS_NOMEM);
-        else
-            *out = copy;
+        } else {
+            if (value.len > 0)
+                memcpy(copy, shs__buf_head(&value), value.len);
+            copy[value.len] = '\0';
+            *out = (struct shs_str){copy, value.len};
+        }
     }
     shs__buf_free(&value);
     return rc;

@@ -131,5 +131,9 @@ struct shs_conn *shs_request_conn(const struct shs_request *req)
 
 void *shs_request_alloc(struct shs_request *req, size_t size)
 {
-    return shs__arena_alloc(&req->x->arena, size);
+    struct shs_arena *arena = &req->x->arena;
+
+    if (arena->used >= SHS_EXCHANGE_MEMORY || size > SHS_EXCHANGE_MEMORY - arena->used)
+        return NULL;
+    return shs__arena_alloc(arena, size);
 }

@@ -17,7 +17,7 @@ void shs__exchange_init(struct shs_exchange *x, const struct shs_exchange_ops *o
     x->req.x = x;
     x->res.x = x;
     x->res.file_fd = -1;
-    shs__arena_init(&x->arena, SHS_EXCHANGE_MEMORY);
+    shs__arena_init(&x->arena, SHS_EXCHANGE_MEMORY + SHS_EXCHANGE_RESERVE);
     shs__buf_init(&x->res.body, max_buffered_response);
 }
 

@@ -455,7 +455,7 @@ static int base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
     return rc;
 }
 
-/* Until when a conversation on the loop's own thread may go on: stop_ms from a shutdown's notice. */
+/* Until when a conversation on the loop's own thread may go on: stop_ms from the first notice. */
 static int64_t loop_limit(struct shs_server *self, int64_t now)
 {
     if (!atomic_load(&self->shutdown_requested))
@@ -467,8 +467,8 @@ static int64_t loop_limit(struct shs_server *self, int64_t now)
 
 /*
  * On the loop's own thread somebody else may be waiting behind this peer: a shutdown ends an idle
- * wait, and so does a new client when this one is only being kept alive. A request that is under way
- * has the grace of server_close, which cannot be called before the loop has ended.
+ * wait, and so does a new client when this one is only being kept alive. A request that is under
+ * way has the grace of server_close, which cannot be called before the loop has ended.
  */
 static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer)
 {

@@ -44,6 +44,7 @@ struct shs_conn {
     bool set_up : 1;      /* the handler's setup has run */
     bool handled : 1;     /* the handler ran to its end */
     bool on_loop : 1;     /* the serving thread itself talks to this peer */
+    bool no_linger : 1;   /* the peer sends no more: its end need not be awaited */
     bool yielded : 1;     /* it could go on, but others have their turn first */
     bool overloaded : 1;  /* no handler may be called: answer 503 */
     uint32_t turn;        /* requests left until it yields; 0 = it never does */

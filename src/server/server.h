@@ -102,6 +102,9 @@ void shs__server_unref(struct shs_server *self);
 
 void shs__server_wake(struct shs_server *self);
 
+/* The first call of a mixin's thread: its name (15 bytes), and how it is scheduled. */
+void shs__thread_begin(const char *name);
+
 /* The life of a connection in the live list: in; out, still allocated; gone. */
 void shs__server_add_conn(struct shs_server *self, struct shs_conn *conn);
 void shs__server_remove_conn(struct shs_server *self, struct shs_conn *conn);

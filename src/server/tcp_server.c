@@ -226,7 +226,8 @@ static int end_conversation(struct shs_conn *conn)
         if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) && shs_now_ns() < conn->deadline_ns)
             return rc;
         shs__stream_shutdown(&conn->socket.base);
-        conn->phase = SHS_CONN_LINGER;
+        /* Unread bytes would make a reset of our close, and a reset may overtake the answer. */
+        conn->phase = conn->no_linger && conn->socket.drained ? SHS_CONN_OVER : SHS_CONN_LINGER;
     }
     if (conn->phase == SHS_CONN_LINGER) {
         rc = linger(conn);

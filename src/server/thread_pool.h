@@ -59,6 +59,7 @@ struct shs_pool_slot {
     uint32_t index;                 /* in its group                                               */
     uint16_t group;
     uint32_t heap_at; /* valid while in the heap; under timer_lock                  */
+    bool counted;     /* among its address's connections */
     bool expired;     /* owned because its deadline has passed                      */
     bool out;         /* EPOLLOUT is registered as well                             */
 };
@@ -123,8 +124,11 @@ struct shs_pool_group {
     unsigned threads, sleeping, tokens;
 };
 
+struct shs_pool_addresses;
+
 struct shs_thread_pool {
     struct shs_layer layer;
+    struct shs_pool_addresses *addresses; /* NULL: no bound per address */
     struct shs_pool_group *groups;
     unsigned group_count, next_group;
     bool started;
@@ -184,6 +188,14 @@ void shs__pool_came_back(struct shs_pool_worker *worker);
 void shs__pool_kick(struct shs_pool_group *group);
 /* Joins those that have left. */
 void shs__pool_reap(struct shs_pool_group *group);
+
+/* thread_pool_address.c: how many connections each address has; any thread */
+struct shs_pool_addresses *shs__pool_addresses_new(void);
+void shs__pool_addresses_free(struct shs_pool_addresses *self);
+/* One more, if it has fewer than `max`: SHS_OK, SHS_LIMIT, SHS_NOMEM. */
+int shs__pool_addresses_add(struct shs_pool_addresses *self, const struct shs_conn *conn,
+                            unsigned max);
+void shs__pool_addresses_remove(struct shs_pool_addresses *self, const struct shs_conn *conn);
 
 /* thread_pool_monitor.c ----------------------------------------------------------------------- */
 

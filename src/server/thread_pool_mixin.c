@@ -82,6 +82,11 @@ static int admit(struct shs_pool_group *group, struct shs_pool_slot *slot, struc
     atomic_store(&slot->deadline_ns, conn->deadline_ns);
     if (shs__pool_timer_set(group, slot) != SHS_OK)
         return shs_conn_fail(conn, SHS_NOMEM, 0, "out of memory for a connection's deadline");
+    if (conn->borrowed) { /* a datagram: it is there, and its descriptor is everybody's */
+        shs__pool_ready_push(group, slot);
+        shs__pool_kick(group);
+        return SHS_OK;
+    }
     event.data.u64 = shs__pool_slot_ticket(slot);
     if (epoll_ctl(group->epoll_fd, EPOLL_CTL_ADD, conn->socket.fd, &event) != 0)
         return shs_conn_fail(conn, SHS_LIMIT, errno,
@@ -107,6 +112,14 @@ static int pool_process_request(struct shs_layer *layer, struct shs_conn *conn)
     if (slot == NULL)
         return shs_conn_fail(conn, SHS_NOMEM, 0, "out of memory for another connection");
     shs_conn_set(conn, layer, slot);
+    if (pool->addresses != NULL) {
+        unsigned max = layer->server->opt.max_connections_per_address;
+        int rc = shs__pool_addresses_add(pool->addresses, conn, max);
+
+        if (rc != SHS_OK)
+            return shs_conn_fail(conn, rc, 0, "this address has %u connections open already", max);
+        slot->counted = true;
+    }
     return admit(group, slot, conn);
 }
 
@@ -138,6 +151,8 @@ static void pool_close_request(struct shs_layer *layer, struct shs_conn *conn)
         return;
     }
     shs_conn_set(conn, layer, NULL);
+    if (place.slot->counted)
+        shs__pool_addresses_remove(POOL(layer)->addresses, conn);
     shs__pool_slot_end(place.group, place.slot);
     shs_super_close_request(layer, conn);
     shs__pool_slot_free(place.group, place.slot);
@@ -231,6 +246,7 @@ static void pool_layer_free(struct shs_layer *layer)
     for (unsigned i = 0; i < pool->group_count; i++)
         free_group(&pool->groups[i]);
     shs__free(pool->groups);
+    shs__pool_addresses_free(pool->addresses);
     pthread_mutex_destroy(&pool->monitor_lock);
     pthread_cond_destroy(&pool->monitor_wake);
     pthread_attr_destroy(&pool->attr);
@@ -347,6 +363,11 @@ static int init_pool(struct shs_thread_pool *pool, const struct shs_options *opt
     pool->groups = shs__calloc(groups, sizeof *pool->groups);
     if (pool->groups == NULL)
         return SHS_NOMEM;
+    if (opt->max_connections_per_address != UINT_MAX) {
+        pool->addresses = shs__pool_addresses_new();
+        if (pool->addresses == NULL)
+            return SHS_NOMEM;
+    }
     for (; pool->group_count < groups && rc == SHS_OK; pool->group_count++) {
         pool->groups[pool->group_count].number = (uint16_t)pool->group_count;
         rc = init_group(&pool->groups[pool->group_count], pool);

@@ -83,8 +83,8 @@ static int park(struct shs_pool_group *group, struct shs_pool_slot *slot, int wh
     if (deadline < atomic_load(&slot->timer_ns) && shs__pool_timer_set(group, slot) != SHS_OK)
         return SHS_NOMEM;
     /* Edge-triggered: what is there already is not told again unless the kernel is asked anew. */
-    if ((what == SHS_WAIT_WRITE && !slot->out) ||
-        (what == SHS_WAIT_READ && !conn->socket.drained)) {
+    if (!conn->borrowed && ((what == SHS_WAIT_WRITE && !slot->out) ||
+                            (what == SHS_WAIT_READ && !conn->socket.drained))) {
         struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
 
         slot->out = slot->out || what == SHS_WAIT_WRITE;
@@ -369,7 +369,7 @@ static void *worker_main(void *arg)
     struct shs_pool_worker *worker = arg;
 
     atomic_store(&worker->tid, (int)gettid());
-    pthread_setname_np(pthread_self(), "shs-worker");
+    shs__thread_begin("shs-worker");
     while (stays(worker))
         work_turn(worker);
     leave(worker);

@@ -35,7 +35,11 @@ struct request_thread {
 
 #define MIXIN(l) SHS_CONTAINER_OF(l, struct threading_mixin, layer)
 
-/* The thread leaves: counts itself out and joins the one that left before it. */
+/*
+ * The thread leaves: joins the one that left before it, and counts itself out. In this order: a
+ * thread that is counted out has none before it, so that also those which are on their way to the
+ * end are bounded by max_threads.
+ */
 static void leave(struct threading_mixin *self)
 {
     struct shs_server *server = self->layer.server;
@@ -47,6 +51,10 @@ static void leave(struct threading_mixin *self)
     previous = self->last;
     self->last = pthread_self();
     self->have_last = true;
+    pthread_mutex_unlock(&self->lock);
+    if (have_previous)
+        pthread_join(previous, NULL);
+    pthread_mutex_lock(&self->lock);
     self->alive--;
     resume = self->paused;
     self->paused = false;
@@ -55,8 +63,6 @@ static void leave(struct threading_mixin *self)
     shs_server_count_threads(server, -1);
     if (resume)
         shs_server_resume_accept(server);
-    if (have_previous)
-        pthread_join(previous, NULL);
 }
 
 /* Python's process_request_thread. */
@@ -71,7 +77,7 @@ static void *process_request_thread(void *arg)
 
     snprintf(name, sizeof name, "Thread-%llu", (unsigned long long)(task->number % 100000000));
     shs__free(task);
-    pthread_setname_np(pthread_self(), name);
+    shs__thread_begin(name);
     rc = shs_server_converse(server, conn);
     if (rc < 0 && rc != SHS_EXIT)
         shs_server_handle_error(server, conn, shs_conn_error(conn));

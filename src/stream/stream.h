@@ -20,9 +20,9 @@
  *             once when done before; SHS_WAIT_*. Nothing may be written after the first call.
  *   pending   true when read would give something without asking the descriptor.
  *   idle      a hint: nothing is under way, memory may be given back.
- *   delivered how many bytes the peer has taken of us, ever. What waits in a buffer of ours or of the
- *             kernel does not count: that is how a peer that reads is told from one that does not.
- *             Optional: NULL asks the stream below.
+ *   delivered how many bytes the peer has taken of us, ever. What waits in a buffer of ours or of
+ *             the kernel does not count: that is how a peer that reads is told from one that does
+ *             not. Optional: NULL asks the stream below.
  *   free      frees the instance, not the one below, and never waits. Sends nothing.
  *
  *   Whoever calls read and is told SHS_WAIT_READ must have flushed first, or both sides wait: so

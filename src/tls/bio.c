@@ -25,6 +25,11 @@ static int bio_read(BIO *bio, char *buf, size_t cap, size_t *got)
     BIO_clear_retry_flags(bio);
     if (self->stop || self->plain || cap == 0)
         return -1;
+    if (self->handshaking && self->out.len > 0) {
+        self->wait = SHS_WAIT_READ;
+        BIO_set_retry_read(bio);
+        return -1;
+    }
     rc = shs__stream_read(self->lower, buf, cap, got);
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
         self->wait = rc;

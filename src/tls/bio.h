@@ -17,8 +17,8 @@
 
 #include "stream/stream.h"
 
-/* The most that is gathered: seven full records, and room for what OpenSSL says by itself. */
-#define SHS_TLS_OUT_CEILING ((size_t)128 * 1024)
+/* The most that is gathered: four full records, and room for what OpenSSL says by itself. */
+#define SHS_TLS_OUT_CEILING ((size_t)4 * (16384 + 512) + 1024)
 
 struct shs_tls_bio {
     struct shs_stream *lower;
@@ -28,6 +28,7 @@ struct shs_tls_bio {
     int status;         /* SHS_OK, or how the lower stream ended or failed */
     bool sniff;         /* look at the first byte before OpenSSL does */
     bool plain;         /* it was a letter: no TLS. The bytes are in `out`, OpenSSL saw none */
+    bool handshaking;   /* what is gathered is what the peer waits for: it is sent before we read */
     bool stop;          /* read no more: the stream above has given the peer up */
 };
 

@@ -8,10 +8,13 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/pkcs12.h>
+#include <openssl/x509v3.h>
 
 /* No certificate chain or key is longer; a wrong path (a log, a disk image) is. */
 #define PEM_CEILING ((size_t)1024 * 1024)
 #define PASSWORD_CAP ((size_t)1024)
+#define CHAIN_MAX 10
 
 /* One of the two inputs: the bytes, and what to call them. */
 struct pem_source {
@@ -22,7 +25,7 @@ struct pem_source {
 
 /* What the password callback of OpenSSL needs; it asks the user's once, whatever OpenSSL tries. */
 struct password_state {
-    const struct shs_options *opt;
+    const struct shs_tls_cert *from;
     bool asked;
     int len; /* of `text`; -1: none */
     char text[PASSWORD_CAP];
@@ -250,8 +253,9 @@ static int give_password(char *buf, int cap, int rwflag, void *arg)
     if (!state->asked) {
         state->asked = true;
         state->len = -1;
-        if (state->opt->password != NULL)
-            state->len = state->opt->password(state->opt->password_ctx, state->text, PASSWORD_CAP);
+        if (state->from->password != NULL)
+            state->len =
+                state->from->password(state->from->password_ctx, state->text, PASSWORD_CAP);
         if (state->len > (int)PASSWORD_CAP)
             state->len = -1;
     }
@@ -262,9 +266,9 @@ static int give_password(char *buf, int cap, int rwflag, void *arg)
 }
 
 static int load_key(struct shs_tls_identity *self, const struct pem_source *src,
-                    const struct shs_options *opt, struct shs_error *err)
+                    const struct shs_tls_cert *from, struct shs_error *err)
 {
-    struct password_state state = {.opt = opt, .len = -1};
+    struct password_state state = {.from = from, .len = -1};
     BIO *bio = BIO_new_mem_buf(src->bytes.data, (int)src->bytes.len);
     int rc = SHS_OK;
 
@@ -313,8 +317,85 @@ static int check_match(const struct shs_tls_identity *self, const struct pem_sou
                          key->name, cert->name);
 }
 
-/* What the options name must be one certificate, and at most one key. */
-static int check_options(const struct shs_options *opt, struct shs_error *err)
+/* -- PKCS #12 ---------------------------------------------------------------------------------- */
+
+static PKCS12 *find_pkcs12(const struct pem_source *src)
+{
+    const unsigned char *at = (const unsigned char *)shs__buf_head(&src->bytes);
+    PKCS12 *p12 = NULL;
+
+    if (at[0] == 0x30)
+        p12 = d2i_PKCS12(NULL, &at, (long)src->bytes.len);
+    ERR_clear_error();
+    return p12;
+}
+
+/* Opens it without a password, with an empty one, or with the user's. */
+static int open_pkcs12(PKCS12 *p12, const struct pem_source *src, struct password_state *state,
+                       const char **password, struct shs_error *err)
+{
+    char waste[PASSWORD_CAP];
+
+    *password = NULL;
+    if (PKCS12_mac_present(p12) == 0 || PKCS12_verify_mac(p12, NULL, 0) == 1)
+        return SHS_OK;
+    *password = "";
+    if (PKCS12_verify_mac(p12, "", 0) == 1)
+        return SHS_OK;
+    (void)give_password(waste, sizeof waste, 0, state);
+    OPENSSL_cleanse(waste, sizeof waste);
+    ERR_clear_error();
+    if (state->len < 0 || (size_t)state->len >= PASSWORD_CAP)
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The PKCS #12 file %s is encrypted and there is no password for it. "
+                             "Set opt.password.",
+                             src->name);
+    state->text[state->len] = '\0';
+    *password = state->text;
+    if (PKCS12_verify_mac(p12, state->text, state->len) == 1)
+        return SHS_OK;
+    return shs_error_set(err, SHS_TLS, 0, "The password does not open the PKCS #12 file %s.",
+                         src->name);
+}
+
+static int load_pkcs12(struct shs_tls_identity *self, PKCS12 *p12, const struct pem_source *src,
+                       const struct shs_tls_cert *from, struct shs_error *err)
+{
+    struct password_state state = {.from = from, .len = -1};
+    const char *password;
+    STACK_OF(X509) *chain = NULL;
+    int rc = open_pkcs12(p12, src, &state, &password, err);
+
+    if (rc != SHS_OK)
+        goto out;
+    if (PKCS12_parse(p12, password, &self->key, &self->leaf, &chain) != 1) {
+        rc = shs__tls_error(err, SHS_TLS,
+                            "The PKCS #12 file %s cannot be read (old ciphers? Make it anew with "
+                            "openssl pkcs12 -export)",
+                            src->name);
+        goto out;
+    }
+    if (self->key == NULL || self->leaf == NULL) {
+        rc = shs_error_set(err, SHS_TLS, 0,
+                           "The PKCS #12 file %s holds no pair of certificate and key.", src->name);
+        goto out;
+    }
+    if (chain != NULL) {
+        sk_X509_pop_free(self->chain, X509_free);
+        self->chain = chain;
+        chain = NULL;
+    }
+out:
+    sk_X509_pop_free(chain, X509_free);
+    OPENSSL_cleanse(state.text, sizeof state.text);
+    ERR_clear_error();
+    return rc;
+}
+
+/* -- the whole --------------------------------------------------------------------------------- */
+
+/* What is named must be one certificate, and at most one key. */
+static int check_source(const struct shs_tls_cert *opt, struct shs_error *err)
 {
     if (opt->certfile == NULL && opt->cert_pem == NULL)
         return shs_error_set(err, SHS_USAGE, 0,
@@ -328,11 +409,12 @@ static int check_options(const struct shs_options *opt, struct shs_error *err)
     return SHS_OK;
 }
 
-int shs__tls_identity_load(struct shs_tls_identity *self, const struct shs_options *opt,
+int shs__tls_identity_load(struct shs_tls_identity *self, const struct shs_tls_cert *opt,
                            struct shs_error *err)
 {
     struct pem_source cert, own_key, *key = &cert;
-    int rc = check_options(opt, err);
+    PKCS12 *p12 = NULL;
+    int rc = check_source(opt, err);
 
     memset(self, 0, sizeof *self);
     memset(&cert, 0, sizeof cert);
@@ -346,6 +428,12 @@ int shs__tls_identity_load(struct shs_tls_identity *self, const struct shs_optio
     }
     rc = source_load(&cert, "certificate", "cert_pem", opt->certfile, opt->cert_pem,
                      opt->cert_pem_len, err);
+    if (rc == SHS_OK)
+        p12 = find_pkcs12(&cert);
+    if (p12 != NULL) {
+        rc = load_pkcs12(self, p12, &cert, opt, err);
+        goto out;
+    }
     if (rc == SHS_OK && (opt->keyfile != NULL || opt->key_pem != NULL)) {
         key = &own_key;
         rc = source_load(key, "key", "key_pem", opt->keyfile, opt->key_pem, opt->key_pem_len, err);
@@ -357,11 +445,70 @@ int shs__tls_identity_load(struct shs_tls_identity *self, const struct shs_optio
     if (rc == SHS_OK)
         rc = check_match(self, &cert, key, err);
 out:
+    PKCS12_free(p12);
     source_free(&cert);
     source_free(&own_key);
     if (rc != SHS_OK)
         shs__tls_identity_free(self);
     return rc;
+}
+
+static bool self_signed(X509 *cert)
+{
+    return (X509_get_extension_flags(cert) & EXFLAG_SS) != 0;
+}
+
+/* The one in `all` that signed `cert`, or NULL. */
+static X509 *find_issuer(X509 *cert, STACK_OF(X509) * all)
+{
+    for (int i = 0; i < sk_X509_num(all); i++) {
+        X509 *issuer = sk_X509_value(all, i);
+
+        if (X509_check_issued(issuer, cert) == X509_V_OK &&
+            X509_verify(cert, X509_get0_pubkey(issuer)) == 1)
+            return issuer;
+    }
+    ERR_clear_error();
+    return NULL;
+}
+
+int shs__tls_identity_complete(struct shs_tls_identity *self, STACK_OF(X509) * pool,
+                               unsigned *unused)
+{
+    STACK_OF(X509) *chain = sk_X509_new_null();
+    X509 *at = self->leaf, *issuer;
+
+    if (chain == NULL)
+        return SHS_NOMEM;
+    while (!self_signed(at) && sk_X509_num(chain) < CHAIN_MAX) {
+        bool given = true;
+
+        issuer = find_issuer(at, self->chain);
+        if (issuer == NULL) {
+            given = false;
+            issuer = find_issuer(at, pool);
+        }
+        /* A root is for the client to have: it is sent only when the file has it, on purpose. */
+        if (issuer == NULL || (self_signed(issuer) && !given))
+            break;
+        if (X509_up_ref(issuer) != 1 || sk_X509_push(chain, issuer) == 0) {
+            sk_X509_pop_free(chain, X509_free);
+            return SHS_NOMEM;
+        }
+        at = issuer;
+    }
+    *unused = 0;
+    for (int i = 0; i < sk_X509_num(self->chain); i++) {
+        X509 *cert = sk_X509_value(self->chain, i);
+        bool used = self_signed(cert);
+
+        for (int k = 0; !used && k < sk_X509_num(chain); k++)
+            used = X509_cmp(cert, sk_X509_value(chain, k)) == 0;
+        *unused += !used;
+    }
+    sk_X509_pop_free(self->chain, X509_free);
+    self->chain = chain;
+    return SHS_OK;
 }
 
 void shs__tls_identity_free(struct shs_tls_identity *self)

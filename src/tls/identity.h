@@ -1,5 +1,5 @@
 /*
- * identity.h - a certificate, its chain and its private key, read from PEM and checked.
+ * identity.h - a certificate, its chain and its private key, from PEM or PKCS #12, and checked.
  *
  * Each thing that can be wrong has its own sentence, which names the file and says what to do.
  */
@@ -9,7 +9,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
-#include <shs/options.h>
+#include <shs/tls.h>
 
 #include "base/base.h"
 
@@ -20,11 +20,19 @@ struct shs_tls_identity {
 };
 
 /*
- * Reads what the options name into *self. Returns SHS_OK; SHS_USAGE (nothing or too much is named),
+ * Reads what *cert names into *self. Returns SHS_OK; SHS_USAGE (nothing or too much is named),
  * SHS_TLS (a file, with errno if it cannot be read) or SHS_NOMEM, with *err and an empty *self.
  */
-int shs__tls_identity_load(struct shs_tls_identity *self, const struct shs_options *opt,
+int shs__tls_identity_load(struct shs_tls_identity *self, const struct shs_tls_cert *cert,
                            struct shs_error *err);
+
+/*
+ * Puts the chain in order, from the leaf's issuer up; takes what is missing from `pool` (may be
+ * NULL), but no root; leaves out what is not part of the chain. *unused counts the
+ * latter. SHS_OK or SHS_NOMEM.
+ */
+int shs__tls_identity_complete(struct shs_tls_identity *self, STACK_OF(X509) * pool,
+                               unsigned *unused);
 void shs__tls_identity_free(struct shs_tls_identity *self);
 
 /* Fills *err with OpenSSL's last reason at its end: "<sentence>: <reason>". Returns the code. */

@@ -1,96 +1,362 @@
-#include <shs/tls.h>
+#include "tls/mixin.h"
 
+#include <stdio.h>
 #include <time.h>
 
 #include "server/conn.h"
-#include "tls/context.h"
+#include "tls/client.h"
+#include "tls/clients.h"
+#include "tls/explain.h"
+#include "tls/failure.h"
+#include "tls/site.h"
 #include "tls/stream.h"
 
-struct tls_mixin {
-    struct shs_layer layer;
-    struct shs_tls_context *context;
+/* As much of a request as is read before it is told why it is refused. */
+#define REQUEST_MAX ((size_t)16384)
+
+#define MIXIN(l) SHS_CONTAINER_OF(l, struct shs_tls_mixin, layer)
+
+/* What a layer keeps for a connection: its stream, and where it is with it. */
+struct tls_conn {
+    struct shs_tls_stream *tls;
+    struct shs_buf request;         /* of a client that is going to be refused */
+    struct shs_tls_failure failure; /* cause NONE: all is well */
+    bool counted;                   /* in in_progress */
 };
 
-#define MIXIN(l) SHS_CONTAINER_OF(l, struct tls_mixin, layer)
+/* -- failing ----------------------------------------------------------------------------------- */
 
-/* The first call for a connection: its TLS stream, on top of what is there. */
-static int start(struct shs_layer *layer, struct shs_conn *conn, struct shs_tls_stream **out)
+static void leave(struct shs_tls_mixin *self, struct tls_conn *state)
 {
-    unsigned ms = shs_server_options(layer->server)->handshake_ms;
-    int rc = shs__tls_stream_new(out, MIXIN(layer)->context, conn->stream);
+    if (state->counted)
+        atomic_fetch_sub_explicit(&self->in_progress, 1, memory_order_relaxed);
+    state->counted = false;
+}
 
-    if (rc != SHS_OK)
-        return shs_conn_fail(conn, rc, 0, "Out of memory for another TLS session.");
-    shs__conn_push_stream(conn, &(*out)->base);
-    shs_conn_set(conn, layer, *out);
-    shs_conn_set_deadline(conn, shs__deadline_after(conn->accepted_ns, ms));
-    return SHS_OK;
+static void add(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static void count_failure(struct shs_tls_mixin *self, const struct shs_tls_failure *failure)
+{
+    add(&self->stats.causes[failure->cause]);
+    if (failure->cause == SHS_TLS_CAUSE_CLIENT_CERT)
+        add(&self->stats.client_reasons[failure->client_reason]);
+    if (failure->cause == SHS_TLS_CAUSE_CLIENT_ALERT)
+        add(&self->stats.client_alerts[failure->alert & 0xff]);
+}
+
+/* The handshake failed with `code`; afterwards shs_conn_error has the sentence, if there is one. */
+static void fail(struct shs_tls_mixin *self, struct shs_conn *conn, struct tls_conn *state,
+                 int code)
+{
+    leave(self, state);
+    shs__tls_failure_classify(&state->failure, state->tls, code);
+    count_failure(self, &state->failure);
+    /* A connection opened and closed without a byte is a health check, or a browser's guess. */
+    if (state->failure.cause == SHS_TLS_CAUSE_PROBE)
+        return;
+    if (code == SHS_TIMEOUT)
+        (void)shs_conn_fail(conn, code, 0, "TLS handshake not complete after %u ms",
+                            shs_server_options(self->layer.server)->handshake_ms);
+    else
+        (void)shs__conn_fail_stream(conn, code);
 }
 
 /* The handshake failed: below, the alert (or the plain answer) goes out and the rest is drained. */
-static int give_up(struct shs_layer *layer, struct shs_conn *conn, struct shs_tls_stream *tls,
-                   int rc)
+static int give_up(struct shs_tls_mixin *self, struct shs_conn *conn, struct tls_conn *state,
+                   int code)
 {
-    /* A connection opened and closed without a byte is a health check, or a browser's guess. */
-    if (rc != SHS_CLOSED || tls->bio.bytes_in > 0)
-        (void)shs__conn_fail_stream(conn, rc);
+    fail(self, conn, state, code);
     shs__conn_begin_linger(conn);
-    return shs_super_finish_request(layer, conn);
+    return shs_super_finish_request(&self->layer, conn);
+}
+
+/* -- refusing with an explanation -------------------------------------------------------------- */
+
+/* True once the head of a request is there, or as much as anybody needs to read of one. */
+static bool request_is_there(const struct shs_buf *request)
+{
+    return request->len >= REQUEST_MAX ||
+           (request->len >= 4 &&
+            memmem(shs__buf_head(request), request->len, "\r\n\r\n", 4) != NULL);
+}
+
+static int read_request(struct tls_conn *state)
+{
+    int rc = SHS_OK;
+
+    while (rc == SHS_OK && !request_is_there(&state->request)) {
+        size_t got = 0;
+
+        rc = shs__buf_reserve(&state->request, REQUEST_MAX - state->request.len);
+        if (rc == SHS_OK)
+            rc = shs__stream_read(&state->tls->base, shs__buf_tail(&state->request),
+                                  REQUEST_MAX - state->request.len, &got);
+        if (rc == SHS_OK)
+            state->request.len += got;
+    }
+    return rc;
+}
+
+/* The answer is far smaller than what a stream takes at once. */
+static void write_answer(struct tls_conn *state)
+{
+    bool head_only =
+        state->request.len >= 5 && memcmp(shs__buf_head(&state->request), "HEAD ", 5) == 0;
+    struct shs_buf answer;
+    size_t put = 0;
+
+    shs__buf_init(&answer, REQUEST_MAX * 4);
+    if (shs__tls_explain_answer(&answer, state->tls, head_only) == SHS_OK)
+        (void)shs__stream_write(&state->tls->base, shs__buf_head(&answer), answer.len, &put);
+    shs__buf_free(&answer);
+    shs__buf_free(&state->request);
+}
+
+static int explain(struct shs_tls_mixin *self, struct shs_conn *conn, struct tls_conn *state)
+{
+    int rc = read_request(state);
+
+    if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) && shs_now_ns() < shs_conn_deadline(conn))
+        return rc;
+    write_answer(state);
+    shs__conn_begin_linger(conn);
+    return shs_super_finish_request(&self->layer, conn);
+}
+
+/* -- the handshake ----------------------------------------------------------------------------- */
+
+static int start(struct shs_tls_mixin *self, struct shs_conn *conn, struct tls_conn **out)
+{
+    unsigned ms = shs_server_options(self->layer.server)->handshake_ms;
+    struct tls_conn *state = shs__calloc(1, sizeof *state);
+    struct shs_tls_context *context;
+    int rc;
+
+    if (state == NULL)
+        return shs_conn_fail(conn, SHS_NOMEM, 0, "Out of memory for another TLS session.");
+    shs__buf_init(&state->request, REQUEST_MAX);
+    context = shs__tls_mixin_context(self);
+    rc = shs__tls_stream_new(&state->tls, context, conn->stream);
+    shs__tls_context_free(context);
+    if (rc != SHS_OK) {
+        shs__free(state);
+        return shs_conn_fail(conn, rc, 0, "Out of memory for another TLS session.");
+    }
+    shs__conn_push_stream(conn, &state->tls->base);
+    shs_conn_set(conn, &self->layer, state);
+    shs_conn_set_deadline(conn, shs__deadline_after(conn->accepted_ns, ms));
+    state->counted = true;
+    atomic_fetch_add_explicit(&self->in_progress, 1, memory_order_relaxed);
+    *out = state;
+    return SHS_OK;
+}
+
+/* More handshakes at once than there may be: this one ends before it costs anything. */
+static int refuse_overload(struct shs_tls_mixin *self, struct shs_conn *conn,
+                           struct tls_conn *state)
+{
+    leave(self, state);
+    state->failure.cause = SHS_TLS_CAUSE_OVERLOAD;
+    state->failure.alert = -1;
+    count_failure(self, &state->failure);
+    return shs_conn_fail(conn, SHS_LIMIT, 0, "More than %u TLS handshakes at once.",
+                         self->config.config.max_handshakes);
+}
+
+/* Complete: but is the client one that is let in? */
+static bool client_is_welcome(struct shs_tls_stream *tls)
+{
+    const struct shs_tls_site *site = shs__tls_site_of(tls->ssl);
+    bool has_cert;
+
+    if (site->clients->auth == SHS_TLS_CLIENT_NONE)
+        return true;
+    has_cert = SSL_get0_peer_certificate(tls->ssl) != NULL;
+    if (tls->client_reason == SHS_CLIENT_OK) {
+        if (!has_cert && site->clients->auth != SHS_TLS_CLIENT_OPTIONAL)
+            tls->client_reason = SHS_CLIENT_NONE;
+        else if (has_cert && SSL_get_verify_result(tls->ssl) != X509_V_OK)
+            tls->client_reason =
+                (uint8_t)shs__tls_client_reason((int)SSL_get_verify_result(tls->ssl));
+    }
+    tls->refused = tls->client_reason != SHS_CLIENT_OK;
+    return !tls->refused;
+}
+
+static void count_handshake(struct shs_tls_mixin *self, struct tls_conn *state)
+{
+    leave(self, state);
+    add(&self->stats.handshakes);
+    if (SSL_session_reused(state->tls->ssl) == 1)
+        add(&self->stats.resumed);
+}
+
+static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct tls_conn *state)
+{
+    int rc = shs__tls_stream_handshake(state->tls);
+
+    if (rc == SHS_OK && client_is_welcome(state->tls)) {
+        count_handshake(self, state);
+        shs_conn_set_deadline(conn, INT64_MAX); /* the next phase sets its own */
+        return shs_super_finish_request(&self->layer, conn);
+    }
+    if (rc == SHS_OK) {
+        struct shs_error err;
+
+        leave(self, state);
+        shs__tls_failure_classify(&state->failure, state->tls, SHS_TLS);
+        count_failure(self, &state->failure);
+        shs__tls_refusal_text(&err, state->failure.client_reason, state->tls->refusal);
+        (void)shs_conn_fail(conn, SHS_TLS, 0, "%s", err.text);
+        shs_conn_set_deadline(
+            conn,
+            shs__deadline_after(shs_now_ns(), shs_server_options(self->layer.server)->head_ms));
+        return explain(self, conn, state);
+    }
+    if (rc < 0)
+        return give_up(self, conn, state, rc);
+    if (shs_now_ns() < shs_conn_deadline(conn))
+        return rc;
+    fail(self, conn, state, SHS_TIMEOUT);
+    return SHS_TIMEOUT;
 }
 
 static int tls_finish_request(struct shs_layer *layer, struct shs_conn *conn)
 {
-    struct shs_tls_stream *tls = shs_conn_get(conn, layer);
+    struct shs_tls_mixin *self = MIXIN(layer);
+    struct tls_conn *state = shs_conn_get(conn, layer);
     int rc;
 
-    if (tls != NULL && (tls->established || tls->failed != SHS_OK))
-        return shs_super_finish_request(layer, conn);
-    if (tls == NULL) {
-        rc = start(layer, conn, &tls);
+    if (state == NULL) {
+        rc = start(self, conn, &state);
         if (rc != SHS_OK) /* nothing to say to the peer, and no memory to say it with */
             return rc;
+        if (atomic_load_explicit(&self->in_progress, memory_order_relaxed) >
+            self->config.config.max_handshakes)
+            return refuse_overload(self, conn, state);
     }
-    rc = shs__tls_stream_handshake(tls);
-    if (rc == SHS_OK) {
-        shs_conn_set_deadline(conn, INT64_MAX); /* the next phase sets its own */
+    if (state->tls->refused && conn->phase == SHS_CONN_TALK)
+        return explain(self, conn, state);
+    if (state->tls->established || state->tls->failed != SHS_OK)
         return shs_super_finish_request(layer, conn);
+    return handshake(self, conn, state);
+}
+
+/* -- telling ----------------------------------------------------------------------------------- */
+
+/* The name in printable form; it is the client's. */
+static void clean_name(const char *name, char *buf, size_t cap)
+{
+    size_t i;
+
+    for (i = 0; name != NULL && name[i] != '\0' && i < cap - 1; i++)
+        buf[i] =
+            name[i] > ' ' && name[i] < 0x7f && name[i] != '"' && name[i] != '\\' ? name[i] : '?';
+    buf[i] = '\0';
+}
+
+static void tls_handle_error(struct shs_layer *layer, struct shs_conn *conn,
+                             const struct shs_error *err)
+{
+    struct shs_tls_mixin *self = MIXIN(layer);
+    struct tls_conn *state = conn == NULL ? NULL : shs_conn_get(conn, layer);
+    const struct shs_tls_config *config = &self->config.config;
+    char label[SHS_TLS_LABEL_MAX], name[256];
+
+    if (state == NULL || state->failure.cause == SHS_TLS_CAUSE_NONE) {
+        shs_super_handle_error(layer, conn, err);
+        return;
     }
-    if (rc < 0)
-        return give_up(layer, conn, tls, rc);
-    if (shs_now_ns() >= shs_conn_deadline(conn))
-        return shs_conn_fail(conn, SHS_TIMEOUT, 0, "TLS handshake not complete after %u ms",
-                             shs_server_options(layer->server)->handshake_ms);
+    shs__tls_failure_label(&state->failure, label);
+    clean_name(SSL_get_servername(state->tls->ssl, TLSEXT_NAMETYPE_host_name), name, sizeof name);
+    state->failure.label = label;
+    state->failure.text = err->text;
+    state->failure.sni = name;
+    state->failure.ja4 = state->tls->ja4;
+    state->failure.conn = conn;
+    if (config->on_failure != NULL)
+        config->on_failure(config->on_failure_ctx, &state->failure);
+    else
+        shs_server_log(layer->server, SHS_LOG_INFO,
+                       "TLS handshake with %s port %u failed, %s: %s (%s)",
+                       shs_conn_client_host(conn), shs_conn_client_port(conn), label, err->text,
+                       shs_err_name(err->code));
+}
+
+/* -- life -------------------------------------------------------------------------------------- */
+
+/* The stream itself goes with the connection. */
+static void tls_close_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    struct tls_conn *state = shs_conn_get(conn, layer);
+
+    if (state != NULL) {
+        leave(MIXIN(layer), state);
+        shs__buf_free(&state->request);
+        shs_conn_set(conn, layer, NULL);
+        shs__free(state);
+    }
+    shs_super_close_request(layer, conn);
+}
+
+static int tls_server_close(struct shs_layer *layer)
+{
+    struct shs_tls_mixin *self = MIXIN(layer);
+    int rc = shs_super_server_close(layer);
+
+    shs__tls_keeper_stop(self->keeper);
     return rc;
+}
+
+static void free_mixin(struct shs_tls_mixin *self)
+{
+    shs__tls_keeper_free(self->keeper);
+    shs__tls_context_free(self->context);
+    shs__tls_tickets_free(self->tickets);
+    shs__tls_config_free(&self->config);
+    pthread_mutex_destroy(&self->lock);
+    pthread_mutex_destroy(&self->reloading);
+    shs__free(self);
 }
 
 static void tls_layer_free(struct shs_layer *layer)
 {
-    struct tls_mixin *self = MIXIN(layer);
-
-    shs__tls_context_free(self->context);
-    shs__free(self);
+    free_mixin(MIXIN(layer));
 }
 
-/* No close_request: what a connection has here is its stream, and that goes with the connection. */
 static const struct shs_server_ops tls_ops = {
     .name = "TLSMixIn",
     .finish_request = tls_finish_request,
+    .close_request = tls_close_request,
+    .handle_error = tls_handle_error,
+    .server_close = tls_server_close,
     .layer_free = tls_layer_free,
 };
 
-static void log_advice(struct shs_server *server, const struct shs_tls_context *context)
+struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server)
+{
+    struct shs_layer *layer = shs_server_layer(server, tls_ops.name);
+
+    return layer == NULL || layer->ops != &tls_ops ? NULL : MIXIN(layer);
+}
+
+static void log_advice(struct shs_tls_mixin *self, struct shs_server *server)
 {
     struct shs_error note;
     int64_t now = (int64_t)time(NULL);
     unsigned i;
 
-    for (i = 0; shs__tls_context_advice(context, i, now, &note); i++)
+    for (i = 0; shs__tls_context_advice(self->context, i, now, &note); i++)
         shs_server_log(server, SHS_LOG_WARNING, "%s", note.text);
 }
 
-int shs_tls_mixin_push(struct shs_server *self, struct shs_error *err)
+int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_config *config,
+                              struct shs_error *err)
 {
-    struct tls_mixin *mixin;
+    struct shs_tls_mixin *mixin;
     int rc;
 
     if (shs_server_socket_type(self) != SOCK_STREAM)
@@ -99,7 +365,17 @@ int shs_tls_mixin_push(struct shs_server *self, struct shs_error *err)
     mixin = shs__calloc(1, sizeof *mixin);
     if (mixin == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for TLSMixIn.");
-    rc = shs__tls_context_new(&mixin->context, shs_server_options(self), err);
+    pthread_mutex_init(&mixin->lock, NULL);
+    pthread_mutex_init(&mixin->reloading, NULL);
+    rc = shs__tls_config_copy(&mixin->config, config, err);
+    if (rc != SHS_OK)
+        goto out;
+    rc = shs__tls_tickets_new(&mixin->tickets, mixin->config.config.ticket_epoch_s);
+    if (rc != SHS_OK) {
+        shs_error_set(err, rc, 0, "OpenSSL could not be set up for TLS.");
+        goto out;
+    }
+    rc = shs__tls_mixin_load(mixin, false, false, err);
     if (rc != SHS_OK)
         goto out;
     rc = shs_server_push(self, &mixin->layer, &tls_ops);
@@ -107,29 +383,20 @@ int shs_tls_mixin_push(struct shs_server *self, struct shs_error *err)
         shs_error_set(err, rc, 0, "TLSMixIn cannot be pushed now: %s.", shs_err_text(rc));
         goto out;
     }
-    log_advice(self, mixin->context);
-    return SHS_OK;
+    log_advice(mixin, self);
+    /* From here on the mixin is the server's, which frees it when this fails. */
+    if (mixin->config.config.watch || mixin->config.config.reload_thread)
+        rc = shs__tls_keeper_start(&mixin->keeper, mixin, err);
+    return rc;
 out:
-    shs__tls_context_free(mixin->context);
-    shs__free(mixin);
+    free_mixin(mixin);
     return rc;
 }
 
-bool shs_conn_tls_info(struct shs_conn *conn, struct shs_tls_info *out)
+int shs_tls_mixin_push(struct shs_server *self, struct shs_error *err)
 {
-    struct shs_tls_stream *tls = shs__tls_stream_find(conn->stream);
-    const unsigned char *alpn = NULL;
-    unsigned alpn_len = 0;
-    const char *sni;
+    struct shs_tls_simple_config simple;
 
-    if (tls == NULL || !tls->established)
-        return false;
-    SSL_get0_alpn_selected(tls->ssl, &alpn, &alpn_len);
-    sni = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
-    out->version = SSL_get_version(tls->ssl);
-    out->cipher = SSL_get_cipher_name(tls->ssl);
-    out->sni = sni == NULL ? "" : sni;
-    out->alpn = alpn_len == 0 ? "" : "http/1.1"; /* the only one that is ever selected */
-    out->resumed = SSL_session_reused(tls->ssl) == 1;
-    return true;
+    shs__tls_simple_config(&simple, shs_server_options(self));
+    return shs_tls_mixin_push_config(self, &simple.config, err);
 }

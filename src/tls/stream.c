@@ -6,6 +6,8 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "tls/client.h"
+#include "tls/clients.h"
 #include "tls/plain.h"
 
 /* The plaintext of one record, and what sealing adds to it at most (RFC 8446, 5.2; 1.2: less). */
@@ -19,13 +21,21 @@
 
 static const struct shs_stream_class tls_class;
 
-/* -- failing ----------------------------------------------------------------------------------- */
+/* The queue of a thread is empty nearly always; to look costs a tenth of clearing all its
+   places. */
+static void clear_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+}
+
+/* -- failing ---------------------------------------------------------------------------------- */
 
 static int fail(struct shs_tls_stream *self, enum shs_tls_why why, int code)
 {
     self->why = (uint8_t)why;
     self->failed = (int8_t)code;
-    ERR_clear_error(); /* the queue is the thread's: the next connection must not find this in it */
+    clear_errors(); /* the queue is the thread's: the next connection must not find this in it */
     return code;
 }
 
@@ -45,7 +55,7 @@ static int lower_ended(struct shs_tls_stream *self)
     if (code != SHS_CLOSED || self->bio.lower->sys_errno != 0)
         return fail_lower(self, code);
     /* Only the peer's data has ended: what we still have to say may be said. */
-    ERR_clear_error();
+    clear_errors();
     self->why = SHS_TLS_WHY_TRUNCATED;
     self->base.sys_errno = EPROTO;
     self->closed = true;
@@ -57,6 +67,21 @@ static int speaks_plain(struct shs_tls_stream *self)
     if (self->bio.status == SHS_NOMEM || shs__tls_plain_answer(&self->bio.out) != SHS_OK)
         return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM);
     return fail(self, SHS_TLS_WHY_PLAIN_HTTP, SHS_TLS);
+}
+
+/* OpenSSL gave up on the client's certificate before, or without, looking at its chain. */
+static void note_client_reason(struct shs_tls_stream *self)
+{
+    if (!self->bio.sniff || self->client_reason != SHS_CLIENT_OK)
+        return;
+    if (ERR_GET_LIB(self->tls_code) == ERR_LIB_SSL &&
+        ERR_GET_REASON(self->tls_code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
+        self->client_reason = SHS_CLIENT_NONE;
+    } else if (SSL_get_state(self->ssl) == TLS_ST_SR_CERT && self->alert_in == NO_ALERT) {
+        self->client_reason = ERR_GET_REASON(self->tls_code) == SSL_R_EXCESSIVE_MESSAGE_SIZE
+                                  ? SHS_CLIENT_TOO_LARGE
+                                  : SHS_CLIENT_MALFORMED;
+    }
 }
 
 /* What a call that did not succeed means; SHS_OK: flushed, call it again. */
@@ -89,10 +114,11 @@ static int explain(struct shs_tls_stream *self, int ret)
     if (self->bio.status != SHS_OK)
         return lower_ended(self);
     self->tls_code = ERR_peek_last_error();
+    note_client_reason(self);
     return fail(self, SHS_TLS_WHY_PROTOCOL, SHS_TLS);
 }
 
-/* -- what passes by ---------------------------------------------------------------------------- */
+/* -- what passes by --------------------------------------------------------------------------- */
 
 static void count_key_update(struct shs_tls_stream *self)
 {
@@ -122,10 +148,15 @@ void shs__tls_stream_message(int write_p, int version, int content_type, const v
     } else if (content_type == SSL3_RT_HANDSHAKE && write_p == 0 && len > 0 &&
                bytes[0] == SSL3_MT_KEY_UPDATE) {
         count_key_update(self);
+    } else if (content_type == SSL3_RT_HANDSHAKE && write_p == 0 && len > 0 &&
+               bytes[0] == SSL3_MT_CLIENT_HELLO && self->context->fingerprint &&
+               self->ja4[0] == '\0') {
+        if (!shs__ja4(bytes, len, self->ja4))
+            self->ja4[0] = '\0';
     }
 }
 
-/* -- the slots --------------------------------------------------------------------------------- */
+/* -- the slots -------------------------------------------------------------------------------- */
 
 int shs__tls_stream_handshake(struct shs_tls_stream *self)
 {
@@ -136,11 +167,12 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
     if (self->failed != SHS_OK)
         return self->failed;
     for (;;) {
-        ERR_clear_error();
+        clear_errors();
         ret = SSL_do_handshake(self->ssl);
         if (ret == 1) {
             self->established = true;
             self->starved = false;
+            self->bio.handshaking = false;
             return SHS_OK;
         }
         rc = explain(self, ret);
@@ -163,7 +195,7 @@ static int tls_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
     if (self->failed != SHS_OK)
         return self->failed;
     for (;;) {
-        ERR_clear_error();
+        clear_errors();
         ret = SSL_read_ex(self->ssl, buf, cap, got);
         if (ret == 1) {
             self->starved = false;
@@ -188,7 +220,8 @@ static int make_room(struct shs_tls_stream *self, size_t len)
         if (rc != SHS_OK && shs__tls_bio_room(&self->bio) < RECORD_ROOM)
             return rc;
     }
-    if (sealed > shs__tls_bio_room(&self->bio))
+    /* A full record is followed by more: room for all of them at once, not by doubling. */
+    if (len >= RECORD_DATA || sealed > shs__tls_bio_room(&self->bio))
         sealed = shs__tls_bio_room(&self->bio);
     if (shs__buf_reserve(&self->bio.out, sealed) != SHS_OK)
         return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM);
@@ -203,7 +236,7 @@ static int count_record(struct shs_tls_stream *self)
     self->records_left = SHS_TLS_RECORDS_MAX;
     if (SSL_version(self->ssl) != TLS1_3_VERSION)
         return fail(self, SHS_TLS_WHY_RECORDS, SHS_TLS);
-    ERR_clear_error();
+    clear_errors();
     if (SSL_key_update(self->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
         return SHS_OK;
     self->tls_code = ERR_peek_last_error();
@@ -216,7 +249,7 @@ static int seal(struct shs_tls_stream *self, const void *buf, size_t len, size_t
     int ret, rc = count_record(self);
 
     while (rc == SHS_OK) {
-        ERR_clear_error();
+        clear_errors();
         ret = SSL_write_ex(self->ssl, buf, len < RECORD_DATA ? len : RECORD_DATA, put);
         if (ret == 1)
             return SHS_OK;
@@ -277,9 +310,9 @@ static int tls_shutdown(struct shs_stream *s)
             if (rc != SHS_OK)
                 return rc;
         }
-        ERR_clear_error();
+        clear_errors();
         (void)SSL_shutdown(self->ssl); /* 0: sent, the peer's not seen; nobody waits for it */
-        ERR_clear_error();
+        clear_errors();
     }
     self->notified = true;
     rc = tls_flush(s);
@@ -314,13 +347,15 @@ static void tls_free(struct shs_stream *s)
     struct shs_tls_stream *self = TLS(s);
 
     SSL_free(self->ssl);
-    ERR_clear_error();
+    clear_errors();
+    shs__free(self->refusal);
+    shs__client_record_free(self->client);
     shs__buf_free(&self->bio.out);
     shs__tls_context_free(self->context);
     shs__free(self);
 }
 
-/* -- words ------------------------------------------------------------------------------------- */
+/* -- words ------------------------------------------------------------------------------------ */
 
 /* What a person can do about the reasons that are met most. NULL: OpenSSL's own words will do. */
 static const char *hint(unsigned long tls_code)
@@ -384,8 +419,12 @@ static void describe_protocol(const struct shs_tls_stream *self, struct shs_erro
 {
     const char *text = hint(self->tls_code), *reason = ERR_reason_error_string(self->tls_code);
 
-    if (self->alert_in != NO_ALERT) {
+    if (self->client_reason != SHS_CLIENT_OK) {
+        shs__tls_refusal_text(err, (enum shs_client_reason)self->client_reason, self->refusal);
+    } else if (self->alert_in != NO_ALERT) {
         describe_alert(self, err);
+    } else if (self->no_name) {
+        shs_error_set(err, SHS_TLS, 0, "There is no certificate for the name the client wants.");
     } else if (text != NULL) {
         shs_error_set(err, SHS_TLS, 0, "%s", text);
     } else if (self->alert_out != NO_ALERT) {
@@ -456,7 +495,7 @@ static const struct shs_stream_class tls_class = {
     .describe = tls_describe,
 };
 
-/* -- making one -------------------------------------------------------------------------------- */
+/* -- making one ------------------------------------------------------------------------------- */
 
 int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *context,
                         struct shs_stream *lower)
@@ -482,6 +521,8 @@ int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *con
     }
     SSL_set_bio(self->ssl, bio, bio);
     SSL_set_msg_callback_arg(self->ssl, self);
+    SSL_set_app_data(self->ssl, self);
+    self->bio.handshaking = true;
     self->bio.sniff = SSL_is_server(self->ssl) == 1;
     if (self->bio.sniff)
         SSL_set_accept_state(self->ssl);

@@ -6,7 +6,9 @@
  *   A struct shs_tls_stream keeps the contract of stream/stream.h. What is written is encrypted at
  *   once and gathered; flush sends it. The handshake is driven by shs__tls_stream_handshake, or by
  *   the first read or write. What a TLS 1.3 server says after the handshake (the session ticket) is
- *   held and leaves with the first answer, or before anybody waits for the peer.
+ *   held and leaves with the first answer, or before anybody waits for the peer: a client with
+ *   Nagle's algorithm sends its request only when its Finished is acknowledged, and the kernel puts
+ *   off an acknowledgement that has nothing to ride on for 40 ms.
  *
  *   The end of the peer's data is SHS_CLOSED, with sys_errno 0 after its close_notify and EPROTO
  *   when the connection ended without one; who needs to know whether data was cut off (a body
@@ -20,6 +22,7 @@
 #include "stream/stream.h"
 #include "tls/bio.h"
 #include "tls/context.h"
+#include "tls/ja4.h"
 
 /* How many times a peer may change its keys, or be refused a renegotiation, on one connection. */
 #define SHS_TLS_KEY_UPDATES_MAX 64
@@ -40,6 +43,9 @@ enum shs_tls_why {
     SHS_TLS_WHY_NOMEM
 };
 
+struct shs_tls_refusal;
+struct shs_client_record;
+
 struct shs_tls_stream {
     struct shs_stream base;
     struct shs_tls_context *context;
@@ -56,6 +62,12 @@ struct shs_tls_stream {
     bool starved;                /* OpenSSL has used up what it was given */
     bool notified;               /* our close_notify is made */
     bool shut;                   /* and the lower stream is shut down */
+    bool no_name;                /* no certificate for the name asked for, by strict_sni */
+    bool refused;                /* the client's certificate; the handshake was let through */
+    uint8_t client_reason;       /* enum shs_client_reason */
+    char ja4[SHS_JA4_LEN + 1];   /* "" when none was made */
+    struct shs_tls_refusal *refusal;  /* more about client_reason; or NULL */
+    struct shs_client_record *client; /* made when somebody asks */
 };
 
 /*

@@ -4,6 +4,11 @@
 # was moved to, and the installed command runs.
 set -euo pipefail
 
+# Like grep -q, but reads to the end: a command before it that gets SIGPIPE would count as failed.
+has() {
+    grep "$@" >/dev/null
+}
+
 : "${SHS_BUILD_DIR:?the build to install; ctest sets it}"
 : "${SHS_SOURCE_DIR:?the sources; ctest sets it}"
 work=$(mktemp -d)
@@ -69,8 +74,8 @@ cmake -S consumer -B by_cmake -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="
     cmake --build by_cmake >>cmake.log 2>&1 || { cat cmake.log; fail "find_package(shs)"; }
 expect_version by_cmake/with_shared
 expect_version by_cmake/with_static
-ldd by_cmake/with_shared | grep -q "libshs\.so.*$prefix" || fail "with_shared does not use the installed libshs.so"
-! ldd by_cmake/with_static | grep -q libshs || fail "with_static is not static"
+ldd by_cmake/with_shared | has "libshs\.so.*$prefix" || fail "with_shared does not use the installed libshs.so"
+! ldd by_cmake/with_static | has libshs || fail "with_static is not static"
 
 echo "-- pkg-config"
 pc_dir=$(dirname "$(find "$prefix" -name shs.pc)")
@@ -95,7 +100,7 @@ int llhttp_init(void) { return 1; }
 int llhttp__internal_execute(void) { return 1; }
 int llhttp__debug(void) { return 1; }
 SOURCE
-if nm "$libdir/libshs.a" 2>/dev/null | grep -q ' T .*llhttp'; then
+if nm "$libdir/libshs.a" 2>/dev/null | has ' T .*llhttp'; then
     # All of the archive, as if everything in it were used.
     # shellcheck disable=SC2046,SC2086
     "$cc" $flags -o own_llhttp consumer/consumer.c consumer/own_llhttp.c -I"$prefix/include" \
@@ -109,15 +114,15 @@ soname=$(objdump -p "$libdir/libshs.so" | awk '/SONAME/ { print $2 }')
 [ -e "$libdir/$soname" ] || fail "$soname, the soname, is not installed"
 [ "$soname" = "libshs.so.${version%.*}" ] || [ "$soname" = "libshs.so.${version%%.*}" ] || fail "unexpected soname $soname"
 if [ -z "${SHS_SANITIZE:-}" ]; then
-    readelf -d "$libdir/libshs.so" | grep -q BIND_NOW || fail "libshs.so is not linked with -z now"
-    readelf -lW "$libdir/libshs.so" | grep -q GNU_RELRO || fail "libshs.so has no relro"
-    ! readelf -lW "$libdir/libshs.so" | grep GNU_STACK | grep -q E || fail "libshs.so has an executable stack"
+    readelf -d "$libdir/libshs.so" | has BIND_NOW || fail "libshs.so is not linked with -z now"
+    readelf -lW "$libdir/libshs.so" | has GNU_RELRO || fail "libshs.so has no relro"
+    ! readelf -lW "$libdir/libshs.so" | grep GNU_STACK | has E || fail "libshs.so has an executable stack"
 fi
 
 if [ -x "$SHS_BUILD_DIR/shs" ]; then
     echo "-- the command"
     [ -x "$prefix/bin/shs" ] || fail "bin/shs was not installed"
-    "$prefix/bin/shs" --version </dev/null | grep -qF "$version" || fail "shs --version does not say $version"
-    readelf -h "$prefix/bin/shs" | grep -q 'Type:.*DYN' || fail "shs is no position-independent executable"
+    "$prefix/bin/shs" --version </dev/null | has -F "$version" || fail "shs --version does not say $version"
+    readelf -h "$prefix/bin/shs" | has 'Type:.*DYN' || fail "shs is no position-independent executable"
 fi
 echo "all of it works"

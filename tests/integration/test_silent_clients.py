@@ -8,7 +8,7 @@ import time
 import shslib
 
 # A server with a sanitizer is slower, and its deadlines are longer by as much.
-TIMEOUT = 2 * shslib.SLOWNESS
+TIMEOUT = 4 * shslib.SLOWNESS
 SLACK = 1 * shslib.SLOWNESS
 # body_ms and write_ms have no flag: the default.
 FIXED_TIMEOUT = 20
@@ -35,10 +35,13 @@ def half_client_hello():
 
 
 def closed_after(sock, since, what, wanted, answer=None):
-    """The server ends it at its deadline: not before, and at most SLACK after."""
+    """The server ends it at its deadline: at most SLACK after, and not much before.
+
+    The deadline counts from accepting, `since` may be later: a handshake on a busy machine takes a while.
+    """
     data = shslib.read_all(sock, wanted + SLACK + 5)
     took = time.monotonic() - since
-    shslib.check(wanted - 0.1 <= took <= wanted + SLACK,
+    shslib.check(wanted * 0.75 <= took <= wanted + SLACK,
                  "%s: gone after %.2f s, the deadline is %.2f s" % (what, took, wanted))
     if answer is not None:
         shslib.check(data.startswith(answer), "%s: was told %r" % (what, data[:100]))
@@ -69,8 +72,9 @@ def held_open(sock):
         sock.setblocking(True)
 
 
-def silent_before_the_handshake():
-    with shslib.Server(SITE, "--log", "none", *timeouts("handshake")) as server:
+def silent_before_the_handshake(threading_name="pool"):
+    with shslib.Server(SITE, "--log", "none", "--threading", threading_name,
+                       *timeouts("handshake")) as server:
         context = server.tls_context()
         serve_others(server, context, 2, SLACK)
         threads = server.threads()
@@ -89,8 +93,8 @@ def silent_before_the_handshake():
                           "a line on stderr for each of the two")
 
 
-def half_a_request_head():
-    with shslib.Server(SITE, "--log", "none", *timeouts("head")) as server:
+def half_a_request_head(threading_name="pool"):
+    with shslib.Server(SITE, "--log", "none", "--threading", threading_name, *timeouts("head")) as server:
         context = server.tls_context()
         with server.connect(context=context) as first, server.connect(context=context) as silent, \
                 server.connect(context=context) as later:
@@ -104,6 +108,16 @@ def half_a_request_head():
             closed_after(first, began, "half a head", TIMEOUT, b"HTTP/1.1 408 ")
             closed_after(later, began, "half a second head", TIMEOUT, b"HTTP/1.1 408 ")
             shslib.equal(closed_after(silent, began, "no request", TIMEOUT), b"", "what it was told")
+
+
+def silent_with_a_thread_each():
+    silent_before_the_handshake("thread")
+    half_a_request_head("thread")
+
+
+def silent_with_a_process_each():
+    silent_before_the_handshake("fork")
+    half_a_request_head("fork")
 
 
 def a_byte_now_and_then():
@@ -218,7 +232,7 @@ def without_threads_a_silent_client_costs_its_deadline():
                 time.sleep(0.1)
                 serve_others(server, context, 1, TIMEOUT + SLACK)
                 took = time.monotonic() - began
-                shslib.check(took >= TIMEOUT - 0.1, "%s was not waited for: %.2f s" % (what, took))
+                shslib.check(took >= TIMEOUT * 0.75, "%s was not waited for: %.2f s" % (what, took))
                 shslib.check(shslib.is_closed(silent), what + " is still there")
             serve_others(server, context, 5, 1 * shslib.SLOWNESS)
         # Kept alive, it gives way to the next client at once.
@@ -246,12 +260,18 @@ def silent_clients():
                 results.append(str(error))
 
         # They mostly wait; one after the other they would wait for a minute.
-        slow = threading.Thread(target=run, args=(half_a_body_and_no_reading,))
-        slow.start()
-        for test in (silent_before_the_handshake, half_a_request_head, a_byte_now_and_then,
-                     idle_between_requests, without_threads_a_silent_client_costs_its_deadline):
-            run(test)
-        slow.join()
+        def side_by_side(*tests):
+            thread = threading.Thread(target=lambda: [run(test) for test in tests])
+            thread.start()
+            return thread
+
+        threads = [side_by_side(half_a_body_and_no_reading),
+                   side_by_side(half_a_request_head, a_byte_now_and_then, idle_between_requests),
+                   side_by_side(silent_with_a_thread_each, silent_with_a_process_each),
+                   side_by_side(without_threads_a_silent_client_costs_its_deadline)]
+        run(silent_before_the_handshake)
+        for thread in threads:
+            thread.join()
         shslib.equal(results, [], "failures")
 
 

@@ -115,6 +115,8 @@ def with_idle_connections():
 def under_load():
     for number, arguments in ((signal.SIGTERM, ()), (signal.SIGINT, ("--plain",)),
                               (signal.SIGTERM, ("--threading", "none")),
+                              (signal.SIGINT, ("--threading", "thread")),
+                              (signal.SIGTERM, ("--threading", "fork")),
                               (signal.SIGTERM, ("--threads", "4"))):
         with shslib.Server(SITE, "--log", "none", *arguments) as server:
             loads = [Load(server, 6, True), Load(server, 6, False)]
@@ -142,7 +144,8 @@ def start_download(server, little_room=True):
 
 
 def a_download_is_finished():
-    for arguments in ((), ("--plain",), ("--threading", "none")):
+    for arguments in ((), ("--plain",), ("--threading", "none"), ("--threading", "thread"),
+                      ("--threading", "fork")):
         with shslib.Server(SITE, *arguments) as server:
             sock, data = start_download(server, little_room=False)
             with sock:
@@ -165,7 +168,7 @@ def a_download_is_finished():
 
 def one_that_stands_still_is_cut():
     """After the grace, not later: the client does not read."""
-    for arguments in ((), ("--threading", "none")):
+    for arguments in ((), ("--threading", "none"), ("--threading", "thread"), ("--threading", "fork")):
         def stop(arguments):
             with shslib.Server(SITE, *arguments) as server:
                 sock, _ = start_download(server)

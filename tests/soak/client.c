@@ -25,9 +25,9 @@
 
 enum kind { POLITE, RESUMED, MUTE, BROKEN_HANDSHAKE, RESET_ANSWER, GONE };
 
-static const enum kind kinds[KINDS] = {POLITE, RESUMED, POLITE, MUTE,         POLITE, RESUMED,
-                                       POLITE, GONE,    POLITE, RESUMED,      POLITE, BROKEN_HANDSHAKE,
-                                       POLITE, RESUMED, POLITE, RESET_ANSWER};
+static const enum kind kinds[KINDS] = {
+    POLITE,  RESUMED, POLITE,           MUTE,   POLITE,  RESUMED, POLITE,      GONE, POLITE,
+    RESUMED, POLITE,  BROKEN_HANDSHAKE, POLITE, RESUMED, POLITE,  RESET_ANSWER};
 
 static SSL_CTX *context;
 static in_port_t port;
@@ -72,13 +72,15 @@ static void close_hard(int fd)
 /* Asks for a file and reads the answer to its end. */
 static bool ask(SSL *ssl)
 {
-    static const char request[] = "GET /a.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    static const char request[] =
+        "GET /a.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     char answer[4096];
     int n, len = 0;
 
     if (SSL_write(ssl, request, sizeof request - 1) <= 0)
         return false;
-    while (len < (int)sizeof answer && (n = SSL_read(ssl, answer + len, (int)sizeof answer - len)) > 0)
+    while (len < (int)sizeof answer &&
+           (n = SSL_read(ssl, answer + len, (int)sizeof answer - len)) > 0)
         len += n;
     return len > 15 && memcmp(answer, "HTTP/1.1 200 OK", 15) == 0;
 }
@@ -89,7 +91,8 @@ static bool begin_long(SSL *ssl)
     static const char request[] = "GET /large.bin HTTP/1.1\r\nHost: localhost\r\n\r\n";
     char answer[1000];
 
-    return SSL_write(ssl, request, sizeof request - 1) > 0 && SSL_read(ssl, answer, sizeof answer) > 0;
+    return SSL_write(ssl, request, sizeof request - 1) > 0 &&
+           SSL_read(ssl, answer, sizeof answer) > 0;
 }
 
 static void keep_session(struct worker *w, SSL *ssl)

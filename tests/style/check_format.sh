@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/style.sh"
 find_clang_format() {
     local tool
     for tool in clang-format-14 clang-format; do
-        if command -v "$tool" >/dev/null && "$tool" --version | grep -qE 'version 14\.'; then
+        if command -v "$tool" >/dev/null && "$tool" --version | grep -E >/dev/null 'version 14\.'; then
             echo "$tool"
             return
         fi

@@ -79,7 +79,7 @@ static int lab_wait(void *owner, int what, int64_t deadline_ns)
         return SHS_OK;
     if (what == SHS_WAIT_READ && send_piece(lab))
         return SHS_OK;
-    if (lab->stopping)
+    if (lab->stopping && !lab->deaf)
         return SHS_STOPPED;
     (void)deadline_ns; /* nothing will come any more: time does not pass here */
     return SHS_TIMEOUT;

@@ -26,6 +26,7 @@ struct h1_lab {
     size_t (*piece)(struct h1_lab *lab); /* NULL: all at once */
     uint64_t random;                     /* of a piece function */
     bool gone;                           /* the client has closed its side */
+    bool deaf;                           /* a handler that waits is not told of `stopping` */
     bool closes;                         /* it does so when it has sent everything */
 };
 

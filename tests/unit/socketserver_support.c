@@ -59,16 +59,28 @@ void sst_dir_make(struct sst_dir *dir)
     assert_non_null(mkdtemp(dir->path));
 }
 
-void sst_dir_remove(struct sst_dir *dir)
+static void unlink_those(const struct sst_dir *dir, const char *beginning)
 {
     DIR *d = opendir(dir->path);
     struct dirent *entry;
 
     assert_non_null(d);
-    while ((entry = readdir(d)) != NULL)
-        unlinkat(dirfd(d), entry->d_name, 0);
+    while ((entry = readdir(d)) != NULL) {
+        if (strncmp(entry->d_name, beginning, strlen(beginning)) == 0)
+            unlinkat(dirfd(d), entry->d_name, 0);
+    }
     closedir(d);
+}
+
+void sst_dir_remove(struct sst_dir *dir)
+{
+    unlink_those(dir, "");
     rmdir(dir->path);
+}
+
+void sst_dir_forget_clients(const struct sst_dir *dir)
+{
+    unlink_those(dir, "client-");
 }
 
 const char *sst_in_dir(const struct sst_dir *dir, const char *name)

@@ -43,6 +43,7 @@ struct sst_dir {
 };
 void sst_dir_make(struct sst_dir *dir);
 void sst_dir_remove(struct sst_dir *dir);
+void sst_dir_forget_clients(const struct sst_dir *dir); /* the paths that datagram clients bound */
 /* dir/name in static storage, a new one for each of four calls */
 const char *sst_in_dir(const struct sst_dir *dir, const char *name);
 

@@ -260,6 +260,7 @@ static int stops(struct shs_request *req, struct shs_response *res)
     SHS_RETURN_IF_ERROR(shs_sse_start(res));
     SHS_RETURN_IF_ERROR(shs_sse_wait(res, 0));
     lab.stopping = true;
+    lab.deaf = true; /* as a thread in poll(2): the wait has to look by itself */
     ending = shs_sse_wait(res, 1000);
     return shs_sse_end(res, ending);
 }

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <shs/query.h>
+
 #include "h1_lab.h"
 #include "http/multipart.h"
 
@@ -413,6 +415,12 @@ static void test_limits(void **state)
         parse_whole(&r, TYPE, large, (size_t)n);
         assert_int_equal(r.rc, extra == 0 ? SHS_OK : SHS_LIMIT);
     }
+    /* white space behind a boundary: exactly 128, and one more */
+    for (int padding = 128; padding <= 129; padding++) {
+        n = snprintf(large, sizeof large, PART "name=a\r\n\r\nv\r\n--B--%*s", padding, "");
+        parse_whole(&r, TYPE, large, (size_t)n);
+        assert_int_equal(r.rc, padding == 128 ? SHS_OK : SHS_PROTO);
+    }
     n = snprintf(big, sizeof big, PART "name=a\r\nX: %019000d", 0); /* no end of it */
     parse_whole(&r, TYPE, big, (size_t)n);
     assert_string_equal(r.rule, "part-header-too-large");
@@ -576,9 +584,51 @@ static int bad_limits(struct shs_request *req, struct shs_response *res)
     return shs_send_error(res, 418, NULL);
 }
 
+/* The request's memory is used up: each helper says so, and nothing is broken. */
+static int no_memory(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_multipart *form = NULL;
+    struct shs_params params;
+    struct shs_str value;
+    size_t size = 65536;
+
+    (void)res;
+    while (size > 0) {
+        if (shs_request_alloc(req, size) == NULL)
+            size /= 2;
+    }
+    assert_int_equal(shs_request_query_params(req, &params), SHS_NOMEM);
+    assert_int_equal(shs_request_form(req, 100, &params), SHS_NOMEM);
+    assert_int_equal(shs_request_body(req, 100, &value), SHS_NOMEM);
+    return shs_multipart_new(&form, req, NULL);
+}
+
+static int no_memory_for_a_value(struct shs_request *req, struct shs_response *res)
+{
+    const struct shs_part *part;
+    struct shs_multipart *form;
+    struct shs_str value;
+    size_t size = 65536;
+
+    (void)res;
+    SHS_RETURN_IF_ERROR(shs_multipart_new(&form, req, NULL));
+    while (size > 0) {
+        if (shs_request_alloc(req, size) == NULL)
+            size /= 2;
+    }
+    SHS_RETURN_IF_ERROR(shs_multipart_next(form, &part));
+    assert_non_null(part);
+    assert_int_equal(shs_multipart_value(form, 1000, &value), SHS_NOMEM);
+    return shs_multipart_next(form, &part);
+}
+
 static void test_usage(void **state)
 {
+    static const char one[] = PART "name=t\r\n\r\n0123456789" END;
+
     (void)state;
+    post(no_memory, TYPE, one, sizeof one - 1, "HTTP/1.1 500 ");
+    post(no_memory_for_a_value, TYPE, one, sizeof one - 1, "HTTP/1.1 500 ");
     post(bad_limits, TYPE, "--B--", 5, " 418 ");
 }
 
@@ -620,7 +670,7 @@ static void test_safe_file_names(void **state)
         {"COMX", "COMX"},
         {"console", "console"},
     };
-    char out[300], long_name[600];
+    char out[300], long_name[600], reserved[600];
     size_t len;
 
     (void)state;
@@ -634,6 +684,7 @@ static void test_safe_file_names(void **state)
     assert_string_equal(out, "a_b");
     assert_int_equal(shs_safe_file_name((struct shs_str){"a", 1}, out, 15), 0);
     memset(long_name, 'x', sizeof long_name);
+    memset(reserved, 'x', sizeof reserved);
     for (size_t i = 2; i + 2 < sizeof long_name; i += 3)
         memcpy(long_name + i - 2, "\xe2\x82\xac", 3);
     for (size_t cap = 16; cap <= sizeof out; cap++) {
@@ -641,6 +692,13 @@ static void test_safe_file_names(void **state)
         assert_true(len > 0 && len < cap && len <= 255);
         assert_int_equal(len, strlen(out));
         assert_int_equal(len % 3, 0); /* no character is cut in two */
+        memset(out, '!', sizeof out);
+        memcpy(reserved, "nul.", 4);
+        len = shs_safe_file_name((struct shs_str){reserved, sizeof reserved}, out, cap);
+        assert_true(len > 0 && len < cap && len <= 255);
+        assert_int_equal(out[0], '_');
+        for (size_t i = cap; i < sizeof out; i++)
+            assert_int_equal(out[i], '!'); /* nothing behind the room is touched */
     }
 }
 

@@ -179,6 +179,23 @@ static int form(struct shs_request *req, struct shs_response *res)
     return shs_write(res, body.ptr, body.len);
 }
 
+/* A bound that is too small for what Content-Length says leaves the body unread. */
+static int body_twice(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_str body;
+    int first = shs_request_body(req, 4, &body), second = shs_request_body(req, 5, &body);
+    uint64_t length;
+
+    assert_true(shs_request_has_body(req, &length));
+    assert_int_equal(first, SHS_LIMIT);
+    if (length == UINT64_MAX) /* chunked: it had to be read to know */
+        assert_int_equal(second, SHS_LIMIT);
+    SHS_RETURN_IF_ERROR(second);
+    assert_int_equal(shs_request_body(req, 4, &body), SHS_LIMIT);
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    return shs_write(res, body.ptr, body.len);
+}
+
 static int body_then_read(struct shs_request *req, struct shs_response *res)
 {
     struct shs_str body, again;
@@ -280,6 +297,11 @@ static void test_body(void **state)
     ask(body_then_read, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
         "\r\n\r\nhello");
     ask(body_then_read, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "Content-Length: 0\r\n\r\n");
+    ask(body_twice, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+        "\r\n\r\nhello");
+    ask(body_twice,
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "HTTP/1.1 413 ");
     ask(read_then_body, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", " 418 ");
     for (size_t i = 0; i < SHS_ARRAY_LEN(size); i++) {
         struct h1_lab lab;

@@ -22,9 +22,8 @@
 /* -- a child that does as its client says ------------------------------------------------------ */
 
 /*
- * Says its process id first. Then for each byte: 'e' echo, 'f' fail, 'x' exit, 'a' abort, 'o' out of
- * order (SIGSEGV), 's' sleep for a long time, 't' the same and ignore SIGTERM, 'b' busy from now on,
- * 'q' done.
+ * Says its process id first. Then for each byte: 'e' echo, 'f' fail, 'x' exit, 's' sleep for a long
+ * time, 't' the same and ignore SIGTERM, 'b' busy from now on, 'q' done.
  */
 static int obey(struct shs_request_handler *self, char order)
 {
@@ -37,9 +36,6 @@ static int obey(struct shs_request_handler *self, char order)
         return SHS_USAGE;
     case 'x':
         return SHS_EXIT;
-    case 'o':
-        raise(SIGSEGV);
-        return SHS_OK;
     case 't':
         sigaction(SIGTERM, &ignore, NULL);
         /* fall through */

@@ -127,6 +127,47 @@ static void test_S1_exported_set(void **state)
     assert_ptr_equal(sst_datagram_echo.setup, shs_datagram_request_handler_setup);
 }
 
+/* ThreadPoolMixIn as well, although Python has none: sequential and with many at once. */
+static void test_thread_pool_over_each(void **state)
+{
+    const char *const names[] = {"TCPServer", "UnixStreamServer", "UDPServer",
+                                 "UnixDatagramServer"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const struct sst_class *cls = sst_class(names[i]);
+        struct shs_server_stats stats;
+        struct sst_server s;
+        struct shs_options opt;
+        struct sst_dir dir;
+        int fds[20];
+        char buf[16];
+
+        sst_dir_make(&dir);
+        sst_options(&opt, cls, &dir);
+        assert_int_equal(
+            cls->make(&s.server, &opt,
+                      cls->type == SOCK_DGRAM ? &sst_datagram_echo : &sst_stream_echo.base, NULL),
+            SHS_OK);
+        assert_int_equal(shs_thread_pool_mixin_push(s.server, NULL), SHS_OK);
+        sst_serve(&s);
+        for (int n = 0; n < 10; n++)
+            sst_ask(&s, &dir, "one at a time\n", "one at a time\n");
+        for (int n = 0; n < 20; n++) {
+            fds[n] = sst_dial(&s, &dir);
+            sst_say(fds[n], "at once\n", 8);
+        }
+        for (int n = 0; n < 20; n++) {
+            assert_int_equal(sst_hear(fds[n], buf, sizeof buf), 8);
+            close(fds[n]);
+        }
+        shs_server_get_stats(s.server, &stats);
+        assert_int_equal(stats.errors, 0);
+        sst_stop(&s);
+        sst_dir_remove(&dir);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_S69_UnixDatagramServer),
         cmocka_unit_test(test_S70_ThreadingUnixDatagramServer),
         cmocka_unit_test(test_S71_ForkingUnixDatagramServer),
+        cmocka_unit_test(test_thread_pool_over_each),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

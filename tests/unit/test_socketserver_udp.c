@@ -1,4 +1,4 @@
-/* test_socketserver_udp.c - S33 to S36: datagrams, Unix sockets, and what can be wrong with them. */
+/* test_socketserver_udp.c - S33 to S36: datagrams, Unix sockets, and what can be wrong there. */
 #include "socketserver_support.h"
 
 #include <errno.h>

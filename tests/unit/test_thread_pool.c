@@ -24,7 +24,7 @@
 
 #include "server/server.h"
 
-/* -- a layer that counts ----------------------------------------------------------------------- */
+/* -- a layer that counts ---------------------------------------------------------------------- */
 
 struct fake_layer {
     struct shs_layer layer;
@@ -75,7 +75,7 @@ static const struct shs_server_ops fake_ops = {
     .layer_free = fake_free,
 };
 
-/* -- a handler that can be held back ----------------------------------------------------------- */
+/* -- a handler that can be held back ---------------------------------------------------------- */
 
 static struct {
     pthread_mutex_t lock;
@@ -157,7 +157,7 @@ static int test_post(struct shs_request *req, struct shs_response *res)
 static const struct shs_http_handler handler = {
     .name = "test", .do_GET = test_get, .do_POST = test_post};
 
-/* -- helpers ------------------------------------------------------------------------------------ */
+/* -- helpers ---------------------------------------------------------------------------------- */
 
 struct fixture {
     struct shs_server *server;
@@ -288,7 +288,7 @@ static int64_t ms_since(int64_t then_ns)
     return (shs_now_ns() - then_ns) / SHS_NS_PER_MS;
 }
 
-/* -- tests -------------------------------------------------------------------------------------- */
+/* -- tests ------------------------------------------------------------------------------------ */
 
 static void test_layers_see_every_connection_once(void **state)
 {
@@ -627,6 +627,35 @@ static void test_pipelined_requests_yield(void **state)
     finish(&f);
 }
 
+static void test_an_address_has_a_bound(void **state)
+{
+    struct shs_options opt;
+    struct fixture f;
+    int fds[3], fourth;
+
+    (void)state;
+    defaults(&opt);
+    opt.max_connections_per_address = 3;
+    start(&f, &opt);
+    for (unsigned turn = 0; turn < 3; turn++) {
+        for (unsigned i = 0; i < 3; i++) {
+            fds[i] = dial(&f);
+            assert_served(fds[i], "/");
+        }
+        fourth = dial(&f);
+        assert_string_equal(hear(fourth), "");
+        close(fourth);
+        for (unsigned i = 0; i < 3; i++) { /* the server closes: when that is seen, it is counted */
+            say(fds[i], "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            while (hear(fds[i])[0] != '\0')
+                continue;
+            close(fds[i]);
+        }
+        poll(NULL, 0, 50);
+    }
+    finish(&f);
+}
+
 static void test_resize_while_it_serves(void **state)
 {
     struct shs_options opt;
@@ -771,6 +800,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_saturation_is_said),
         cmocka_unit_test(test_the_queue_has_a_bound),
         cmocka_unit_test(test_pipelined_requests_yield),
+        cmocka_unit_test(test_an_address_has_a_bound),
         cmocka_unit_test(test_resize_while_it_serves),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_a_handler_that_does_not_return_is_left_behind),

@@ -562,6 +562,12 @@ static void one_ticket_resumes(void **state)
         assert_int_equal(SSL_session_reused(server->ssl), 1);
         assert_string_equal(SSL_get_servername(server->ssl, TLSEXT_NAMETYPE_host_name),
                             "localhost");
+        if (version == TLS1_3_VERSION) { /* a ticket is for one use: the next one comes along */
+            say(server, "again");
+            hears(client, "again");
+            assert_ptr_not_equal(SSL_get0_session(client->ssl), session);
+            assert_int_equal(SSL_SESSION_is_resumable(SSL_get0_session(client->ssl)), 1);
+        }
         SSL_SESSION_free(session);
         free_stream(&server->base);
         free_stream(&client->base);

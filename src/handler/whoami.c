@@ -1,0 +1,155 @@
+#include <shs/whoami.h>
+
+#include <inttypes.h>
+
+#include <shs/tls.h>
+
+#include "base/base.h"
+#include "http/uri.h"
+
+/* 256 names of 1 KiB, every byte of them escaped sixfold. */
+#define ANSWER_MAX ((size_t)2 * 1024 * 1024)
+#define FORWARDED_MAX ((size_t)64 * 1024)
+
+static int append_string(struct shs_buf *out, struct shs_str s)
+{
+    if (s.ptr == NULL)
+        return shs__buf_append_str(out, SHS_STR("null"));
+    SHS_RETURN_IF_ERROR(shs__buf_append(out, "\"", 1));
+    SHS_RETURN_IF_ERROR(shs__json_escape(out, s));
+    return shs__buf_append(out, "\"", 1);
+}
+
+/* "key": "text", */
+static int append_member(struct shs_buf *out, const char *key, struct shs_str value)
+{
+    SHS_RETURN_IF_ERROR(shs__buf_printf(out, "\"%s\": ", key));
+    SHS_RETURN_IF_ERROR(append_string(out, value));
+    return shs__buf_append(out, ", ", 2);
+}
+
+static struct shs_str or_null(const char *text)
+{
+    return text[0] == '\0' ? shs__str(NULL) : shs__str(text);
+}
+
+static int append_tls(struct shs_buf *out, struct shs_conn *conn)
+{
+    struct shs_tls_info tls;
+
+    if (!shs_conn_tls_info(conn, &tls))
+        return shs__buf_append_str(out, SHS_STR("null"));
+    SHS_RETURN_IF_ERROR(shs__buf_append(out, "{", 1));
+    SHS_RETURN_IF_ERROR(append_member(out, "version", shs__str(tls.version)));
+    SHS_RETURN_IF_ERROR(append_member(out, "cipher", shs__str(tls.cipher)));
+    SHS_RETURN_IF_ERROR(append_member(out, "group", or_null(tls.group)));
+    SHS_RETURN_IF_ERROR(append_member(out, "signature", or_null(tls.signature)));
+    SHS_RETURN_IF_ERROR(append_member(out, "sni", or_null(tls.sni)));
+    SHS_RETURN_IF_ERROR(append_member(out, "alpn", or_null(tls.alpn)));
+    SHS_RETURN_IF_ERROR(append_member(out, "ja4", or_null(tls.ja4)));
+    return shs__buf_printf(out, "\"resumed\": %s}", tls.resumed ? "true" : "false");
+}
+
+static const char *kind_text(enum shs_san_kind kind)
+{
+    switch (kind) {
+    case SHS_SAN_DNS:
+        return "dns";
+    case SHS_SAN_EMAIL:
+        return "email";
+    case SHS_SAN_URI:
+        return "uri";
+    case SHS_SAN_IP:
+        return "ip";
+    }
+    return "";
+}
+
+static int append_sans(struct shs_buf *out, const struct shs_client_identity *id)
+{
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("\"sans\": [")));
+    for (size_t i = 0; i < id->san_count; i++) {
+        SHS_RETURN_IF_ERROR(
+            shs__buf_printf(out, "%s[\"%s\", ", i == 0 ? "" : ", ", kind_text(id->sans[i].kind)));
+        SHS_RETURN_IF_ERROR(append_string(out, id->sans[i].value));
+        SHS_RETURN_IF_ERROR(shs__buf_append(out, "]", 1));
+    }
+    return shs__buf_append_str(out, SHS_STR("], "));
+}
+
+static int append_identity(struct shs_buf *out, const struct shs_client_identity *id)
+{
+    const char *reason;
+
+    if (id == NULL)
+        return shs__buf_append_str(out, SHS_STR("null"));
+    reason = shs_client_reason_label(id->reason);
+    SHS_RETURN_IF_ERROR(shs__buf_printf(out, "{\"verified\": %s, \"verify_code\": %d, ",
+                                        id->verified ? "true" : "false", id->verify_code));
+    SHS_RETURN_IF_ERROR(append_member(out, "reason", shs__str(reason)));
+    SHS_RETURN_IF_ERROR(append_member(out, "subject", id->subject));
+    SHS_RETURN_IF_ERROR(append_member(out, "issuer", id->issuer));
+    SHS_RETURN_IF_ERROR(append_member(out, "serial", id->serial));
+    SHS_RETURN_IF_ERROR(append_member(out, "common_name", id->common_name));
+    SHS_RETURN_IF_ERROR(append_member(out, "organization", id->organization));
+    SHS_RETURN_IF_ERROR(append_member(out, "spiffe_id", id->spiffe_id));
+    SHS_RETURN_IF_ERROR(append_sans(out, id));
+    SHS_RETURN_IF_ERROR(append_member(out, "cert_sha256", shs__str(id->cert_sha256)));
+    SHS_RETURN_IF_ERROR(append_member(out, "spki_sha256", shs__str(id->spki_sha256)));
+    return shs__buf_printf(out, "\"not_before\": %" PRId64 ", \"not_after\": %" PRId64 "}",
+                           id->not_before, id->not_after);
+}
+
+static int append_forwarded(struct shs_buf *out, struct shs_request *req)
+{
+    char *text = shs_request_alloc(req, FORWARDED_MAX);
+
+    if (text == NULL ||
+        shs_conn_forwarded_client_cert(shs_request_conn(req), text, FORWARDED_MAX) != SHS_OK)
+        text = NULL;
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(", \"forwarded_client_cert\": ")));
+    return append_string(out, shs__str(text));
+}
+
+static int append_answer(struct shs_buf *out, struct shs_request *req)
+{
+    struct shs_conn *conn = shs_request_conn(req);
+
+    SHS_RETURN_IF_ERROR(shs__buf_append(out, "{", 1));
+    SHS_RETURN_IF_ERROR(append_member(out, "client", shs__str(shs_conn_client_host(conn))));
+    SHS_RETURN_IF_ERROR(
+        shs__buf_printf(out, "\"port\": %u, \"tls\": ", shs_conn_client_port(conn)));
+    SHS_RETURN_IF_ERROR(append_tls(out, conn));
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(", \"identity\": ")));
+    SHS_RETURN_IF_ERROR(append_identity(out, shs_conn_client_identity(conn)));
+    SHS_RETURN_IF_ERROR(append_forwarded(out, req));
+    return shs__buf_append_str(out, SHS_STR("}\n"));
+}
+
+static int whoami_get(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_buf answer;
+    int rc;
+
+    shs__buf_init(&answer, ANSWER_MAX);
+    rc = append_answer(&answer, req);
+    if (rc == SHS_OK)
+        rc = shs_send_response(res, 200);
+    if (rc == SHS_OK)
+        rc = shs_send_header(res, "Content-Type", "application/json");
+    if (rc == SHS_OK)
+        rc = shs_send_header(res, "Cache-Control", "no-store");
+    if (rc == SHS_OK)
+        rc = shs_end_headers(res);
+    if (rc == SHS_OK)
+        rc = shs_write(res, shs__buf_head(&answer), answer.len);
+    shs__buf_free(&answer);
+    return rc;
+}
+
+static const struct shs_http_handler whoami_handler = {.name = "Whoami", .do_GET = whoami_get};
+
+const struct shs_http_handler *shs_whoami_handler(void)
+{
+    return &whoami_handler;
+}

@@ -1,0 +1,60 @@
+/*
+ * mixin.h - what is inside TLSMixIn, for the three files that make it: mixin.c (connections),
+ * reload.c (the configuration, and the counters), keeper.c (the thread that watches files).
+ */
+#ifndef SHS_TLS_MIXIN_H
+#define SHS_TLS_MIXIN_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <shs/tls.h>
+
+#include "tls/config.h"
+#include "tls/context.h"
+#include "tls/tickets.h"
+
+struct shs_tls_keeper;
+
+struct shs_tls_mixin {
+    struct shs_layer layer;
+    struct shs_tls_config_copy config;
+    struct shs_tls_tickets *tickets;
+    pthread_mutex_t lock; /* guards `context`; held for a reference count */
+    struct shs_tls_context *context;
+    pthread_mutex_t reloading;     /* one at a time */
+    struct shs_tls_keeper *keeper; /* NULL without a thread */
+    _Atomic unsigned in_progress;
+    struct {
+        _Atomic uint64_t handshakes, resumed, reloads, reload_failures;
+        _Atomic uint64_t causes[SHS_TLS_CAUSE_COUNT];
+        _Atomic uint64_t client_reasons[SHS_CLIENT_REASON_COUNT];
+        _Atomic uint64_t client_alerts[256];
+    } stats;
+};
+
+/* The present context, with a reference. Any thread. */
+struct shs_tls_context *shs__tls_mixin_context(struct shs_tls_mixin *self);
+
+/* Reads, checks and, unless `dry`, swaps. Any thread. `strict`: not for the first time. */
+int shs__tls_mixin_load(struct shs_tls_mixin *self, bool strict, bool dry, struct shs_error *err);
+
+/* load, counted and logged. */
+int shs__tls_mixin_reload(struct shs_tls_mixin *self, struct shs_error *err);
+
+/* TLSMixIn of a server, or NULL. */
+struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server);
+
+/* -- keeper.c ---------------------------------------------------------------------------------- */
+
+/* Starts the thread: SHS_OK, SHS_NOMEM or SHS_IO. */
+int shs__tls_keeper_start(struct shs_tls_keeper **out, struct shs_tls_mixin *mixin,
+                          struct shs_error *err);
+/* Async-signal-safe. */
+void shs__tls_keeper_poke(struct shs_tls_keeper *self);
+/* Ends the thread and waits for it; once is enough. A poke after it does nothing. NULL is fine. */
+void shs__tls_keeper_stop(struct shs_tls_keeper *self);
+/* Stops it and frees it. NULL is fine. */
+void shs__tls_keeper_free(struct shs_tls_keeper *self);
+
+#endif

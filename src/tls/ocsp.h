@@ -1,0 +1,31 @@
+/*
+ * ocsp.h - an OCSP response from a file, to be stapled as long as it is fresh.
+ */
+#ifndef SHS_TLS_OCSP_H
+#define SHS_TLS_OCSP_H
+
+#include <openssl/x509.h>
+
+#include "base/base.h"
+
+struct shs_tls_ocsp {
+    unsigned char *der; /* NULL: none */
+    size_t len;
+    int64_t this_update, next_update; /* Unix time */
+};
+
+/*
+ * Reads a DER response about `leaf`, issued by chain's first. SHS_OK; SHS_TLS with *err when it
+ * cannot be read, is about another certificate, says "revoked", or is no longer fresh at `now`.
+ */
+int shs__tls_ocsp_load(struct shs_tls_ocsp *self, const char *path, X509 *leaf,
+                       STACK_OF(X509) * chain, int64_t now, struct shs_error *err);
+void shs__tls_ocsp_free(struct shs_tls_ocsp *self);
+
+/* True when the certificate demands a stapled response (RFC 7633, "must-staple"). */
+bool shs__tls_must_staple(X509 *leaf);
+
+/* Unix time of an ASN1_TIME; INT64_MAX when it is none. */
+int64_t shs__tls_time(const ASN1_TIME *when);
+
+#endif

@@ -1,0 +1,230 @@
+"""Reload as a transaction: under load nothing fails, and a bad file never replaces a good one."""
+
+import os
+import re
+import shutil
+import socket
+import ssl
+import threading
+import time
+
+import shslib
+import tls_pki
+from shslib import check, equal
+
+
+def make_pki(directory):
+    server = tls_pki.CA(directory, "server-root")
+    root = tls_pki.CA(directory, "client-root")
+    other = tls_pki.CA(directory, "other-root")
+    pki = {"dir": directory, "server_ca": server.cert, "client_ca": root.cert, "crl": root.crl(),
+           "other_crl": other.crl(), "good": [server.issue("good-%d" % i) for i in range(4)],
+           "expired": server.issue("gone", start=-20 * tls_pki.DAY, end=-10 * tls_pki.DAY)}
+    pki["serials"] = {tls_pki.serial(cert) for cert, _ in pki["good"]}
+    return pki
+
+
+def put(source, target):
+    """As an editor and certbot do it: a new file, renamed over the old one."""
+    shutil.copyfile(source, target + ".new")
+    os.replace(target + ".new", target)
+
+
+class Live:
+    """The files a server was given, and ways to spoil them."""
+
+    def __init__(self, pki, name):
+        self.pki = pki
+        self.dir = os.path.join(pki["dir"], name)
+        os.mkdir(self.dir)
+        self.cert, self.key, self.crl = [self.dir + "/" + n for n in ("cert", "key", "crl")]
+        self.good(0)
+
+    def good(self, i):
+        cert, key = self.pki["good"][i % 4]
+        put(cert, self.cert)
+        put(key, self.key)
+        put(self.pki["crl"], self.crl)
+        return tls_pki.serial(cert)
+
+    def bad(self, i):
+        """One of four kinds of bad, and the words it must be refused with."""
+        cert, key = self.pki["good"][(i + 1) % 4]
+        self.good(i)
+        if i % 4 == 0:
+            put(self.pki["good"][(i + 2) % 4][1], self.key)
+            return "does not belong"
+        if i % 4 == 1:
+            with open(self.cert + ".new", "w") as f:
+                f.write(open(cert).read()[:300])
+            os.replace(self.cert + ".new", self.cert)
+            return "malformed|not PEM"
+        if i % 4 == 2:
+            put(self.pki["expired"][0], self.cert)
+            put(self.pki["expired"][1], self.key)
+            return "has expired"
+        put(self.pki["other_crl"], self.crl)
+        return "not of a CA"
+
+
+def serve(live, *more):
+    return shslib.Server("--handler", "whoami", "--cert", live.cert, "--key", live.key, "--client-ca",
+                         live.pki["client_ca"], "--client-auth", "optional", "--crl", live.crl,
+                         "--log", "none", *more)
+
+
+def served(server, pki):
+    context = ssl.create_default_context(cafile=pki["server_ca"])
+    with context.wrap_socket(server.connect_plain(), server_hostname="localhost") as sock:
+        return sock.getpeercert()["serialNumber"].lower()
+
+
+class Load:
+    """Clients that do nothing but handshakes, and what came of them."""
+
+    def __init__(self, server, pki, threads=3):
+        self.done, self.failed, self.serials, self.slow = 0, [], set(), 0.0
+        self.server, self.stop = server, False
+        self.context = ssl.create_default_context(cafile=pki["server_ca"])
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self.run) for _ in range(threads)]
+
+    def run(self):
+        while not self.stop:
+            try:
+                began = time.monotonic()
+                with self.context.wrap_socket(self.server.connect_plain(),
+                                              server_hostname="localhost") as sock:
+                    serial = sock.getpeercert()["serialNumber"].lower()
+                took = time.monotonic() - began
+                with self.lock:
+                    self.done += 1
+                    self.serials.add(serial)
+                    self.slow = max(self.slow, took)
+            except OSError as error:
+                with self.lock:
+                    self.failed.append(repr(error))
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *what):
+        self.stop = True
+        for thread in self.threads:
+            thread.join()
+
+
+def log_count(server, words):
+    return len(re.findall(words, server.stderr))
+
+
+def hundred_swaps(pki):
+    live = Live(pki, "swaps")
+    with serve(live) as server:
+        wanted, began = None, time.monotonic()
+        with Load(server, pki) as load:
+            for i in range(100):
+                if i % 2:
+                    words, before = live.bad(i // 2), log_count(server, "not reloaded")
+                    server.signal(1)
+                    shslib.wait_until(lambda: log_count(server, "not reloaded") > before, 10,
+                                      "a refusal: " + words)
+                    line = [l for l in server.stderr.splitlines() if "not reloaded" in l][-1]
+                    check(re.search(words, line), "%r has no %r" % (line, words))
+                    equal(served(server, pki), wanted, "after a bad swap")
+                else:
+                    wanted, before = live.good(i // 2), log_count(server, "configuration reloaded")
+                    server.signal(1)
+                    shslib.wait_until(lambda: log_count(server, "configuration reloaded") > before,
+                                      10, "a reload")
+                    equal(served(server, pki), wanted, "after a good swap")
+        seconds = time.monotonic() - began
+        equal(load.failed, [], "failed handshakes")
+        check(load.serials <= pki["serials"], "a certificate that is not good was served")
+        equal(load.serials, pki["serials"], "certificates seen")
+        print("       %d handshakes, %d/s, none failed, the slowest %.0f ms"
+              % (load.done, load.done / seconds, load.slow * 1000))
+        server.stop()
+        check("reloads=50 reload-failures=50" in server.stderr, server.stderr[-300:])
+
+
+def in_flight(pki):
+    """A connection that is open when the certificate changes goes on."""
+    live = Live(pki, "in-flight")
+    with serve(live) as server:
+        context = ssl.create_default_context(cafile=pki["server_ca"])
+        with context.wrap_socket(server.connect_plain(), server_hostname="localhost") as sock:
+            wanted = live.good(1)
+            server.signal(1)
+            server.wait_stderr("TLS configuration reloaded")
+            equal(served(server, pki), wanted)
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            check(b" 200 " in shslib.read_all(sock), "the old connection was cut")
+
+
+def watching(pki):
+    """Renamed files, and a symbolic link swapped as Kubernetes does it."""
+    live = Live(pki, "watch")
+    with serve(live, "--watch") as server:
+        wanted = live.good(1)
+        shslib.wait_until(lambda: served(server, pki) == wanted, 10, "the new certificate")
+        time.sleep(1)
+        before = log_count(server, "reloaded")
+        check(before <= 3, "three renames, %d reloads" % before)
+        put(pki["good"][2][1], live.key)
+        shslib.wait_until(lambda: log_count(server, "not reloaded.*does not belong") >= 1, 10,
+                          "the refusal of another certificate's key")
+        equal(served(server, pki), wanted)
+        time.sleep(1)
+        equal(log_count(server, "reloaded"), before + 1, "one change, one line")
+
+    mount = os.path.join(pki["dir"], "mount")
+    os.mkdir(mount)
+
+    def publish(i):
+        version = "%s/..v%d" % (mount, i)
+        os.mkdir(version)
+        shutil.copyfile(pki["good"][i][0], version + "/tls.crt")
+        shutil.copyfile(pki["good"][i][1], version + "/tls.key")
+        os.symlink("..v%d" % i, mount + "/..data.new")
+        os.rename(mount + "/..data.new", mount + "/..data")
+        return tls_pki.serial(pki["good"][i][0])
+
+    publish(0)
+    os.symlink("..data/tls.crt", mount + "/tls.crt")
+    os.symlink("..data/tls.key", mount + "/tls.key")
+    with shslib.Server("--handler", "whoami", "--cert", mount + "/tls.crt", "--key",
+                       mount + "/tls.key", "--watch", "--log", "none") as server:
+        for i in (1, 2, 3):
+            wanted = publish(i)
+            shslib.wait_until(lambda: log_count(server, "configuration reloaded") >= i, 10,
+                              "reload %d" % i)
+            equal(served(server, pki), wanted)
+        shutil.rmtree(mount + "/..v0")
+        time.sleep(0.6)
+        equal(log_count(server, "reloaded"), 3)
+
+
+def a_bad_start(pki):
+    """What would be refused at a reload is refused at the start too, but for dates: a warning."""
+    live = Live(pki, "start")
+    for i, words in ((0, "does not belong"), (1, "malformed|not PEM"), (3, "not of a CA")):
+        live.bad(i)
+        code, out, err = shslib.run(shslib.BIN, "serve", "-p", "0", "--handler", "whoami", "--cert",
+                                    live.cert, "--key", live.key, "--client-ca", pki["client_ca"],
+                                    "--crl", live.crl, seconds=20)
+        equal(code, 1, err)
+        check(re.search(words, err), err)
+    live.bad(2)
+    with serve(live) as server:
+        server.wait_stderr("has expired")
+
+
+def reload():
+    with shslib.temp_dir() as directory:
+        tls_pki.each(make_pki(directory), hundred_swaps, in_flight, watching, a_bad_start)
+
+
+shslib.main(reload)

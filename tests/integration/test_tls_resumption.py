@@ -1,0 +1,137 @@
+"""Session tickets: keys from a secret, shared by a fleet; never past an age or into another scope."""
+
+import json
+import os
+import time
+
+import shslib
+import tls_pki
+from shslib import check, equal
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def make_pki(directory):
+    server = tls_pki.CA(directory, "server-root")
+    root = tls_pki.CA(directory, "client-root")
+    cert, key = server.issue("server", names=("DNS:localhost", "DNS:a.example"))
+    cert_b, key_b = server.issue("server-b", names=("DNS:b.example",))
+    shslib.write_file(directory + "/secret", b"0123456789abcdef" * 4 + b"\n")
+    shslib.write_file(directory + "/other-secret", b"fedcba9876543210" * 4 + b"\n")
+    return {"dir": directory, "cert": cert, "key": key, "cert_b": cert_b, "key_b": key_b,
+            "server_ca": server.cert, "root": root, "alice": root.client("alice")}
+
+
+def serve(pki, *more):
+    return shslib.Server("--handler", "whoami", "--cert", pki["cert"], "--key", pki["key"], *more)
+
+
+def ask(server, pki, tls="1.3", take=None, keep=None, name="localhost", client=None):
+    """What whoami says, with the session in file `take`, keeping the new one in `keep`."""
+    argv = ["openssl", "s_client", "-connect", "127.0.0.1:%d" % server.port, "-servername", name,
+            "-CAfile", pki["server_ca"], "-quiet", "-ign_eof", "-tls" + tls.replace(".", "_")]
+    if take:
+        argv += ["-sess_in", take]
+    if keep:
+        argv += ["-sess_out", keep]
+    if client:
+        argv += ["-cert", client[0], "-key", client[1]]
+    code, out, err = shslib.run(*argv, seconds=20, stdin=REQUEST)
+    check("\r\n\r\n" in out, "no answer: %d %r %r" % (code, out, err))
+    return json.loads(out.split("\r\n\r\n", 1)[1])
+
+
+def resumed(*arguments, **keywords):
+    return ask(*arguments, **keywords)["tls"]["resumed"]
+
+
+def fleet(pki):
+    """Three processes, one secret: a session from one is good on the others; else never."""
+    secret = ("--ticket-secret", pki["dir"] + "/secret")
+    kept = pki["dir"] + "/fleet"
+    with serve(pki, *secret) as a, serve(pki, *secret) as b, serve(pki, *secret) as c, \
+            serve(pki, "--ticket-secret", pki["dir"] + "/other-secret") as d, serve(pki) as e:
+        for tls in ("1.3", "1.2"):
+            check(not resumed(a, pki, tls, keep=kept), "resumed from nothing")
+            for server, wanted in ((a, True), (b, True), (c, True), (d, False), (e, False)):
+                equal(resumed(server, pki, tls, take=kept), wanted, "TLS " + tls)
+
+
+def epochs(pki):
+    """A ticket is good in its epoch and the next, not after three."""
+    kept = pki["dir"] + "/epochs"
+    seconds = 3
+    flags = ("--ticket-secret", pki["dir"] + "/secret", "--ticket-epoch", str(seconds))
+    with serve(pki, *flags) as a, serve(pki, *flags) as b:
+        while time.time() % seconds > 0.5: # the begin of an epoch
+            time.sleep(0.05)
+        resumed(a, pki, keep=kept)
+        check(resumed(b, pki, take=kept), "not in its epoch")
+        time.sleep(seconds)
+        check(resumed(b, pki, take=kept), "not in the next epoch")
+        time.sleep(2 * seconds)
+        check(not resumed(b, pki, take=kept), "after three epochs")
+        check(not resumed(a, pki, take=kept), "after three epochs, where it was made")
+
+
+def reload_keeps_sessions(pki):
+    kept = pki["dir"] + "/reload"
+    with serve(pki) as server:
+        resumed(server, pki, keep=kept)
+        server.signal(1)
+        server.wait_stderr("TLS configuration reloaded")
+        check(resumed(server, pki, take=kept), "a reload cost the session")
+
+
+def scopes(pki):
+    """A ticket for one name is nothing to another; nor one from before client certificates."""
+    kept = pki["dir"] + "/scope"
+    secret = ("--ticket-secret", pki["dir"] + "/secret")
+    two = ("--cert", pki["cert_b"], "--key", pki["key_b"])
+    with serve(pki, *two, *secret) as server, \
+            serve(pki, *two, *secret, "--client-ca", pki["root"].cert, "--client-auth", "explain") \
+            as strict:
+        for tls in ("1.3", "1.2"):
+            resumed(server, pki, tls, keep=kept, name="a.example")
+            check(resumed(server, pki, tls, take=kept, name="a.example"), "not for its own name")
+            check(not resumed(server, pki, tls, take=kept, name="b.example"), "for another name")
+            answer = ask(strict, pki, tls, take=kept, name="a.example")
+            equal(answer.get("reason"), "none", "a ticket of a server that asks for nothing")
+
+
+def clients_again(pki):
+    """A resumed session carries the identity, and is looked at again: dates, CRL."""
+    kept = pki["dir"] + "/client"
+    root = pki["root"]
+    crl = root.crl()
+    with serve(pki, "--client-ca", root.cert, "--client-auth", "explain", "--crl", crl) as server:
+        answer = ask(server, pki, keep=kept, client=pki["alice"])
+        check(answer["identity"]["verified"], repr(answer))
+        answer = ask(server, pki, take=kept)
+        check(answer["tls"]["resumed"] and answer["identity"]["common_name"] == "alice", answer)
+        # It expires within the life of its ticket: from then on there is a full handshake.
+        life = 15 if shslib.SANITIZE else 5
+        short = root.client("short", end=life)
+        answer = ask(server, pki, keep=kept + "2", client=short)
+        check(answer["identity"]["verified"], repr(answer))
+        check(resumed(server, pki, take=kept + "2"), "not while it is good")
+        time.sleep(max(0, life + 1 - (time.time() - os.path.getmtime(short[1]))))
+        equal(ask(server, pki, take=kept + "2", client=short)["reason"], "expired")
+        # Revoked, and the CRL reloaded: the ticket of before is no good.
+        root.revoke("alice")
+        root.crl()
+        server.signal(1)
+        server.wait_stderr("TLS configuration reloaded")
+        equal(ask(server, pki, take=kept, client=pki["alice"])["reason"], "revoked")
+        # A client that was refused has no use of its ticket either.
+        equal(ask(server, pki, keep=kept + "3", client=pki["alice"])["reason"], "revoked")
+        equal(ask(server, pki, take=kept + "3")["reason"], "none")
+
+
+def resumption():
+    with shslib.temp_dir() as directory:
+        tls_pki.each(make_pki(directory), clients_again, fleet, epochs, reload_keeps_sessions,
+                     scopes)
+
+
+shslib.main(resumption)

@@ -1,0 +1,162 @@
+"""Certificates for the tests of TLS, made with the openssl command in a directory of their own."""
+
+import os
+import subprocess
+import time
+
+import shslib
+
+DAY = 86400
+
+
+def _openssl(*arguments, stdin=None):
+    done = subprocess.run(("openssl",) + arguments, input=stdin, capture_output=True, timeout=60)
+    if done.returncode != 0:
+        raise RuntimeError("openssl %s: %s" % (" ".join(arguments), done.stderr.decode()))
+    return done.stdout
+
+
+def _when(seconds):
+    return time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + seconds))
+
+
+class CA:
+    """A certificate authority: NAME.pem and NAME.key in `directory`; `parent` signs it."""
+
+    def __init__(self, directory, name, parent=None, pathlen=None):
+        self.directory, self.name, self.parent = directory, name, parent
+        self.base = os.path.join(directory, name)
+        self.cert, self.key = self.base + ".pem", self.base + ".key"
+        os.makedirs(self.base + ".db")
+        self._write("index.txt", "")
+        self._write("crlnumber", "01\n")
+        length = "" if pathlen is None else ",pathlen:%d" % pathlen
+        self._write("ca.cnf", """
+[ca]
+default_ca = it
+[it]
+database = %(db)s/index.txt
+new_certs_dir = %(db)s
+crlnumber = %(db)s/crlnumber
+certificate = %(cert)s
+private_key = %(key)s
+default_md = sha256
+policy = any
+rand_serial = yes
+unique_subject = no
+email_in_dn = no
+copy_extensions = none
+crl_extensions = crl_ext
+string_mask = utf8only
+[crl_ext]
+authorityKeyIdentifier = keyid
+[any]
+commonName = optional
+organizationName = optional
+[req]
+distinguished_name = dn
+prompt = no
+string_mask = utf8only
+[dn]
+CN = x
+[ca_ext]
+basicConstraints = critical,CA:TRUE%(length)s
+keyUsage = critical,keyCertSign,cRLSign
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+""" % {"db": self.base + ".db", "cert": self.cert, "key": self.key, "length": length})
+        self.config = self.base + ".db/ca.cnf"
+        self._key(self.key)
+        if parent is None:
+            _openssl("req", "-x509", "-new", "-key", self.key, "-subj", "/CN=" + name, "-days", "100",
+                     "-config", self.config, "-extensions", "ca_ext", "-out", self.cert)
+        else:
+            self._request(self.key, "/CN=" + name, self.base + ".csr")
+            parent._sign(self.base + ".csr", self.cert, self.config, "ca_ext", -DAY, 100 * DAY)
+
+    def _write(self, name, text):
+        with open(os.path.join(self.base + ".db", name), "w") as f:
+            f.write(text)
+
+    def _key(self, path, rsa=False):
+        if rsa:
+            _openssl("genrsa", "-out", path, "2048")
+        else:
+            _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path)
+
+    def _request(self, key, subject, out):
+        _openssl("req", "-new", "-key", key, "-subj", subject, "-config", self.config, "-out", out,
+                 "-multivalue-rdn" if "+" in subject else "-utf8")
+
+    def _sign(self, csr, out, extensions_file, section, start, end):
+        _openssl("ca", "-batch", "-notext", "-config", self.config, "-in", csr, "-out", out,
+                 "-extfile", extensions_file, "-extensions", section, "-startdate", _when(start),
+                 "-enddate", _when(end), "-preserveDN")
+
+    def issue(self, name, names=("DNS:localhost", "IP:127.0.0.1"), usage="serverAuth", start=-DAY,
+              end=90 * DAY, rsa=False, subject=None, ca=False, key=None):
+        """(certificate with its chain, key): NAME.pem, NAME.key."""
+        base = os.path.join(self.directory, name)
+        lines = ["[it]", "basicConstraints = critical,CA:%s" % ("TRUE" if ca else "FALSE"),
+                 "keyUsage = critical,digitalSignature" + (",keyCertSign" if ca else ""),
+                 "subjectKeyIdentifier = hash", "authorityKeyIdentifier = keyid"]
+        if usage:
+            lines.append("extendedKeyUsage = " + usage)
+        if names:
+            lines.append("subjectAltName = " + ",".join(names))
+        with open(base + ".ext", "w") as f:
+            f.write("\n".join(lines) + "\n")
+        if key is None:
+            self._key(base + ".key", rsa)
+        self._request(key or base + ".key", subject or "/CN=" + name, base + ".csr")
+        self._sign(base + ".csr", base + ".leaf", base + ".ext", "it", start, end)
+        with open(base + ".pem", "w") as out:
+            out.write(open(base + ".leaf").read())
+            ca_ = self
+            while ca_.parent is not None:
+                out.write(open(ca_.cert).read())
+                ca_ = ca_.parent
+        return base + ".pem", key or base + ".key"
+
+    def client(self, name, names=(), usage="clientAuth", **keywords):
+        return self.issue(name, names=names, usage=usage, **keywords)
+
+    def revoke(self, name):
+        _openssl("ca", "-config", self.config, "-revoke", os.path.join(self.directory, name + ".leaf"))
+
+    def crl(self, path=None, days=30):
+        path = path or self.base + ".crl"
+        _openssl("ca", "-config", self.config, "-gencrl", "-crldays", str(days), "-out",
+                 path + ".new")
+        os.replace(path + ".new", path)
+        return path
+
+
+def self_signed(directory, name, usage="clientAuth"):
+    base = os.path.join(directory, name)
+    _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-keyout", base + ".key", "-out", base + ".pem", "-days", "10", "-subj", "/CN=" + name,
+             "-addext", "extendedKeyUsage=" + usage, "-addext", "basicConstraints=critical,CA:FALSE")
+    return base + ".pem", base + ".key"
+
+
+def serial(cert):
+    out = _openssl("x509", "-in", cert, "-noout", "-serial").decode()
+    return out.strip().split("=")[1].lower()
+
+
+def bundle(path, *certs):
+    with open(path, "w") as out:
+        for cert in certs:
+            out.write(open(cert).read())
+    return path
+
+
+def each(pki, *tests):
+    """shslib.each for tests that take what was made for all of them."""
+    def bound(test):
+        def run():
+            test(pki)
+        run.__name__ = test.__name__
+        return run
+    shslib.each(*[bound(test) for test in tests])

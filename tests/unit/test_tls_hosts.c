@@ -1,0 +1,534 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <shs/handler.h>
+#include <shs/server.h>
+#include <shs/tls.h>
+
+#include "tls/clients.h"
+#include "tls/config.h"
+#include "tls/site.h"
+#include "tls/tickets.h"
+#include "tls_lab.h"
+
+static struct tls_lab lab, rsa; /* two CAs, an EC and an RSA certificate */
+static char ca_path[64];        /* the first one's CA, in a file */
+
+static void pem_of(struct shs_buf *out, const struct tls_lab *from)
+{
+    shs__buf_init(out, 65536);
+    assert_int_equal(shs__mint_cert_pem(out, from->leaf, NULL), SHS_OK);
+}
+
+static struct shs_tls_cert cert_of(const struct tls_lab *from)
+{
+    struct shs_tls_cert cert = {
+        .cert_pem = from->opt.cert_pem,
+        .cert_pem_len = from->opt.cert_pem_len,
+        .key_pem = from->opt.key_pem,
+        .key_pem_len = from->opt.key_pem_len,
+    };
+
+    return cert;
+}
+
+static struct shs_tls_context *build(const struct shs_tls_config *config)
+{
+    struct shs_tls_context *context = NULL;
+    struct shs_tls_tickets *tickets = NULL;
+    struct shs_error err = {.code = SHS_OK};
+    int rc;
+
+    assert_int_equal(shs__tls_tickets_new(&tickets, 3600), SHS_OK);
+    rc = shs__tls_context_build(&context, config, tickets, (int64_t)time(NULL), true, &err);
+    if (rc == SHS_OK)
+        rc = shs__tls_context_try(context, &err);
+    if (rc != SHS_OK)
+        fail_msg("%s", err.text);
+    shs__tls_tickets_free(tickets);
+    return context;
+}
+
+static void refused(const struct shs_tls_config *config, int code, const char *words)
+{
+    struct shs_tls_context *context = NULL;
+    struct shs_tls_tickets *tickets = NULL;
+    struct shs_error err = {.code = SHS_OK};
+
+    assert_int_equal(shs__tls_tickets_new(&tickets, 3600), SHS_OK);
+    assert_int_equal(
+        shs__tls_context_build(&context, config, tickets, (int64_t)time(NULL), true, &err), code);
+    if (strstr(err.text, words) == NULL)
+        fail_msg("'%s' has no '%s'", err.text, words);
+    shs__tls_tickets_free(tickets);
+}
+
+/* -- one connection in memory ------------------------------------------------------------------ */
+
+struct talk {
+    struct shs_stream *a, *b;
+    struct shs_tls_stream *server, *client;
+    int rc;
+};
+
+/* A client with a certificate of the lab's CA, if it is given one. */
+static struct shs_tls_context *client_context(X509 *cert, EVP_PKEY *key)
+{
+    struct shs_tls_context *context = NULL;
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+    assert_non_null(ctx);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+    if (cert != NULL)
+        assert_int_equal(SSL_CTX_use_cert_and_key(ctx, cert, key, NULL, 1), 1);
+    assert_int_equal(shs__tls_context_wrap(&context, ctx), SHS_OK);
+    return context;
+}
+
+static void talk(struct talk *t, struct shs_tls_context *server, struct shs_tls_context *client,
+                 const char *name, SSL_SESSION *session)
+{
+    char byte;
+    size_t n;
+
+    assert_int_equal(shs__memory_stream_pair(&t->a, &t->b, 1 << 18, 0), SHS_OK);
+    assert_int_equal(shs__tls_stream_new(&t->server, server, t->a), SHS_OK);
+    assert_int_equal(shs__tls_stream_new(&t->client, client, t->b), SHS_OK);
+    if (name != NULL)
+        assert_int_equal(SSL_set_tlsext_host_name(t->client->ssl, name), 1);
+    if (session != NULL)
+        assert_int_equal(SSL_set_session(t->client->ssl, session), 1);
+    t->rc = lab_handshake(t->server, t->client);
+    if (t->rc == SHS_OK) {
+        (void)shs__stream_read(&t->client->base, &byte, 1, &n); /* the ticket */
+        assert_int_equal(shs__tls_stream_handshake(t->client), SHS_OK);
+    }
+}
+
+static void hang_up(struct talk *t)
+{
+    /* Else OpenSSL holds that the session broke off, and never resumes it. */
+    SSL_set_shutdown(t->client->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    t->server->base.cls->free(&t->server->base);
+    t->client->base.cls->free(&t->client->base);
+    t->a->cls->free(t->a);
+    t->b->cls->free(t->b);
+}
+
+/* A certificate for a client of the lab. */
+static X509 *client_cert(const char *name, int64_t until)
+{
+    struct shs_cert_spec spec = {.common_name = name,
+                                 .not_before = (int64_t)time(NULL) - LAB_DAY,
+                                 .not_after = until,
+                                 .client_auth = true};
+    X509 *cert = NULL;
+
+    assert_int_equal(shs__mint_cert(&cert, &spec, lab.key, lab.ca, lab.ca_key, NULL), SHS_OK);
+    return cert;
+}
+
+/* -- tests ------------------------------------------------------------------------------------- */
+
+/* Two hosts, one of which asks for certificates: all of it follows the name. */
+static void test_hosts(void **state)
+{
+    static const char *const open_names[] = {"open.example", NULL};
+    static const char *const closed_names[] = {"closed.example", "*.closed.example", NULL};
+    struct shs_tls_cert certs[2] = {cert_of(&lab), cert_of(&rsa)};
+    struct shs_tls_host hosts[2];
+    struct shs_tls_config config;
+    struct shs_tls_context *context, *client = client_context(NULL, NULL);
+    SSL_SESSION *session;
+    struct talk t;
+
+    SHS_UNUSED(state);
+    shs_tls_config_init(&config);
+    shs_tls_host_init(&hosts[0]);
+    shs_tls_host_init(&hosts[1]);
+    hosts[0].names = open_names;
+    hosts[0].certs = &certs[0];
+    hosts[1].names = closed_names;
+    hosts[1].certs = &certs[1];
+    hosts[0].cert_count = hosts[1].cert_count = 1;
+    hosts[1].client_auth = SHS_TLS_CLIENT_REQUIRED;
+    hosts[1].client_ca = ca_path;
+    hosts[1].policy = SHS_TLS_MODERN;
+    hosts[1].groups = "P-384";
+    config.hosts = hosts;
+    config.host_count = 2;
+    context = build(&config);
+    talk(&t, context, client, "open.example", NULL);
+    assert_int_equal(t.rc, SHS_OK);
+    assert_int_equal(X509_cmp(SSL_get0_peer_certificate(t.client->ssl), lab.leaf), 0);
+    assert_int_equal(SSL_get_negotiated_group(t.server->ssl), NID_X25519);
+    session = SSL_get1_session(t.client->ssl);
+    hang_up(&t);
+    talk(&t, context, client, "open.example", session);
+    assert_int_equal(SSL_session_reused(t.server->ssl), 1);
+    hang_up(&t);
+    /* CVE-2025-23419: a session of a host that asks for nothing, brought to one that does. */
+    talk(&t, context, client, "x.closed.example", session);
+    assert_int_equal(t.rc, SHS_TLS);
+    assert_int_equal(t.server->client_reason, SHS_CLIENT_NONE);
+    assert_int_equal(SSL_session_reused(t.server->ssl), 0);
+    assert_int_equal(X509_cmp(SSL_get0_peer_certificate(t.client->ssl), rsa.leaf), 0);
+    assert_int_equal(SSL_get_negotiated_group(t.server->ssl), NID_secp384r1);
+    hang_up(&t);
+    SSL_SESSION_free(session);
+    shs__tls_context_free(client);
+    shs__tls_context_free(context);
+}
+
+static const char *deny_bob(void *ctx, const struct shs_client_identity *identity)
+{
+    unsigned *asked = ctx;
+
+    ++*asked;
+    assert_true(identity->verified);
+    return shs__str_eq(identity->common_name, SHS_STR("bob")) && *asked > 1 ? "bob has left" : NULL;
+}
+
+/* The check of the configuration is asked in a full handshake and at a resumption. */
+static void test_client_check(void **state)
+{
+    struct shs_tls_cert cert = cert_of(&lab);
+    X509 *bob = client_cert("bob", (int64_t)time(NULL) + LAB_DAY);
+    struct shs_tls_context *context, *client = client_context(bob, lab.key);
+    struct shs_tls_config config;
+    struct shs_tls_host host;
+    struct shs_error err;
+    SSL_SESSION *session;
+    unsigned asked = 0;
+    struct talk t;
+
+    SHS_UNUSED(state);
+    shs_tls_config_init(&config);
+    shs_tls_host_init(&host);
+    host.certs = &cert;
+    host.cert_count = 1;
+    host.client_auth = SHS_TLS_CLIENT_REQUIRED;
+    host.client_ca = ca_path;
+    config.hosts = &host;
+    config.host_count = 1;
+    config.client_check = deny_bob;
+    config.client_check_ctx = &asked;
+    context = build(&config);
+    talk(&t, context, client, "localhost", NULL);
+    assert_int_equal(t.rc, SHS_OK);
+    assert_int_equal(asked, 1);
+    session = SSL_get1_session(t.client->ssl);
+    hang_up(&t);
+    /* Now he is denied: the ticket is no use, and the full handshake refuses him, with a word. */
+    talk(&t, context, client, "localhost", session);
+    assert_int_equal(t.rc, SHS_TLS);
+    assert_int_equal(t.server->client_reason, SHS_CLIENT_DENIED);
+    assert_int_equal(asked, 3);
+    (void)shs__stream_describe(&t.server->base, t.rc, &err);
+    assert_non_null(strstr(err.text, "bob has left"));
+    hang_up(&t);
+    SSL_SESSION_free(session);
+    X509_free(bob);
+    shs__tls_context_free(client);
+    shs__tls_context_free(context);
+}
+
+/* A chain of certificates that is longer than any needs to be: a bound, and its reason. */
+static void test_too_large_a_chain(void **state)
+{
+    struct shs_tls_cert cert = cert_of(&lab);
+    X509 *bob = client_cert("bob", (int64_t)time(NULL) + LAB_DAY);
+    struct shs_tls_context *context, *client = client_context(bob, lab.key);
+    struct shs_tls_config config;
+    struct shs_tls_host host;
+    struct talk t;
+
+    SHS_UNUSED(state);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(SSL_CTX_add1_chain_cert(client->ssl_ctx, lab.ca), 1);
+    shs_tls_config_init(&config);
+    shs_tls_host_init(&host);
+    host.certs = &cert;
+    host.cert_count = 1;
+    host.client_auth = SHS_TLS_CLIENT_EXPLAIN;
+    host.client_ca = ca_path;
+    config.hosts = &host;
+    config.host_count = 1;
+    context = build(&config);
+    talk(&t, context, client, "localhost", NULL);
+    assert_int_equal(t.rc, SHS_TLS);
+    assert_int_equal(t.server->client_reason, SHS_CLIENT_TOO_LARGE);
+    hang_up(&t);
+    X509_free(bob);
+    shs__tls_context_free(client);
+    shs__tls_context_free(context);
+}
+
+static void test_contradictions(void **state)
+{
+    struct shs_tls_cert cert = cert_of(&lab);
+    struct shs_tls_config config;
+    struct shs_tls_host host;
+
+    SHS_UNUSED(state);
+    shs_tls_config_init(&config);
+    refused(&config, SHS_USAGE, "at least one host");
+    shs_tls_host_init(&host);
+    config.hosts = &host;
+    config.host_count = 1;
+    refused(&config, SHS_USAGE, "needs a certificate");
+    host.certs = &cert;
+    host.cert_count = 1;
+    host.min_version = 11;
+    refused(&config, SHS_USAGE, "must be 12");
+    host.min_version = 0;
+    host.client_auth = SHS_TLS_CLIENT_OPTIONAL;
+    refused(&config, SHS_USAGE, "no CA is named");
+    host.client_auth = SHS_TLS_CLIENT_NONE;
+    host.client_ca = ca_path;
+    refused(&config, SHS_USAGE, "client_auth is none");
+    host.client_ca = NULL;
+    config.ticket_epoch_s = 0;
+    refused(&config, SHS_USAGE, "ticket_epoch_s");
+    config.ticket_epoch_s = 1;
+    host.ciphers = "NONSENSE";
+    refused(&config, SHS_USAGE, "cipher suites");
+    host.ciphers = NULL;
+    host.groups = "NONSENSE";
+    refused(&config, SHS_USAGE, "groups");
+}
+
+/* Strict, as a reload is: an expired certificate replaces none. */
+static void test_expired(void **state)
+{
+    int64_t now = (int64_t)time(NULL);
+    X509 *leaf = lab_leaf(&lab, lab.key, now - 10 * LAB_DAY, now - LAB_DAY);
+    struct tls_lab expired = {.leaf = leaf};
+    struct shs_tls_cert cert = cert_of(&lab);
+    struct shs_tls_config config;
+    struct shs_tls_host host;
+    struct shs_buf pem;
+
+    SHS_UNUSED(state);
+    pem_of(&pem, &expired);
+    cert.cert_pem = shs__buf_head(&pem);
+    cert.cert_pem_len = pem.len;
+    shs_tls_config_init(&config);
+    shs_tls_host_init(&host);
+    host.certs = &cert;
+    host.cert_count = 1;
+    config.hosts = &host;
+    config.host_count = 1;
+    refused(&config, SHS_TLS, "has expired");
+    shs__buf_free(&pem);
+    X509_free(leaf);
+}
+
+/* -- over a server ----------------------------------------------------------------------------- */
+
+static int nothing(struct shs_request_handler *self)
+{
+    SHS_UNUSED(self);
+    return SHS_OK;
+}
+
+static const struct shs_request_handler_class nothing_class = {
+    .name = "Nothing", .instance_size = sizeof(struct shs_request_handler), .handle = nothing};
+
+static void see_certificate(void *ctx, const struct shs_tls_cert_info *cert)
+{
+    unsigned *seen = ctx;
+
+    ++*seen;
+    assert_string_equal(cert->source, "cert_pem");
+    assert_string_equal(cert->names, "localhost");
+    assert_string_equal(cert->subject, "CN=localhost");
+    assert_int_equal(strlen(cert->sha256), 64);
+    assert_true(cert->not_after > (int64_t)time(NULL) + 89 * LAB_DAY);
+}
+
+static struct shs_server *make_server(const struct shs_tls_config *config)
+{
+    struct shs_server *server = NULL;
+    struct shs_options opt;
+    struct shs_error err = {.code = SHS_OK};
+
+    shs_options_init(&opt);
+    assert_int_equal(shs_tcp_server_new(&server, &opt, &nothing_class, &err), SHS_OK);
+    if (shs_tls_mixin_push_config(server, config, &err) != SHS_OK)
+        fail_msg("%s", err.text);
+    return server;
+}
+
+static void write_file(const char *path, const struct shs_buf *bytes)
+{
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    assert_int_equal(fwrite(shs__buf_head(bytes), 1, bytes->len, f), bytes->len);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* A good file is taken, a bad one changes nothing; either is counted; a check does neither. */
+static void test_reload(void **state)
+{
+    char path[] = "/tmp/shs-test-XXXXXX";
+    struct shs_tls_cert cert = {.certfile = path};
+    struct shs_tls_config config;
+    struct shs_tls_stats stats;
+    struct shs_tls_host host;
+    struct shs_server *server;
+    struct shs_error err;
+    struct shs_buf both;
+    unsigned seen = 0;
+    int fd = mkstemp(path);
+
+    SHS_UNUSED(state);
+    assert_true(fd >= 0);
+    close(fd);
+    shs__buf_init(&both, 65536);
+    shs__buf_append(&both, lab.opt.cert_pem, lab.opt.cert_pem_len);
+    shs__buf_append(&both, lab.opt.key_pem, lab.opt.key_pem_len);
+    write_file(path, &both);
+    shs_tls_config_init(&config);
+    shs_tls_host_init(&host);
+    host.certs = &cert;
+    host.cert_count = 1;
+    config.hosts = &host;
+    config.host_count = 1;
+    config.reload_thread = true;
+    server = make_server(&config);
+    assert_int_equal(shs_tls_check(server, &err), SHS_OK);
+    assert_int_equal(shs_tls_reload(server, &err), SHS_OK);
+    both.len = 100;
+    write_file(path, &both);
+    assert_int_equal(shs_tls_check(server, &err), SHS_TLS);
+    assert_int_equal(shs_tls_reload(server, &err), SHS_TLS);
+    assert_non_null(strstr(err.text, path));
+    assert_int_equal(shs_tls_reload(server, NULL), SHS_TLS);
+    assert_true(shs_tls_get_stats(server, &stats));
+    assert_int_equal(stats.reloads, 1);
+    assert_int_equal(stats.reload_failures, 2);
+    assert_true(stats.first_expiry > (int64_t)time(NULL) + 89 * LAB_DAY);
+    shs_tls_request_reload(server);
+    for (int i = 0; i < 500 && stats.reload_failures < 3; i++) {
+        usleep(10000);
+        assert_true(shs_tls_get_stats(server, &stats));
+    }
+    assert_int_equal(stats.reload_failures, 3);
+    assert_int_equal(shs_server_close(server), SHS_OK);
+    shs_tls_request_reload(server); /* too late, and harmless */
+    shs_server_free(server);
+    unlink(path);
+    shs__buf_free(&both);
+
+    cert = cert_of(&lab);
+    server = make_server(&config);
+    assert_int_equal(shs_tls_each_certificate(server, see_certificate, &seen), SHS_OK);
+    assert_int_equal(seen, 1);
+    shs_server_free(server);
+}
+
+static void test_without_the_mixin(void **state)
+{
+    struct shs_server *server = NULL;
+    struct shs_tls_stats stats;
+    struct shs_options opt;
+    struct shs_error err;
+
+    SHS_UNUSED(state);
+    shs_options_init(&opt);
+    assert_int_equal(shs_tcp_server_new(&server, &opt, &nothing_class, NULL), SHS_OK);
+    assert_int_equal(shs_tls_reload(server, &err), SHS_USAGE);
+    assert_non_null(strstr(err.text, "no TLSMixIn"));
+    assert_int_equal(shs_tls_check(server, NULL), SHS_USAGE);
+    assert_false(shs_tls_get_stats(server, &stats));
+    assert_int_equal(shs_tls_each_certificate(server, see_certificate, NULL), SHS_USAGE);
+    shs_tls_request_reload(server);
+    shs_server_free(server);
+}
+
+/* More connections than handshakes may run: the rest is refused before it costs anything. */
+static void test_overload(void **state)
+{
+    struct shs_tls_cert cert = cert_of(&lab);
+    struct shs_tls_config config;
+    struct shs_tls_stats stats;
+    struct shs_tls_host host;
+    struct shs_server *server;
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    int fds[3];
+
+    SHS_UNUSED(state);
+    shs_tls_config_init(&config);
+    shs_tls_host_init(&host);
+    host.certs = &cert;
+    host.cert_count = 1;
+    config.hosts = &host;
+    config.host_count = 1;
+    config.max_handshakes = 0;
+    server = make_server(&config);
+    to.sin_port = htons((uint16_t)shs_server_port(server));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(fds); i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+        assert_int_equal(connect(fds[i], (struct sockaddr *)&to, sizeof to), 0);
+        assert_int_equal(shs_handle_request(server), SHS_OK);
+        close(fds[i]);
+    }
+    assert_true(shs_tls_get_stats(server, &stats));
+    assert_int_equal(stats.causes[SHS_TLS_CAUSE_OVERLOAD], 3);
+    assert_int_equal(stats.in_progress, 0);
+    assert_int_equal(stats.handshakes, 0);
+    shs_server_free(server);
+}
+
+static int open_labs(void **state)
+{
+    struct shs_buf pem;
+
+    SHS_UNUSED(state);
+    lab_open(&lab, SHS_KEY_P256);
+    lab_open(&rsa, SHS_KEY_RSA2048);
+    shs__buf_init(&pem, 65536);
+    if (shs__mint_cert_pem(&pem, lab.ca, NULL) != SHS_OK)
+        return -1;
+    snprintf(ca_path, sizeof ca_path, "/tmp/shs-test-ca-%ld.pem", (long)getpid());
+    write_file(ca_path, &pem);
+    shs__buf_free(&pem);
+    return 0;
+}
+
+static int close_labs(void **state)
+{
+    SHS_UNUSED(state);
+    unlink(ca_path);
+    lab_close(&lab);
+    lab_close(&rsa);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_client_check),
+        cmocka_unit_test(test_too_large_a_chain),
+        cmocka_unit_test(test_contradictions),
+        cmocka_unit_test(test_expired),
+        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_without_the_mixin),
+        cmocka_unit_test(test_overload),
+    };
+
+    return cmocka_run_group_tests(tests, open_labs, close_labs);
+}
