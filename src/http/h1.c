@@ -16,6 +16,7 @@
 /* Room behind a head for the framing lines of its body, but for trailers. */
 #define BODY_ROOM 1024u
 /* How often the progress of an answer that waits for its reader is looked at. */
+#define PROGRESS_FIRST_LOOK_MS 100
 #define PROGRESS_LOOK_MS 500u
 
 void shs__h1_config_init(struct shs_h1_config *config, const struct shs_options *opt,
@@ -480,8 +481,12 @@ static int exchange_done(struct shs_h1 *h1)
  */
 static int64_t next_look(const struct shs_h1_exchange *x)
 {
-    int64_t look = shs__deadline_after(shs_now_ns(), PROGRESS_LOOK_MS);
+    int64_t now = shs_now_ns(), first, look;
 
+    /* Soon after it began, for what the buffers on the way take at once; then less often. */
+    first = x->progress.deadline_ns - (int64_t)x->progress.ms * SHS_NS_PER_MS +
+            PROGRESS_FIRST_LOOK_MS * SHS_NS_PER_MS;
+    look = now < first ? first : shs__deadline_after(now, PROGRESS_LOOK_MS);
     return look < x->progress.deadline_ns ? look : x->progress.deadline_ns;
 }
 
