@@ -2,8 +2,8 @@
  * coded_cache.h - files that were compressed for an answer, kept for the next one.
  *
  * Compressing costs a thousand times what sending does; whoever asks for the same file again and
- * again must not cost it again and again. Contents are in memory (memfd), known by the entity tag of
- * what they are: a file that changes has another. The least recently used one goes first.
+ * again must not cost it again and again. Contents are in memory (memfd), known by the entity tag
+ * of what they are: a file that changes has another. The least recently used one goes first.
  */
 #ifndef SHS_HANDLER_CODED_CACHE_H
 #define SHS_HANDLER_CODED_CACHE_H
@@ -18,7 +18,9 @@ struct shs_coded_cache;
 int shs__coded_cache_new(struct shs_coded_cache **out);   /* SHS_OK, SHS_NOMEM */
 void shs__coded_cache_free(struct shs_coded_cache *self); /* NULL is fine */
 
-/* A descriptor of the caller's own with *size bytes, to be read with pread; -1 when it is not here. */
+/*
+ * A descriptor of the caller's own with *size bytes, to be read with pread; -1 when it is not here.
+ */
 int shs__coded_cache_get(struct shs_coded_cache *self, const char *tag, uint64_t *size);
 
 /*

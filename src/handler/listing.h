@@ -2,8 +2,8 @@
  * listing.h - the page that shows what is in a directory.
  *
  * One HTML page, UTF-8, light or dark as the reader's system is, without JavaScript: name, size and
- * time of each entry, sorted by one of them; the heads of the columns are links that sort. Names that begin with "." are not shown: they
- * are not served either.
+ * time of each entry, sorted by one of them; the heads of the columns are links that sort. Names
+ * that begin with "." are not shown: they are not served either.
  *
  * Follows: CPython Lib/http/server.py list_directory ("/" behind directories, "@" behind links, the
  * words of the heading).

@@ -2,8 +2,8 @@
  * range.h - which bytes of a file a Range field asks for. Pure text.
  *
  * A list of ranges can be abused: a thousand of them, or all of them the whole file. So more than
- * SHS_RANGES_MAX are not followed (the whole file is the answer, as if nobody had asked), and ranges
- * that overlap or touch are made one: no byte of a file is ever in an answer twice.
+ * SHS_RANGES_MAX are not followed (the whole file is the answer, as if nobody had asked), and
+ * ranges that overlap or touch are made one: no byte of a file is ever in an answer twice.
  *
  * Follows: RFC 9110 sections 14.1.2 (byte ranges), 14.2 (Range), 17.15 (overlapping ranges).
  */

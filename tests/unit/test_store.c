@@ -109,7 +109,9 @@ static void test_failure(void **state)
     shs__store_drop(&store);
 }
 
-/* Where there are no files without a name (/proc is one such place): a hidden one, removed again. */
+/*
+ * Where there are no files without a name (/proc is one such place): a hidden one, removed again.
+ */
 static void test_no_tmpfile(void **state)
 {
     struct shs_store store;

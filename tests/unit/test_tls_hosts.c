@@ -127,10 +127,12 @@ static void hang_up(struct talk *t)
 /* A certificate for a client of the lab. */
 static X509 *client_cert(const char *name, int64_t until)
 {
-    struct shs_cert_spec spec = {.common_name = name,
-                                 .not_before = (int64_t)time(NULL) - LAB_DAY,
-                                 .not_after = until,
-                                 .client_auth = true};
+    struct shs_cert_spec spec = {
+        .common_name = name,
+        .not_before = (int64_t)time(NULL) - LAB_DAY,
+        .not_after = until,
+        .client_auth = true,
+    };
     X509 *cert = NULL;
 
     assert_int_equal(shs__mint_cert(&cert, &spec, lab.key, lab.ca, lab.ca_key, NULL), SHS_OK);
