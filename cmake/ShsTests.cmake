@@ -116,6 +116,11 @@ foreach(script ${SHS_STYLE})
   shs_script_test(${name}_can_fail style 120 ${script} --self-test)
 endforeach()
 
+# -- mutation: a rule of the guard is taken out, and a test must fail; every ninth one -----------
+
+shs_script_test(mutation_guard integration 120 ${CMAKE_CURRENT_SOURCE_DIR}/tests/mutation/guard.sh
+                --sample 9)
+
 # -- valgrind: what the sanitizers cannot see, in a few programs --------------------------------
 
 find_program(SHS_VALGRIND valgrind)

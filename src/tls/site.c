@@ -272,7 +272,10 @@ static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const 
     case SSL_TICKET_SUCCESS_RENEW:
         if (!may_resume(ssl, session, (int64_t)time(NULL)))
             return SSL_TICKET_RETURN_IGNORE_RENEW;
-        return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+        /* TLS 1.3: a ticket is for one use (RFC 8446, C.4), so each connection brings the next. */
+        if (status == SSL_TICKET_SUCCESS_RENEW || SSL_version(ssl) == TLS1_3_VERSION)
+            return SSL_TICKET_RETURN_USE_RENEW;
+        return SSL_TICKET_RETURN_USE;
     case SSL_TICKET_EMPTY:
     case SSL_TICKET_NO_DECRYPT:
         return SSL_TICKET_RETURN_IGNORE_RENEW;

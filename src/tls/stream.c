@@ -92,8 +92,6 @@ static int explain(struct shs_tls_stream *self, int ret)
     switch (SSL_get_error(self->ssl, ret)) {
     case SSL_ERROR_WANT_READ:
         self->starved = true;
-        if (self->held > 0 && self->bio.out.len == self->held)
-            return self->bio.wait;
         rc = shs__tls_bio_flush(&self->bio);
         if (rc < 0)
             return fail_lower(self, rc);
@@ -175,9 +173,6 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
             self->established = true;
             self->starved = false;
             self->bio.handshaking = false;
-            /* Nobody waits for a ticket: it leaves with the first answer. */
-            if (SSL_is_server(self->ssl) == 1 && SSL_version(self->ssl) == TLS1_3_VERSION)
-                self->held = self->bio.out.len;
             return SHS_OK;
         }
         rc = explain(self, ret);

@@ -6,7 +6,9 @@
  *   A struct shs_tls_stream keeps the contract of stream/stream.h. What is written is encrypted at
  *   once and gathered; flush sends it. The handshake is driven by shs__tls_stream_handshake, or by
  *   the first read or write. What a TLS 1.3 server says after the handshake (the session ticket) is
- *   held and leaves with the first answer.
+ *   held and leaves with the first answer, or before anybody waits for the peer: a client with
+ *   Nagle's algorithm sends its request only when its Finished is acknowledged, and the kernel puts
+ *   off an acknowledgement that has nothing to ride on for 40 ms.
  *
  *   The end of the peer's data is SHS_CLOSED, with sys_errno 0 after its close_notify and EPROTO
  *   when the connection ended without one; who needs to know whether data was cut off (a body
@@ -50,7 +52,6 @@ struct shs_tls_stream {
     SSL *ssl;
     struct shs_tls_bio bio;
     unsigned long tls_code;      /* OpenSSL's, for WHY_PROTOCOL */
-    size_t held;                 /* the beginning of what bio.out holds that nobody waits for */
     uint32_t records_left;       /* of SHS_TLS_RECORDS_MAX */
     int8_t failed;               /* SHS_OK, or the code that every later read and write answers */
     uint8_t why;                 /* enum shs_tls_why */

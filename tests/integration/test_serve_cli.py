@@ -36,7 +36,7 @@ def refused(code, pattern, *arguments, **keywords):
 # -- the command line -------------------------------------------------------------------------------
 
 
-def test_help_and_version():
+def test_H79_help_and_version():
     for arguments in (("--help",), ("-h",), ("help",), ("serve", "--help"), ("serve", "-h"),
                       ("serve", "-p", "0", "--help")):
         code, out, err = shs(*arguments)
@@ -76,7 +76,7 @@ def test_usage_errors():
     refused(2, "--header goes with", "serve", "--handler", "echo", "-H", "a: b")
 
 
-def test_header_errors():
+def test_H78_header_errors():
     for header in ("no colon", ": no name", "", ":"):
         refused(2, "header '.*' is not of the form", "serve", "--plain", "-p", "0", "-H", header)
     for header in ("two words: x", "na(me: x", "x\r\ny: z"):
@@ -86,7 +86,7 @@ def test_header_errors():
     refused(2, "framing", "serve", "--plain", "-p", "0", "-H", "Transfer-Encoding: chunked")
 
 
-def test_certificate_errors():
+def test_H5_certificate_errors():
     with shslib.temp_dir() as path:
         shslib.write_file(path + "/empty.pem", "")
         shslib.write_file(path + "/nonsense.pem", "this is no certificate\n")
@@ -130,7 +130,7 @@ def test_no_place_for_an_authority():
 # -- serving ----------------------------------------------------------------------------------------
 
 
-def test_first_line():
+def test_H80_first_line():
     with shslib.Server("--plain", SITE) as server:
         equal(server.first_line, "Serving HTTP on 127.0.0.1 port %d (http://localhost:%d/) ..."
               % (server.port, server.port))
@@ -173,7 +173,7 @@ def test_authority_is_kept():
             server.wait_stdout(r"^Try: .* %s/\.local/state/shs/" % re.escape(home))
 
 
-def test_cert_key_and_password():
+def test_H4_H77_cert_key_and_password():
     openssl = shutil.which("openssl")
     if openssl is None:
         print("skipped: there is no openssl command")
@@ -210,7 +210,7 @@ def has_ipv6():
         return False
 
 
-def test_bind():
+def test_H81_bind():
     with shslib.Server("--plain", "-b", "0.0.0.0", SITE) as server:
         equal(server.host, "0.0.0.0")
         equal(server.url, "http://localhost:%d" % server.port)
@@ -247,7 +247,7 @@ def test_default_ports():
             refused(1, str(port), "serve", *arguments, SITE)
 
 
-def test_directory_flag():
+def test_H76_directory_flag():
     for arguments in (("-d", SITE), ("--directory", SITE), (SITE,), ("--directory=" + SITE,)):
         with shslib.Server("--plain", *arguments) as server:
             check(b"lighthouse" in server.get("/logo.svg")[2], str(arguments))
@@ -256,7 +256,7 @@ def test_directory_flag():
 # -- signals ------------------------------------------------------------------------------------------
 
 
-def test_signals_end_it_cleanly():
+def test_H82_signals_end_it_cleanly():
     for number in (signal.SIGINT, signal.SIGTERM):
         for arguments in (("--plain",), (), ("--plain", "--threading", "none")):
             with shslib.Server(*arguments, SITE) as server:

@@ -8,7 +8,7 @@ import time
 import shslib
 
 # A server with a sanitizer is slower, and its deadlines are longer by as much.
-TIMEOUT = 2 * shslib.SLOWNESS
+TIMEOUT = 4 * shslib.SLOWNESS
 SLACK = 1 * shslib.SLOWNESS
 # body_ms and write_ms have no flag: the default.
 FIXED_TIMEOUT = 20

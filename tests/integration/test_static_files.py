@@ -65,7 +65,7 @@ def status_of(server, target):
     return server.get(target)[0]
 
 
-def test_get_and_head():
+def test_H57_get_and_head():
     with serving() as server:
         for name in ("hello.txt", "empty.txt", "small.bin", "medium.bin", "large.bin"):
             with open(server.site + "/" + name, "rb") as file:
@@ -104,7 +104,7 @@ def test_methods():
             equal(server.request(method, "/hello.txt")[0], 501, method)
 
 
-def test_types():
+def test_H56_types():
     want = {"/index.html": "text/html; charset=utf-8", "/hello.txt": "text/plain; charset=utf-8",
             "/types/a.gz": "application/gzip", "/types/a.Z": "application/octet-stream",
             "/types/a.bz2": "application/x-bzip2", "/types/a.xz": "application/x-xz",
@@ -115,7 +115,7 @@ def test_types():
             equal(server.get(target)[1]["Content-Type"], kind, target)
 
 
-def test_not_found():
+def test_H58_H64_not_found():
     with serving() as server:
         for target in ("/nothing", "/nothing/", "/hello.txt/", "/hello.txt%2f", "/hello.txt%2F",
                        "/hello.txt/x", "/types%2fREADME", "/hello.txt%00", "/%00", "/fifo", "/socket",
@@ -128,7 +128,7 @@ def test_not_found():
         check(status_of(server, "/%zz") == 400, "a malformed escape is a bad request")
 
 
-def test_directory_redirect():
+def test_H21_H59_H61_directory_redirect():
     cases = {"/types": "/types/", "/types?a=1&b=%2f": "/types/?a=1&b=%2f", "/odd?": "/odd/?",
              "//types": "/types/", "///types?x": "/types/?x", "/types/../odd": "/types/../odd/",
              "/%74ypes": "/%74ypes/", "http://other.example/types?q": "http://other.example/types/?q"}
@@ -150,7 +150,7 @@ def test_directory_redirect():
                 equal(urllib.parse.urlsplit(joined).netloc, "this.example", target)
 
 
-def test_index_pages():
+def test_H62_index_pages():
     with serving() as server:
         equal(server.get("/")[2], b"<!DOCTYPE html><title>index</title>")
         equal(server.get("/?query")[0], 200)
@@ -162,7 +162,7 @@ def test_index_pages():
         check(b"Directory listing for /odd/" in body, "a directory index.html is no index page")
 
 
-def test_dot_segments_and_hidden():
+def test_H72_dot_segments_and_hidden():
     with serving() as server:
         for target in ("/types/../hello.txt", "/./hello.txt", "/../hello.txt", "/../../hello.txt",
                        "/%2e%2e/hello.txt", "/types/%2E%2E/hello.txt", "//hello.txt", "/types//../hello.txt"):
@@ -177,7 +177,7 @@ def test_dot_segments_and_hidden():
         equal(status_of(server, "/types/.well-known/security.txt"), 404)
 
 
-def test_links():
+def test_H75_links():
     with serving() as server:
         equal(server.get("/links/inside")[2], b"hello, world\n")
         equal(server.get("/links/insidedir")[1]["Location"], "/links/insidedir/")
@@ -219,7 +219,7 @@ def test_rename_under_way_stays_inside():
         check(set(seen) <= {200, 404} and seen.get(200), "answers: %s" % seen)
 
 
-def test_listing():
+def test_H65_H66_H67_listing():
     with serving() as server:
         status, headers, body = server.get("/odd/")
         equal(status, 200)
@@ -246,7 +246,7 @@ def test_listing():
         check("This directory is empty" in server.get("/empty/")[2].decode(), "an empty directory")
 
 
-def test_conditions():
+def test_H68_H69_H70_H71_conditions():
     with serving() as server:
         os.utime(server.site + "/hello.txt", ns=(10**18, 1_700_000_000_123_456_789))
         _, headers, _ = server.get("/hello.txt")
@@ -283,7 +283,7 @@ def test_conditions():
         equal(server.get("/hello.txt", {"If-None-Match": etag})[0], 200)
 
 
-def test_extra_headers():
+def test_H74_extra_headers():
     arguments = ("-H", "X-One: 1", "--header", "x-two:  two words \t", "-H", "Cache-Control: max-age=60",
                  "-H", "content-type: text/evil", "-H", "X-Empty:")
     with serving(*arguments) as server:
@@ -313,7 +313,7 @@ def test_growing_and_shrinking():
             equal(len(body), size)
 
 
-def test_unreadable():
+def test_H63_unreadable():
     """H63, for somebody who is not root: a directory and files without permission."""
     with shslib.temp_dir() as root:
         os.chmod(root, 0o755)
@@ -352,7 +352,7 @@ def reachable_by_others(path):
     return True
 
 
-def test_current_directory():
+def test_H73_current_directory():
     with shslib.temp_dir() as root:
         shslib.write_file(root + "/here.txt", "here")
         with shslib.Server("--plain", cwd=root) as server:
@@ -395,8 +395,8 @@ def test_tls():
             equal(server.get("/odd")[1]["Location"], "/odd/")
 
 
-shslib.main(test_get_and_head, test_keep_alive_after_each_kind, test_methods, test_types,
-            test_not_found, test_directory_redirect, test_index_pages, test_dot_segments_and_hidden,
-            test_links, test_rename_under_way_stays_inside, test_listing, test_conditions,
-            test_extra_headers, test_growing_and_shrinking, test_unreadable, test_current_directory,
+shslib.main(test_H57_get_and_head, test_keep_alive_after_each_kind, test_methods, test_H56_types,
+            test_H58_H64_not_found, test_H21_H59_H61_directory_redirect, test_H62_index_pages, test_H72_dot_segments_and_hidden,
+            test_H75_links, test_rename_under_way_stays_inside, test_H65_H66_H67_listing, test_H68_H69_H70_H71_conditions,
+            test_H74_extra_headers, test_growing_and_shrinking, test_H63_unreadable, test_H73_current_directory,
             test_no_descriptor_is_left, test_tls)

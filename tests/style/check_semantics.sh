@@ -12,6 +12,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/style.sh"
 # LETTER FIRST LAST, a line each.
 ranges='
 S 1 71
+H 1 82
 '
 
 # numbered LETTER: the numbers of that letter for which there is a test that runs, one per line.
@@ -22,6 +23,9 @@ numbered() {
         find "$tree/tests/unit" -name 'test_*.c' -exec grep -ohE '\<test(_[A-Z][0-9]+)+_[A-Za-z0-9_]+' {} + 2>/dev/null || true
         find "$tree/tests/integration" \( -name '*.py' -o -name '*.sh' \) \
             -exec grep -ohE '\<[A-Za-z0-9]*(_[A-Z][0-9]+)+_[A-Za-z0-9_]+' {} + 2>/dev/null || true
+        # A program that runs all of its test_ functions mentions none of them: so they are here twice.
+        find "$tree/tests/integration" -name '*.py' -exec grep -lE 'globals\(\)\.items\(\)' {} + 2>/dev/null |
+            xargs -r grep -ohE '^def test(_[A-Z][0-9]+)+_[A-Za-z0-9_]+' | sed 's/^def //' || true
     } | sort | uniq -c | awk '$1 > 1 { print $2 }' |
         { grep -oE "_${letter}[0-9]+" || true; } | sed "s/^_${letter}//" | sort -un
 }
@@ -55,26 +59,47 @@ tests_for() {
     done
 }
 
+# all_h: a Python file that runs a test for each line of the other list.
+all_h() {
+    local number
+    {
+        for number in $(seq 1 82); do
+            printf 'def test_H%s_x():\n    pass\n' "$number"
+        done
+        printf 'shslib.main(*[f for n, f in globals().items() if n.startswith("test_")])\n'
+    } | put tests/integration/test_h.py
+}
+
 self_test() {
     local all
 
     all=$(seq 1 71)
     # shellcheck disable=SC2086
     tests_for $all | put tests/unit/test_a.c
+    all_h
     expect good "a test for each line"
     # shellcheck disable=SC2086
     tests_for ${all/71/} | put tests/unit/test_a.c
+    all_h
     expect bad "no test for the last line"
     # shellcheck disable=SC2086
     tests_for $all | grep -v '^cmocka_unit_test(test_S14_x' | put tests/unit/test_a.c
+    all_h
     expect bad "a test that is not in the list of its program"
     # shellcheck disable=SC2086
     tests_for $all 72 | put tests/unit/test_a.c
+    all_h
     expect bad "a test for a line that is not there"
     # shellcheck disable=SC2086
     tests_for ${all/71/} | put tests/unit/test_a.c
     put tests/integration/test_b.py <<<$'def forking_S71_unix():\n    pass\nshslib.main(forking_S71_unix)'
+    all_h
     expect good "a test of a line in Python"
+    # shellcheck disable=SC2086
+    tests_for $all | put tests/unit/test_a.c
+    all_h
+    sed -i '/H57_x/d' "$tree/tests/integration/test_h.py"
+    expect bad "a line of the second list without a test"
     put README.md <<<'# nothing'
     expect bad "no tests at all"
 }

@@ -639,6 +639,52 @@ static void test_token_and_value(void **state)
     assert_false(shs__is_field_value(SHS_STR("\x7f")));
 }
 
+/* -- the second opinion ------------------------------------------------------------------------ */
+
+/* Reads the head into *d; its body is about to begin. */
+static void begin_body(struct driver *d, const char *head)
+{
+    driver_init(d, &usual);
+    driver_feed(d, head, strlen(head));
+    assert_true(d->in_body);
+}
+
+/* The body is refused with that rule, since llhttp was told something else before. */
+static void assert_disagrees(struct driver *d, const char *bytes)
+{
+    driver_feed(d, bytes, strlen(bytes));
+    assert_int_equal(d->rule, SHS_RULE_DISAGREE);
+    driver_free(d);
+}
+
+/*
+ * Guard and llhttp never disagree on a body that they have both read, which is what the table shows.
+ * So here llhttp is told something behind the guard's back, in each place where it is asked.
+ */
+static void test_disagreement_in_a_body(void **state)
+{
+    static const char chunked[] =
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    static const char length[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
+    struct driver d;
+
+    (void)state;
+    begin_body(&d, length);
+    assert_true(shs__parser_content(&d.parser, "he", 2, false));
+    assert_disagrees(&d, "hello");
+    begin_body(&d, chunked);
+    assert_true(shs__parser_chunk(&d.parser, 3));
+    assert_disagrees(&d, "5\r\nhello\r\n");
+    begin_body(&d, chunked);
+    driver_feed(&d, "5\r\nhello", 8);
+    assert_true(shs__parser_chunk_end(&d.parser, 5));
+    assert_disagrees(&d, "\r\n");
+    begin_body(&d, chunked);
+    driver_feed(&d, "0\r\n", 3);
+    assert_false(shs__parser_chunk(&d.parser, 7)); /* a trailer without a colon */
+    assert_disagrees(&d, "\r\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -649,6 +695,7 @@ int main(void)
         cmocka_unit_test(test_floods),
         cmocka_unit_test(test_large_body),
         cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_disagreement_in_a_body),
         cmocka_unit_test(test_refused_head_keeps_its_line),
         cmocka_unit_test(test_parse_without_scan),
         cmocka_unit_test(test_views_are_into_the_buffer),

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# guard.sh - would a test notice if a rule of the guard were gone? Each one is taken out in turn.
+#
+#   tests/mutation/guard.sh              all of them: about a minute and a half
+#   tests/mutation/guard.sh --sample N   every N-th, for ctest
+#
+# A mutant is a guard in which one `return shs__refuse(...)` does nothing. It is killed when
+# tests/unit/test_guard.c fails, crashes or does not end. Exit code 0: all killed. $SHS_BUILD_DIR is
+# a build without sanitizers (build/debug by default) in which libshs.a and test_guard are up to date.
+set -euo pipefail
+
+src=${SHS_SOURCE_DIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
+build=${SHS_BUILD_DIR:-$src/build/debug}
+every=1
+if [ "${1:-}" = --sample ]; then
+    every=$2
+fi
+if [ -n "${SHS_SANITIZE:-}" ] || [ "${SHS_COVERAGE:-OFF}" = ON ]; then
+    echo "skipped: mutants are linked without sanitizers and coverage"
+    exit 77
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+files=(guard_scan guard_head guard_body target)
+flags=(-std=c11 -O1 -w -D_GNU_SOURCE "-I$src/include" "-I$src/src" -isystem /usr/share/include/llhttp)
+[ ! -f "$build/llhttp_names.h" ] || flags+=(-include "$build/llhttp_names.h")
+test_object=$(find "$build/CMakeFiles/test_guard.dir" -name 'test_guard.c.o' | head -n 1)
+[ -n "$test_object" ] && [ -f "$build/libshs.a" ] || {
+    echo "build libshs.a and test_guard first, in $build" >&2
+    exit 2
+}
+libraries=("$build/libshs.a" -lcmocka -pthread)
+pkg-config --exists libllhttp 2>/dev/null && libraries+=(-lllhttp)
+
+# mutant FILE NUMBER: writes FILE without its NUMBER-th refusal; says its line and rule.
+mutant() {
+    awk -v wanted="$2" -v out="$work/mutant.c" '
+        { line[NR] = $0 }
+        END {
+            for (i = 1; i <= NR; i++) {
+                if (line[i] ~ /return shs__refuse\(/ && ++count == wanted) {
+                    last = i
+                    while (line[last] !~ /;/) last++
+                    text = line[i]
+                    if (last > i) text = text line[last]
+                    match(text, /shs__refuse\(.*\)/)
+                    printf "%d %s\n", i, substr(text, RSTART, RLENGTH)
+                    # At the end of a function something must be returned: then it accepts.
+                    print (line[last + 1] ~ /^}/) ? "    return SHS_OK;" : "        (void)0;" > out
+                    i = last
+                } else print line[i] > out
+            }
+        }' "$src/src/http/$1.c"
+}
+
+# alive: true if the test passes with the mutant in the place of FILE.
+alive() {
+    cc "${flags[@]}" -c "$work/mutant.c" -o "$work/mutant.o" &&
+        cc "$work/mutant.o" "$test_object" "${libraries[@]}" -o "$work/test" || {
+        echo "cannot build the mutant of $1" >&2
+        exit 2
+    }
+    (cd "$work" && timeout 20 ./test >/dev/null 2>&1)
+}
+
+total=0 killed=0 at=0
+# The negative control: without a mutation the test passes.
+cp "$src/src/http/guard_head.c" "$work/mutant.c"
+alive guard_head || { echo "the test fails without any mutation" >&2; exit 2; }
+for file in "${files[@]}"; do
+    number=1
+    while where=$(mutant "$file" "$number") && [ -n "$where" ]; do
+        number=$((number + 1))
+        at=$((at + 1))
+        [ $((at % every)) -eq 0 ] || continue
+        total=$((total + 1))
+        if alive "$file"; then
+            echo "not noticed: src/http/$file.c line $where"
+        else
+            killed=$((killed + 1))
+        fi
+    done
+done
+echo "$killed of $total mutants killed"
+[ "$total" -gt 0 ] && [ "$killed" -eq "$total" ]
