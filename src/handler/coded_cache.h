@@ -18,9 +18,7 @@ struct shs_coded_cache;
 int shs__coded_cache_new(struct shs_coded_cache **out);   /* SHS_OK, SHS_NOMEM */
 void shs__coded_cache_free(struct shs_coded_cache *self); /* NULL is fine */
 
-/*
- * A descriptor of the caller's own with *size bytes, to be read with pread; -1 when it is not here.
- */
+/* A descriptor of the caller's own with *size bytes, to be read with pread; -1: it is not here. */
 int shs__coded_cache_get(struct shs_coded_cache *self, const char *tag, uint64_t *size);
 
 /*

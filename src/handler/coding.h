@@ -19,9 +19,7 @@ enum shs_coding {
 
 #define SHS_CODING_BIT(coding) (1u << (unsigned)(coding))
 
-/*
- * What is compressed at all; smaller ones do not gain, larger ones cost too much for each answer.
- */
+/* What is compressed at all; smaller ones do not gain, larger ones cost too much. */
 #define SHS_COMPRESS_MIN 512
 #define SHS_COMPRESS_MAX ((size_t)4 << 20)
 

@@ -203,6 +203,11 @@ static int http_setup(struct shs_request_handler *base)
 
     identify_connection(server_of(self), self);
     shs__h1_init(&self->h1, &server_of(self)->config, base->request->stream, self);
+    /* Who is silent need not have been looked at before: the time runs from accept. With TLS it
+       runs from the end of the handshake, which has a deadline of its own. */
+    if (base->request->stream == &base->request->socket.base)
+        host_set_deadline(self, shs__deadline_after(base->request->accepted_ns,
+                                                    server_of(self)->config.opt->head_ms));
     return SHS_OK;
 }
 

@@ -225,8 +225,8 @@ int shs__password_check(const struct shs_users *users, struct shs_str user, stru
         return SHS_NOMEM;
     memcpy(text, password.ptr, password.len);
     text[password.len] = '\0';
-    made = crypt_r(text, hash, data);
-    *right = made != NULL && made[0] == '$' && strlen(made) == strlen(hash) &&
+    made = crypt_rn(text, hash, data, (int)sizeof *data); /* NULL when it fails */
+    *right = made != NULL && strlen(made) == strlen(hash) &&
              shs__equal_secret(made, hash, strlen(hash)) && found != NULL;
     explicit_bzero(text, sizeof text);
     explicit_bzero(data, sizeof *data);

@@ -122,9 +122,9 @@ int shs__refuse_content(struct shs_request *req, int code, int status, const cha
 void shs__content_free(struct shs_content *content); /* NULL is fine */
 
 /*
- * A field for whatever answer there will be, shs_send_error's too: for what stands around a
- * handler. Copies both. Any time before the head is sent; SHS_USAGE later, or for what cannot be a
- * field; SHS_LIMIT beyond SHS_MAX_STANDING_FIELDS.
+ * A field for whatever answer there will be, shs_send_error's too: for what is around a handler.
+ * Copies both. Any time before the head is sent; SHS_USAGE later, or for what cannot be a field;
+ * SHS_LIMIT beyond SHS_MAX_STANDING_FIELDS.
  */
 int shs__response_stand(struct shs_response *res, const char *name, struct shs_str value);
 

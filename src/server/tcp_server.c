@@ -13,6 +13,9 @@
 
 #include "server/server.h"
 
+/* Handed to the kernel beyond what is on its way to the peer, at most. */
+#define UNSENT_BYTES (256 * 1024)
+
 struct tcp_server {
     struct shs_layer layer;
 };
@@ -30,6 +33,9 @@ static void set_tcp_options(int fd)
     /* Inherited by every accepted socket: an answer is one write, so waiting for more (Nagle) only
        delays it; and a peer that lost its power is noticed. */
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    /* What a peer that does not read may keep in the kernel. A fast one is not slowed down: this is
+       about bytes that are not on their way yet. */
+    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES);
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
     set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);

@@ -82,7 +82,8 @@ static void test_check(void **state)
 
         memset(&data, 0, sizeof data);
         snprintf(password, sizeof password, "secret %zu", i);
-        snprintf(text + len, sizeof text - len, "u%zu:%s\n", i, crypt_r(password, kinds[i], &data));
+        snprintf(text + len, sizeof text - len, "u%zu:%s\n", i,
+                 crypt_rn(password, kinds[i], &data, (int)sizeof data));
     }
     if (parse(&users, text, &err) != SHS_OK)
         fail_msg("%s\n%s", err.text, text);

@@ -109,9 +109,7 @@ static void test_failure(void **state)
     shs__store_drop(&store);
 }
 
-/*
- * Where there are no files without a name (/proc is one such place): a hidden one, removed again.
- */
+/* Where there are no files without a name (/proc is one such place): a hidden one. */
 static void test_no_tmpfile(void **state)
 {
     struct shs_store store;
