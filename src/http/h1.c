@@ -15,6 +15,8 @@
 
 /* Room behind a head for the framing lines of its body, but for trailers. */
 #define BODY_ROOM 1024u
+/* How often the progress of an answer that waits for its reader is looked at. */
+#define PROGRESS_LOOK_MS 500u
 
 void shs__h1_config_init(struct shs_h1_config *config, const struct shs_options *opt,
                          const struct shs_h1_host *host)
@@ -472,6 +474,17 @@ static int exchange_done(struct shs_h1 *h1)
     return SHS_OK;
 }
 
+/*
+ * What a peer takes out of the kernel's buffer wakes nobody: so it is looked at now and then, and a
+ * peer that took some at once and nothing afterwards has no second deadline for it.
+ */
+static int64_t next_look(const struct shs_h1_exchange *x)
+{
+    int64_t look = shs__deadline_after(shs_now_ns(), PROGRESS_LOOK_MS);
+
+    return look < x->progress.deadline_ns ? look : x->progress.deadline_ns;
+}
+
 static int step_send(struct shs_h1 *h1)
 {
     struct shs_h1_exchange *x = h1->xchg;
@@ -482,7 +495,8 @@ static int step_send(struct shs_h1 *h1)
         return abort_exchange(h1, x->failure_code == SHS_OK ? SHS_CLOSED : x->failure_code, false,
                               x->failure);
     do {
-        rc = res->file_left > 0 ? fill_from_file(x) : SHS_OK;
+        /* What is there already goes first: who wakes us need not have room for more. */
+        rc = res->file_left > 0 && h1->out.len < SHS_H1_PIECE ? fill_from_file(x) : SHS_OK;
         if (rc != SHS_OK)
             return abort_exchange(h1, rc, false, "a file became shorter while it was sent");
         rc = shs__h1_drain_out(h1, res->file_left > 0 ? SHS_H1_MORE
@@ -490,9 +504,10 @@ static int step_send(struct shs_h1 *h1)
                                                       : SHS_H1_END_DATA);
     } while (rc == SHS_OK && res->file_left > 0);
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
-        h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
-        if (!expired(h1))
+        if (shs_now_ns() < x->progress.deadline_ns) {
+            h1->config->host->set_deadline(h1->owner, next_look(x));
             return rc;
+        }
         return abort_exchange(h1, SHS_TIMEOUT, false, "the client did not read its answer in time");
     }
     if (rc != SHS_OK)
