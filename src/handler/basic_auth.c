@@ -263,12 +263,14 @@ int shs_basic_auth_new(struct shs_basic_auth **out, const struct shs_http_handle
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for passwords.");
     pthread_mutex_init(&self->lock, NULL);
     self->next = *next;
-    self->handler = (struct shs_http_handler){.name = "BasicAuth",
-                                              .do_HEAD = auth_any,
-                                              .do_any = auth_any,
-                                              .log_request = next->log_request,
-                                              .log_ctx = next->log_ctx,
-                                              .ctx = self};
+    self->handler = (struct shs_http_handler){
+        .name = "BasicAuth",
+        .do_HEAD = auth_any,
+        .do_any = auth_any,
+        .log_request = next->log_request,
+        .log_ctx = next->log_ctx,
+        .ctx = self,
+    };
     rc = prepare(self, file, realm, err);
     if (rc != SHS_OK) {
         shs_basic_auth_free(self);

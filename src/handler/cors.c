@@ -95,12 +95,14 @@ int shs_cors_new(struct shs_cors **out, const struct shs_http_handler *next, con
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for CORS.");
     }
     self->next = *next;
-    self->handler = (struct shs_http_handler){.name = "CORS",
-                                              .do_HEAD = cors_any,
-                                              .do_any = cors_any,
-                                              .log_request = next->log_request,
-                                              .log_ctx = next->log_ctx,
-                                              .ctx = self};
+    self->handler = (struct shs_http_handler){
+        .name = "CORS",
+        .do_HEAD = cors_any,
+        .do_any = cors_any,
+        .log_request = next->log_request,
+        .log_ctx = next->log_ctx,
+        .ctx = self,
+    };
     *out = self;
     return SHS_OK;
 }

@@ -39,8 +39,8 @@ enum {
     SHS_POOL_PARKED = 1,
     SHS_POOL_OWNED = 2,
     SHS_POOL_WHERE = 3,
-    SHS_POOL_POKED = 4,   /* an event came while it was owned                                     */
-    SHS_POOL_HUNG_UP = 8, /* and it was the end of the peer's data, or worse                      */
+    SHS_POOL_POKED = 4,   /* an event came while it was owned */
+    SHS_POOL_HUNG_UP = 8, /* and it was the end of the peer's data, or worse */
     SHS_POOL_BITS = 15,
     SHS_POOL_GENERATION = 16
 };
@@ -50,18 +50,18 @@ struct shs_pool_worker;
 
 struct shs_pool_slot {
     _Atomic uint64_t state;
-    struct shs_conn *conn;          /* of the owner                                               */
-    struct shs_pool_worker *worker; /* who runs it; of the owner                                  */
-    struct shs_pool_slot *next;     /* in the ready queue, or the free list                       */
-    _Atomic int64_t deadline_ns;    /* as it was parked with                                      */
-    _Atomic int64_t timer_ns;       /* its moment in the heap; INT64_MAX = not in it              */
-    int64_t queued_ns;              /* when it joined the ready queue                             */
-    uint32_t index;                 /* in its group                                               */
+    struct shs_conn *conn;          /* of the owner */
+    struct shs_pool_worker *worker; /* who runs it; of the owner */
+    struct shs_pool_slot *next;     /* in the ready queue, or the free list */
+    _Atomic int64_t deadline_ns;    /* as it was parked with */
+    _Atomic int64_t timer_ns;       /* its moment in the heap; INT64_MAX = not in it */
+    int64_t queued_ns;              /* when it joined the ready queue */
+    uint32_t index;                 /* in its group */
     uint16_t group;
-    uint32_t heap_at; /* valid while in the heap; under timer_lock                  */
+    uint32_t heap_at; /* valid while in the heap; under timer_lock */
     bool counted;     /* among its address's connections */
-    bool expired;     /* owned because its deadline has passed                      */
-    bool out;         /* EPOLLOUT is registered as well                             */
+    bool expired;     /* owned because its deadline has passed */
+    bool out;         /* EPOLLOUT is registered as well */
 };
 
 #define SHS_POOL_CHUNK 256u
@@ -80,14 +80,13 @@ struct shs_pool_batch {
 
 struct shs_pool_worker {
     struct shs_pool_group *group;
-    struct shs_pool_worker *prev,
-        *next; /* of the group, or of its dead                           */
+    struct shs_pool_worker *prev, *next; /* of the group, or of its dead */
     pthread_t thread;
     _Atomic int tid;
-    _Atomic uint32_t busy; /* odd while it runs a connection, another number for each             */
-    _Atomic bool away;     /* not counted as runnable: it waits, or its handler blocks            */
-    uint32_t seen;         /* monitor: `busy` at the last look                                    */
-    unsigned looks;        /* monitor: how often it has been the same                             */
+    _Atomic uint32_t busy; /* odd while it runs a connection, another number for each */
+    _Atomic bool away;     /* not counted as runnable: it waits, or its handler blocks */
+    uint32_t seen;         /* monitor: `busy` at the last look */
+    unsigned looks;        /* monitor: how often it has been the same */
     struct shs_pool_batch batch;
 };
 
@@ -115,10 +114,10 @@ struct shs_pool_group {
     unsigned heap_len, heap_cap;
 
     pthread_mutex_t lock;
-    pthread_cond_t spare; /* a token for one of those who sleep, or the end              */
-    pthread_cond_t gone;  /* a worker has left                                           */
+    pthread_cond_t spare; /* a token for one of those who sleep, or the end */
+    pthread_cond_t gone;  /* a worker has left */
     struct shs_pool_worker *workers, *dead;
-    _Atomic unsigned runnable; /* awake and not away; as many as `target`, if it can be       */
+    _Atomic unsigned runnable; /* awake and not away; as many as `target`, if it can be */
     _Atomic unsigned target;
     unsigned max;
     unsigned threads, sleeping, tokens;
@@ -132,18 +131,16 @@ struct shs_thread_pool {
     struct shs_pool_group *groups;
     unsigned group_count, next_group;
     bool started;
-    _Atomic bool closing; /* server_close is through: workers leave with the last connection     */
-    _Atomic bool
-        abandoned; /* its time is up: they leave at once                                  */
+    _Atomic bool closing;   /* server_close is through: workers leave with the last connection */
+    _Atomic bool abandoned; /* its time is up: they leave at once */
     unsigned cores;
     pthread_attr_t attr;
 
     pthread_mutex_t monitor_lock;
     pthread_cond_t monitor_wake;
     pthread_t monitor;
-    _Atomic bool monitor_rests; /* it must be told when a worker begins something             */
-    _Atomic int64_t
-        monitor_until_ns; /* it looks again at this moment                             */
+    _Atomic bool monitor_rests;       /* it must be told when a worker begins something */
+    _Atomic int64_t monitor_until_ns; /* it looks again at this moment */
     bool monitor_called, monitor_gone, monitor_detached;
 };
 

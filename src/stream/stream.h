@@ -94,8 +94,8 @@ struct shs_socket_stream {
     struct shs_stream base;
     int fd;
     bool shut;    /* our FIN is out */
-    bool drained; /* the last read took all there was: epoll tells when there is more            */
-    bool hung_up; /* the peer's data has ended, as epoll said: a read never waits any more       */
+    bool drained; /* the last read took all there was: epoll tells when there is more */
+    bool hung_up; /* the peer's data has ended, as epoll said: a read never waits any more */
     uint64_t bytes_in, bytes_out;
 };
 void shs__socket_stream_init(struct shs_socket_stream *self, int fd);

@@ -72,7 +72,7 @@ static int speaks_plain(struct shs_tls_stream *self)
 /* OpenSSL gave up on the client's certificate before, or without, looking at its chain. */
 static void note_client_reason(struct shs_tls_stream *self)
 {
-    if (!self->bio.sniff || self->client_reason != SHS_CLIENT_OK)
+    if (SSL_is_server(self->ssl) != 1 || self->client_reason != SHS_CLIENT_OK)
         return;
     if (ERR_GET_LIB(self->tls_code) == ERR_LIB_SSL &&
         ERR_GET_REASON(self->tls_code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {

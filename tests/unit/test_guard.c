@@ -658,8 +658,8 @@ static void assert_disagrees(struct driver *d, const char *bytes)
 }
 
 /*
- * Guard and llhttp never disagree on a body that they have both read, which is what the table shows.
- * So here llhttp is told something behind the guard's back, in each place where it is asked.
+ * Guard and llhttp never disagree on a body that they have both read, which is what the table
+ * shows. So here llhttp is told something behind the guard's back, in each place where it is asked.
  */
 static void test_disagreement_in_a_body(void **state)
 {

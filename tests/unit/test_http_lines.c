@@ -1,8 +1,8 @@
 /*
  * test_http_lines.c - BaseHTTPRequestHandler line by line: what a request says to a handler (H25,
  * H26), how long a connection lives (H27 to H33), Expect (H34 to H36), dispatch (H37, H38) and
- * answers (H39 to H50), and server classes (H1 to H3). The lines about request lines, logs, files and the command are in
- * tests/integration/.
+ * answers (H39 to H50), and server classes (H1 to H3). The lines about request lines, logs, files
+ * and the command are in tests/integration/.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -569,7 +569,8 @@ static void test_S59_one_datagram_collected(void **state)
         .instance_size = sizeof(struct shs_datagram_request_handler),
         .setup = shs_datagram_request_handler_setup,
         .handle = datagram_handle,
-        .finish = shs_datagram_request_handler_finish};
+        .finish = shs_datagram_request_handler_finish,
+    };
     struct sst_spy spy;
     struct sst_server s;
     struct shs_options opt;

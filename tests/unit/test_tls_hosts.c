@@ -10,6 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/ocsp.h>
+#include <openssl/x509v3.h>
+
 #include <shs/handler.h>
 #include <shs/server.h>
 #include <shs/tls.h>
@@ -22,6 +25,15 @@
 
 static struct tls_lab lab, rsa; /* two CAs, an EC and an RSA certificate */
 static char ca_path[64];        /* the first one's CA, in a file */
+
+static void write_file(const char *path, const struct shs_buf *bytes)
+{
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    assert_int_equal(fwrite(shs__buf_head(bytes), 1, bytes->len, f), bytes->len);
+    assert_int_equal(fclose(f), 0);
+}
 
 static void pem_of(struct shs_buf *out, const struct tls_lab *from)
 {
@@ -127,10 +139,12 @@ static void hang_up(struct talk *t)
 /* A certificate for a client of the lab. */
 static X509 *client_cert(const char *name, int64_t until)
 {
-    struct shs_cert_spec spec = {.common_name = name,
-                                 .not_before = (int64_t)time(NULL) - LAB_DAY,
-                                 .not_after = until,
-                                 .client_auth = true};
+    struct shs_cert_spec spec = {
+        .common_name = name,
+        .not_before = (int64_t)time(NULL) - LAB_DAY,
+        .not_after = until,
+        .client_auth = true,
+    };
     X509 *cert = NULL;
 
     assert_int_equal(shs__mint_cert(&cert, &spec, lab.key, lab.ca, lab.ca_key, NULL), SHS_OK);
@@ -273,6 +287,91 @@ static void test_too_large_a_chain(void **state)
     shs__tls_context_free(context);
 }
 
+/* -- OCSP -------------------------------------------------------------------------------------- */
+
+/* A response of the lab's CA about `cert`, good from a minute ago until `next` seconds from now. */
+static void write_response(const char *path, X509 *cert, int status, long next)
+{
+    OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
+    OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha1(), cert, lab.ca);
+    ASN1_TIME *from = X509_gmtime_adj(NULL, -60), *to = X509_gmtime_adj(NULL, next);
+    ASN1_TIME *revoked = status == V_OCSP_CERTSTATUS_REVOKED ? from : NULL;
+    OCSP_RESPONSE *response;
+    unsigned char *der = NULL;
+    struct shs_buf bytes;
+    int len;
+
+    assert_non_null(OCSP_basic_add1_status(basic, id, status, 0, revoked, from, to));
+    assert_int_equal(OCSP_basic_sign(basic, lab.ca, lab.ca_key, EVP_sha256(), NULL, 0), 1);
+    response = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
+    len = i2d_OCSP_RESPONSE(response, &der);
+    assert_true(len > 0);
+    shs__buf_init(&bytes, 65536);
+    assert_int_equal(shs__buf_append(&bytes, der, (size_t)len), SHS_OK);
+    write_file(path, &bytes);
+    shs__buf_free(&bytes);
+    OPENSSL_free(der);
+    OCSP_RESPONSE_free(response);
+    OCSP_BASICRESP_free(basic);
+    OCSP_CERTID_free(id);
+    ASN1_TIME_free(from);
+    ASN1_TIME_free(to);
+}
+
+/* How long the stapled response is that a client gets; -1 when there is none. */
+static long stapled(struct shs_tls_context *context, struct shs_tls_context *client)
+{
+    const unsigned char *response = NULL;
+    struct talk t;
+    long len;
+
+    SSL_CTX_set_tlsext_status_type(client->ssl_ctx, TLSEXT_STATUSTYPE_ocsp);
+    talk(&t, context, client, "localhost", NULL);
+    assert_int_equal(t.rc, SHS_OK);
+    len = SSL_get_tlsext_status_ocsp_resp(t.client->ssl, &response);
+    hang_up(&t);
+    return len;
+}
+
+/* Stapled while it is fresh, and no longer; stale, revoked or another's, it is not taken. */
+static void test_stapling(void **state)
+{
+    char path[] = "/tmp/shs-test-XXXXXX";
+    struct shs_tls_cert cert = cert_of(&lab);
+    struct shs_tls_context *context, *client = client_context(NULL, NULL);
+    struct shs_tls_config config;
+    struct shs_tls_host host;
+    int fd = mkstemp(path);
+    int i;
+
+    SHS_UNUSED(state);
+    assert_true(fd >= 0);
+    close(fd);
+    cert.ocspfile = path;
+    shs_tls_config_init(&config);
+    shs_tls_host_init(&host);
+    host.certs = &cert;
+    host.cert_count = 1;
+    config.hosts = &host;
+    config.host_count = 1;
+    write_response(path, lab.leaf, V_OCSP_CERTSTATUS_GOOD, 4);
+    context = build(&config);
+    assert_true(stapled(context, client) > 100);
+    for (i = 0; i < 80 && stapled(context, client) > 0; i++)
+        usleep(100000);
+    assert_true(i < 80);
+    assert_true(i > 5);
+    shs__tls_context_free(context);
+    refused(&config, SHS_TLS, "is stale");
+    write_response(path, lab.leaf, V_OCSP_CERTSTATUS_REVOKED, 100);
+    refused(&config, SHS_TLS, "revoked");
+    write_response(path, rsa.leaf, V_OCSP_CERTSTATUS_GOOD, 100);
+    refused(&config, SHS_TLS, "another certificate");
+    unlink(path);
+    refused(&config, SHS_TLS, "Cannot open the OCSP response file");
+    shs__tls_context_free(client);
+}
+
 static void test_contradictions(void **state)
 {
     struct shs_tls_cert cert = cert_of(&lab);
@@ -367,15 +466,6 @@ static struct shs_server *make_server(const struct shs_tls_config *config)
     if (shs_tls_mixin_push_config(server, config, &err) != SHS_OK)
         fail_msg("%s", err.text);
     return server;
-}
-
-static void write_file(const char *path, const struct shs_buf *bytes)
-{
-    FILE *f = fopen(path, "w");
-
-    assert_non_null(f);
-    assert_int_equal(fwrite(shs__buf_head(bytes), 1, bytes->len, f), bytes->len);
-    assert_int_equal(fclose(f), 0);
 }
 
 /* A good file is taken, a bad one changes nothing; either is counted; a check does neither. */
@@ -523,6 +613,7 @@ int main(void)
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_client_check),
         cmocka_unit_test(test_too_large_a_chain),
+        cmocka_unit_test(test_stapling),
         cmocka_unit_test(test_contradictions),
         cmocka_unit_test(test_expired),
         cmocka_unit_test(test_reload),
