@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -511,10 +512,14 @@ static int base_wait_request(struct shs_layer *layer, struct shs_conn *conn, int
         if (now >= conn->deadline_ns)
             return SHS_TIMEOUT;
         errno = 0;
-        if (conn->on_loop)
+        if (conn->on_loop) {
             n = wait_on_loop(conn, &peer);
-        else
+        } else {
+            /* Others first: when there are any, what we wait for is often there when our turn
+               comes again, and this thread need not sleep and be woken, which costs more. */
+            sched_yield();
             n = poll(&peer, 1, shs__poll_ms(conn->deadline_ns, now));
+        }
         if (n > 0)
             return SHS_OK;
         if (n < 0 && errno == 0)
