@@ -31,8 +31,8 @@ check_calls() {
     local code=$work/code
     sources src include tests/unit fuzz examples bench | (cd "$tree" && xargs -r awk -f "$style_dir/code_only.awk") >"$code"
     calls "$banned" <"$code" | fault_lines "a banned call"
-    grep -E '^(src|include)/' "$code" | grep -vE '^src/cmd/' >"$code.library" || true
-    calls "$library_banned" <"$code.library" |
+    grep -E '^(src|include)/' "$code" | grep -vE '^src/cmd/' >"$code.lib" || true
+    calls "$library_banned" <"$code.lib" |
         fault_lines "not in the library: it ends, prints, reads the environment, or shares state"
     grep -E '^src/' "$code" | grep -vE '^src/base/memory\.c:' >"$code.src" || true
     calls "$allocators" <"$code.src" | fault_lines "memory comes from shs__malloc & co (base/base.h)"
