@@ -519,6 +519,18 @@ unsigned sst_threads(void)
     return own_threads();
 }
 
+/* The kernel wakes who joins a thread a moment before it takes the thread off its list. */
+unsigned sst_threads_settle(unsigned wanted)
+{
+    unsigned threads = own_threads();
+
+    for (int i = 0; i < 5000 && threads != wanted; i++) {
+        usleep(1000);
+        threads = own_threads();
+    }
+    return threads;
+}
+
 static unsigned children_of(const char *task)
 {
     unsigned count = 0;

@@ -120,7 +120,9 @@ bool sst_spy_is(struct sst_spy *spy, const char *trace); /* exactly so far */
 
 unsigned sst_descriptors(void); /* open ones */
 unsigned sst_threads(void);     /* of this process */
-unsigned sst_children(void);    /* of this process, zombies too */
+/* The same, once it is `wanted`, or after five seconds. */
+unsigned sst_threads_settle(unsigned wanted);
+unsigned sst_children(void); /* of this process, zombies too */
 long sst_rss_kib(void);
 
 #endif

@@ -32,7 +32,7 @@ static void round_trip(const char *name)
     assert_int_equal(stats.accepted, 3);
     sst_stop(&s);
     assert_int_equal(sst_descriptors(), descriptors);
-    assert_int_equal(sst_threads(), threads);
+    assert_int_equal(sst_threads_settle(threads), threads);
     assert_int_equal(sst_children(), 0);
     sst_dir_remove(&dir);
 }

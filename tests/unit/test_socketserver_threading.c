@@ -182,7 +182,7 @@ static void test_S47_server_close_joins(void **state)
     shs_server_get_stats(s.server, &stats);
     assert_int_equal(stats.threads, 0);
     pthread_join(later, NULL);
-    assert_int_equal(sst_threads(), 1);
+    assert_int_equal(sst_threads_settle(1), 1);
     for (int i = 0; i < 3; i++)
         close(fds[i]);
     shs_server_free(s.server);
