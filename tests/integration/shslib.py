@@ -38,8 +38,9 @@ SANITIZE = os.environ.get("SHS_SANITIZE", "")
 # How much longer things may take in this build than in a plain one.
 SLOWNESS = 4 if SANITIZE or "VALGRIND" in os.environ else 1
 
-# The threads of a server whose clients are gone or idle: workers, the loop, the log, a spare one.
-IDLE_THREADS = (os.cpu_count() or 1) + 4
+# The threads of a server whose clients are gone or idle: workers, the loop, the log, a spare one;
+# and ThreadSanitizer's own. Spare workers of the pool stay for ten seconds.
+IDLE_THREADS = (os.cpu_count() or 1) + (5 if SANITIZE else 4)
 
 FIRST_LINE = re.compile(r"^Serving (HTTPS|HTTP) on (\S+) port (\d+) \((\S+)\) \.\.\.$")
 SANITIZER_REPORT = re.compile(

@@ -232,13 +232,13 @@ def everything_again(tests):
         return SERVER.descriptors() <= descriptors and SERVER.threads() <= max(threads, shslib.IDLE_THREADS)
 
     descriptors, threads = BEFORE
-    shslib.wait_until(settled, 20, "descriptors and threads to be what they were: %d, %d; they are "
+    shslib.wait_until(settled, 30, "descriptors and threads to be what they were: %d, %d; they are "
                       "%d, %d" % (descriptors, threads, SERVER.descriptors(), SERVER.threads()))
     resident = SERVER.resident_kib()
     for test in tests:
         test()
     still_serves()
-    shslib.wait_until(settled, 20, "descriptors and threads to be what they were, again")
+    shslib.wait_until(settled, 30, "descriptors and threads to be what they were, again")
     grown = SERVER.resident_kib() - resident
     print("       descriptors %d, threads %d, %d KiB resident, %+d KiB in the second round"
           % (SERVER.descriptors(), SERVER.threads(), resident, grown))

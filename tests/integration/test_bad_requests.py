@@ -208,7 +208,7 @@ def paths_that_climb():
 def still_in_order():
     for name, server in SERVERS.items():
         shslib.equal(server.get("/a.txt")[2], b"hello\n", "a good request, " + name)
-        shslib.wait_until(lambda: server.threads() <= shslib.IDLE_THREADS, 20, "the threads of bad requests to end")
+        shslib.wait_until(lambda: server.threads() <= shslib.IDLE_THREADS, 30, "the threads of bad requests to end")
 
 
 def bad_requests():

@@ -88,7 +88,7 @@ def silent_before_the_handshake(threading_name="pool"):
             closed_after(silent, began, "a silent client", TIMEOUT)
             closed_after(half, began, "half a ClientHello", TIMEOUT)
         serve_others(server, context, 2, SLACK)
-        shslib.wait_until(lambda: server.threads() <= max(threads, shslib.IDLE_THREADS), 20, "the silent clients' threads to end")
+        shslib.wait_until(lambda: server.threads() <= max(threads, shslib.IDLE_THREADS), 30, "the silent clients' threads to end")
         shslib.wait_until(lambda: server.stderr.count("TLS handshake not complete") == 2, 5,
                           "a line on stderr for each of the two")
 
@@ -217,7 +217,7 @@ def half_a_body_and_no_reading():
             shslib.check(slow.is_alive(), "a slow client was cut: %r" % slow.error)
             slow.stop()
         serve_others(server, context, 1, SLACK)
-        shslib.wait_until(lambda: server.threads() <= shslib.IDLE_THREADS, 20, "the threads to end")
+        shslib.wait_until(lambda: server.threads() <= shslib.IDLE_THREADS, 30, "the threads to end")
 
 
 def without_threads_a_silent_client_costs_its_deadline():
