@@ -83,7 +83,7 @@ struct shs_options {
     unsigned handshake_ms;      /* accept to handshake complete. 10000 */
     unsigned head_ms;           /* first byte (or accept) to the end of the head. 10000 */
     unsigned idle_ms;           /* keep-alive: answer to the next request's first byte. 30000 */
-    unsigned body_ms;           /* request body, plus its length / min_rate. 20000 */
+    unsigned body_ms;           /* request body; again when min_rate was kept that long. 20000 */
     unsigned write_ms;          /* answer, restarted only by progress of at least min_rate. 20000 */
     unsigned min_rate;          /* bytes per second a peer must at least read and write. 500 */
     unsigned close_ms;          /* lingering close: after our FIN, until the peer's. 2000 */

@@ -35,25 +35,12 @@ struct request_thread {
 
 #define MIXIN(l) SHS_CONTAINER_OF(l, struct threading_mixin, layer)
 
-/*
- * The thread leaves: joins the one that left before it, and counts itself out. In this order: a
- * thread that is counted out has none before it, so that also those which are on their way to the
- * end are bounded by max_threads.
- */
-static void leave(struct threading_mixin *self)
+/* One thread fewer, or one that could not be made after all: there is room for another request. */
+static void count_out(struct threading_mixin *self)
 {
     struct shs_server *server = self->layer.server;
-    pthread_t previous = pthread_self();
-    bool have_previous, resume;
+    bool resume;
 
-    pthread_mutex_lock(&self->lock);
-    have_previous = self->have_last;
-    previous = self->last;
-    self->last = pthread_self();
-    self->have_last = true;
-    pthread_mutex_unlock(&self->lock);
-    if (have_previous)
-        pthread_join(previous, NULL);
     pthread_mutex_lock(&self->lock);
     self->alive--;
     resume = self->paused;
@@ -63,6 +50,27 @@ static void leave(struct threading_mixin *self)
     shs_server_count_threads(server, -1);
     if (resume)
         shs_server_resume_accept(server);
+}
+
+/*
+ * The thread leaves: joins the one that left before it, and counts itself out. In this order: a
+ * thread that is counted out has none before it, so that also those which are on their way to the
+ * end are bounded by max_threads.
+ */
+static void leave(struct threading_mixin *self)
+{
+    pthread_t previous = pthread_self();
+    bool have_previous;
+
+    pthread_mutex_lock(&self->lock);
+    have_previous = self->have_last;
+    previous = self->last;
+    self->last = pthread_self();
+    self->have_last = true;
+    pthread_mutex_unlock(&self->lock);
+    if (have_previous)
+        pthread_join(previous, NULL);
+    count_out(self);
 }
 
 /* Python's process_request_thread. */
@@ -103,23 +111,6 @@ static void enter(struct threading_mixin *self, uint64_t *number)
     shs_server_count_threads(server, 1);
 }
 
-/* The thread could not be made after all. */
-static void unenter(struct threading_mixin *self)
-{
-    struct shs_server *server = self->layer.server;
-    bool resume;
-
-    pthread_mutex_lock(&self->lock);
-    self->alive--;
-    resume = self->paused;
-    self->paused = false;
-    pthread_cond_broadcast(&self->ended);
-    pthread_mutex_unlock(&self->lock);
-    shs_server_count_threads(server, -1);
-    if (resume)
-        shs_server_resume_accept(server);
-}
-
 static int threading_process_request(struct shs_layer *layer, struct shs_conn *conn)
 {
     struct threading_mixin *self = MIXIN(layer);
@@ -137,7 +128,7 @@ static int threading_process_request(struct shs_layer *layer, struct shs_conn *c
     if (rc == 0)
         return SHS_OK;
     shs__free(task);
-    unenter(self);
+    count_out(self);
     shs__server_unref(layer->server);
     return shs_conn_fail(conn, SHS_LIMIT, rc,
                          "no thread for a request: the system's limit on threads or memory is "
