@@ -409,7 +409,11 @@ static int error_page(struct shs_buf *page, int code, struct shs_str reason, str
 {
     int rc = shs__buf_printf(page,
                              "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">"
-                             "<title>%d %.*s</title></head>\n<body>\n<h1>%d %.*s</h1>\n<p>",
+                             "<meta name=\"viewport\" content=\"width=device-width\">"
+                             "<meta name=\"color-scheme\" content=\"light dark\">"
+                             "<title>%d %.*s</title></head>\n"
+                             "<body style=\"margin: 2.5rem auto; max-width: 40rem; padding: 0 1rem;"
+                             " font: 1rem/1.5 system-ui, sans-serif\">\n<h1>%d %.*s</h1>\n<p>",
                              code, (int)reason.len, reason.ptr, code, (int)reason.len, reason.ptr);
 
     if (rc == SHS_OK)
