@@ -14,6 +14,7 @@
 #include "handler/range.h"
 #include "handler/static_site.h"
 #include "http/date.h"
+#include "http/exchange.h"
 
 /* A body up to this is read at once, so that it leaves with its head in one record. */
 #define SMALL_FILE_MAX 16384
@@ -376,7 +377,7 @@ static int answer(struct shs_static_files *self, struct shs_request *req, struct
     case SHS_PRECONDITION_NOT_MODIFIED:
         return send_not_modified(self, r, res);
     case SHS_PRECONDITION_FAILED:
-        return shs_send_error(res, 412, "The file is not what the request takes it to be.");
+        return shs__send_error_page(res, 412, "The file is not what the request takes it to be.");
     }
     if (r->to_compress && make_coding(self, r) != SHS_OK)
         return shs_send_error(res, 503, NULL);

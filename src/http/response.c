@@ -423,7 +423,7 @@ static int error_page(struct shs_buf *page, int code, struct shs_str reason, str
     return rc;
 }
 
-int shs_send_error(struct shs_response *res, int code, const char *message)
+int shs__send_error_page(struct shs_response *res, int code, const char *message)
 {
     struct shs_str reason = shs__str(shs_http_reason(code));
     struct shs_buf page;
@@ -437,7 +437,6 @@ int shs_send_error(struct shs_response *res, int code, const char *message)
     rc = start(res, code, reason);
     if (rc != SHS_OK)
         return rc;
-    res->close = true;
     if (shs__status_without_body(code) || code == 205)
         return shs_end_headers(res);
     shs__buf_init(&page, SHS_MAX_RESPONSE_HEAD);
@@ -447,6 +446,15 @@ int shs_send_error(struct shs_response *res, int code, const char *message)
     if (rc == SHS_OK)
         rc = shs_write(res, shs__buf_head(&page), page.len);
     shs__buf_free(&page);
+    return rc;
+}
+
+int shs_send_error(struct shs_response *res, int code, const char *message)
+{
+    int rc = shs__send_error_page(res, code, message);
+
+    if (rc == SHS_OK)
+        res->close = true;
     return rc;
 }
 
