@@ -129,6 +129,8 @@ static bool listen_in(struct shs_pool_group *group)
     pthread_mutex_lock(&group->accept_lock);
     group->listens = epoll_ctl(group->epoll_fd, EPOLL_CTL_ADD, group->listen_fd, &event) == 0;
     pthread_mutex_unlock(&group->accept_lock);
+    if (atomic_load(&group->knocked)) /* a worker came while we had the lock, and left it to us */
+        shs__pool_knock_again(group);
     return group->listens;
 }
 
