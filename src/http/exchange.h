@@ -72,7 +72,7 @@ struct shs_response {
     int status;
     struct shs_str reason;
     struct shs_field *fields;
-    size_t field_count;
+    size_t field_count, field_cap;
     size_t field_bytes;
     uint64_t length;     /* what Content-Length says, when has_length */
     struct shs_buf body; /* not sent yet */
@@ -127,6 +127,14 @@ void shs__content_free(struct shs_content *content); /* NULL is fine */
  * SHS_LIMIT beyond SHS_MAX_STANDING_FIELDS.
  */
 int shs__response_stand(struct shs_response *res, const char *name, struct shs_str value);
+
+/*
+ * shs_send_header for a field of this library: its name is a literal, its value known to be one
+ * (no control characters), and it does not steer the framing. Copies the value only.
+ */
+int shs__response_field(struct shs_response *res, struct shs_str name, struct shs_str value);
+/* Content-Length as a number. */
+int shs__response_length(struct shs_response *res, uint64_t length);
 
 /* The method of the handler for this request; NULL when it has none. */
 shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struct shs_str method);

@@ -243,8 +243,8 @@ static int serve_by_acceptor(struct shs_server *self)
     int rc = SHS_OK;
 
     while (rc == SHS_OK && !atomic_load(&self->shutdown_requested)) {
-        (void)wait_for_request(
-            self, shs__deadline_after(shs_now_ns(), self->opt.poll_interval_ms), false);
+        (void)wait_for_request(self, shs__deadline_after(shs_now_ns(), self->opt.poll_interval_ms),
+                               false);
         rc = atomic_load(&self->accept_result);
         if (rc == SHS_OK && !atomic_load(&self->shutdown_requested) &&
             may_accept(self, shs_now_ns()))

@@ -42,10 +42,10 @@ struct shs_server {
     _Atomic bool shutdown_requested;
     _Atomic bool stopping; /* server_close has begun */
     _Atomic int64_t stop_deadline_ns;
-    _Atomic unsigned pauses; /* shs_server_pause_accept, nested */
-    pthread_t loop_thread;   /* valid while serving, under lock */
+    _Atomic unsigned pauses;         /* shs_server_pause_accept, nested */
+    pthread_t loop_thread;           /* valid while serving, under lock */
     _Atomic int64_t accept_retry_ns; /* back-off after a failed accept */
-    int64_t loop_limit_ns;   /* a conversation on the loop ends here; INT64_MAX: no shutdown yet */
+    int64_t loop_limit_ns; /* a conversation on the loop ends here; INT64_MAX: no shutdown yet */
     bool closed;
     struct {               /* a mixin's descriptor in the loop's poll */
         int fd;            /* -1: none */
@@ -57,7 +57,7 @@ struct shs_server {
     /*
      * A mixin that can take connections on its own threads, while serve_forever runs: one hand-over
      * less for each. Only when nobody would see the difference: see shs__server_accepts_plainly.
-     */
+ */
     struct {
         bool (*start)(struct shs_layer *layer); /* false: the loop accepts, as always */
         void (*stop)(struct shs_layer *layer);  /* after it nothing is accepted any more */

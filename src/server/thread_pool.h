@@ -104,9 +104,9 @@ struct shs_pool_group {
        none. Accepting is done by whoever finds `knocked` and gets the lock. */
     pthread_mutex_t accept_lock;
     int listen_fd;
-    bool listens;          /* under accept_lock */
-    _Atomic bool knocked;  /* epoll said that somebody waits there */
-    _Atomic bool resting;  /* somebody may wait there, but accepting was not possible */
+    bool listens;         /* under accept_lock */
+    _Atomic bool knocked; /* epoll said that somebody waits there */
+    _Atomic bool resting; /* somebody may wait there, but accepting was not possible */
 
     pthread_mutex_t slots_lock;
     struct shs_pool_slot *free_slots;
