@@ -48,6 +48,7 @@ struct shs_tls_context {
     struct shs_tls_names *names; /* a name's number, */
     unsigned *site_of_name;      /* and its site */
     int keylog_fd;
+    _Atomic int keylog_errno; /* of a line that could not be written; -1: its owner knows */
 };
 
 /*

@@ -196,10 +196,24 @@ static bool has_identity(const struct shs_tls_stream *tls)
            SSL_get0_peer_certificate(tls->ssl) != NULL;
 }
 
+/* Once: who looks into the key log for a session has to know that some are missing. */
+static void report_keylog(struct shs_tls_mixin *self, struct shs_tls_context *context)
+{
+    int failed = atomic_load_explicit(&context->keylog_errno, memory_order_relaxed);
+    char text[96];
+
+    if (failed <= 0 || !atomic_compare_exchange_strong(&context->keylog_errno, &failed, -1))
+        return;
+    shs_server_log(self->layer.server, SHS_LOG_WARNING,
+                   "The key log '%s' cannot be written: %s. Sessions are missing from it.",
+                   self->config.config.keylog, shs__strerror(failed, text, sizeof text));
+}
+
 static void count_handshake(struct shs_tls_mixin *self, struct tls_conn *state)
 {
     leave(self, state);
     add(&self->shared->handshakes);
+    report_keylog(self, state->tls->context);
     if (SSL_session_reused(state->tls->ssl) == 1)
         add(&self->shared->resumed);
 }

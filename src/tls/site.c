@@ -1,5 +1,6 @@
 #include "tls/site.h"
 
+#include <errno.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -332,10 +333,12 @@ static void on_keylog(const SSL *ssl, const char *line)
         char *to;
     } cast = {.from = line};
     char newline[] = "\n";
+    int none = 0;
     struct iovec parts[2] = {{cast.to, strlen(line)}, {newline, 1}};
 
+    /* A full disk is no reason to refuse a client. */
     if (stream->context->keylog_fd >= 0 && writev(stream->context->keylog_fd, parts, 2) < 0)
-        return; /* a full disk is no reason to refuse a client */
+        (void)atomic_compare_exchange_strong(&stream->context->keylog_errno, &none, errno);
 }
 
 /* -- making the SSL_CTX ------------------------------------------------------------------------ */
