@@ -274,9 +274,10 @@ struct permitted {
 static void permit(const struct store *st, struct permitted *out)
 {
     static const char *const own[] = {
-        "localhost",     "test",           "example",    "internal",      "local",
-        "home.arpa",     "127.0.0.0/8",    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
-        "100.64.0.0/10", "169.254.0.0/16", "::1/128",    "fc00::/7",      "fe80::/10",
+        "localhost",    "test",          "example",        "internal",      "local",
+        "home.arpa",    "127.0.0.0/8",   "::1/128",        "fc00::/7",      "fe80::/10",
+        "10.0.0.0/8",   "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16",
+        "192.0.2.0/24", "2001:db8::/32",
     };
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";

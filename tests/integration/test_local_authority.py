@@ -39,7 +39,7 @@ def constraints():
                                             "https://%s:%d/" % (address, server.port))
                 check(code == 0 and "sni" in out, out + err)
             for name, san, good in (("world", "DNS:bank.example.com", False), ("address", "IP:8.8.8.8", False),
-                                    ("six", "IP:2001:db8::1", False), ("both", "DNS:localhost,DNS:example.org", False),
+                                    ("six", "IP:2606:4700::1111", False), ("both", "DNS:localhost,DNS:example.org", False),
                                     ("prefix", "DNS:notlocalhost", False), ("own", "DNS:app.localhost", True),
                                     ("inside", "DNS:db.internal,IP:10.1.2.3", True), ("lan", "IP:192.168.1.9", True),
                                     ("outside", "IP:172.32.0.1", False), ("edge", "IP:172.31.255.255", True)):

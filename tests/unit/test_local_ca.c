@@ -131,13 +131,13 @@ static void refuses(const struct place *p, const char *const *names, int code, c
 static void a_ca_signs_for_its_own_only(void **state)
 {
     static const char *const inside[] = {"host.internal", "10.1.2.3", "app.test", NULL};
-    static const char *const outside[] = {"192.0.2.1", NULL};
+    static const char *const outside[] = {"198.18.0.1", NULL};
     static const char *const world[] = {"www.example.com", NULL};
     struct place *p = *state;
 
     assert_int_equal(opens(p, NULL, NOW), 3);
     assert_int_equal(opens(p, inside, NOW), 2);
-    refuses(p, outside, SHS_TLS, "may not sign for 192.0.2.1");
+    refuses(p, outside, SHS_TLS, "may not sign for 198.18.0.1");
     refuses(p, world, SHS_TLS, "may not sign for www.example.com");
     assert_int_equal(opens(p, inside, NOW), 0);
     /* What is asked for when it is made is in it. */
