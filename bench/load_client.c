@@ -9,9 +9,9 @@
  *       For each line on stdin one request on each of them, in turns; prints the latencies in us:
  *       "median p99 max errors". Ends with stdin.
  *
- * With CLIENT_PEM in the environment, a file with a certificate, its chain and key, it shows that to
- * who asks. Every answer's status and length are checked. Sources are spread over 127.0.0.0/8, so that ports
- * are not the limit.
+ * With CLIENT_PEM in the environment, a file with a certificate, its chain and key, it shows that
+ * to who asks. Every answer's status and length are checked. Sources are spread over 127.0.0.0/8,
+ * so that ports are not the limit.
  */
 #include <arpa/inet.h>
 #include <errno.h>
