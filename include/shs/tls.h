@@ -149,8 +149,8 @@ SHS_API int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_
  * tells the client why. One on the deny list is cut off at once.
  *
  * Returns 0; < 0 with *err (may be NULL), and everything stays as it was. Either is counted and
- * logged. May take a second with a thousand certificates: call it off the serving thread. Safe from
- * any thread.
+ * logged. May take a second with a thousand certificates: call it off the serving thread. Nothing is
+ * forked meanwhile. SHS_USAGE in a child of ForkingMixIn. Safe from any thread.
  */
 SHS_API int shs_tls_reload(struct shs_server *self, struct shs_error *err);
 
@@ -174,8 +174,8 @@ SHS_API void shs_tls_request_reload(struct shs_server *self);
  *
  * It stays until the server is freed, whatever the file says. A forked child keeps to the list it
  * was forked with, and ends its connection at the next request when there is another.
- * Returns 0; SHS_USAGE with *err (may be NULL) for an entry that is none; SHS_LIMIT after a
- * million; SHS_NOMEM. Safe from any thread.
+ * Returns 0; SHS_USAGE with *err (may be NULL) for an entry that is none, or in a forked child;
+ * SHS_LIMIT after a million; SHS_NOMEM. Safe from any thread.
  */
 SHS_API int shs_tls_deny(struct shs_server *self, const char *entry, struct shs_error *err);
 

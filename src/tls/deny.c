@@ -329,11 +329,16 @@ int shs__tls_deny_add(struct shs_tls_deny *self, const char *entry, struct shs_e
     return SHS_OK;
 }
 
+bool shs__tls_deny_is_empty(const struct shs_tls_deny *self)
+{
+    return atomic_load(&self->count) == 0;
+}
+
 bool shs__tls_deny_has(struct shs_tls_deny *self, const struct shs_tls_deny_keys *keys)
 {
     bool found = false;
 
-    if (atomic_load(&self->count) == 0)
+    if (shs__tls_deny_is_empty(self))
         return false;
     pthread_mutex_lock(&self->lock);
     for (size_t i = 0; !found && i < SHS_ARRAY_LEN(keys->key); i++)
@@ -347,7 +352,7 @@ bool shs__tls_deny_denies(struct shs_tls_deny *self, const struct shs_client_ide
 {
     struct shs_tls_deny_keys keys;
 
-    if (atomic_load(&self->count) == 0)
+    if (shs__tls_deny_is_empty(self))
         return false;
     return !shs__tls_deny_keys_of(&keys, identity) || shs__tls_deny_has(self, &keys);
 }

@@ -46,6 +46,7 @@ int shs__tls_deny_add(struct shs_tls_deny *self, const char *entry, struct shs_e
 /* False when there was no memory: then nobody may be let in. */
 bool shs__tls_deny_keys_of(struct shs_tls_deny_keys *out,
                            const struct shs_client_identity *identity);
+bool shs__tls_deny_is_empty(const struct shs_tls_deny *self);
 bool shs__tls_deny_has(struct shs_tls_deny *self, const struct shs_tls_deny_keys *keys);
 /* Without keys at hand; a certificate of which none can be made is denied. */
 bool shs__tls_deny_denies(struct shs_tls_deny *self, const struct shs_client_identity *identity);

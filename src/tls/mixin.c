@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "server/conn.h"
 #include "server/server.h"
@@ -375,6 +374,11 @@ static const struct shs_server_ops tls_ops = {
     .layer_free = tls_layer_free,
 };
 
+bool shs__tls_mixin_forked(const struct shs_tls_mixin *self)
+{
+    return self->layer.server->forked;
+}
+
 /* ForkingMixIn holds the server's lock over a fork. */
 void shs__tls_mixin_hold_forks(struct shs_tls_mixin *self, bool hold)
 {
@@ -430,7 +434,6 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
     pthread_mutex_init(&mixin->reloading, NULL);
     pthread_mutex_init(&mixin->sweeping, NULL);
     shs__tls_watches_init(&mixin->watches);
-    mixin->pid = getpid();
     rc = shs__tls_config_copy(&mixin->config, config, err);
     if (rc != SHS_OK)
         goto out;

@@ -45,7 +45,6 @@ struct shs_tls_mixin {
     struct shs_tls_watches watches;
     struct shs_tls_keeper *keeper; /* NULL without a thread */
     struct shs_tls_shared *shared;
-    pid_t pid;                    /* of who pushed it: a forked child has another */
     _Atomic unsigned in_progress; /* of this process: a child that is killed takes its own along */
 };
 
@@ -71,6 +70,9 @@ void shs__tls_mixin_tell(struct shs_tls_mixin *self, const struct shs_tls_stream
 /* While it is held no child is forked: it would inherit locks that nobody there gives back. Does
    nothing without ForkingMixIn. */
 void shs__tls_mixin_hold_forks(struct shs_tls_mixin *self, bool hold);
+
+/* In a child of ForkingMixIn: what is changed here is changed for this one connection. */
+bool shs__tls_mixin_forked(const struct shs_tls_mixin *self);
 
 /* TLSMixIn of a server, or NULL. */
 struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server);

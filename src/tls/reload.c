@@ -40,6 +40,14 @@ static int load_secret(struct shs_buf *secret, const char *path, struct shs_erro
     return rc;
 }
 
+/* It would be the only one to know. */
+static int in_a_child(struct shs_error *err)
+{
+    return shs_error_set(err, SHS_USAGE, 0,
+                         "This is a forked child, with one connection: what it changes, the server "
+                         "does not see. Do it in the process that called serve_forever.");
+}
+
 /* -- what was served with before --------------------------------------------------------------- */
 
 /*
@@ -126,6 +134,8 @@ int shs_tls_deny(struct shs_server *self, const char *entry, struct shs_error *e
 
     if (mixin == NULL)
         return no_mixin(err);
+    if (shs__tls_mixin_forked(mixin))
+        return in_a_child(err);
     pthread_mutex_lock(&mixin->sweeping);
     rc = shs__tls_deny_add(mixin->deny, entry, err);
     if (rc == SHS_OK) {
@@ -200,7 +210,9 @@ int shs_tls_reload(struct shs_server *self, struct shs_error *err)
 {
     struct shs_tls_mixin *mixin = shs__tls_mixin_of(self);
 
-    return mixin == NULL ? no_mixin(err) : shs__tls_mixin_reload(mixin, err);
+    if (mixin == NULL)
+        return no_mixin(err);
+    return shs__tls_mixin_forked(mixin) ? in_a_child(err) : shs__tls_mixin_reload(mixin, err);
 }
 
 int shs_tls_check(struct shs_server *self, struct shs_error *err)

@@ -9,6 +9,7 @@
 
 #include "tls/client.h"
 #include "tls/config.h"
+#include "tls/deny.h"
 #include "tls/names.h"
 #include "tls/stream.h"
 
@@ -244,7 +245,8 @@ static bool client_still_good(const struct shs_tls_context *context, X509 *peer,
     if (shs__tls_time(X509_get0_notAfter(peer)) <= now ||
         shs__tls_time(X509_get0_notBefore(peer)) > now)
         return false;
-    if (config->client_check == NULL && context->deny == NULL)
+    if (config->client_check == NULL &&
+        (context->deny == NULL || shs__tls_deny_is_empty(context->deny)))
         return true;
     if (shs__client_record_new(&record, peer) != SHS_OK)
         return false;

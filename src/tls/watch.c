@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <openssl/err.h>
 
@@ -149,7 +148,7 @@ static enum shs_client_reason rules_changed(struct shs_tls_watch *self)
 {
     struct shs_tls_mixin *mixin = self->mixin;
 
-    if (getpid() != mixin->pid)
+    if (shs__tls_mixin_forked(mixin))
         return SHS_CLIENT_OTHER;
     return atomic_load(&mixin->shared->rules) == self->rules ? SHS_CLIENT_OK : judge_again(self);
 }
