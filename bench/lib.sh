@@ -48,6 +48,29 @@ make_material() {
     chmod -R a+rX "$work"
 }
 
+# A client with a certificate, of a CA under a CA: $work/client.pem, and $work/client-ca.pem to trust.
+make_client() {
+    local name parent= signer
+    for name in client-ca client-sub client; do
+        openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$name" -keyout "$work/$name.key" \
+            -out "$work/$name.csr" 2>/dev/null
+        if [ "$name" = client ]; then
+            printf '%s\n' basicConstraints=critical,CA:FALSE keyUsage=critical,digitalSignature extendedKeyUsage=clientAuth
+        else
+            printf '%s\n' basicConstraints=critical,CA:TRUE keyUsage=critical,keyCertSign,cRLSign
+        fi >"$work/$name.ext"
+        printf '%s\n' subjectKeyIdentifier=hash authorityKeyIdentifier=keyid >>"$work/$name.ext"
+        signer=(-signkey "$work/$name.key")
+        [ -z "$parent" ] || signer=(-CA "$work/$parent.crt" -CAkey "$work/$parent.key" -CAcreateserial)
+        openssl x509 -req -days 7 -in "$work/$name.csr" -extfile "$work/$name.ext" -out "$work/$name.crt" \
+            "${signer[@]}" 2>/dev/null || die "no client certificate"
+        parent=$name
+    done
+    cp "$work/client-ca.crt" "$work/client-ca.pem"
+    cat "$work/client.crt" "$work/client-sub.crt" "$work/client.key" >"$work/client.pem"
+    chmod a+r "$work/client-ca.pem"
+}
+
 free_port() {
     python3 -c 'import socket
 s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
@@ -95,6 +118,15 @@ wait_port() {
 # start_shs ARGS...: sets pid and port.
 start_shs() {
     local composition
+    if [ -n "${client_ca:-}" ]; then # bench_server knows no clients: the command does
+        port=$(free_port)
+        "$build/shs" serve --port "$port" --log none --threading "$2" --cert "$work/cert.pem" --key "$work/key.pem" \
+            --client-ca "$client_ca" "$work/www" >/dev/null 2>>"$work/shs.err" &
+        pid=$!
+        pids+=("$pid")
+        wait_port "$port"
+        return
+    fi
     rm -f "$work/shs.out" && mkfifo "$work/shs.out"
     "$build/bench/bench_server" --cert "$work/cert.pem" --key "$work/key.pem" \
         --root "$work/www/f" "$@" >"$work/shs.out" 2>>"$work/shs.err" &
@@ -116,6 +148,7 @@ http {
   ssl_certificate $work/cert.pem; ssl_certificate_key $work/key.pem;
   ssl_protocols TLSv1.2 TLSv1.3; ssl_session_tickets on; ssl_session_timeout 2h;
   ssl_ecdh_curve X25519:P-256:P-384;
+  ${client_ca:+ssl_client_certificate $client_ca; ssl_verify_client on; ssl_verify_depth 3;}
   server { listen 127.0.0.1:$port ssl; root $work/www; }
 }
 CONF

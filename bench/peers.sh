@@ -69,7 +69,7 @@ defaults
   timeout server 5s
   timeout http-keep-alive 300s
 frontend f
-  bind 127.0.0.1:$port ssl crt $work/both.pem
+  bind 127.0.0.1:$port ssl crt $work/both.pem ${client_ca:+ca-file $client_ca verify required}
   http-request return status 200 content-type application/octet-stream file $work/www/f/13
 CONF
     run_peer haproxy -db -f "$work/haproxy-$port.conf"

@@ -15,7 +15,8 @@ import sys
 OURS = ("pool", "thread")
 TITLES = {
     "keepalive": "64 keep-alive, 13 bytes", "many": "3,500 keep-alive, 13 bytes",
-    "full": "full handshake + GET + close", "resumed": "resumed handshake + GET + close",
+    "full": "full handshake + GET + close", "mtls": "the same with a client certificate",
+    "resumed": "resumed handshake + GET + close",
     "16k": "16 KiB file", "1m": "1 MiB file", "100m": "100 MiB file",
     "idle": "3,500 idle TLS", "idle10k": "10,000 idle TLS",
     "blocking-none": "58 keep-alive, none blocks", "blocking": "58, beside 6 that block 100 ms",

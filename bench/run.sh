@@ -5,7 +5,7 @@
 #
 #   bash bench/run.sh [--rounds N] [--seconds N] [--cases a,b,...] [--servers a,b,...] [--out DIR]
 #
-#   cases    keepalive many full resumed 16k 1m 100m idle idle10k blocking flat threads
+#   cases    keepalive many full mtls resumed 16k 1m 100m idle idle10k blocking flat threads
 #   servers  pool thread nginx h2o lighttpd haproxy go python
 #
 # Writes DIR/results.json and DIR/results.png (gnuplot) and prints the table in Markdown. A peer
@@ -89,8 +89,19 @@ close_case() {
     [ "${n:-0}" -gt 0 ] || { note "$2 $1: no answer"; return; }
     [ "$e" = 0 ] || note "$2 $1: $e errors"
     [ "$3" = full ] || [ "$r" -gt $((n / 2)) ] || note "$2 $1: only $r of $n were resumed"
-    row "$1" "$2" cpu_us "$(awk -v d=$((after - before)) -v n="$n" 'BEGIN { print d / n }')"
-    row "$1" "$2" rate "$(awk -v n="$n" -v s="$s" 'BEGIN { print n / s }')"
+    row "$1" "${2#mtls-}" cpu_us "$(awk -v d=$((after - before)) -v n="$n" 'BEGIN { print d / n }')"
+    row "$1" "${2#mtls-}" rate "$(awk -v n="$n" -v s="$s" 'BEGIN { print n / s }')"
+}
+
+# Full handshakes of clients with a certificate, and one CA between it and the CA that is trusted.
+mtls_case() {
+    [[ $1 == pool || $1 == thread || $1 == nginx || $1 == haproxy ]] || return
+    [ -e "$work/client.pem" ] || make_client
+    if [ -z "${pid_of[mtls-$1]:-}" ]; then
+        client_ca=$work/client-ca.pem start_peer "$1" || return
+        pid_of[mtls-$1]=$pid port_of[mtls-$1]=$port
+    fi
+    CLIENT_PEM=$work/client.pem close_case mtls "mtls-$1" full
 }
 
 # idle_case CASE SERVER COUNT: a fresh server; growth per connection that is held open, and how soon
@@ -153,6 +164,7 @@ run_case() {
     keepalive) wrk_case keepalive "$2" 64 /f/13 ;;
     many) wrk_case many "$2" 3500 /f/13 ;;
     full | resumed) close_case "$1" "$2" "$1" ;;
+    mtls) mtls_case "$2" ;;
     16k) wrk_case 16k "$2" 64 /f/16k ;;
     1m) wrk_case 1m "$2" 8 /f/1m 1048576 ;;
     100m) wrk_case 100m "$2" 2 /f/100m 104857600 ;;

@@ -111,7 +111,9 @@ struct shs_tls_config {
     unsigned max_handshakes;   /* at once; more are refused. UINT_MAX */
     shs_client_check_fn *client_check; /* NULL: none */
     void *client_check_ctx;
-    /* A failed handshake that is no probe; instead of a line to opt.log. NULL: the line. Any
+    const char *deny; /* a file of certificates that are not let in (shs_tls_deny). NULL = none */
+    /* A failed handshake that is no probe, or an open connection that was ended because its
+       client's certificate counts no more; instead of a line to opt.log. NULL: the line. Any
        thread, several at once; must not block. Views: during the call. */
     void (*on_failure)(void *ctx, const struct shs_tls_failure *failure);
     void *on_failure_ctx;
@@ -136,13 +138,19 @@ SHS_API int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_
 /* -- reload ------------------------------------------------------------------------------------ */
 
 /*
- * Reads all files again: certificates, keys, client CAs, CRLs, OCSP responses, the ticket secret.
+ * Reads all files again: certificates, keys, client CAs, CRLs, the deny list, OCSP responses, the
+ * ticket secret.
  * They are checked, also that no certificate has expired, and tried in a handshake in memory; then
  * new connections get them. Connections in flight keep what they have, tickets stay good.
  *
+ * But for clients with a certificate: when their CAs or CRLs are others than before, or when it
+ * expires, an open connection's is judged again before its next request is read. One that counts no
+ * more gets the answers it has coming and no other: the connection ends, and its next handshake
+ * tells the client why. One on the deny list is cut off at once.
+ *
  * Returns 0; < 0 with *err (may be NULL), and everything stays as it was. Either is counted and
- * logged. May take a second with a thousand certificates: call it off the serving thread. Safe from
- * any thread.
+ * logged. May take a second with a thousand certificates: call it off the serving thread. Nothing is
+ * forked meanwhile. SHS_USAGE in a child of ForkingMixIn. Safe from any thread.
  */
 SHS_API int shs_tls_reload(struct shs_server *self, struct shs_error *err);
 
@@ -155,6 +163,21 @@ SHS_API int shs_tls_check(struct shs_server *self, struct shs_error *err);
  * TLSMixIn and not be closed.
  */
 SHS_API void shs_tls_request_reload(struct shs_server *self);
+
+/*
+ * Keeps a client out from now on, whoever signed its certificate; also when it resumes a session.
+ * Its open connections are cut off. `entry` is as a line of the file config.deny:
+ *
+ *   "cert HEX"            the SHA-256 of its certificate (DER)
+ *   "spki HEX"            the SHA-256 of its public key: also when the certificate is renewed
+ *   "serial HEX ISSUER"   serial number, and issuer as whoami says it (RFC 2253)
+ *
+ * It stays until the server is freed, whatever the file says. A forked child keeps to the list it
+ * was forked with, and ends its connection at the next request when there is another.
+ * Returns 0; SHS_USAGE with *err (may be NULL) for an entry that is none, or in a forked child;
+ * SHS_LIMIT after a million; SHS_NOMEM. Safe from any thread.
+ */
+SHS_API int shs_tls_deny(struct shs_server *self, const char *entry, struct shs_error *err);
 
 /* -- counters ---------------------------------------------------------------------------------- */
 
@@ -227,6 +250,7 @@ struct shs_tls_failure {
     const char *sni;   /* the name asked for, as far as it is one; "" when there is none */
     const char *ja4;   /* with config.fingerprint, when a ClientHello came; else "" */
     struct shs_conn *conn;
+    bool open; /* no handshake: an open connection whose client counts no more */
 };
 
 struct shs_tls_stats {
@@ -239,6 +263,7 @@ struct shs_tls_stats {
     uint64_t causes[SHS_TLS_CAUSE_COUNT]; /* failures: one each */
     uint64_t client_reasons[SHS_CLIENT_REASON_COUNT]; /* of causes[CLIENT_CERT] */
     uint64_t client_alerts[256];                      /* of causes[CLIENT_ALERT] */
+    uint64_t clients_ended[SHS_CLIENT_REASON_COUNT];  /* open connections, no failures */
 };
 
 /* Copies the counters: true, or false without TLSMixIn. Safe from any thread. */

@@ -22,6 +22,7 @@
 #define RENEW_DAYS 30 /* made anew when less than that is left */
 #define FILE_CEILING ((size_t)65536)
 #define NAMES_MAX 100u
+#define ALWAYS 3 /* names that every leaf has */
 #define LOCK_MS 10000
 #define LOCK_STEP_MS 20
 
@@ -260,8 +261,44 @@ static bool lasts(const struct store *st, const X509 *cert, int days)
 
 /* -- the CA ------------------------------------------------------------------------------------ */
 
+/*
+ * Whom it may sign for: names that mean nothing outside of somebody's own network (RFC 6761, RFC
+ * 6762, RFC 8375, "internal"), private addresses, this machine, and what is asked for now. Whoever
+ * gets hold of its key can pretend to be none of the world's servers to those who trust it.
+ */
+struct permitted {
+    const char *names[NAMES_MAX + 32];
+    char host[256];
+};
+
+static void permit(const struct store *st, struct permitted *out)
+{
+    static const char *const own[] = {
+        "localhost",    "test",          "example",        "internal",      "local",
+        "home.arpa",    "127.0.0.0/8",   "::1/128",        "fc00::/7",      "fe80::/10",
+        "10.0.0.0/8",   "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16",
+        "192.0.2.0/24", "2001:db8::/32",
+    };
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
+    size_t count = 0, i;
+
+    for (i = 0; i < SHS_ARRAY_LEN(own); i++)
+        out->names[count++] = own[i];
+    for (i = 0; st->names[i] != NULL; i++)
+        out->names[count++] = st->names[i];
+    if (gethostname(out->host, sizeof out->host) == 0) {
+        out->host[sizeof out->host - 1] = '\0';
+        if (out->host[0] != '\0' && out->host[0] != '.' &&
+            out->host[strspn(out->host, allowed)] == '\0')
+            out->names[count++] = out->host;
+    }
+    out->names[count] = NULL;
+}
+
 static int make_ca(struct store *st)
 {
+    struct permitted permitted;
     unsigned char tag[4];
     char name[64];
     struct shs_cert_spec spec = {
@@ -269,8 +306,11 @@ static int make_ca(struct store *st)
         .not_before = st->now - HOUR,
         .not_after = st->now + CA_DAYS * DAY,
         .ca = true,
+        .permitted = permitted.names,
     };
     int rc;
+
+    permit(st, &permitted);
 
     /* Two roots of one name would be mistaken for each other. */
     if (RAND_bytes(tag, sizeof tag) != 1)
@@ -344,6 +384,22 @@ static bool leaf_serves(const struct store *st, X509 *leaf)
     return true;
 }
 
+/* Somebody may trust this CA as it is: it is not made anew without being asked. */
+static int not_permitted(const struct store *st)
+{
+    char names[160] = "";
+    size_t used = 0, i;
+
+    for (i = ALWAYS; st->names[i] != NULL && used < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i > ALWAYS ? ", " : "",
+                                 st->names[i]);
+    return shs_error_set(st->err, SHS_TLS, 0,
+                         "The CA in %s may not sign for %s: it was made for this machine and "
+                         "private networks. Give a certificate of your own, or remove %s/%s to "
+                         "have a CA made that may; it must then be trusted anew.",
+                         st->dir, names, st->dir, CA_FILE);
+}
+
 static int make_leaf(const struct store *st)
 {
     int64_t ca_end = 0;
@@ -366,6 +422,8 @@ static int make_leaf(const struct store *st)
     rc = shs__mint_key(&key, SHS_KEY_P256, st->err);
     if (rc == SHS_OK)
         rc = shs__mint_cert(&leaf, &spec, key, st->ca, st->ca_key, st->err);
+    if (rc == SHS_OK && !shs__cert_permitted(leaf, st->ca))
+        rc = not_permitted(st);
     if (rc == SHS_OK)
         rc = write_pair(st, LEAF_FILE, key, leaf);
     EVP_PKEY_free(key);
@@ -397,7 +455,7 @@ static int open_leaf(const struct store *st, bool *made)
 
 static int gather_names(struct store *st, const char *const *names)
 {
-    static const char *const always[] = {"localhost", "127.0.0.1", "::1"};
+    static const char *const always[ALWAYS] = {"localhost", "127.0.0.1", "::1"};
     size_t count = 0, i;
 
     for (i = 0; i < SHS_ARRAY_LEN(always); i++)

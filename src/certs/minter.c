@@ -131,6 +131,101 @@ static int add_names(X509 *cert, const struct shs_cert_spec *spec, struct shs_er
     return rc;
 }
 
+/* -- what a CA may sign for -------------------------------------------------------------------- */
+
+/* "10.0.0.0/8" as address and mask, one after the other (RFC 5280, 4.2.1.10); NULL: it is none. */
+static ASN1_OCTET_STRING *make_network(const char *text)
+{
+    const char *slash = strchr(text, '/');
+    size_t len = slash == NULL ? strlen(text) : (size_t)(slash - text);
+    char address[64];
+    unsigned char bytes[32] = {0};
+    ASN1_OCTET_STRING *ip, *network;
+    size_t size, bits, i;
+
+    if (len >= sizeof address)
+        return NULL;
+    memcpy(address, text, len);
+    address[len] = '\0';
+    ip = a2i_IPADDRESS(address);
+    ERR_clear_error(); /* a name is no error */
+    if (ip == NULL)
+        return NULL;
+    size = (size_t)ASN1_STRING_length(ip);
+    memcpy(bytes, ASN1_STRING_get0_data(ip), size);
+    ASN1_OCTET_STRING_free(ip);
+    bits = slash == NULL ? size * 8 : strtoul(slash + 1, NULL, 10);
+    for (i = 0; i < size * 8 && i < bits; i++)
+        bytes[size + i / 8] |= (unsigned char)(0x80u >> i % 8);
+    network = ASN1_OCTET_STRING_new();
+    if (network != NULL && ASN1_OCTET_STRING_set(network, bytes, (int)(2 * size)) != 1) {
+        ASN1_OCTET_STRING_free(network);
+        network = NULL;
+    }
+    return network;
+}
+
+static GENERAL_SUBTREE *make_subtree(const char *name)
+{
+    GENERAL_SUBTREE *tree = GENERAL_SUBTREE_new();
+    ASN1_OCTET_STRING *network = make_network(name);
+    GENERAL_NAME *base = NULL;
+
+    if (network == NULL) {
+        base = make_name(name);
+    } else {
+        base = GENERAL_NAME_new();
+        if (base != NULL)
+            GENERAL_NAME_set0_value(base, GEN_IPADD, network);
+        else
+            ASN1_OCTET_STRING_free(network);
+    }
+    if (tree == NULL || base == NULL) {
+        GENERAL_SUBTREE_free(tree);
+        GENERAL_NAME_free(base);
+        return NULL;
+    }
+    GENERAL_NAME_free(tree->base);
+    tree->base = base;
+    return tree;
+}
+
+static bool add_constraints(X509 *cert, const char *const *permitted)
+{
+    NAME_CONSTRAINTS *all = NAME_CONSTRAINTS_new();
+    bool good = all != NULL;
+
+    if (good) {
+        all->permittedSubtrees = sk_GENERAL_SUBTREE_new_null();
+        good = all->permittedSubtrees != NULL;
+    }
+    for (; good && *permitted != NULL; permitted++) {
+        GENERAL_SUBTREE *tree = make_subtree(*permitted);
+
+        good = tree != NULL && sk_GENERAL_SUBTREE_push(all->permittedSubtrees, tree) > 0;
+        if (!good)
+            GENERAL_SUBTREE_free(tree);
+    }
+    good = good && X509_add1_ext_i2d(cert, NID_name_constraints, all, 1, X509V3_ADD_DEFAULT) == 1;
+    NAME_CONSTRAINTS_free(all);
+    return good;
+}
+
+bool shs__cert_permitted(X509 *cert, X509 *issuer)
+{
+    NAME_CONSTRAINTS *all = X509_get_ext_d2i(issuer, NID_name_constraints, NULL, NULL);
+    bool good;
+
+    /* OpenSSL looks at the names it keeps beside a certificate, which one just made has not. */
+    (void)X509_check_purpose(cert, -1, 0);
+    good = all == NULL || NAME_CONSTRAINTS_check(cert, all) == X509_V_OK;
+    NAME_CONSTRAINTS_free(all);
+    ERR_clear_error();
+    return good;
+}
+
+/* -- the other extensions ---------------------------------------------------------------------- */
+
 static bool add_ext(X509 *cert, X509 *issuer, int nid, const char *value)
 {
     X509V3_CTX ctx;
@@ -153,7 +248,8 @@ static bool add_usage(X509 *cert, const struct shs_cert_spec *spec, EVP_PKEY *ke
 
     if (spec->ca)
         return add_ext(cert, cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
-               add_ext(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign");
+               add_ext(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign") &&
+               (spec->permitted == NULL || add_constraints(cert, spec->permitted));
     if (spec->server_auth && spec->client_auth)
         extended = "serverAuth,clientAuth";
     else if (spec->server_auth)

@@ -21,6 +21,9 @@ struct shs_cert_spec {
     int64_t not_before;       /* Unix time */
     int64_t not_after;
     bool ca; /* may sign leaves, and only leaves */
+    /* A CA's: the domains ("test" is also everything under it) and networks ("10.0.0.0/8", an
+       address) that it may sign for, ended by NULL. NULL: whatever it likes. */
+    const char *const *permitted;
     bool server_auth, client_auth;
 };
 
@@ -33,6 +36,9 @@ int shs__mint_key(EVP_PKEY **out, enum shs_key_kind kind, struct shs_error *err)
  */
 int shs__mint_cert(X509 **out, const struct shs_cert_spec *spec, EVP_PKEY *key, X509 *issuer,
                    EVP_PKEY *issuer_key, struct shs_error *err);
+
+/* May the issuer sign for all names in the certificate, by its constraints? */
+bool shs__cert_permitted(X509 *cert, X509 *issuer);
 
 /* Appends it as PEM. A key is PKCS #8, encrypted with AES-256 if there is a password (or NULL). */
 int shs__mint_cert_pem(struct shs_buf *out, X509 *cert, struct shs_error *err);

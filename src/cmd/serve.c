@@ -84,7 +84,7 @@ static void append_member(struct shs_buf *out, const char *key, const char *text
     (void)shs__buf_append_str(out, SHS_STR("\""));
 }
 
-/* A handshake that failed, in the style of the access log. */
+/* A handshake that failed, or a client that counts no more, in the style of the access log. */
 static void log_failure(void *log_ctx, const struct shs_tls_failure *failure)
 {
     struct serve *self = log_ctx;
@@ -99,15 +99,16 @@ static void log_failure(void *log_ctx, const struct shs_tls_failure *failure)
     out.data = text;
     out.cap = sizeof text;
     if (!self->o.log || self->o.log_style != SHS_ACCESS_JSON) {
-        (void)shs__buf_printf(&out, "shs: TLS handshake with %s port %u failed, %s: %s", host, port,
-                              failure->label, failure->text);
+        (void)shs__buf_printf(&out, "shs: TLS %s %s port %u %s, %s: %s",
+                              failure->open ? "connection of" : "handshake with", host, port,
+                              failure->open ? "ended" : "failed", failure->label, failure->text);
         shs__log_queue_push(self->queue, text, out.len);
         return;
     }
     if (gmtime_r(&now, &tm) == NULL || strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
         when[0] = '\0';
     (void)shs__buf_printf(&out, "{\"time\":\"%s\",\"level\":%d", when, (int)SHS_LOG_INFO);
-    append_member(&out, "event", "tls-handshake-failed");
+    append_member(&out, "event", failure->open ? "tls-connection-ended" : "tls-handshake-failed");
     append_member(&out, "cause", failure->label);
     append_member(&out, "client", host);
     (void)shs__buf_printf(&out, ",\"port\":%u", port);
@@ -274,7 +275,7 @@ static void say_hello(const struct serve *self)
 static void log_tls(const struct serve *self)
 {
     struct shs_tls_stats stats;
-    uint64_t failed = 0;
+    uint64_t failed = 0, ended = 0;
     char causes[1024] = "";
     size_t used = 0;
 
@@ -286,12 +287,14 @@ static void log_tls(const struct serve *self)
             used += (size_t)snprintf(causes + used, sizeof causes - used, " %s=%" PRIu64,
                                      shs_tls_cause_label((enum shs_tls_cause)i), stats.causes[i]);
     }
-    if (failed + stats.reloads + stats.reload_failures == 0)
+    for (int i = 0; i < SHS_CLIENT_REASON_COUNT; i++)
+        ended += stats.clients_ended[i];
+    if (failed + ended + stats.reloads + stats.reload_failures == 0)
         return;
     shs_server_log(self->server, SHS_LOG_INFO,
                    "TLS: handshakes=%" PRIu64 " resumed=%" PRIu64 " failed=%" PRIu64
-                   "%s reloads=%" PRIu64 " reload-failures=%" PRIu64,
-                   stats.handshakes, stats.resumed, failed, causes, stats.reloads,
+                   "%s clients-ended=%" PRIu64 " reloads=%" PRIu64 " reload-failures=%" PRIu64,
+                   stats.handshakes, stats.resumed, failed, causes, ended, stats.reloads,
                    stats.reload_failures);
 }
 

@@ -34,6 +34,8 @@ static const char help[] =
     "      --client-depth N      intermediates in a client's chain, at most (4)\n"
     "      --client-lax          accept client chains that break rules old private CAs break\n"
     "      --crl FILE|DIR        refuse revoked clients; every CA of a chain needs a fresh CRL\n"
+    "      --deny FILE           refuse clients listed in it, and end their connections:\n"
+    "                            'cert SHA256', 'spki SHA256' or 'serial HEX ISSUER' a line\n"
     "      --tls-policy NAME     intermediate (default): TLS 1.2 and 1.3; or modern: TLS 1.3\n"
     "      --tls-min VERSION     1.2 or 1.3\n"
     "      --ciphers LIST        OpenSSL's names, ':' between\n"
@@ -43,7 +45,8 @@ static const char help[] =
     "                            sessions\n"
     "      --ticket-epoch SECONDS  new ticket keys that often (3600)\n"
     "      --keylog FILE         append the secrets of all sessions, to decrypt captures\n"
-    "      --watch               reload certificates, CAs, CRLs when their files change; SIGHUP\n"
+    "      --watch               reload certificates, CAs, CRLs ... when their files change; "
+    "SIGHUP\n"
     "                            reloads them at any time. A bad file changes nothing\n"
     "\n";
 
@@ -100,6 +103,7 @@ enum {
     OPT_CLIENT_DEPTH,
     OPT_CLIENT_LAX,
     OPT_CRL,
+    OPT_DENY,
     OPT_TLS_POLICY,
     OPT_TLS_MIN,
     OPT_CIPHERS,
@@ -137,6 +141,7 @@ static const struct option long_options[] = {
     {"client-depth", required_argument, NULL, OPT_CLIENT_DEPTH},
     {"client-lax", no_argument, NULL, OPT_CLIENT_LAX},
     {"crl", required_argument, NULL, OPT_CRL},
+    {"deny", required_argument, NULL, OPT_DENY},
     {"tls-policy", required_argument, NULL, OPT_TLS_POLICY},
     {"tls-min", required_argument, NULL, OPT_TLS_MIN},
     {"ciphers", required_argument, NULL, OPT_CIPHERS},
@@ -403,6 +408,9 @@ static int parse_tls(struct serve_options *o, int option, const char *value)
     case OPT_CRL:
         o->host.crl = value;
         return CMD_OK;
+    case OPT_DENY:
+        o->tls.deny = value;
+        return CMD_OK;
     case OPT_TLS_POLICY:
         return parse_policy(o, value);
     case OPT_TLS_MIN:
@@ -488,9 +496,11 @@ static int check_clients(struct serve_options *o)
     if (o->host.client_auth != SHS_TLS_CLIENT_NONE && o->host.client_ca == NULL)
         return cmd_fail(CMD_USAGE, "--client-auth needs --client-ca, the CAs by which to judge");
     if (o->host.client_auth == SHS_TLS_CLIENT_NONE &&
-        (o->host.client_ca != NULL || o->host.crl != NULL))
+        (o->host.client_ca != NULL || o->host.crl != NULL || o->tls.deny != NULL))
         return cmd_fail(CMD_USAGE, "%s goes with --client-auth optional, required or explain",
-                        o->host.client_ca != NULL ? "--client-ca" : "--crl (and --client-ca)");
+                        o->host.client_ca != NULL ? "--client-ca"
+                        : o->host.crl != NULL     ? "--crl (and --client-ca)"
+                                                  : "--deny (and --client-ca)");
     return CMD_OK;
 }
 

@@ -85,6 +85,7 @@ void shs__server_after_fork(struct shs_server *self)
 {
     int wake_fd = self->wake_fd;
 
+    self->forked = true;
     pthread_mutex_unlock(&self->lock);
     /* Threads that waited for it are not here, and it must not wait for them. */
     init_cond(self);

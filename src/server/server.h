@@ -47,6 +47,7 @@ struct shs_server {
     _Atomic int64_t accept_retry_ns; /* back-off after a failed accept */
     int64_t loop_limit_ns; /* a conversation on the loop ends here; INT64_MAX: no shutdown yet */
     bool closed;
+    bool forked;           /* in a child of ForkingMixIn */
     struct {               /* a mixin's descriptor in the loop's poll */
         int fd;            /* -1: none */
         unsigned every_ms; /* not only then, but at least so often; 0: every poll_interval_ms */

@@ -10,6 +10,9 @@
 #include <openssl/x509v3.h>
 
 #include "tls/client.h"
+#include "tls/config.h"
+#include "tls/context.h"
+#include "tls/deny.h"
 #include "tls/identity.h"
 #include "tls/ocsp.h"
 #include "tls/source.h"
@@ -343,9 +346,21 @@ enum shs_client_reason shs__tls_client_reason(int verify_code)
     }
 }
 
+/* A last word on an identity that verified: of the configuration, and of the deny list. */
+const char *shs__tls_clients_veto(const struct shs_tls_context *context,
+                                  const struct shs_client_identity *identity)
+{
+    const struct shs_tls_config *config = &context->config->config;
+
+    if (context->deny != NULL && shs__tls_deny_denies(context->deny, identity))
+        return "it is on the deny list";
+    return config->client_check == NULL ? NULL
+                                        : config->client_check(config->client_check_ctx, identity);
+}
+
 /* The chain is good; is the certificate also an identity, and one that is let in? */
-static enum shs_client_reason judge_identity(X509 *leaf, const struct shs_tls_config *config,
-                                             const char **note)
+static enum shs_client_reason judge_identity(X509 *leaf, const struct shs_tls_context *context,
+                                             const char **note, struct shs_client_record **out)
 {
     struct shs_client_record *record = NULL;
     enum shs_client_reason reason;
@@ -353,13 +368,16 @@ static enum shs_client_reason judge_identity(X509 *leaf, const struct shs_tls_co
     if (shs__client_record_new(&record, leaf) != SHS_OK)
         return SHS_CLIENT_OTHER;
     reason = record->identity.reason;
-    if (reason == SHS_CLIENT_OK && config->client_check != NULL) {
+    if (reason == SHS_CLIENT_OK) {
         record->identity.verified = true;
-        *note = config->client_check(config->client_check_ctx, &record->identity);
+        *note = shs__tls_clients_veto(context, &record->identity);
         if (*note != NULL)
             reason = SHS_CLIENT_DENIED;
     }
-    shs__client_record_free(record);
+    if (out != NULL)
+        *out = record;
+    else
+        shs__client_record_free(record);
     return reason;
 }
 
@@ -369,15 +387,17 @@ static int code_of(enum shs_client_reason reason)
     return reason == SHS_CLIENT_DENIED ? X509_V_ERR_CERT_REVOKED : X509_V_ERR_CERT_REJECTED;
 }
 
-bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_config *config,
-                            struct shs_tls_refusal *refusal)
+bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_context *context,
+                            struct shs_tls_refusal *refusal, struct shs_client_record **record)
 {
     X509 *leaf = X509_STORE_CTX_get0_cert(ctx), *cert = leaf;
     bool good = X509_verify_cert(ctx) == 1;
 
+    if (record != NULL)
+        *record = NULL;
     memset(refusal, 0, sizeof *refusal);
     if (good) {
-        refusal->reason = judge_identity(leaf, config, &refusal->note);
+        refusal->reason = judge_identity(leaf, context, &refusal->note, record);
         if (refusal->reason == SHS_CLIENT_OK)
             return true;
         refusal->code = code_of(refusal->reason);

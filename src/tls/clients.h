@@ -13,6 +13,9 @@
 
 #include "base/base.h"
 
+struct shs_client_record;
+struct shs_tls_context;
+
 struct shs_tls_clients {
     enum shs_tls_client_auth auth;
     X509_STORE *store; /* NULL when nobody is asked */
@@ -40,15 +43,20 @@ void shs__tls_clients_free(struct shs_tls_clients *self);
 /* What OpenSSL's verify error means. */
 enum shs_client_reason shs__tls_client_reason(int verify_code);
 
+/* NULL when nothing speaks against an identity that verified, else why not. */
+const char *shs__tls_clients_veto(const struct shs_tls_context *context,
+                                  const struct shs_client_identity *identity);
+
 /* A sentence into *err; `refusal` may be NULL. */
 void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
                            const struct shs_tls_refusal *refusal);
 
 /*
  * Judges the chain in *ctx: fills *refusal and returns false, or returns true. Sets the error of
- * *ctx, from which OpenSSL makes the alert.
+ * *ctx, from which OpenSSL makes the alert. Who it is, is left in *record (NULL: nobody asks), for
+ * the caller to free: NULL when the chain is not even good.
  */
-bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_config *config,
-                            struct shs_tls_refusal *refusal);
+bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_context *context,
+                            struct shs_tls_refusal *refusal, struct shs_client_record **record);
 
 #endif

@@ -149,6 +149,7 @@ static int check_host(const struct shs_tls_host *host, struct shs_error *err)
 
 static int check(const struct shs_tls_config *config, struct shs_error *err)
 {
+    bool asks = false;
     size_t i;
     int rc;
 
@@ -161,7 +162,12 @@ static int check(const struct shs_tls_config *config, struct shs_error *err)
         rc = check_host(&config->hosts[i], err);
         if (rc != SHS_OK)
             return rc;
+        asks = asks || config->hosts[i].client_auth != SHS_TLS_CLIENT_NONE;
     }
+    if (config->deny != NULL && !asks)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "deny is set, but clients are asked for no certificate: set "
+                             "client_auth.");
     return SHS_OK;
 }
 
@@ -177,7 +183,8 @@ int shs__tls_config_copy(struct shs_tls_config_copy *to, const struct shs_tls_co
     config->size = sizeof *config;
     if (config->host_count > 0 && config->hosts != NULL && !copy_hosts(&to->memory, config))
         goto nomem;
-    if (!copy_text(&to->memory, &config->ticket_secret) || !copy_text(&to->memory, &config->keylog))
+    if (!copy_text(&to->memory, &config->ticket_secret) ||
+        !copy_text(&to->memory, &config->keylog) || !copy_text(&to->memory, &config->deny))
         goto nomem;
     rc = check(config, err);
     if (rc != SHS_OK)

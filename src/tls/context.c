@@ -12,6 +12,7 @@
 #include "tls/bio.h"
 #include "tls/client.h"
 #include "tls/config.h"
+#include "tls/deny.h"
 #include "tls/digest.h"
 #include "tls/names.h"
 #include "tls/site.h"
@@ -364,8 +365,8 @@ static struct shs_tls_context *allocate(void)
 }
 
 int shs__tls_context_build(struct shs_tls_context **out, const struct shs_tls_config *config,
-                           struct shs_tls_tickets *tickets, int64_t now, bool strict,
-                           struct shs_error *err)
+                           struct shs_tls_tickets *tickets, struct shs_tls_deny *deny, int64_t now,
+                           bool strict, struct shs_error *err)
 {
     struct shs_tls_context *self = allocate();
     struct shs_tls_config_copy *copy = shs__calloc(1, sizeof *copy);
@@ -388,6 +389,7 @@ int shs__tls_context_build(struct shs_tls_context **out, const struct shs_tls_co
     self->config = copy;
     self->fingerprint = copy->config.fingerprint;
     self->tickets = shs__tls_tickets_ref(tickets);
+    self->deny = deny == NULL ? NULL : shs__tls_deny_ref(deny);
     rc = load_clients(self, now, err);
     if (rc == SHS_OK)
         rc = load_pairs(self, now, strict, err);
@@ -420,9 +422,19 @@ int shs__tls_context_new(struct shs_tls_context **out, const struct shs_options 
     rc = shs__tls_tickets_new(&tickets, simple.config.ticket_epoch_s);
     if (rc != SHS_OK)
         return shs_error_set(err, rc, 0, "OpenSSL could not be set up for TLS.");
-    rc = shs__tls_context_build(out, &simple.config, tickets, (int64_t)time(NULL), false, err);
+    rc =
+        shs__tls_context_build(out, &simple.config, tickets, NULL, (int64_t)time(NULL), false, err);
     shs__tls_tickets_free(tickets);
     return rc;
+}
+
+bool shs__tls_context_same_rules(const struct shs_tls_context *a, const struct shs_tls_context *b)
+{
+    bool same = a->config->config.host_count == b->config->config.host_count;
+
+    for (size_t h = 0; same && h < a->config->config.host_count; h++)
+        same = memcmp(a->clients[h].digest, b->clients[h].digest, sizeof a->clients[h].digest) == 0;
+    return same;
 }
 
 int shs__tls_context_wrap(struct shs_tls_context **out, SSL_CTX *ssl_ctx)
@@ -461,6 +473,7 @@ static void free_server_part(struct shs_tls_context *self)
     shs__free(self->pairs);
     shs__free(self->clients);
     shs__tls_tickets_free(self->tickets);
+    shs__tls_deny_free(self->deny);
     if (self->memory != NULL)
         shs__arena_free(self->memory);
     shs__free(self->memory);

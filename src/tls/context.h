@@ -22,6 +22,7 @@
 #include "base/base.h"
 
 struct shs_tls_tickets;
+struct shs_tls_deny;
 struct shs_tls_clients;
 struct shs_tls_pair;
 struct shs_tls_site;
@@ -36,6 +37,8 @@ struct shs_tls_context {
     /* Of a server; NULL in a context around any SSL_CTX. */
     struct shs_tls_config_copy *config;
     struct shs_tls_tickets *tickets;
+    struct shs_tls_deny *deny; /* NULL: nobody is */
+    unsigned rules;            /* for clients: that edition of them, set before it is served with */
     struct shs_arena *memory;
     struct shs_tls_clients *clients; /* one per host */
     struct shs_tls_pair *pairs;
@@ -45,6 +48,7 @@ struct shs_tls_context {
     struct shs_tls_names *names; /* a name's number, */
     unsigned *site_of_name;      /* and its site */
     int keylog_fd;
+    _Atomic int keylog_errno; /* of a line that could not be written; -1: its owner knows */
 };
 
 /*
@@ -59,12 +63,13 @@ int shs__tls_context_new(struct shs_tls_context **out, const struct shs_options 
  * The context of a configuration (copied).
  *
  *   tickets  referenced
+ *   deny     referenced; NULL is fine
  *   now      Unix time
  *   strict   a certificate of ours that has expired is an error, not advice
  */
 int shs__tls_context_build(struct shs_tls_context **out, const struct shs_tls_config *config,
-                           struct shs_tls_tickets *tickets, int64_t now, bool strict,
-                           struct shs_error *err);
+                           struct shs_tls_tickets *tickets, struct shs_tls_deny *deny, int64_t now,
+                           bool strict, struct shs_error *err);
 
 /*
  * A handshake in memory with each certificate: SHS_OK, or SHS_TLS with *err when one of them could
@@ -85,6 +90,9 @@ void shs__tls_context_free(struct shs_tls_context *self);
  */
 bool shs__tls_context_advice(const struct shs_tls_context *self, unsigned index, int64_t now,
                              struct shs_error *note);
+
+/* True when clients are judged by the same CAs and CRLs in both. */
+bool shs__tls_context_same_rules(const struct shs_tls_context *a, const struct shs_tls_context *b);
 
 /* When the first of its certificates expires, Unix time. */
 int64_t shs__tls_context_expiry(const struct shs_tls_context *self);

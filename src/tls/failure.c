@@ -166,6 +166,7 @@ void shs__tls_failure_classify(struct shs_tls_failure *out, const struct shs_tls
         out->cause = SHS_TLS_CAUSE_PROTOCOL;
         return;
     case SHS_TLS_WHY_NONE:
+    case SHS_TLS_WHY_CLIENT:
     case SHS_TLS_WHY_RECORDS:
     case SHS_TLS_WHY_NOMEM:
         return;

@@ -89,10 +89,9 @@ const struct shs_client_identity *shs_conn_client_identity(struct shs_conn *conn
 
     if (tls == NULL || !tls->established)
         return NULL;
-    if (tls->client != NULL)
-        return &tls->client->identity;
     cert = SSL_get0_peer_certificate(tls->ssl);
-    if (cert == NULL || shs__client_record_new(&tls->client, cert) != SHS_OK)
+    if (cert == NULL ||
+        (tls->client == NULL && shs__client_record_new(&tls->client, cert) != SHS_OK))
         return NULL;
     id = &tls->client->identity;
     id->verify_code = (int)SSL_get_verify_result(tls->ssl);

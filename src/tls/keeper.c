@@ -44,6 +44,8 @@ static void each_path(struct shs_tls_keeper *self, each_path_fn *fn, void *ctx)
 
     if (config->ticket_secret != NULL)
         fn(self, config->ticket_secret, ctx);
+    if (config->deny != NULL)
+        fn(self, config->deny, ctx);
     for (size_t h = 0; h < config->host_count; h++) {
         const struct shs_tls_host *host = &config->hosts[h];
 

@@ -1,9 +1,11 @@
 #include "tls/mixin.h"
 
 #include <stdio.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "server/conn.h"
+#include "server/server.h"
 #include "tls/client.h"
 #include "tls/clients.h"
 #include "tls/explain.h"
@@ -40,11 +42,11 @@ static void add(_Atomic uint64_t *counter)
 
 static void count_failure(struct shs_tls_mixin *self, const struct shs_tls_failure *failure)
 {
-    add(&self->stats.causes[failure->cause]);
+    add(&self->shared->causes[failure->cause]);
     if (failure->cause == SHS_TLS_CAUSE_CLIENT_CERT)
-        add(&self->stats.client_reasons[failure->client_reason]);
+        add(&self->shared->client_reasons[failure->client_reason]);
     if (failure->cause == SHS_TLS_CAUSE_CLIENT_ALERT)
-        add(&self->stats.client_alerts[failure->alert & 0xff]);
+        add(&self->shared->client_alerts[failure->alert & 0xff]);
 }
 
 /* The handshake failed with `code`; afterwards shs_conn_error has the sentence, if there is one. */
@@ -186,12 +188,33 @@ static bool client_is_welcome(struct shs_tls_stream *tls)
     return !tls->refused;
 }
 
+/* Let in by its certificate, which may cease to count. */
+static bool has_identity(const struct shs_tls_stream *tls)
+{
+    return shs__tls_site_of(tls->ssl)->clients->auth != SHS_TLS_CLIENT_NONE &&
+           SSL_get0_peer_certificate(tls->ssl) != NULL;
+}
+
+/* Once: who looks into the key log for a session has to know that some are missing. */
+static void report_keylog(struct shs_tls_mixin *self, struct shs_tls_context *context)
+{
+    int failed = atomic_load_explicit(&context->keylog_errno, memory_order_relaxed);
+    char text[96];
+
+    if (failed <= 0 || !atomic_compare_exchange_strong(&context->keylog_errno, &failed, -1))
+        return;
+    shs_server_log(self->layer.server, SHS_LOG_WARNING,
+                   "The key log '%s' cannot be written: %s. Sessions are missing from it.",
+                   self->config.config.keylog, shs__strerror(failed, text, sizeof text));
+}
+
 static void count_handshake(struct shs_tls_mixin *self, struct tls_conn *state)
 {
     leave(self, state);
-    add(&self->stats.handshakes);
+    add(&self->shared->handshakes);
+    report_keylog(self, state->tls->context);
     if (SSL_session_reused(state->tls->ssl) == 1)
-        add(&self->stats.resumed);
+        add(&self->shared->resumed);
 }
 
 static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct tls_conn *state)
@@ -200,6 +223,8 @@ static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct t
 
     if (rc == SHS_OK && client_is_welcome(state->tls)) {
         count_handshake(self, state);
+        if (has_identity(state->tls) && shs__tls_watch_begin(self, conn, state->tls) != SHS_OK)
+            return shs_conn_fail(conn, SHS_NOMEM, 0, "Out of memory for a client's identity.");
         shs_conn_set_deadline(conn, INT64_MAX); /* the next phase sets its own */
         return shs_super_finish_request(&self->layer, conn);
     }
@@ -258,32 +283,38 @@ static void clean_name(const char *name, char *buf, size_t cap)
     buf[i] = '\0';
 }
 
+void shs__tls_mixin_tell(struct shs_tls_mixin *self, const struct shs_tls_stream *tls,
+                         struct shs_tls_failure *failure, const char *text)
+{
+    const struct shs_tls_config *config = &self->config.config;
+    char label[SHS_TLS_LABEL_MAX], name[256];
+
+    shs__tls_failure_label(failure, label);
+    clean_name(SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name), name, sizeof name);
+    failure->label = label;
+    failure->text = text;
+    failure->sni = name;
+    failure->ja4 = tls->ja4;
+    if (config->on_failure != NULL)
+        config->on_failure(config->on_failure_ctx, failure);
+    else
+        shs_server_log(self->layer.server, SHS_LOG_INFO, "TLS %s %s port %u %s, %s: %s",
+                       failure->open ? "connection of" : "handshake with",
+                       shs_conn_client_host(failure->conn), shs_conn_client_port(failure->conn),
+                       failure->open ? "ended" : "failed", label, text);
+}
+
 static void tls_handle_error(struct shs_layer *layer, struct shs_conn *conn,
                              const struct shs_error *err)
 {
-    struct shs_tls_mixin *self = MIXIN(layer);
     struct tls_conn *state = conn == NULL ? NULL : shs_conn_get(conn, layer);
-    const struct shs_tls_config *config = &self->config.config;
-    char label[SHS_TLS_LABEL_MAX], name[256];
 
     if (state == NULL || state->failure.cause == SHS_TLS_CAUSE_NONE) {
         shs_super_handle_error(layer, conn, err);
         return;
     }
-    shs__tls_failure_label(&state->failure, label);
-    clean_name(SSL_get_servername(state->tls->ssl, TLSEXT_NAMETYPE_host_name), name, sizeof name);
-    state->failure.label = label;
-    state->failure.text = err->text;
-    state->failure.sni = name;
-    state->failure.ja4 = state->tls->ja4;
     state->failure.conn = conn;
-    if (config->on_failure != NULL)
-        config->on_failure(config->on_failure_ctx, &state->failure);
-    else
-        shs_server_log(layer->server, SHS_LOG_INFO,
-                       "TLS handshake with %s port %u failed, %s: %s (%s)",
-                       shs_conn_client_host(conn), shs_conn_client_port(conn), label, err->text,
-                       shs_err_name(err->code));
+    shs__tls_mixin_tell(MIXIN(layer), state->tls, &state->failure, err->text);
 }
 
 /* -- life -------------------------------------------------------------------------------------- */
@@ -295,6 +326,7 @@ static void tls_close_request(struct shs_layer *layer, struct shs_conn *conn)
 
     if (state != NULL) {
         leave(MIXIN(layer), state);
+        shs__tls_watch_end(state->tls->watch);
         shs__buf_free(&state->request);
         shs_conn_set(conn, layer, NULL);
         shs__free(state);
@@ -314,11 +346,17 @@ static int tls_server_close(struct shs_layer *layer)
 static void free_mixin(struct shs_tls_mixin *self)
 {
     shs__tls_keeper_free(self->keeper);
+    shs__tls_mixin_free_retired(self);
     shs__tls_context_free(self->context);
     shs__tls_tickets_free(self->tickets);
+    shs__tls_deny_free(self->deny);
     shs__tls_config_free(&self->config);
+    shs__tls_watches_destroy(&self->watches);
     pthread_mutex_destroy(&self->lock);
     pthread_mutex_destroy(&self->reloading);
+    pthread_mutex_destroy(&self->sweeping);
+    if (self->shared != NULL)
+        munmap(self->shared, sizeof *self->shared);
     shs__free(self);
 }
 
@@ -335,6 +373,24 @@ static const struct shs_server_ops tls_ops = {
     .server_close = tls_server_close,
     .layer_free = tls_layer_free,
 };
+
+bool shs__tls_mixin_forked(const struct shs_tls_mixin *self)
+{
+    return self->layer.server->forked;
+}
+
+/* ForkingMixIn holds the server's lock over a fork. */
+void shs__tls_mixin_hold_forks(struct shs_tls_mixin *self, bool hold)
+{
+    struct shs_server *server = self->layer.server;
+
+    if (server == NULL || shs_server_layer(server, "ForkingMixIn") == NULL)
+        return;
+    if (hold)
+        pthread_mutex_lock(&server->lock);
+    else
+        pthread_mutex_unlock(&server->lock);
+}
 
 struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server)
 {
@@ -353,6 +409,15 @@ static void log_advice(struct shs_tls_mixin *self, struct shs_server *server)
         shs_server_log(server, SHS_LOG_WARNING, "%s", note.text);
 }
 
+/* Zeroed; NULL when there is no memory. */
+static struct shs_tls_shared *share_counters(void)
+{
+    void *memory = mmap(NULL, sizeof(struct shs_tls_shared), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
 int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_config *config,
                               struct shs_error *err)
 {
@@ -367,9 +432,16 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for TLSMixIn.");
     pthread_mutex_init(&mixin->lock, NULL);
     pthread_mutex_init(&mixin->reloading, NULL);
+    pthread_mutex_init(&mixin->sweeping, NULL);
+    shs__tls_watches_init(&mixin->watches);
     rc = shs__tls_config_copy(&mixin->config, config, err);
     if (rc != SHS_OK)
         goto out;
+    mixin->shared = share_counters();
+    if (mixin->shared == NULL || shs__tls_deny_new(&mixin->deny) != SHS_OK) {
+        rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for TLSMixIn.");
+        goto out;
+    }
     rc = shs__tls_tickets_new(&mixin->tickets, mixin->config.config.ticket_epoch_s);
     if (rc != SHS_OK) {
         shs_error_set(err, rc, 0, "OpenSSL could not be set up for TLS.");

@@ -12,25 +12,40 @@
 
 #include "tls/config.h"
 #include "tls/context.h"
+#include "tls/deny.h"
 #include "tls/tickets.h"
+#include "tls/watch.h"
 
 struct shs_tls_keeper;
+struct shs_tls_retired;
+
+/*
+ * In memory that forked children have in common with their parent: what happens to a connection
+ * there is counted here.
+ */
+struct shs_tls_shared {
+    _Atomic uint64_t handshakes, resumed, reloads, reload_failures;
+    _Atomic uint64_t causes[SHS_TLS_CAUSE_COUNT];
+    _Atomic uint64_t client_reasons[SHS_CLIENT_REASON_COUNT];
+    _Atomic uint64_t client_alerts[256];
+    _Atomic uint64_t clients_ended[SHS_CLIENT_REASON_COUNT];
+    _Atomic unsigned rules, denials; /* editions: of the CAs and CRLs, and of the deny list */
+};
 
 struct shs_tls_mixin {
     struct shs_layer layer;
     struct shs_tls_config_copy config;
     struct shs_tls_tickets *tickets;
+    struct shs_tls_deny *deny;
     pthread_mutex_t lock; /* guards `context`; held for a reference count */
     struct shs_tls_context *context;
-    pthread_mutex_t reloading;     /* one at a time */
+    pthread_mutex_t reloading;       /* one at a time; guards `retired` */
+    struct shs_tls_retired *retired; /* large contexts of before, freed where nobody waits */
+    pthread_mutex_t sweeping;        /* one change of the deny list at a time */
+    struct shs_tls_watches watches;
     struct shs_tls_keeper *keeper; /* NULL without a thread */
-    _Atomic unsigned in_progress;
-    struct {
-        _Atomic uint64_t handshakes, resumed, reloads, reload_failures;
-        _Atomic uint64_t causes[SHS_TLS_CAUSE_COUNT];
-        _Atomic uint64_t client_reasons[SHS_CLIENT_REASON_COUNT];
-        _Atomic uint64_t client_alerts[256];
-    } stats;
+    struct shs_tls_shared *shared;
+    _Atomic unsigned in_progress; /* of this process: a child that is killed takes its own along */
 };
 
 /* The present context, with a reference. Any thread. */
@@ -41,6 +56,23 @@ int shs__tls_mixin_load(struct shs_tls_mixin *self, bool strict, bool dry, struc
 
 /* load, counted and logged. */
 int shs__tls_mixin_reload(struct shs_tls_mixin *self, struct shs_error *err);
+
+/* Frees what is retired, used or not. */
+void shs__tls_mixin_free_retired(struct shs_tls_mixin *self);
+
+/*
+ * Hands a failure to the configuration's on_failure, or to the log: fills label, text, sni and ja4.
+ * Owner thread of the connection.
+ */
+void shs__tls_mixin_tell(struct shs_tls_mixin *self, const struct shs_tls_stream *tls,
+                         struct shs_tls_failure *failure, const char *text);
+
+/* While it is held no child is forked: it would inherit locks that nobody there gives back. Does
+   nothing without ForkingMixIn. */
+void shs__tls_mixin_hold_forks(struct shs_tls_mixin *self, bool hold);
+
+/* In a child of ForkingMixIn: what is changed here is changed for this one connection. */
+bool shs__tls_mixin_forked(const struct shs_tls_mixin *self);
 
 /* TLSMixIn of a server, or NULL. */
 struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server);

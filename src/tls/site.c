@@ -1,5 +1,6 @@
 #include "tls/site.h"
 
+#include <errno.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 
 #include "tls/client.h"
 #include "tls/config.h"
+#include "tls/deny.h"
 #include "tls/names.h"
 #include "tls/stream.h"
 
@@ -151,7 +153,8 @@ static int on_verify(X509_STORE_CTX *ctx, void *arg)
     struct shs_tls_refusal refusal;
 
     SHS_UNUSED(arg);
-    if (shs__tls_clients_judge(ctx, &stream->context->config->config, &refusal))
+    shs__client_record_free(stream->client);
+    if (shs__tls_clients_judge(ctx, stream->context, &refusal, &stream->client))
         return 1;
     stream->client_reason = (uint8_t)refusal.reason;
     if (stream->refusal == NULL)
@@ -195,6 +198,18 @@ static int64_t chain_not_after(const SSL *ssl)
     return first;
 }
 
+int64_t shs__tls_client_until(SSL *ssl)
+{
+    SSL_SESSION *session = SSL_get_session(ssl);
+    int64_t until = shs__tls_time(X509_get0_notAfter(SSL_get0_peer_certificate(ssl)));
+    int64_t chain = chain_not_after(ssl);
+    struct shs_tls_anchor anchor;
+
+    if (SSL_session_reused(ssl) == 1 && session != NULL && read_anchor(session, &anchor))
+        chain = anchor.chain_not_after;
+    return chain < until ? chain : until;
+}
+
 /* A ticket is about to be made: what it has to prove later. */
 static int on_ticket_made(SSL *ssl, void *arg)
 {
@@ -219,23 +234,25 @@ static int on_ticket_made(SSL *ssl, void *arg)
     return SSL_SESSION_set1_ticket_appdata(session, bytes, sizeof bytes) == 1 ? 1 : 0;
 }
 
-/* The client of a session, looked at again: dates, and the check of the configuration. CRLs are in
-   the scope: with other CRLs no ticket of before is good. */
-static bool client_still_good(const struct shs_tls_config *config, X509 *peer, int64_t now)
+/* The client of a session, looked at again: dates, the deny list, and the check of the
+   configuration. CRLs are in the scope: with other CRLs no ticket of before is good. */
+static bool client_still_good(const struct shs_tls_context *context, X509 *peer, int64_t now)
 {
+    const struct shs_tls_config *config = &context->config->config;
     struct shs_client_record *record = NULL;
     bool good;
 
     if (shs__tls_time(X509_get0_notAfter(peer)) <= now ||
         shs__tls_time(X509_get0_notBefore(peer)) > now)
         return false;
-    if (config->client_check == NULL)
+    if (config->client_check == NULL &&
+        (context->deny == NULL || shs__tls_deny_is_empty(context->deny)))
         return true;
     if (shs__client_record_new(&record, peer) != SHS_OK)
         return false;
     record->identity.verified = true;
     good = record->identity.reason == SHS_CLIENT_OK &&
-           config->client_check(config->client_check_ctx, &record->identity) == NULL;
+           shs__tls_clients_veto(context, &record->identity) == NULL;
     shs__client_record_free(record);
     return good;
 }
@@ -258,7 +275,7 @@ static bool may_resume(const SSL *ssl, SSL_SESSION *session, int64_t now)
     if (peer == NULL)
         return site->clients->auth == SHS_TLS_CLIENT_OPTIONAL;
     return anchor.verified && anchor.chain_not_after > now && site->clients->crl_expiry > now &&
-           client_still_good(config, peer, now);
+           client_still_good(stream->context, peer, now);
 }
 
 static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
@@ -318,10 +335,12 @@ static void on_keylog(const SSL *ssl, const char *line)
         char *to;
     } cast = {.from = line};
     char newline[] = "\n";
+    int none = 0;
     struct iovec parts[2] = {{cast.to, strlen(line)}, {newline, 1}};
 
+    /* A full disk is no reason to refuse a client. */
     if (stream->context->keylog_fd >= 0 && writev(stream->context->keylog_fd, parts, 2) < 0)
-        return; /* a full disk is no reason to refuse a client */
+        (void)atomic_compare_exchange_strong(&stream->context->keylog_errno, &none, errno);
 }
 
 /* -- making the SSL_CTX ------------------------------------------------------------------------ */

@@ -9,6 +9,7 @@
 #include "tls/client.h"
 #include "tls/clients.h"
 #include "tls/plain.h"
+#include "tls/watch.h"
 
 /* The plaintext of one record, and what sealing adds to it at most (RFC 8446, 5.2; 1.2: less). */
 #define RECORD_DATA ((size_t)16384)
@@ -183,6 +184,15 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
     }
 }
 
+/* Nothing more is read from it; what it has asked for may still be said. */
+static int client_counts_no_more(struct shs_tls_stream *self)
+{
+    self->why = SHS_TLS_WHY_CLIENT;
+    self->base.sys_errno = 0;
+    self->closed = true;
+    return SHS_CLOSED;
+}
+
 static int tls_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
 {
     struct shs_tls_stream *self = TLS(s);
@@ -194,6 +204,8 @@ static int tls_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
         return SHS_CLOSED;
     if (self->failed != SHS_OK)
         return self->failed;
+    if (self->watch != NULL && !shs__tls_watch_look(self->watch))
+        return client_counts_no_more(self);
     for (;;) {
         clear_errors();
         ret = SSL_read_ex(self->ssl, buf, cap, got);
@@ -472,6 +484,9 @@ static void tls_describe(const struct shs_stream *s, struct shs_error *err)
         shs_error_set(err, SHS_TLS, 0,
                       "The peer asked for new keys more than %d times on one connection.",
                       SHS_TLS_KEY_UPDATES_MAX);
+        return;
+    case SHS_TLS_WHY_CLIENT:
+        shs_error_set(err, SHS_CLOSED, 0, "The client's certificate counts no more.");
         return;
     case SHS_TLS_WHY_RECORDS:
         shs_error_set(err, SHS_TLS, 0,

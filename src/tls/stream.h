@@ -39,12 +39,14 @@ enum shs_tls_why {
     SHS_TLS_WHY_PROTOCOL,     /* OpenSSL says why: tls_code and the alert */
     SHS_TLS_WHY_PLAIN_HTTP,   /* the client speaks no TLS */
     SHS_TLS_WHY_KEY_UPDATES,  /* too many of them */
+    SHS_TLS_WHY_CLIENT,       /* its certificate counts no more */
     SHS_TLS_WHY_RECORDS,      /* as many records as one key of TLS 1.2 may seal */
     SHS_TLS_WHY_NOMEM
 };
 
 struct shs_tls_refusal;
 struct shs_client_record;
+struct shs_tls_watch;
 
 struct shs_tls_stream {
     struct shs_stream base;
@@ -68,6 +70,7 @@ struct shs_tls_stream {
     char ja4[SHS_JA4_LEN + 1];   /* "" when none was made */
     struct shs_tls_refusal *refusal;  /* more about client_reason; or NULL */
     struct shs_client_record *client; /* made when somebody asks */
+    struct shs_tls_watch *watch;      /* looks at the client again; NULL: nobody does */
 };
 
 /*

@@ -202,12 +202,33 @@ def keylog(pki):
     check(re.search(r"^SERVER_TRAFFIC_SECRET_0 [0-9a-f]{64} [0-9a-f]+$", text, re.M), text)
     check(re.search(r"^CLIENT_RANDOM [0-9a-f]{64} [0-9a-f]{96}$", text, re.M), text)
     equal(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+    # A full disk: the clients are served, and their owner is told, once.
+    with serve(*flags(pki, "default"), "--keylog", "/dev/full") as server:
+        for _ in range(3):
+            check(talk(server, pki), "refused for the sake of a log")
+        server.wait_stderr("key log '/dev/full' cannot be written: No space left")
+        equal(server.stderr.count("key log"), 1)
+
+
+def must_staple(pki):
+    """Whoever looks at it refuses such a certificate without a response: its owner is told at the start."""
+    more = ("tlsfeature = status_request",)
+    cert, key = pki["root"].issue("must-staple", more=more)
+    response = pki["dir"] + "/must-staple.der"
+    root = pki["root"]
+    openssl("ocsp", "-index", root.base + ".db/index.txt", "-CA", root.cert, "-rsigner", root.cert, "-rkey", root.key,
+            "-issuer", root.cert, "-cert", cert, "-respout", response, "-ndays", "2")
+    with serve("--cert", cert, "--key", key) as server:
+        server.wait_stderr("must-staple")
+    with serve("--cert", cert, "--key", key, "--ocsp", response) as server:
+        check(talk(server, pki), "not served")
+        check("must-staple" not in server.stderr, server.stderr)
 
 
 def names():
     with shslib.temp_dir() as directory:
         tls_pki.each(make_pki(directory), by_name, chain_completed, thousand_names, forms, policies,
-                     ocsp, keylog)
+                     ocsp, keylog, must_staple)
 
 
 shslib.main(names)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import ssl
 import subprocess
 
 import shslib
@@ -43,7 +44,8 @@ def make_pki(directory):
     }
     root.revoke("c-revoked")
     pki = {"server": tls_pki.CA(directory, "server-root").issue("server"),
-           "server-ca": directory + "/server-root.pem", "root": root.cert, "crl": root.crl()}
+           "server-ca": directory + "/server-root.pem", "root": root.cert, "crl": root.crl(), "dir": directory,
+           "root-ca": root}
     return pki
 
 
@@ -160,6 +162,61 @@ def identity(pki):
         equal((who["common_name"], who["organization"]), ("mallory", "ops/CN=admin"))
 
 
+def der_san(name):
+    """subjectAltName of one DNS name, with any bytes."""
+    names = b"\x82" + len(name).to_bytes(1, "big") + name
+    return "DER:" + (b"\x30" + len(names).to_bytes(1, "big") + names).hex()
+
+
+def shaken(server, pki, cert, key):
+    """True when this client gets an answer; whatever its own library thinks of its certificate."""
+    context = ssl.create_default_context(cafile=pki["server-ca"])
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.load_cert_chain(cert, key)
+    try:
+        with context.wrap_socket(server.connect_plain(), server_hostname="localhost") as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return b" 200 " in shslib.read_all(sock)
+    except OSError:
+        return False
+
+
+def odd_ones(pki):
+    """What nobody issues by accident, and chains that lack something: each with its reason, over the wire."""
+    directory, root = pki["dir"], pki["root-ca"]
+    sub = tls_pki.CA(directory, "odd-sub", parent=root)
+    alone = sub.client("odd-alone")
+    with open(alone[0]) as chain:
+        text = chain.read()
+    with open(alone[0], "w") as out:
+        out.write(text.split("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n")
+    weak_key = directory + "/odd-1024.key"
+    tls_pki._openssl("genrsa", "-out", weak_key, "1024")
+    good = root.client("odd-chain")
+    with open(good[0], "a") as out:  # 100 KiB of certificates that belong to nothing
+        out.write(open(sub.cert).read() * 150)
+    key = good[1]
+    cases = [(root.client("odd-many", names=tuple("DNS:n%d.example" % i for i in range(10000)), key=key), "too-large"),
+             (good, "too-large"),
+             (root.client("odd-name", names=("URI:" + "a" * 65536,), key=key), "too-large"),
+             (root.client("odd-name-2000", names=("URI:http://" + "a" * 2000,), key=key), "too-large"),
+             (root.client("odd-nul", more=("subjectAltName = " + der_san(b"alice.example\0.evil.example"),), key=key),
+              "ambiguous-identity"),
+             (alone, "unknown-ca"),
+             (root.client("odd-1024", key=weak_key), "weak"),
+             (sub.client("odd-sub-client", key=key), "no-crl")]
+    with serve(pki, "required") as server:
+        for i, ((cert, private), reason) in enumerate(cases):
+            check(not shaken(server, pki, cert, private), cert + " is let in")
+            shslib.wait_until(lambda: len(causes(server)) > i, 10, "a line about " + cert)
+            equal(causes(server)[i], "client-cert:" + reason, cert + repr(log_lines(server)[-1]))
+    # A name is what its bytes are: Admin is not admin.
+    with serve(pki, "required") as server:
+        check(shaken(server, pki, *root.client("odd-case", subject="/CN=Admin", key=key)), "Admin")
+        shslib.wait_until(lambda: log_lines(server), 10, "a line")
+        equal(log_lines(server)[0]["user"], "Admin")
+
+
 def wrong_command_lines(pki):
     base = [shslib.BIN, "serve", "--port", "0", "--cert", pki["server"][0], "--key", pki["server"][1]]
     for code, words, more in (
@@ -183,7 +240,8 @@ def wrong_command_lines(pki):
 def clients():
     with shslib.temp_dir() as directory:
         pki = make_pki(directory)
-        tls_pki.each(pki, explain, required, the_alert_arrives, identity, wrong_command_lines)
+        tls_pki.each(pki, explain, required, the_alert_arrives, identity, odd_ones,
+                     wrong_command_lines)
 
 
 shslib.main(clients)

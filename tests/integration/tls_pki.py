@@ -94,8 +94,8 @@ authorityKeyIdentifier = keyid
                  "-enddate", _when(end), "-preserveDN")
 
     def issue(self, name, names=("DNS:localhost", "IP:127.0.0.1"), usage="serverAuth", start=-DAY,
-              end=90 * DAY, rsa=False, subject=None, ca=False, key=None):
-        """(certificate with its chain, key): NAME.pem, NAME.key."""
+              end=90 * DAY, rsa=False, subject=None, ca=False, key=None, more=()):
+        """(certificate with its chain, key): NAME.pem, NAME.key. `more`: lines of its extensions."""
         base = os.path.join(self.directory, name)
         lines = ["[it]", "basicConstraints = critical,CA:%s" % ("TRUE" if ca else "FALSE"),
                  "keyUsage = critical,digitalSignature" + (",keyCertSign" if ca else ""),
@@ -105,7 +105,7 @@ authorityKeyIdentifier = keyid
         if names:
             lines.append("subjectAltName = " + ",".join(names))
         with open(base + ".ext", "w") as f:
-            f.write("\n".join(lines) + "\n")
+            f.write("\n".join(lines + list(more)) + "\n")
         if key is None:
             self._key(base + ".key", rsa)
         self._request(key or base + ".key", subject or "/CN=" + name, base + ".csr")

@@ -127,6 +127,25 @@ static void refuses(const struct place *p, const char *const *names, int code, c
         fail_msg("'%s' lacks '%s'", err.text, words);
 }
 
+/* A CA that was made for this machine says so, and is not made anew behind somebody's back. */
+static void a_ca_signs_for_its_own_only(void **state)
+{
+    static const char *const inside[] = {"host.internal", "10.1.2.3", "app.test", NULL};
+    static const char *const outside[] = {"198.18.0.1", NULL};
+    static const char *const world[] = {"www.example.com", NULL};
+    struct place *p = *state;
+
+    assert_int_equal(opens(p, NULL, NOW), 3);
+    assert_int_equal(opens(p, inside, NOW), 2);
+    refuses(p, outside, SHS_TLS, "may not sign for 198.18.0.1");
+    refuses(p, world, SHS_TLS, "may not sign for www.example.com");
+    assert_int_equal(opens(p, inside, NOW), 0);
+    /* What is asked for when it is made is in it. */
+    assert_int_equal(unlink(in_dir(p, "ca.key")), 0);
+    assert_int_equal(opens(p, outside, NOW), 3);
+    assert_int_equal(opens(p, outside, NOW), 0);
+}
+
 static void makes_and_reuses(void **state)
 {
     struct place *p = *state;
@@ -377,6 +396,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(makes_and_reuses, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(a_ca_signs_for_its_own_only, make_place, remove_place),
         cmocka_unit_test_setup_teardown(a_server_can_serve_it, make_place, remove_place),
         cmocka_unit_test_setup_teardown(renews_in_time, make_place, remove_place),
         cmocka_unit_test_setup_teardown(more_names_need_another_leaf, make_place, remove_place),

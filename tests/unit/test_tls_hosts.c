@@ -61,7 +61,7 @@ static struct shs_tls_context *build(const struct shs_tls_config *config)
     int rc;
 
     assert_int_equal(shs__tls_tickets_new(&tickets, 3600), SHS_OK);
-    rc = shs__tls_context_build(&context, config, tickets, (int64_t)time(NULL), true, &err);
+    rc = shs__tls_context_build(&context, config, tickets, NULL, (int64_t)time(NULL), true, &err);
     if (rc == SHS_OK)
         rc = shs__tls_context_try(context, &err);
     if (rc != SHS_OK)
@@ -78,7 +78,8 @@ static void refused(const struct shs_tls_config *config, int code, const char *w
 
     assert_int_equal(shs__tls_tickets_new(&tickets, 3600), SHS_OK);
     assert_int_equal(
-        shs__tls_context_build(&context, config, tickets, (int64_t)time(NULL), true, &err), code);
+        shs__tls_context_build(&context, config, tickets, NULL, (int64_t)time(NULL), true, &err),
+        code);
     if (strstr(err.text, words) == NULL)
         fail_msg("'%s' has no '%s'", err.text, words);
     shs__tls_tickets_free(tickets);

@@ -1,0 +1,59 @@
+"""The local authority of `shs serve`: who gets hold of its key cannot pretend to be anybody outside."""
+
+import os
+import subprocess
+
+import shslib
+import tls_pki
+from shslib import check, equal
+
+
+def openssl(*arguments):
+    done = subprocess.run(("openssl",) + arguments, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def sign(directory, state, name, san):
+    """A server's certificate, made by a thief of the CA's key."""
+    base = os.path.join(directory, name)
+    tls_pki._openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
+                     base + ".key", "-subj", "/CN=x", "-out", base + ".csr")
+    with open(base + ".ext", "w") as out:
+        out.write("subjectAltName=%s\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n" % san)
+    tls_pki._openssl("x509", "-req", "-in", base + ".csr", "-CA", state + "/ca.pem", "-CAkey", state + "/ca.key",
+                     "-days", "30", "-extfile", base + ".ext", "-out", base + ".pem")
+    return base + ".pem", base + ".key"
+
+
+def constraints():
+    with shslib.temp_dir() as directory:
+        with shslib.Server("--handler", "whoami") as server:
+            state = os.path.join(server.state_dir, "shs")
+            code, text = openssl("x509", "-in", state + "/ca.pem", "-noout", "-text")
+            check("X509v3 Name Constraints: critical" in text, text)
+            code, text = openssl("verify", "-x509_strict", "-CAfile", state + "/ca.pem", "-verify_hostname", "localhost",
+                                 state + "/localhost.pem")
+            equal(code, 0, text)
+            for address in ("localhost", "127.0.0.1"):
+                code, out, err = shslib.run("curl", "-sS", "--cacert", state + "/ca.pem",
+                                            "https://%s:%d/" % (address, server.port))
+                check(code == 0 and "sni" in out, out + err)
+            for name, san, good in (("world", "DNS:bank.example.com", False), ("address", "IP:8.8.8.8", False),
+                                    ("six", "IP:2606:4700::1111", False), ("both", "DNS:localhost,DNS:example.org", False),
+                                    ("prefix", "DNS:notlocalhost", False), ("own", "DNS:app.localhost", True),
+                                    ("inside", "DNS:db.internal,IP:10.1.2.3", True), ("lan", "IP:192.168.1.9", True),
+                                    ("outside", "IP:172.32.0.1", False), ("edge", "IP:172.31.255.255", True)):
+                cert, key = sign(directory, state, name, san)
+                code, text = openssl("verify", "-CAfile", state + "/ca.pem", cert)
+                equal(code == 0, good, "%s: %s" % (san, text))
+                check(good or "permitted subtree violation" in text, text)
+            cert, key = directory + "/world.pem", directory + "/world.key"
+            with shslib.Server("--handler", "whoami", "--cert", cert, "--key", key) as thief:
+                code, out, err = shslib.run("curl", "-sS", "--cacert", state + "/ca.pem", "--resolve",
+                                            "bank.example.com:%d:127.0.0.1" % thief.port,
+                                            "https://bank.example.com:%d/" % thief.port)
+                equal(code, 60, out + err)
+                check("permitted subtree violation" in err, err)
+
+
+shslib.main(constraints)

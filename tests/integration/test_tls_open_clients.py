@@ -1,0 +1,255 @@
+"""Clients that count no more: by the deny list, by a new CRL, by their date; and counters over forks."""
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import ssl
+import subprocess
+import time
+
+import shslib
+import tls_pki
+from shslib import check, equal
+
+REQUEST = b"GET /%d HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def sha256(argv):
+    der = subprocess.run(["openssl"] + argv + ["-outform", "DER"], capture_output=True, check=True).stdout
+    return hashlib.sha256(der).hexdigest()
+
+
+def make_pki(directory):
+    root = tls_pki.CA(directory, "client-root")
+    server = tls_pki.CA(directory, "server-root")
+    pki = {"dir": directory, "server": server.issue("server"), "server_ca": server.cert, "root": root,
+           "ca": root.cert, "crl": directory + "/live.crl"}
+    pki["clients"] = {name: root.client(name) for name in ("alice", "bob", "carol", "dave", "erin")}
+    root.crl(pki["crl"])
+    return pki
+
+
+def entry(pki, who, kind):
+    cert, key = pki["clients"][who]
+    if kind == "cert":
+        digest = sha256(["x509", "-in", cert]).upper()
+        return "cert " + ":".join(digest[i:i + 2] for i in range(0, 64, 2))
+    if kind == "spki":
+        return "spki " + sha256(["pkey", "-in", key, "-pubout"]) + "   "
+    # As openssl prints it.
+    lines = subprocess.run(["openssl", "x509", "-in", cert, "-noout", "-serial", "-issuer", "-nameopt", "RFC2253"],
+                           capture_output=True, check=True, text=True).stdout.splitlines()
+    return "serial %s %s" % (lines[0].split("=", 1)[1], lines[1].split("=", 1)[1])
+
+
+class Client:
+    """A connection with a certificate, kept open."""
+
+    def __init__(self, server, pki, who, session=None, cert=None):
+        self.context = ssl.create_default_context(cafile=pki["server_ca"])
+        self.context.load_cert_chain(*(cert or pki["clients"][who]))
+        self.open(server, session)
+
+    def open(self, server, session=None):
+        self.sock = self.context.wrap_socket(server.connect_plain(), server_hostname="localhost", session=session)
+        self.sock.settimeout(10)
+        self.count = 0
+
+    def get(self):
+        """The status of an answer; None when the connection is over."""
+        self.count += 1
+        try:
+            self.sock.sendall(REQUEST % self.count)
+            answer = http.client.HTTPResponse(self.sock)
+            answer.begin()
+            answer.read()
+            return answer.status
+        except (OSError, http.client.HTTPException):
+            return None
+
+    def ended_within(self, seconds):
+        self.sock.settimeout(seconds * shslib.SLOWNESS)
+        try:
+            return self.sock.recv(1) == b""
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+
+
+def serve(pki, *more, auth="required", log="json"):
+    return shslib.Server("--handler", "whoami", "--cert", pki["server"][0], "--key", pki["server"][1],
+                         "--client-ca", pki["ca"], "--client-auth", auth, "--log", log, *more)
+
+
+def lines(server):
+    return [line for line in map(json.loads, server.stderr.splitlines()) if line.get("event")]
+
+
+def reload(server, count):
+    server.signal(1)
+    shslib.wait_until(lambda: server.stderr.count("configuration reloaded") >= count, 10, "a reload")
+
+
+def write_list(pki, *entries):
+    path = pki["dir"] + "/deny"
+    with open(path + ".new", "w") as out:
+        out.write("# who lost a key\n\n" + "".join(line + "\n" for line in entries))
+    os.replace(path + ".new", path)
+    return path
+
+
+def denied(pki):
+    """By each of the three kinds of entry: at once, when open, when resumed, and at a new handshake."""
+    path = write_list(pki)
+    for threading in ("pool", "thread"):
+        write_list(pki)
+        with serve(pki, "--deny", path, "--threading", threading) as server:
+            open_ones = {who: Client(server, pki, who) for who in pki["clients"]}
+            for who, client in open_ones.items():
+                equal(client.get(), 200, who)
+            entries = [entry(pki, who, kind) for who, kind in
+                       (("alice", "cert"), ("bob", "spki"), ("carol", "serial"))]
+            write_list(pki, *entries)
+            reload(server, 1)
+            for who in ("alice", "bob", "carol"):
+                check(open_ones[who].ended_within(1), who + " is still connected")
+            for who in ("dave", "erin"):
+                equal(open_ones[who].get(), 200, who + " is cut off too")
+            wanted = ["client-cert:denied"] * 3
+            shslib.wait_until(lambda: len(lines(server)) >= 3, 5, "lines")
+            equal([line["cause"] for line in lines(server)], wanted)
+            equal({line["event"] for line in lines(server)}, {"tls-connection-ended"})
+            for who in ("alice", "bob", "carol"):  # with the ticket it has, and without
+                old = open_ones[who]
+                old.open(server, old.sock.session)
+                equal(old.get(), None, who + " is let in again")
+                equal(Client(server, pki, who).get(), None, who + " is let in anew")
+            shslib.wait_until(lambda: len(lines(server)) >= 9, 5, "lines")
+            equal([(line["cause"], line["event"]) for line in lines(server)[3:]],
+                  [("client-cert:denied", "tls-handshake-failed")] * 6)
+            check("on the deny list" in lines(server)[-1]["message"], lines(server)[-1]["message"])
+            equal(Client(server, pki, "dave").get(), 200, "somebody else")
+            write_list(pki, entries[0])  # pardoned
+            reload(server, 2)
+            equal(Client(server, pki, "bob").get(), 200, "who is not listed any more")
+            equal(Client(server, pki, "alice").get(), None, "who still is")
+            server.stop()
+            check("client-cert=7 clients-ended=3 reloads=2 " in server.stderr, server.stderr[-200:])
+
+
+def explained(pki):
+    with serve(pki, "--deny", write_list(pki, entry(pki, "alice", "cert")), auth="explain") as server:
+        code, out, err = shslib.run("curl", "-sS", "--cacert", pki["server_ca"], "--cert", pki["clients"]["alice"][0],
+                                    "--key", pki["clients"]["alice"][1], "https://localhost:%d/" % server.port)
+        equal(json.loads(out)["reason"], "denied", out + err)
+
+
+def bad_lists(pki):
+    """A list with a mistake is refused whole, and says in which line it is."""
+    path = write_list(pki, entry(pki, "alice", "cert"))
+    with serve(pki, "--deny", path) as server:
+        for i, bad in enumerate(("cert 1234", "cert " + "g" * 64, "spki", "serial 12", "serial  ", "nonsense",
+                                 "cert " + "0" * 64 + " more", "CERT " + "0" * 64, "serial " + "1" * 65 + " CN=x",
+                                 "spki " + "0" * 3000)):
+            write_list(pki, bad)
+            server.signal(1)
+            shslib.wait_until(lambda: server.stderr.count("not reloaded") > i, 10, "a refusal of " + bad)
+            line = [line for line in server.stderr.splitlines() if "not reloaded" in line][-1]
+            check("ine 3 of the deny list" in line, line)
+            equal(Client(server, pki, "alice").get(), None, "alice by a list that was refused")
+    code, _, err = shslib.run(shslib.BIN, "serve", "-p", "0", "--cert", pki["server"][0], "--key", pki["server"][1],
+                              "--deny", path)
+    equal(code, 2, err)
+    check("--deny" in err and "--client-ca" in err, err)
+
+
+def revoked_and_expired(pki):
+    """An open connection's certificate is looked at again when the CRL is another, and when its time is up."""
+    brief = pki["root"].client("brief", end=6)
+    began = time.monotonic()
+    with serve(pki, "--crl", pki["crl"]) as server:
+        brief_one = Client(server, pki, None, cert=brief)
+        equal(brief_one.get(), 200, "before its end")
+        open_ones = {who: Client(server, pki, who) for who in ("dave", "erin")}
+        for client in open_ones.values():
+            equal(client.get(), 200)
+        pki["root"].revoke("dave")
+        pki["root"].crl(pki["crl"])
+        reload(server, 1)
+        check(not open_ones["erin"].ended_within(0.2), "an idle connection that counts was ended")
+        equal(open_ones["dave"].get(), None, "after it was revoked")
+        equal(open_ones["erin"].get(), 200, "who was not revoked")
+        shslib.wait_until(lambda: len(lines(server)) >= 1, 5, "a line")
+        equal([line["cause"] for line in lines(server)], ["client-cert:revoked"])
+        time.sleep(max(0, began + 8 - time.monotonic()))
+        # A resumed connection knows its end, too: this one began before, and its ticket is no use now.
+        equal(brief_one.get(), None, "after its end")
+        shslib.wait_until(lambda: len(lines(server)) >= 2, 5, "a line")
+        equal(lines(server)[1]["cause"], "client-cert:expired")
+        equal(open_ones["erin"].get(), 200)
+        # Another certificate of the server is no reason to judge clients again.
+        os.utime(pki["server"][0])
+        reload(server, 2)
+        equal(open_ones["erin"].get(), 200)
+        server.stop()
+        check(re.search(r"failed=0 clients-ended=2 ", server.stderr), server.stderr[-200:])
+
+
+def resumed(pki):
+    """Who came with a ticket is found on the list as well, and is judged again by new CRLs."""
+    path = write_list(pki)
+    with serve(pki, "--deny", path) as server:
+        client = Client(server, pki, "erin")
+        equal(client.get(), 200)
+        client.open(server, client.sock.session)
+        equal(client.get(), 200)
+        check(client.sock.session_reused, "not resumed")
+        write_list(pki, entry(pki, "erin", "spki"))
+        reload(server, 1)
+        check(client.ended_within(1), "a resumed connection stays")
+
+
+def forked(pki):
+    """What happens in forked children is counted by their parent."""
+    path = write_list(pki)
+    with serve(pki, "--threading", "fork", "--deny", path, auth="optional") as server:
+        for _ in range(5):
+            equal(Client(server, pki, "alice").get(), 200)
+        for arguments in (["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], ["-alpn", "h3"], ["-alpn", "h3"]):
+            shslib.run("openssl", "s_client", "-connect", "127.0.0.1:%d" % server.port, *arguments, seconds=20)
+        for _ in range(10):
+            server.connect_plain().close()
+        client = Client(server, pki, "alice")
+        equal(client.get(), 200)
+        client.open(server, client.sock.session)
+        equal(client.get(), 200)
+        write_list(pki, entry(pki, "bob", "cert"))
+        reload(server, 1)
+        equal(client.get(), None, "a child answers by the list of before")
+        equal(Client(server, pki, "bob").get(), None)
+        equal(Client(server, pki, "alice").get(), 200)
+        shslib.wait_until(lambda: len(lines(server)) >= 5, 10, "lines")
+        time.sleep(0.3)
+        server.stop()
+        check("TLS: handshakes=8 resumed=1 failed=14 probe=10 version=1 no-shared-protocol=2 client-cert=1 "
+              "clients-ended=1 reloads=1 reload-failures=0" in server.stderr, server.stderr[-600:])
+
+
+def reload_while_forking(pki):
+    """A fork in the middle of a reload leaves no child that waits for a lock of a thread it has not."""
+    with serve(pki, "--threading", "fork", "--crl", pki["crl"], log="none") as server:
+        for i in range(60):
+            server.signal(1)
+            equal(Client(server, pki, "alice").get(), 200, "while it reloads, %d" % i)
+
+
+def deny():
+    with shslib.temp_dir() as directory:
+        tls_pki.each(make_pki(directory), denied, explained, bad_lists, resumed, forked, reload_while_forking,
+                     revoked_and_expired)
+
+
+shslib.main(deny)

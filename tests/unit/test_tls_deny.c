@@ -1,0 +1,143 @@
+/* test_tls_deny.c - the deny list: what an entry is, and whom it means. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tls/deny.h"
+
+#define SHA "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define SHA2 "ff23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static struct shs_client_identity somebody(void)
+{
+    struct shs_client_identity id = {.cert_sha256 = SHA, .spki_sha256 = SHA2};
+
+    id.serial = SHS_STR("00a1b2");
+    id.issuer = SHS_STR("CN=root,O=a\\, b");
+    return id;
+}
+
+/* Does this entry alone deny somebody? -1: it is none. */
+static int denies(const char *entry)
+{
+    struct shs_client_identity id = somebody();
+    struct shs_tls_deny *deny = NULL;
+    struct shs_error err;
+    int rc, found;
+
+    assert_int_equal(shs__tls_deny_new(&deny), SHS_OK);
+    assert_false(shs__tls_deny_denies(deny, &id));
+    rc = shs__tls_deny_add(deny, entry, &err);
+    assert_true(rc == SHS_OK || rc == SHS_USAGE);
+    found = rc == SHS_OK ? shs__tls_deny_denies(deny, &id) : -1;
+    if (rc != SHS_OK)
+        assert_non_null(strstr(err.text, "neither 'cert"));
+    shs__tls_deny_free(deny);
+    return found;
+}
+
+static void test_entries(void **state)
+{
+    (void)state;
+    assert_int_equal(denies("cert " SHA), 1);
+    assert_int_equal(denies("  cert\t" SHA "  \r"), 1);
+    assert_int_equal(
+        denies("spki FF23456789ABCDEF0123456789abcdef0123456789abcdef01:23:45:67:89abcdef"), 1);
+    /* A certificate's digest is not its key's. */
+    assert_int_equal(denies("cert " SHA2), 0);
+    assert_int_equal(denies("spki " SHA), 0);
+    assert_int_equal(denies("serial A1B2 CN=root,O=a\\, b"), 1);
+    assert_int_equal(denies("serial 00:00:A1:B2 CN=root,O=a\\, b "), 1);
+    assert_int_equal(denies("serial A1B2 CN=root"), 0);
+    assert_int_equal(denies("serial A1B CN=root,O=a\\, b"), 0);
+    assert_int_equal(denies("serial 0A1B200 CN=root,O=a\\, b"), 0);
+}
+
+static void test_no_entries(void **state)
+{
+    (void)state;
+    assert_int_equal(denies(""), -1);
+    assert_int_equal(denies("cert"), -1);
+    assert_int_equal(denies("cert " SHA " x"), -1);
+    assert_int_equal(denies("cert " SHA "0"), -1);
+    assert_int_equal(denies("cert 0x" SHA), -1);
+    assert_int_equal(denies("certs " SHA), -1);
+    assert_int_equal(denies("Cert " SHA), -1);
+    assert_int_equal(denies("cert :"), -1);
+    assert_int_equal(denies("serial A1B2"), -1);
+    assert_int_equal(denies("serial CN=root"), -1);
+    assert_int_equal(denies("serial " SHA "0 CN=root"), -1);
+    assert_int_equal(denies(SHA), -1);
+}
+
+/* A thousand of them, in any order, and nobody between. */
+static void test_many(void **state)
+{
+    struct shs_client_identity id = somebody();
+    struct shs_tls_deny *deny = NULL;
+    char entry[96];
+
+    (void)state;
+    assert_int_equal(shs__tls_deny_new(&deny), SHS_OK);
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(entry, sizeof entry, "serial %x CN=root", i * 7919 % 1000 * 2 + 1);
+        assert_int_equal(shs__tls_deny_add(deny, entry, NULL), SHS_OK);
+        assert_int_equal(shs__tls_deny_add(deny, entry, NULL), SHS_OK);
+    }
+    id.issuer = SHS_STR("CN=root");
+    for (unsigned i = 0; i < 2000; i++) {
+        snprintf(entry, sizeof entry, "%04x", i);
+        id.serial = (struct shs_str){entry, 4};
+        assert_int_equal(shs__tls_deny_denies(deny, &id), i % 2);
+    }
+    shs__tls_deny_free(deny);
+}
+
+/* A file replaces a file, not what was added; the same file again is no change. */
+static void test_file(void **state)
+{
+    char path[] = "/tmp/shs-deny-XXXXXX";
+    struct shs_client_identity id = somebody();
+    struct shs_tls_deny_set *set = NULL;
+    struct shs_tls_deny *deny = NULL;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "# a\n\ncert " SHA, 74), 74);
+    assert_int_equal(shs__tls_deny_new(&deny), SHS_OK);
+    assert_int_equal(shs__tls_deny_read(&set, path, NULL), SHS_OK);
+    assert_true(shs__tls_deny_replace(deny, set));
+    assert_true(shs__tls_deny_denies(deny, &id));
+    assert_int_equal(shs__tls_deny_read(&set, path, NULL), SHS_OK);
+    assert_false(shs__tls_deny_replace(deny, set));
+    assert_true(shs__tls_deny_replace(deny, NULL));
+    assert_false(shs__tls_deny_denies(deny, &id));
+    assert_int_equal(shs__tls_deny_add(deny, "spki " SHA2, NULL), SHS_OK);
+    assert_false(shs__tls_deny_replace(deny, NULL));
+    assert_true(shs__tls_deny_denies(deny, &id));
+    assert_int_equal(write(fd, "\nspki\n", 6), 6);
+    assert_int_equal(shs__tls_deny_read(&set, path, NULL), SHS_TLS);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(shs__tls_deny_read(&set, path, NULL), SHS_TLS);
+    close(fd);
+    shs__tls_deny_free(deny);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_entries),
+        cmocka_unit_test(test_no_entries),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_file),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
