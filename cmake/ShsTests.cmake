@@ -93,6 +93,17 @@ if(TEST test_quickstart)
   set_tests_properties(test_quickstart PROPERTIES TIMEOUT 300) # it builds the release first
 endif()
 
+# -- soak: a short run of what is left alone for an hour by hand ---------------------------------
+
+add_executable(soak_storm tests/soak/storm.c)
+shs_unit_target(soak_storm)
+if(SHS_SANITIZED)
+  set(SHS_STORM_SECONDS 20)
+else()
+  set(SHS_STORM_SECONDS 5)
+endif()
+shs_test(soak_storm integration 60 soak_storm ${SHS_STORM_SECONDS})
+
 # -- example: examples/NAME.c, driven by tests/integration/example_NAME.{py,sh} -----------------
 
 foreach(name ${SHS_EXAMPLE_NAMES})
