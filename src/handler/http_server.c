@@ -15,6 +15,7 @@
 
 #include "http/guard.h"
 #include "http/h1.h"
+#include "server/activity.h"
 #include "server/server.h"
 
 struct http_server {
@@ -126,6 +127,7 @@ static int host_dispatch(void *owner, struct shs_exchange *x)
     x->conn = self->base.request;
     if (self->base.request->overloaded)
         return refuse_overload(&x->res);
+    shs__activity_name(self->base.request->activity, x->req.head.method, x->req.head.path);
     return shs__exchange_dispatch(handler, x);
 }
 

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/activity.h"
 #include "server/server.h"
 
 /* Connections taken from one wake-up, before service_actions and shutdown get their turn. */
@@ -447,7 +448,9 @@ static int base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
         if (rc != SHS_OK)
             return rc;
     }
+    shs__activity_begin(conn);
     rc = conn->handler->cls->handle(conn->handler);
+    shs__activity_end(conn->activity);
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE)
         return rc;
     shs__conn_finish_handler(conn);
@@ -499,12 +502,11 @@ static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer)
     return 0;
 }
 
-static int base_wait_request(struct shs_layer *layer, struct shs_conn *conn, int what)
+static int wait_for_peer(struct shs_conn *conn, int what)
 {
     struct pollfd peer = {.fd = conn->socket.fd,
                           .events = what == SHS_WAIT_READ ? POLLIN : POLLOUT};
 
-    SHS_UNUSED(layer);
     for (;;) {
         int64_t now = shs_now_ns();
         int n;
@@ -527,6 +529,17 @@ static int base_wait_request(struct shs_layer *layer, struct shs_conn *conn, int
         if (n < 0 && errno != EINTR)
             return SHS_IO;
     }
+}
+
+static int base_wait_request(struct shs_layer *layer, struct shs_conn *conn, int what)
+{
+    int rc;
+
+    SHS_UNUSED(layer);
+    shs__activity_wait(conn->activity);
+    rc = wait_for_peer(conn, what);
+    shs__activity_wait(conn->activity);
+    return rc;
 }
 
 static void base_shutdown_request(struct shs_layer *layer, struct shs_conn *conn)

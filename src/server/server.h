@@ -67,6 +67,7 @@ struct shs_server {
 
     struct {
         _Atomic uint64_t accepted, refused, accept_errors, accept_pauses, errors, timeouts;
+        _Atomic uint64_t stuck_handlers;
         _Atomic int64_t threads;
         _Atomic uint64_t children;
     } stats;

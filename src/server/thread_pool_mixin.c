@@ -192,6 +192,8 @@ static void abandon(struct shs_thread_pool *pool)
 {
     atomic_store(&pool->abandoned, true);
     for (unsigned i = 0; i < pool->group_count; i++)
+        shs__pool_report_stuck(&pool->groups[i]);
+    for (unsigned i = 0; i < pool->group_count; i++)
         wait_for_workers(&pool->groups[i], 0);
 }
 
