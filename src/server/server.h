@@ -29,6 +29,7 @@ struct shs_server {
     /* class attributes; a server class sets them before it binds */
     int address_family; /* AF_UNSPEC: whatever the host's name gives */
     int socket_type;    /* SOCK_STREAM, SOCK_DGRAM */
+    bool client_first;  /* HTTP, TLS: a new connection has nothing to do before its first byte */
 
     /* server_address */
     int fd;         /* listening; -1 when there is none */
