@@ -88,7 +88,7 @@ foreach(script ${SHS_INTEGRATION})
   shs_script_test(${name} integration 120 ${script})
 endforeach()
 # They measure time: a machine that is busy with other tests would tell them little.
-set_tests_properties(test_silent_clients PROPERTIES RUN_SERIAL TRUE)
+set_tests_properties(test_silent_clients test_exhaustion PROPERTIES RUN_SERIAL TRUE)
 if(TEST test_quickstart)
   set_tests_properties(test_quickstart PROPERTIES TIMEOUT 300) # it builds the release first
 endif()
@@ -127,6 +127,14 @@ if(NOT SHS_SANITIZED AND NOT SHS_COVERAGE AND CMAKE_BUILD_TYPE STREQUAL "Release
   shs_composed_test(test_bad_input_tls "none;thread" ${Python3_EXECUTABLE}
                     ${CMAKE_CURRENT_SOURCE_DIR}/tests/integration/test_bad_input_tls.py)
 endif()
+
+# It binds the default ports.
+get_property(all_tests DIRECTORY PROPERTY TESTS)
+foreach(name ${all_tests})
+  if(name MATCHES "^test_serve_cli")
+    set_tests_properties(${name} PROPERTIES RESOURCE_LOCK default_ports)
+  endif()
+endforeach()
 
 # -- soak: a short run of what is left alone for an hour by hand ---------------------------------
 

@@ -75,6 +75,19 @@ int shs_server_converse(struct shs_server *self, struct shs_conn *conn)
     }
 }
 
+static void back_off(struct shs_server *self)
+{
+    atomic_fetch_add_explicit(&self->stats.accept_pauses, 1, memory_order_relaxed);
+    self->accept_retry_ns = shs__deadline_after(shs_now_ns(), ACCEPT_BACKOFF_MS);
+}
+
+/* The system has no thread or memory for it: whoever comes next waits in the kernel's queue rather
+   than to be closed as well. A bound of ours (of one address, say) is no reason. */
+static bool is_exhausted(const struct shs_conn *conn, int rc)
+{
+    return rc == SHS_NOMEM || (rc == SHS_LIMIT && shs_conn_error(conn)->sys_errno == EAGAIN);
+}
+
 /* Python's _handle_request_noblock. SHS_OK: go on; SHS_WAIT_READ: nobody; SHS_EXIT; SHS_IO. */
 static int handle_request_noblock(struct shs_server *self)
 {
@@ -86,8 +99,7 @@ static int handle_request_noblock(struct shs_server *self)
     if (rc != SHS_OK) {
         atomic_fetch_add_explicit(&self->stats.accept_errors, 1, memory_order_relaxed);
         if (rc == SHS_LIMIT || rc == SHS_NOMEM) {
-            atomic_fetch_add_explicit(&self->stats.accept_pauses, 1, memory_order_relaxed);
-            self->accept_retry_ns = shs__deadline_after(shs_now_ns(), ACCEPT_BACKOFF_MS);
+            back_off(self);
             return SHS_WAIT_READ;
         }
         shs_server_log(self, SHS_LOG_INFO, "a request was lost before it began: %s",
@@ -107,6 +119,8 @@ static int handle_request_noblock(struct shs_server *self)
         shs_conn_fail(conn, rc, 0, "%s", shs_err_text(rc));
         shs_server_handle_error(self, conn, shs_conn_error(conn));
     }
+    if (is_exhausted(conn, rc))
+        back_off(self);
     shs_server_shutdown_request(self, conn);
     return rc == SHS_EXIT ? SHS_EXIT : SHS_OK;
 }

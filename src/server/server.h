@@ -46,6 +46,7 @@ struct shs_server {
     _Atomic unsigned pauses; /* shs_server_pause_accept, nested */
     pthread_t loop_thread;   /* valid while serving, under lock */
     int64_t accept_retry_ns; /* back-off after a failed accept */
+    int64_t accept_said_ns;  /* until then the log is not told of another */
     int64_t loop_limit_ns;   /* a conversation on the loop ends here; INT64_MAX: no shutdown yet */
     bool closed;
     struct {               /* a mixin's descriptor in the loop's poll */
