@@ -88,7 +88,7 @@ foreach(script ${SHS_INTEGRATION})
   shs_script_test(${name} integration 120 ${script})
 endforeach()
 # They measure time: a machine that is busy with other tests would tell them little.
-set_tests_properties(test_silent_clients test_exhaustion PROPERTIES RUN_SERIAL TRUE)
+set_tests_properties(test_silent_clients PROPERTIES RUN_SERIAL TRUE)
 if(TEST test_quickstart)
   set_tests_properties(test_quickstart PROPERTIES TIMEOUT 300) # it builds the release first
 endif()
