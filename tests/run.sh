@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds everything and runs every test. Works on a fresh Debian 12 with nothing but git.
 #
-#   bash tests/run.sh                  debug, release, asan+ubsan, tsan, and a compile with clang
+#   bash tests/run.sh                  debug, release, asan+ubsan, tsan, a compile with clang, fuzzing
 #   bash tests/run.sh --quick          debug only
-#   bash tests/run.sh --preset NAME    one build: debug, release, asan, tsan, clang, coverage
+#   bash tests/run.sh --preset NAME    one build: debug, release, asan, tsan, clang, fuzz, coverage
 #
 # Missing packages are installed when run as root; otherwise the apt line is printed. Nothing is
 # asked. The last line is the sum over all builds, `N passed, N failed`; the exit code is 0 only if
@@ -15,12 +15,12 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 1
 exec </dev/null
 
-presets=(debug release asan tsan clang)
+presets=(debug release asan tsan clang fuzz)
 while [ $# -gt 0 ]; do
     case $1 in
     --quick) presets=(debug) ;;
     --preset)
-        [ $# -ge 2 ] || { echo "--preset needs a name: debug, release, asan, tsan, clang, coverage" >&2; exit 2; }
+        [ $# -ge 2 ] || { echo "--preset needs a name: debug, release, asan, tsan, clang, fuzz, coverage" >&2; exit 2; }
         presets=("$2")
         shift
         ;;
@@ -36,7 +36,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-bash packaging/debian.sh install build test || exit 1
+packages=(build test)
+case " ${presets[*]} " in *" fuzz "*) packages+=(fuzz) ;; esac
+bash packaging/debian.sh install "${packages[@]}" || exit 1
 
 jobs=$(nproc)
 passed=0
@@ -51,14 +53,15 @@ say() {
 
 # build PRESET LOG: configures and compiles, quietly unless it fails.
 build() {
-    local dir=build/$1
+    local dir=build/$1 options=(-DSHS_WERROR=ON)
+    [ "$1" = fuzz ] || options+=(-DSHS_BUILD_TESTS=ON -DSHS_BUILD_EXAMPLES=ON)
     # A directory that another generator or another place of the tree configured cannot be reused.
     if [ -f "$dir/CMakeCache.txt" ] &&
         ! { grep -q "^CMAKE_GENERATOR:INTERNAL=Ninja$" "$dir/CMakeCache.txt" &&
             grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root" "$dir/CMakeCache.txt"; }; then
         rm -rf "$dir"
     fi
-    cmake --preset "$1" -DSHS_WERROR=ON -DSHS_BUILD_TESTS=ON -DSHS_BUILD_EXAMPLES=ON >"$2" 2>&1 &&
+    cmake --preset "$1" "${options[@]}" >"$2" 2>&1 &&
         cmake --build --preset "$1" -- -k 0 -j "$jobs" >>"$2" 2>&1
 }
 
@@ -85,7 +88,62 @@ attribute() {
     sed -n '/<testsuite/,/>/p' "$2" | tr '\n' ' ' | sed -n "s/.*[[:space:]]$1=\"\([0-9]*\)\".*/\1/p"
 }
 
+# fuzz TARGET: libFuzzer for a minute, from the corpus in the tree. A finding is kept, and shown.
+fuzz_seconds=60
+fuzz() {
+    local found=build/fuzz/found/$1
+    rm -rf "$found" && mkdir -p "$found/new" &&
+        "build/fuzz/$1.fuzz" -max_total_time=$fuzz_seconds -max_len=2500 -timeout=20 \
+            -print_final_stats=1 -artifact_prefix="$found/" "$found/new" "fuzz/corpus/$1" \
+            >"build/fuzz-$1.log" 2>&1
+}
+
+# fuzzed TARGET STATUS: what came of it. A fuzzer that hardly ran has shown nothing.
+fuzzed() {
+    local name=$1 runs file
+    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "build/fuzz-$name.log")
+    if [ "$2" -eq 0 ] && [ "${runs:-0}" -ge 1000 ]; then
+        say "fuzz: $name: $runs inputs, nothing found"
+        passed=$((passed + 1))
+        return
+    fi
+    failed=$((failed + 1))
+    tail -n 60 "build/fuzz-$name.log"
+    say "fuzz: $name: FAILED (exit code $2, ${runs:-no} inputs; all of it: build/fuzz-$name.log)"
+    for file in "build/fuzz/found/$name"/*-*; do
+        [ -f "$file" ] || continue
+        echo "to see it again: build/fuzz/$name.fuzz $file, which is:"
+        od -A d -t x1z "$file" | head -n 200
+    done
+}
+
+# The two targets that see most, at the same time; ctest runs each of them over its corpus.
+run_fuzz() {
+    local name pids=() targets=(h1 differential)
+    say "fuzz: building"
+    mkdir -p build
+    if ! build fuzz build/fuzz.log; then
+        grep -vE '^\[[0-9]+/[0-9]+\] (Building|Linking|Creating)|^-- ' build/fuzz.log
+        say "fuzz: the build failed (all of it: build/fuzz.log)"
+        failed=$((failed + 1))
+        return
+    fi
+    say "fuzz: ${targets[*]}, $fuzz_seconds s"
+    for name in "${targets[@]}"; do
+        fuzz "$name" &
+        pids+=($!)
+    done
+    for name in "${!targets[@]}"; do
+        wait "${pids[$name]}"
+        fuzzed "${targets[$name]}" $?
+    done
+}
+
 run_preset() {
+    if [ "$1" = fuzz ]; then
+        run_fuzz
+        return
+    fi
     local preset=$1 log=build/$1.log report=build/$1.xml total bad skipped
     mkdir -p build
     say "$preset: building"

@@ -135,6 +135,9 @@ SHS_API int shs_request_version(const struct shs_request *req);
 /* The Host field's value, or the authority of an absolute target (which wins). May be empty. */
 SHS_API struct shs_str shs_request_host(const struct shs_request *req);
 
+/* Whom shs_basic_auth let in: the name, as it was verified. ptr is NULL when there was nobody. */
+SHS_API struct shs_str shs_request_user(const struct shs_request *req);
+
 /* Fields in the order they came; values without surrounding white space, bytes as they came. */
 SHS_API size_t shs_request_header_count(const struct shs_request *req);
 SHS_API bool shs_request_header_at(const struct shs_request *req, size_t i, struct shs_str *name,

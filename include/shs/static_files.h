@@ -44,6 +44,9 @@ struct shs_static_options {
     bool upload;            /* false. true: PUT, and POST of a form, store files */
     uint64_t max_upload;    /* bytes of one request's files; more is 413. 1 GiB. (The server's
                                max_body_bytes holds as well.) */
+    bool keep_small_files;  /* true: files of at most 16 KiB are kept in memory, up to 1,024 of
+                               them. Each request still asks the file system whether the file has
+                               changed (inode, size, times), so a change is seen at once */
 };
 
 SHS_API void shs_static_options_init_sized(struct shs_static_options *opt, size_t size);

@@ -31,8 +31,9 @@ struct shs_access_line {
     struct shs_str tls_version, cipher, sni; /* ptr NULL without TLS */
     struct shs_str referer, user_agent;      /* ptr NULL: the request has none */
     struct shs_str error;                    /* ptr NULL: all went well */
-    struct shs_str user;                     /* of a verified certificate: SPIFFE ID or CN; ptr
-                                                NULL when there is none, as the next two */
+    struct shs_str user;                     /* of Basic authentication, or of a verified
+                                                certificate: SPIFFE ID or CN; ptr NULL when
+                                                there is none, as the next two */
     struct shs_str client_sha256;            /* of that certificate */
     struct shs_str ja4;
     struct shs_str rule;       /* that the request broke; ptr NULL: none */

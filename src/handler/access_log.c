@@ -28,15 +28,18 @@ static void fill_request(struct shs_access_line *line, const struct shs_request 
         line->referer.ptr = NULL;
     if (!shs_request_header(req, "User-Agent", &line->user_agent))
         line->user_agent.ptr = NULL;
+    line->user = shs_request_user(req);
 }
 
+/* A name that was given with a password for this request says more than the certificate. */
 static void fill_user(struct shs_access_line *line, struct shs_conn *conn)
 {
     const struct shs_client_identity *id = shs_conn_client_identity(conn);
 
     if (id == NULL || !id->verified)
         return;
-    line->user = id->spiffe_id.ptr != NULL ? id->spiffe_id : id->common_name;
+    if (line->user.ptr == NULL)
+        line->user = id->spiffe_id.ptr != NULL ? id->spiffe_id : id->common_name;
     line->client_sha256 = shs__str(id->cert_sha256);
 }
 

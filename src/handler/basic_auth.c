@@ -202,6 +202,24 @@ static int judge(struct shs_basic_auth *self, const struct shs_request *req, enu
     return SHS_OK;
 }
 
+/* Who was let in, for the handler and the log. */
+static int keep_user(struct shs_request *req)
+{
+    char text[CREDENTIALS_MAX];
+    struct shs_str token;
+    const char *colon;
+    int len;
+
+    if (!find_credentials(req, &token))
+        return SHS_OK;
+    len = decode_base64(token, text);
+    colon = len <= 0 ? NULL : memchr(text, ':', (size_t)len);
+    if (colon != NULL)
+        req->user = shs__arena_copy(&req->x->arena, (struct shs_str){text, (size_t)(colon - text)});
+    explicit_bzero(text, sizeof text);
+    return colon != NULL && req->user.ptr == NULL ? SHS_NOMEM : SHS_OK;
+}
+
 static int send_text(struct shs_response *res, const char *text)
 {
     SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain; charset=utf-8"));
@@ -218,6 +236,7 @@ static int auth_any(struct shs_request *req, struct shs_response *res)
     SHS_RETURN_IF_ERROR(judge(self, req, &verdict));
     switch (verdict) {
     case LET_IN:
+        SHS_RETURN_IF_ERROR(keep_user(req));
         break;
     case REFUSED:
         SHS_RETURN_IF_ERROR(shs_send_response(res, 401));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/base.h"
+#include "handler/json_answer.h"
 #include "http/uri.h"
 #include "tls/digest.h"
 
@@ -88,15 +89,7 @@ static int echo_any(struct shs_request *req, struct shs_response *res)
     shs__buf_init(&answer, ANSWER_MAX);
     rc = append_answer(&answer, req);
     if (rc == SHS_OK)
-        rc = shs_send_response(res, 200);
-    if (rc == SHS_OK)
-        rc = shs_send_header(res, "Content-Type", "application/json");
-    if (rc == SHS_OK)
-        rc = shs_send_header(res, "Cache-Control", "no-store");
-    if (rc == SHS_OK)
-        rc = shs_end_headers(res);
-    if (rc == SHS_OK)
-        rc = shs_write(res, shs__buf_head(&answer), answer.len);
+        rc = shs__send_json(res, &answer);
     shs__buf_free(&answer);
     return rc;
 }

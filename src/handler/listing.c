@@ -19,6 +19,8 @@
 /* No entry's row is longer: a name of 255 bytes three- and sixfold, and what is around it. */
 #define ROW_MAX ((size_t)255 * 3 + (size_t)255 * 6 + 512)
 #define TAIL_MAX 512u
+/* A path with more directories than this is shown without links to them. */
+#define CRUMBS_MAX 32u
 
 static const char page_head[] =
     "<!DOCTYPE html>\n"
@@ -32,24 +34,34 @@ static const char page_head[] =
     " --row: #f5f7fa; }\n"
     "@media (prefers-color-scheme: dark) { :root { --ink: #e4e9ef; --soft: #97a4b3;"
     " --line: #333c47; --link: #7db8f5; --page: #14181d; --row: #1d232a; } }\n"
-    "body { margin: 2.5rem auto; max-width: 56rem; padding: 0 1rem; color: var(--ink);"
+    "body { margin: 2.5rem auto; max-width: 60rem; padding: 0 1rem; color: var(--ink);"
     " background: var(--page); font: 1rem/1.5 system-ui, sans-serif; }\n"
-    "h1 { font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }\n"
+    "h1 { margin: 0; padding: 0 .5rem; font-size: 1.25rem; font-weight: 600;"
+    " overflow-wrap: anywhere; }\n"
+    "p { margin: .25rem 0 1rem; padding: 0 .5rem; color: var(--soft); font-size: .875rem; }\n"
     "table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }\n"
-    "th { text-align: left; color: var(--soft); font-weight: 500; font-size: .875rem; }\n"
-    "th, td { padding: .35rem .5rem; border-bottom: 1px solid var(--line); }\n"
+    "th { position: sticky; top: 0; padding: 0; background: var(--page); text-align: left; color: "
+    "var(--soft);"
+    " font-weight: 500; font-size: .875rem; box-shadow: inset 0 -1px var(--line); }\n"
+    "td { padding: 0; border-bottom: 1px solid var(--line); vertical-align: baseline; }\n"
+    "th a, td a, .size, .time { display: block; padding: .4rem .5rem; }\n"
+    "td.size, td.time { display: table-cell; }\n"
+    "th.size, th.time { display: table-cell; padding: 0; }\n"
     "tbody tr:hover { background: var(--row); }\n"
+    "th:first-child { width: 100%; }\n"
     "td:first-child { overflow-wrap: anywhere; }\n"
     ".size, .time { white-space: nowrap; color: var(--soft); }\n"
     ".size { text-align: right; }\n"
     "a { color: var(--link); text-decoration: none; }\n"
     "a:hover, a:focus { text-decoration: underline; }\n"
+    "td a[href$=\"/\"] { font-weight: 600; }\n"
     "th a { color: inherit; } th[aria-sort] a { color: var(--ink); }\n"
     "th[aria-sort=ascending] a::after { content: \" \\2191\"; }\n"
     "th[aria-sort=descending] a::after { content: \" \\2193\"; }\n"
-    "form { margin: 1.5rem 0; color: var(--soft); font-size: .875rem; }\n"
-    "p { color: var(--soft); font-size: .875rem; }\n"
-    "@media (max-width: 36rem) { .time { display: none; } }\n"
+    "form { margin: 1.5rem 0; padding: 0 .5rem; color: var(--soft); font-size: .875rem; }\n"
+    "input, button { font: inherit; max-width: 100%; }\n"
+    "@media (max-width: 36rem) { body { margin: 1rem auto; padding: 0 .25rem; }"
+    " .time span { display: none; } td.size, td.time { font-size: .875rem; } }\n"
     "</style>\n";
 
 static const struct {
@@ -59,7 +71,7 @@ static const struct {
 } columns[] = {
     [SHS_LISTING_NAME] = {"Name", "", 'N'},
     [SHS_LISTING_SIZE] = {"Size", " class=\"size\"", 'S'},
-    [SHS_LISTING_TIME] = {"Changed (UTC)", " class=\"time\"", 'M'},
+    [SHS_LISTING_TIME] = {"Changed<span> (UTC)</span>", " class=\"time\"", 'M'},
 };
 
 static const char upload_form[] =
@@ -211,8 +223,8 @@ static int append_time(struct shs_buf *out, int64_t seconds)
 
     if (gmtime_r(&when, &tm) == NULL)
         return SHS_OK; /* a year beyond int: nothing to show */
-    return shs__buf_printf(out, "%04d-%02d-%02d %02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1,
-                           tm.tm_mday, tm.tm_hour, tm.tm_min);
+    return shs__buf_printf(out, "%04d-%02d-%02d<span> %02d:%02d</span>", tm.tm_year + 1900,
+                           tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min);
 }
 
 /*
@@ -258,6 +270,57 @@ static int append_row(struct shs_buf *out, const struct shs_listing_entry *entry
     return shs__buf_append_str(out, SHS_STR("</td></tr>\n"));
 }
 
+/*
+ * The path, each directory on the way to it a link. Relative: "/" may be somewhere else for them.
+ */
+static int append_heading(struct shs_buf *out, struct shs_str path)
+{
+    size_t depth = 0, start = 0;
+
+    for (size_t i = 1; i < path.len; i++)
+        depth += path.ptr[i] == '/';
+    if (depth > CRUMBS_MAX)
+        return append_text(out, path);
+    for (size_t i = 0; i < path.len; i++) {
+        if (path.ptr[i] != '/')
+            continue;
+        if (depth > 0)
+            SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<a href=\"")));
+        for (size_t up = 0; up < depth; up++)
+            SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("../")));
+        if (depth > 0)
+            SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("\">")));
+        SHS_RETURN_IF_ERROR(append_text(out, (struct shs_str){path.ptr + start, i + 1 - start}));
+        if (depth > 0) {
+            SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("</a>")));
+            depth--;
+        }
+        start = i + 1;
+    }
+    return append_text(out, (struct shs_str){path.ptr + start, path.len - start});
+}
+
+/* "3 directories, 1 file": what a page of a thousand rows does not show at a glance. */
+static int append_summary(struct shs_buf *out, const struct shs_listing_entry *entries,
+                          size_t count, bool complete)
+{
+    size_t directories = 0, others;
+
+    for (size_t i = 0; i < count; i++)
+        directories += entries[i].kind == SHS_ENTRY_DIRECTORY;
+    others = count - directories;
+    if (count == 0)
+        return shs__buf_append_str(out, SHS_STR("<p>This directory is empty.</p>\n"));
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<p>")));
+    if (directories > 0)
+        SHS_RETURN_IF_ERROR(shs__buf_printf(out, "%zu %s%s", directories,
+                                            directories == 1 ? "directory" : "directories",
+                                            others > 0 ? ", " : ""));
+    if (others > 0)
+        SHS_RETURN_IF_ERROR(shs__buf_printf(out, "%zu %s", others, others == 1 ? "file" : "files"));
+    return shs__buf_append_str(out, complete ? SHS_STR("</p>\n") : SHS_STR(", and more</p>\n"));
+}
+
 int shs__listing_page(struct shs_buf *out, struct shs_str path,
                       const struct shs_listing_entry *entries, size_t count, bool complete,
                       const struct shs_listing_view *view)
@@ -269,8 +332,9 @@ int shs__listing_page(struct shs_buf *out, struct shs_str path,
     SHS_RETURN_IF_ERROR(append_text(out, path));
     SHS_RETURN_IF_ERROR(
         shs__buf_append_str(out, SHS_STR("</title>\n</head>\n<body>\n<h1>Directory listing for ")));
-    SHS_RETURN_IF_ERROR(append_text(out, path));
+    SHS_RETURN_IF_ERROR(append_heading(out, path));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("</h1>\n")));
+    SHS_RETURN_IF_ERROR(append_summary(out, entries, count, complete));
     SHS_RETURN_IF_ERROR(append_table_head(out, view));
     if (path.len > 1)
         SHS_RETURN_IF_ERROR(shs__buf_append_str(
@@ -282,8 +346,6 @@ int shs__listing_page(struct shs_buf *out, struct shs_str path,
     if (shown < count || !complete)
         SHS_RETURN_IF_ERROR(shs__buf_printf(
             out, "<p>Only %zu entries are shown; the directory has more.</p>\n", shown));
-    else if (count == 0)
-        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<p>This directory is empty.</p>\n")));
     if (view->upload)
         SHS_RETURN_IF_ERROR(shs__buf_append(out, upload_form, sizeof upload_form - 1));
     return shs__buf_append_str(out, SHS_STR("</body>\n</html>\n"));

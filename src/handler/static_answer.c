@@ -14,6 +14,7 @@
 #include "handler/range.h"
 #include "handler/static_site.h"
 #include "http/date.h"
+#include "http/exchange.h"
 
 /* A body up to this is read at once, so that it leaves with its head in one record. */
 #define SMALL_FILE_MAX 16384
@@ -24,7 +25,8 @@
 
 /* What is sent, and what is said of it. */
 struct representation {
-    int fd;
+    int fd; /* -1: it is not open, because `kept` has all of it */
+    const struct shs_kept_file *kept;
     uint64_t size;
     int64_t mtime;
     const char *type;
@@ -33,9 +35,23 @@ struct representation {
     bool varies;      /* by Accept-Encoding */
     char etag[TAG_ROOM];
     char modified[SHS_DATE_LEN + 1];
+    /* Under which name it may be kept, and in which state it was found; ptr NULL: it may not. */
+    struct shs_file_cache *cache;
+    struct shs_str keep_as;
+    const struct stat *keep_st;
 };
 
 /* -- which one --------------------------------------------------------------------------------- */
+
+/* Another descriptor has what is sent. */
+static void replace_fd(struct representation *r, int fd)
+{
+    if (r->fd >= 0)
+        close(r->fd);
+    r->fd = fd;
+    r->kept = NULL;
+    r->keep_as.ptr = NULL;
+}
 
 /* A sibling of the file that has it in this coding, and is not older: its descriptor, or -1. */
 static int open_sibling(const struct shs_static_files *self, const struct shs_clean_path *path,
@@ -100,8 +116,7 @@ static bool use_sibling(struct shs_static_files *self, struct representation *r,
         fd = open_sibling(self, path, coding, st, &sibling);
         if (fd < 0)
             continue;
-        close(r->fd);
-        r->fd = fd;
+        replace_fd(r, fd);
         r->coding = coding;
         r->size = (uint64_t)sibling.st_size;
         r->mtime = sibling.st_mtime;
@@ -141,10 +156,10 @@ static void choose_coding(struct shs_static_files *self, struct representation *
 static int begin(const struct representation *r, struct shs_response *res, int status)
 {
     SHS_RETURN_IF_ERROR(shs_send_response(res, status));
-    SHS_RETURN_IF_ERROR(shs_send_header(res, "Last-Modified", r->modified));
-    SHS_RETURN_IF_ERROR(shs_send_header(res, "ETag", r->etag));
+    SHS_RETURN_IF_ERROR(shs__response_field(res, SHS_STR("Last-Modified"), shs__str(r->modified)));
+    SHS_RETURN_IF_ERROR(shs__response_field(res, SHS_STR("ETag"), shs__str(r->etag)));
     if (r->varies)
-        SHS_RETURN_IF_ERROR(shs_send_header(res, "Vary", "Accept-Encoding"));
+        SHS_RETURN_IF_ERROR(shs__response_field(res, SHS_STR("Vary"), SHS_STR("Accept-Encoding")));
     return SHS_OK;
 }
 
@@ -154,7 +169,7 @@ static int begin_content(const struct shs_static_files *self, const struct repre
 {
     SHS_RETURN_IF_ERROR(begin(r, res, status));
     SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", type));
-    SHS_RETURN_IF_ERROR(shs_send_header(res, "Accept-Ranges", "bytes"));
+    SHS_RETURN_IF_ERROR(shs__response_field(res, SHS_STR("Accept-Ranges"), SHS_STR("bytes")));
     if (r->coding != SHS_CODING_IDENTITY)
         SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Encoding", shs__coding_name(r->coding)));
     return shs__static_extra_headers(self, res, false);
@@ -171,13 +186,19 @@ static int send_not_modified(const struct shs_static_files *self, const struct r
 /* -- bodies ------------------------------------------------------------------------------------ */
 
 /* Reads what there is of `want` bytes: a file that is cut shorter meanwhile is a shorter file. */
-static int read_at(int fd, uint64_t offset, char *data, size_t want, size_t *got)
+static int read_at(const struct representation *r, uint64_t offset, char *data, size_t want,
+                   size_t *got)
 {
     ssize_t n;
 
     *got = 0;
+    if (r->kept != NULL) {
+        memcpy(data, r->kept->data + offset, want);
+        *got = want;
+        return SHS_OK;
+    }
     while (*got < want) {
-        n = pread(fd, data + *got, want - *got, (off_t)(offset + *got));
+        n = pread(r->fd, data + *got, want - *got, (off_t)(offset + *got));
         if (n == 0)
             break;
         if (n < 0 && errno != EINTR)
@@ -188,6 +209,13 @@ static int read_at(int fd, uint64_t offset, char *data, size_t want, size_t *got
     return SHS_OK;
 }
 
+static int send_kept(struct shs_response *res, const char *data, size_t length)
+{
+    SHS_RETURN_IF_ERROR(shs__response_length(res, length));
+    SHS_RETURN_IF_ERROR(shs_end_headers(res));
+    return length == 0 ? SHS_OK : shs_write(res, data, length);
+}
+
 /* Length, end of the head, and these bytes of r->fd, which is taken when *taken is set. */
 static int send_bytes(const struct representation *r, struct shs_response *res, uint64_t first,
                       uint64_t length, bool *taken)
@@ -195,13 +223,17 @@ static int send_bytes(const struct representation *r, struct shs_response *res, 
     char data[SMALL_FILE_MAX];
     size_t got;
 
+    if (r->kept != NULL)
+        return send_kept(res, r->kept->data + first, (size_t)length);
     if (length > sizeof data) {
         *taken = true;
         return shs_send_file(res, r->fd, first, length);
     }
-    if (read_at(r->fd, first, data, (size_t)length, &got) != SHS_OK)
+    if (read_at(r, first, data, (size_t)length, &got) != SHS_OK)
         return shs__static_refuse(res, EIO);
-    SHS_RETURN_IF_ERROR(shs__static_send_length(res, got));
+    if (r->keep_as.ptr != NULL && got == length && length == r->size)
+        shs__file_cache_put(r->cache, r->keep_as, r->keep_st, data, got);
+    SHS_RETURN_IF_ERROR(shs__response_length(res, got));
     SHS_RETURN_IF_ERROR(shs_end_headers(res));
     return got == 0 ? SHS_OK : shs_write(res, data, got);
 }
@@ -212,7 +244,7 @@ static int send_whole(const struct shs_static_files *self, struct shs_request *r
     SHS_RETURN_IF_ERROR(begin_content(self, r, res, 200, r->type));
     if (!shs__static_is_head(req))
         return send_bytes(r, res, 0, r->size, taken);
-    SHS_RETURN_IF_ERROR(shs__static_send_length(res, r->size));
+    SHS_RETURN_IF_ERROR(shs__response_length(res, r->size));
     return shs_end_headers(res);
 }
 
@@ -229,7 +261,7 @@ static int make_coding(struct shs_static_files *self, struct representation *r)
     if (fd < 0) {
         rc = shs__buf_reserve(&plain, (size_t)r->size);
         if (rc == SHS_OK)
-            rc = read_at(r->fd, 0, shs__buf_tail(&plain), (size_t)r->size, &got);
+            rc = read_at(r, 0, shs__buf_tail(&plain), (size_t)r->size, &got);
         if (rc == SHS_OK)
             rc = shs__compress(r->coding, shs__buf_head(&plain), got, &coded);
         if (rc != SHS_OK)
@@ -238,10 +270,8 @@ static int make_coding(struct shs_static_files *self, struct representation *r)
         r->size = coded.len;
     }
     rc = fd < 0 ? SHS_IO : SHS_OK;
-    if (fd >= 0) {
-        close(r->fd);
-        r->fd = fd;
-    }
+    if (fd >= 0)
+        replace_fd(r, fd);
 out:
     shs__buf_free(&plain);
     shs__buf_free(&coded);
@@ -306,7 +336,7 @@ static int write_range(const struct representation *r, struct shs_response *res,
     while (done < range->length) {
         left = range->length - done;
         want = left < sizeof data ? (size_t)left : sizeof data;
-        SHS_RETURN_IF_ERROR(read_at(r->fd, range->first + done, data, want, &got));
+        SHS_RETURN_IF_ERROR(read_at(r, range->first + done, data, want, &got));
         if (got < want)
             return SHS_IO; /* it became shorter: the length that was said cannot be kept */
         SHS_RETURN_IF_ERROR(shs_write(res, data, got));
@@ -329,7 +359,7 @@ static int send_parts(const struct shs_static_files *self, struct shs_response *
     length += (uint64_t)snprintf(head, sizeof head, "\r\n--%s--\r\n", boundary);
     snprintf(text, sizeof text, "multipart/byteranges; boundary=%s", boundary);
     SHS_RETURN_IF_ERROR(begin_content(self, r, res, 206, text));
-    SHS_RETURN_IF_ERROR(shs__static_send_length(res, length));
+    SHS_RETURN_IF_ERROR(shs__response_length(res, length));
     SHS_RETURN_IF_ERROR(shs_end_headers(res));
     for (size_t i = 0; i < count; i++) {
         size_t len = (size_t)part_head(text, r, &ranges[i], boundary, i == 0);
@@ -376,7 +406,7 @@ static int answer(struct shs_static_files *self, struct shs_request *req, struct
     case SHS_PRECONDITION_NOT_MODIFIED:
         return send_not_modified(self, r, res);
     case SHS_PRECONDITION_FAILED:
-        return shs_send_error(res, 412, "The file is not what the request takes it to be.");
+        return shs__send_error_page(res, 412, "The file is not what the request takes it to be.");
     }
     if (r->to_compress && make_coding(self, r) != SHS_OK)
         return shs_send_error(res, 503, NULL);
@@ -391,24 +421,50 @@ static int answer(struct shs_static_files *self, struct shs_request *req, struct
     return send_whole(self, req, res, r, taken);
 }
 
+/* The rest of an answer, once it is known which file it is; closes it. */
+static int answer_with(struct shs_static_files *self, struct shs_request *req,
+                       struct shs_response *res, struct representation *r, const struct stat *st,
+                       const struct shs_clean_path *path)
+{
+    bool taken = false;
+    int rc;
+
+    r->size = (uint64_t)st->st_size;
+    r->mtime = st->st_mtime;
+    r->type = shs__mime_lookup(self->types, (struct shs_str){path->name, path->len});
+    choose_coding(self, r, req, st, path);
+    if (r->kept == NULL)
+        shs__date_format((time_t)r->mtime, r->modified);
+    rc = answer(self, req, res, r, &taken);
+    if (!taken && r->fd >= 0)
+        close(r->fd);
+    return rc;
+}
+
 int shs__static_answer(struct shs_static_files *self, struct shs_request *req,
                        struct shs_response *res, int fd, const struct stat *st,
                        const struct shs_clean_path *path)
 {
-    struct representation r = {
-        .fd = fd,
-        .size = (uint64_t)st->st_size,
-        .mtime = st->st_mtime,
-        .type = shs__mime_lookup(self->types, (struct shs_str){path->name, path->len}),
-    };
-    bool taken = false;
+    struct representation r = {.fd = fd, .cache = self->kept, .keep_st = st};
+
+    r.keep_as = (struct shs_str){path->name, path->len};
+    shs__etag_format(r.etag, st);
+    return answer_with(self, req, res, &r, st, path);
+}
+
+int shs__static_answer_kept(struct shs_static_files *self, struct shs_request *req,
+                            struct shs_response *res, const struct shs_clean_path *path)
+{
+    struct shs_kept_file *kept =
+        shs__file_cache_get(self->kept, self->root_fd, (struct shs_str){path->name, path->len});
+    struct representation r = {.fd = -1, .kept = kept};
     int rc;
 
-    shs__etag_format(r.etag, st);
-    choose_coding(self, &r, req, st, path);
-    shs__date_format((time_t)r.mtime, r.modified);
-    rc = answer(self, req, res, &r, &taken);
-    if (!taken)
-        close(r.fd);
+    if (kept == NULL)
+        return SHS_STATIC_NOT_KEPT;
+    memcpy(r.etag, kept->etag, sizeof kept->etag);
+    memcpy(r.modified, kept->modified, sizeof r.modified);
+    rc = answer_with(self, req, res, &r, &kept->st, path);
+    shs__file_cache_release(kept);
     return rc;
 }

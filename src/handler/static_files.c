@@ -3,13 +3,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "handler/beneath.h"
 #include "handler/listing.h"
 #include "handler/static_site.h"
+#include "http/exchange.h"
 
 #define REDIRECT_MAX ((size_t)64 * 1024)
 
@@ -29,7 +28,7 @@ static bool name_in(const char *name, const char *const *list, size_t count)
 
 int shs__static_not_found(struct shs_response *res)
 {
-    return shs_send_error(res, 404, "File not found");
+    return shs__send_error_page(res, 404, "File not found");
 }
 
 /*
@@ -68,14 +67,6 @@ bool shs__static_is_head(const struct shs_request *req)
     return shs__str_eq(shs_request_method(req), SHS_STR("HEAD"));
 }
 
-int shs__static_send_length(struct shs_response *res, uint64_t length)
-{
-    char text[24];
-
-    snprintf(text, sizeof text, "%" PRIu64, length);
-    return shs_send_header(res, "Content-Length", text);
-}
-
 static int send_redirect(struct shs_request *req, struct shs_response *res)
 {
     struct shs_buf location;
@@ -110,7 +101,7 @@ static int send_listing(struct shs_static_files *self, struct shs_request *req,
     shs__buf_init(&page, SHS_LISTING_BYTES_MAX);
     rc = shs__listing_read(&page, self->root_fd, fd, name, &view);
     if (rc == SHS_IO) {
-        rc = shs_send_error(res, 404, "No permission to list directory");
+        rc = shs__send_error_page(res, 404, "No permission to list directory");
         goto out;
     }
     if (rc == SHS_OK)
@@ -120,7 +111,7 @@ static int send_listing(struct shs_static_files *self, struct shs_request *req,
     if (rc == SHS_OK)
         rc = shs__static_extra_headers(self, res, false);
     if (rc == SHS_OK)
-        rc = shs__static_send_length(res, page.len);
+        rc = shs__response_length(res, page.len);
     if (rc == SHS_OK)
         rc = shs_end_headers(res);
     if (rc == SHS_OK && !shs__static_is_head(req))
@@ -132,6 +123,26 @@ out:
 
 /* -- finding ----------------------------------------------------------------------------------- */
 
+/* Adds "/name" to a path, or "name" to the empty one. False: it does not fit. */
+static bool append_name(struct shs_clean_path *path, const char *name)
+{
+    size_t len = strlen(name);
+
+    if (path->len + 1 + len >= sizeof path->name)
+        return false;
+    if (path->len > 0)
+        path->name[path->len++] = '/';
+    memcpy(path->name + path->len, name, len + 1);
+    path->len += len;
+    return true;
+}
+
+static void cut_to(struct shs_clean_path *path, size_t len)
+{
+    path->len = len;
+    path->name[len] = '\0';
+}
+
 /*
  * Opens the first index page of the directory `path` that is a regular file: SHS_OK with *fd, *st
  * and its name left in `path`. Otherwise SHS_IO with *why: ENOENT when there is none; `path` is as
@@ -140,17 +151,12 @@ out:
 static int open_index(const struct shs_static_files *self, struct shs_clean_path *path, int *fd,
                       struct stat *st, int *why)
 {
-    size_t base = path->len, len;
+    size_t base = path->len;
 
     *why = ENOENT;
     for (char *const *page = self->index_pages; *page != NULL; page++) {
-        len = strlen(*page);
-        if (base + 1 + len >= sizeof path->name)
+        if (!append_name(path, *page))
             continue;
-        if (base > 0)
-            path->name[path->len++] = '/';
-        memcpy(path->name + path->len, *page, len + 1);
-        path->len += len;
         *fd = shs__open_beneath(self->root_fd, path->name, O_RDONLY);
         if (*fd >= 0 && fstat(*fd, st) == 0 && S_ISREG(st->st_mode))
             return SHS_OK;
@@ -158,12 +164,27 @@ static int open_index(const struct shs_static_files *self, struct shs_clean_path
             close(*fd);
         else if (errno != ENOENT)
             *why = errno;
-        path->len = base;
-        path->name[base] = '\0';
+        cut_to(path, base);
         if (*why == ENOTDIR)
             break; /* the path is a file's: "/file/" */
     }
     return SHS_IO;
+}
+
+/* Answers with the first index page if it was kept. Of the others nobody knows here whether one
+   before them is there by now. */
+static int answer_kept_index(struct shs_static_files *self, struct shs_request *req,
+                             struct shs_response *res, struct shs_clean_path *path)
+{
+    size_t base = path->len;
+    int rc;
+
+    if (self->index_pages[0] == NULL || !append_name(path, self->index_pages[0]))
+        return SHS_STATIC_NOT_KEPT;
+    rc = shs__static_answer_kept(self, req, res, path);
+    if (rc == SHS_STATIC_NOT_KEPT)
+        cut_to(path, base);
+    return rc;
 }
 
 /*
@@ -201,16 +222,18 @@ static int serve_missing(struct shs_static_files *self, struct shs_request *req,
 static int serve_directory(struct shs_static_files *self, struct shs_request *req,
                            struct shs_response *res, struct shs_clean_path *path)
 {
+    int rc = answer_kept_index(self, req, res, path), fd, why;
     struct stat st;
-    int fd, why;
 
+    if (rc != SHS_STATIC_NOT_KEPT)
+        return rc;
     if (open_index(self, path, &fd, &st, &why) == SHS_OK)
         return shs__static_answer(self, req, res, fd, &st, path);
     if (why == ENOTDIR || !self->listing)
         return serve_missing(self, req, res, path);
     fd = shs__open_beneath(self->root_fd, path->name, O_RDONLY | O_DIRECTORY);
     if (fd < 0 && errno == EACCES)
-        return shs_send_error(res, 404, "No permission to list directory");
+        return shs__send_error_page(res, 404, "No permission to list directory");
     if (fd < 0)
         return shs__static_refuse(res, errno);
     if (why == EACCES) {
@@ -235,9 +258,12 @@ static int serve_unreadable(struct shs_static_files *self, struct shs_request *r
 static int serve_name(struct shs_static_files *self, struct shs_request *req,
                       struct shs_response *res, struct shs_clean_path *path)
 {
+    int rc = shs__static_answer_kept(self, req, res, path), fd, saved;
     struct stat st;
-    int fd = shs__open_beneath(self->root_fd, path->name, O_RDONLY), saved;
 
+    if (rc != SHS_STATIC_NOT_KEPT)
+        return rc;
+    fd = shs__open_beneath(self->root_fd, path->name, O_RDONLY);
     if (fd < 0 && errno == EACCES)
         return serve_unreadable(self, req, res, path);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
@@ -268,8 +294,8 @@ int shs_static_files_serve(struct shs_static_files *self, struct shs_request *re
     case SHS_PATH_NOT_FOUND:
         return shs__static_not_found(res);
     case SHS_PATH_MALFORMED:
-        return shs_send_error(res, 400,
-                              "The path has a \"%\" without two hexadecimal digits behind it.");
+        return shs__send_error_page(
+            res, 400, "The path has a \"%\" without two hexadecimal digits behind it.");
     }
     if (path.slash)
         return serve_directory(self, req, res, &path);

@@ -36,6 +36,7 @@ void shs_static_options_init_sized(struct shs_static_options *opt, size_t size)
         .listing = true,
         .precompressed = true,
         .compress = true,
+        .keep_small_files = true,
         .max_upload = (uint64_t)1 << 30,
     };
 
@@ -177,7 +178,8 @@ static int set_up(struct shs_static_files *self, const struct shs_static_options
     set_handler(self);
     SHS_RETURN_IF_ERROR(copy_headers(&self->extra_headers, o->extra_headers, err));
     self->index_pages = copy_list(o->index_pages == NULL ? default_index_pages : o->index_pages);
-    if (self->index_pages == NULL || shs__coded_cache_new(&self->coded) != SHS_OK)
+    if (self->index_pages == NULL || shs__coded_cache_new(&self->coded) != SHS_OK ||
+        (o->keep_small_files && shs__file_cache_new(&self->kept) != SHS_OK))
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the files of a directory.");
     SHS_RETURN_IF_ERROR(load_types(self, o->mime_types, err));
     return open_root(self, o->directory == NULL ? "." : o->directory, err);
@@ -216,6 +218,7 @@ void shs_static_files_free(struct shs_static_files *self)
     free_list(self->extra_headers);
     shs__mime_free(self->types);
     shs__coded_cache_free(self->coded);
+    shs__file_cache_free(self->kept);
     pthread_mutex_destroy(&self->storing);
     shs__free(self);
 }

@@ -15,6 +15,7 @@
 #include <shs/static_files.h>
 
 #include "handler/coded_cache.h"
+#include "handler/file_cache.h"
 #include "handler/mime.h"
 #include "handler/path.h"
 
@@ -27,6 +28,7 @@ struct shs_static_files {
     char **extra_headers;          /* name, value, ..., NULL */
     struct shs_mime_map *types;    /* NULL: our own table only */
     struct shs_coded_cache *coded; /* NULL when nothing is compressed */
+    struct shs_file_cache *kept;   /* NULL: every answer reads its file */
     pthread_mutex_t storing;       /* between the look at a file and its replacement */
     struct shs_http_handler handler;
 };
@@ -35,7 +37,6 @@ struct shs_static_files {
 int shs__static_refuse(struct shs_response *res, int sys_errno);
 int shs__static_not_found(struct shs_response *res);
 bool shs__static_is_head(const struct shs_request *req);
-int shs__static_send_length(struct shs_response *res, uint64_t length);
 /* The extra headers; `cache_only`: those that a 304 has as well. */
 int shs__static_extra_headers(const struct shs_static_files *self, struct shs_response *res,
                               bool cache_only);
@@ -44,6 +45,10 @@ int shs__static_extra_headers(const struct shs_static_files *self, struct shs_re
 int shs__static_answer(struct shs_static_files *self, struct shs_request *req,
                        struct shs_response *res, int fd, const struct stat *st,
                        const struct shs_clean_path *path);
+/* Answers with a file of that name that was kept, if there is one: SHS_OK, or < 0; 1: none. */
+#define SHS_STATIC_NOT_KEPT 1
+int shs__static_answer_kept(struct shs_static_files *self, struct shs_request *req,
+                            struct shs_response *res, const struct shs_clean_path *path);
 
 int shs__static_get(struct shs_request *req, struct shs_response *res);
 /* The methods of a site that takes uploads. */

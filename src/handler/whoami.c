@@ -5,6 +5,7 @@
 #include <shs/tls.h>
 
 #include "base/base.h"
+#include "handler/json_answer.h"
 #include "http/uri.h"
 
 /* 256 names of 1 KiB, every byte of them escaped sixfold. */
@@ -134,15 +135,7 @@ static int whoami_get(struct shs_request *req, struct shs_response *res)
     shs__buf_init(&answer, ANSWER_MAX);
     rc = append_answer(&answer, req);
     if (rc == SHS_OK)
-        rc = shs_send_response(res, 200);
-    if (rc == SHS_OK)
-        rc = shs_send_header(res, "Content-Type", "application/json");
-    if (rc == SHS_OK)
-        rc = shs_send_header(res, "Cache-Control", "no-store");
-    if (rc == SHS_OK)
-        rc = shs_end_headers(res);
-    if (rc == SHS_OK)
-        rc = shs_write(res, shs__buf_head(&answer), answer.len);
+        rc = shs__send_json(res, &answer);
     shs__buf_free(&answer);
     return rc;
 }

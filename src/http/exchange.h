@@ -63,7 +63,8 @@ struct shs_request {
     struct shs_refusal refusal; /* and, for SHS_PROTO and SHS_LIMIT, for this reason */
     int content_code;           /* a helper refused the content (shs__refuse_content) with this */
     struct shs_content *content;
-    uint8_t id_len; /* 0: not asked for yet */
+    struct shs_str user; /* whom authentication let in, in the arena; ptr NULL: nobody */
+    uint8_t id_len;      /* 0: not asked for yet */
     char id[SHS_REQUEST_ID_MAX];
 };
 
@@ -72,7 +73,7 @@ struct shs_response {
     int status;
     struct shs_str reason;
     struct shs_field *fields;
-    size_t field_count;
+    size_t field_count, field_cap;
     size_t field_bytes;
     uint64_t length;     /* what Content-Length says, when has_length */
     struct shs_buf body; /* not sent yet */
@@ -127,6 +128,20 @@ void shs__content_free(struct shs_content *content); /* NULL is fine */
  * SHS_LIMIT beyond SHS_MAX_STANDING_FIELDS.
  */
 int shs__response_stand(struct shs_response *res, const char *name, struct shs_str value);
+
+/*
+ * As shs_send_error, and another request may follow: for an error that says nothing of the
+ * connection, as a 404. It is closed all the same when the body cannot be read to its end.
+ */
+int shs__send_error_page(struct shs_response *res, int code, const char *message);
+
+/*
+ * shs_send_header for a field of this library: its name is a literal, its value known to be one
+ * (no control characters), and it does not steer the framing. Copies the value only.
+ */
+int shs__response_field(struct shs_response *res, struct shs_str name, struct shs_str value);
+/* Content-Length as a number. */
+int shs__response_length(struct shs_response *res, uint64_t length);
 
 /* The method of the handler for this request; NULL when it has none. */
 shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struct shs_str method);

@@ -15,9 +15,6 @@
 
 /* Room behind a head for the framing lines of its body, but for trailers. */
 #define BODY_ROOM 1024u
-/* How often the progress of an answer that waits for its reader is looked at. */
-#define PROGRESS_FIRST_LOOK_MS 100
-#define PROGRESS_LOOK_MS 500u
 
 void shs__h1_config_init(struct shs_h1_config *config, const struct shs_options *opt,
                          const struct shs_h1_host *host)
@@ -475,21 +472,6 @@ static int exchange_done(struct shs_h1 *h1)
     return SHS_OK;
 }
 
-/*
- * What a peer takes out of the kernel's buffer wakes nobody: so it is looked at now and then, and a
- * peer that took some at once and nothing afterwards has no second deadline for it.
- */
-static int64_t next_look(const struct shs_h1_exchange *x)
-{
-    int64_t now = shs_now_ns(), first, look;
-
-    /* Soon after it began, for what the buffers on the way take at once; then less often. */
-    first = x->progress.deadline_ns - (int64_t)x->progress.ms * SHS_NS_PER_MS +
-            PROGRESS_FIRST_LOOK_MS * SHS_NS_PER_MS;
-    look = now < first ? first : shs__deadline_after(now, PROGRESS_LOOK_MS);
-    return look < x->progress.deadline_ns ? look : x->progress.deadline_ns;
-}
-
 static int step_send(struct shs_h1 *h1)
 {
     struct shs_h1_exchange *x = h1->xchg;
@@ -510,7 +492,7 @@ static int step_send(struct shs_h1 *h1)
     } while (rc == SHS_OK && res->file_left > 0);
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
         if (shs_now_ns() < x->progress.deadline_ns) {
-            h1->config->host->set_deadline(h1->owner, next_look(x));
+            h1->config->host->set_deadline(h1->owner, shs__h1_next_look(x));
             return rc;
         }
         return abort_exchange(h1, SHS_TIMEOUT, false, "the client did not read its answer in time");

@@ -58,6 +58,8 @@ void shs__h1_start_progress(struct shs_h1_exchange *x, unsigned ms);
 
 /* Hands h1->out to the stream. SHS_OK when the kernel has it all, SHS_WAIT_*, or < 0. */
 int shs__h1_drain_out(struct shs_h1 *h1, enum shs_h1_then then);
+/* When to look again at what the peer has taken: the answer's deadline at the latest. */
+int64_t shs__h1_next_look(const struct shs_h1_exchange *x);
 /* The same for a handler: waits, under the answer's progress. */
 int shs__h1_drain_out_blocking(struct shs_h1_exchange *x);
 /* Puts 100 Continue into h1->out. */

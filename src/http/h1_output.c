@@ -6,6 +6,10 @@
 #include "http/date.h"
 #include "http/h1_exchange.h"
 
+/* How often the progress of an answer that waits for its reader is looked at. */
+#define PROGRESS_FIRST_LOOK_MS 100
+#define PROGRESS_LOOK_MS 500u
+
 static int drain(struct shs_h1 *h1, enum shs_h1_then then)
 {
     while (h1->out.len > 0) {
@@ -36,7 +40,22 @@ int shs__h1_drain_out(struct shs_h1 *h1, enum shs_h1_then then)
     return rc;
 }
 
-/* The same for a handler that waits. */
+/*
+ * What a peer takes out of the kernel's buffer wakes nobody: so it is looked at now and then, and a
+ * peer that took some at once and nothing afterwards has no second deadline for it.
+ */
+int64_t shs__h1_next_look(const struct shs_h1_exchange *x)
+{
+    int64_t now = shs_now_ns(), first, look;
+
+    /* Soon after it began, for what the buffers on the way take at once; then less often. */
+    first = x->progress.deadline_ns - (int64_t)x->progress.ms * SHS_NS_PER_MS +
+            PROGRESS_FIRST_LOOK_MS * SHS_NS_PER_MS;
+    look = now < first ? first : shs__deadline_after(now, PROGRESS_LOOK_MS);
+    return look < x->progress.deadline_ns ? look : x->progress.deadline_ns;
+}
+
+/* The same for a handler that waits: a look that finds nothing new is not the end. */
 int shs__h1_drain_out_blocking(struct shs_h1_exchange *x)
 {
     struct shs_h1 *h1 = x->h1;
@@ -48,7 +67,7 @@ int shs__h1_drain_out_blocking(struct shs_h1_exchange *x)
             return rc;
         if (shs_now_ns() >= x->progress.deadline_ns)
             return SHS_TIMEOUT;
-        rc = h1->config->host->wait(h1->owner, rc, x->progress.deadline_ns);
+        rc = h1->config->host->wait(h1->owner, rc, shs__h1_next_look(x));
         if (rc != SHS_OK && rc != SHS_TIMEOUT)
             return rc;
     }

@@ -10,6 +10,11 @@ struct shs_str shs_request_target(const struct shs_request *req)
     return req->head.target;
 }
 
+struct shs_str shs_request_user(const struct shs_request *req)
+{
+    return req->user;
+}
+
 struct shs_str shs_request_path(const struct shs_request *req)
 {
     return req->head.path;

@@ -9,6 +9,9 @@
 #include "http/guard.h"
 #include "http/uri.h"
 
+/* Fields of an answer that are thought of at first. */
+#define FIRST_FIELDS 10u
+
 void shs__exchange_init(struct shs_exchange *x, const struct shs_exchange_ops *ops,
                         size_t max_buffered_response)
 {
@@ -74,12 +77,6 @@ static int start(struct shs_response *res, int code, struct shs_str reason)
         return SHS_USAGE;
     if (reason.len > 0 && !shs__is_field_value(reason))
         return SHS_USAGE;
-    if (res->fields == NULL) {
-        res->fields =
-            shs__arena_alloc(&res->x->arena, SHS_MAX_RESPONSE_FIELDS * sizeof *res->fields);
-        if (res->fields == NULL)
-            return SHS_NOMEM;
-    }
     res->status = code;
     res->reason = reason;
     res->started = true;
@@ -168,9 +165,46 @@ static bool take_framing_field(struct shs_response *res, struct shs_str name, st
     return false;
 }
 
+/* Most answers have few fields; the others get room as they go. */
+static int make_field_room(struct shs_response *res)
+{
+    size_t cap = res->field_cap == 0 ? FIRST_FIELDS : res->field_cap * 2;
+    struct shs_field *fields;
+
+    if (res->field_count < res->field_cap)
+        return SHS_OK;
+    if (res->field_count == SHS_MAX_RESPONSE_FIELDS)
+        return SHS_LIMIT;
+    if (cap > SHS_MAX_RESPONSE_FIELDS)
+        cap = SHS_MAX_RESPONSE_FIELDS;
+    fields = shs__arena_alloc(&res->x->arena, cap * sizeof *fields);
+    if (fields == NULL)
+        return SHS_NOMEM;
+    if (res->field_count > 0)
+        memcpy(fields, res->fields, res->field_count * sizeof *fields);
+    res->fields = fields;
+    res->field_cap = cap;
+    return SHS_OK;
+}
+
+static int append_field(struct shs_response *res, struct shs_str name, struct shs_str value)
+{
+    int rc = make_field_room(res);
+
+    if (rc != SHS_OK)
+        return rc;
+    if (name.len + value.len + 4 > SHS_MAX_RESPONSE_HEAD - res->field_bytes)
+        return SHS_LIMIT;
+    value = shs__arena_copy(&res->x->arena, value);
+    if (value.ptr == NULL)
+        return SHS_NOMEM;
+    res->fields[res->field_count++] = (struct shs_field){name, value};
+    res->field_bytes += name.len + value.len + 4;
+    return SHS_OK;
+}
+
 static int add_field(struct shs_response *res, struct shs_str name, struct shs_str value)
 {
-    struct shs_field *field;
     int rc;
 
     if (!res->started || res->head_done)
@@ -179,16 +213,21 @@ static int add_field(struct shs_response *res, struct shs_str name, struct shs_s
         return SHS_USAGE;
     if (take_framing_field(res, name, value, &rc))
         return rc;
-    if (res->field_count == SHS_MAX_RESPONSE_FIELDS ||
-        name.len + value.len + 4 > SHS_MAX_RESPONSE_HEAD - res->field_bytes)
-        return SHS_LIMIT;
-    field = &res->fields[res->field_count];
-    field->name = shs__arena_copy(&res->x->arena, name);
-    field->value = shs__arena_copy(&res->x->arena, value);
-    if (field->name.ptr == NULL || field->value.ptr == NULL)
-        return SHS_NOMEM;
-    res->field_count++;
-    res->field_bytes += name.len + value.len + 4;
+    name = shs__arena_copy(&res->x->arena, name);
+    return name.ptr == NULL ? SHS_NOMEM : append_field(res, name, value);
+}
+
+int shs__response_field(struct shs_response *res, struct shs_str name, struct shs_str value)
+{
+    return !res->started || res->head_done ? SHS_USAGE : append_field(res, name, value);
+}
+
+int shs__response_length(struct shs_response *res, uint64_t length)
+{
+    if (!res->started || res->head_done || res->has_length)
+        return SHS_USAGE;
+    res->has_length = true;
+    res->length = length;
     return SHS_OK;
 }
 
@@ -409,7 +448,11 @@ static int error_page(struct shs_buf *page, int code, struct shs_str reason, str
 {
     int rc = shs__buf_printf(page,
                              "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">"
-                             "<title>%d %.*s</title></head>\n<body>\n<h1>%d %.*s</h1>\n<p>",
+                             "<meta name=\"viewport\" content=\"width=device-width\">"
+                             "<meta name=\"color-scheme\" content=\"light dark\">"
+                             "<title>%d %.*s</title></head>\n"
+                             "<body style=\"margin: 2.5rem auto; max-width: 40rem; padding: 0 1rem;"
+                             " font: 1rem/1.5 system-ui, sans-serif\">\n<h1>%d %.*s</h1>\n<p>",
                              code, (int)reason.len, reason.ptr, code, (int)reason.len, reason.ptr);
 
     if (rc == SHS_OK)
@@ -419,7 +462,7 @@ static int error_page(struct shs_buf *page, int code, struct shs_str reason, str
     return rc;
 }
 
-int shs_send_error(struct shs_response *res, int code, const char *message)
+int shs__send_error_page(struct shs_response *res, int code, const char *message)
 {
     struct shs_str reason = shs__str(shs_http_reason(code));
     struct shs_buf page;
@@ -433,7 +476,6 @@ int shs_send_error(struct shs_response *res, int code, const char *message)
     rc = start(res, code, reason);
     if (rc != SHS_OK)
         return rc;
-    res->close = true;
     if (shs__status_without_body(code) || code == 205)
         return shs_end_headers(res);
     shs__buf_init(&page, SHS_MAX_RESPONSE_HEAD);
@@ -443,6 +485,15 @@ int shs_send_error(struct shs_response *res, int code, const char *message)
     if (rc == SHS_OK)
         rc = shs_write(res, shs__buf_head(&page), page.len);
     shs__buf_free(&page);
+    return rc;
+}
+
+int shs_send_error(struct shs_response *res, int code, const char *message)
+{
+    int rc = shs__send_error_page(res, code, message);
+
+    if (rc == SHS_OK)
+        res->close = true;
     return rc;
 }
 

@@ -78,7 +78,7 @@ int shs_server_converse(struct shs_server *self, struct shs_conn *conn)
 static void back_off(struct shs_server *self)
 {
     atomic_fetch_add_explicit(&self->stats.accept_pauses, 1, memory_order_relaxed);
-    self->accept_retry_ns = shs__deadline_after(shs_now_ns(), ACCEPT_BACKOFF_MS);
+    atomic_store(&self->accept_retry_ns, shs__deadline_after(shs_now_ns(), ACCEPT_BACKOFF_MS));
 }
 
 /* The system has no thread or memory for it: whoever comes next waits in the kernel's queue rather
@@ -88,33 +88,21 @@ static bool is_exhausted(const struct shs_conn *conn, int rc)
     return rc == SHS_NOMEM || (rc == SHS_LIMIT && shs_conn_error(conn)->sys_errno == EAGAIN);
 }
 
-/* Python's _handle_request_noblock. SHS_OK: go on; SHS_WAIT_READ: nobody; SHS_EXIT; SHS_IO. */
-static int handle_request_noblock(struct shs_server *self)
+int shs__server_get_failed(struct shs_server *self, int rc)
 {
-    struct shs_conn *conn = NULL;
-    int rc = shs_server_get_request(self, &conn);
-
     if (rc == SHS_WAIT_READ || rc == SHS_STOPPED)
         return rc;
-    if (rc != SHS_OK) {
-        atomic_fetch_add_explicit(&self->stats.accept_errors, 1, memory_order_relaxed);
-        if (rc == SHS_LIMIT || rc == SHS_NOMEM) {
-            back_off(self);
-            return SHS_WAIT_READ;
-        }
-        shs_server_log(self, SHS_LOG_INFO, "a request was lost before it began: %s",
-                       shs_err_text(rc));
-        return SHS_OK;
+    atomic_fetch_add_explicit(&self->stats.accept_errors, 1, memory_order_relaxed);
+    if (rc == SHS_LIMIT || rc == SHS_NOMEM) {
+        back_off(self);
+        return SHS_WAIT_READ;
     }
-    atomic_fetch_add_explicit(&self->stats.accepted, 1, memory_order_relaxed);
-    if (!shs_server_verify_request(self, conn)) {
-        atomic_fetch_add_explicit(&self->stats.refused, 1, memory_order_relaxed);
-        shs_server_shutdown_request(self, conn);
-        return SHS_OK;
-    }
-    rc = shs_server_process_request(self, conn);
-    if (rc >= 0)
-        return SHS_OK;
+    shs_server_log(self, SHS_LOG_INFO, "a request was lost before it began: %s", shs_err_text(rc));
+    return SHS_OK;
+}
+
+int shs__server_process_failed(struct shs_server *self, struct shs_conn *conn, int rc)
+{
     if (rc != SHS_EXIT) {
         shs_conn_fail(conn, rc, 0, "%s", shs_err_text(rc));
         shs_server_handle_error(self, conn, shs_conn_error(conn));
@@ -125,20 +113,46 @@ static int handle_request_noblock(struct shs_server *self)
     return rc == SHS_EXIT ? SHS_EXIT : SHS_OK;
 }
 
+/* Python's _handle_request_noblock. SHS_OK: go on; SHS_WAIT_READ: nobody; SHS_EXIT; SHS_IO. */
+static int handle_request_noblock(struct shs_server *self)
+{
+    struct shs_conn *conn = NULL;
+    int rc = shs_server_get_request(self, &conn);
+
+    if (rc != SHS_OK)
+        return shs__server_get_failed(self, rc);
+    atomic_fetch_add_explicit(&self->stats.accepted, 1, memory_order_relaxed);
+    if (!shs_server_verify_request(self, conn)) {
+        atomic_fetch_add_explicit(&self->stats.refused, 1, memory_order_relaxed);
+        shs_server_shutdown_request(self, conn);
+        return SHS_OK;
+    }
+    rc = shs_server_process_request(self, conn);
+    return rc >= 0 ? SHS_OK : shs__server_process_failed(self, conn, rc);
+}
+
 /* -- the loop ---------------------------------------------------------------------------------- */
 
 static bool may_accept(struct shs_server *self, int64_t now)
 {
-    return atomic_load(&self->pauses) == 0 && self->accept_retry_ns <= now &&
+    return atomic_load(&self->pauses) == 0 && atomic_load(&self->accept_retry_ns) <= now &&
            atomic_load_explicit(&self->open_count, memory_order_relaxed) <
                self->opt.max_connections;
 }
 
-/* Waits for a request, a wake-up, or the deadline. True: look for a request. */
-static bool wait_for_request(struct shs_server *self, int64_t deadline_ns)
+bool shs__server_may_accept(struct shs_server *self)
 {
-    int64_t now = shs_now_ns();
-    bool accepting = may_accept(self, now);
+    return may_accept(self, shs_now_ns());
+}
+
+/*
+ * Waits for a request, a wake-up, or the deadline. True: look for a request. `listens` is false
+ * while somebody else accepts.
+ */
+static bool wait_for_request(struct shs_server *self, int64_t deadline_ns, bool listens)
+{
+    int64_t now = shs_now_ns(), retry = atomic_load(&self->accept_retry_ns);
+    bool accepting = listens && may_accept(self, now);
     struct pollfd fds[3] = {
         {.fd = self->wake_fd, .events = POLLIN},
         {.fd = accepting ? self->fd : -1, .events = POLLIN},
@@ -148,8 +162,8 @@ static bool wait_for_request(struct shs_server *self, int64_t deadline_ns)
     int64_t turn;
     int n;
 
-    if (self->accept_retry_ns > now && self->accept_retry_ns < deadline_ns)
-        deadline_ns = self->accept_retry_ns;
+    if (retry > now && retry < deadline_ns)
+        deadline_ns = retry;
     if (every_ms == 0 || every_ms > self->opt.poll_interval_ms)
         every_ms = self->opt.poll_interval_ms;
     turn = shs__deadline_after(now, every_ms);
@@ -219,15 +233,14 @@ static int loop_ended(struct shs_server *self, int rc)
     return rc;
 }
 
-int shs_serve_forever(struct shs_server *self)
+/* The loop while it accepts by itself. */
+static int serve_by_loop(struct shs_server *self)
 {
-    int rc = begin_serving(self);
+    int rc = SHS_OK;
 
-    if (rc != SHS_OK)
-        return rc;
     while (rc == SHS_OK && !atomic_load(&self->shutdown_requested)) {
         int64_t turn = shs__deadline_after(shs_now_ns(), self->opt.poll_interval_ms);
-        bool ready = wait_for_request(self, turn);
+        bool ready = wait_for_request(self, turn, true);
 
         /* Asked to stop while we waited: a request that is ready is not begun (bpo-35017). */
         if (atomic_load(&self->shutdown_requested))
@@ -236,6 +249,39 @@ int shs_serve_forever(struct shs_server *self)
             rc = accept_batch(self);
         shs_server_service_actions(self);
     }
+    return rc;
+}
+
+/* The loop while a mixin's threads accept: what is left is to look after it. */
+static int serve_by_acceptor(struct shs_server *self)
+{
+    int rc = SHS_OK;
+
+    while (rc == SHS_OK && !atomic_load(&self->shutdown_requested)) {
+        (void)wait_for_request(self, shs__deadline_after(shs_now_ns(), self->opt.poll_interval_ms),
+                               false);
+        rc = atomic_load(&self->accept_result);
+        if (rc == SHS_OK && !atomic_load(&self->shutdown_requested) &&
+            may_accept(self, shs_now_ns()))
+            self->acceptor.again(self->acceptor.layer);
+        shs_server_service_actions(self);
+    }
+    self->acceptor.stop(self->acceptor.layer);
+    return rc;
+}
+
+int shs_serve_forever(struct shs_server *self)
+{
+    int rc = begin_serving(self);
+
+    if (rc != SHS_OK)
+        return rc;
+    atomic_store(&self->accept_result, SHS_OK);
+    if (self->acceptor.start != NULL && !atomic_load(&self->shutdown_requested) &&
+        self->acceptor.start(self->acceptor.layer))
+        rc = serve_by_acceptor(self);
+    else
+        rc = serve_by_loop(self);
     atomic_store(&self->shutdown_requested, false);
     rc = loop_ended(self, rc);
     end_serving(self);
@@ -253,7 +299,7 @@ int shs_handle_request(struct shs_server *self)
         deadline = shs__deadline_after(shs_now_ns(), self->opt.timeout_ms);
     rc = SHS_WAIT_READ;
     while (rc == SHS_WAIT_READ && !atomic_load(&self->shutdown_requested)) {
-        if (wait_for_request(self, deadline)) {
+        if (wait_for_request(self, deadline, true)) {
             rc = handle_request_noblock(self);
         } else if (shs_now_ns() >= deadline) {
             shs_server_handle_timeout(self);

@@ -43,11 +43,11 @@ struct shs_server {
     _Atomic bool shutdown_requested;
     _Atomic bool stopping; /* server_close has begun */
     _Atomic int64_t stop_deadline_ns;
-    _Atomic unsigned pauses; /* shs_server_pause_accept, nested */
-    pthread_t loop_thread;   /* valid while serving, under lock */
-    int64_t accept_retry_ns; /* back-off after a failed accept */
-    int64_t accept_said_ns;  /* until then the log is not told of another */
-    int64_t loop_limit_ns;   /* a conversation on the loop ends here; INT64_MAX: no shutdown yet */
+    _Atomic unsigned pauses;         /* shs_server_pause_accept, nested */
+    pthread_t loop_thread;           /* valid while serving, under lock */
+    _Atomic int64_t accept_retry_ns; /* back-off after a failed accept */
+    _Atomic int64_t accept_said_ns;  /* until then the log is not told of another */
+    int64_t loop_limit_ns; /* a conversation on the loop ends here; INT64_MAX: no shutdown yet */
     bool closed;
     struct {               /* a mixin's descriptor in the loop's poll */
         int fd;            /* -1: none */
@@ -56,6 +56,17 @@ struct shs_server {
         void (*ready)(struct shs_layer *layer);
         struct shs_layer *layer;
     } watch;
+    /*
+     * A mixin that can take connections on its own threads, while serve_forever runs: one hand-over
+     * less for each. Only when nobody would see the difference: see shs__server_accepts_plainly.
+ */
+    struct {
+        bool (*start)(struct shs_layer *layer); /* false: the loop accepts, as always */
+        void (*stop)(struct shs_layer *layer);  /* after it nothing is accepted any more */
+        void (*again)(struct shs_layer *layer); /* accepting was not possible, and is now */
+        struct shs_layer *layer;
+    } acceptor;
+    _Atomic int accept_result; /* why the acceptor gave up: SHS_OK, SHS_STOPPED */
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a connection or the loop ended */
@@ -92,6 +103,22 @@ int shs__server_finish_new(struct shs_server **server, struct shs_error *err);
 
 /* What a failed accept(2) or recvmsg(2) means for the loop: SHS_WAIT_READ, SHS_STOPPED ... */
 int shs__accept_failed(struct shs_server *self, int sys_errno);
+/* TCPServer.get_request of the listening socket `fd`. Any thread. */
+int shs__tcp_accept(struct shs_server *self, int fd, struct shs_conn **out);
+/* Another listening socket at the same address (SO_REUSEPORT): SHS_OK, or SHS_IO. */
+int shs__tcp_listen_again(struct shs_server *self, int *fd);
+/*
+ * True if accepting is nothing but TCPServer's accept and `process`: no layer of anybody's looks at
+ * a connection before process_request, or has a right to see it on the serving thread.
+ */
+bool shs__server_accepts_plainly(struct shs_server *self,
+                                 int (*process)(struct shs_layer *, struct shs_conn *));
+/* The parts of a turn of the loop, for an acceptor. May another one be accepted? */
+bool shs__server_may_accept(struct shs_server *self);
+/* get_request has failed with `rc`: counted; SHS_OK: go on, SHS_WAIT_READ: not now, or the end. */
+int shs__server_get_failed(struct shs_server *self, int rc);
+/* process_request has not taken the connection. SHS_OK, or SHS_EXIT. */
+int shs__server_process_failed(struct shs_server *self, struct shs_conn *conn, int rc);
 
 /*
  * In a child, right after fork(2) by the serving thread, which held `lock`: lets it go, and makes

@@ -57,7 +57,9 @@ static int open_and_bind(const struct shs_options *opt, const struct addrinfo *a
         return -1;
     if (opt->allow_reuse_address)
         set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (opt->allow_reuse_port && (ai->ai_family == AF_INET || ai->ai_family == AF_INET6))
+    /* Each group of workers may have a listening socket of its own: the first must allow it. */
+    if ((opt->allow_reuse_port || (opt->thread_groups > 1 && ai->ai_socktype == SOCK_STREAM)) &&
+        (ai->ai_family == AF_INET || ai->ai_family == AF_INET6))
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (ai->ai_family == AF_INET6)
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
@@ -141,6 +143,28 @@ static int tcp_server_bind(struct shs_layer *layer)
     return learn_address(self);
 }
 
+int shs__tcp_listen_again(struct shs_server *self, int *fd)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    struct addrinfo ai = {.ai_socktype = self->socket_type, .ai_addr = (struct sockaddr *)&address};
+
+    if (getsockname(self->fd, (struct sockaddr *)&address, &len) != 0)
+        return SHS_IO;
+    if (address.ss_family != AF_INET && address.ss_family != AF_INET6)
+        return SHS_IO; /* a path has one socket */
+    ai.ai_family = address.ss_family;
+    ai.ai_addrlen = len;
+    *fd = open_and_bind(&self->opt, &ai);
+    if (*fd < 0)
+        return SHS_IO;
+    if (listen(*fd, self->opt.request_queue_size) == 0)
+        return SHS_OK;
+    close(*fd);
+    *fd = -1;
+    return SHS_IO;
+}
+
 static int tcp_server_activate(struct shs_layer *layer)
 {
     struct shs_server *self = layer->server;
@@ -157,12 +181,11 @@ static int tcp_server_activate(struct shs_layer *layer)
 /* Once in a while, not at each of twenty tries a second. */
 static bool may_say(struct shs_server *self)
 {
-    int64_t now = shs_now_ns();
+    int64_t now = shs_now_ns(), until = atomic_load(&self->accept_said_ns);
 
-    if (now < self->accept_said_ns)
-        return false;
-    self->accept_said_ns = shs__deadline_after(now, SAY_AGAIN_MS);
-    return true;
+    /* Several may accept at once: one of them says it. */
+    return now >= until && atomic_compare_exchange_strong(&self->accept_said_ns, &until,
+                                                          shs__deadline_after(now, SAY_AGAIN_MS));
 }
 
 int shs__accept_failed(struct shs_server *self, int sys_errno)
@@ -193,15 +216,14 @@ int shs__accept_failed(struct shs_server *self, int sys_errno)
     }
 }
 
-static int tcp_get_request(struct shs_layer *layer, struct shs_conn **out)
+int shs__tcp_accept(struct shs_server *self, int listener, struct shs_conn **out)
 {
-    struct shs_server *self = layer->server;
     struct sockaddr_storage address;
     socklen_t len = sizeof address;
     int fd;
 
     do {
-        fd = accept4(self->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        fd = accept4(listener, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     } while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return shs__accept_failed(self, errno);
@@ -211,6 +233,11 @@ static int tcp_get_request(struct shs_layer *layer, struct shs_conn **out)
         return SHS_NOMEM;
     }
     return SHS_OK;
+}
+
+static int tcp_get_request(struct shs_layer *layer, struct shs_conn **out)
+{
+    return shs__tcp_accept(layer->server, layer->server->fd, out);
 }
 
 /* -- the end of a connection ------------------------------------------------------------------- */
@@ -340,6 +367,22 @@ static const struct shs_server_ops tcp_server_ops = {
     .server_close = tcp_server_close,
     .layer_free = tcp_layer_free,
 };
+
+bool shs__server_accepts_plainly(struct shs_server *self,
+                                 int (*process)(struct shs_layer *, struct shs_conn *))
+{
+    for (const struct shs_layer *l = self->top; l != NULL; l = l->super) {
+        const struct shs_server_ops *ops = l->ops;
+
+        if (l == &self->base_layer)
+            break;
+        if ((ops->get_request != NULL && ops->get_request != tcp_get_request) ||
+            ops->verify_request != NULL ||
+            (ops->process_request != NULL && ops->process_request != process))
+            return false;
+    }
+    return self->fd >= 0;
+}
 
 int shs__tcp_server_push(struct shs_server *self)
 {

@@ -102,6 +102,14 @@ struct shs_pool_group {
     uint16_t number;
     int epoll_fd, kick_fd;
 
+    /* Its listening socket: the server's own in the first group, else one at the same address; -1:
+       none. Accepting is done by whoever finds `knocked` and gets the lock. */
+    pthread_mutex_t accept_lock;
+    int listen_fd;
+    bool listens;         /* under accept_lock */
+    _Atomic bool knocked; /* epoll said that somebody waits there */
+    _Atomic bool resting; /* somebody may wait there, but accepting was not possible */
+
     pthread_mutex_t slots_lock;
     struct shs_pool_slot *free_slots;
     unsigned slot_count;
@@ -131,7 +139,9 @@ struct shs_thread_pool {
     struct shs_layer layer;
     struct shs_pool_addresses *addresses; /* NULL: no bound per address */
     struct shs_pool_group *groups;
-    unsigned group_count, next_group;
+    unsigned group_count;
+    _Atomic unsigned next_group;
+    bool one_listener; /* for all groups: connections go to them in turns */
     bool started;
     _Atomic bool closing;   /* server_close is through: workers leave with the last connection */
     _Atomic bool abandoned; /* its time is up: they leave at once */
@@ -172,6 +182,30 @@ int shs__pool_timer_set(struct shs_pool_group *group, struct shs_pool_slot *slot
 /* The first slot whose deadline has passed, now the caller's; NULL: none. *next_ns: look again. */
 struct shs_pool_slot *shs__pool_timer_expire(struct shs_pool_group *group, int64_t now_ns,
                                              int64_t *next_ns);
+
+/* thread_pool_accept.c ------------------------------------------------------------------------ */
+
+/* What epoll carries for the eventfd, and for the listening socket. */
+#define SHS_POOL_KICK UINT64_MAX
+#define SHS_POOL_LISTENER (UINT64_MAX - 1)
+
+/* Lets the workers accept, if it makes no difference to anybody. For shs_server.acceptor. */
+void shs__pool_acceptor_init(struct shs_thread_pool *pool);
+/* Somebody waits at the group's listening socket. Any thread. */
+void shs__pool_knock(struct shs_pool_group *group);
+/* The same, told by epoll once more to whoever comes next. */
+void shs__pool_knock_again(struct shs_pool_group *group);
+/* Closes the listening sockets that are not the server's own. */
+void shs__pool_close_listeners(struct shs_thread_pool *pool);
+
+/* thread_pool_mixin.c ------------------------------------------------------------------------- */
+
+/* process_request, with the group that is to have it. */
+int shs__pool_take(struct shs_thread_pool *pool, struct shs_pool_group *group,
+                   struct shs_conn *conn);
+int shs__pool_process_request(struct shs_layer *layer, struct shs_conn *conn);
+/* Starts what has not been started: the monitor, and as many workers as should run. */
+bool shs__pool_ready(struct shs_thread_pool *pool, struct shs_pool_group *group);
 
 /* thread_pool_worker.c ------------------------------------------------------------------------ */
 

@@ -99,13 +99,18 @@ static int admit(struct shs_pool_group *group, struct shs_pool_slot *slot, struc
     return SHS_OK;
 }
 
-static int pool_process_request(struct shs_layer *layer, struct shs_conn *conn)
+bool shs__pool_ready(struct shs_thread_pool *pool, struct shs_pool_group *group)
 {
-    struct shs_thread_pool *pool = POOL(layer);
-    struct shs_pool_group *group = &pool->groups[pool->next_group++ % pool->group_count];
+    return (pool->started || start(pool) == SHS_OK) && has_worker(group);
+}
+
+int shs__pool_take(struct shs_thread_pool *pool, struct shs_pool_group *group,
+                   struct shs_conn *conn)
+{
+    struct shs_layer *layer = &pool->layer;
     struct shs_pool_slot *slot;
 
-    if ((!pool->started && start(pool) != SHS_OK) || !has_worker(group))
+    if (!shs__pool_ready(pool, group))
         return shs_conn_fail(conn, SHS_LIMIT, EAGAIN,
                              "no thread for the pool: the system's limit on threads or memory is "
                              "reached");
@@ -122,6 +127,14 @@ static int pool_process_request(struct shs_layer *layer, struct shs_conn *conn)
         slot->counted = true;
     }
     return admit(group, slot, conn);
+}
+
+int shs__pool_process_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    struct shs_thread_pool *pool = POOL(layer);
+    unsigned turn = atomic_fetch_add_explicit(&pool->next_group, 1, memory_order_relaxed);
+
+    return shs__pool_take(pool, &pool->groups[turn % pool->group_count], conn);
 }
 
 /* A handler waits for its peer, on a worker: another one takes over meanwhile. */
@@ -206,6 +219,7 @@ static int pool_server_close(struct shs_layer *layer)
     int rc = shs_super_server_close(layer);
     bool over = true;
 
+    shs__pool_close_listeners(pool);
     if (!pool->started)
         return rc;
     atomic_store(&pool->closing, true);
@@ -234,6 +248,7 @@ static void free_group(struct shs_pool_group *group)
         close(group->epoll_fd);
     if (group->kick_fd >= 0)
         close(group->kick_fd);
+    pthread_mutex_destroy(&group->accept_lock);
     pthread_mutex_destroy(&group->slots_lock);
     pthread_mutex_destroy(&group->ready_lock);
     pthread_mutex_destroy(&group->timer_lock);
@@ -258,7 +273,7 @@ static void pool_layer_free(struct shs_layer *layer)
 
 static const struct shs_server_ops thread_pool_ops = {
     .name = "ThreadPoolMixIn",
-    .process_request = pool_process_request,
+    .process_request = shs__pool_process_request,
     .wait_request = pool_wait_request,
     .close_request = pool_close_request,
     .server_close = pool_server_close,
@@ -294,10 +309,12 @@ static int init_attr(pthread_attr_t *attr, size_t stack)
 
 static int init_group(struct shs_pool_group *group, struct shs_thread_pool *pool)
 {
-    struct epoll_event kick = {.events = EPOLLIN | EPOLLET, .data.u64 = UINT64_MAX};
+    struct epoll_event kick = {.events = EPOLLIN | EPOLLET, .data.u64 = SHS_POOL_KICK};
     pthread_condattr_t attr;
 
     group->pool = pool;
+    group->listen_fd = -1;
+    pthread_mutex_init(&group->accept_lock, NULL);
     pthread_mutex_init(&group->slots_lock, NULL);
     pthread_mutex_init(&group->ready_lock, NULL);
     pthread_mutex_init(&group->timer_lock, NULL);
@@ -399,8 +416,10 @@ int shs_thread_pool_mixin_push(struct shs_server *server, struct shs_error *err)
                       "raise ulimit -n");
     if (rc == SHS_OK) {
         rc = shs_server_push(server, &pool->layer, &thread_pool_ops);
-        if (rc == SHS_OK)
+        if (rc == SHS_OK) {
+            shs__pool_acceptor_init(pool);
             return SHS_OK;
+        }
         if (err != NULL)
             *err = *shs_server_error(server);
     }

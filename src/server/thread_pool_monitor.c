@@ -159,7 +159,9 @@ static void serve_saturated(struct shs_pool_group *group, int64_t now)
     int count = epoll_wait(group->epoll_fd, events, (int)SHS_POOL_BATCH, 0);
 
     for (int i = 0; i < count; i++) {
-        if (events[i].data.u64 == UINT64_MAX)
+        if (events[i].data.u64 == SHS_POOL_LISTENER)
+            shs__pool_knock(group);
+        if (events[i].data.u64 >= SHS_POOL_LISTENER)
             continue;
         slot = shs__pool_claim(group, events[i].data.u64, events[i].events);
         if (slot != NULL && atomic_load(&group->ready_count) >= opt->max_queue)

@@ -52,9 +52,12 @@ static void batch_hand_over(struct shs_pool_worker *worker)
     uint32_t events;
 
     while (batch_take(&worker->batch, &data, &events)) {
-        struct shs_pool_slot *slot =
-            data == UINT64_MAX ? NULL : shs__pool_claim(group, data, events);
+        struct shs_pool_slot *slot = NULL;
 
+        if (data == SHS_POOL_LISTENER)
+            shs__pool_knock_again(group);
+        else if (data != SHS_POOL_KICK)
+            slot = shs__pool_claim(group, data, events);
         if (slot != NULL)
             shs__pool_ready_push(group, slot);
     }
@@ -285,10 +288,17 @@ static void work(struct shs_pool_worker *worker, struct shs_pool_slot *slot)
     pthread_mutex_unlock(&worker->group->lock);
 }
 
-/* An event of the group itself: the word that somebody waits in the queue, or that it all ends. */
-static bool is_kick(struct shs_pool_group *group, uint64_t data)
+/*
+ * An event of the group itself: somebody wants to be accepted, or waits in the queue, or it all
+ * ends.
+ */
+static bool is_group_event(struct shs_pool_group *group, uint64_t data)
 {
-    if (data != UINT64_MAX)
+    if (data == SHS_POOL_LISTENER) {
+        shs__pool_knock(group);
+        return true;
+    }
+    if (data != SHS_POOL_KICK)
         return false;
     /* Each wakes one: passed on, as long as there is something to be done. */
     if (atomic_load(&group->ready_count) > 1 || is_over(group->pool) ||
@@ -311,7 +321,7 @@ static void work_turn(struct shs_pool_worker *worker)
     while (batch_take(&worker->batch, &data, &what)) {
         struct shs_pool_slot *slot;
 
-        if (is_kick(group, data))
+        if (is_group_event(group, data))
             continue;
         slot = shs__pool_claim(group, data, what);
         if (slot != NULL)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "http/h1.h"
@@ -31,14 +32,41 @@ struct owner {
     char fail_text[200];
     char last_error[200];
     struct shs_buf got; /* what the client has received */
+    /* A slow reader: what it takes at the first wait for it, and at each one after; 0: not slow. */
+    size_t gulp, sip;
+    int64_t longest_wait_ns;
 };
 
 /* A handler that waits for its client: the client of these tests reads all that there is. */
 static int receive(struct owner *o);
 
+/* The time of this wait passes, and then a little is taken. */
+static int wait_for_slow_reader(struct owner *o, int64_t deadline_ns)
+{
+    int64_t wait_ns = deadline_ns - shs_now_ns();
+    char buf[4096];
+
+    if (wait_ns > o->longest_wait_ns)
+        o->longest_wait_ns = wait_ns;
+    if (wait_ns > 0)
+        nanosleep(&(struct timespec){wait_ns / 1000000000, wait_ns % 1000000000}, NULL);
+    for (size_t left = o->gulp > 0 ? o->gulp : o->sip; left > 0;) {
+        size_t got = 0;
+
+        if (shs__stream_read(o->client, buf, left < sizeof buf ? left : sizeof buf, &got) != SHS_OK)
+            break;
+        left -= got;
+    }
+    o->gulp = 0;
+    return SHS_TIMEOUT;
+}
+
 static int owner_wait(void *owner, int what, int64_t deadline_ns)
 {
     struct owner *o = owner;
+
+    if (what == SHS_WAIT_WRITE && o->sip > 0)
+        return wait_for_slow_reader(o, deadline_ns);
 
     if (what == SHS_WAIT_WRITE && receive(o) > 0)
         return SHS_OK;
@@ -710,6 +738,58 @@ static void test_deadlines(void **state)
     close_owner(&o);
 }
 
+static int streams_much(struct shs_request *req, struct shs_response *res)
+{
+    static const char piece[8192];
+
+    (void)req;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    for (int i = 0; i < 160; i++) /* somewhat more than the stream holds */
+        SHS_RETURN_IF_ERROR(shs_write(res, piece, sizeof piece));
+    return SHS_OK;
+}
+
+/* A handler that streams is held up by its reader for as long as min_rate is kept, not longer. */
+static void test_slow_reader_of_a_stream(void **state)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    int64_t began, took;
+    struct owner o;
+    int rc;
+
+    (void)state;
+    /* Takes much at once, and then three bytes now and then: gone write_ms after it took much. */
+    open_owner(&o, GET(streams_much), 0);
+    o.opt.max_buffered_response = 1000;
+    o.opt.write_ms = 1000;
+    o.opt.min_rate = 1000;
+    o.gulp = 5000;
+    o.sip = 3;
+    send_bytes(&o, request, sizeof request - 1);
+    began = shs_now_ns();
+    assert_int_equal(shs__h1_step(&o.h1), SHS_TIMEOUT);
+    took = shs_now_ns() - began;
+    assert_true(took >= 1000 * SHS_NS_PER_MS && took < 1700 * SHS_NS_PER_MS);
+    assert_true(o.longest_wait_ns <= 500 * SHS_NS_PER_MS);
+    close_owner(&o);
+    /* Slow, and fast enough: it gets everything, long after the first deadline. */
+    open_owner(&o, GET(streams_much), 0);
+    o.opt.max_buffered_response = 1000;
+    o.opt.write_ms = 600;
+    o.opt.min_rate = 1000;
+    o.sip = 20000;
+    send_bytes(&o, request, sizeof request - 1);
+    began = shs_now_ns();
+    do {
+        rc = shs__h1_step(&o.h1);
+        receive(&o);
+    } while (rc == SHS_WAIT_WRITE);
+    assert_int_equal(rc, SHS_WAIT_READ);
+    assert_int_equal(o.last_bytes, 160 * 8192);
+    assert_true(shs_now_ns() - began > 600 * SHS_NS_PER_MS);
+    close_owner(&o);
+}
+
 static void test_client_goes_away(void **state)
 {
     struct owner o;
@@ -772,6 +852,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_slow_reader_of_a_stream),
         cmocka_unit_test(test_client_goes_away),
         cmocka_unit_test(test_ages),
     };

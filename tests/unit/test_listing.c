@@ -99,7 +99,8 @@ static void test_escapes(void **state)
     char *page = page_of("/<b>&\xe4/", entries, SHS_ARRAY_LEN(entries), true);
 
     SHS_UNUSED(state);
-    assert_in(page, "<h1>Directory listing for /&lt;b&gt;&amp;\xEF\xBF\xBD/</h1>");
+    assert_in(page,
+              "<h1>Directory listing for <a href=\"../\">/</a>&lt;b&gt;&amp;\xEF\xBF\xBD/</h1>");
     assert_in(page, "href=\"%3Ci%3E%26amp%3B%22dq%22%20%27sq%27\">"
                     "&lt;i&gt;&amp;amp;&quot;dq&quot; &#39;sq&#39;</a>");
     assert_in(page, "href=\"q%3F%20f%23%20%25A4\">q? f# %A4</a>");
@@ -147,7 +148,7 @@ static void test_time(void **state)
     SHS_UNUSED(state);
     e.mtime = 1795269600; /* 2026-11-21 14:00:00 UTC */
     page = page_of("/", &e, 1, true);
-    assert_in(page, "<td class=\"time\">2026-11-21 14:00</td>");
+    assert_in(page, "<td class=\"time\">2026-11-21<span> 14:00</span></td>");
     shs__free(page);
     e.mtime = INT64_MAX; /* no such year: no time, and no crash */
     page = page_of("/", &e, 1, true);
@@ -364,15 +365,47 @@ static void test_heads_are_links(void **state)
     shs__buf_free(&out);
 }
 
+/* Where one is, each directory on the way a link; what is in it, counted. */
+static void test_heading_and_summary(void **state)
+{
+    struct shs_listing_entry entries[] = {entry("a", SHS_ENTRY_DIRECTORY, 0),
+                                          entry("b", SHS_ENTRY_FILE, 0),
+                                          entry("c", SHS_ENTRY_OTHER, 0)};
+    char deep[2 * 34 + 2] = "/", *page = page_of("/a b/<c>/d/", entries, 3, true);
+
+    SHS_UNUSED(state);
+    assert_in(page,
+              "<h1>Directory listing for <a href=\"../../../\">/</a><a href=\"../../\">a b/</a>"
+              "<a href=\"../\">&lt;c&gt;/</a>d/</h1>");
+    assert_in(page, "<p>1 directory, 2 files</p>");
+    shs__free(page);
+    for (int i = 0; i < 34; i++)
+        memcpy(deep + 1 + 2 * i, "a/", 3);
+    page = page_of(deep, entries, 1, true);
+    assert_in(page, "<h1>Directory listing for /a/a/a/"); /* no page of links alone */
+    assert_in(page, "<p>1 directory</p>");
+    shs__free(page);
+    page = page_of("/", entries + 1, 1, false);
+    assert_in(page, "<p>1 file, and more</p>");
+    shs__free(page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sort),         cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_escapes),      cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_time),         cmocka_unit_test(test_empty_and_incomplete),
-        cmocka_unit_test(test_ceiling),      cmocka_unit_test(test_read),
-        cmocka_unit_test(test_beneath),      cmocka_unit_test(test_view),
-        cmocka_unit_test(test_sort_columns), cmocka_unit_test(test_heads_are_links),
+        cmocka_unit_test(test_sort),
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_escapes),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_time),
+        cmocka_unit_test(test_empty_and_incomplete),
+        cmocka_unit_test(test_ceiling),
+        cmocka_unit_test(test_read),
+        cmocka_unit_test(test_beneath),
+        cmocka_unit_test(test_view),
+        cmocka_unit_test(test_sort_columns),
+        cmocka_unit_test(test_heads_are_links),
+        cmocka_unit_test(test_heading_and_summary),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,57 @@
+/*
+ * file_cache.h - small files that were served, kept for the next request.
+ *
+ * Opening, reading and closing a small file costs more than all that HTTP and TLS do with it. What
+ * is kept is only used when the file under that name is still the same one in the same state, which
+ * is asked of the file system for every request: identity, size, and both times to the nanosecond.
+ * A file that was changed within the last second is not kept: its next change might have the same
+ * time.
+ *
+ * Bounded: SHS_FILE_CACHE_ENTRIES files of at most SHS_FILE_CACHE_MAX bytes.
+ */
+#ifndef SHS_HANDLER_FILE_CACHE_H
+#define SHS_HANDLER_FILE_CACHE_H
+
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "base/base.h"
+#include "handler/conditional.h"
+#include "http/date.h"
+
+#define SHS_FILE_CACHE_ENTRIES 1024u
+#define SHS_FILE_CACHE_MAX ((size_t)16384)
+
+/* A file as it was; nobody changes it. */
+struct shs_kept_file {
+    _Atomic unsigned references;
+    struct stat st;
+    char etag[SHS_ETAG_SIZE];
+    char modified[SHS_DATE_LEN + 1];
+    size_t size;
+    const char *data;
+    size_t name_len;
+    char name[];
+};
+
+struct shs_file_cache;
+
+int shs__file_cache_new(struct shs_file_cache **out);   /* SHS_OK, SHS_NOMEM */
+void shs__file_cache_free(struct shs_file_cache *self); /* NULL is fine */
+
+/*
+ * The file of that name beneath the directory, if it is here and has not changed: to be given back
+ * with shs__file_cache_release. Otherwise NULL. `self` may be NULL. Any thread.
+ */
+struct shs_kept_file *shs__file_cache_get(struct shs_file_cache *self, int root_fd,
+                                          struct shs_str name);
+void shs__file_cache_release(struct shs_kept_file *file);
+
+/*
+ * Keeps a file, if that is wise: `data` are all of its bytes, and `st` was its state before they
+ * were read.
+ */
+void shs__file_cache_put(struct shs_file_cache *self, struct shs_str name, const struct stat *st,
+                         const char *data, size_t size);
+
+#endif

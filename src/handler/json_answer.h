@@ -1,0 +1,14 @@
+/*
+ * json_answer.h - what handlers send that answer with JSON about the request itself.
+ */
+#ifndef SHS_HANDLER_JSON_ANSWER_H
+#define SHS_HANDLER_JSON_ANSWER_H
+
+#include <shs/http.h>
+
+#include "base/base.h"
+
+/* 200 with this text, which nobody is to keep. */
+int shs__send_json(struct shs_response *res, const struct shs_buf *json);
+
+#endif

@@ -1,0 +1,264 @@
+#!/usr/bin/env python3
+"""listing.py - a headless Chromium plays with the listing over HTTPS: sorts, enters, comes back, opens.
+
+    SHS_BIN=build/debug/shs python3 tests/browser/listing.py [PICTURES]
+
+The browser trusts the server's local authority because it was put into its profile's store, as a user
+would; it is told to ignore nothing. The order of rows is read from the page as the browser has it, once
+with JavaScript and once with it switched off. With PICTURES, a directory, screenshots are left there:
+wide, narrow and dark, for eyes. Needs Debian's chromium, chromium-driver and libnss3-tools; without them
+it is skipped (77).
+"""
+
+import base64
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
+import shslib  # noqa: E402
+from shslib import check, equal  # noqa: E402
+
+WIDE, NARROW = (1100, 760), (390, 844)
+
+# Names that are trouble in URLs, in HTML, or on a screen; each file's content is its name.
+ODD = ["a space.txt", "100%.txt", "%41.txt", "hash#mark.txt", "what?.txt", "a&b;c=d.txt", "<b>bold.txt",
+       "quote\"s'.txt", "back\\slash.txt", "日本語.txt", "naïve café.txt", "semi:colon.txt", "plus+plus.txt",
+       "tilde~.txt", "a-very-long-name-" + "that-goes-on-and-on-" * 8 + ".txt"]
+
+
+def make_site(top):
+    """The files, and rows as they should be shown: (name, size or None for a directory, time)."""
+    rows = []
+
+    def add(path, size, when):
+        name = os.path.join(top, path)
+        os.makedirs(os.path.dirname(name), exist_ok=True)
+        with open(name, "wb") as file:
+            file.truncate(size)
+        os.utime(name, (when, when))
+
+    for number, (name, size) in enumerate([("Readme.md", 812), ("archive.tar.gz", 734003200), ("build.log", 48130),
+                                           ("cat.jpg", 2411724), ("index.css", 5120), ("Makefile", 1300),
+                                           ("movie.mkv", 5 << 30), ("notes.txt", 0), ("zebra.c", 999)]):
+        when = 1700000000 + (number * 7919 % 11) * 864000
+        add("play/" + name, size, when)
+        rows.append((name, size, when))
+    for number, name in enumerate(["docs", "Pictures", "src"]):
+        add("play/%s/inside-%s.txt" % (name, name), 100 + number, 1690000000)
+        when = 1710000000 + number * 86400
+        os.utime(os.path.join(top, "play", name), (when, when))
+        rows.append((name, None, when))
+    for name in ODD:
+        shslib.write_file(os.path.join(top, "odd", name), name)
+    for number in range(1000):
+        add("many/entry-%04d.%s" % (number, ("txt", "png", "pdf")[number % 3]), number * 7919, 1700000000 + number * 3600)
+    return rows
+
+
+def ordered(rows, column, descending):
+    by_name = sorted(rows, key=lambda row: (row[0].lower(), row[0]))
+    if column == 0:
+        return [row[0] for row in (reversed(by_name) if descending else by_name)]
+    if column == 1:
+        def key(row):
+            return -1 if row[1] is None else row[1]
+    else:
+        def key(row):
+            return row[2]
+    return [row[0] for row in sorted(by_name, key=key, reverse=descending)]
+
+
+class Browser:
+    """The W3C WebDriver protocol, as far as it is needed here."""
+
+    def __init__(self, home, javascript):
+        self.base = None
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = sock.getsockname()[1]
+        self.driver = shslib.Process(["chromedriver", "--port=%d" % port], env=dict(os.environ, HOME=home),
+                                     expect_exit=None)
+        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self.driver.wait_stdout(r"started successfully", 60)
+        self.base = "http://127.0.0.1:%d" % port
+        arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
+                     "--disable-background-networking", "--disable-dev-shm-usage", "--no-proxy-server",
+                     "--user-data-dir=" + os.path.join(home, "profile-%d" % javascript)]
+        options = {"args": arguments, "binary": shutil.which("chromium")}
+        if not javascript:
+            options["prefs"] = {"profile.managed_default_content_settings.javascript": 2,
+                                "profile.default_content_setting_values.javascript": 2}
+        try:
+            session = self.call("POST", "/session", {"capabilities": {"alwaysMatch": {
+                "browserName": "chrome", "goog:chromeOptions": options}}})
+        except BaseException:
+            self.driver.kill()
+            raise
+        self.base += "/session/" + session["sessionId"]
+
+    def call(self, method, path, body=None):
+        data = None if method in ("GET", "DELETE") else json.dumps(body or {}).encode()
+        request = urllib.request.Request(self.base + path, data, {"Content-Type": "application/json"}, method=method)
+        try:
+            with self.opener.open(request, timeout=120) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as error:
+            raise shslib.Failure("%s %s: %s" % (method, path, error.read().decode()[:1000]))
+
+    def close(self):
+        try:
+            self.call("DELETE", "")
+        finally:
+            self.driver.kill()
+            self.driver.close()
+
+    def go(self, url):
+        self.call("POST", "/url", {"url": url})
+
+    def back(self):
+        self.call("POST", "/back")
+
+    def url(self):
+        return self.call("GET", "/url")
+
+    def title(self):
+        return self.call("GET", "/title")
+
+    def elements(self, selector):
+        found = self.call("POST", "/elements", {"using": "css selector", "value": selector})
+        return [list(element.values())[0] for element in found]
+
+    def text(self, element):
+        return self.call("GET", "/element/%s/text" % element)
+
+    def texts(self, selector):
+        return [self.text(element) for element in self.elements(selector)]
+
+    def click(self, element):
+        self.call("POST", "/element/%s/click" % element)
+
+    def click_link(self, text):
+        for element in self.elements("td a"):
+            if self.text(element) == text:
+                self.click(element)
+                return
+        check(False, "there is no link called %r" % text)
+
+    def screen(self, size, dark):
+        self.cdp("Emulation.setDeviceMetricsOverride", {"width": size[0], "height": size[1], "deviceScaleFactor": 1,
+                                                        "mobile": False})
+        self.cdp("Emulation.setEmulatedMedia", {"features": [
+            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
+
+    def cdp(self, command, parameters):
+        return self.call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def picture(self, path):
+        with open(path, "wb") as file:
+            file.write(base64.b64decode(self.call("GET", "/screenshot")))
+
+    def property(self, element, name):
+        return self.call("GET", "/element/%s/property/%s" % (element, name))
+
+
+def names(browser):
+    """The names in the rows, as shown, without the way up and without the mark of a directory."""
+    return [text.rstrip("/") for text in browser.texts("tbody td:first-child") if text != "../"]
+
+
+def play(browser, url, rows):
+    browser.go(url + "/play/")
+    equal(browser.title(), "Directory listing for /play/", "the title")
+    equal(names(browser), ordered(rows, 0, False), "by name at first")
+    # A click on the head of another column sorts by it; another click turns it round.
+    for column, label in ((1, "Size"), (2, "Changed"), (0, "Name")):
+        for descending in (False, True):
+            head = browser.elements("thead a")[column]
+            check(browser.text(head).startswith(label), "column %d is %r" % (column, browser.text(head)))
+            browser.click(head)
+            equal(names(browser), ordered(rows, column, descending), "%s %s" % (label, descending))
+            state = browser.elements("th[aria-sort]")
+            equal(len(state), 1, "sorted by one column")
+            equal(browser.call("GET", "/element/%s/attribute/aria-sort" % state[0]),
+                  "descending" if descending else "ascending", "what a screen reader says")
+    # Into a directory and back: the order of before.
+    browser.click(browser.elements("thead a")[1])
+    browser.click_link("docs/")
+    equal(names(browser), ["inside-docs.txt"], "in the directory")
+    browser.back()
+    equal(names(browser), ordered(rows, 1, False), "back, sorted as before")
+    browser.click_link("docs/")
+    browser.click_link("../")
+    equal(names(browser), ordered(rows, 0, False), "up")
+
+
+def open_odd(browser, url):
+    browser.go(url + "/odd/")
+    equal(sorted(names(browser)), sorted(ODD), "odd names as they are")
+    for name in ODD:
+        browser.click_link(name)
+        equal(browser.texts("body")[0], name, "the content of %r at %s" % (name, browser.url()))
+        browser.back()
+
+
+def pictures(browser, url, directory):
+    for name, path in (("play", "/play/"), ("odd", "/odd/"), ("many", "/many/?C=S;O=D"), ("upload", "/play/docs/"),
+                       ("missing", "/nowhere")):
+        browser.go(url + path)
+        for size, width in ((WIDE, "wide"), (NARROW, "narrow")):
+            for dark in (False, True):
+                browser.screen(size, dark)
+                # Whatever the width, nobody has to scroll sideways.
+                root = browser.elements("html")[0]
+                check(browser.property(root, "scrollWidth") <= size[0], "%s is wider than %d" % (path, size[0]))
+                if directory:
+                    browser.picture(os.path.join(directory, "%s-%s-%s.png" % (name, width, "dark" if dark else "light")))
+    browser.screen(WIDE, False)
+
+
+def trust(home, ca):
+    store = os.path.join(home, ".pki", "nssdb")
+    os.makedirs(store)
+    for command in (["-N", "--empty-password"], ["-A", "-t", "C,,", "-n", "shs local authority", "-i", ca]):
+        subprocess.run(["certutil", "-d", "sql:" + store] + command, check=True, timeout=60)
+
+
+def main():
+    for tool in ("chromium", "chromedriver", "certutil"):
+        if not shutil.which(tool):
+            shslib.skip("there is no %s (apt install chromium chromium-driver libnss3-tools)" % tool)
+    directory = sys.argv[1] if len(sys.argv) > 1 else None
+    if directory:
+        os.makedirs(directory, exist_ok=True)
+    with shslib.temp_dir() as top, shslib.temp_dir() as home:
+        rows = make_site(top)
+        shslib.write_file(top + "/script.html", "<title>off</title><script>document.title = 'on'</script>")
+        with shslib.Server("--log", "none", "--upload", top) as server:
+            trust(home, server.ca)
+            url = "https://localhost:%d" % server.port
+            for javascript in (True, False):
+                browser = Browser(home, javascript)
+                try:
+                    browser.go(url + "/script.html")
+                    equal(browser.title(), "on" if javascript else "off", "JavaScript")
+                    browser.screen(WIDE, False)
+                    play(browser, url, rows)
+                    open_odd(browser, url)
+                    if javascript:
+                        pictures(browser, url, directory)
+                finally:
+                    browser.close()
+                print("ok     %s JavaScript" % ("with" if javascript else "without"))
+    if directory:
+        print("pictures: %s" % directory)
+
+
+if __name__ == "__main__":
+    main()

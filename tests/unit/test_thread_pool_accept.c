@@ -1,0 +1,402 @@
+/*
+ * test_thread_pool_accept.c - ThreadPoolMixIn: who accepts, and that nobody is forgotten.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <shs/shs.h>
+
+#include "server/server.h"
+
+/* -- a server whose handler says on which thread a connection was accepted --------------------- */
+
+struct watcher {
+    struct shs_layer layer;
+    pthread_t verified_by;
+    _Atomic unsigned verified;
+};
+
+static bool watcher_verify(struct shs_layer *l, struct shs_conn *conn)
+{
+    struct watcher *self = SHS_CONTAINER_OF(l, struct watcher, layer);
+
+    self->verified_by = pthread_self();
+    self->verified++;
+    return shs_super_verify_request(l, conn);
+}
+
+static const struct shs_server_ops watcher_ops = {.name = "Watcher",
+                                                  .verify_request = watcher_verify};
+
+static _Atomic bool blocked;
+static _Atomic unsigned waiting; /* handlers that it holds */
+
+static int test_get(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_str path = shs_request_path(req);
+
+    if (shs__str_eq(path, SHS_STR("/block"))) {
+        waiting++;
+        while (atomic_load(&blocked))
+            poll(NULL, 0, 2);
+    }
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_end_headers(res));
+    return shs_write(res, path.ptr, path.len);
+}
+
+static const struct shs_http_handler handler = {.name = "test", .do_GET = test_get};
+
+static void *serve(void *server)
+{
+    return (void *)(intptr_t)shs_serve_forever(server);
+}
+
+static void defaults(struct shs_options *opt)
+{
+    shs_options_init(opt);
+    opt->poll_interval_ms = 20000; /* whoever is only noticed by it is noticed too late */
+    opt->threads = 2;
+    opt->stop_ms = 2000;
+    opt->close_ms = 500;
+}
+
+static struct shs_server *make(const struct shs_options *opt)
+{
+    struct shs_server *server = NULL;
+    struct shs_error err = {.code = SHS_OK};
+
+    assert_int_equal(shs_http_server_new(&server, opt, &handler, &err), SHS_OK);
+    assert_int_equal(shs_thread_pool_mixin_push(server, &err), SHS_OK);
+    return server;
+}
+
+static pthread_t start(struct shs_server *server)
+{
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, serve, server), 0);
+    return thread;
+}
+
+static void stop(struct shs_server *server, pthread_t thread)
+{
+    void *rc = NULL;
+
+    assert_int_equal(shs_shutdown_wait(server, 5000), SHS_OK);
+    pthread_join(thread, &rc);
+    assert_int_equal((intptr_t)rc, SHS_OK);
+}
+
+static void finish(struct shs_server *server, pthread_t thread)
+{
+    stop(server, thread);
+    assert_int_equal(shs_server_close(server), SHS_OK);
+    shs_server_free(server);
+}
+
+/* -- a client ---------------------------------------------------------------------------------- */
+
+static int dial(const struct shs_server *server)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    to.sin_port = htons((uint16_t)shs_server_port(server));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+static void ask(int fd, const char *path)
+{
+    char text[128];
+    int len = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
+
+    assert_int_equal(send(fd, text, (size_t)len, MSG_NOSIGNAL), len);
+}
+
+static bool hears(int fd, const char *text, int ms)
+{
+    char buf[4096];
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    ssize_t n;
+
+    if (poll(&p, 1, ms) != 1)
+        return false;
+    n = recv(fd, buf, sizeof buf - 1, 0);
+    buf[n < 0 ? 0 : n] = '\0';
+    return strstr(buf, text) != NULL;
+}
+
+static void assert_served(int fd, const char *path)
+{
+    ask(fd, path);
+    assert_true(hears(fd, path, 10000));
+}
+
+static uint64_t open_connections(const struct shs_server *server)
+{
+    struct shs_server_stats stats;
+
+    shs_server_get_stats(server, &stats);
+    return stats.connections;
+}
+
+/* Listening sockets of that port, as the kernel knows them. */
+static unsigned listeners(unsigned port)
+{
+    FILE *file = fopen("/proc/net/tcp", "r");
+    char line[512];
+    unsigned count = 0;
+
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        unsigned local = 0, state = 0;
+
+        if (sscanf(line, " %*u: %*x:%x %*x:%*x %x", &local, &state) == 2)
+            count += local == port && state == 0x0a;
+    }
+    fclose(file);
+    return count;
+}
+
+/* -- tests ------------------------------------------------------------------------------------- */
+
+static void test_a_layer_that_verifies_is_called_by_the_serving_thread(void **state)
+{
+    struct watcher watcher = {.verified = 0};
+    struct shs_server *server;
+    struct shs_options opt;
+    pthread_t thread;
+
+    (void)state;
+    defaults(&opt);
+    server = make(&opt);
+    assert_int_equal(shs_server_push(server, &watcher.layer, &watcher_ops), SHS_OK);
+    thread = start(server);
+    for (unsigned i = 0; i < 10; i++) {
+        int fd = dial(server);
+
+        assert_served(fd, "/seen");
+        close(fd);
+        assert_true(pthread_equal(watcher.verified_by, thread));
+    }
+    finish(server, thread);
+    assert_int_equal(watcher.verified, 10);
+}
+
+static void test_each_group_listens(void **state)
+{
+    struct shs_server *server;
+    struct shs_options opt;
+    pthread_t thread;
+    int fds[64];
+
+    (void)state;
+    defaults(&opt);
+    opt.threads = 4;
+    opt.thread_groups = 3;
+    server = make(&opt);
+    assert_int_equal(listeners(shs_server_port(server)), 1);
+    thread = start(server);
+    for (unsigned turn = 0; turn < 3; turn++) {
+        for (unsigned i = 0; i < 64; i++) {
+            fds[i] = dial(server);
+            assert_served(fds[i], "/group");
+        }
+        assert_int_equal(listeners(shs_server_port(server)), 3);
+        for (unsigned i = 0; i < 64; i++)
+            close(fds[i]);
+        stop(server, thread); /* and again, with the same sockets */
+        thread = start(server);
+    }
+    finish(server, thread);
+}
+
+static void test_a_full_server_goes_on_when_one_leaves(void **state)
+{
+    struct shs_server *server;
+    struct shs_options opt;
+    pthread_t thread;
+    int fds[8], late;
+
+    (void)state;
+    defaults(&opt);
+    opt.max_connections = 8;
+    server = make(&opt);
+    thread = start(server);
+    for (unsigned i = 0; i < 8; i++) {
+        fds[i] = dial(server);
+        assert_served(fds[i], "/in");
+    }
+    late = dial(server); /* the kernel takes it; the server does not */
+    ask(late, "/late");
+    assert_false(hears(late, "/late", 150));
+    assert_int_equal(open_connections(server), 8);
+    close(fds[3]);
+    assert_true(hears(late, "/late", 5000));
+    close(late);
+    for (unsigned i = 0; i < 8; i++) {
+        if (i != 3)
+            close(fds[i]);
+    }
+    finish(server, thread);
+}
+
+static void test_a_pause_ends_when_it_is_told(void **state)
+{
+    struct shs_server *server;
+    struct shs_options opt;
+    pthread_t thread;
+    int fd, late;
+
+    (void)state;
+    defaults(&opt);
+    server = make(&opt);
+    thread = start(server);
+    fd = dial(server);
+    assert_served(fd, "/before");
+    shs_server_pause_accept(server);
+    late = dial(server);
+    ask(late, "/late");
+    assert_false(hears(late, "/late", 150));
+    assert_served(fd, "/those-who-are-in");
+    shs_server_resume_accept(server);
+    assert_true(hears(late, "/late", 5000));
+    close(fd);
+    close(late);
+    finish(server, thread);
+}
+
+static void test_descriptors_run_out_and_come_back(void **state)
+{
+    struct rlimit limit, few;
+    struct shs_server *server;
+    struct shs_options opt;
+    pthread_t thread;
+    int late, fd, spare[4];
+
+    (void)state;
+    defaults(&opt);
+    server = make(&opt);
+    thread = start(server);
+    fd = dial(server);
+    assert_served(fd, "/before");
+    late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    for (unsigned i = 0; i < 4; i++)
+        spare[i] = dup(fd);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    few = limit;
+    few.rlim_cur = (rlim_t)spare[3] + 1; /* all that may be are taken */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    {
+        struct sockaddr_in to = {.sin_family = AF_INET};
+
+        to.sin_port = htons((uint16_t)shs_server_port(server));
+        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        assert_int_equal(connect(late, (struct sockaddr *)&to, sizeof to), 0);
+    }
+    ask(late, "/late");
+    assert_false(hears(late, "/late", 200));
+    assert_served(fd, "/those-who-are-in");
+    for (unsigned i = 0; i < 4; i++)
+        close(spare[i]);
+    assert_true(hears(late, "/late", 5000));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    close(late);
+    close(fd);
+    finish(server, thread);
+}
+
+static void test_nobody_is_forgotten_when_all_workers_block(void **state)
+{
+    struct shs_server *server;
+    struct shs_options opt;
+    pthread_t thread;
+    int slow[2], late;
+
+    (void)state;
+    defaults(&opt);
+    opt.max_threads = 2;
+    opt.queue_ms = 100;
+    server = make(&opt);
+    thread = start(server);
+    atomic_store(&blocked, true);
+    for (unsigned i = 0; i < 2; i++) {
+        slow[i] = dial(server);
+        ask(slow[i], "/block");
+    }
+    for (unsigned i = 0; i < 5000 && atomic_load(&waiting) < 2; i++)
+        poll(NULL, 0, 2);
+    assert_int_equal(atomic_load(&waiting), 2);
+    late = dial(server); /* after the last worker is gone */
+    ask(late, "/late");
+    assert_true(hears(late, " 503 ", 10000));
+    atomic_store(&blocked, false);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(hears(slow[i], "/block", 10000));
+        close(slow[i]);
+    }
+    close(late);
+    finish(server, thread);
+}
+
+static void test_storms_of_connections_while_it_stops_and_starts(void **state)
+{
+    struct shs_server *server;
+    struct shs_options opt;
+    struct shs_server_stats stats;
+    pthread_t thread;
+
+    (void)state;
+    defaults(&opt);
+    opt.thread_groups = 2;
+    server = make(&opt);
+    thread = start(server);
+    for (unsigned turn = 0; turn < 40; turn++) {
+        int fds[32];
+
+        for (unsigned i = 0; i < 32; i++)
+            fds[i] = dial(server);
+        if (turn % 4 == 3) {
+            stop(server, thread);
+            thread = start(server);
+        }
+        for (unsigned i = 0; i < 32; i++) {
+            if (i % 3 != 0)
+                assert_served(fds[i], "/storm");
+            close(fds[i]);
+        }
+    }
+    shs_server_get_stats(server, &stats);
+    assert_int_equal(stats.accept_errors, 0);
+    finish(server, thread);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_layer_that_verifies_is_called_by_the_serving_thread),
+        cmocka_unit_test(test_each_group_listens),
+        cmocka_unit_test(test_a_full_server_goes_on_when_one_leaves),
+        cmocka_unit_test(test_a_pause_ends_when_it_is_told),
+        cmocka_unit_test(test_descriptors_run_out_and_come_back),
+        cmocka_unit_test(test_nobody_is_forgotten_when_all_workers_block),
+        cmocka_unit_test(test_storms_of_connections_while_it_stops_and_starts),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
