@@ -93,6 +93,60 @@ if(TEST test_quickstart)
   set_tests_properties(test_quickstart PROPERTIES TIMEOUT 300) # it builds the release first
 endif()
 
+# -- every composition: the tests of Python's semantics (S and H) and of bad input, once for each --
+#
+# Without SHS_TEST_THREADING they run as above: none for the C programs, pool for the scripts. What is
+# not about a composition is skipped there by the test itself, or left out here; tests/README.md has
+# the table. Sanitizers see the pool and threads above and in their own tests already.
+
+function(shs_composed_test name compositions)
+  foreach(composition ${compositions})
+    if(TEST ${name})
+      get_test_property(${name} TIMEOUT limit)
+      add_test(NAME ${name}_${composition} COMMAND ${ARGN})
+      get_test_property(${name} LABELS label)
+      set_tests_properties(${name}_${composition} PROPERTIES LABELS ${label} TIMEOUT ${limit}
+                           SKIP_RETURN_CODE 77
+                           ENVIRONMENT "${SHS_TEST_ENV};SHS_TEST_THREADING=${composition}")
+    endif()
+  endforeach()
+endfunction()
+
+if(NOT SHS_SANITIZED AND NOT SHS_COVERAGE AND CMAKE_BUILD_TYPE STREQUAL "Release")
+  foreach(name test_socketserver_base test_socketserver_tcp test_socketserver_rounds)
+    shs_composed_test(${name} "thread;pool;fork" ${name})
+  endforeach()
+  foreach(name test_socketserver_handlers test_socketserver_udp test_server)
+    shs_composed_test(${name} "thread;pool" ${name})
+  endforeach()
+  foreach(name test_http_server_lines test_serve_cli test_static_files test_echo test_bad_requests
+               test_files_over_https)
+    shs_composed_test(${name} "none;thread;fork" ${Python3_EXECUTABLE}
+                      ${CMAKE_CURRENT_SOURCE_DIR}/tests/integration/${name}.py)
+  endforeach()
+  shs_composed_test(test_bad_input_tls "none;thread" ${Python3_EXECUTABLE}
+                    ${CMAKE_CURRENT_SOURCE_DIR}/tests/integration/test_bad_input_tls.py)
+endif()
+
+# It binds the default ports.
+get_property(all_tests DIRECTORY PROPERTY TESTS)
+foreach(name ${all_tests})
+  if(name MATCHES "^test_serve_cli")
+    set_tests_properties(${name} PROPERTIES RESOURCE_LOCK default_ports)
+  endif()
+endforeach()
+
+# -- soak: a short run of what is left alone for an hour by hand ---------------------------------
+
+add_executable(soak_storm tests/soak/storm.c)
+shs_unit_target(soak_storm)
+if(SHS_SANITIZED)
+  set(SHS_STORM_SECONDS 20)
+else()
+  set(SHS_STORM_SECONDS 5)
+endif()
+shs_test(soak_storm integration 60 soak_storm ${SHS_STORM_SECONDS})
+
 # -- example: examples/NAME.c, driven by tests/integration/example_NAME.{py,sh} -----------------
 
 foreach(name ${SHS_EXAMPLE_NAMES})

@@ -134,6 +134,12 @@ struct shs_options {
     /* -- HTTP, continued ----------------------------------------------------------------------- */
     const char *request_id_field; /* every answer has a field of this name with shs_request_id:
                                      "X-Request-Id". NULL = none */
+
+    /* -- diagnostics, continued ---------------------------------------------------------------- */
+    unsigned stuck_handler_ms; /* a handler that has neither returned nor waited for its client for
+                                  so long is logged with its path and age, and again after twice as
+                                  long, four times ...: by ThreadPoolMixIn, and by ThreadingMixIn
+                                  while the server serves. 30000 */
 };
 
 /*

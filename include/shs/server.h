@@ -387,15 +387,16 @@ SHS_API const struct shs_options *shs_server_options(const struct shs_server *se
 
 /* Counters since construction. Each is exact; together they are not one instant. */
 struct shs_server_stats {
-    uint64_t accepted;      /* connections handed to verify_request */
-    uint64_t refused;       /* verify_request said no */
-    uint64_t accept_errors; /* accept(2) failed, other than "none there" */
-    uint64_t accept_pauses; /* times accepting stopped: a bound or a lack of descriptors */
-    uint64_t errors;        /* calls of handle_error */
-    uint64_t timeouts;      /* connections that ran into a deadline */
-    uint64_t connections;   /* open now */
-    uint64_t threads;       /* threads of a mixin, alive now */
-    uint64_t children;      /* processes of ForkingMixIn, alive as far as is known */
+    uint64_t accepted;       /* connections handed to verify_request */
+    uint64_t refused;        /* verify_request said no */
+    uint64_t accept_errors;  /* accept(2) failed, other than "none there" */
+    uint64_t accept_pauses;  /* times accepting stopped: a bound or a lack of descriptors */
+    uint64_t errors;         /* calls of handle_error */
+    uint64_t timeouts;       /* connections that ran into a deadline */
+    uint64_t connections;    /* open now */
+    uint64_t threads;        /* threads of a mixin, alive now */
+    uint64_t children;       /* processes of ForkingMixIn, alive as far as is known */
+    uint64_t stuck_handlers; /* handlers that were reported by opt.stuck_handler_ms */
 };
 
 /* Copies the counters. Safe from any thread, at any time. */

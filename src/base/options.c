@@ -43,6 +43,7 @@ void shs_options_init_sized(struct shs_options *opt, size_t size)
         .max_queue = 1024,
         .max_connections_per_address = UINT_MAX,
         .max_requests_per_turn = 16,
+        .stuck_handler_ms = 30000,
     };
 
     /* A caller built with an older, shorter struct gets the part it knows. */

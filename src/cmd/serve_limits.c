@@ -48,6 +48,8 @@ static const struct limit limits[] = {
      "of a connection, then it ends after an answer (3600000)"},
     {"stop-timeout", MILLISECONDS, MEMBER(stop_ms), 1, INT_MAX,
      "for requests under way when it is stopped (10000)"},
+    {"stuck-handler", MILLISECONDS, MEMBER(stuck_handler_ms), 1, INT_MAX,
+     "then a handler that runs on is logged (30000)"},
     {"max-request-line", BYTES, MEMBER(max_request_line), 16, 1024 * 1024,
      "of the request line; longer is 414 (8k)"},
     {"max-head", BYTES, MEMBER(max_head_bytes), 64, (uint64_t)16 * 1024 * 1024,

@@ -15,6 +15,7 @@
 
 #include "http/guard.h"
 #include "http/h1.h"
+#include "server/activity.h"
 #include "server/server.h"
 
 struct http_server {
@@ -89,8 +90,11 @@ static void host_needs_no_linger(void *owner)
 static bool host_stopping(void *owner)
 {
     const struct http_request_handler *self = owner;
+    const struct shs_conn *conn = self->base.request;
 
-    return shs_server_stopping(self->base.server);
+    /* On the loop's own thread server_close cannot have begun: shutdown says it. */
+    return shs_server_stopping(conn->server) ||
+           (conn->on_loop && atomic_load(&conn->server->shutdown_requested));
 }
 
 /* No worker is left for a handler: the client may come back soon. */
@@ -126,6 +130,7 @@ static int host_dispatch(void *owner, struct shs_exchange *x)
     x->conn = self->base.request;
     if (self->base.request->overloaded)
         return refuse_overload(&x->res);
+    shs__activity_name(self->base.request->activity, x->req.head.method, x->req.head.path);
     return shs__exchange_dispatch(handler, x);
 }
 
@@ -277,6 +282,7 @@ int shs_http_server_new(struct shs_server **out, const struct shs_options *opt,
         return rc;
     }
     self->opt.allow_reuse_address = true;
+    self->client_first = true;
     shs__h1_config_init(&http->config, &self->opt, &h1_host);
     rc = shs__stream_server_push(self);
     if (rc == SHS_OK)

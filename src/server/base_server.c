@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/activity.h"
 #include "server/server.h"
 
 /* Connections taken from one wake-up, before service_actions and shutdown get their turn. */
@@ -74,14 +75,26 @@ int shs_server_converse(struct shs_server *self, struct shs_conn *conn)
     }
 }
 
+static void back_off(struct shs_server *self)
+{
+    atomic_fetch_add_explicit(&self->stats.accept_pauses, 1, memory_order_relaxed);
+    atomic_store(&self->accept_retry_ns, shs__deadline_after(shs_now_ns(), ACCEPT_BACKOFF_MS));
+}
+
+/* The system has no thread or memory for it: whoever comes next waits in the kernel's queue rather
+   than to be closed as well. A bound of ours (of one address, say) is no reason. */
+static bool is_exhausted(const struct shs_conn *conn, int rc)
+{
+    return rc == SHS_NOMEM || (rc == SHS_LIMIT && shs_conn_error(conn)->sys_errno == EAGAIN);
+}
+
 int shs__server_get_failed(struct shs_server *self, int rc)
 {
     if (rc == SHS_WAIT_READ || rc == SHS_STOPPED)
         return rc;
     atomic_fetch_add_explicit(&self->stats.accept_errors, 1, memory_order_relaxed);
     if (rc == SHS_LIMIT || rc == SHS_NOMEM) {
-        atomic_fetch_add_explicit(&self->stats.accept_pauses, 1, memory_order_relaxed);
-        atomic_store(&self->accept_retry_ns, shs__deadline_after(shs_now_ns(), ACCEPT_BACKOFF_MS));
+        back_off(self);
         return SHS_WAIT_READ;
     }
     shs_server_log(self, SHS_LOG_INFO, "a request was lost before it began: %s", shs_err_text(rc));
@@ -94,6 +107,8 @@ int shs__server_process_failed(struct shs_server *self, struct shs_conn *conn, i
         shs_conn_fail(conn, rc, 0, "%s", shs_err_text(rc));
         shs_server_handle_error(self, conn, shs_conn_error(conn));
     }
+    if (is_exhausted(conn, rc))
+        back_off(self);
     shs_server_shutdown_request(self, conn);
     return rc == SHS_EXIT ? SHS_EXIT : SHS_OK;
 }
@@ -493,7 +508,9 @@ static int base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
         if (rc != SHS_OK)
             return rc;
     }
+    shs__activity_begin(conn);
     rc = conn->handler->cls->handle(conn->handler);
+    shs__activity_end(conn->activity);
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE)
         return rc;
     shs__conn_finish_handler(conn);
@@ -545,12 +562,11 @@ static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer)
     return 0;
 }
 
-static int base_wait_request(struct shs_layer *layer, struct shs_conn *conn, int what)
+static int wait_for_peer(struct shs_conn *conn, int what)
 {
     struct pollfd peer = {.fd = conn->socket.fd,
                           .events = what == SHS_WAIT_READ ? POLLIN : POLLOUT};
 
-    SHS_UNUSED(layer);
     for (;;) {
         int64_t now = shs_now_ns();
         int n;
@@ -573,6 +589,17 @@ static int base_wait_request(struct shs_layer *layer, struct shs_conn *conn, int
         if (n < 0 && errno != EINTR)
             return SHS_IO;
     }
+}
+
+static int base_wait_request(struct shs_layer *layer, struct shs_conn *conn, int what)
+{
+    int rc;
+
+    SHS_UNUSED(layer);
+    shs__activity_wait(conn->activity);
+    rc = wait_for_peer(conn, what);
+    shs__activity_wait(conn->activity);
+    return rc;
 }
 
 static void base_shutdown_request(struct shs_layer *layer, struct shs_conn *conn)

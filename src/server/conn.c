@@ -104,7 +104,7 @@ void shs__conn_begin_linger(struct shs_conn *conn)
         return;
     conn->phase = SHS_CONN_FLUSH;
     conn->linger_left = LINGER_BYTES;
-    atomic_store_explicit(&conn->idle, true, memory_order_relaxed);
+    shs_conn_set_idle(conn, true);
     shs_conn_set_deadline(conn, shs__deadline_after(shs_now_ns(), conn->server->opt.close_ms));
 }
 

@@ -22,6 +22,8 @@ enum shs_conn_phase {
     SHS_CONN_OVER
 };
 
+struct shs_activity; /* activity.h */
+
 struct shs_conn {
     struct shs_server *server;
     struct shs_stream *stream;           /* the top of the stack */
@@ -30,6 +32,7 @@ struct shs_conn {
     struct shs_request_handler *handler; /* NULL before it is made */
     struct shs_error *error;             /* NULL while nothing failed */
     char *client_host;                   /* text, made when somebody asks; of AF_UNIX, at once */
+    struct shs_activity *activity;       /* of the thread that has it; NULL: nobody watches */
     int64_t deadline_ns;
     int64_t accepted_ns;
     union {

@@ -64,7 +64,8 @@ struct forking_mixin {
 static void set_count(struct forking_mixin *self, unsigned count)
 {
     struct shs_server *server = self->layer.server;
-    bool full = count >= server->opt.max_children;
+    /* A connection is its child's alone: so the bound on connections is one on children. */
+    bool full = count >= server->opt.max_children || count >= server->opt.max_connections;
 
     self->count = count;
     atomic_store(&server->stats.children, count);

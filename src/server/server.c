@@ -354,6 +354,7 @@ void shs_server_get_stats(const struct shs_server *self, struct shs_server_stats
     out->connections = atomic_load_explicit(&self->open_count, memory_order_relaxed);
     out->threads = threads < 0 ? 0 : (uint64_t)threads;
     out->children = counter(&self->stats.children);
+    out->stuck_handlers = counter(&self->stats.stuck_handlers);
 }
 
 void shs_server_log(struct shs_server *self, enum shs_log_level level, const char *fmt, ...)

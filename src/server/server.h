@@ -29,6 +29,7 @@ struct shs_server {
     /* class attributes; a server class sets them before it binds */
     int address_family; /* AF_UNSPEC: whatever the host's name gives */
     int socket_type;    /* SOCK_STREAM, SOCK_DGRAM */
+    bool client_first;  /* HTTP, TLS: a new connection has nothing to do before its first byte */
 
     /* server_address */
     int fd;         /* listening; -1 when there is none */
@@ -45,6 +46,7 @@ struct shs_server {
     _Atomic unsigned pauses;         /* shs_server_pause_accept, nested */
     pthread_t loop_thread;           /* valid while serving, under lock */
     _Atomic int64_t accept_retry_ns; /* back-off after a failed accept */
+    _Atomic int64_t accept_said_ns;  /* until then the log is not told of another */
     int64_t loop_limit_ns; /* a conversation on the loop ends here; INT64_MAX: no shutdown yet */
     bool closed;
     bool forked;           /* in a child of ForkingMixIn */
@@ -79,6 +81,7 @@ struct shs_server {
 
     struct {
         _Atomic uint64_t accepted, refused, accept_errors, accept_pauses, errors, timeouts;
+        _Atomic uint64_t stuck_handlers;
         _Atomic int64_t threads;
         _Atomic uint64_t children;
     } stats;

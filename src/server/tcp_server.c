@@ -16,6 +16,12 @@
 /* Handed to the kernel beyond what is on its way to the peer, at most. */
 #define UNSENT_BYTES (256 * 1024)
 
+/* While the server is being closed, its end of a connection waits so long for the peer's. */
+#define LINGER_AT_STOP_MS 200u
+
+/* A lack of descriptors is logged so often. */
+#define SAY_AGAIN_MS 1000u
+
 struct tcp_server {
     struct shs_layer layer;
 };
@@ -172,6 +178,16 @@ static int tcp_server_activate(struct shs_layer *layer)
 
 /* -- accepting --------------------------------------------------------------------------------- */
 
+/* Once in a while, not at each of twenty tries a second. */
+static bool may_say(struct shs_server *self)
+{
+    int64_t now = shs_now_ns(), until = atomic_load(&self->accept_said_ns);
+
+    /* Several may accept at once: one of them says it. */
+    return now >= until && atomic_compare_exchange_strong(&self->accept_said_ns, &until,
+                                                          shs__deadline_after(now, SAY_AGAIN_MS));
+}
+
 int shs__accept_failed(struct shs_server *self, int sys_errno)
 {
     switch (sys_errno) {
@@ -188,10 +204,11 @@ int shs__accept_failed(struct shs_server *self, int sys_errno)
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-        shs_server_log(self, SHS_LOG_WARNING,
-                       "accepting pauses: %s; raise the limit on open files or lower "
-                       "max_connections",
-                       strerrordesc_np(sys_errno));
+        if (may_say(self))
+            shs_server_log(self, SHS_LOG_WARNING,
+                           "accepting pauses: %s; raise the limit on open files or lower "
+                           "max_connections",
+                           strerrordesc_np(sys_errno));
         return SHS_LIMIT;
     default:
         /* ECONNABORTED, EPROTO, ENETDOWN ...: that client is gone; others are not. */
@@ -244,6 +261,20 @@ static int linger(struct shs_conn *conn)
     return SHS_OK;
 }
 
+/*
+ * Waits for the peer's end; while the server is being closed, only as long as a peer that is there
+ * needs to take its answer, or each request that ends then would cost server_close close_ms more.
+ * server_close itself ends those who linger when it begins: it sees `idle`, or we see `stopping`.
+ */
+static void begin_waiting_for_fin(struct shs_conn *conn)
+{
+    int64_t until = shs__deadline_after(shs_now_ns(), LINGER_AT_STOP_MS);
+
+    conn->phase = SHS_CONN_LINGER;
+    if (atomic_load(&conn->server->stopping) && until < conn->deadline_ns)
+        shs_conn_set_deadline(conn, until);
+}
+
 /* Lingering close, a state like any other: it waits as the composition waits. */
 static int end_conversation(struct shs_conn *conn)
 {
@@ -255,7 +286,10 @@ static int end_conversation(struct shs_conn *conn)
             return rc;
         shs__stream_shutdown(&conn->socket.base);
         /* Unread bytes would make a reset of our close, and a reset may overtake the answer. */
-        conn->phase = conn->no_linger && conn->socket.drained ? SHS_CONN_OVER : SHS_CONN_LINGER;
+        if (conn->no_linger && conn->socket.drained)
+            conn->phase = SHS_CONN_OVER;
+        else
+            begin_waiting_for_fin(conn);
     }
     if (conn->phase == SHS_CONN_LINGER) {
         rc = linger(conn);

@@ -29,6 +29,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "server/activity.h"
 #include "server/server.h"
 
 /* -- a connection's place --------------------------------------------------------------------- */
@@ -88,6 +89,7 @@ struct shs_pool_worker {
     uint32_t seen;         /* monitor: `busy` at the last look */
     unsigned looks;        /* monitor: how often it has been the same */
     struct shs_pool_batch batch;
+    struct shs_activity activity;
 };
 
 struct shs_pool_timer {
@@ -232,5 +234,7 @@ void shs__pool_addresses_remove(struct shs_pool_addresses *self, const struct sh
 
 int shs__pool_monitor_start(struct shs_thread_pool *pool);
 void shs__pool_monitor_call(struct shs_thread_pool *pool);
+/* Says which handlers run: the time of server_close is up. */
+void shs__pool_report_stuck(struct shs_pool_group *group);
 
 #endif

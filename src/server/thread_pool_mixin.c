@@ -91,7 +91,8 @@ static int admit(struct shs_pool_group *group, struct shs_pool_slot *slot, struc
     if (epoll_ctl(group->epoll_fd, EPOLL_CTL_ADD, conn->socket.fd, &event) != 0)
         return shs_conn_fail(conn, SHS_LIMIT, errno,
                              "epoll takes no more connections: raise fs.epoll.max_user_watches");
-    if (!shs__pool_release(slot)) { /* its first bytes are there already */
+    /* Its first bytes are there already; or its handler may be the one who speaks first. */
+    if (!conn->server->client_first || !shs__pool_release(slot)) {
         shs__pool_ready_push(group, slot);
         shs__pool_kick(group);
     }
@@ -204,6 +205,8 @@ static void end_monitor(struct shs_thread_pool *pool, bool join)
 static void abandon(struct shs_thread_pool *pool)
 {
     atomic_store(&pool->abandoned, true);
+    for (unsigned i = 0; i < pool->group_count; i++)
+        shs__pool_report_stuck(&pool->groups[i]);
     for (unsigned i = 0; i < pool->group_count; i++)
         wait_for_workers(&pool->groups[i], 0);
 }

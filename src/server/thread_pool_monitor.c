@@ -17,8 +17,8 @@
 #define LOOKS_BEFORE_REST 64u
 /* A handler that computes for so many looks is as good as blocked: others want their turn. */
 #define LOOKS_IF_RUNNING 5u
-/* And one that does not return within this is reported. */
-#define LOOKS_TO_REPORT (30000u / LOOK_MS)
+/* Handlers that do not return which are reported at one look; the others at the next. */
+#define REPORTS 4u
 
 void shs__pool_monitor_call(struct shs_thread_pool *pool)
 {
@@ -66,22 +66,51 @@ static bool is_blocked(struct shs_pool_worker *worker, bool *any)
         return false;
     *any = true;
     worker->looks++;
-    if (worker->looks == LOOKS_TO_REPORT)
-        shs_server_log(worker->group->pool->layer.server, SHS_LOG_WARNING,
-                       "a handler has not returned for 30 s: it holds worker %d of %u",
-                       atomic_load(&worker->tid), worker->group->threads);
     return !atomic_load(&worker->away) &&
            (worker->looks >= LOOKS_IF_RUNNING || !is_running(worker));
 }
 
-/* Looks at every worker of a group; true when any of them does something. */
-static bool look_at(struct shs_pool_group *group)
+static void look_for_stuck(struct shs_pool_worker *worker, int64_t now_ns, int64_t limit_ns,
+                           struct shs_activity_report *report)
 {
+    const struct shs_server *server = worker->group->pool->layer.server;
+
+    shs__activity_look(&worker->activity, atomic_load(&worker->tid), server->handler_class->name,
+                       now_ns, limit_ns, report);
+}
+
+void shs__pool_report_stuck(struct shs_pool_group *group)
+{
+    struct shs_activity_report reports[REPORTS];
     struct shs_pool_worker *worker;
+    unsigned count = 0;
+
+    pthread_mutex_lock(&group->lock);
+    for (worker = group->workers; worker != NULL && count < REPORTS; worker = worker->next) {
+        look_for_stuck(worker, shs_now_ns(), 0, &reports[count]);
+        count += reports[count].line[0] != '\0';
+    }
+    pthread_mutex_unlock(&group->lock);
+    for (unsigned i = 0; i < count; i++)
+        shs__activity_say(group->pool->layer.server, &reports[i]);
+}
+
+/* Looks at every worker of a group; true when any of them does something. */
+static bool look_at(struct shs_pool_group *group, int64_t now)
+{
+    const struct shs_options *opt = &group->pool->layer.server->opt;
+    int64_t limit = (int64_t)opt->stuck_handler_ms * SHS_NS_PER_MS;
+    struct shs_activity_report reports[REPORTS];
+    struct shs_pool_worker *worker;
+    unsigned count = 0;
     bool any = false;
 
     pthread_mutex_lock(&group->lock);
     for (worker = group->workers; worker != NULL; worker = worker->next) {
+        if (count < REPORTS) {
+            look_for_stuck(worker, now, limit, &reports[count]);
+            count += reports[count].line[0] != '\0';
+        }
         if (!is_blocked(worker, &any))
             continue;
         shs__pool_went_away(worker);
@@ -91,6 +120,8 @@ static bool look_at(struct shs_pool_group *group)
             shs__pool_came_back(worker);
     }
     pthread_mutex_unlock(&group->lock);
+    for (unsigned i = 0; i < count; i++)
+        shs__activity_say(group->pool->layer.server, &reports[i]);
     return any;
 }
 
@@ -185,7 +216,7 @@ static bool tick(struct shs_thread_pool *pool, int64_t now, int64_t *until)
             *until = next;
         if (saturated)
             serve_saturated(group, now);
-        any |= look_at(group) || saturated;
+        any |= look_at(group, now) || saturated;
         shs__pool_reap(group);
     }
     return any;

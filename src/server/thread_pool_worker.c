@@ -130,6 +130,7 @@ void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
     slot->expired = false;
     slot->worker = worker;
     conn->overloaded = worker == NULL;
+    conn->activity = worker == NULL ? NULL : &worker->activity;
     do {
         conn->turn = server->opt.max_requests_per_turn;
         rc = shs_server_finish_request(server, conn);

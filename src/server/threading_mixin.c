@@ -12,7 +12,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
+#include "server/activity.h"
 #include "server/server.h"
 
 struct threading_mixin {
@@ -23,30 +25,45 @@ struct threading_mixin {
     unsigned alive;
     bool paused; /* accepting is stopped because `alive` is at its bound */
     bool have_last;
-    pthread_t last;   /* ended, or about to: not joined yet */
-    uint64_t started; /* for the threads' names: Thread-1, Thread-2 ... */
+    pthread_t last;                 /* ended, or about to: not joined yet */
+    uint64_t started;               /* for the threads' names: Thread-1, Thread-2 ... */
+    struct request_thread *threads; /* the living */
+    int64_t look_ns; /* of the loop: handlers that do not return are looked for then */
 };
 
 struct request_thread {
     struct threading_mixin *mixin;
     struct shs_conn *conn;
     uint64_t number;
+    struct request_thread *prev, *next; /* under the mixin's lock */
+    _Atomic int tid;
+    struct shs_activity activity;
 };
+
+/* Handlers that do not return which are reported at one look; the others at the next. */
+#define REPORTS 4u
 
 #define MIXIN(l) SHS_CONTAINER_OF(l, struct threading_mixin, layer)
 
 /* One thread fewer, or one that could not be made after all: there is room for another request. */
-static void count_out(struct threading_mixin *self)
+static void count_out(struct threading_mixin *self, struct request_thread *task)
 {
     struct shs_server *server = self->layer.server;
     bool resume;
 
     pthread_mutex_lock(&self->lock);
+    if (task->prev != NULL)
+        task->prev->next = task->next;
+    else
+        self->threads = task->next;
+    if (task->next != NULL)
+        task->next->prev = task->prev;
     self->alive--;
     resume = self->paused;
     self->paused = false;
     pthread_cond_broadcast(&self->ended);
     pthread_mutex_unlock(&self->lock);
+    shs__free(task);
     shs_server_count_threads(server, -1);
     if (resume)
         shs_server_resume_accept(server);
@@ -57,7 +74,7 @@ static void count_out(struct threading_mixin *self)
  * thread that is counted out has none before it, so that also those which are on their way to the
  * end are bounded by max_threads.
  */
-static void leave(struct threading_mixin *self)
+static void leave(struct threading_mixin *self, struct request_thread *task)
 {
     pthread_t previous = pthread_self();
     bool have_previous;
@@ -70,7 +87,7 @@ static void leave(struct threading_mixin *self)
     pthread_mutex_unlock(&self->lock);
     if (have_previous)
         pthread_join(previous, NULL);
-    count_out(self);
+    count_out(self, task);
 }
 
 /* Python's process_request_thread. */
@@ -84,25 +101,31 @@ static void *process_request_thread(void *arg)
     int rc;
 
     snprintf(name, sizeof name, "Thread-%llu", (unsigned long long)(task->number % 100000000));
-    shs__free(task);
+    atomic_store_explicit(&task->tid, (int)gettid(), memory_order_relaxed);
+    task->activity.clocked = true;
+    conn->activity = &task->activity;
     shs__thread_begin(name);
     rc = shs_server_converse(server, conn);
     if (rc < 0 && rc != SHS_EXIT)
         shs_server_handle_error(server, conn, shs_conn_error(conn));
     shs_server_shutdown_request(server, conn);
-    leave(self);
+    leave(self, task);
     shs__server_unref(server);
     return NULL;
 }
 
 /* Counts the thread in before it exists, and stops accepting when it is the last one allowed. */
-static void enter(struct threading_mixin *self, uint64_t *number)
+static void enter(struct threading_mixin *self, struct request_thread *task)
 {
     struct shs_server *server = self->layer.server;
 
     pthread_mutex_lock(&self->lock);
     self->alive++;
-    *number = ++self->started;
+    task->number = ++self->started;
+    task->next = self->threads;
+    if (self->threads != NULL)
+        self->threads->prev = task;
+    self->threads = task;
     if (self->alive >= server->opt.max_threads && !self->paused) {
         self->paused = true;
         shs_server_pause_accept(server);
@@ -114,7 +137,7 @@ static void enter(struct threading_mixin *self, uint64_t *number)
 static int threading_process_request(struct shs_layer *layer, struct shs_conn *conn)
 {
     struct threading_mixin *self = MIXIN(layer);
-    struct request_thread *task = shs__malloc(sizeof *task);
+    struct request_thread *task = shs__calloc(1, sizeof *task);
     pthread_t thread;
     int rc;
 
@@ -122,17 +145,48 @@ static int threading_process_request(struct shs_layer *layer, struct shs_conn *c
         return shs_conn_fail(conn, SHS_NOMEM, 0, "out of memory for a request's thread");
     task->mixin = self;
     task->conn = conn;
-    enter(self, &task->number);
+    enter(self, task);
     shs__server_ref(layer->server);
     rc = pthread_create(&thread, &self->attr, process_request_thread, task);
     if (rc == 0)
         return SHS_OK;
-    shs__free(task);
-    count_out(self);
+    count_out(self, task);
     shs__server_unref(layer->server);
     return shs_conn_fail(conn, SHS_LIMIT, rc,
                          "no thread for a request: the system's limit on threads or memory is "
                          "reached");
+}
+
+/* Reports handlers that have run for longer than `limit_ns`. */
+static void look_for_stuck(struct threading_mixin *self, int64_t now_ns, int64_t limit_ns)
+{
+    struct shs_server *server = self->layer.server;
+    struct shs_activity_report reports[REPORTS];
+    struct request_thread *task;
+    unsigned count = 0;
+
+    pthread_mutex_lock(&self->lock);
+    for (task = self->threads; task != NULL && count < REPORTS; task = task->next) {
+        shs__activity_look(&task->activity, atomic_load(&task->tid), server->handler_class->name,
+                           now_ns, limit_ns, &reports[count]);
+        count += reports[count].line[0] != '\0';
+    }
+    pthread_mutex_unlock(&self->lock);
+    for (unsigned i = 0; i < count; i++)
+        shs__activity_say(server, &reports[i]);
+}
+
+/* The loop's turn: a few looks within the time that is too long. */
+static void threading_service_actions(struct shs_layer *layer)
+{
+    struct threading_mixin *self = MIXIN(layer);
+    unsigned limit_ms = layer->server->opt.stuck_handler_ms;
+    int64_t now = shs_now_ns();
+
+    if (now < self->look_ns)
+        return;
+    self->look_ns = shs__deadline_after(now, limit_ms < 1000 ? limit_ms / 8 : 125);
+    look_for_stuck(self, now, (int64_t)limit_ms * SHS_NS_PER_MS);
 }
 
 static int threading_server_close(struct shs_layer *layer)
@@ -142,7 +196,7 @@ static int threading_server_close(struct shs_layer *layer)
     int64_t until = shs_server_stop_deadline(server);
     struct timespec ts = {.tv_sec = until / SHS_NS_PER_S, .tv_nsec = until % SHS_NS_PER_S};
     int rc = shs_super_server_close(layer);
-    bool have_last = false;
+    bool have_last = false, left;
     pthread_t last = pthread_self();
 
     if (server->opt.daemon_threads || !server->opt.block_on_close)
@@ -158,7 +212,10 @@ static int threading_server_close(struct shs_layer *layer)
         last = self->last;
         self->have_last = false;
     }
+    left = self->alive > 0;
     pthread_mutex_unlock(&self->lock);
+    if (left)
+        look_for_stuck(self, shs_now_ns(), 0);
     if (have_last)
         pthread_join(last, NULL);
     return rc;
@@ -184,6 +241,7 @@ static void threading_layer_free(struct shs_layer *layer)
 static const struct shs_server_ops threading_mixin_ops = {
     .name = "ThreadingMixIn",
     .process_request = threading_process_request,
+    .service_actions = threading_service_actions,
     .server_close = threading_server_close,
     .layer_free = threading_layer_free,
 };

@@ -455,6 +455,7 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
         shs_error_set(err, rc, 0, "TLSMixIn cannot be pushed now: %s.", shs_err_text(rc));
         goto out;
     }
+    self->client_first = true;
     log_advice(mixin, self);
     /* From here on the mixin is the server's, which frees it when this fails. */
     if (mixin->config.config.watch || mixin->config.config.reload_thread)

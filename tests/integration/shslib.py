@@ -15,6 +15,7 @@ The environment comes from ctest (see tests/README.md); by hand, SHS_BIN=build/d
 """
 
 import contextlib
+import functools
 import hashlib
 import http.client
 import os
@@ -35,6 +36,8 @@ SOURCE_DIR = os.environ.get("SHS_SOURCE_DIR") or os.path.dirname(
 BUILD_DIR = os.environ.get("SHS_BUILD_DIR") or os.path.join(SOURCE_DIR, "build", "debug")
 BIN = os.path.abspath(os.environ.get("SHS_BIN") or os.path.join(BUILD_DIR, "shs"))
 SANITIZE = os.environ.get("SHS_SANITIZE", "")
+# The composition that this run is about, for every server that does not name its own; "": the default.
+THREADING = os.environ.get("SHS_TEST_THREADING", "")
 # How much longer things may take in this build than in a plain one.
 SLOWNESS = 4 if SANITIZE or "VALGRIND" in os.environ else 1
 
@@ -279,6 +282,8 @@ class Server(Process):
             if "--port" not in arguments and "-p" not in arguments:
                 argv += ["--port", "0"]
             argv += list(arguments)
+            if THREADING and not any(word in arguments for word in ("--threading", "--threads", "--max-threads")):
+                argv += ["--threading", THREADING]
         super().__init__(list(prefix) + list(argv), **keywords)
         try:
             text = self.out.wait_for(lambda text: "\n" in text,
@@ -454,6 +459,19 @@ def wait_until(condition, seconds, what):
     deadline = Deadline(seconds, what)
     while not condition():
         select.select([], [], [], min(0.02, deadline.left()))
+
+
+def not_under(*compositions):
+    """Marks a test that says nothing under these compositions (SHS_TEST_THREADING): it is left out there.
+
+    tests/README.md has the reason for each.
+    """
+    def mark(test):
+        @functools.wraps(test)
+        def skipped():
+            print("       %s is not about --threading %s" % (test.__name__, THREADING))
+        return skipped if THREADING in compositions else test
+    return mark
 
 
 def each(*tests):

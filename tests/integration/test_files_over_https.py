@@ -135,6 +135,7 @@ def python_has_every_byte():
                 shslib.check(connection.sock is sock, "the connection was not kept after " + path)
 
 
+@shslib.not_under("none")
 def node_has_every_byte():
     if not shutil.which("node"):
         print("       node is not there: its part is skipped")

@@ -297,6 +297,7 @@ def test_second_signal_ends_at_once():
                 equal(server.wait(3), code)
 
 
+@shslib.not_under("fork")
 def test_request_in_flight_is_finished():
     with shslib.Server("--plain", "--handler", "echo") as server:
         with server.connect() as sock:
@@ -502,6 +503,7 @@ def test_timeouts_are_taken():
         equal(server.get("/")[0], 200)
 
 
+@shslib.not_under("none")
 def test_max_connections():
     with shslib.Server("--plain", "--max-connections", "2", "--log", "none", SITE) as server:
         held = [server.connect() for _ in range(2)]

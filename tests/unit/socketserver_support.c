@@ -13,26 +13,67 @@
 
 #define LIMIT_MS 10000
 
+/* -- compositions ------------------------------------------------------------------------------ */
+
+const char *sst_threading(void)
+{
+    const char *name = getenv("SHS_TEST_THREADING");
+
+    return name == NULL || name[0] == '\0' ? "none" : name;
+}
+
+bool sst_composed(const char *name)
+{
+    return strcmp(sst_threading(), name) == 0;
+}
+
+int sst_compose(struct shs_server *server, struct shs_error *err)
+{
+    if (sst_composed("thread"))
+        return shs_threading_mixin_push(server, err);
+    if (sst_composed("pool"))
+        return shs_thread_pool_mixin_push(server, err);
+    if (sst_composed("fork"))
+        return shs_forking_mixin_push(server, err);
+    if (!sst_composed("none"))
+        fail_msg("SHS_TEST_THREADING: there is no %s", sst_threading());
+    return SHS_OK;
+}
+
+#define COMPOSED(name)                                                                             \
+    int sst_##name(struct shs_server **out, const struct shs_options *opt,                         \
+                   const struct shs_request_handler_class *handler, struct shs_error *err)         \
+    {                                                                                              \
+        int rc = shs_##name(out, opt, handler, err);                                               \
+                                                                                                   \
+        return rc == SHS_OK ? sst_compose(*out, err) : rc;                                         \
+    }
+
+COMPOSED(tcp_server_new)
+COMPOSED(udp_server_new)
+COMPOSED(unix_stream_server_new)
+COMPOSED(unix_datagram_server_new)
+
 const struct sst_class sst_classes[12] = {
-    {"TCPServer", "TCPServer > BaseServer", shs_tcp_server_new, AF_INET, SOCK_STREAM, SST_PLAIN},
+    {"TCPServer", "TCPServer > BaseServer", sst_tcp_server_new, AF_INET, SOCK_STREAM, SST_PLAIN},
     {"ThreadingTCPServer", "ThreadingMixIn > TCPServer > BaseServer", shs_threading_tcp_server_new,
      AF_INET, SOCK_STREAM, SST_THREADING},
     {"ForkingTCPServer", "ForkingMixIn > TCPServer > BaseServer", shs_forking_tcp_server_new,
      AF_INET, SOCK_STREAM, SST_FORKING},
-    {"UnixStreamServer", "UnixStreamServer > TCPServer > BaseServer", shs_unix_stream_server_new,
+    {"UnixStreamServer", "UnixStreamServer > TCPServer > BaseServer", sst_unix_stream_server_new,
      AF_UNIX, SOCK_STREAM, SST_PLAIN},
     {"ThreadingUnixStreamServer", "ThreadingMixIn > UnixStreamServer > TCPServer > BaseServer",
      shs_threading_unix_stream_server_new, AF_UNIX, SOCK_STREAM, SST_THREADING},
     {"ForkingUnixStreamServer", "ForkingMixIn > UnixStreamServer > TCPServer > BaseServer",
      shs_forking_unix_stream_server_new, AF_UNIX, SOCK_STREAM, SST_FORKING},
-    {"UDPServer", "UDPServer > TCPServer > BaseServer", shs_udp_server_new, AF_INET, SOCK_DGRAM,
+    {"UDPServer", "UDPServer > TCPServer > BaseServer", sst_udp_server_new, AF_INET, SOCK_DGRAM,
      SST_PLAIN},
     {"ThreadingUDPServer", "ThreadingMixIn > UDPServer > TCPServer > BaseServer",
      shs_threading_udp_server_new, AF_INET, SOCK_DGRAM, SST_THREADING},
     {"ForkingUDPServer", "ForkingMixIn > UDPServer > TCPServer > BaseServer",
      shs_forking_udp_server_new, AF_INET, SOCK_DGRAM, SST_FORKING},
     {"UnixDatagramServer", "UnixDatagramServer > UDPServer > TCPServer > BaseServer",
-     shs_unix_datagram_server_new, AF_UNIX, SOCK_DGRAM, SST_PLAIN},
+     sst_unix_datagram_server_new, AF_UNIX, SOCK_DGRAM, SST_PLAIN},
     {"ThreadingUnixDatagramServer",
      "ThreadingMixIn > UnixDatagramServer > UDPServer > TCPServer > BaseServer",
      shs_threading_unix_datagram_server_new, AF_UNIX, SOCK_DGRAM, SST_THREADING},
@@ -49,6 +90,18 @@ const struct sst_class *sst_class(const char *name)
     }
     fail_msg("no class %s", name);
     return NULL;
+}
+
+void sst_assert_described(struct shs_server *server, const struct sst_class *cls)
+{
+    const char *mixin = sst_composed("thread") ? "ThreadingMixIn > "
+                        : sst_composed("pool") ? "ThreadPoolMixIn > "
+                        : sst_composed("fork") ? "ForkingMixIn > "
+                                               : "";
+    char wanted[160];
+
+    snprintf(wanted, sizeof wanted, "%s%s", cls->mixin == SST_PLAIN ? mixin : "", cls->description);
+    assert_string_equal(shs_server_describe(server), wanted);
 }
 
 /* -- where Unix sockets live ------------------------------------------------------------------- */

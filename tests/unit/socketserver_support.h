@@ -35,7 +35,34 @@ struct sst_class {
 };
 
 extern const struct sst_class sst_classes[12];
+/* The composition is that of the class, with the mixin of this run on a plain one. */
+void sst_assert_described(struct shs_server *server, const struct sst_class *cls);
 const struct sst_class *sst_class(const char *name);
+
+/*
+ * The composition that this run is about: SHS_TEST_THREADING is none (or not set), thread, pool or
+ * fork. ctest runs these programs once for each; the servers below, and the plain classes of the
+ * table, get that mixin. sst_compose pushes it.
+ */
+const char *sst_threading(void);
+bool sst_composed(const char *name); /* is it that one? */
+int sst_compose(struct shs_server *server, struct shs_error *err);
+int sst_tcp_server_new(struct shs_server **out, const struct shs_options *opt,
+                       const struct shs_request_handler_class *handler, struct shs_error *err);
+int sst_udp_server_new(struct shs_server **out, const struct shs_options *opt,
+                       const struct shs_request_handler_class *handler, struct shs_error *err);
+int sst_unix_stream_server_new(struct shs_server **out, const struct shs_options *opt,
+                               const struct shs_request_handler_class *handler,
+                               struct shs_error *err);
+int sst_unix_datagram_server_new(struct shs_server **out, const struct shs_options *opt,
+                                 const struct shs_request_handler_class *handler,
+                                 struct shs_error *err);
+/* The line is about some compositions only, and tests/README.md says why: the others skip it. */
+#define SST_ONLY(condition)                                                                        \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            skip();                                                                                \
+    } while (0)
 
 /* A directory for Unix sockets that is gone after sst_dir_remove. */
 struct sst_dir {

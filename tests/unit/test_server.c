@@ -18,6 +18,7 @@
 #include <shs/shs.h>
 
 #include "server/server.h"
+#include "socketserver_support.h"
 
 /* -- a fake layer that counts what reaches it -------------------------------------------------- */
 
@@ -221,6 +222,8 @@ static void start(struct fixture *f, const struct shs_options *opt, bool threads
     assert_int_equal(shs_server_push(f->server, &f->below.layer, &fake_ops), SHS_OK);
     if (threads)
         assert_int_equal(shs_threading_mixin_push(f->server, &err), SHS_OK);
+    else
+        assert_int_equal(sst_compose(f->server, &err), SHS_OK);
     assert_int_equal(shs_server_push(f->server, &f->above.layer, &fake_ops), SHS_OK);
     assert_int_equal(shs_server_bind_and_activate(f->server, &err), SHS_OK);
     assert_int_equal(pthread_create(&f->thread, NULL, serve, f->server), 0);
@@ -379,6 +382,7 @@ static void check_layers(bool threads)
 static void test_layers_without_threads(void **state)
 {
     (void)state;
+    SST_ONLY(sst_composed("none"));
     check_layers(false);
 }
 
@@ -477,6 +481,7 @@ static void test_S17_exit_ends_the_loop_and_is_no_error(void **state)
     int fd;
 
     (void)state;
+    SST_ONLY(sst_composed("none"));
     defaults(&opt);
     start(&f, &opt, false);
     fd = dial(shs_server_port(f.server));

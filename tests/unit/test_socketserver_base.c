@@ -21,7 +21,7 @@ static void make(struct sst_server *s, struct sst_spy *spy, struct shs_options *
 {
     struct shs_error err;
 
-    assert_int_equal(shs_tcp_server_new(&s->server, opt, handler, &err), SHS_OK);
+    assert_int_equal(sst_tcp_server_new(&s->server, opt, handler, &err), SHS_OK);
     sst_spy_push(spy, s->server);
 }
 
@@ -65,7 +65,7 @@ static void test_S3_constructor_does_no_io(void **state)
     opt.bind_and_activate = false;
     opt.host = "no.such.host.invalid"; /* nobody asks for it */
     opt.port = "8765";
-    assert_int_equal(shs_tcp_server_new(&server, &opt, &sst_echo, NULL), SHS_OK);
+    assert_int_equal(sst_tcp_server_new(&server, &opt, &sst_echo, NULL), SHS_OK);
     assert_int_equal(shs_server_fileno(server), -1);
     assert_int_equal(shs_server_port(server), 0);
     assert_string_equal(shs_server_host(server), "");
@@ -124,6 +124,7 @@ static void test_S6_no_request_after_shutdown(void **state)
     int fd;
 
     (void)state;
+    SST_ONLY(!sst_composed("fork"));
     sst_options(&opt, NULL, NULL);
     opt.poll_interval_ms = 5000;
     make(&s, &spy, &opt, &sst_stream_echo.base);
@@ -161,6 +162,7 @@ static void test_S7_shutdown_blocks_until_the_loop_ends(void **state)
     int fd;
 
     (void)state;
+    SST_ONLY(sst_composed("none"));
     sst_options(&opt, NULL, NULL);
     make(&s, &spy, &opt, &slow_class);
     sst_serve(&s);
@@ -277,6 +279,7 @@ static void test_S18_default_process_request(void **state)
     struct shs_options opt;
 
     (void)state;
+    SST_ONLY(sst_composed("none"));
     sst_options(&opt, NULL, NULL);
     make(&s, &spy, &opt, &cls);
     sst_serve(&s);
@@ -320,6 +323,7 @@ static void test_S19_finish_request_constructs_the_handler(void **state)
     int fd;
 
     (void)state;
+    SST_ONLY(!sst_composed("fork"));
     sst_options(&opt, NULL, NULL);
     make(&s, &spy, &opt, &cls);
     sst_serve(&s);
@@ -370,6 +374,7 @@ static void test_S21_default_handle_error_says_who_and_why(void **state)
     int fd;
 
     (void)state;
+    SST_ONLY(!sst_composed("fork"));
     sst_options(&opt, NULL, NULL);
     sst_log_init(&log, &opt);
     make(&s, &spy, &opt, &sst_echo);
@@ -394,11 +399,11 @@ static void test_S22_free_closes(void **state)
 
     (void)state;
     shs_options_init(&opt);
-    assert_int_equal(shs_tcp_server_new(&server, &opt, &sst_echo, NULL), SHS_OK);
+    assert_int_equal(sst_tcp_server_new(&server, &opt, &sst_echo, NULL), SHS_OK);
     assert_int_equal(shs_server_close(server), SHS_OK);
     assert_int_equal(shs_server_fileno(server), -1);
     shs_server_free(server); /* after close */
-    assert_int_equal(shs_tcp_server_new(&server, &opt, &sst_echo, NULL), SHS_OK);
+    assert_int_equal(sst_tcp_server_new(&server, &opt, &sst_echo, NULL), SHS_OK);
     shs_server_free(server); /* without */
     shs_server_free(NULL);
     assert_int_equal(sst_descriptors(), before);

@@ -69,7 +69,7 @@ static void live(int setup, int handle)
     setup_result = setup;
     handle_result = handle;
     sst_options(&opt, NULL, NULL);
-    assert_int_equal(shs_tcp_server_new(&s.server, &opt, &living_class, NULL), SHS_OK);
+    assert_int_equal(sst_tcp_server_new(&s.server, &opt, &living_class, NULL), SHS_OK);
     sst_spy_push(&spy, s.server);
     sst_serve(&s);
     fd = sst_dial(&s, NULL);
@@ -140,7 +140,7 @@ static void talk_begin(struct talk *t, const struct shs_request_handler_class *c
     struct shs_options opt;
 
     sst_options(&opt, NULL, NULL);
-    assert_int_equal(shs_tcp_server_new(&t->s.server, &opt, cls, NULL), SHS_OK);
+    assert_int_equal(sst_tcp_server_new(&t->s.server, &opt, cls, NULL), SHS_OK);
     sst_spy_push(&t->spy, t->s.server);
     sst_serve(&t->s);
     t->fd = sst_dial(&t->s, NULL);
@@ -579,7 +579,7 @@ static void test_S59_one_datagram_collected(void **state)
 
     (void)state;
     sst_options(&opt, NULL, NULL);
-    assert_int_equal(shs_udp_server_new(&s.server, &opt, &cls, NULL), SHS_OK);
+    assert_int_equal(sst_udp_server_new(&s.server, &opt, &cls, NULL), SHS_OK);
     sst_spy_push(&spy, s.server);
     sst_serve(&s);
     fd = sst_dial(&s, NULL);

@@ -22,7 +22,7 @@ static void round_trip(const char *name)
     descriptors = sst_descriptors();
     sst_options(&opt, cls, &dir);
     sst_start(&s, cls, &opt, handler);
-    assert_string_equal(shs_server_describe(s.server), cls->description);
+    sst_assert_described(s.server, cls);
     assert_int_equal(shs_server_address_family(s.server), cls->family);
     assert_int_equal(shs_server_socket_type(s.server), cls->type);
     sst_ask(&s, &dir, "hello world\n", "hello world\n");
@@ -111,7 +111,7 @@ static void test_S1_exported_set(void **state)
         shs_options_init(&opt);
         opt.bind_and_activate = false;
         assert_int_equal(sst_classes[i].make(&server, &opt, &sst_echo, &err), SHS_OK);
-        assert_string_equal(shs_server_describe(server), sst_classes[i].description);
+        sst_assert_described(server, &sst_classes[i]);
         shs_server_free(server);
     }
     /* The mixins by themselves, on any of them. */

@@ -182,9 +182,9 @@ static void test_address_family(void **state)
     sst_options(&opt, NULL, NULL);
     opt.host = "127.0.0.1";
     opt.address_family = AF_INET6;
-    assert_int_equal(shs_tcp_server_new(&server, &opt, &sst_echo, &err), SHS_IO);
+    assert_int_equal(sst_tcp_server_new(&server, &opt, &sst_echo, &err), SHS_IO);
     opt.address_family = AF_INET;
-    assert_int_equal(shs_tcp_server_new(&server, &opt, &sst_echo, &err), SHS_OK);
+    assert_int_equal(sst_tcp_server_new(&server, &opt, &sst_echo, &err), SHS_OK);
     assert_int_equal(shs_server_address_family(server), AF_INET);
     shs_server_free(server);
 }

@@ -84,7 +84,7 @@ static void test_max_packet_size_has_bounds(void **state)
         shs_options_init(&opt);
         assert_int_equal(opt.max_packet_size, 8192);
         opt.max_packet_size = bad[i];
-        assert_int_equal(shs_udp_server_new(&server, &opt, &tell, &err), SHS_USAGE);
+        assert_int_equal(sst_udp_server_new(&server, &opt, &tell, &err), SHS_USAGE);
         assert_non_null(strstr(err.text, "max_packet_size"));
         assert_null(server);
     }
@@ -103,7 +103,7 @@ static void test_S34_the_socket_stays_open(void **state)
 
     (void)state;
     sst_options(&opt, NULL, NULL);
-    assert_int_equal(shs_udp_server_new(&s.server, &opt, &tell, NULL), SHS_OK);
+    assert_int_equal(sst_udp_server_new(&s.server, &opt, &tell, NULL), SHS_OK);
     sst_spy_push(&spy, s.server);
     assert_int_equal(
         getsockopt(shs_server_fileno(s.server), SOL_SOCKET, SO_ACCEPTCONN, &value, &len), 0);
@@ -220,7 +220,7 @@ static void test_too_long_an_answer(void **state)
 
     (void)state;
     sst_options(&opt, NULL, NULL);
-    assert_int_equal(shs_udp_server_new(&s.server, &opt, &cls, NULL), SHS_OK);
+    assert_int_equal(sst_udp_server_new(&s.server, &opt, &cls, NULL), SHS_OK);
     sst_spy_push(&spy, s.server);
     sst_serve(&s);
     fd = sst_dial(&s, NULL);
@@ -242,7 +242,7 @@ static void test_wrong_compositions_are_refused(void **state)
 
     (void)state;
     sst_options(&opt, NULL, NULL);
-    assert_int_equal(shs_udp_server_new(&s.server, &opt, &sst_stream_echo.base, &err), SHS_OK);
+    assert_int_equal(sst_udp_server_new(&s.server, &opt, &sst_stream_echo.base, &err), SHS_OK);
     assert_int_equal(shs_tls_mixin_push(s.server, &err), SHS_USAGE);
     assert_non_null(strstr(err.text, "needs a stream"));
     sst_spy_push(&spy, s.server);
@@ -254,7 +254,7 @@ static void test_wrong_compositions_are_refused(void **state)
     close(fd);
     sst_stop(&s);
 
-    assert_int_equal(shs_tcp_server_new(&s.server, &opt, &sst_datagram_echo, &err), SHS_OK);
+    assert_int_equal(sst_tcp_server_new(&s.server, &opt, &sst_datagram_echo, &err), SHS_OK);
     sst_spy_push(&spy, s.server);
     sst_serve(&s);
     close(sst_dial(&s, NULL));
@@ -275,7 +275,7 @@ static void test_S35_datagram_clients_bind_a_path(void **state)
     (void)state;
     sst_dir_make(&dir);
     sst_options(&opt, sst_class("UnixDatagramServer"), &dir);
-    assert_int_equal(shs_unix_datagram_server_new(&s.server, &opt, &sst_datagram_echo, NULL),
+    assert_int_equal(sst_unix_datagram_server_new(&s.server, &opt, &sst_datagram_echo, NULL),
                      SHS_OK);
     sst_spy_push(&spy, s.server);
     sst_serve(&s);
@@ -404,15 +404,15 @@ static void test_unix_addresses(void **state)
     (void)state;
     sst_dir_make(&dir);
     sst_options(&opt, NULL, NULL);
-    assert_int_equal(shs_unix_stream_server_new(&s.server, &opt, &sst_echo, &err), SHS_USAGE);
+    assert_int_equal(sst_unix_stream_server_new(&s.server, &opt, &sst_echo, &err), SHS_USAGE);
     assert_non_null(strstr(err.text, "needs a path"));
     memset(long_path, 'x', sizeof long_path);
     long_path[108] = '\0';
     opt.path = long_path;
-    assert_int_equal(shs_unix_stream_server_new(&s.server, &opt, &sst_echo, &err), SHS_USAGE);
+    assert_int_equal(sst_unix_stream_server_new(&s.server, &opt, &sst_echo, &err), SHS_USAGE);
     assert_non_null(strstr(err.text, "at most 107"));
     opt.path = sst_in_dir(&dir, "no/such/directory");
-    assert_int_equal(shs_unix_stream_server_new(&s.server, &opt, &sst_echo, &err), SHS_IO);
+    assert_int_equal(sst_unix_stream_server_new(&s.server, &opt, &sst_echo, &err), SHS_IO);
     assert_int_equal(err.sys_errno, ENOENT);
 
     /* host is a path as well */

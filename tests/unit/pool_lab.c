@@ -1,0 +1,265 @@
+#include "pool_lab.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* -- a layer that counts ---------------------------------------------------------------------- */
+
+#define FAKE(l) SHS_CONTAINER_OF(l, struct pool_fake_layer, layer)
+
+static int fake_process(struct shs_layer *l, struct shs_conn *conn)
+{
+    FAKE(l)->process++;
+    return shs_super_process_request(l, conn);
+}
+static int fake_finish(struct shs_layer *l, struct shs_conn *conn)
+{
+    int rc = shs_super_finish_request(l, conn);
+
+    FAKE(l)->finished += rc <= 0;
+    return rc;
+}
+static void fake_shutdown(struct shs_layer *l, struct shs_conn *conn)
+{
+    FAKE(l)->shutdown++;
+    shs_super_shutdown_request(l, conn);
+}
+static void fake_close(struct shs_layer *l, struct shs_conn *conn)
+{
+    FAKE(l)->close++;
+    shs_super_close_request(l, conn);
+}
+static int fake_server_close(struct shs_layer *l)
+{
+    FAKE(l)->server_close++;
+    return shs_super_server_close(l);
+}
+static void fake_free(struct shs_layer *l)
+{
+    FAKE(l)->freed++;
+}
+
+static const struct shs_server_ops fake_ops = {
+    .name = "FakeMixIn",
+    .process_request = fake_process,
+    .finish_request = fake_finish,
+    .shutdown_request = fake_shutdown,
+    .close_request = fake_close,
+    .server_close = fake_server_close,
+    .layer_free = fake_free,
+};
+
+/* -- a handler that can be held back ---------------------------------------------------------- */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool closed;      /* "/block" waits while it is */
+    unsigned waiting; /* how many do */
+} gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0};
+
+void pool_set_gate(bool closed)
+{
+    pthread_mutex_lock(&gate.lock);
+    gate.closed = closed;
+    pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+static void pass_gate(void)
+{
+    pthread_mutex_lock(&gate.lock);
+    gate.waiting++;
+    pthread_cond_broadcast(&gate.changed);
+    while (gate.closed)
+        pthread_cond_wait(&gate.changed, &gate.lock);
+    gate.waiting--;
+    pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.lock);
+}
+
+static struct timespec in_seconds(time_t seconds)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    ts.tv_sec += seconds;
+    return ts;
+}
+
+void pool_wait_at_gate(unsigned count)
+{
+    struct timespec until = in_seconds(20);
+    int rc = 0;
+
+    pthread_mutex_lock(&gate.lock);
+    while (gate.waiting != count && rc == 0)
+        rc = pthread_cond_timedwait(&gate.changed, &gate.lock, &until);
+    pthread_mutex_unlock(&gate.lock);
+    assert_int_equal(rc, 0);
+}
+
+static int answer(struct shs_response *res, struct shs_str text)
+{
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_end_headers(res));
+    return shs_write(res, text.ptr, text.len);
+}
+
+static int test_get(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_str path = shs_request_path(req);
+
+    if (shs__str_eq(path, SHS_STR("/block")))
+        pass_gate();
+    return answer(res, path);
+}
+
+static int test_post(struct shs_request *req, struct shs_response *res)
+{
+    char buf[8192];
+    size_t got = 0, total = 0;
+
+    do {
+        SHS_RETURN_IF_ERROR(shs_request_read(req, buf, sizeof buf, &got));
+        total += got;
+    } while (got > 0);
+    snprintf(buf, sizeof buf, "%zu", total);
+    return answer(res, shs__str(buf));
+}
+
+const struct shs_http_handler pool_handler = {
+    .name = "test", .do_GET = test_get, .do_POST = test_post};
+
+/* -- helpers ---------------------------------------------------------------------------------- */
+
+void *pool_serve(void *server)
+{
+    return (void *)(intptr_t)shs_serve_forever(server);
+}
+
+void pool_defaults(struct shs_options *opt)
+{
+    shs_options_init(opt);
+    opt->bind_and_activate = false;
+    opt->poll_interval_ms = 50;
+    opt->threads = 2;
+    opt->stop_ms = 2000;
+    opt->close_ms = 500;
+}
+
+void pool_start_with(struct pool_fixture *f, const struct shs_options *opt, pool_push_fn *push)
+{
+    struct shs_error err = {.code = SHS_OK};
+
+    memset(f, 0, sizeof *f);
+    assert_int_equal(shs_http_server_new(&f->server, opt, &pool_handler, &err), SHS_OK);
+    assert_int_equal(shs_server_push(f->server, &f->below.layer, &fake_ops), SHS_OK);
+    assert_int_equal(push(f->server, &err), SHS_OK);
+    assert_int_equal(shs_server_push(f->server, &f->above.layer, &fake_ops), SHS_OK);
+    assert_int_equal(shs_server_bind_and_activate(f->server, &err), SHS_OK);
+    assert_int_equal(pthread_create(&f->thread, NULL, pool_serve, f->server), 0);
+}
+
+void pool_start(struct pool_fixture *f, const struct shs_options *opt)
+{
+    pool_start_with(f, opt, shs_thread_pool_mixin_push);
+}
+
+void pool_stop_loop(struct pool_fixture *f)
+{
+    void *rc = NULL;
+
+    assert_int_equal(shs_shutdown_wait(f->server, 5000), SHS_OK);
+    pthread_join(f->thread, &rc);
+    assert_int_equal((intptr_t)rc, SHS_OK);
+}
+
+void pool_finish(struct pool_fixture *f)
+{
+    pool_stop_loop(f);
+    assert_int_equal(shs_server_close(f->server), SHS_OK);
+    shs_server_free(f->server);
+    assert_int_equal(f->below.freed, 1);
+    assert_int_equal(f->above.freed, 1);
+    assert_int_equal(f->above.shutdown, f->above.process);
+    assert_int_equal(f->below.shutdown, f->above.process);
+    assert_int_equal(f->above.close, f->above.process);
+    assert_int_equal(f->below.close, f->above.process);
+}
+
+int pool_dial(const struct pool_fixture *f)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    to.sin_port = htons((uint16_t)shs_server_port(f->server));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+void pool_say(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+void pool_ask(int fd, const char *path)
+{
+    char text[128];
+
+    snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
+    pool_say(fd, text);
+}
+
+/* What comes within ten seconds, one read of it; "" at the end of the stream. */
+const char *pool_hear(int fd)
+{
+    static char buf[4096];
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    ssize_t n;
+
+    assert_int_equal(poll(&p, 1, 10000), 1);
+    n = recv(fd, buf, sizeof buf - 1, 0);
+    buf[n < 0 ? 0 : n] = '\0';
+    return n < 0 ? "(reset)" : buf;
+}
+
+bool pool_hears(int fd, const char *text)
+{
+    return strstr(pool_hear(fd), text) != NULL;
+}
+
+void pool_assert_served(int fd, const char *path)
+{
+    pool_ask(fd, path);
+    assert_true(pool_hears(fd, path));
+}
+
+unsigned pool_threads_of(const struct pool_fixture *f)
+{
+    struct shs_server_stats stats;
+
+    shs_server_get_stats(f->server, &stats);
+    return (unsigned)stats.threads;
+}
+
+/* Until it is so, ten seconds at most. */
+bool pool_becomes_threads(const struct pool_fixture *f, unsigned count)
+{
+    for (unsigned i = 0; i < 2000; i++) {
+        if (pool_threads_of(f) == count)
+            return true;
+        poll(NULL, 0, 5);
+    }
+    return false;
+}
+
+int64_t pool_ms_since(int64_t then_ns)
+{
+    return (shs_now_ns() - then_ns) / SHS_NS_PER_MS;
+}

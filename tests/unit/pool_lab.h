@@ -1,0 +1,70 @@
+/*
+ * pool_lab.h - what the tests of ThreadPoolMixIn share: a layer that counts, a handler that can be
+ * held back, a server in a thread, and a client in a few words.
+ */
+#ifndef POOL_LAB_H
+#define POOL_LAB_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <shs/shs.h>
+
+#include "server/server.h"
+
+/* Counts what passes it. */
+struct pool_fake_layer {
+    struct shs_layer layer;
+    _Atomic unsigned process, finished, shutdown, close, server_close, freed;
+};
+
+struct pool_fixture {
+    struct shs_server *server;
+    struct pool_fake_layer below, above;
+    pthread_t thread;
+};
+
+/* GET answers with the path; POST with how many bytes its body had. */
+extern const struct shs_http_handler pool_handler;
+
+/* GET of "/block" waits while the gate is closed; until so many do, twenty seconds at most. */
+void pool_set_gate(bool closed);
+void pool_wait_at_gate(unsigned count);
+
+/* pthread_create's function: the loop. */
+void *pool_serve(void *server);
+
+/* Two workers, short times; what a test wants otherwise it sets. */
+void pool_defaults(struct shs_options *opt);
+
+/*
+ * FakeMixIn > ThreadPoolMixIn > FakeMixIn > HTTPServer, serving. pool_finish looks at the counts.
+ */
+void pool_start(struct pool_fixture *f, const struct shs_options *opt);
+/* The same with another mixin in its place. */
+typedef int pool_push_fn(struct shs_server *server, struct shs_error *err);
+void pool_start_with(struct pool_fixture *f, const struct shs_options *opt, pool_push_fn *push);
+void pool_stop_loop(struct pool_fixture *f);
+void pool_finish(struct pool_fixture *f);
+int pool_dial(const struct pool_fixture *f);
+void pool_say(int fd, const char *text);
+void pool_ask(int fd, const char *path);
+
+/* What comes within ten seconds, one read of it; "" at the end of the stream. */
+const char *pool_hear(int fd);
+bool pool_hears(int fd, const char *text);
+void pool_assert_served(int fd, const char *path);
+unsigned pool_threads_of(const struct pool_fixture *f);
+
+/* Until it is so, ten seconds at most. */
+bool pool_becomes_threads(const struct pool_fixture *f, unsigned count);
+int64_t pool_ms_since(int64_t then_ns);
+
+#endif

@@ -1,0 +1,231 @@
+/*
+ * test_thread_pool_limits.c - deadlines, queues and bounds of ThreadPoolMixIn.
+ */
+#include "pool_lab.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void test_saturation_is_said(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int blocked[2], late, fd;
+    const char *said;
+    int64_t began;
+
+    (void)state;
+    pool_defaults(&opt);
+    opt.threads = 1;
+    opt.max_threads = 2;
+    opt.queue_ms = 200;
+    pool_start(&f, &opt);
+    pool_set_gate(true);
+    for (unsigned i = 0; i < 2; i++) {
+        blocked[i] = pool_dial(&f);
+        pool_ask(blocked[i], "/block");
+    }
+    pool_wait_at_gate(2);
+    late = pool_dial(&f);
+    began = shs_now_ns();
+    pool_ask(late, "/late");
+    said = pool_hear(late);
+    assert_non_null(strstr(said, "HTTP/1.1 503"));
+    assert_non_null(strstr(said, "Retry-After: "));
+    assert_true(pool_ms_since(began) >= 190);
+    assert_true(pool_ms_since(began) < 2000);
+    fd = pool_dial(&f); /* waits, and is served: there is a worker in time */
+    pool_ask(fd, "/in-time");
+    poll(NULL, 0, 50);
+    pool_set_gate(false);
+    assert_true(pool_hears(fd, "/in-time"));
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(pool_hears(blocked[i], "/block"));
+        close(blocked[i]);
+    }
+    close(late);
+    close(fd);
+    pool_finish(&f);
+}
+
+static void test_the_queue_has_a_bound(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int blocked, fds[3];
+    unsigned refused = 0;
+    int64_t began;
+
+    (void)state;
+    pool_defaults(&opt);
+    opt.threads = opt.max_threads = 1;
+    opt.queue_ms = 60000;
+    opt.max_queue = 1;
+    pool_start(&f, &opt);
+    pool_set_gate(true);
+    blocked = pool_dial(&f);
+    pool_ask(blocked, "/block");
+    pool_wait_at_gate(1);
+    began = shs_now_ns();
+    for (unsigned i = 0; i < 3; i++) {
+        fds[i] = pool_dial(&f);
+        pool_ask(fds[i], "/queued");
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        struct pollfd p = {.fd = fds[i], .events = POLLIN};
+
+        poll(&p, 1, 1000);
+        refused += p.revents != 0 && pool_hears(fds[i], "503");
+    }
+    assert_int_equal(refused, 2);
+    assert_true(pool_ms_since(began) < 5000);
+    pool_set_gate(false);
+    for (unsigned i = 0; i < 3; i++)
+        close(fds[i]);
+    assert_true(pool_hears(blocked, "/block"));
+    close(blocked);
+    pool_finish(&f);
+}
+
+static void test_pipelined_requests_yield(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    unsigned answers = 0;
+    char got[65536];
+    size_t len = 0;
+    int fd;
+
+    (void)state;
+    pool_defaults(&opt);
+    opt.threads = 1;
+    opt.max_requests_per_turn = 4;
+    pool_start(&f, &opt);
+    fd = pool_dial(&f);
+    for (unsigned i = 0; i < 200; i++)
+        pool_ask(fd, "/p");
+    while (answers < 200) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        ssize_t n;
+
+        assert_int_equal(poll(&p, 1, 10000), 1);
+        n = recv(fd, got + len, sizeof got - 1 - len, 0);
+        assert_true(n > 0);
+        len += (size_t)n;
+        got[len] = '\0';
+        answers = 0;
+        for (const char *at = got; (at = strstr(at, "200 OK")) != NULL; at++)
+            answers++;
+    }
+    close(fd);
+    pool_finish(&f);
+}
+
+static void test_an_address_has_a_bound(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[3], fourth;
+
+    (void)state;
+    pool_defaults(&opt);
+    opt.max_connections_per_address = 3;
+    pool_start(&f, &opt);
+    for (unsigned turn = 0; turn < 3; turn++) {
+        for (unsigned i = 0; i < 3; i++) {
+            fds[i] = pool_dial(&f);
+            pool_assert_served(fds[i], "/");
+        }
+        fourth = pool_dial(&f);
+        assert_string_equal(pool_hear(fourth), "");
+        close(fourth);
+        for (unsigned i = 0; i < 3; i++) { /* the server closes: when that is seen, it is counted */
+            pool_say(fds[i], "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            while (pool_hear(fds[i])[0] != '\0')
+                continue;
+            close(fds[i]);
+        }
+        poll(NULL, 0, 50);
+    }
+    pool_finish(&f);
+}
+
+static void test_deadlines_of_parked_connections(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int silent, half, idle;
+    int64_t began;
+
+    (void)state;
+    pool_defaults(&opt);
+    opt.head_ms = 300;
+    opt.idle_ms = 700;
+    pool_start(&f, &opt);
+    began = shs_now_ns();
+    silent = pool_dial(&f);
+    half = pool_dial(&f);
+    idle = pool_dial(&f);
+    pool_say(half, "GET / HTTP/1.1\r\n");
+    pool_assert_served(idle, "/");
+    assert_true(pool_hears(half, "408"));
+    assert_true(pool_ms_since(began) >= 250);
+    assert_string_equal(pool_hear(silent), "");
+    assert_true(pool_ms_since(began) < 650);
+    assert_string_equal(pool_hear(idle), "");
+    assert_true(pool_ms_since(began) >= 650);
+    assert_true(pool_ms_since(began) < 1500);
+    close(silent);
+    close(half);
+    close(idle);
+    pool_finish(&f);
+}
+
+/* A deadline that comes nearer while the connection is in the heap for a later one. */
+static void test_a_nearer_deadline_counts(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fd, other[40];
+    int64_t began;
+
+    (void)state;
+    pool_defaults(&opt);
+    opt.idle_ms = 20000;
+    opt.handshake_ms = opt.head_ms = 200;
+    pool_start(&f, &opt);
+    for (unsigned i = 0; i < 40; i++) {
+        other[i] = pool_dial(&f);
+        pool_assert_served(other[i], "/");
+    }
+    fd = pool_dial(&f);
+    pool_assert_served(fd, "/");
+    poll(NULL, 0, 300); /* the timer of the head has followed to the idle deadline */
+    began = shs_now_ns();
+    pool_say(fd, "GET / HT");
+    assert_true(pool_hears(fd, "408"));
+    assert_true(pool_ms_since(began) >= 150);
+    assert_true(pool_ms_since(began) < 2000);
+    close(fd);
+    for (unsigned i = 0; i < 40; i++) {
+        pool_assert_served(other[i], "/");
+        close(other[i]);
+    }
+    pool_finish(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_saturation_is_said),
+        cmocka_unit_test(test_the_queue_has_a_bound),
+        cmocka_unit_test(test_pipelined_requests_yield),
+        cmocka_unit_test(test_an_address_has_a_bound),
+        cmocka_unit_test(test_deadlines_of_parked_connections),
+        cmocka_unit_test(test_a_nearer_deadline_counts),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
