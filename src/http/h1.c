@@ -472,6 +472,17 @@ static int exchange_done(struct shs_h1 *h1)
     return SHS_OK;
 }
 
+/* A fast reader of a long file is no reason to let others wait: they have their turn in between. */
+static bool gives_way(struct shs_h1_exchange *x)
+{
+    const struct shs_h1_host *host = x->h1->config->host;
+
+    if (x->base.res.file_offset - x->turn_at < SHS_H1_PIECE)
+        return false;
+    x->turn_at = x->base.res.file_offset;
+    return host->turn_over != NULL && host->turn_over(x->h1->owner);
+}
+
 static int step_send(struct shs_h1 *h1)
 {
     struct shs_h1_exchange *x = h1->xchg;
@@ -489,7 +500,9 @@ static int step_send(struct shs_h1 *h1)
         rc = shs__h1_drain_out(h1, res->file_left > 0 ? SHS_H1_MORE
                                    : x->keep          ? SHS_H1_FLUSH
                                                       : SHS_H1_END_DATA);
-    } while (rc == SHS_OK && res->file_left > 0);
+    } while (rc == SHS_OK && res->file_left > 0 && !gives_way(x));
+    if (rc == SHS_OK && res->file_left > 0)
+        rc = SHS_WAIT_WRITE;
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
         if (shs_now_ns() < x->progress.deadline_ns) {
             h1->config->host->set_deadline(h1->owner, shs__h1_next_look(x));

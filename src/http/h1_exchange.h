@@ -28,8 +28,8 @@ struct shs_h1_exchange {
     size_t body_at;               /* offset in h1->in: body bytes not looked at yet */
     struct shs_str pending;       /* content in h1->in that nobody has taken yet */
     struct shs_buf early;         /* content read before the handler was called */
-    uint64_t drained;
-    const char *failure; /* why the answer is not what the handler wanted */
+    uint64_t turn_at;             /* offset in the file at which others were thought of last */
+    const char *failure;          /* why the answer is not what the handler wanted */
     int failure_code;
     bool continue_due; /* Expect: 100-continue, and not answered yet */
     bool reading;      /* the handler has asked for the body */

@@ -35,6 +35,8 @@ struct owner {
     /* A slow reader: what it takes at the first wait for it, and at each one after; 0: not slow. */
     size_t gulp, sip;
     int64_t longest_wait_ns;
+    bool others;    /* they want their turn */
+    unsigned turns; /* and had it so often */
 };
 
 /* A handler that waits for its client: the client of these tests reads all that there is. */
@@ -88,6 +90,13 @@ static bool owner_stopping(void *owner)
 {
     return ((struct owner *)owner)->stopping;
 }
+static bool owner_turn_over(void *owner)
+{
+    struct owner *o = owner;
+
+    o->turns += o->others;
+    return o->others;
+}
 static int owner_dispatch(void *owner, struct shs_exchange *x)
 {
     struct owner *o = owner;
@@ -122,6 +131,7 @@ static const struct shs_h1_host host = {
     .deadline = owner_deadline,
     .set_idle = owner_set_idle,
     .stopping = owner_stopping,
+    .turn_over = owner_turn_over,
     .dispatch = owner_dispatch,
     .log = owner_log,
     .fail = owner_fail,
@@ -632,6 +642,24 @@ static void test_file(void **state)
     close_owner(&o);
 }
 
+static void test_a_long_file_lets_others_have_their_turn(void **state)
+{
+    struct owner o;
+    unsigned steps = 0;
+
+    (void)state;
+    open_owner(&o, GET(large_file), 0); /* the client has room for all of it: nothing to wait for */
+    o.others = true;
+    send_bytes(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
+    while (shs__h1_step(&o.h1) == SHS_WAIT_WRITE)
+        steps++;
+    assert_in_range(steps, 3, 6); /* 298,900 bytes are four and a half of the pieces */
+    assert_int_equal(o.turns, steps);
+    receive(&o);
+    assert_int_equal(strlen(strstr(text_of(&o), "\r\n\r\n") + 4), 298900);
+    close_owner(&o);
+}
+
 static void test_refusals(void **state)
 {
     static const struct {
@@ -849,6 +877,7 @@ int main(void)
         cmocka_unit_test(test_header_rules),
         cmocka_unit_test(test_send_error_replaces),
         cmocka_unit_test(test_file),
+        cmocka_unit_test(test_a_long_file_lets_others_have_their_turn),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_deadlines),
