@@ -10,6 +10,7 @@
 #include "handler/beneath.h"
 #include "handler/listing.h"
 #include "handler/static_site.h"
+#include "http/exchange.h"
 
 #define REDIRECT_MAX ((size_t)64 * 1024)
 

@@ -15,6 +15,7 @@
 #include "handler/conditional.h"
 #include "handler/static_site.h"
 #include "handler/store.h"
+#include "http/exchange.h"
 #include "http/uri.h"
 
 #define COPY_SIZE ((size_t)64 * 1024)

@@ -353,6 +353,7 @@ def test_log_none():
         for _ in range(5):
             server.get("/")
         server.stop()
+        server.raw(b"GET  / HTTP/1.1\r\n\r\n")  # nor of a connection that failed
         equal(server.stderr, "")
 
 
