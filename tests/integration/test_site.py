@@ -552,19 +552,30 @@ def test_curl():
     if not curl:
         return
 
-    def run(*arguments):
+    def run(*arguments, stdin=b""):
         done = subprocess.run([curl, "-sS", "-m", "30", *arguments], stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE)
+                              stderr=subprocess.PIPE, input=stdin)
         equal(done.returncode, 0, "curl %s: %s" % (" ".join(arguments), done.stderr))
         return done.stdout
 
     with Site("--log", "none", "--upload") as server, shslib.temp_dir() as work:
         shslib.write_file(work + "/part", DATA[:30000])
-        run("-C", "-", "-o", work + "/part", server.url + "/data.bin")
+        said = "%{http_code} %{size_download}"
+        equal(run("-C", "-", "-o", work + "/part", "-w", said, server.url + "/data.bin"),
+              b"206 %d" % (len(DATA) - 30000), "curl -C - fetches what is missing")
         with open(work + "/part", "rb") as file:
             check(file.read() == DATA, "curl -C - has other bytes")
         check(run("-r", "100-199", server.url + "/data.bin") == DATA[100:200], "curl -r")
+        check(run("-r", "-50", server.url + "/data.bin") == DATA[-50:], "curl -r, the end")
+        parts = run("-r", "0-9,100-109", server.url + "/data.bin")
+        check(DATA[:10] in parts and DATA[100:110] in parts and parts.count(b"Content-Range: ") == 2, "curl -r, two")
         check(run("--compressed", server.url + "/text.txt") == TEXT, "curl --compressed")
+        code, size = run("--compressed", "-o", "/dev/null", "-w", said, server.url + "/text.txt").split()
+        check(code == b"200" and int(size) < len(TEXT) / 2, "curl --compressed: %s bytes came" % size)
+        # A pipe has no length: chunks. And a file that is there is replaced.
+        for content in (b"first", DATA):
+            run("-f", "-T", "-", server.url + "/from-a-pipe", stdin=content)
+            check(run("-f", server.url + "/from-a-pipe") == content, "curl -T -")
         shslib.write_file(work + "/up.bin", DATA)
         run("-f", "-T", work + "/up.bin", server.url + "/")
         run("-f", "-F", "file=@" + work + "/up.bin", server.url + "/")
@@ -579,5 +590,6 @@ def test_curl():
 
 shslib.main(test_single_ranges, test_multiple_ranges, test_if_range, test_preconditions,
             test_compression_on_the_fly, test_precompressed_siblings, test_listing_sorts,
-            test_index_listing_and_spa, test_cors, test_put, test_form_upload, test_disk_full, test_errors_keep_the_connection,
-            test_auth, test_log_file_and_request_ids, test_tls_in_the_log, test_curl)
+            test_index_listing_and_spa, test_cors, test_put, test_form_upload, test_disk_full,
+            test_errors_keep_the_connection, test_auth, test_log_file_and_request_ids, test_tls_in_the_log,
+            test_curl)
