@@ -67,8 +67,8 @@ static const char help_more[] =
     "      --auth-file FILE      lines 'user:hash' of crypt(5): nobody else is answered\n"
     "      --log FORMAT          access log on stderr: combined (default), common, json, none\n"
     "      --log-file FILE       all that is logged goes there; opened again on SIGUSR1\n"
-    "      --log-level LEVEL     what the server says of itself: error, warning, info (default), "
-    "debug\n"
+    "      --log-level LEVEL     what the server says of itself: error, warning, info, debug;\n"
+    "                            info, or with --log none: warning\n"
     "      --request-id          answers say the request's number of the log: X-Request-Id\n"
     "\n"
     "      --threading NAME      pool (default): a few threads, none for a client that waits;\n"
@@ -582,6 +582,8 @@ static int parse_all(struct serve_options *out, int argc, char **argv, bool *hel
     }
     for (; rc == CMD_OK && optind < argc; optind++)
         rc = parse_directory(out, argv[optind]);
+    if (out->log_level == 0) /* who wants no log wants no line for each failed connection either */
+        out->log_level = out->log ? SHS_LOG_INFO : SHS_LOG_WARNING;
     return rc == CMD_OK ? check_together(out) : rc;
 }
 
@@ -594,7 +596,6 @@ bool serve_options_parse(struct serve_options *out, int argc, char **argv, int *
     shs_tls_config_init(&out->tls);
     out->threading = &threadings[0];
     out->log = true;
-    out->log_level = SHS_LOG_INFO;
     out->log_style = SHS_ACCESS_COMBINED;
     *exit_code = parse_all(out, argc, argv, &help_wanted);
     if (help_wanted) {

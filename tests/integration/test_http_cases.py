@@ -3,6 +3,8 @@
 The same table that the guard is tested with in memory, sent to `shs serve --handler echo`. What must
 come back is one answer for each message of the expected outcome, and after a refusal the end: never
 an answer more. Each case ends with our end of stream, so that nothing has to be waited for.
+
+Each case is cut at a few places; with SHS_ALL_CUTS=1 at every one, over TCP and TLS, which takes minutes.
 """
 
 import hashlib
@@ -14,6 +16,8 @@ import re
 import socket
 import ssl
 import threading
+import time
+import zlib
 
 import shslib
 from shslib import check, equal
@@ -21,6 +25,8 @@ from shslib import check, equal
 CASES = shslib.SOURCE_DIR + "/tests/unit/http_cases.inc"
 RULES = shslib.SOURCE_DIR + "/src/http/rules.h"
 CLIENTS = 6
+ALL_CUTS = bool(os.environ.get("SHS_ALL_CUTS"))
+BETWEEN = 0.002  # seconds between the pieces, so that they are read one by one
 
 TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"|([A-Z_]+)|/\*.*?\*/|\s+', re.DOTALL)
 ESCAPE = re.compile(r"\\(x[0-9a-fA-F]+|[0-7]{1,3}|.)")
@@ -194,7 +200,9 @@ def talk_plain(server, pieces):
     with server.connect_plain() as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            for piece in pieces:
+            for number, piece in enumerate(pieces):
+                if number == 1 and len(pieces) == 2:
+                    time.sleep(BETWEEN)
                 sock.sendall(piece)
             sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -233,7 +241,9 @@ def talk_tls(server, context, pieces, enough):
                 check(chunk, "closed in the handshake")
                 incoming.write(chunk)
         try:
-            for piece in pieces:
+            for number, piece in enumerate(pieces):
+                if number == 1 and len(pieces) == 2:
+                    time.sleep(BETWEEN)
                 tls.write(piece)
                 sock.sendall(outgoing.read())
         except OSError:
@@ -300,8 +310,17 @@ def bytewise(data):
     yield [data[i:i + 1] for i in range(len(data))]
 
 
-def run(threading_name, plain, ways, clients=CLIENTS):
+def cut(data):
+    """In two pieces: before the last byte, in the middle, and somewhere; or at every place."""
+    places = {len(data) - 1, len(data) // 2, 1 + zlib.crc32(data) % max(1, len(data) - 1)}
+    for place in sorted(range(1, len(data)) if ALL_CUTS else places):
+        if 0 < place < len(data):
+            yield [data[:place], data[place:]]
+
+
+def run(threading_name, plain, ways, clients=CLIENTS, every=1):
     cases, rules = read_cases(), read_rules()
+    cases = cases if ALL_CUTS else cases[::every]
     arguments = ["--handler", "echo", "--log", "none", "--log-level", "error",
                  "--threading", threading_name] + (["--plain"] if plain else [])
     with shslib.Server(*arguments) as server:
@@ -317,7 +336,7 @@ def run(threading_name, plain, ways, clients=CLIENTS):
 
 
 def test_plain_pool():
-    run("pool", True, (whole, bytewise))
+    run("pool", True, (whole, bytewise, cut))
 
 
 def test_plain_thread():
@@ -333,11 +352,20 @@ def test_plain_none():
 
 
 def test_tls_pool():
-    run("pool", False, (whole, bytewise), clients=16)
+    run("pool", False, (whole, bytewise) + ((cut,) if ALL_CUTS else ()), clients=16)
 
 
 def test_tls_thread():
     run("thread", False, (whole,), clients=16)
+
+
+def test_tls_fork():
+    run("fork", False, (whole,), clients=16)
+
+
+def test_tls_none():
+    """One connection after the other: a few of them."""
+    run("none", False, (whole,), clients=1, every=5)
 
 
 def test_can_fail():
@@ -357,4 +385,4 @@ def test_can_fail():
 
 
 shslib.main(test_can_fail, test_plain_pool, test_plain_thread, test_plain_fork, test_plain_none,
-            test_tls_pool, test_tls_thread)
+            test_tls_pool, test_tls_thread, test_tls_fork, test_tls_none)

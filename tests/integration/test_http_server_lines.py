@@ -177,7 +177,7 @@ def test_H32_a_client_that_does_not_read():
     with shslib.temp_dir() as site:
         shslib.write_file(site + "/large", b"x" * 30000000)
         for plain in (("--plain",), ()):
-            with shslib.Server("--write-timeout", "600", "--log", "none", *plain, site) as server:
+            with shslib.Server("--write-timeout", "600", "--log", "none", "--log-level", "info", *plain, site) as server:
                 with server.connect() as sock:
                     sock.sendall(b"GET /large HTTP/1.1" + HOST)
                     server.wait_stderr("the client did not read its answer in time", 10)
@@ -186,7 +186,7 @@ def test_H32_a_client_that_does_not_read():
 
 def test_H32_handshake_deadline():
     with shslib.temp_dir() as site, \
-            shslib.Server("--handshake-timeout", "400", "--log", "none", site) as server:
+            shslib.Server("--handshake-timeout", "400", "--log", "none", "--log-level", "info", site) as server:
         for data in (b"", b"\x16\x03\x01\x02\x00\x01"):
             with server.connect_plain() as sock:
                 sock.sendall(data)

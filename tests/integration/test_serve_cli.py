@@ -353,6 +353,7 @@ def test_log_none():
     with shslib.Server("--plain", "--log", "none", SITE) as server:
         for _ in range(5):
             server.get("/")
+        server.raw(b"GET  / HTTP/1.1\r\n\r\n")  # nor is there a line of a connection that failed
         server.stop()
         equal(server.stderr, "")
 

@@ -73,7 +73,7 @@ def held_open(sock):
 
 
 def silent_before_the_handshake(threading_name="pool"):
-    with shslib.Server(SITE, "--log", "none", "--threading", threading_name,
+    with shslib.Server(SITE, "--log", "none", "--log-level", "info", "--threading", threading_name,
                        *timeouts("handshake")) as server:
         context = server.tls_context()
         serve_others(server, context, 2, SLACK)
@@ -94,7 +94,8 @@ def silent_before_the_handshake(threading_name="pool"):
 
 
 def half_a_request_head(threading_name="pool"):
-    with shslib.Server(SITE, "--log", "none", "--threading", threading_name, *timeouts("head")) as server:
+    with shslib.Server(SITE, "--log", "none", "--log-level", "info", "--threading",
+                       threading_name, *timeouts("head")) as server:
         context = server.tls_context()
         with server.connect(context=context) as first, server.connect(context=context) as silent, \
                 server.connect(context=context) as later:
@@ -122,7 +123,7 @@ def silent_with_a_process_each():
 
 def a_byte_now_and_then():
     """The deadline is for the whole head: bytes do not move it."""
-    with shslib.Server(SITE, "--log", "none", *timeouts("head", "handshake")) as server:
+    with shslib.Server(SITE, "--log", "none", "--log-level", "info", *timeouts("head", "handshake")) as server:
         with server.connect() as head, server.connect_plain() as hello:
             began = time.monotonic()
             stop = threading.Event()
@@ -195,7 +196,7 @@ class SlowReader(threading.Thread):
 
 def half_a_body_and_no_reading():
     """Both at once, for their deadline is long; beside them others are served."""
-    with shslib.Server(SITE, "--log", "none") as server:
+    with shslib.Server(SITE, "--log", "none", "--log-level", "info") as server:
         context = server.tls_context()
         with connect_with_little_room(server, context) as deaf, \
                 server.connect(context=context) as mute:

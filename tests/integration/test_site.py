@@ -438,7 +438,7 @@ def test_auth():
         users = root + "/users"
         shslib.write_file(users, "# users\nann:%s\nbob:%s\n" % (
             hashed("-6", "secret: of ann"), hashed("-5", "b\u00f6b")))
-        with Site("--log", "none", "--auth-file", users, "--cors") as server:
+        with Site("--auth-file", users, "--cors") as server:
             status, headers, _ = server.get("/text.txt")
             equal((status, headers["WWW-Authenticate"]), (401, 'Basic realm="shs", charset="UTF-8"'))
             equal(server.get("/gone")[0], 401, "what is there is not told either")
@@ -457,12 +457,40 @@ def test_auth():
             preflight = server.request("OPTIONS", "/text.txt", headers={
                 "Origin": "https://app.example", "Access-Control-Request-Method": "GET"})
             equal(preflight[0], 204, "browsers ask without a password")
+            server.get("/gone", login("ann", "secret: of ann"))
+            # Who was let in is in the log; who only said a name is not.
+            server.wait_stderr(r'^127\.0\.0\.1 - ann \[[^]]+\] "GET /gone HTTP/1\.1" 404 ')
+            users_said = set(re.findall(r'^127\.0\.0\.1 - (\S+) \[', server.stderr, re.MULTILINE))
+            equal(users_said, {"-", "ann", "bob"}, "users in the log")
+            check(not re.search(r'- (?!-)\S+ \[[^]]+\] "[^"]*" 401 ', server.stderr), "a user at a 401")
+        for style, wanted in (("common", r'^127\.0\.0\.1 - ann \[.* 200 \d+$'), ("json", r'"user":"ann"')):
+            with Site("--auth-file", users, "--log", style) as server:
+                equal(server.get("/text.txt", login("ann", "secret: of ann"))[0], 200)
+                server.wait_stderr(wanted)
         for text, words in (("", "no user"), ("ann:plain\n", "line 1"), ("\nann\n", "line 2")):
             shslib.write_file(users, text)
             got = subprocess.run([shslib.BIN, "serve", "--plain", "--port", "0", "--auth-file", users],
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
             equal(got.returncode, 2, text)
             check(words in got.stderr.decode(), got.stderr)
+
+
+def test_errors_keep_the_connection():
+    """A browser that meets a 404 asks on; so it does after other errors whose request was read."""
+    with Site("--log", "none", "--upload") as server, server.connect() as sock:
+        for request, status in ((b"GET /gone HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+                                (b"HEAD /gone HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+                                (b"GET /%2e%2e/x HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+                                (b"GET /gone HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", 404),
+                                (b"PUT /no/such/place HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", 409),
+                                (b"GET /text.txt HTTP/1.1\r\nHost: a\r\n\r\n", 200)):
+            sock.sendall(request)
+            line, headers, _, _ = shslib.read_response(sock, method=request.split()[0].decode())
+            equal((int(line.split()[1]), headers.get("connection")), (status, None), str(request))
+        # What nobody reads to its end ends the connection.
+        sock.sendall(b"GET /gone HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\nx")
+        line, headers, _, _ = shslib.read_response(sock)
+        equal((int(line.split()[1]), headers.get("connection")), (404, "close"), "a long body that nobody reads")
 
 
 # -- logs -----------------------------------------------------------------------------------------
@@ -524,19 +552,30 @@ def test_curl():
     if not curl:
         return
 
-    def run(*arguments):
+    def run(*arguments, stdin=b""):
         done = subprocess.run([curl, "-sS", "-m", "30", *arguments], stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE)
+                              stderr=subprocess.PIPE, input=stdin)
         equal(done.returncode, 0, "curl %s: %s" % (" ".join(arguments), done.stderr))
         return done.stdout
 
     with Site("--log", "none", "--upload") as server, shslib.temp_dir() as work:
         shslib.write_file(work + "/part", DATA[:30000])
-        run("-C", "-", "-o", work + "/part", server.url + "/data.bin")
+        said = "%{http_code} %{size_download}"
+        equal(run("-C", "-", "-o", work + "/part", "-w", said, server.url + "/data.bin"),
+              b"206 %d" % (len(DATA) - 30000), "curl -C - fetches what is missing")
         with open(work + "/part", "rb") as file:
             check(file.read() == DATA, "curl -C - has other bytes")
         check(run("-r", "100-199", server.url + "/data.bin") == DATA[100:200], "curl -r")
+        check(run("-r", "-50", server.url + "/data.bin") == DATA[-50:], "curl -r, the end")
+        parts = run("-r", "0-9,100-109", server.url + "/data.bin")
+        check(DATA[:10] in parts and DATA[100:110] in parts and parts.count(b"Content-Range: ") == 2, "curl -r, two")
         check(run("--compressed", server.url + "/text.txt") == TEXT, "curl --compressed")
+        code, size = run("--compressed", "-o", "/dev/null", "-w", said, server.url + "/text.txt").split()
+        check(code == b"200" and int(size) < len(TEXT) / 2, "curl --compressed: %s bytes came" % size)
+        # A pipe has no length: chunks. And a file that is there is replaced.
+        for content in (b"first", DATA):
+            run("-f", "-T", "-", server.url + "/from-a-pipe", stdin=content)
+            check(run("-f", server.url + "/from-a-pipe") == content, "curl -T -")
         shslib.write_file(work + "/up.bin", DATA)
         run("-f", "-T", work + "/up.bin", server.url + "/")
         run("-f", "-F", "file=@" + work + "/up.bin", server.url + "/")
@@ -551,5 +590,6 @@ def test_curl():
 
 shslib.main(test_single_ranges, test_multiple_ranges, test_if_range, test_preconditions,
             test_compression_on_the_fly, test_precompressed_siblings, test_listing_sorts,
-            test_index_listing_and_spa, test_cors, test_put, test_form_upload, test_disk_full, test_auth,
-            test_log_file_and_request_ids, test_tls_in_the_log, test_curl)
+            test_index_listing_and_spa, test_cors, test_put, test_form_upload, test_disk_full,
+            test_errors_keep_the_connection, test_auth, test_log_file_and_request_ids, test_tls_in_the_log,
+            test_curl)

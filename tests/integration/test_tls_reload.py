@@ -70,7 +70,7 @@ class Live:
 def serve(live, *more):
     return shslib.Server("--handler", "whoami", "--cert", live.cert, "--key", live.key, "--client-ca",
                          live.pki["client_ca"], "--client-auth", "optional", "--crl", live.crl,
-                         "--log", "none", *more)
+                         "--log", "none", "--log-level", "info", *more)
 
 
 def served(server, pki):
@@ -196,7 +196,7 @@ def watching(pki):
     os.symlink("..data/tls.crt", mount + "/tls.crt")
     os.symlink("..data/tls.key", mount + "/tls.key")
     with shslib.Server("--handler", "whoami", "--cert", mount + "/tls.crt", "--key",
-                       mount + "/tls.key", "--watch", "--log", "none") as server:
+                       mount + "/tls.key", "--watch", "--log", "none", "--log-level", "info") as server:
         for i in (1, 2, 3):
             wanted = publish(i)
             shslib.wait_until(lambda: log_count(server, "configuration reloaded") >= i, 10,
