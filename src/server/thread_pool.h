@@ -105,10 +105,10 @@ struct shs_pool_group {
     /* Its listening socket: the server's own in the first group, else one at the same address; -1:
        none. Accepting is done by whoever finds `knocked` and gets the lock. */
     pthread_mutex_t accept_lock;
-    int listen_fd;
-    bool listens;         /* under accept_lock */
-    _Atomic bool knocked; /* epoll said that somebody waits there */
-    _Atomic bool resting; /* somebody may wait there, but accepting was not possible */
+    _Atomic int listen_fd; /* set again when the loop begins again, beside who looks at it */
+    bool listens;          /* under accept_lock */
+    _Atomic bool knocked;  /* epoll said that somebody waits there */
+    _Atomic bool resting;  /* somebody may wait there, but accepting was not possible */
 
     pthread_mutex_t slots_lock;
     struct shs_pool_slot *free_slots;

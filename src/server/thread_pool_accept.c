@@ -105,16 +105,17 @@ void shs__pool_knock_again(struct shs_pool_group *group)
 static void open_listeners(struct shs_thread_pool *pool)
 {
     struct shs_server *server = pool->layer.server;
+    int fd = -1;
 
     pool->groups[0].listen_fd = server->fd;
     pool->one_listener = false;
     for (unsigned i = 1; i < pool->group_count && !pool->one_listener; i++) {
         if (pool->groups[i].listen_fd >= 0)
             continue; /* from the last time */
-        if (shs__tcp_listen_again(server, &pool->groups[i].listen_fd) != SHS_OK) {
-            pool->groups[i].listen_fd = -1;
+        if (shs__tcp_listen_again(server, &fd) == SHS_OK)
+            pool->groups[i].listen_fd = fd;
+        else
             pool->one_listener = true;
-        }
     }
     if (pool->one_listener)
         shs__pool_close_listeners(pool);
