@@ -34,8 +34,9 @@ struct shs_h1_host {
     void (*needs_no_linger)(void *owner);
     /* The server is closing: no further request on this connection. */
     bool (*stopping)(void *owner);
-    /* Another request is here already, or another piece of a file has gone. True: others have their turn first; whoever drives the
-       machine calls it again at once, without waiting for the stream. */
+    /* Another request is here already, or another piece of a file has gone. True: others have their
+       turn first; whoever drives the machine calls it again at once, without waiting for the
+       stream. */
     bool (*turn_over)(void *owner); /* NULL: never */
     /* Calls the handler's method. */
     int (*dispatch)(void *owner, struct shs_exchange *x);
