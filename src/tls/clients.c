@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -16,6 +17,7 @@
 #include "tls/identity.h"
 #include "tls/ocsp.h"
 #include "tls/source.h"
+#include "tls/verified.h"
 
 #define CA_FILE_MAX ((size_t)4 * 1024 * 1024)
 #define CRL_FILE_MAX ((size_t)64 * 1024 * 1024)
@@ -256,6 +258,7 @@ int shs__tls_clients_load(struct shs_tls_clients *self, const struct shs_tls_hos
     if (host->client_auth == SHS_TLS_CLIENT_NONE)
         return SHS_OK;
     self->store = X509_STORE_new();
+    self->verified = shs__tls_verified_new();
     self->cas = sk_X509_new_null();
     self->names = sk_X509_NAME_new_null();
     if (self->store == NULL || self->cas == NULL || self->names == NULL) {
@@ -281,6 +284,7 @@ out:
 void shs__tls_clients_free(struct shs_tls_clients *self)
 {
     X509_STORE_free(self->store);
+    shs__tls_verified_free(self->verified);
     sk_X509_pop_free(self->cas, X509_free);
     sk_X509_NAME_pop_free(self->names, X509_NAME_free);
     memset(self, 0, sizeof *self);
@@ -387,15 +391,35 @@ static int code_of(enum shs_client_reason reason)
     return reason == SHS_CLIENT_DENIED ? X509_V_ERR_CERT_REVOKED : X509_V_ERR_CERT_REJECTED;
 }
 
-bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_context *context,
-                            struct shs_tls_refusal *refusal, struct shs_client_record **record)
+/* X509_verify_cert, but for a chain that was good before. */
+static bool verify(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients, int64_t *until)
+{
+    X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
+
+    if (shs__tls_verified_find(clients->verified, leaf, (int64_t)time(NULL), until)) {
+        X509_STORE_CTX_set_error(ctx, X509_V_OK);
+        return true;
+    }
+    if (X509_verify_cert(ctx) != 1)
+        return false;
+    *until = shs__tls_chain_until(X509_STORE_CTX_get0_chain(ctx));
+    shs__tls_verified_keep(clients->verified, leaf, X509_STORE_CTX_get0_chain(ctx),
+                           clients->crl_expiry);
+    return true;
+}
+
+bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
+                            const struct shs_tls_context *context, struct shs_tls_refusal *refusal,
+                            struct shs_client_record **record)
 {
     X509 *leaf = X509_STORE_CTX_get0_cert(ctx), *cert = leaf;
-    bool good = X509_verify_cert(ctx) == 1;
+    int64_t until = 0;
+    bool good = verify(ctx, clients, &until);
 
     if (record != NULL)
         *record = NULL;
     memset(refusal, 0, sizeof *refusal);
+    refusal->not_after = until;
     if (good) {
         refusal->reason = judge_identity(leaf, context, &refusal->note, record);
         if (refusal->reason == SHS_CLIENT_OK)

@@ -15,6 +15,7 @@
 
 struct shs_client_record;
 struct shs_tls_context;
+struct shs_tls_verified;
 
 struct shs_tls_clients {
     enum shs_tls_client_auth auth;
@@ -25,6 +26,7 @@ struct shs_tls_clients {
     unsigned crls, stale;     /* stale: past its nextUpdate */
     unsigned without_crl;     /* CAs of the bundle, while crls > 0 */
     int64_t crl_expiry;       /* the first nextUpdate; INT64_MAX */
+    struct shs_tls_verified *verified; /* the one thing in here that changes */
 };
 
 /* Why a client was refused, for whom it concerns. */
@@ -54,9 +56,11 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
 /*
  * Judges the chain in *ctx: fills *refusal and returns false, or returns true. Sets the error of
  * *ctx, from which OpenSSL makes the alert. Who it is, is left in *record (NULL: nobody asks), for
- * the caller to free: NULL when the chain is not even good.
+ * the caller to free: NULL when the chain is not even good. refusal->not_after is in any case set:
+ * for one that is let in, to the first end of its chain.
  */
-bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_context *context,
-                            struct shs_tls_refusal *refusal, struct shs_client_record **record);
+bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
+                            const struct shs_tls_context *context, struct shs_tls_refusal *refusal,
+                            struct shs_client_record **record);
 
 #endif

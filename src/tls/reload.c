@@ -136,6 +136,7 @@ int shs_tls_deny(struct shs_server *self, const char *entry, struct shs_error *e
         return no_mixin(err);
     if (shs__tls_mixin_forked(mixin))
         return in_a_child(err);
+    shs__tls_mixin_hold_forks(mixin, true);
     pthread_mutex_lock(&mixin->sweeping);
     rc = shs__tls_deny_add(mixin->deny, entry, err);
     if (rc == SHS_OK) {
@@ -143,6 +144,7 @@ int shs_tls_deny(struct shs_server *self, const char *entry, struct shs_error *e
         shs__tls_watches_sweep(mixin);
     }
     pthread_mutex_unlock(&mixin->sweeping);
+    shs__tls_mixin_hold_forks(mixin, false);
     return rc;
 }
 

@@ -154,8 +154,10 @@ static int on_verify(X509_STORE_CTX *ctx, void *arg)
 
     SHS_UNUSED(arg);
     shs__client_record_free(stream->client);
-    if (shs__tls_clients_judge(ctx, stream->context, &refusal, &stream->client))
+    if (shs__tls_clients_judge(ctx, site->clients, stream->context, &refusal, &stream->client)) {
+        stream->client_until = refusal.not_after;
         return 1;
+    }
     stream->client_reason = (uint8_t)refusal.reason;
     if (stream->refusal == NULL)
         stream->refusal = shs__malloc(sizeof refusal);
@@ -185,29 +187,15 @@ static bool read_anchor(SSL_SESSION *session, struct shs_tls_anchor *anchor)
            shs__tls_anchor_read(anchor, data, len);
 }
 
-static int64_t chain_not_after(const SSL *ssl)
-{
-    STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
-    int64_t first = INT64_MAX, t;
-
-    for (int i = 0; i < sk_X509_num(chain); i++) {
-        t = shs__tls_time(X509_get0_notAfter(sk_X509_value(chain, i)));
-        if (t < first)
-            first = t;
-    }
-    return first;
-}
-
 int64_t shs__tls_client_until(SSL *ssl)
 {
+    const struct shs_tls_stream *stream = SSL_get_app_data(ssl);
     SSL_SESSION *session = SSL_get_session(ssl);
-    int64_t until = shs__tls_time(X509_get0_notAfter(SSL_get0_peer_certificate(ssl)));
-    int64_t chain = chain_not_after(ssl);
     struct shs_tls_anchor anchor;
 
-    if (SSL_session_reused(ssl) == 1 && session != NULL && read_anchor(session, &anchor))
-        chain = anchor.chain_not_after;
-    return chain < until ? chain : until;
+    if (SSL_session_reused(ssl) != 1)
+        return stream->client_until;
+    return session != NULL && read_anchor(session, &anchor) ? anchor.chain_not_after : 0;
 }
 
 /* A ticket is about to be made: what it has to prove later. */
@@ -227,7 +215,7 @@ static int on_ticket_made(SSL *ssl, void *arg)
     if (SSL_get0_peer_certificate(ssl) != NULL) {
         anchor.verified =
             stream->client_reason == SHS_CLIENT_OK && SSL_get_verify_result(ssl) == X509_V_OK;
-        anchor.chain_not_after = chain_not_after(ssl);
+        anchor.chain_not_after = stream->client_until;
     }
     memcpy(anchor.scope, shs__tls_site_of(ssl)->scope, SHS_TLS_SCOPE_LEN);
     shs__tls_anchor_write(&anchor, bytes);

@@ -70,6 +70,7 @@ struct shs_tls_stream {
     char ja4[SHS_JA4_LEN + 1];   /* "" when none was made */
     struct shs_tls_refusal *refusal;  /* more about client_reason; or NULL */
     struct shs_client_record *client; /* made when somebody asks */
+    int64_t client_until;             /* Unix time: the first end of its chain; 0 without one */
     struct shs_tls_watch *watch;      /* looks at the client again; NULL: nobody does */
 };
 

@@ -10,7 +10,6 @@
 #include "tls/client.h"
 #include "tls/clients.h"
 #include "tls/mixin.h"
-#include "tls/ocsp.h"
 #include "tls/site.h"
 #include "tls/stream.h"
 
@@ -91,18 +90,6 @@ void shs__tls_watches_sweep(struct shs_tls_mixin *mixin)
 
 /* -- judging again ----------------------------------------------------------------------------- */
 
-static int64_t first_end(STACK_OF(X509) * chain)
-{
-    int64_t first = INT64_MAX, t;
-
-    for (int i = 0; i < sk_X509_num(chain); i++) {
-        t = shs__tls_time(X509_get0_notAfter(sk_X509_value(chain, i)));
-        if (t < first)
-            first = t;
-    }
-    return first;
-}
-
 /* As libssl asks for it in a handshake. */
 static bool prepare(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients, SSL *ssl)
 {
@@ -126,9 +113,10 @@ static enum shs_client_reason judge_again(struct shs_tls_watch *self)
     struct shs_tls_refusal refusal;
 
     if (ctx != NULL && prepare(ctx, clients, self->tls->ssl)) {
-        reason = shs__tls_clients_judge(ctx, now, &refusal, NULL) ? SHS_CLIENT_OK : refusal.reason;
+        reason = shs__tls_clients_judge(ctx, clients, now, &refusal, NULL) ? SHS_CLIENT_OK
+                                                                           : refusal.reason;
         if (reason == SHS_CLIENT_OK) {
-            self->until = first_end(X509_STORE_CTX_get0_chain(ctx));
+            self->until = refusal.not_after;
             self->crls_until = clients->crl_expiry;
             self->rules = now->rules;
         } else if (reason == SHS_CLIENT_UNKNOWN_CA && SSL_session_reused(self->tls->ssl) == 1) {

@@ -140,6 +140,27 @@ def probes(pki):
         check("failed=1000 probe=1000 " in lines[0], lines[0])
 
 
+def records_before_data(pki):
+    """Records that say nothing, and a message without end: over at once, not at the deadline."""
+    floods = [(b"\x16\x03\x01\x00\x00" * 1000, "empty handshake records"),
+              (b"\x15\x03\x01\x00\x02\x01\x5a" * 1000, "warnings"),
+              (b"\x14\x03\x03\x00\x01\x01" * 1000, "changes of the cipher"),
+              (b"\x16\x03\x01\x00\x04\x01\xff\xff\xff" + b"\x16\x03\x01\x40\x00" + b"\0" * 16384,
+               "a hello of 16 MiB")]
+    with serve(pki, "--handshake-timeout", "60000") as server:
+        for i, (flood, what) in enumerate(floods):
+            began = time.monotonic()
+            with server.connect_plain() as sock:
+                try:
+                    sock.sendall(flood)
+                    shslib.read_all(sock, 20)
+                except OSError:
+                    pass
+            check(time.monotonic() - began < 15 * shslib.SLOWNESS, what + " are taken for as long as they come")
+            shslib.wait_until(lambda: len(events(server)) > i, 10, "a line about " + what)
+            check(causes(server)[-1] in ("protocol", "client-alert:user_canceled"), what + repr(events(server)[-1]))
+
+
 def combined(pki):
     with shslib.Server("--handler", "whoami", "--cert", pki["cert"], "--key", pki["key"],
                        "--client-ca", pki["client_ca"]) as server:
@@ -150,7 +171,7 @@ def combined(pki):
 
 def failures():
     with shslib.temp_dir() as directory:
-        tls_pki.each(make_pki(directory), staged, probes, combined)
+        tls_pki.each(make_pki(directory), staged, probes, records_before_data, combined)
 
 
 shslib.main(failures)

@@ -186,16 +186,20 @@ def revoked_and_expired(pki):
         equal([line["cause"] for line in lines(server)], ["client-cert:revoked"])
         time.sleep(max(0, began + 8 - time.monotonic()))
         # A resumed connection knows its end, too: this one began before, and its ticket is no use now.
+        equal(Client(server, pki, None, cert=brief).get(), None, "a new handshake after its end")
+        equal(Client(server, pki, "dave").get(), None, "a new handshake of one that was revoked")
+        shslib.wait_until(lambda: len(lines(server)) >= 3, 5, "lines")
+        equal([line["cause"] for line in lines(server)[1:]], ["client-cert:expired", "client-cert:revoked"])
         equal(brief_one.get(), None, "after its end")
-        shslib.wait_until(lambda: len(lines(server)) >= 2, 5, "a line")
-        equal(lines(server)[1]["cause"], "client-cert:expired")
+        shslib.wait_until(lambda: len(lines(server)) >= 4, 5, "a line")
+        equal(lines(server)[3]["cause"], "client-cert:expired")
         equal(open_ones["erin"].get(), 200)
         # Another certificate of the server is no reason to judge clients again.
         os.utime(pki["server"][0])
         reload(server, 2)
         equal(open_ones["erin"].get(), 200)
         server.stop()
-        check(re.search(r"failed=0 clients-ended=2 ", server.stderr), server.stderr[-200:])
+        check(re.search(r"failed=2 client-cert=2 clients-ended=2 ", server.stderr), server.stderr[-200:])
 
 
 def resumed(pki):

@@ -397,6 +397,9 @@ static void test_contradictions(void **state)
     host.client_ca = ca_path;
     refused(&config, SHS_USAGE, "client_auth is none");
     host.client_ca = NULL;
+    config.deny = ca_path;
+    refused(&config, SHS_USAGE, "deny is set");
+    config.deny = NULL;
     config.ticket_epoch_s = 0;
     refused(&config, SHS_USAGE, "ticket_epoch_s");
     config.ticket_epoch_s = 1;
@@ -500,6 +503,10 @@ static void test_reload(void **state)
     server = make_server(&config);
     assert_int_equal(shs_tls_check(server, &err), SHS_OK);
     assert_int_equal(shs_tls_reload(server, &err), SHS_OK);
+    assert_int_equal(shs_tls_deny(server, "serial 12 CN=x", &err), SHS_OK);
+    assert_int_equal(shs_tls_deny(server, "serial 12", &err), SHS_USAGE);
+    assert_non_null(strstr(err.text, "'serial 12'"));
+    assert_int_equal(shs_tls_deny(server, "", NULL), SHS_USAGE);
     both.len = 100;
     write_file(path, &both);
     assert_int_equal(shs_tls_check(server, &err), SHS_TLS);
@@ -542,6 +549,7 @@ static void test_without_the_mixin(void **state)
     assert_int_equal(shs_tls_reload(server, &err), SHS_USAGE);
     assert_non_null(strstr(err.text, "no TLSMixIn"));
     assert_int_equal(shs_tls_check(server, NULL), SHS_USAGE);
+    assert_int_equal(shs_tls_deny(server, "serial 12 CN=x", NULL), SHS_USAGE);
     assert_false(shs_tls_get_stats(server, &stats));
     assert_int_equal(shs_tls_each_certificate(server, see_certificate, NULL), SHS_USAGE);
     shs_tls_request_reload(server);
