@@ -21,7 +21,7 @@
 /* Names, and what leads from them to sites. */
 #define MEMORY_MAX ((size_t)64 * 1024 * 1024)
 #define PAIRS_MAX 100000
-#define GIVE_WAY_NS 100000
+#define GIVE_WAY_NS 1000000
 
 /* The certificates that answer for a name. */
 struct tuple {
