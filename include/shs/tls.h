@@ -150,8 +150,8 @@ SHS_API int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_
  *
  * Returns 0; < 0 with *err (may be NULL), and everything stays as it was. Either is counted and
  * logged. May take some seconds with a thousand certificates, for it gives way to handshakes: call
- * it off the serving thread. Nothing is forked meanwhile. SHS_USAGE in a child of ForkingMixIn. Safe
- * from any thread.
+ * it off the serving thread. Nothing is forked meanwhile. SHS_USAGE in a child of ForkingMixIn.
+ * Safe from any thread.
  */
 SHS_API int shs_tls_reload(struct shs_server *self, struct shs_error *err);
 
