@@ -34,11 +34,11 @@
 
 #define CLIENTS 64
 #define LARGE (512 * 1024)
-#define STOP_MS 1500u
+#define STOP_MS 10000u
 #define CLOSE_MS 500u
 /* What the machine may be late by: with a sanitizer, beside other work. */
-#define LATE_MS 8000
-#define CLIENT_WAIT_S 20
+#define LATE_MS 20000
+#define CLIENT_WAIT_S 60
 
 enum kind { POLITE, RESUMED, KEPT, BLOCKING, UPLOAD, PIPELINE, LARGE_READ, LINGERING, FIRST_RUDE,
             MUTE = FIRST_RUDE, HALF_HELLO, HALF_HEAD, HALF_BODY, RESET_ANSWER, RESET_REQUEST, KINDS };
