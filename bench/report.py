@@ -167,8 +167,9 @@ def picture(medians, out):
             'set title "Server CPU per request (idle: memory per connection), best peer of the run = 1; less is better";'
             'set style data histogram; set style histogram clustered gap 1.5; set style fill solid border -1;'
             'set boxwidth 0.95; set key outside bottom center horizontal; set yrange [0:2.5]; set grid ytics;'
+            f'set xrange [-0.7:{len(lines) - 0.3}];'
             'set ylabel "ratio to the best peer";'
-            f'plot {bars}, "{data}" using 0:{n + 2}:(0.45) with xerrorbars pointtype 0 linewidth 3 linecolor rgb "#cc0000"'
+            f'plot {bars}, "{data}" using ($0-1):{n + 2}:(0.45) with xerrorbars pointtype 0 linewidth 3 linecolor rgb "#cc0000"'
             ' title "goal of pool", 1 with lines linecolor rgb "#000000" dashtype 2 notitle')
     subprocess.run(["gnuplot", "-e", plot], check=False)
 
