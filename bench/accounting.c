@@ -359,7 +359,8 @@ static void measure(const char *state, const char *cert, const char *key, char *
         }
         end_client(&client);
     }
-    shs_shutdown_wait(server, 5000);
+    if (shs_shutdown_wait(server, 5000) != SHS_OK)
+        exit(1);
     pthread_join(thread, NULL);
     shs_server_free(server);
 }
