@@ -1,6 +1,12 @@
 /*
- * load_client.c - a TLS client for what wrk cannot do: resumed handshakes, and holding connections.
+ * load_client.c - the load: it looks at every answer, and says what it cost itself.
  *
+ *   load_client load PORT PATH SECONDS CONNECTIONS THREADS tls|plain [SLOW_PATH PERCENT]
+ *       makes all connections, one request on each, and says "ready CONNECTIONS SECONDS"; waits for
+ *       a line on stdin; then asks on all of them, the next request when the answer is there. With
+ *       SLOW_PATH so many of the requests go there, and are not measured; "-" for it: the client
+ *       pauses 100 ms instead, so that the others are asked for just as often.
+ *       Prints: requests errors body_bytes p50_us p99_us max_us client_cpu_us seconds
  *   load_client close PORT PATH SECONDS|xCOUNT THREADS full|resumed|plain
  *       one connection per request, over and over; "x1000" is a number instead of a time.
  *       Prints: requests errors resumed seconds
@@ -15,15 +21,18 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -271,12 +280,308 @@ static int run_hold(char **argv)
     return 0;
 }
 
+/* -- load -------------------------------------------------------------------------------------- */
+
+#define STEPS 64u /* of a latency's octave */
+#define OCTAVES 32u
+#define PAUSE_S 0.1
+
+struct talk {
+    struct link link;
+    struct talk *next; /* of those who pause */
+    char head[2048];
+    size_t have;   /* of the head */
+    uint64_t left; /* of the body */
+    double began, until;
+    bool in_body, slow;
+};
+
+struct loader {
+    pthread_t thread;
+    unsigned number, count, seed;
+    SSL_CTX *ctx;
+    struct talk *talks;
+    struct talk *first, *last; /* those who pause, in order */
+    int epoll_fd;
+    uint64_t requests, errors, bytes;
+    double worst;
+    uint32_t histogram[OCTAVES * STEPS];
+};
+
+static char slow_request[512];
+static unsigned slow_percent;
+static bool slow_pauses;
+static double load_until;
+static pthread_barrier_t all_connected, go;
+
+static unsigned bucket_of(double us)
+{
+    uint64_t v = us < 1 ? 1 : (uint64_t)us;
+    unsigned octave = 63u - (unsigned)__builtin_clzll(v);
+    unsigned step = octave < 6 ? (unsigned)(v << (6 - octave)) : (unsigned)(v >> (octave - 6));
+    unsigned at = octave * STEPS + (step - STEPS);
+
+    return at < OCTAVES * STEPS ? at : OCTAVES * STEPS - 1;
+}
+
+static double bucket_us(unsigned at)
+{
+    return (double)(STEPS + at % STEPS + 0.5) / STEPS * (double)(1ull << at / STEPS);
+}
+
+static void give_up(struct loader *self, struct talk *talk)
+{
+    self->errors++;
+    drop(&talk->link);
+}
+
+static void ask(struct loader *self, struct talk *talk)
+{
+    const char *text = request;
+    size_t len;
+    long n;
+
+    self->seed = self->seed * 1664525u + 1013904223u;
+    talk->slow = slow_percent > 0 && (self->seed >> 8) % 100 < slow_percent;
+    talk->began = now_s();
+    talk->have = 0;
+    talk->in_body = false;
+    if (talk->slow && slow_pauses) {
+        talk->until = talk->began + PAUSE_S;
+        talk->next = NULL;
+        if (self->last != NULL)
+            self->last->next = talk;
+        else
+            self->first = talk;
+        self->last = talk;
+        return;
+    }
+    if (talk->slow)
+        text = slow_request;
+    len = strlen(text);
+    n = talk->link.ssl != NULL ? SSL_write(talk->link.ssl, text, (int)len)
+                               : (long)send(talk->link.fd, text, len, MSG_NOSIGNAL);
+    if (n != (long)len) /* a request is small, and what was before it has been answered */
+        give_up(self, talk);
+}
+
+static void answered(struct loader *self, struct talk *talk)
+{
+    double us = (now_s() - talk->began) * 1e6;
+
+    if (!talk->slow) {
+        self->requests++;
+        self->histogram[bucket_of(us)]++;
+        if (us > self->worst)
+            self->worst = us;
+    }
+    if (talk->began < load_until)
+        ask(self, talk);
+}
+
+/* Bytes that came. False: they are no answer as it should be. */
+static bool take(struct loader *self, struct talk *talk, const char *bytes, size_t len)
+{
+    const char *end, *field;
+    size_t room = sizeof talk->head - 1 - talk->have, n = len < room ? len : room, before;
+
+    if (!talk->in_body) {
+        before = talk->have;
+        memcpy(talk->head + talk->have, bytes, n);
+        talk->have += n;
+        talk->head[talk->have] = '\0';
+        end = strstr(talk->head, "\r\n\r\n");
+        if (end == NULL)
+            return talk->have < sizeof talk->head - 1;
+        field = strcasestr(talk->head, "\r\nContent-Length:");
+        if (field == NULL || field > end || strncmp(talk->head, "HTTP/1.1 200", 12) != 0)
+            return false;
+        talk->left = strtoull(field + 17, NULL, 10);
+        talk->in_body = true;
+        n = (size_t)(end + 4 - talk->head) - before;
+        bytes += n;
+        len -= n;
+    }
+    if (len > talk->left)
+        return false;
+    talk->left -= len;
+    self->bytes += len;
+    if (talk->left == 0)
+        answered(self, talk);
+    return true;
+}
+
+static void listen_to(struct loader *self, struct talk *talk)
+{
+    char buf[32768];
+    int n;
+
+    while (talk->link.fd >= 0) {
+        n = (int)receive(&talk->link, buf, sizeof buf);
+        if (n > 0) {
+            if (take(self, talk, buf, (size_t)n))
+                continue;
+            give_up(self, talk);
+            return;
+        }
+        if (talk->link.ssl != NULL ? SSL_get_error(talk->link.ssl, n) != SSL_ERROR_WANT_READ
+                                   : n == 0 || errno != EAGAIN)
+            give_up(self, talk);
+        return;
+    }
+}
+
+/* Those whose pause is over ask again; returns how many ms until the next one's is. */
+static int wake_up(struct loader *self)
+{
+    double now = now_s();
+
+    while (self->first != NULL && self->first->until <= now) {
+        struct talk *talk = self->first;
+
+        self->first = talk->next;
+        if (self->first == NULL)
+            self->last = NULL;
+        ask(self, talk);
+    }
+    return self->first == NULL ? 50 : (int)((self->first->until - now) * 1e3) + 1;
+}
+
+static void connect_all(struct loader *self)
+{
+    for (unsigned i = 0; i < self->count; i++) {
+        struct talk *talk = &self->talks[i];
+        struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = talk};
+
+        if (!open_link(&talk->link, self->ctx, NULL, self->number * 10000 + i) ||
+            !exchange(&talk->link)) {
+            give_up(self, talk);
+            continue;
+        }
+        fcntl(talk->link.fd, F_SETFL, O_NONBLOCK);
+        epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, talk->link.fd, &event);
+    }
+}
+
+static void *load(void *arg)
+{
+    struct loader *self = arg;
+    struct epoll_event events[64];
+
+    connect_all(self);
+    pthread_barrier_wait(&all_connected);
+    pthread_barrier_wait(&go);
+    for (unsigned i = 0; i < self->count; i++) {
+        if (self->talks[i].link.fd >= 0)
+            ask(self, &self->talks[i]);
+    }
+    while (now_s() < load_until) {
+        int n = epoll_wait(self->epoll_fd, events, 64, wake_up(self));
+
+        for (int i = 0; i < n; i++)
+            listen_to(self, events[i].data.ptr);
+    }
+    for (unsigned i = 0; i < self->count; i++)
+        drop(&self->talks[i].link);
+    return NULL;
+}
+
+static double percentile(const uint32_t *histogram, uint64_t total, double share)
+{
+    uint64_t seen = 0;
+
+    for (unsigned i = 0; i < OCTAVES * STEPS; i++) {
+        seen += histogram[i];
+        if (total > 0 && (double)seen >= share * (double)total)
+            return bucket_us(i);
+    }
+    return 0;
+}
+
+static double cpu_us(void)
+{
+    struct rusage used;
+
+    getrusage(RUSAGE_SELF, &used);
+    return ((double)used.ru_utime.tv_sec + (double)used.ru_stime.tv_sec) * 1e6 +
+           (double)used.ru_utime.tv_usec + (double)used.ru_stime.tv_usec;
+}
+
+static void print_load(struct loader *loaders, unsigned threads, double cpu, double seconds)
+{
+    static uint32_t histogram[OCTAVES * STEPS];
+    uint64_t all = 0, bad = 0, bytes = 0;
+    double worst = 0;
+
+    for (unsigned t = 0; t < threads; t++) {
+        all += loaders[t].requests;
+        bad += loaders[t].errors;
+        bytes += loaders[t].bytes;
+        worst = loaders[t].worst > worst ? loaders[t].worst : worst;
+        for (unsigned i = 0; i < OCTAVES * STEPS; i++)
+            histogram[i] += loaders[t].histogram[i];
+    }
+    printf("%llu %llu %llu %.0f %.0f %.0f %.0f %.3f\n", (unsigned long long)all,
+           (unsigned long long)bad, (unsigned long long)bytes, percentile(histogram, all, 0.5),
+           percentile(histogram, all, 0.99), worst, cpu, seconds);
+}
+
+static int run_load(int argc, char **argv)
+{
+    unsigned count = (unsigned)strtoul(argv[5], NULL, 10), made = 0;
+    unsigned threads = (unsigned)strtoul(argv[6], NULL, 10);
+    struct loader *loaders = calloc(threads, sizeof *loaders);
+    struct talk *talks = calloc(count, sizeof *talks);
+    double began = now_s(), cpu;
+    char line[16];
+
+    plain = strcmp(argv[7], "plain") == 0;
+    if (argc == 10) {
+        slow_pauses = strcmp(argv[8], "-") == 0;
+        slow_percent = (unsigned)strtoul(argv[9], NULL, 10);
+        snprintf(slow_request, sizeof slow_request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                 argv[8]);
+    }
+    pthread_barrier_init(&all_connected, NULL, threads + 1);
+    pthread_barrier_init(&go, NULL, threads + 1);
+    for (unsigned t = 0; t < threads; t++) {
+        loaders[t] = (struct loader){.number = t, .seed = t + 1, .ctx = new_context()};
+        loaders[t].talks = talks + made;
+        loaders[t].count = count / threads + (t < count % threads);
+        loaders[t].epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        made += loaders[t].count;
+        if (pthread_create(&loaders[t].thread, NULL, load, &loaders[t]) != 0)
+            return 1;
+    }
+    pthread_barrier_wait(&all_connected);
+    printf("ready %u %.3f\n", count, now_s() - began);
+    fflush(stdout);
+    if (fgets(line, sizeof line, stdin) == NULL)
+        return 1;
+    cpu = cpu_us();
+    began = now_s();
+    load_until = began + strtod(argv[4], NULL);
+    pthread_barrier_wait(&go);
+    for (unsigned t = 0; t < threads; t++)
+        pthread_join(loaders[t].thread, NULL);
+    print_load(loaders, threads, cpu_us() - cpu, now_s() - began);
+    for (unsigned t = 0; t < threads; t++) {
+        close(loaders[t].epoll_fd);
+        SSL_CTX_free(loaders[t].ctx);
+    }
+    free(talks);
+    free(loaders);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct rlimit files = {.rlim_cur = 1 << 18, .rlim_max = 1 << 18};
     bool closes = argc == 7 && strcmp(argv[1], "close") == 0;
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    bool loads = (argc == 8 || argc == 10) && strcmp(argv[1], "load") == 0;
 
-    if (!closes && !(argc == 6 && strcmp(argv[1], "hold") == 0)) {
+    if (!closes && !loads && !(argc == 6 && strcmp(argv[1], "hold") == 0)) {
         fprintf(stderr, "usage: the comment at the top of load_client.c\n");
         return 2;
     }
@@ -284,8 +589,11 @@ int main(int argc, char **argv)
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
     }
+    sigaction(SIGPIPE, &ignore, NULL); /* OpenSSL writes with write(2) */
     port = (uint16_t)strtoul(argv[2], NULL, 10);
     snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost:%u\r\n%s\r\n", argv[3],
              (unsigned)port, closes ? "Connection: close\r\n" : "");
+    if (loads)
+        return run_load(argc, argv);
     return closes ? run_close(argv) : run_hold(argv);
 }

@@ -5,17 +5,19 @@
 #
 #   bash bench/run.sh [--rounds N] [--seconds N] [--cases a,b,...] [--servers a,b,...] [--out DIR]
 #
-#   cases    keepalive many full mtls resumed 16k 1m 100m idle idle10k blocking flat threads
+#   cases    keepalive many full mtls resumed 16k 1m 100m idle idle10k idleplain blocking accounting
+#            flat
 #   servers  pool thread nginx h2o lighttpd haproxy go python
 #
 # Writes DIR/results.json and DIR/results.png (gnuplot) and prints the table in Markdown. A peer
-# that is not installed is left out, and named.
+# that is not installed is left out, and named; as root the peers are installed from Debian first.
 set -u
+exec < /dev/null
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$bench/peers.sh"
 
 rounds=3 seconds=3 out=$root/build/bench-results
-cases=keepalive,many,full,resumed,16k,1m,100m,idle,blocking
+cases=keepalive,many,full,resumed,16k,1m,100m,idle,idle10k,idleplain,blocking,accounting
 servers=pool,thread,nginx,h2o,lighttpd,haproxy,go,python
 while [ $# -gt 1 ]; do
     case $1 in
@@ -28,7 +30,9 @@ while [ $# -gt 1 ]; do
     esac
     shift 2
 done
-need wrk openssl python3 ninja cmake curl
+# What is missing then is named below, and left out.
+[ "$(id -u)" != 0 ] || bash "$root/packaging/debian.sh" install bench >"$work/apt.log" 2>&1 || note "not all of Debian's packages could be installed"
+need openssl python3 ninja cmake curl
 build_release
 make_material
 head -c 104857600 /dev/urandom >"$work/www/f/100m"
@@ -55,29 +59,37 @@ serves() {
     case $1:$2 in
     haproxy:16k | haproxy:1m | haproxy:100m) return 1 ;; # it has no files
     python:many | python:1m | python:100m | python:idle*) return 1 ;; # a thread or a process each
-    thread:many | thread:idle*) return 1 ;;              # max_threads
+    thread:many | thread:idle*) return 1 ;; # max_threads
+    *:idleplain | *:accounting) [ "$1" = pool ] || return 1 ;; # only ours
     esac
     [ -n "${pid_of[$1]:-}" ]
 }
 
-# wrk_case CASE SERVER CONNECTIONS PATH [SIZE]: with SIZE, what counts is the bytes that came, not the
-# answers that were complete, of which there are few.
-wrk_case() {
-    local before after text p=${pid_of[$2]} t=${port_of[$2]}
+# load_case CASE SERVER CONNECTIONS PATH [SIZE [SLOW_PATH PERCENT]]: all connections are made before
+# anything is measured. With SIZE, what counts is the bytes that came, not the answers that were
+# complete, of which there may be few.
+load_case() {
+    local before after ready results n errors bytes p50 p99 max client s p=${pid_of[$2]}
+    coproc LOAD { exec timeout $((seconds + 120)) "$build/bench/load_client" load "${port_of[$2]}" "$4" "$seconds" "$3" 2 tls "${@:6}"; }
+    local load_pid=$LOAD_PID from=${LOAD[0]} to=${LOAD[1]}
+    read -r ready <&"$from" || { note "$2 $1: the client did not get so far"; return; }
     before=$(cpu_us "$p")
-    text=$(timeout $((seconds + 20)) wrk -t2 -c"$3" -d"${seconds}s" --timeout 15s --latency "https://127.0.0.1:$t$4" 2>&1)
+    echo go >&"$to"
+    read -r results <&"$from"
     after=$(cpu_us "$p")
-    grep -E 'Non-2xx|Socket errors' <<<"$text" | sed "s/^/bench: $2 $1: /" >&2
-    eval "$(awk -v size="${5:-}" '
-        function us(x) { return x ~ /us$/ ? x + 0 : x ~ /ms$/ ? x * 1000 : x * 1e6 }
-        function bytes(x) { return x * (x ~ /GB/ ? 1073741824 : x ~ /MB/ ? 1048576 : x ~ /KB/ ? 1024 : 1) }
-        /requests in/ { print "n=" (size ? bytes($5 $6) / size : $1) } /^ *50%/ { print "p50=" us($2) } /^ *99%/ { print "p99=" us($2) }
-        /^Requests\/sec/ { print "rate=" $2 } BEGIN { print "n=0\np50=0\np99=0\nrate=0" }' <<<"$text")"
-    [ "${n%.*}" != 0 ] || { note "$2 $1: no answer"; return; }
+    wait "$load_pid" 2>/dev/null
+    read -r n errors bytes p50 p99 max client s <<<"$results"
+    [ "${errors:-1}" = 0 ] || note "$2 $1: ${errors:-?} connections failed or had a wrong answer"
+    row "$1" "$2" errors "${errors:-1}"
+    [ -z "${5:-}" ] || n=$(awk -v b="$bytes" -v size="$5" 'BEGIN { print b / size }')
+    awk -v n="${n:-0}" 'BEGIN { exit !(n > 0) }' || { note "$2 $1: no answer"; return; }
     row "$1" "$2" cpu_us "$(awk -v d=$((after - before)) -v n="$n" 'BEGIN { print d / n }')"
     row "$1" "$2" p50_us "$p50"
     row "$1" "$2" p99_us "$p99"
-    row "$1" "$2" rate "$rate"
+    row "$1" "$2" max_us "$max"
+    row "$1" "$2" rate "$(awk -v n="$n" -v s="$s" 'BEGIN { print n / s }')"
+    row "$1" "$2" connect_s "$(awk '{ print $3 }' <<<"$ready")"
+    row "$1" "$2" client_share "$(awk -v c="$client" -v s="$s" -v cores="$(nproc)" 'BEGIN { print c / 1e6 / s / cores }')"
 }
 
 # close_case CASE SERVER full|resumed
@@ -104,16 +116,17 @@ mtls_case() {
     CLIENT_PEM=$work/client.pem close_case mtls "mtls-$1" full
 }
 
-# idle_case CASE SERVER COUNT: a fresh server; growth per connection that is held open, and how soon
+# idle_case CASE SERVER COUNT [tls|plain SERVER_OPTIONS...]: a fresh server; growth per connection that is held open, and how soon
 # a request on any of them is answered.
 idle_case() {
-    local a b held holder answer
-    start_peer "$2" || return
-    "$build/bench/load_client" close "$port" /f/13 x20 2 full >/dev/null
+    local a b held holder answer kind=${4:-tls} warm=full
+    [ "$kind" = tls ] || warm=plain
+    start_peer "$2" "${@:5}" || return
+    "$build/bench/load_client" close "$port" /f/13 x20 2 "$warm" >/dev/null
     a=$(pss_kib "$pid")
     rm -f "$work/hold.in" "$work/hold.out"
     mkfifo "$work/hold.in"
-    "$build/bench/load_client" hold "$port" /f/13 "$3" tls <"$work/hold.in" >"$work/hold.out" &
+    "$build/bench/load_client" hold "$port" /f/13 "$3" "$kind" <"$work/hold.in" >"$work/hold.out" &
     holder=$!
     exec 9>"$work/hold.in"
     for _ in $(seq 900); do [ -s "$work/hold.out" ] && break; sleep 0.1; done
@@ -130,18 +143,24 @@ idle_case() {
     row "$1" "$2" held "${held:-0}"
     row "$1" "$2" kib "$(awk -v d=$((b - a)) -v n="$3" 'BEGIN { print d / n }')"
     row "$1" "$2" p99_us "$(awk '{ print $2 }' <<<"$answer")"
+    row "$1" "$2" max_us "$(awk '{ print $3 }' <<<"$answer")"
     [ "$(awk '{ print $4 }' <<<"$answer")" = 0 ] || note "$2 $1: not all of the connections were kept: $answer"
 }
 
-# A tenth of the connections ask for an answer that takes 100 ms; the rest as always.
+# A tenth of the requests take 100 ms in their handler; the others as always. Without them the client
+# pauses as long instead, so that the others are asked for just as often.
 blocking_case() {
-    local slow
     [[ $1 == pool || $1 == thread ]] || return
-    wrk_case blocking-none "$1" 58 /
-    timeout $((seconds + 20)) wrk -t1 -c6 -d$((seconds + 1))s "https://127.0.0.1:${port_of[$1]}/block/100" >/dev/null &
-    slow=$!
-    wrk_case blocking "$1" 58 /
-    wait "$slow"
+    load_case blocking-none "$1" 64 / '' - 10
+    load_case blocking "$1" 64 / '' /block/100 10
+}
+
+# Where the bytes of a connection are, as the library's own allocations say.
+accounting_case() {
+    local state part bytes
+    "$build/bench/accounting" "$work/cert.pem" "$work/key.pem" "$build/bench/load_client" >"$work/accounting.out" ||
+        { note "accounting failed"; return; }
+    while read -r state part bytes; do row "accounting-$state" "$1" "$part" "$bytes"; done <"$work/accounting.out"
 }
 
 # 100,000 connections, each with its handshake: threads and memory before and after.
@@ -161,15 +180,17 @@ flat_case() {
 
 run_case() {
     case $1 in
-    keepalive) wrk_case keepalive "$2" 64 /f/13 ;;
-    many) wrk_case many "$2" 3500 /f/13 ;;
+    keepalive) load_case keepalive "$2" 64 /f/13 ;;
+    many) load_case many "$2" 3500 /f/13 ;;
     full | resumed) close_case "$1" "$2" "$1" ;;
     mtls) mtls_case "$2" ;;
-    16k) wrk_case 16k "$2" 64 /f/16k ;;
-    1m) wrk_case 1m "$2" 8 /f/1m 1048576 ;;
-    100m) wrk_case 100m "$2" 2 /f/100m 104857600 ;;
+    16k) load_case 16k "$2" 64 /f/16k ;;
+    1m) load_case 1m "$2" 8 /f/1m 1048576 ;;
+    100m) load_case 100m "$2" 2 /f/100m 104857600 ;;
     idle) idle_case idle "$2" 3500 ;;
     idle10k) idle_case idle10k "$2" 10000 ;;
+    idleplain) idle_case idleplain "$2" 3500 plain --plain ;;
+    accounting) accounting_case "$2" ;;
     blocking) blocking_case "$2" ;;
     flat) flat_case "$2" ;;
     *) die "there is no case $1" ;;
@@ -178,12 +199,15 @@ run_case() {
 
 for case in ${cases//,/ }; do
     turns=$rounds
-    [[ $case == idle* || $case == flat ]] && turns=1
+    [[ $case == idle* || $case == flat || $case == accounting ]] && turns=1
     for _ in $(seq "$turns"); do
         for server in ${servers//,/ }; do
             serves "$server" "$case" && run_case "$case" "$server"
         done
     done
     note "$case is measured"
+done
+for server in ${servers//,/ }; do
+    [ -n "${pid_of[$server]:-}" ] || note "not in the table, because it does not run here: $server"
 done
 python3 "$bench/report.py" "$out/rows.txt" "$out" "$rounds" "$seconds"

@@ -169,6 +169,10 @@ uint64_t shs__pool_slot_ticket(const struct shs_pool_slot *slot);
    stale. */
 struct shs_pool_slot *shs__pool_claim(struct shs_pool_group *group, uint64_t ticket,
                                       uint32_t events);
+/* Takes one that is parked, whoever's turn it is. False: it is not parked. */
+bool shs__pool_claim_parked(struct shs_pool_slot *slot);
+/* The slots one by one, used or not; NULL: there are no more. */
+struct shs_pool_slot *shs__pool_slot_at(struct shs_pool_group *group, uint32_t index);
 /* Gives it up. False: something has happened meanwhile, it is still the caller's. */
 bool shs__pool_release(struct shs_pool_slot *slot);
 
@@ -219,6 +223,8 @@ void shs__pool_went_away(struct shs_pool_worker *worker);
 void shs__pool_came_back(struct shs_pool_worker *worker);
 /* Wakes a worker that sleeps in epoll_wait. */
 void shs__pool_kick(struct shs_pool_group *group);
+/* The pool is abandoned: ends the connections that nobody runs. */
+void shs__pool_end_parked(struct shs_pool_group *group);
 /* Joins those that have left. */
 void shs__pool_reap(struct shs_pool_group *group);
 

@@ -55,6 +55,14 @@ static bool rests(struct shs_server *server, struct shs_pool_group *group)
     return false;
 }
 
+/* With accept_lock. The kernel looks anew, and tells if somebody is there. */
+static void look_anew(struct shs_pool_group *group)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = SHS_POOL_LISTENER};
+
+    (void)epoll_ctl(group->epoll_fd, EPOLL_CTL_MOD, group->listen_fd, &event);
+}
+
 /* With accept_lock. */
 static void accept_batch(struct shs_thread_pool *pool, struct shs_pool_group *group)
 {
@@ -76,7 +84,7 @@ static void accept_batch(struct shs_thread_pool *pool, struct shs_pool_group *gr
         shs__server_wake(server);
         return;
     }
-    shs__pool_knock_again(group); /* others first, and perhaps another worker */
+    look_anew(group); /* others first, and perhaps another worker */
 }
 
 void shs__pool_knock(struct shs_pool_group *group)
@@ -93,10 +101,14 @@ void shs__pool_knock(struct shs_pool_group *group)
 
 void shs__pool_knock_again(struct shs_pool_group *group)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = SHS_POOL_LISTENER};
-
-    /* The kernel looks anew, and tells if somebody is there. It fails when listening has ended. */
-    (void)epoll_ctl(group->epoll_fd, EPOLL_CTL_MOD, group->listen_fd, &event);
+    atomic_store(&group->knocked, true);
+    /* Likewise; and once listening has ended, the descriptor may be closed, or another's. */
+    while (atomic_load(&group->knocked) && pthread_mutex_trylock(&group->accept_lock) == 0) {
+        atomic_store(&group->knocked, false);
+        if (group->listens)
+            look_anew(group);
+        pthread_mutex_unlock(&group->accept_lock);
+    }
 }
 
 /* -- begin and end ----------------------------------------------------------------------------- */

@@ -205,8 +205,10 @@ static void end_monitor(struct shs_thread_pool *pool, bool join)
 static void abandon(struct shs_thread_pool *pool)
 {
     atomic_store(&pool->abandoned, true);
-    for (unsigned i = 0; i < pool->group_count; i++)
+    for (unsigned i = 0; i < pool->group_count; i++) {
         shs__pool_report_stuck(&pool->groups[i]);
+        shs__pool_end_parked(&pool->groups[i]);
+    }
     for (unsigned i = 0; i < pool->group_count; i++)
         wait_for_workers(&pool->groups[i], 0);
 }

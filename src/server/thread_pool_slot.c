@@ -142,6 +142,16 @@ bool shs__pool_release(struct shs_pool_slot *slot)
     return false;
 }
 
+struct shs_pool_slot *shs__pool_slot_at(struct shs_pool_group *group, uint32_t index)
+{
+    bool there;
+
+    pthread_mutex_lock(&group->slots_lock);
+    there = index < group->slot_count;
+    pthread_mutex_unlock(&group->slots_lock);
+    return there ? find(group, index) : NULL;
+}
+
 /* -- the ready queue -------------------------------------------------------------------------- */
 
 void shs__pool_ready_push(struct shs_pool_group *group, struct shs_pool_slot *slot)
@@ -302,7 +312,7 @@ static void follow(struct shs_pool_group *group, struct shs_pool_slot *slot, int
         heap_move(group, slot, when);
 }
 
-static bool claim_expired(struct shs_pool_slot *slot)
+bool shs__pool_claim_parked(struct shs_pool_slot *slot)
 {
     uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
     uint64_t clean = generation_of(state) * SHS_POOL_GENERATION;
@@ -328,7 +338,7 @@ struct shs_pool_slot *shs__pool_timer_expire(struct shs_pool_group *group, int64
         }
         if (atomic_load(&first->deadline_ns) > now_ns) {
             follow(group, first, now_ns + 1);
-        } else if (claim_expired(first)) {
+        } else if (shs__pool_claim_parked(first)) {
             slot = first;
             heap_remove(group, slot);
         } else {

@@ -76,6 +76,32 @@ static void end(struct shs_thread_pool *pool, struct shs_pool_group *group, stru
     shs_server_shutdown_request(server, conn);
 }
 
+static void end_owned(struct shs_pool_group *group, struct shs_pool_slot *slot)
+{
+    struct shs_conn *conn = slot->conn;
+
+    conn->activity = NULL;
+    slot->worker = NULL;
+    (void)shs_conn_fail(conn, SHS_STOPPED, 0, "%s", shs_err_text(SHS_STOPPED));
+    end(group->pool, group, conn, SHS_STOPPED);
+}
+
+/*
+ * Each worker calls it on its way out, after the last connection that it may have parked, and
+ * server_close for what there is when it gives up: so none is left, and the server can be freed.
+ */
+void shs__pool_end_parked(struct shs_pool_group *group)
+{
+    struct shs_pool_slot *slot;
+
+    while ((slot = shs__pool_ready_pop(group, INT64_MAX)) != NULL)
+        end_owned(group, slot);
+    for (uint32_t i = 0; (slot = shs__pool_slot_at(group, i)) != NULL; i++) {
+        if (shs__pool_claim_parked(slot))
+            end_owned(group, slot);
+    }
+}
+
 /* What epoll has to tell about it is told, from now on. False: run it again. */
 static int park(struct shs_pool_group *group, struct shs_pool_slot *slot, int what)
 {
@@ -355,6 +381,10 @@ static void leave(struct shs_pool_worker *worker)
     struct shs_server *server = group->pool->layer.server;
     bool abandoned;
 
+    if (atomic_load(&group->pool->abandoned)) {
+        batch_hand_over(worker);
+        shs__pool_end_parked(group);
+    }
     shs_server_count_threads(server, -1);
     shs__pool_kick(group); /* the next one, if it all ends */
     pthread_mutex_lock(&group->lock);

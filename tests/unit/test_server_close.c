@@ -94,11 +94,51 @@ static void test_who_lingers_is_ended(void **state)
     end_who_lingers(shs_threading_mixin_push);
 }
 
+#define HALF 60 /* more than a worker takes in one turn */
+
+/* What waits for a worker when the pool is given up ends all the same: nothing is left for ever. */
+static void test_what_waits_ends_with_the_pool(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int stuck, half[HALF];
+
+    (void)state;
+    pool_defaults(&opt);
+    opt.threads = opt.max_threads = 1;
+    opt.queue_ms = 60000;
+    opt.stop_ms = 50;
+    opt.close_ms = 50;
+    pool_start(&f, &opt);
+    pool_set_gate(true);
+    for (unsigned i = 0; i < HALF; i++) {
+        half[i] = pool_dial(&f);
+        pool_say(half[i], "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nxxx");
+    }
+    stuck = pool_dial(&f);
+    pool_assert_served(stuck, "/after-them");
+    pool_ask(stuck, "/block");
+    pool_wait_at_gate(1);
+    pool_stop_loop(&f);
+    assert_int_equal(shs_server_close(f.server), SHS_TIMEOUT);
+    shs_server_free(f.server);
+    for (unsigned i = 0; i < HALF; i++) {
+        assert_true(pool_hear(half[i])[0] != 'H');
+        close(half[i]);
+    }
+    pool_set_gate(false);
+    for (unsigned i = 0; i < 2000 && f.below.freed == 0; i++)
+        poll(NULL, 0, 5);
+    assert_int_equal(f.below.freed, 1);
+    close(stuck);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_lingering_for_who_stays),
         cmocka_unit_test(test_who_lingers_is_ended),
+        cmocka_unit_test(test_what_waits_ends_with_the_pool),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
