@@ -149,8 +149,9 @@ SHS_API int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_
  * tells the client why. One on the deny list is cut off at once.
  *
  * Returns 0; < 0 with *err (may be NULL), and everything stays as it was. Either is counted and
- * logged. May take a second with a thousand certificates: call it off the serving thread. Nothing
- * is forked meanwhile. SHS_USAGE in a child of ForkingMixIn. Safe from any thread.
+ * logged. May take some seconds with a thousand certificates, for it gives way to handshakes: call
+ * it off the serving thread. Nothing is forked meanwhile. SHS_USAGE in a child of ForkingMixIn.
+ * Safe from any thread.
  */
 SHS_API int shs_tls_reload(struct shs_server *self, struct shs_error *err);
 

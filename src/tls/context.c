@@ -21,6 +21,7 @@
 /* Names, and what leads from them to sites. */
 #define MEMORY_MAX ((size_t)64 * 1024 * 1024)
 #define PAIRS_MAX 100000
+#define GIVE_WAY_NS 1000000
 
 /* The certificates that answer for a name. */
 struct tuple {
@@ -28,6 +29,14 @@ struct tuple {
     const struct shs_tls_pair *pairs[SHS_TLS_KINDS];
     const char *name;
 };
+
+void shs__tls_context_give_way(const struct shs_tls_context *self)
+{
+    const struct timespec moment = {.tv_nsec = GIVE_WAY_NS};
+
+    if (self->beside)
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
+}
 
 /* -- loading ----------------------------------------------------------------------------------- */
 
@@ -181,6 +190,7 @@ static int load_pairs(struct shs_tls_context *self, int64_t now, bool strict, st
             pair->from = &config->hosts[h].certs[i];
             pair->host = (unsigned)h;
             rc = load_pair(self, pair, now, strict, err);
+            shs__tls_context_give_way(self);
         }
     }
     return rc == SHS_OK ? complete_pairs(self, now, err) : rc;
@@ -230,6 +240,7 @@ static int find_site(struct shs_tls_context *self, const struct tuple *tuple, un
     memcpy(site->pairs, tuple->pairs, sizeof site->pairs);
     scope_of(site, tuple->host);
     rc = shs__tls_site_open(site, self, err);
+    shs__tls_context_give_way(self);
     if (rc == SHS_OK)
         *out = (unsigned)self->site_count++;
     return rc;
@@ -388,6 +399,7 @@ int shs__tls_context_build(struct shs_tls_context **out, const struct shs_tls_co
     }
     self->config = copy;
     self->fingerprint = copy->config.fingerprint;
+    self->beside = strict;
     self->tickets = shs__tls_tickets_ref(tickets);
     self->deny = deny == NULL ? NULL : shs__tls_deny_ref(deny);
     rc = load_clients(self, now, err);

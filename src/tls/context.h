@@ -34,6 +34,7 @@ struct shs_tls_context {
     BIO_METHOD *bio_method;
     _Atomic unsigned refs;
     bool fingerprint;
+    bool beside; /* is being made while others are served */
     /* Of a server; NULL in a context around any SSL_CTX. */
     struct shs_tls_config_copy *config;
     struct shs_tls_tickets *tickets;
@@ -79,6 +80,13 @@ int shs__tls_context_try(struct shs_tls_context *self, struct shs_error *err);
 
 /* A context around any SSL_CTX, of a client too; taken on success. SHS_OK or SHS_NOMEM. */
 int shs__tls_context_wrap(struct shs_tls_context **out, SSL_CTX *ssl_ctx);
+
+/*
+ * After each piece of work on a context that is made beside others: lets whoever waits for this
+ * processor have it. A thread that computes for as long as a thousand certificates take is not
+ * taken off it in time by every scheduler: handshakes were seen to wait until it was over.
+ */
+void shs__tls_context_give_way(const struct shs_tls_context *self);
 
 /* One more reference, and one less. Safe from any thread that holds one. */
 struct shs_tls_context *shs__tls_context_ref(struct shs_tls_context *self);

@@ -117,8 +117,10 @@ int shs__tls_context_try(struct shs_tls_context *self, struct shs_error *err)
 
     for (size_t i = 0; i < self->site_count; i++) {
         for (size_t k = 0; rc == SHS_OK && k < SHS_TLS_KINDS; k++) {
-            if (self->sites[i].pairs[k] != NULL)
-                rc = rehearse(self, &self->sites[i], self->sites[i].pairs[k], err);
+            if (self->sites[i].pairs[k] == NULL)
+                continue;
+            rc = rehearse(self, &self->sites[i], self->sites[i].pairs[k], err);
+            shs__tls_context_give_way(self);
         }
     }
     return rc;
