@@ -168,6 +168,31 @@ void shs__tls_stream_message(int write_p, int version, int content_type, const v
 
 /* -- the slots -------------------------------------------------------------------------------- */
 
+static void empty_key(EVP_PKEY *key)
+{
+    ERR_set_mark();
+    (void)EVP_PKEY_set_type(key, EVP_PKEY_NONE); /* fails, of course; the key is gone before that */
+    ERR_pop_to_mark();
+    EVP_PKEY_free(key);
+}
+
+/*
+ * OpenSSL keeps what a TLS 1.3 handshake has used until the connection ends: the private key of the
+ * exchange, which nobody should be able to find any more, and half a kilobyte of memory in all.
+ */
+static void forget_handshake(SSL *ssl)
+{
+    EVP_PKEY *key = NULL;
+    SSL_SESSION *session = SSL_get_session(ssl);
+
+    if (SSL_get_tmp_key(ssl, &key) == 1)
+        empty_key(key);
+    if (SSL_get_peer_tmp_key(ssl, &key) == 1)
+        empty_key(key);
+    if (session != NULL && SSL_session_reused(ssl) != 1)
+        SSL_SESSION_set1_ticket_appdata(session, NULL, 0); /* the ticket has it */
+}
+
 int shs__tls_stream_handshake(struct shs_tls_stream *self)
 {
     int ret, rc;
@@ -183,6 +208,8 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
             self->established = true;
             self->starved = false;
             self->bio.handshaking = false;
+            if (SSL_is_server(self->ssl) == 1 && SSL_version(self->ssl) == TLS1_3_VERSION)
+                forget_handshake(self->ssl);
             return SHS_OK;
         }
         rc = explain(self, ret);
