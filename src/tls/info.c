@@ -77,7 +77,7 @@ bool shs_conn_tls_info(struct shs_conn *conn, struct shs_tls_info *out)
     out->resumed = SSL_session_reused(tls->ssl) == 1;
     out->group = group_name(tls->ssl);
     out->signature = signature_name(tls->ssl);
-    out->ja4 = tls->ja4;
+    out->ja4 = tls->ja4 == NULL ? "" : tls->ja4;
     return true;
 }
 

@@ -18,9 +18,11 @@
 
 #define MIXIN(l) SHS_CONTAINER_OF(l, struct shs_tls_mixin, layer)
 
-/* What a layer keeps for a connection: its stream, and where it is with it. */
-struct tls_conn {
-    struct shs_tls_stream *tls;
+/*
+ * What is kept of a connection until its handshake is over, and longer for one that is refused. The
+ * layer's own place in the connection has the stream: an idle connection costs nothing else.
+ */
+struct shs_tls_talk {
     struct shs_buf request;         /* of a client that is going to be refused */
     struct shs_tls_failure failure; /* cause NONE: all is well */
     bool counted;                   /* in in_progress */
@@ -28,11 +30,21 @@ struct tls_conn {
 
 /* -- failing ----------------------------------------------------------------------------------- */
 
-static void leave(struct shs_tls_mixin *self, struct tls_conn *state)
+static void leave(struct shs_tls_mixin *self, struct shs_tls_stream *tls)
 {
-    if (state->counted)
+    if (tls->talk != NULL && tls->talk->counted)
         atomic_fetch_sub_explicit(&self->in_progress, 1, memory_order_relaxed);
-    state->counted = false;
+    if (tls->talk != NULL)
+        tls->talk->counted = false;
+}
+
+static void drop_talk(struct shs_tls_stream *tls)
+{
+    if (tls->talk == NULL)
+        return;
+    shs__buf_free(&tls->talk->request);
+    shs__free(tls->talk);
+    tls->talk = NULL;
 }
 
 static void add(_Atomic uint64_t *counter)
@@ -50,14 +62,14 @@ static void count_failure(struct shs_tls_mixin *self, const struct shs_tls_failu
 }
 
 /* The handshake failed with `code`; afterwards shs_conn_error has the sentence, if there is one. */
-static void fail(struct shs_tls_mixin *self, struct shs_conn *conn, struct tls_conn *state,
+static void fail(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream *tls,
                  int code)
 {
-    leave(self, state);
-    shs__tls_failure_classify(&state->failure, state->tls, code);
-    count_failure(self, &state->failure);
+    leave(self, tls);
+    shs__tls_failure_classify(&tls->talk->failure, tls, code);
+    count_failure(self, &tls->talk->failure);
     /* A connection opened and closed without a byte is a health check, or a browser's guess. */
-    if (state->failure.cause == SHS_TLS_CAUSE_PROBE)
+    if (tls->talk->failure.cause == SHS_TLS_CAUSE_PROBE)
         return;
     if (code == SHS_TIMEOUT)
         (void)shs_conn_fail(conn, code, 0, "TLS handshake not complete after %u ms",
@@ -67,10 +79,10 @@ static void fail(struct shs_tls_mixin *self, struct shs_conn *conn, struct tls_c
 }
 
 /* The handshake failed: below, the alert (or the plain answer) goes out and the rest is drained. */
-static int give_up(struct shs_tls_mixin *self, struct shs_conn *conn, struct tls_conn *state,
+static int give_up(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream *tls,
                    int code)
 {
-    fail(self, conn, state, code);
+    fail(self, conn, tls, code);
     shs__conn_begin_linger(conn);
     return shs_super_finish_request(&self->layer, conn);
 }
@@ -85,85 +97,87 @@ static bool request_is_there(const struct shs_buf *request)
             memmem(shs__buf_head(request), request->len, "\r\n\r\n", 4) != NULL);
 }
 
-static int read_request(struct tls_conn *state)
+static int read_request(struct shs_tls_stream *tls)
 {
     int rc = SHS_OK;
 
-    while (rc == SHS_OK && !request_is_there(&state->request)) {
+    while (rc == SHS_OK && !request_is_there(&tls->talk->request)) {
         size_t got = 0;
 
-        rc = shs__buf_reserve(&state->request, REQUEST_MAX - state->request.len);
+        rc = shs__buf_reserve(&tls->talk->request, REQUEST_MAX - tls->talk->request.len);
         if (rc == SHS_OK)
-            rc = shs__stream_read(&state->tls->base, shs__buf_tail(&state->request),
-                                  REQUEST_MAX - state->request.len, &got);
+            rc = shs__stream_read(&tls->base, shs__buf_tail(&tls->talk->request),
+                                  REQUEST_MAX - tls->talk->request.len, &got);
         if (rc == SHS_OK)
-            state->request.len += got;
+            tls->talk->request.len += got;
     }
     return rc;
 }
 
 /* The answer is far smaller than what a stream takes at once. */
-static void write_answer(struct tls_conn *state)
+static void write_answer(struct shs_tls_stream *tls)
 {
     bool head_only =
-        state->request.len >= 5 && memcmp(shs__buf_head(&state->request), "HEAD ", 5) == 0;
+        tls->talk->request.len >= 5 && memcmp(shs__buf_head(&tls->talk->request), "HEAD ", 5) == 0;
     struct shs_buf answer;
     size_t put = 0;
 
     shs__buf_init(&answer, REQUEST_MAX * 4);
-    if (shs__tls_explain_answer(&answer, state->tls, head_only) == SHS_OK)
-        (void)shs__stream_write(&state->tls->base, shs__buf_head(&answer), answer.len, &put);
+    if (shs__tls_explain_answer(&answer, tls, head_only) == SHS_OK)
+        (void)shs__stream_write(&tls->base, shs__buf_head(&answer), answer.len, &put);
     shs__buf_free(&answer);
-    shs__buf_free(&state->request);
+    shs__buf_free(&tls->talk->request);
 }
 
-static int explain(struct shs_tls_mixin *self, struct shs_conn *conn, struct tls_conn *state)
+static int explain(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream *tls)
 {
-    int rc = read_request(state);
+    int rc = read_request(tls);
 
     if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) && shs_now_ns() < shs_conn_deadline(conn))
         return rc;
-    write_answer(state);
+    write_answer(tls);
     shs__conn_begin_linger(conn);
     return shs_super_finish_request(&self->layer, conn);
 }
 
 /* -- the handshake ----------------------------------------------------------------------------- */
 
-static int start(struct shs_tls_mixin *self, struct shs_conn *conn, struct tls_conn **out)
+static int start(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream **out)
 {
     unsigned ms = shs_server_options(self->layer.server)->handshake_ms;
-    struct tls_conn *state = shs__calloc(1, sizeof *state);
+    struct shs_tls_talk *talk = shs__calloc(1, sizeof *talk);
     struct shs_tls_context *context;
+    struct shs_tls_stream *tls = NULL;
     int rc;
 
-    if (state == NULL)
+    if (talk == NULL)
         return shs_conn_fail(conn, SHS_NOMEM, 0, "Out of memory for another TLS session.");
-    shs__buf_init(&state->request, REQUEST_MAX);
+    shs__buf_init(&talk->request, REQUEST_MAX);
     context = shs__tls_mixin_context(self);
-    rc = shs__tls_stream_new(&state->tls, context, conn->stream);
+    rc = shs__tls_stream_new(&tls, context, conn->stream);
     shs__tls_context_free(context);
     if (rc != SHS_OK) {
-        shs__free(state);
+        shs__free(talk);
         return shs_conn_fail(conn, rc, 0, "Out of memory for another TLS session.");
     }
-    shs__conn_push_stream(conn, &state->tls->base);
-    shs_conn_set(conn, &self->layer, state);
+    tls->talk = talk;
+    shs__conn_push_stream(conn, &tls->base);
+    shs_conn_set(conn, &self->layer, tls);
     shs_conn_set_deadline(conn, shs__deadline_after(conn->accepted_ns, ms));
-    state->counted = true;
+    talk->counted = true;
     atomic_fetch_add_explicit(&self->in_progress, 1, memory_order_relaxed);
-    *out = state;
+    *out = tls;
     return SHS_OK;
 }
 
 /* More handshakes at once than there may be: this one ends before it costs anything. */
 static int refuse_overload(struct shs_tls_mixin *self, struct shs_conn *conn,
-                           struct tls_conn *state)
+                           struct shs_tls_stream *tls)
 {
-    leave(self, state);
-    state->failure.cause = SHS_TLS_CAUSE_OVERLOAD;
-    state->failure.alert = -1;
-    count_failure(self, &state->failure);
+    leave(self, tls);
+    tls->talk->failure.cause = SHS_TLS_CAUSE_OVERLOAD;
+    tls->talk->failure.alert = -1;
+    count_failure(self, &tls->talk->failure);
     return shs_conn_fail(conn, SHS_LIMIT, 0, "More than %u TLS handshakes at once.",
                          self->config.config.max_handshakes);
 }
@@ -208,22 +222,23 @@ static void report_keylog(struct shs_tls_mixin *self, struct shs_tls_context *co
                    self->config.config.keylog, shs__strerror(failed, text, sizeof text));
 }
 
-static void count_handshake(struct shs_tls_mixin *self, struct tls_conn *state)
+static void count_handshake(struct shs_tls_mixin *self, struct shs_tls_stream *tls)
 {
-    leave(self, state);
+    leave(self, tls);
     add(&self->shared->handshakes);
-    report_keylog(self, state->tls->context);
-    if (SSL_session_reused(state->tls->ssl) == 1)
+    report_keylog(self, tls->context);
+    if (SSL_session_reused(tls->ssl) == 1)
         add(&self->shared->resumed);
+    drop_talk(tls);
 }
 
-static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct tls_conn *state)
+static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream *tls)
 {
-    int rc = shs__tls_stream_handshake(state->tls);
+    int rc = shs__tls_stream_handshake(tls);
 
-    if (rc == SHS_OK && client_is_welcome(state->tls)) {
-        count_handshake(self, state);
-        if (has_identity(state->tls) && shs__tls_watch_begin(self, conn, state->tls) != SHS_OK)
+    if (rc == SHS_OK && client_is_welcome(tls)) {
+        count_handshake(self, tls);
+        if (has_identity(tls) && shs__tls_watch_begin(self, conn, tls) != SHS_OK)
             return shs_conn_fail(conn, SHS_NOMEM, 0, "Out of memory for a client's identity.");
         shs_conn_set_deadline(conn, INT64_MAX); /* the next phase sets its own */
         return shs_super_finish_request(&self->layer, conn);
@@ -231,43 +246,43 @@ static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct t
     if (rc == SHS_OK) {
         struct shs_error err;
 
-        leave(self, state);
-        shs__tls_failure_classify(&state->failure, state->tls, SHS_TLS);
-        count_failure(self, &state->failure);
-        shs__tls_refusal_text(&err, state->failure.client_reason, state->tls->refusal);
+        leave(self, tls);
+        shs__tls_failure_classify(&tls->talk->failure, tls, SHS_TLS);
+        count_failure(self, &tls->talk->failure);
+        shs__tls_refusal_text(&err, tls->talk->failure.client_reason, tls->refusal);
         (void)shs_conn_fail(conn, SHS_TLS, 0, "%s", err.text);
         shs_conn_set_deadline(
             conn,
             shs__deadline_after(shs_now_ns(), shs_server_options(self->layer.server)->head_ms));
-        return explain(self, conn, state);
+        return explain(self, conn, tls);
     }
     if (rc < 0)
-        return give_up(self, conn, state, rc);
+        return give_up(self, conn, tls, rc);
     if (shs_now_ns() < shs_conn_deadline(conn))
         return rc;
-    fail(self, conn, state, SHS_TIMEOUT);
+    fail(self, conn, tls, SHS_TIMEOUT);
     return SHS_TIMEOUT;
 }
 
 static int tls_finish_request(struct shs_layer *layer, struct shs_conn *conn)
 {
     struct shs_tls_mixin *self = MIXIN(layer);
-    struct tls_conn *state = shs_conn_get(conn, layer);
+    struct shs_tls_stream *tls = shs_conn_get(conn, layer);
     int rc;
 
-    if (state == NULL) {
-        rc = start(self, conn, &state);
+    if (tls == NULL) {
+        rc = start(self, conn, &tls);
         if (rc != SHS_OK) /* nothing to say to the peer, and no memory to say it with */
             return rc;
         if (atomic_load_explicit(&self->in_progress, memory_order_relaxed) >
             self->config.config.max_handshakes)
-            return refuse_overload(self, conn, state);
+            return refuse_overload(self, conn, tls);
     }
-    if (state->tls->refused && conn->phase == SHS_CONN_TALK)
-        return explain(self, conn, state);
-    if (state->tls->established || state->tls->failed != SHS_OK)
+    if (tls->refused && conn->phase == SHS_CONN_TALK)
+        return explain(self, conn, tls);
+    if (tls->established || tls->failed != SHS_OK)
         return shs_super_finish_request(layer, conn);
-    return handshake(self, conn, state);
+    return handshake(self, conn, tls);
 }
 
 /* -- telling ----------------------------------------------------------------------------------- */
@@ -294,7 +309,7 @@ void shs__tls_mixin_tell(struct shs_tls_mixin *self, const struct shs_tls_stream
     failure->label = label;
     failure->text = text;
     failure->sni = name;
-    failure->ja4 = tls->ja4;
+    failure->ja4 = tls->ja4 == NULL ? "" : tls->ja4;
     if (config->on_failure != NULL)
         config->on_failure(config->on_failure_ctx, failure);
     else
@@ -307,14 +322,14 @@ void shs__tls_mixin_tell(struct shs_tls_mixin *self, const struct shs_tls_stream
 static void tls_handle_error(struct shs_layer *layer, struct shs_conn *conn,
                              const struct shs_error *err)
 {
-    struct tls_conn *state = conn == NULL ? NULL : shs_conn_get(conn, layer);
+    struct shs_tls_stream *tls = conn == NULL ? NULL : shs_conn_get(conn, layer);
 
-    if (state == NULL || state->failure.cause == SHS_TLS_CAUSE_NONE) {
+    if (tls == NULL || tls->talk == NULL || tls->talk->failure.cause == SHS_TLS_CAUSE_NONE) {
         shs_super_handle_error(layer, conn, err);
         return;
     }
-    state->failure.conn = conn;
-    shs__tls_mixin_tell(MIXIN(layer), state->tls, &state->failure, err->text);
+    tls->talk->failure.conn = conn;
+    shs__tls_mixin_tell(MIXIN(layer), tls, &tls->talk->failure, err->text);
 }
 
 /* -- life -------------------------------------------------------------------------------------- */
@@ -322,14 +337,13 @@ static void tls_handle_error(struct shs_layer *layer, struct shs_conn *conn,
 /* The stream itself goes with the connection. */
 static void tls_close_request(struct shs_layer *layer, struct shs_conn *conn)
 {
-    struct tls_conn *state = shs_conn_get(conn, layer);
+    struct shs_tls_stream *tls = shs_conn_get(conn, layer);
 
-    if (state != NULL) {
-        leave(MIXIN(layer), state);
-        shs__tls_watch_end(state->tls->watch);
-        shs__buf_free(&state->request);
+    if (tls != NULL) {
+        leave(MIXIN(layer), tls);
+        shs__tls_watch_end(tls->watch);
+        drop_talk(tls);
         shs_conn_set(conn, layer, NULL);
-        shs__free(state);
     }
     shs_super_close_request(layer, conn);
 }

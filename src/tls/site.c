@@ -95,7 +95,7 @@ static bool move_to(SSL *ssl, const struct shs_tls_site *site)
 
 static int on_client_hello(SSL *ssl, int *alert, void *arg)
 {
-    struct shs_tls_stream *stream = SSL_get_app_data(ssl);
+    struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
     const struct shs_tls_context *context = stream->context;
     struct shs_str name = hello_name(ssl);
     const struct shs_tls_site *site = &context->sites[context->default_site];
@@ -148,7 +148,7 @@ static int accept_name(SSL *ssl, int *alert, void *arg)
 static int on_verify(X509_STORE_CTX *ctx, void *arg)
 {
     SSL *ssl = X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
-    struct shs_tls_stream *stream = SSL_get_app_data(ssl);
+    struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
     const struct shs_tls_site *site = shs__tls_site_of(ssl);
     struct shs_tls_refusal refusal;
 
@@ -172,7 +172,7 @@ static int on_verify(X509_STORE_CTX *ctx, void *arg)
 static int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                          EVP_MAC_CTX *mac, int enc)
 {
-    const struct shs_tls_stream *stream = SSL_get_app_data(ssl);
+    const struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
 
     return shs__tls_ticket_crypt(stream->context->tickets, (int64_t)time(NULL), name, iv, cipher,
                                  mac, enc);
@@ -189,7 +189,7 @@ static bool read_anchor(SSL_SESSION *session, struct shs_tls_anchor *anchor)
 
 int64_t shs__tls_client_until(SSL *ssl)
 {
-    const struct shs_tls_stream *stream = SSL_get_app_data(ssl);
+    const struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
     SSL_SESSION *session = SSL_get_session(ssl);
     struct shs_tls_anchor anchor;
 
@@ -201,7 +201,7 @@ int64_t shs__tls_client_until(SSL *ssl)
 /* A ticket is about to be made: what it has to prove later. */
 static int on_ticket_made(SSL *ssl, void *arg)
 {
-    const struct shs_tls_stream *stream = SSL_get_app_data(ssl);
+    const struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
     SSL_SESSION *session = SSL_get_session(ssl);
     unsigned char bytes[SHS_TLS_ANCHOR_LEN];
     struct shs_tls_anchor anchor;
@@ -247,7 +247,7 @@ static bool client_still_good(const struct shs_tls_context *context, X509 *peer,
 
 static bool may_resume(const SSL *ssl, SSL_SESSION *session, int64_t now)
 {
-    const struct shs_tls_stream *stream = SSL_get_app_data(ssl);
+    const struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
     const struct shs_tls_config *config = &stream->context->config->config;
     const struct shs_tls_site *site = shs__tls_site_of(ssl);
     X509 *peer = SSL_SESSION_get0_peer(session);
@@ -317,7 +317,7 @@ static int on_status(SSL *ssl, void *arg)
 /* One write a line: several processes may append to the same file. */
 static void on_keylog(const SSL *ssl, const char *line)
 {
-    const struct shs_tls_stream *stream = SSL_get_app_data(ssl);
+    const struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
     union {
         const char *from;
         char *to;

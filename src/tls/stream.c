@@ -129,6 +129,16 @@ static void count_key_update(struct shs_tls_stream *self)
         self->bio.stop = true;
 }
 
+/* Without memory there is none: nothing depends on it. */
+static void note_fingerprint(struct shs_tls_stream *self, const unsigned char *hello, size_t len)
+{
+    self->ja4 = shs__malloc(SHS_JA4_LEN + 1);
+    if (self->ja4 != NULL && shs__ja4(hello, len, self->ja4))
+        return;
+    shs__free(self->ja4);
+    self->ja4 = NULL;
+}
+
 void shs__tls_stream_message(int write_p, int version, int content_type, const void *buf,
                              size_t len, SSL *ssl, void *arg)
 {
@@ -151,13 +161,37 @@ void shs__tls_stream_message(int write_p, int version, int content_type, const v
         count_key_update(self);
     } else if (content_type == SSL3_RT_HANDSHAKE && write_p == 0 && len > 0 &&
                bytes[0] == SSL3_MT_CLIENT_HELLO && self->context->fingerprint &&
-               self->ja4[0] == '\0') {
-        if (!shs__ja4(bytes, len, self->ja4))
-            self->ja4[0] = '\0';
+               self->ja4 == NULL) {
+        note_fingerprint(self, bytes, len);
     }
 }
 
 /* -- the slots -------------------------------------------------------------------------------- */
+
+static void empty_key(EVP_PKEY *key)
+{
+    ERR_set_mark();
+    (void)EVP_PKEY_set_type(key, EVP_PKEY_NONE); /* fails, of course; the key is gone before that */
+    ERR_pop_to_mark();
+    EVP_PKEY_free(key);
+}
+
+/*
+ * OpenSSL keeps what a TLS 1.3 handshake has used until the connection ends: the private key of the
+ * exchange, which nobody should be able to find any more, and half a kilobyte of memory in all.
+ */
+static void forget_handshake(SSL *ssl)
+{
+    EVP_PKEY *key = NULL;
+    SSL_SESSION *session = SSL_get_session(ssl);
+
+    if (SSL_get_tmp_key(ssl, &key) == 1)
+        empty_key(key);
+    if (SSL_get_peer_tmp_key(ssl, &key) == 1)
+        empty_key(key);
+    if (session != NULL && SSL_session_reused(ssl) != 1)
+        SSL_SESSION_set1_ticket_appdata(session, NULL, 0); /* the ticket has it */
+}
 
 int shs__tls_stream_handshake(struct shs_tls_stream *self)
 {
@@ -174,6 +208,8 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
             self->established = true;
             self->starved = false;
             self->bio.handshaking = false;
+            if (SSL_is_server(self->ssl) == 1 && SSL_version(self->ssl) == TLS1_3_VERSION)
+                forget_handshake(self->ssl);
             return SHS_OK;
         }
         rc = explain(self, ret);
@@ -361,6 +397,7 @@ static void tls_free(struct shs_stream *s)
     SSL_free(self->ssl);
     clear_errors();
     shs__free(self->refusal);
+    shs__free(self->ja4);
     shs__client_record_free(self->client);
     shs__buf_free(&self->bio.out);
     shs__tls_context_free(self->context);
@@ -536,7 +573,9 @@ int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *con
     }
     SSL_set_bio(self->ssl, bio, bio);
     SSL_set_msg_callback_arg(self->ssl, self);
-    SSL_set_app_data(self->ssl, self);
+    /* A place in the SSL that is there anyway, and of no use to a server: application data would
+       cost two allocations more for every idle connection. */
+    SSL_set_default_passwd_cb_userdata(self->ssl, self);
     self->bio.handshaking = true;
     self->bio.sniff = SSL_is_server(self->ssl) == 1;
     if (self->bio.sniff)
@@ -545,6 +584,11 @@ int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *con
         SSL_set_connect_state(self->ssl);
     *out = self;
     return SHS_OK;
+}
+
+struct shs_tls_stream *shs__tls_stream_of(const SSL *ssl)
+{
+    return SSL_get_default_passwd_cb_userdata((SSL *)(uintptr_t)ssl);
 }
 
 struct shs_tls_stream *shs__tls_stream_find(struct shs_stream *top)

@@ -67,11 +67,12 @@ struct shs_tls_stream {
     bool no_name;                /* no certificate for the name asked for, by strict_sni */
     bool refused;                /* the client's certificate; the handshake was let through */
     uint8_t client_reason;       /* enum shs_client_reason */
-    char ja4[SHS_JA4_LEN + 1];   /* "" when none was made */
+    char *ja4;                   /* NULL when none was made */
     struct shs_tls_refusal *refusal;  /* more about client_reason; or NULL */
     struct shs_client_record *client; /* made when somebody asks */
     int64_t client_until;             /* Unix time: the first end of its chain; 0 without one */
     struct shs_tls_watch *watch;      /* looks at the client again; NULL: nobody does */
+    struct shs_tls_talk *talk;        /* the mixin's, until the handshake is over */
 };
 
 /*
@@ -87,6 +88,9 @@ int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *con
  * client that speaks plain HTTP is given a readable 400 in the same way.
  */
 int shs__tls_stream_handshake(struct shs_tls_stream *self);
+
+/* The stream that has made this SSL: for callbacks. NULL: none has. */
+struct shs_tls_stream *shs__tls_stream_of(const SSL *ssl);
 
 /* The topmost TLS stream of a stack, or NULL. */
 struct shs_tls_stream *shs__tls_stream_find(struct shs_stream *top);
