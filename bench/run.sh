@@ -151,6 +151,8 @@ idle_case() {
 # pauses as long instead, so that the others are asked for just as often.
 blocking_case() {
     [[ $1 == pool || $1 == thread ]] || return
+    # Long enough that the beginning, when the pool learns of it, is not a hundredth of it.
+    local seconds=$((seconds > 8 ? seconds : 8))
     load_case blocking-none "$1" 64 / '' - 10
     load_case blocking "$1" 64 / '' /block/100 10
 }

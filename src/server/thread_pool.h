@@ -127,8 +127,10 @@ struct shs_pool_group {
     pthread_cond_t spare; /* a token for one of those who sleep, or the end */
     pthread_cond_t gone;  /* a worker has left */
     struct shs_pool_worker *workers, *dead;
-    _Atomic unsigned runnable; /* awake and not away; as many as `target`, if it can be */
-    _Atomic unsigned target;
+    _Atomic unsigned runnable; /* awake and not away; shs__pool_wanted of them, if it can be */
+    _Atomic unsigned target;   /* as many as cores, or as was said */
+    _Atomic unsigned extra;    /* beside them, while handlers block again and again */
+    unsigned pressure;         /* the monitor's: how often they do */
     unsigned max;
     unsigned threads, sleeping, tokens;
 };
@@ -216,6 +218,12 @@ bool shs__pool_ready(struct shs_thread_pool *pool, struct shs_pool_group *group)
 /* Goes on with a connection that the caller owns, until it is parked or gone. */
 void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
                    struct shs_pool_worker *worker, struct shs_pool_slot *slot);
+/* How many workers should be runnable. */
+static inline unsigned shs__pool_wanted(const struct shs_pool_group *group)
+{
+    return atomic_load_explicit(&group->target, memory_order_relaxed) +
+           atomic_load_explicit(&group->extra, memory_order_relaxed);
+}
 /* With the group's lock: as many runnable workers as there should be, if it can be. */
 void shs__pool_replace(struct shs_pool_group *group);
 /* With the lock. This worker waits: another may run in its place, and does what it has fetched. */

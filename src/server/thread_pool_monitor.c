@@ -95,6 +95,29 @@ void shs__pool_report_stuck(struct shs_pool_group *group)
         shs__activity_say(group->pool->layer.server, &reports[i]);
 }
 
+/*
+ * With the lock. A blocked handler is only found at the next look, and until then the worker is
+ * missing. Where it happens once that does not matter; where it happens again and again, some
+ * workers more are kept at hand, about as many as will be found blocked in the next few looks.
+ */
+static void adapt(struct shs_pool_group *group, unsigned blocked)
+{
+    unsigned most = group->max - atomic_load(&group->target), before = atomic_load(&group->extra);
+    unsigned extra;
+
+    group->pressure = group->pressure * 15 / 16 + blocked * 8;
+    extra = group->pressure / 8;
+    if (extra > most)
+        extra = most;
+    if (extra == before)
+        return;
+    atomic_store(&group->extra, extra);
+    if (extra > before)
+        shs__pool_replace(group);
+    else if (atomic_load(&group->runnable) > shs__pool_wanted(group))
+        shs__pool_kick(group); /* somebody who waits for events goes to sleep instead */
+}
+
 /* Looks at every worker of a group; true when any of them does something. */
 static bool look_at(struct shs_pool_group *group, int64_t now)
 {
@@ -102,7 +125,7 @@ static bool look_at(struct shs_pool_group *group, int64_t now)
     int64_t limit = (int64_t)opt->stuck_handler_ms * SHS_NS_PER_MS;
     struct shs_activity_report reports[REPORTS];
     struct shs_pool_worker *worker;
-    unsigned count = 0;
+    unsigned count = 0, blocked = 0;
     bool any = false;
 
     pthread_mutex_lock(&group->lock);
@@ -113,12 +136,15 @@ static bool look_at(struct shs_pool_group *group, int64_t now)
         }
         if (!is_blocked(worker, &any))
             continue;
+        blocked++;
         shs__pool_went_away(worker);
         /* It marks what it begins and ends, and then looks whether it is away; this is the other
            order, so one of us sees the other. */
         if (atomic_load(&worker->busy) != worker->seen)
             shs__pool_came_back(worker);
     }
+    adapt(group, blocked);
+    any = any || atomic_load(&group->extra) > 0;
     pthread_mutex_unlock(&group->lock);
     for (unsigned i = 0; i < count; i++)
         shs__activity_say(group->pool->layer.server, &reports[i]);

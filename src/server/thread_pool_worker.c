@@ -211,7 +211,7 @@ static bool start_worker(struct shs_pool_group *group)
 
 void shs__pool_replace(struct shs_pool_group *group)
 {
-    while (atomic_load(&group->runnable) < atomic_load(&group->target)) {
+    while (atomic_load(&group->runnable) < shs__pool_wanted(group)) {
         if (group->sleeping > group->tokens) {
             group->tokens++;
             atomic_fetch_add(&group->runnable, 1);
@@ -276,8 +276,7 @@ static bool stays(struct shs_pool_worker *worker)
     struct shs_pool_group *group = worker->group;
     bool awake = true, over;
 
-    if (atomic_load_explicit(&group->runnable, memory_order_relaxed) <=
-            atomic_load_explicit(&group->target, memory_order_relaxed) &&
+    if (atomic_load_explicit(&group->runnable, memory_order_relaxed) <= shs__pool_wanted(group) &&
         !atomic_load_explicit(&group->pool->closing, memory_order_relaxed))
         return true;
     /* Others may have to do what this one would have seen. */
@@ -285,7 +284,7 @@ static bool stays(struct shs_pool_worker *worker)
         shs__pool_kick(group);
     pthread_mutex_lock(&group->lock);
     over = is_over(group->pool);
-    while (!over && awake && atomic_load(&group->runnable) > atomic_load(&group->target)) {
+    while (!over && awake && atomic_load(&group->runnable) > shs__pool_wanted(group)) {
         awake = sleep_spare(group);
         over = is_over(group->pool);
     }
@@ -328,7 +327,7 @@ static bool is_group_event(struct shs_pool_group *group, uint64_t data)
         return false;
     /* Each wakes one: passed on, as long as there is something to be done. */
     if (atomic_load(&group->ready_count) > 1 || is_over(group->pool) ||
-        atomic_load(&group->runnable) > atomic_load(&group->target))
+        atomic_load(&group->runnable) > shs__pool_wanted(group))
         shs__pool_kick(group);
     return true;
 }
@@ -338,7 +337,9 @@ static void work_turn(struct shs_pool_worker *worker)
     struct shs_pool_group *group = worker->group;
     struct epoll_event events[SHS_POOL_BATCH];
     unsigned ready = atomic_load(&group->ready_count);
-    int count = epoll_wait(group->epoll_fd, events, (int)SHS_POOL_BATCH, ready > 0 ? 0 : -1);
+    /* Where handlers block again and again, nothing is taken that would wait behind one. */
+    int most = atomic_load_explicit(&group->extra, memory_order_relaxed) > 0 ? 1 : SHS_POOL_BATCH;
+    int count = epoll_wait(group->epoll_fd, events, most, ready > 0 ? 0 : -1);
     uint64_t data;
     uint32_t what;
 
