@@ -115,18 +115,22 @@ wait_port() {
     return 1
 }
 
-# start_shs ARGS...: sets pid and port.
+# start_shs ARGS...: the command, as people use it, with no limit that the load would meet. Sets pid
+# and port.
 start_shs() {
+    local security=(--cert "$work/cert.pem" --key "$work/key.pem")
+    [[ " $* " != *" --plain "* ]] || security=()
+    port=$(free_port)
+    "$build/shs" serve --port "$port" --log none --idle-timeout 600000 --max-requests 1000000000 --max-connections 100000 \
+        "${security[@]}" ${client_ca:+--client-ca "$client_ca"} "$@" "$work/www" >/dev/null 2>>"$work/shs.err" &
+    pid=$!
+    pids+=("$pid")
+    wait_port "$port" || { cat "$work/shs.err" >&2; die "shs serve did not start"; }
+}
+
+# start_api ARGS...: bench_server, for handlers that the command does not have. Sets pid and port.
+start_api() {
     local composition
-    if [ -n "${client_ca:-}" ]; then # bench_server knows no clients: the command does
-        port=$(free_port)
-        "$build/shs" serve --port "$port" --log none --threading "$2" --cert "$work/cert.pem" --key "$work/key.pem" \
-            --client-ca "$client_ca" "$work/www" >/dev/null 2>>"$work/shs.err" &
-        pid=$!
-        pids+=("$pid")
-        wait_port "$port"
-        return
-    fi
     rm -f "$work/shs.out" && mkfifo "$work/shs.out"
     "$build/bench/bench_server" --cert "$work/cert.pem" --key "$work/key.pem" \
         --root "$work/www/f" "$@" >"$work/shs.out" 2>>"$work/shs.err" &

@@ -90,7 +90,7 @@ start_python() {
 
 start_peer() {
     case $1 in
-    pool | thread) start_shs --threading "$1" --idle-ms 600000 "${@:2}" ;;
+    pool | thread) start_shs --threading "$1" "${@:2}" ;;
     nginx) has nginx && start_nginx ;;
     h2o) has h2o && start_h2o ;;
     lighttpd) has lighttpd && start_lighttpd ;;

@@ -69,7 +69,7 @@ serves() {
 # anything is measured. With SIZE, what counts is the bytes that came, not the answers that were
 # complete, of which there may be few.
 load_case() {
-    local before after ready results n errors bytes p50 p99 max client s p=${pid_of[$2]}
+    local before after ready results n errors bytes p50 p99 max client s p=${pid_of[$2]} server=${2#api-}
     coproc LOAD { exec timeout $((seconds + 120)) "$build/bench/load_client" load "${port_of[$2]}" "$4" "$seconds" "$3" 2 tls "${@:6}"; }
     local load_pid=$LOAD_PID from=${LOAD[0]} to=${LOAD[1]}
     read -r ready <&"$from" || { note "$2 $1: the client did not get so far"; return; }
@@ -80,16 +80,16 @@ load_case() {
     wait "$load_pid" 2>/dev/null
     read -r n errors bytes p50 p99 max client s <<<"$results"
     [ "${errors:-1}" = 0 ] || note "$2 $1: ${errors:-?} connections failed or had a wrong answer"
-    row "$1" "$2" errors "${errors:-1}"
+    row "$1" "$server" errors "${errors:-1}"
     [ -z "${5:-}" ] || n=$(awk -v b="$bytes" -v size="$5" 'BEGIN { print b / size }')
     awk -v n="${n:-0}" 'BEGIN { exit !(n > 0) }' || { note "$2 $1: no answer"; return; }
-    row "$1" "$2" cpu_us "$(awk -v d=$((after - before)) -v n="$n" 'BEGIN { print d / n }')"
-    row "$1" "$2" p50_us "$p50"
-    row "$1" "$2" p99_us "$p99"
-    row "$1" "$2" max_us "$max"
-    row "$1" "$2" rate "$(awk -v n="$n" -v s="$s" 'BEGIN { print n / s }')"
-    row "$1" "$2" connect_s "$(awk '{ print $3 }' <<<"$ready")"
-    row "$1" "$2" client_share "$(awk -v c="$client" -v s="$s" -v cores="$(nproc)" 'BEGIN { print c / 1e6 / s / cores }')"
+    row "$1" "$server" cpu_us "$(awk -v d=$((after - before)) -v n="$n" 'BEGIN { print d / n }')"
+    row "$1" "$server" p50_us "$p50"
+    row "$1" "$server" p99_us "$p99"
+    row "$1" "$server" max_us "$max"
+    row "$1" "$server" rate "$(awk -v n="$n" -v s="$s" 'BEGIN { print n / s }')"
+    row "$1" "$server" connect_s "$(awk '{ print $3 }' <<<"$ready")"
+    row "$1" "$server" client_share "$(awk -v c="$client" -v s="$s" -v cores="$(nproc)" 'BEGIN { print c / 1e6 / s / cores }')"
 }
 
 # close_case CASE SERVER full|resumed
@@ -153,8 +153,12 @@ blocking_case() {
     [[ $1 == pool || $1 == thread ]] || return
     # Long enough that the beginning, when the pool learns of it, is not a hundredth of it.
     local seconds=$((seconds > 8 ? seconds : 8))
-    load_case blocking-none "$1" 64 / '' - 10
-    load_case blocking "$1" 64 / '' /block/100 10
+    if [ -z "${pid_of[api-$1]:-}" ]; then
+        start_api --threading "$1" --idle-ms 600000
+        pid_of[api-$1]=$pid port_of[api-$1]=$port
+    fi
+    load_case blocking-none "api-$1" 64 / '' - 10
+    load_case blocking "api-$1" 64 / '' /block/100 10
 }
 
 # Where the bytes of a connection are, as the library's own allocations say.

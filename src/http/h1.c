@@ -477,7 +477,7 @@ static bool gives_way(struct shs_h1_exchange *x)
 {
     const struct shs_h1_host *host = x->h1->config->host;
 
-    if (x->base.res.file_offset - x->turn_at < SHS_H1_PIECE)
+    if (x->base.res.file_offset - x->turn_at < SHS_H1_SEALED_PIECE)
         return false;
     x->turn_at = x->base.res.file_offset;
     return host->turn_over != NULL && host->turn_over(x->h1->owner);

@@ -87,7 +87,8 @@ struct shs_pool_worker {
     _Atomic uint32_t busy; /* odd while it runs a connection, another number for each */
     _Atomic bool away;     /* not counted as runnable: it waits, or its handler blocks */
     uint32_t seen;         /* monitor: `busy` at the last look */
-    unsigned looks;        /* monitor: how often it has been the same */
+    bool looked;           /* monitor: and it was the same then, and running */
+    int64_t cpu_ns;        /* monitor: what it had computed at that look */
     struct shs_pool_batch batch;
     struct shs_activity activity;
 };

@@ -15,8 +15,8 @@
 #define LOOK_MS 3u
 /* So many looks at nothing, then it rests until a worker begins something. */
 #define LOOKS_BEFORE_REST 64u
-/* A handler that computes for so many looks is as good as blocked: others want their turn. */
-#define LOOKS_IF_RUNNING 5u
+/* A handler that computes for so long is as good as blocked: others want their turn. */
+#define COMPUTES_NS (15 * SHS_NS_PER_MS)
 /* Handlers that do not return which are reported at one look; the others at the next. */
 #define REPORTS 4u
 
@@ -51,23 +51,44 @@ static bool is_running(const struct shs_pool_worker *worker)
     return state != NULL && state[1] == ' ' && state[2] == 'R';
 }
 
-/* True: it is with one connection for two looks now, and blocked in it. */
-static bool is_blocked(struct shs_pool_worker *worker, bool *any)
+/* How much it has computed, ever. */
+static int64_t cpu_of(const struct shs_pool_worker *worker)
+{
+    struct timespec ts;
+    clockid_t clock;
+
+    if (pthread_getcpuclockid(worker->thread, &clock) != 0 || clock_gettime(clock, &ts) != 0)
+        return 0;
+    return (int64_t)ts.tv_sec * SHS_NS_PER_S + ts.tv_nsec;
+}
+
+enum look { LOOK_FINE, LOOK_COMPUTES, LOOK_SLEEPS };
+
+/*
+ * What a worker is found at that is with the same connection at two looks. One that only lacks a
+ * core, because others have them, is fine: more workers would make it worse.
+ */
+static enum look look_at_one(struct shs_pool_worker *worker, bool *any)
 {
     uint32_t busy = atomic_load(&worker->busy);
 
     if (busy != worker->seen) {
         worker->seen = busy;
-        worker->looks = 0;
+        worker->looked = false;
         *any = true;
-        return false;
+        return LOOK_FINE;
     }
     if ((busy & 1) == 0)
-        return false;
+        return LOOK_FINE;
     *any = true;
-    worker->looks++;
-    return !atomic_load(&worker->away) &&
-           (worker->looks >= LOOKS_IF_RUNNING || !is_running(worker));
+    if (atomic_load(&worker->away))
+        return LOOK_FINE;
+    if (!is_running(worker))
+        return LOOK_SLEEPS;
+    if (!worker->looked)
+        worker->cpu_ns = cpu_of(worker);
+    worker->looked = true;
+    return cpu_of(worker) - worker->cpu_ns >= COMPUTES_NS ? LOOK_COMPUTES : LOOK_FINE;
 }
 
 static void look_for_stuck(struct shs_pool_worker *worker, int64_t now_ns, int64_t limit_ns,
@@ -126,6 +147,7 @@ static bool look_at(struct shs_pool_group *group, int64_t now)
     struct shs_activity_report reports[REPORTS];
     struct shs_pool_worker *worker;
     unsigned count = 0, blocked = 0;
+    enum look look;
     bool any = false;
 
     pthread_mutex_lock(&group->lock);
@@ -134,9 +156,10 @@ static bool look_at(struct shs_pool_group *group, int64_t now)
             look_for_stuck(worker, now, limit, &reports[count]);
             count += reports[count].line[0] != '\0';
         }
-        if (!is_blocked(worker, &any))
+        look = look_at_one(worker, &any);
+        if (look == LOOK_FINE)
             continue;
-        blocked++;
+        blocked += look == LOOK_SLEEPS;
         shs__pool_went_away(worker);
         /* It marks what it begins and ends, and then looks whether it is away; this is the other
            order, so one of us sees the other. */

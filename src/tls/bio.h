@@ -17,8 +17,9 @@
 
 #include "stream/stream.h"
 
-/* The most that is gathered: four full records, and room for what OpenSSL says by itself. */
-#define SHS_TLS_OUT_CEILING ((size_t)4 * (16384 + 512) + 1024)
+/* The most that is gathered: two full records, and room for what OpenSSL says by itself. More are
+   slower: what was sealed first is no longer in the cache when it is sent. */
+#define SHS_TLS_OUT_CEILING ((size_t)2 * (16384 + 512) + 1024)
 
 struct shs_tls_bio {
     struct shs_stream *lower;

@@ -278,7 +278,7 @@ static void a_waiting_read_sends_the_ticket(void **state)
 static void many_records_leave_at_once(void **state)
 {
     struct ends e;
-    size_t put = 0, len = 65536;
+    size_t put = 0, len = 32768;
     char *data = shs__calloc(1, len);
     unsigned before;
 
