@@ -8,8 +8,9 @@ stop_one() {
     wait "$1" 2>/dev/null
 }
 
+# In a session of its own: lighttpd ends its whole process group when it is ended.
 run_peer() {
-    "$@" >>"$work/peers.log" 2>&1 &
+    setsid "$@" >>"$work/peers.log" 2>&1 &
     pid=$!
     pids+=("$pid")
     wait_port "$port" || { tail -3 "$work/peers.log" >&2; return 1; }
