@@ -269,7 +269,8 @@ static void check_output(struct h1_lab *lab, bool cut)
         len -= body;
     }
     MUST(answers <= lab->calls + 1);
-    MUST(cut || answers == lab->logged);
+    /* An answer is logged when what is left of its request has been read. */
+    MUST(cut || answers == lab->logged + (lab->h1.state == SHS_H1_DRAIN));
 }
 
 /* -- the comparison ---------------------------------------------------------------------------- */

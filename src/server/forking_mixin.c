@@ -448,6 +448,8 @@ int shs_forking_mixin_push(struct shs_server *server, struct shs_error *err)
         return rc;
     }
     rc = shs_server_push(server, &self->layer, &forking_mixin_ops);
+    if (rc == SHS_OK)
+        atomic_store(&server->forks, true);
     if (rc != SHS_OK) {
         if (err != NULL)
             *err = *shs_server_error(server);

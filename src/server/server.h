@@ -50,6 +50,7 @@ struct shs_server {
     int64_t loop_limit_ns; /* a conversation on the loop ends here; INT64_MAX: no shutdown yet */
     bool closed;
     bool forked;           /* in a child of ForkingMixIn */
+    _Atomic bool forks;    /* ForkingMixIn is in the chain, which only the owner may walk */
     struct {               /* a mixin's descriptor in the loop's poll */
         int fd;            /* -1: none */
         unsigned every_ms; /* not only then, but at least so often; 0: every poll_interval_ms */

@@ -394,16 +394,20 @@ bool shs__tls_mixin_forked(const struct shs_tls_mixin *self)
 }
 
 /* ForkingMixIn holds the server's lock over a fork. */
-void shs__tls_mixin_hold_forks(struct shs_tls_mixin *self, bool hold)
+bool shs__tls_mixin_hold_forks(struct shs_tls_mixin *self)
 {
     struct shs_server *server = self->layer.server;
 
-    if (server == NULL || shs_server_layer(server, "ForkingMixIn") == NULL)
-        return;
-    if (hold)
-        pthread_mutex_lock(&server->lock);
-    else
-        pthread_mutex_unlock(&server->lock);
+    if (server == NULL || !atomic_load(&server->forks))
+        return false;
+    pthread_mutex_lock(&server->lock);
+    return true;
+}
+
+void shs__tls_mixin_let_fork(struct shs_tls_mixin *self, bool held)
+{
+    if (held)
+        pthread_mutex_unlock(&self->layer.server->lock);
 }
 
 struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server)

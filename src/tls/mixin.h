@@ -69,7 +69,8 @@ void shs__tls_mixin_tell(struct shs_tls_mixin *self, const struct shs_tls_stream
 
 /* While it is held no child is forked: it would inherit locks that nobody there gives back. Does
    nothing without ForkingMixIn. */
-void shs__tls_mixin_hold_forks(struct shs_tls_mixin *self, bool hold);
+bool shs__tls_mixin_hold_forks(struct shs_tls_mixin *self);
+void shs__tls_mixin_let_fork(struct shs_tls_mixin *self, bool held);
 
 /* In a child of ForkingMixIn: what is changed here is changed for this one connection. */
 bool shs__tls_mixin_forked(const struct shs_tls_mixin *self);
