@@ -88,12 +88,13 @@ attribute() {
     sed -n '/<testsuite/,/>/p' "$2" | tr '\n' ' ' | sed -n "s/.*[[:space:]]$1=\"\([0-9]*\)\".*/\1/p"
 }
 
-# fuzz TARGET: libFuzzer for a minute, from the corpus in the tree. A finding is kept, and shown.
+# fuzz TARGET: libFuzzer for a minute, from the corpus in the tree. A finding is kept, and shown. The
+# same seed each time, so that a run can be repeated; SHS_FUZZ_SEED is another.
 fuzz_seconds=60
 fuzz() {
     local found=build/fuzz/found/$1
     rm -rf "$found" && mkdir -p "$found/new" &&
-        "build/fuzz/$1.fuzz" -max_total_time=$fuzz_seconds -max_len=2500 -timeout=20 \
+        "build/fuzz/$1.fuzz" -seed="${SHS_FUZZ_SEED:-1}" -max_total_time=$fuzz_seconds -max_len=2500 -timeout=20 \
             -print_final_stats=1 -artifact_prefix="$found/" "$found/new" "fuzz/corpus/$1" \
             >"build/fuzz-$1.log" 2>&1
 }
