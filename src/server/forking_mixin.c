@@ -327,12 +327,14 @@ static int forking_process_request(struct shs_layer *layer, struct shs_conn *con
 
     if (rc != SHS_OK)
         return rc;
+    pthread_mutex_lock(&server->fork_lock);
     pthread_mutex_lock(&server->lock);
     pid = fork();
     if (pid == 0)
         run_child(self, conn);
     rc = errno;
     pthread_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&server->fork_lock);
     if (pid < 0) {
         shs__free(child);
         return shs_conn_fail(conn, SHS_LIMIT, rc,
@@ -448,8 +450,6 @@ int shs_forking_mixin_push(struct shs_server *server, struct shs_error *err)
         return rc;
     }
     rc = shs_server_push(server, &self->layer, &forking_mixin_ops);
-    if (rc == SHS_OK)
-        atomic_store(&server->forks, true);
     if (rc != SHS_OK) {
         if (err != NULL)
             *err = *shs_server_error(server);

@@ -31,6 +31,11 @@ static int init_sync(struct shs_server *self)
         pthread_cond_destroy(&self->changed);
         return SHS_NOMEM;
     }
+    if (pthread_mutex_init(&self->fork_lock, NULL) != 0) {
+        pthread_mutex_destroy(&self->lock);
+        pthread_cond_destroy(&self->changed);
+        return SHS_NOMEM;
+    }
     return SHS_OK;
 }
 
@@ -87,6 +92,7 @@ void shs__server_after_fork(struct shs_server *self)
 
     self->forked = true;
     pthread_mutex_unlock(&self->lock);
+    pthread_mutex_unlock(&self->fork_lock);
     /* Threads that waited for it are not here, and it must not wait for them. */
     init_cond(self);
     /* shs_shutdown in the child, from a signal handler it inherited, is the child's own affair. */
@@ -211,6 +217,7 @@ void shs__server_unref(struct shs_server *self)
     if (self->wake_fd >= 0)
         close(self->wake_fd);
     pthread_mutex_destroy(&self->lock);
+    pthread_mutex_destroy(&self->fork_lock);
     pthread_cond_destroy(&self->changed);
     shs__free(self->description);
     shs__free(self->opt_strings);

@@ -2,7 +2,9 @@
  * server.h - what is inside struct shs_server; for this room and the composition roots.
  *
  * Locks: `lock` guards the live list, the sticky error and the loop's end. It is a leaf: nothing is
- * called with it held but list work and shutdown(2).
+ * called with it held but list work and shutdown(2). `fork_lock` is held over a fork, and by
+ * whoever has locks that a child must not inherit (a reload of certificates): for as long as a
+ * second, so nothing but ForkingMixIn waits for it.
  */
 #ifndef SHS_SERVER_INTERNAL_H
 #define SHS_SERVER_INTERNAL_H
@@ -50,7 +52,6 @@ struct shs_server {
     int64_t loop_limit_ns; /* a conversation on the loop ends here; INT64_MAX: no shutdown yet */
     bool closed;
     bool forked;           /* in a child of ForkingMixIn */
-    _Atomic bool forks;    /* ForkingMixIn is in the chain, which only the owner may walk */
     struct {               /* a mixin's descriptor in the loop's poll */
         int fd;            /* -1: none */
         unsigned every_ms; /* not only then, but at least so often; 0: every poll_interval_ms */
@@ -70,6 +71,7 @@ struct shs_server {
     } acceptor;
     _Atomic int accept_result; /* why the acceptor gave up: SHS_OK, SHS_STOPPED */
 
+    pthread_mutex_t fork_lock; /* no child is forked while it is held; taken before `lock` */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a connection or the loop ended */
     struct shs_conn *live;  /* every connection between get_request and close_request */

@@ -393,21 +393,14 @@ bool shs__tls_mixin_forked(const struct shs_tls_mixin *self)
     return self->layer.server->forked;
 }
 
-/* ForkingMixIn holds the server's lock over a fork. */
-bool shs__tls_mixin_hold_forks(struct shs_tls_mixin *self)
+void shs__tls_mixin_hold_forks(struct shs_tls_mixin *self)
 {
-    struct shs_server *server = self->layer.server;
-
-    if (server == NULL || !atomic_load(&server->forks))
-        return false;
-    pthread_mutex_lock(&server->lock);
-    return true;
+    pthread_mutex_lock(&self->layer.server->fork_lock);
 }
 
-void shs__tls_mixin_let_fork(struct shs_tls_mixin *self, bool held)
+void shs__tls_mixin_let_fork(struct shs_tls_mixin *self)
 {
-    if (held)
-        pthread_mutex_unlock(&self->layer.server->lock);
+    pthread_mutex_unlock(&self->layer.server->fork_lock);
 }
 
 struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server)

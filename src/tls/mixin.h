@@ -67,10 +67,9 @@ void shs__tls_mixin_free_retired(struct shs_tls_mixin *self);
 void shs__tls_mixin_tell(struct shs_tls_mixin *self, const struct shs_tls_stream *tls,
                          struct shs_tls_failure *failure, const char *text);
 
-/* While it is held no child is forked: it would inherit locks that nobody there gives back. Does
-   nothing without ForkingMixIn. */
-bool shs__tls_mixin_hold_forks(struct shs_tls_mixin *self);
-void shs__tls_mixin_let_fork(struct shs_tls_mixin *self, bool held);
+/* In between no child is forked: it would inherit locks that nobody there gives back. */
+void shs__tls_mixin_hold_forks(struct shs_tls_mixin *self);
+void shs__tls_mixin_let_fork(struct shs_tls_mixin *self);
 
 /* In a child of ForkingMixIn: what is changed here is changed for this one connection. */
 bool shs__tls_mixin_forked(const struct shs_tls_mixin *self);

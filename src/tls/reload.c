@@ -130,14 +130,13 @@ static void swap_denied(struct shs_tls_mixin *self, struct shs_tls_deny_set *set
 int shs_tls_deny(struct shs_server *self, const char *entry, struct shs_error *err)
 {
     struct shs_tls_mixin *mixin = shs__tls_mixin_of(self);
-    bool held;
     int rc;
 
     if (mixin == NULL)
         return no_mixin(err);
     if (shs__tls_mixin_forked(mixin))
         return in_a_child(err);
-    held = shs__tls_mixin_hold_forks(mixin);
+    shs__tls_mixin_hold_forks(mixin);
     pthread_mutex_lock(&mixin->sweeping);
     rc = shs__tls_deny_add(mixin->deny, entry, err);
     if (rc == SHS_OK) {
@@ -145,7 +144,7 @@ int shs_tls_deny(struct shs_server *self, const char *entry, struct shs_error *e
         shs__tls_watches_sweep(mixin);
     }
     pthread_mutex_unlock(&mixin->sweeping);
-    shs__tls_mixin_let_fork(mixin, held);
+    shs__tls_mixin_let_fork(mixin);
     return rc;
 }
 
@@ -188,14 +187,13 @@ int shs__tls_mixin_load(struct shs_tls_mixin *self, bool strict, bool dry, struc
 int shs__tls_mixin_reload(struct shs_tls_mixin *self, struct shs_error *err)
 {
     struct shs_error why = {.code = SHS_OK};
-    bool held;
     int rc;
 
     pthread_mutex_lock(&self->reloading);
-    held = shs__tls_mixin_hold_forks(self);
+    shs__tls_mixin_hold_forks(self);
     free_unused(self);
     rc = shs__tls_mixin_load(self, true, false, &why);
-    shs__tls_mixin_let_fork(self, held);
+    shs__tls_mixin_let_fork(self);
     pthread_mutex_unlock(&self->reloading);
     if (rc == SHS_OK) {
         atomic_fetch_add(&self->shared->reloads, 1);
@@ -222,14 +220,13 @@ int shs_tls_reload(struct shs_server *self, struct shs_error *err)
 int shs_tls_check(struct shs_server *self, struct shs_error *err)
 {
     struct shs_tls_mixin *mixin = shs__tls_mixin_of(self);
-    bool held;
     int rc;
 
     if (mixin == NULL)
         return no_mixin(err);
-    held = shs__tls_mixin_hold_forks(mixin);
+    shs__tls_mixin_hold_forks(mixin);
     rc = shs__tls_mixin_load(mixin, true, true, err);
-    shs__tls_mixin_let_fork(mixin, held);
+    shs__tls_mixin_let_fork(mixin);
     return rc;
 }
 
