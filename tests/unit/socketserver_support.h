@@ -108,6 +108,9 @@ void sst_ask(const struct sst_server *s, const struct sst_dir *dir, const char *
         assert_true(condition);                                                                    \
     } while (0)
 void sst_pause(void); /* a millisecond */
+/* So many of them are long enough for whatever a handler waits for; then it goes on, so that none
+   is left behind by a test that failed. */
+#define SST_PAUSES 30000u
 
 /*
  * Echo: a connection until its end, a datagram once. "exit" asks the server to stop, "fail" fails.

@@ -267,7 +267,7 @@ static int writes_to_nobody(struct shs_request_handler *base)
 {
     static char much[1 << 20];
 
-    while (!may_finish)
+    for (unsigned i = 0; i < SST_PAUSES && !may_finish; i++)
         sst_pause();
     return shs_wfile_write(SELF(base)->wfile, much, sizeof much); /* into the buffer */
 }

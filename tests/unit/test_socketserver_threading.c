@@ -21,7 +21,7 @@ static int work_handle(struct shs_request_handler *self)
     pthread_getname_np(pthread_self(), names[i], sizeof names[i]);
     begun++;
     shs_conn_set_idle(self->request, false);
-    while (!may_go)
+    for (unsigned n = 0; n < SST_PAUSES && !may_go; n++)
         sst_pause();
     done++;
     return SHS_OK;

@@ -128,7 +128,7 @@ static _Atomic int held, released;
 static int hold_handle(struct shs_request_handler *self)
 {
     held = 1;
-    while (!released)
+    for (unsigned i = 0; i < SST_PAUSES && !released; i++)
         sst_pause();
     return shs_conn_sendto(self->request, "late", 4);
 }
