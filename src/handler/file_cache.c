@@ -110,13 +110,14 @@ static void forget(struct set *set, uint32_t hash, const struct shs_kept_file *f
 }
 
 struct shs_kept_file *shs__file_cache_get(struct shs_file_cache *self, int root_fd,
-                                          struct shs_str name)
+                                          struct shs_str name, int64_t since_ns)
 {
     uint32_t hash = hash_of(name);
     struct shs_kept_file *file = NULL;
     struct set *set;
     struct stat st;
     unsigned way;
+    int64_t now;
 
     if (self == NULL)
         return NULL;
@@ -131,10 +132,15 @@ struct shs_kept_file *shs__file_cache_get(struct shs_file_cache *self, int root_
     pthread_mutex_unlock(&set->lock);
     if (file == NULL)
         return NULL;
+    if (since_ns != 0 && atomic_load_explicit(&file->looked_ns, memory_order_relaxed) >= since_ns)
+        return file;
+    now = shs_now_ns();
     /* The name was opened beneath the directory when it was kept. Should a link lead elsewhere now,
        the same file in the same state is what was allowed then. */
-    if (fstatat(root_fd, file->name, &st, 0) == 0 && same_state(&st, &file->st))
+    if (fstatat(root_fd, file->name, &st, 0) == 0 && same_state(&st, &file->st)) {
+        atomic_store_explicit(&file->looked_ns, now, memory_order_relaxed);
         return file;
+    }
     forget(set, hash, file);
     shs__file_cache_release(file);
     return NULL;

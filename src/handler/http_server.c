@@ -165,6 +165,13 @@ static void host_note(void *owner, const char *text)
                    shs__conn_client_text(self->base.request, client, sizeof client), text);
 }
 
+static int64_t host_there_since(void *owner)
+{
+    const struct http_request_handler *self = owner;
+
+    return self->base.request->socket.there_ns;
+}
+
 static int host_fail(void *owner, int code, bool stream, const char *text)
 {
     struct http_request_handler *self = owner;
@@ -185,6 +192,7 @@ static const struct shs_h1_host h1_host = {
     .turn_over = host_turn_over,
     .dispatch = host_dispatch,
     .log = host_log,
+    .there_since = host_there_since,
     .identify = host_identify,
     .note = host_note,
     .fail = host_fail,

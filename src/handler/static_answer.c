@@ -455,8 +455,10 @@ int shs__static_answer(struct shs_static_files *self, struct shs_request *req,
 int shs__static_answer_kept(struct shs_static_files *self, struct shs_request *req,
                             struct shs_response *res, const struct shs_clean_path *path)
 {
-    struct shs_kept_file *kept =
-        shs__file_cache_get(self->kept, self->root_fd, (struct shs_str){path->name, path->len});
+    const struct shs_exchange_ops *ops = req->x->ops;
+    int64_t since_ns = ops->there_since == NULL ? 0 : ops->there_since(req->x);
+    struct shs_kept_file *kept = shs__file_cache_get(
+        self->kept, self->root_fd, (struct shs_str){path->name, path->len}, since_ns);
     struct representation r = {.fd = -1, .kept = kept};
     int rc;
 

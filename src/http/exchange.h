@@ -45,6 +45,8 @@ struct shs_exchange_ops {
                         size_t count);
     /* What the request's id is made of; false: there is none. NULL: likewise. */
     bool (*identify)(struct shs_exchange *x, uint64_t numbers[3]);
+    /* A moment at which the request was here already, by shs_now_ns; 0: not known. NULL: never. */
+    int64_t (*there_since)(struct shs_exchange *x);
     /* Waits until the deadline: SHS_OK then; SHS_CLOSED when the peer has gone, SHS_STOPPED. */
     int (*wait_peer)(struct shs_exchange *x, int64_t deadline_ns);
 };

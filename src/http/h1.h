@@ -42,6 +42,9 @@ struct shs_h1_host {
     int (*dispatch)(void *owner, struct shs_exchange *x);
     /* One answer is out, or has failed. */
     void (*log)(void *owner, const struct shs_access *access);
+    /* A moment at which the bytes read last were there already, as far as that is known; 0: it is
+       not. NULL: never. */
+    int64_t (*there_since)(void *owner);
     /* The server's random number and the connection's own: for shs_request_id. NULL: none. */
     void (*identify)(void *owner, uint64_t numbers[2]);
     /* The conversation ends as it may at any time, and this is why: for who looks closely. NULL:

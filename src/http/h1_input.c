@@ -208,8 +208,21 @@ static bool h1_identify(struct shs_exchange *base, uint64_t numbers[3])
     return true;
 }
 
+/* Longer than that, the connection may have been somebody else's in between. */
+#define THERE_MAX_NS (2 * SHS_NS_PER_MS)
+
+static int64_t h1_there_since(struct shs_exchange *base)
+{
+    const struct shs_h1 *h1 = SHS_H1_X(base)->h1;
+    int64_t there_ns =
+        h1->config->host->there_since == NULL ? 0 : h1->config->host->there_since(h1->owner);
+
+    return h1->began_ns - there_ns <= THERE_MAX_NS ? there_ns : 0;
+}
+
 const struct shs_exchange_ops shs__h1_exchange_ops = {
     .identify = h1_identify,
+    .there_since = h1_there_since,
     .read_body = h1_read_body,
     .send_body = shs__h1_send_body,
     .send_interim = shs__h1_send_interim,

@@ -155,6 +155,7 @@ void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
 
     slot->expired = false;
     slot->worker = worker;
+    conn->socket.told_ns = worker == NULL ? 0 : worker->told_ns;
     conn->overloaded = worker == NULL;
     conn->activity = worker == NULL ? NULL : &worker->activity;
     do {
@@ -340,6 +341,7 @@ static void work_turn(struct shs_pool_worker *worker)
     /* Where handlers block again and again, nothing is taken that would wait behind one. */
     int most = atomic_load_explicit(&group->extra, memory_order_relaxed) > 0 ? 1 : SHS_POOL_BATCH;
     int count = epoll_wait(group->epoll_fd, events, most, ready > 0 ? 0 : -1);
+    int64_t told_ns = count > 0 ? shs_now_ns() : 0;
     uint64_t data;
     uint32_t what;
 
@@ -351,9 +353,11 @@ static void work_turn(struct shs_pool_worker *worker)
         if (is_group_event(group, data))
             continue;
         slot = shs__pool_claim(group, data, what);
+        worker->told_ns = (what & EPOLLIN) != 0 ? told_ns : 0;
         if (slot != NULL)
             work(worker, slot);
     }
+    worker->told_ns = 0;
     ready = atomic_load(&group->ready_count);
     for (unsigned i = 0; i < ready && i < SHS_POOL_BATCH; i++) {
         struct shs_pool_slot *slot = shs__pool_ready_pop(group, INT64_MAX);

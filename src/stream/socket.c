@@ -57,6 +57,8 @@ static int socket_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
         n = recv(self->fd, buf, cap, 0);
     } while (n < 0 && errno == EINTR);
     self->drained = n < (ssize_t)cap && !self->hung_up;
+    self->there_ns = self->told_ns;
+    self->told_ns = 0;
     if (n < 0)
         return socket_error(self, errno, SHS_WAIT_READ);
     if (n == 0) {

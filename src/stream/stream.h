@@ -97,6 +97,9 @@ struct shs_socket_stream {
     bool drained; /* the last read took all there was: epoll tells when there is more */
     bool hung_up; /* the peer's data has ended, as epoll said: a read never waits any more */
     uint64_t bytes_in, bytes_out;
+    int64_t told_ns; /* epoll said before this moment that there is something to read; 0: unknown */
+    /* what the last read took, or its beginning, was there at this moment; or 0 */
+    int64_t there_ns;
 };
 void shs__socket_stream_init(struct shs_socket_stream *self, int fd);
 /* Bytes that the kernel holds because the peer has not acknowledged them. */

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import threading
+import time
 import urllib.parse
 
 import shslib
@@ -313,6 +314,42 @@ def test_growing_and_shrinking():
             equal(len(body), size)
 
 
+def test_a_change_is_seen_at_once():
+    """Small files are kept, and one look at the file system serves all requests that were there: but
+    who changes a file and then asks for it gets the new one, whatever else is asked for just then."""
+    files, stop = 60, threading.Event()
+
+    def body_of(sock, number):
+        sock.sendall(b"GET /f%d HTTP/1.1\r\nHost: x\r\n\r\n" % number)
+        line, _, body, _ = shslib.read_response(sock)
+        equal(int(line.split()[1]), 200)
+        return body
+
+    def hammer(server):
+        with server.connect() as sock:
+            while not stop.is_set():
+                for number in range(files):
+                    body_of(sock, number)
+
+    with serving() as server:
+        for number in range(files):
+            shslib.write_file("%s/f%d" % (server.site, number), "old")
+        time.sleep(1.1)  # what was just changed is not kept
+        others = [threading.Thread(target=hammer, args=(server,)) for _ in range(6)]
+        for other in others:
+            other.start()
+        try:
+            with server.connect() as sock:
+                for number in range(files):
+                    equal(body_of(sock, number), b"old")
+                    shslib.write_file("%s/f%d" % (server.site, number), "new")
+                    equal(body_of(sock, number), b"new", "file %d" % number)
+        finally:
+            stop.set()
+            for other in others:
+                other.join()
+
+
 def test_H63_unreadable():
     """H63, for somebody who is not root: a directory and files without permission."""
     with shslib.temp_dir() as root:
@@ -398,5 +435,5 @@ def test_tls():
 shslib.main(test_H57_get_and_head, test_keep_alive_after_each_kind, test_methods, test_H56_types,
             test_H58_H64_not_found, test_H21_H59_H61_directory_redirect, test_H62_index_pages, test_H72_dot_segments_and_hidden,
             test_H75_links, test_rename_under_way_stays_inside, test_H65_H66_H67_listing, test_H68_H69_H70_H71_conditions,
-            test_H74_extra_headers, test_growing_and_shrinking, test_H63_unreadable, test_H73_current_directory,
+            test_H74_extra_headers, test_growing_and_shrinking, test_a_change_is_seen_at_once, test_H63_unreadable, test_H73_current_directory,
             test_no_descriptor_is_left, test_tls)

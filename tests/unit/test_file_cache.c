@@ -54,7 +54,7 @@ static bool keep(const struct place *p, const char *name)
     close(fd);
     assert_true(n >= 0);
     shs__file_cache_put(p->cache, shs__str(name), &st, data, (size_t)n);
-    file = shs__file_cache_get(p->cache, p->fd, shs__str(name));
+    file = shs__file_cache_get(p->cache, p->fd, shs__str(name), 0);
     if (file != NULL)
         shs__file_cache_release(file);
     return file != NULL;
@@ -62,7 +62,7 @@ static bool keep(const struct place *p, const char *name)
 
 static bool has(const struct place *p, const char *name, const char *text)
 {
-    struct shs_kept_file *file = shs__file_cache_get(p->cache, p->fd, shs__str(name));
+    struct shs_kept_file *file = shs__file_cache_get(p->cache, p->fd, shs__str(name), 0);
     bool same;
 
     if (file == NULL)
@@ -111,7 +111,7 @@ static void test_a_settled_file_is_kept(void **state)
     assert_true(keep(p, "a"));
     assert_true(has(p, "a", "one"));
     assert_false(has(p, "b", "one"));
-    file = shs__file_cache_get(p->cache, p->fd, SHS_STR("a"));
+    file = shs__file_cache_get(p->cache, p->fd, SHS_STR("a"), 0);
     assert_non_null(file);
     assert_int_equal(fstatat(p->fd, "a", &st, 0), 0);
     assert_int_equal(file->st.st_ino, st.st_ino);
@@ -160,6 +160,41 @@ static void test_every_change_is_seen(void **state)
     assert_false(has(p, "a", "TWO"));
 }
 
+/* Does it have the file for a request that was there at that moment? */
+static bool has_since(const struct place *p, const char *name, int64_t since_ns)
+{
+    struct shs_kept_file *file = shs__file_cache_get(p->cache, p->fd, shs__str(name), since_ns);
+
+    if (file != NULL)
+        shs__file_cache_release(file);
+    return file != NULL;
+}
+
+static void test_one_look_serves_all_who_were_there(void **state)
+{
+    struct place *p = *state;
+    int64_t before, after;
+
+    write_file(p, "a", "one");
+    settle();
+    assert_true(keep(p, "a"));
+    before = shs_now_ns();
+    assert_true(has_since(p, "a", before)); /* looks, since nobody has since then */
+    after = shs_now_ns() + 1;
+    write_file(p, "a", "two");
+    assert_true(has_since(p, "a", before)); /* asked for before the change: that look will do */
+    assert_true(has_since(p, "a", before - SHS_NS_PER_S));
+    assert_false(has_since(p, "a", after)); /* asked for after it */
+    assert_false(has_since(p, "a", before));
+
+    settle();
+    assert_true(keep(p, "a"));
+    before = shs_now_ns();
+    assert_true(has_since(p, "a", before));
+    write_file(p, "a", "one");
+    assert_false(has_since(p, "a", 0)); /* nobody knows when it was asked for */
+}
+
 static void test_a_link_that_leads_elsewhere_is_seen(void **state)
 {
     struct place *p = *state;
@@ -193,8 +228,8 @@ static void test_what_is_not_kept(void **state)
     assert_false(has(p, "a", "on"));
     st.st_size = (off_t)SHS_FILE_CACHE_MAX + 1;
     shs__file_cache_put(p->cache, SHS_STR("a"), &st, large, SHS_FILE_CACHE_MAX + 1);
-    assert_null(shs__file_cache_get(p->cache, p->fd, SHS_STR("a")));
-    assert_null(shs__file_cache_get(NULL, p->fd, SHS_STR("a")));
+    assert_null(shs__file_cache_get(p->cache, p->fd, SHS_STR("a"), 0));
+    assert_null(shs__file_cache_get(NULL, p->fd, SHS_STR("a"), 0));
     shs__file_cache_put(NULL, SHS_STR("a"), &st, "one", 3);
     free(large);
 }
@@ -263,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_settled_file_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_every_change_is_seen, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_look_serves_all_who_were_there, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_link_that_leads_elsewhere_is_seen, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_not_kept, set_up, tear_down),
