@@ -89,6 +89,7 @@ struct shs_pool_worker {
     uint32_t seen;         /* monitor: `busy` at the last look */
     bool looked;           /* monitor: and it was the same then, and running */
     int64_t cpu_ns;        /* monitor: what it had computed at that look */
+    int64_t busy_since_ns; /* its own: since then every batch was full */
     int64_t told_ns; /* its own: when the event that it follows had been fetched; 0: no event */
     struct shs_pool_batch batch;
     struct shs_activity activity;

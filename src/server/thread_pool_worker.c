@@ -7,6 +7,7 @@
  * many: whoever notices first goes to sleep, and leaves after a while.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -295,6 +296,13 @@ static bool stays(struct shs_pool_worker *worker)
     return awake && !over;
 }
 
+/*
+ * A worker that has found a full batch for this long lets others have its core: who waits for the
+ * answers may wait for the core as well, and would until the kernel's next tick. More often costs
+ * more than it brings (64 connections on two cores: p99 halved, 3 % more time for a request).
+ */
+#define YIELD_NS (SHS_NS_PER_MS / 5)
+
 /* -- a worker --------------------------------------------------------------------------------- */
 
 static void work(struct shs_pool_worker *worker, struct shs_pool_slot *slot)
@@ -365,6 +373,12 @@ static void work_turn(struct shs_pool_worker *worker)
         if (slot == NULL)
             break;
         work(worker, slot);
+    }
+    if (count < (int)SHS_POOL_BATCH) {
+        worker->busy_since_ns = told_ns;
+    } else if (told_ns - worker->busy_since_ns >= YIELD_NS) {
+        sched_yield();
+        worker->busy_since_ns = shs_now_ns();
     }
 }
 
