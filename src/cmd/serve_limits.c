@@ -28,6 +28,8 @@ static const struct limit limits[] = {
      "requests on one connection (10000)"},
     {"max-queue", COUNT, MEMBER(max_queue), 1, 10000000,
      "requests that wait for a thread; more are 503 (1024)"},
+    {"thread-groups", COUNT, MEMBER(thread_groups), 1, 64,
+     "sets of pool threads that share nothing; for many cores (1)"},
     {"handshake-timeout", MILLISECONDS, MEMBER(handshake_ms), 1, INT_MAX,
      "from accepting to the end of the TLS handshake (10000)"},
     {"head-timeout", MILLISECONDS, MEMBER(head_ms), 1, INT_MAX,
