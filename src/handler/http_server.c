@@ -23,6 +23,7 @@ struct http_server {
     struct shs_request_handler_class cls;
     struct shs_http_handler handler; /* a copy: one pointer less per request */
     struct shs_h1_config config;
+    struct shs_date_cache dates;
     uint64_t id_base; /* random: of this process */
     pid_t id_pid;
     atomic_uint_fast64_t connections;
@@ -292,6 +293,7 @@ int shs_http_server_new(struct shs_server **out, const struct shs_options *opt,
     self->opt.allow_reuse_address = true;
     self->client_first = true;
     shs__h1_config_init(&http->config, &self->opt, &h1_host);
+    http->config.dates = &http->dates;
     rc = shs__stream_server_push(self);
     if (rc == SHS_OK)
         rc = shs_server_push(self, &http->layer, &http_server_ops);

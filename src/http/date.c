@@ -84,6 +84,53 @@ void shs__date_format(time_t when, char out[SHS_DATE_LEN + 1])
     put_text(p, " GMT", 5); /* with its NUL */
 }
 
+#define WORDS ((SHS_DATE_LEN + 7) / 8)
+#define BEING_WRITTEN INT64_MIN
+
+/* What is read is only whole if it was the same second's before and after. */
+static bool read_slot(struct shs_date_cache *cache, size_t slot, time_t when, uint64_t text[WORDS])
+{
+    if (atomic_load_explicit(&cache->slots[slot].second, memory_order_acquire) != when)
+        return false;
+    for (size_t i = 0; i < WORDS; i++)
+        text[i] = atomic_load_explicit(&cache->slots[slot].text[i], memory_order_acquire);
+    return atomic_load_explicit(&cache->slots[slot].second, memory_order_relaxed) == when;
+}
+
+/* Whoever is first writes it; the others have made theirs and go on. */
+static void write_slot(struct shs_date_cache *cache, size_t slot, time_t when,
+                       const uint64_t text[WORDS])
+{
+    int64_t old = atomic_load_explicit(&cache->slots[slot].second, memory_order_relaxed);
+
+    if (old == BEING_WRITTEN || old == when ||
+        !atomic_compare_exchange_strong_explicit(&cache->slots[slot].second, &old, BEING_WRITTEN,
+                                                 memory_order_acq_rel, memory_order_relaxed))
+        return;
+    for (size_t i = 0; i < WORDS; i++)
+        atomic_store_explicit(&cache->slots[slot].text[i], text[i], memory_order_release);
+    atomic_store_explicit(&cache->slots[slot].second, when, memory_order_release);
+}
+
+void shs__date_cached(struct shs_date_cache *cache, time_t when, char out[SHS_DATE_LEN + 1])
+{
+    uint64_t text[WORDS] = {0};
+    size_t slot = (size_t)when % (sizeof cache->slots / sizeof cache->slots[0]);
+
+    if (cache == NULL || when <= 0) {
+        shs__date_format(when, out);
+        return;
+    }
+    if (!read_slot(cache, slot, when, text)) {
+        shs__date_format(when, out);
+        memcpy(text, out, SHS_DATE_LEN);
+        write_slot(cache, slot, when, text);
+        return;
+    }
+    memcpy(out, text, SHS_DATE_LEN);
+    out[SHS_DATE_LEN] = '\0';
+}
+
 /* -- reading ----------------------------------------------------------------------------------- */
 
 static bool take_text(struct shs_str *s, const char *text, size_t len)

@@ -4,6 +4,7 @@
 #ifndef SHS_DATE_H
 #define SHS_DATE_H
 
+#include <stdatomic.h>
 #include <time.h>
 
 #include "base/base.h"
@@ -15,6 +16,20 @@
  * can be written.
  */
 void shs__date_format(time_t when, char out[SHS_DATE_LEN + 1]);
+
+/*
+ * The texts of the last few seconds, made once for each: for the Date of every answer. Zeroed is
+ * empty. Any thread; nobody waits for anybody.
+ */
+struct shs_date_cache {
+    struct {
+        _Atomic int64_t second; /* whose text it is; 0: nobody's yet */
+        _Atomic uint64_t text[(SHS_DATE_LEN + 7) / 8];
+    } slots[4];
+};
+
+/* As shs__date_format; `cache` may be NULL. */
+void shs__date_cached(struct shs_date_cache *cache, time_t when, char out[SHS_DATE_LEN + 1]);
 
 /*
  * Reads IMF-fixdate, the obsolete RFC 850 date and asctime's. Exactly: anything else, also a day

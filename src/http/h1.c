@@ -21,6 +21,7 @@ void shs__h1_config_init(struct shs_h1_config *config, const struct shs_options 
 {
     config->host = host;
     config->opt = opt;
+    config->dates = NULL;
     config->limits = (struct shs_guard_limits){
         .max_request_line = opt->max_request_line,
         .max_head_bytes = opt->max_head_bytes,

@@ -167,7 +167,7 @@ static int put_head(struct shs_h1_exchange *x, bool more)
     if (rc == SHS_OK && !res->has_server && h1->config->server_field.len > 0)
         rc = put_field(h1, SHS_STR("Server"), h1->config->server_field);
     if (rc == SHS_OK && !res->has_date) {
-        shs__date_format(time(NULL), date);
+        shs__date_cached(h1->config->dates, time(NULL), date);
         rc = put_field(h1, SHS_STR("Date"), (struct shs_str){date, SHS_DATE_LEN});
     }
     for (size_t i = 0; rc == SHS_OK && i < res->field_count; i++)

@@ -1,3 +1,4 @@
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -160,6 +161,56 @@ static void test_every_prefix_is_refused(void **state)
     }
 }
 
+#define CLOCKS 4
+#define READINGS 100000
+
+/* Threads whose clocks jump by a second each time, all over one cache: many to a slot. */
+static void *read_clock(void *arg)
+{
+    struct shs_date_cache *cache = arg;
+    char got[SHS_DATE_LEN + 1], want[9][SHS_DATE_LEN + 1];
+
+    for (int i = 0; i < 9; i++)
+        shs__date_format(NOW + i, want[i]);
+    for (int i = 0; i < READINGS; i++) {
+        int step = i / 3 % 9;
+
+        shs__date_cached(cache, NOW + step, got);
+        if (strcmp(got, want[step]) != 0)
+            return cache;
+    }
+    return NULL;
+}
+
+static void test_cached_is_never_another_second(void **state)
+{
+    struct shs_date_cache *cache = calloc(1, sizeof *cache);
+    char got[SHS_DATE_LEN + 1], want[SHS_DATE_LEN + 1];
+    pthread_t threads[CLOCKS];
+    void *wrong;
+
+    SHS_UNUSED(state);
+    assert_non_null(cache);
+    for (int i = 0; i < CLOCKS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, read_clock, cache), 0);
+    for (int i = 0; i < CLOCKS; i++) {
+        assert_int_equal(pthread_join(threads[i], &wrong), 0);
+        assert_null(wrong);
+    }
+    /* What is there is used: a mark in it comes back. */
+    shs__date_cached(cache, NOW + 100, want);
+    atomic_fetch_xor(&cache->slots[(NOW + 100) % 4].text[0], 1);
+    shs__date_cached(cache, NOW + 100, got);
+    want[0] ^= 1;
+    assert_string_equal(got, want);
+    free(cache);
+    for (time_t when = -1; when <= 0; when++) {
+        shs__date_cached(NULL, when, got);
+        shs__date_format(when, want);
+        assert_string_equal(got, want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_century),
         cmocka_unit_test(test_parse_refuses),
         cmocka_unit_test(test_every_prefix_is_refused),
+        cmocka_unit_test(test_cached_is_never_another_second),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
