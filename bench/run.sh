@@ -133,6 +133,7 @@ idle_case() {
     sleep 3
     b=$(pss_kib "$pid")
     read -r _ held _ <"$work/hold.out"
+    [ "$1" != idle10k ] || sleep 9 # who came for the crowd leaves
     row "$1" "$2" threads "$(threads_of "$pid")"
     echo >&9
     for _ in $(seq 300); do [ "$(wc -l <"$work/hold.out")" -ge 2 ] && break; sleep 0.1; done

@@ -235,6 +235,7 @@ static void *write_lines(void *arg)
     int rc = SHS_OK;
     size_t done;
 
+    pthread_setname_np(pthread_self(), "shs-log");
     while (take_lines(self)) {
         rc = write_all(self, self->back.data, self->back.len, &done);
         if (rc != SHS_OK) {

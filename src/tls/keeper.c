@@ -225,6 +225,7 @@ static void *keep(void *arg)
     struct pollfd fds[2] = {{.fd = self->wake_fd, .events = POLLIN},
                             {.fd = self->watch_fd, .events = POLLIN}};
 
+    pthread_setname_np(pthread_self(), "shs-keeper");
     while (!atomic_load(&self->stop)) {
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
             break;
