@@ -5,6 +5,21 @@
 /* As much of plain text as is kept, to find a Host field in it. */
 #define PLAIN_KEPT ((size_t)4096)
 
+/* OpenSSL 3.2 and later ask for five bytes first, a record's head. */
+static int keep_the_rest(struct shs_tls_bio *self)
+{
+    size_t got = 0;
+
+    if (self->out.len >= PLAIN_KEPT)
+        return SHS_OK;
+    if (shs__buf_reserve(&self->out, PLAIN_KEPT - self->out.len) != SHS_OK)
+        return SHS_NOMEM;
+    if (shs__stream_read(self->lower, shs__buf_tail(&self->out), PLAIN_KEPT - self->out.len,
+                         &got) == SHS_OK)
+        self->out.len += got;
+    return SHS_OK; /* whatever else there was to read, or went wrong: that is the text */
+}
+
 static bool is_plain_text(struct shs_tls_bio *self, const char *buf, size_t len)
 {
     /* A TLS record begins with 20 to 23, an SSLv2 hello with a byte over 127: no letter. */
@@ -12,7 +27,8 @@ static bool is_plain_text(struct shs_tls_bio *self, const char *buf, size_t len)
         return false;
     self->plain = true;
     self->status = SHS_PROTO;
-    if (shs__buf_append(&self->out, buf, len < PLAIN_KEPT ? len : PLAIN_KEPT) != SHS_OK)
+    if (shs__buf_append(&self->out, buf, len < PLAIN_KEPT ? len : PLAIN_KEPT) != SHS_OK ||
+        keep_the_rest(self) != SHS_OK)
         self->status = SHS_NOMEM;
     return true;
 }

@@ -70,6 +70,18 @@ static int speaks_plain(struct shs_tls_stream *self)
     return fail(self, SHS_TLS_WHY_PLAIN_HTTP, SHS_TLS);
 }
 
+/*
+ * Is it the client's certificate that is being read? From 3.2 on it may come compressed (RFC 8879).
+ */
+static bool is_reading_certificate(const SSL *ssl)
+{
+#if OPENSSL_VERSION_NUMBER >= 0x30200000L
+    if (SSL_get_state(ssl) == TLS_ST_SR_COMP_CERT)
+        return true;
+#endif
+    return SSL_get_state(ssl) == TLS_ST_SR_CERT;
+}
+
 /* OpenSSL gave up on the client's certificate before, or without, looking at its chain. */
 static void note_client_reason(struct shs_tls_stream *self)
 {
@@ -78,7 +90,7 @@ static void note_client_reason(struct shs_tls_stream *self)
     if (ERR_GET_LIB(self->tls_code) == ERR_LIB_SSL &&
         ERR_GET_REASON(self->tls_code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
         self->client_reason = SHS_CLIENT_NONE;
-    } else if (SSL_get_state(self->ssl) == TLS_ST_SR_CERT && self->alert_in == NO_ALERT) {
+    } else if (is_reading_certificate(self->ssl) && self->alert_in == NO_ALERT) {
         self->client_reason = ERR_GET_REASON(self->tls_code) == SSL_R_EXCESSIVE_MESSAGE_SIZE
                                   ? SHS_CLIENT_TOO_LARGE
                                   : SHS_CLIENT_MALFORMED;
@@ -207,6 +219,7 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
         if (ret == 1) {
             self->established = true;
             self->starved = false;
+            self->unread = true;
             self->bio.handshaking = false;
             if (SSL_is_server(self->ssl) == 1 && SSL_version(self->ssl) == TLS1_3_VERSION)
                 forget_handshake(self->ssl);
@@ -245,6 +258,7 @@ static int tls_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
     for (;;) {
         clear_errors();
         ret = SSL_read_ex(self->ssl, buf, cap, got);
+        self->unread = false;
         if (ret == 1) {
             self->starved = false;
             return SHS_OK;
@@ -377,8 +391,9 @@ static bool tls_pending(const struct shs_stream *s)
 
     if (!self->established || self->failed != SHS_OK || self->closed)
         return false;
-    /* SSL_has_pending counts half a record too: after SHS_WAIT_READ it can be only that. */
-    return !self->starved && SSL_has_pending(self->ssl) == 1;
+    /* SSL_has_pending counts half a record too: after SHS_WAIT_READ it can be only that. And from
+       OpenSSL 3.2 on it does not see what came with the end of the handshake. */
+    return !self->starved && (self->unread || SSL_has_pending(self->ssl) == 1);
 }
 
 static void tls_idle(struct shs_stream *s)

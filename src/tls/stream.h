@@ -62,6 +62,7 @@ struct shs_tls_stream {
     bool established;            /* the handshake is complete */
     bool closed;                 /* the peer's data has ended */
     bool starved;                /* OpenSSL has used up what it was given */
+    bool unread;                 /* nothing has been asked for since the handshake ended */
     bool notified;               /* our close_notify is made */
     bool shut;                   /* and the lower stream is shut down */
     bool no_name;                /* no certificate for the name asked for, by strict_sni */
