@@ -30,7 +30,7 @@ size_t h1_lab_random_piece(struct h1_lab *lab)
     return 1 + h1_lab_next_random(&lab->random) % 16;
 }
 
-static size_t receive(struct h1_lab *lab)
+size_t h1_lab_receive(struct h1_lab *lab)
 {
     char buf[4096];
     size_t got = 0, total = 0;
@@ -75,14 +75,15 @@ static int lab_wait(void *owner, int what, int64_t deadline_ns)
 {
     struct h1_lab *lab = owner;
 
-    if (receive(lab) > 0 && what == SHS_WAIT_WRITE)
+    if (lab->wait != NULL)
+        return lab->wait(lab, what, deadline_ns);
+    if (h1_lab_receive(lab) > 0 && what == SHS_WAIT_WRITE)
         return SHS_OK;
     if (what == SHS_WAIT_READ && send_piece(lab))
         return SHS_OK;
     if (lab->stopping && !lab->deaf)
         return SHS_STOPPED;
-    (void)deadline_ns; /* nothing will come any more: time does not pass here */
-    return SHS_TIMEOUT;
+    return SHS_TIMEOUT; /* nothing will come any more: time does not pass here */
 }
 
 static void lab_set_deadline(void *owner, int64_t deadline_ns)
@@ -105,6 +106,14 @@ static bool lab_stopping(void *owner)
     return ((struct h1_lab *)owner)->stopping;
 }
 
+static bool lab_turn_over(void *owner)
+{
+    struct h1_lab *lab = owner;
+
+    lab->turns += lab->others;
+    return lab->others;
+}
+
 static int lab_dispatch(void *owner, struct shs_exchange *x)
 {
     struct h1_lab *lab = owner;
@@ -119,15 +128,18 @@ static void lab_log(void *owner, const struct shs_access *access)
 
     lab->logged++;
     lab->last_status = access->status;
+    lab->last_bytes = access->body_bytes;
     snprintf(lab->last_error, sizeof lab->last_error, "%s",
              access->error == NULL ? "" : access->error);
 }
 
 static int lab_fail(void *owner, int code, bool stream, const char *text)
 {
+    struct h1_lab *lab = owner;
+
     (void)stream;
-    (void)text;
-    ((struct h1_lab *)owner)->fail_code = code;
+    lab->fail_code = code;
+    snprintf(lab->fail_text, sizeof lab->fail_text, "%s", text == NULL ? "" : text);
     return code;
 }
 
@@ -137,20 +149,26 @@ static const struct shs_h1_host lab_host = {
     .deadline = lab_deadline,
     .set_idle = lab_set_idle,
     .stopping = lab_stopping,
+    .turn_over = lab_turn_over,
     .dispatch = lab_dispatch,
     .log = lab_log,
     .fail = lab_fail,
 };
 
-void h1_lab_open(struct h1_lab *lab, const struct shs_http_handler *handler)
+void h1_lab_open_narrow(struct h1_lab *lab, const struct shs_http_handler *handler, size_t chunk)
 {
     memset(lab, 0, sizeof *lab);
     shs_options_init(&lab->opt);
     lab->handler = handler;
     shs__buf_init(&lab->got, (size_t)64 << 20);
-    must(shs__memory_stream_pair(&lab->server, &lab->client, (size_t)1 << 20, 0) == SHS_OK);
+    must(shs__memory_stream_pair(&lab->server, &lab->client, (size_t)1 << 20, chunk) == SHS_OK);
     shs__h1_config_init(&lab->config, &lab->opt, &lab_host);
     shs__h1_init(&lab->h1, &lab->config, lab->server, lab);
+}
+
+void h1_lab_open(struct h1_lab *lab, const struct shs_http_handler *handler)
+{
+    h1_lab_open_narrow(lab, handler, 0);
 }
 
 void h1_lab_close(struct h1_lab *lab)
@@ -167,7 +185,7 @@ int h1_lab_talk(struct h1_lab *lab, const char *bytes, size_t len)
     lab->rest_len = len;
     for (unsigned long steps = 0; steps < 10000000; steps++) {
         int rc = shs__h1_step(&lab->h1);
-        size_t got = receive(lab);
+        size_t got = h1_lab_receive(lab);
 
         if (rc <= 0)
             return rc;

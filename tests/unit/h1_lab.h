@@ -18,7 +18,8 @@ struct h1_lab {
     bool idle, stopping;
     unsigned calls, logged; /* of the handler, of the log */
     int last_status, fail_code;
-    char last_error[240];
+    uint64_t last_bytes; /* of the body, as logged */
+    char last_error[240], fail_text[240];
     struct shs_buf got; /* what the client has received */
     /* What the client still has to send, and in pieces of which size. */
     const char *rest;
@@ -28,14 +29,22 @@ struct h1_lab {
     bool gone;                           /* the client has closed its side */
     bool deaf;                           /* a handler that waits is not told of `stopping` */
     bool closes;                         /* it does so when it has sent everything */
+    bool others;                         /* other connections want their turn ... */
+    unsigned turns;                      /* ... and had it so often */
+    /* What a handler's wait is; NULL: no time passes, and what can move moves. */
+    int (*wait)(struct h1_lab *lab, int what, int64_t deadline_ns);
 };
 
 void h1_lab_open(struct h1_lab *lab, const struct shs_http_handler *handler);
+/* The same over a stream that takes `chunk` bytes at a time; 0: all there is room for. */
+void h1_lab_open_narrow(struct h1_lab *lab, const struct shs_http_handler *handler, size_t chunk);
 void h1_lab_close(struct h1_lab *lab);
 
 /* Sends these bytes piece by piece; runs until nothing moves. As shs__h1_step, the last time. */
 int h1_lab_talk(struct h1_lab *lab, const char *bytes, size_t len);
 
+/* The client takes what there is for it: so many bytes. h1_lab_talk does so after each step. */
+size_t h1_lab_receive(struct h1_lab *lab);
 /* Everything received so far, NUL-terminated. */
 const char *h1_lab_text(struct h1_lab *lab);
 

@@ -11,7 +11,7 @@
 
 #include <shs/sse.h>
 
-#include "h1_lab.h"
+#include "h1_expect.h"
 
 static struct h1_lab lab;
 
@@ -21,21 +21,8 @@ static void talk(const struct shs_http_handler *handler, const char *request)
     h1_lab_talk(&lab, request, strlen(request));
 }
 
-static void has(const char *part)
-{
-    if (strstr(h1_lab_text(&lab), part) == NULL)
-        fail_msg("\"%s\" is not in:\n%s", part, h1_lab_text(&lab));
-}
-
-static void has_not(const char *part)
-{
-    if (strstr(h1_lab_text(&lab), part) != NULL)
-        fail_msg("\"%s\" is in:\n%s", part, h1_lab_text(&lab));
-}
-
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 #define GET10 "GET / HTTP/1.0\r\n\r\n"
-#define HANDLER(fn) (&(const struct shs_http_handler){.name = "t", .do_GET = (fn), .do_POST = (fn)})
 
 /* -- 1xx --------------------------------------------------------------------------------------- */
 
@@ -74,14 +61,14 @@ static void test_interim(void **state)
                                   "HTTP/1.1 200 OK\r\n";
 
     (void)state;
-    talk(HANDLER(hints), GET);
+    talk(H1_HANDLER(hints), GET);
     assert_memory_equal(h1_lab_text(&lab), interim, sizeof interim - 1);
-    has("\r\n4\r\ndone\r\n0\r\n\r\n");
+    h1_has(&lab, "\r\n4\r\ndone\r\n0\r\n\r\n");
     h1_lab_close(&lab);
-    talk(HANDLER(hints), GET10); /* which has no interim answers */
-    has_not("103");
-    has_not("102");
-    has("\r\n\r\ndone");
+    talk(H1_HANDLER(hints), GET10); /* which has no interim answers */
+    h1_has_not(&lab, "103");
+    h1_has_not(&lab, "102");
+    h1_has(&lab, "\r\n\r\ndone");
     h1_lab_close(&lab);
 }
 
@@ -124,27 +111,27 @@ static int trails_with_length(struct shs_request *req, struct shs_response *res)
 static void test_trailers(void **state)
 {
     (void)state;
-    talk(HANDLER(trails), GET "GET /?flush HTTP/1.1\r\nHost: a\r\n\r\n" GET);
-    has("Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nX-Digest: abc\r\nX-Digest: "
-        "def\r\n\r\n");
-    has_not("Content-Length");
+    talk(H1_HANDLER(trails), GET "GET /?flush HTTP/1.1\r\nHost: a\r\n\r\n" GET);
+    h1_has(&lab, "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nX-Digest: abc\r\nX-Digest: "
+                 "def\r\n\r\n");
+    h1_has_not(&lab, "Content-Length");
     assert_int_equal(lab.calls, 3); /* the connection goes on */
     h1_lab_close(&lab);
-    talk(HANDLER(trails), "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" GET);
-    has("Content-Length: 4\r\n\r\nHTTP/1.1 200");
+    talk(H1_HANDLER(trails), "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" GET);
+    h1_has(&lab, "Content-Length: 4\r\n\r\nHTTP/1.1 200");
     h1_lab_close(&lab);
-    talk(HANDLER(trails), GET10);
-    has_not("X-Digest");
-    has_not("chunked");
-    has("\r\n\r\nbody");
+    talk(H1_HANDLER(trails), GET10);
+    h1_has_not(&lab, "X-Digest");
+    h1_has_not(&lab, "chunked");
+    h1_has(&lab, "\r\n\r\nbody");
     h1_lab_close(&lab);
-    talk(HANDLER(trails_too_much), GET);
-    has("HTTP/1.1 418 ");
-    has_not("X: y");
-    has("Content-Length: ");
+    talk(H1_HANDLER(trails_too_much), GET);
+    h1_has(&lab, "HTTP/1.1 418 ");
+    h1_has_not(&lab, "X: y");
+    h1_has(&lab, "Content-Length: ");
     h1_lab_close(&lab);
-    talk(HANDLER(trails_with_length), GET);
-    has("Content-Length: 4\r\n\r\nbody");
+    talk(H1_HANDLER(trails_with_length), GET);
+    h1_has(&lab, "Content-Length: 4\r\n\r\nbody");
     h1_lab_close(&lab);
 }
 
@@ -213,27 +200,27 @@ static void test_events(void **state)
     char text[1000];
 
     (void)state;
-    talk(HANDLER(events), GET GET); /* the second request waits, and is answered after */
-    has("Content-Type: text/event-stream\r\n");
-    has("Cache-Control: no-store\r\n");
-    has("Transfer-Encoding: chunked\r\n");
+    talk(H1_HANDLER(events), GET GET); /* the second request waits, and is answered after */
+    h1_has(&lab, "Content-Type: text/event-stream\r\n");
+    h1_has(&lab, "Cache-Control: no-store\r\n");
+    h1_has(&lab, "Transfer-Encoding: chunked\r\n");
     unchunk(h1_lab_text(&lab), text, sizeof text);
     assert_string_equal(text, event_text);
     assert_int_equal(ending, SHS_OK);
     assert_int_equal(waits, 5);
     assert_int_equal(lab.calls, 2);
     h1_lab_close(&lab);
-    talk(HANDLER(events), GET10); /* no chunks: as it is, to the end of the connection */
-    has(event_text);
-    has("Connection: close\r\n");
+    talk(H1_HANDLER(events), GET10); /* no chunks: as it is, to the end of the connection */
+    h1_has(&lab, event_text);
+    h1_has(&lab, "Connection: close\r\n");
     h1_lab_close(&lab);
-    talk(HANDLER(events), "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" GET);
+    talk(H1_HANDLER(events), "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" GET);
     assert_int_equal(lab.calls, 2);
-    has("text/event-stream");
+    h1_has(&lab, "text/event-stream");
     h1_lab_close(&lab);
-    talk(HANDLER(events), "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
-    has_not("data:");
-    has_not("Content-Length");
+    talk(H1_HANDLER(events), "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    h1_has_not(&lab, "data:");
+    h1_has_not(&lab, "Content-Length");
     assert_int_equal(ending, SHS_CLOSED); /* nobody listens: at once */
     assert_int_equal(waits, 0);
     h1_lab_close(&lab);
@@ -245,12 +232,12 @@ static void test_events_end(void **state)
 
     (void)state;
     /* The client goes. */
-    h1_lab_open(&lab, HANDLER(events));
+    h1_lab_open(&lab, H1_HANDLER(events));
     lab.closes = true;
     h1_lab_talk(&lab, request, strlen(request));
     assert_int_equal(ending, SHS_CLOSED);
     assert_int_equal(lab.fail_code, SHS_CLOSED);
-    has_not("\r\n0\r\n\r\n");
+    h1_has_not(&lab, "\r\n0\r\n\r\n");
     h1_lab_close(&lab);
 }
 
@@ -290,17 +277,17 @@ static void test_events_other_ends(void **state)
     static const char post[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
 
     (void)state;
-    talk(HANDLER(stops), GET);
+    talk(H1_HANDLER(stops), GET);
     assert_int_equal(ending, SHS_STOPPED);
-    has("\r\n\r\n0\r\n\r\n"); /* ended in good order */
+    h1_has(&lab, "\r\n\r\n0\r\n\r\n"); /* ended in good order */
     assert_int_equal(lab.fail_code, SHS_OK);
     h1_lab_close(&lab);
-    h1_lab_open(&lab, HANDLER(waits_with_a_body));
+    h1_lab_open(&lab, H1_HANDLER(waits_with_a_body));
     lab.opt.max_buffered_body = 0;
     h1_lab_talk(&lab, post, sizeof post - 1);
     assert_int_equal(ending, SHS_USAGE);
     h1_lab_close(&lab);
-    talk(HANDLER(sends_too_much), GET);
+    talk(H1_HANDLER(sends_too_much), GET);
     assert_int_equal(ending, SHS_LIMIT);
     h1_lab_close(&lab);
     assert_int_equal(shs_sse_end(NULL, SHS_TIMEOUT), SHS_TIMEOUT);
@@ -315,7 +302,7 @@ static void test_events_and_a_flood(void **state)
     (void)state;
     memcpy(request, GET, len);
     memset(request + len, 'G', 100000 - len);
-    h1_lab_open(&lab, HANDLER(events));
+    h1_lab_open(&lab, H1_HANDLER(events));
     h1_lab_talk(&lab, request, 100000);
     assert_int_equal(ending, SHS_LIMIT);
     h1_lab_close(&lab);
@@ -343,29 +330,29 @@ static void test_options(void **state)
 
     (void)state;
     talk(&get, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\nOPTIONS /x HTTP/1.1\r\nHost: a\r\n\r\n" GET);
-    has("HTTP/1.1 204 No Content\r\n");
-    has("\r\nAllow: GET, HEAD, OPTIONS\r\n\r\nHTTP/1.1 204");
-    has_not("Content-Length: 0");
-    has("/ at a"); /* the connection went on */
+    h1_has(&lab, "HTTP/1.1 204 No Content\r\n");
+    h1_has(&lab, "\r\nAllow: GET, HEAD, OPTIONS\r\n\r\nHTTP/1.1 204");
+    h1_has_not(&lab, "Content-Length: 0");
+    h1_has(&lab, "/ at a"); /* the connection went on */
     h1_lab_close(&lab);
     talk(&get, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
-    has("HTTP/1.1 501 Not Implemented\r\n");
-    has("\r\nAllow: GET, HEAD, OPTIONS\r\n");
-    has("Connection: close\r\n");
+    h1_has(&lab, "HTTP/1.1 501 Not Implemented\r\n");
+    h1_has(&lab, "\r\nAllow: GET, HEAD, OPTIONS\r\n");
+    h1_has(&lab, "Connection: close\r\n");
     h1_lab_close(&lab);
     talk(&own, "BREW / HTTP/1.1\r\nHost: a\r\n\r\n");
-    has("HTTP/1.1 501 ");
-    has("\r\nAllow: POST, DELETE, OPTIONS\r\n");
+    h1_has(&lab, "HTTP/1.1 501 ");
+    h1_has(&lab, "\r\nAllow: POST, DELETE, OPTIONS\r\n");
     h1_lab_close(&lab);
     talk(&own, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n");
-    has("\r\n\r\n* at a");
+    h1_has(&lab, "\r\n\r\n* at a");
     h1_lab_close(&lab);
     talk(&all, "BREW http://h.example:81/p//q?x HTTP/1.1\r\nHost: a\r\n\r\n"
                "OPTIONS http://h.example HTTP/1.1\r\nHost: a\r\n\r\n"
                "GET http://h.example HTTP/1.1\r\nHost: a\r\n\r\n");
-    has("/p//q at h.example:81");
-    has("* at h.example");
-    has("/ at h.example");
+    h1_has(&lab, "/p//q at h.example:81");
+    h1_has(&lab, "* at h.example");
+    h1_has(&lab, "/ at h.example");
     h1_lab_close(&lab);
 }
 

@@ -14,221 +14,31 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "http/h1.h"
+#include "h1_expect.h"
 
-/* -- an owner that is no server ---------------------------------------------------------------- */
+/* -- a client that sends before the machine looks ---------------------------------------------- */
 
-struct owner {
-    struct shs_h1_config config;
-    struct shs_options opt;
-    struct shs_h1 h1;
-    struct shs_stream *server, *client;
-    int64_t deadline_ns;
-    bool idle, stopping;
-    const struct shs_http_handler *handler;
-    unsigned calls, logged;
-    int last_status, fail_code;
-    uint64_t last_bytes;
-    char fail_text[200];
-    char last_error[200];
-    struct shs_buf got; /* what the client has received */
-    /* A slow reader: what it takes at the first wait for it, and at each one after; 0: not slow. */
-    size_t gulp, sip;
-    int64_t longest_wait_ns;
-    bool others;    /* they want their turn */
-    unsigned turns; /* and had it so often */
-};
-
-/* A handler that waits for its client: the client of these tests reads all that there is. */
-static int receive(struct owner *o);
-
-/* The time of this wait passes, and then a little is taken. */
-static int wait_for_slow_reader(struct owner *o, int64_t deadline_ns)
-{
-    int64_t wait_ns = deadline_ns - shs_now_ns();
-    char buf[4096];
-
-    if (wait_ns > o->longest_wait_ns)
-        o->longest_wait_ns = wait_ns;
-    if (wait_ns > 0)
-        nanosleep(&(struct timespec){wait_ns / 1000000000, wait_ns % 1000000000}, NULL);
-    for (size_t left = o->gulp > 0 ? o->gulp : o->sip; left > 0;) {
-        size_t got = 0;
-
-        if (shs__stream_read(o->client, buf, left < sizeof buf ? left : sizeof buf, &got) != SHS_OK)
-            break;
-        left -= got;
-    }
-    o->gulp = 0;
-    return SHS_TIMEOUT;
-}
-
-static int owner_wait(void *owner, int what, int64_t deadline_ns)
-{
-    struct owner *o = owner;
-
-    if (what == SHS_WAIT_WRITE && o->sip > 0)
-        return wait_for_slow_reader(o, deadline_ns);
-
-    if (what == SHS_WAIT_WRITE && receive(o) > 0)
-        return SHS_OK;
-    return shs_now_ns() >= deadline_ns || o->stopping ? SHS_STOPPED : SHS_TIMEOUT;
-}
-static void owner_set_deadline(void *owner, int64_t deadline_ns)
-{
-    ((struct owner *)owner)->deadline_ns = deadline_ns;
-}
-static int64_t owner_deadline(void *owner)
-{
-    return ((struct owner *)owner)->deadline_ns;
-}
-static void owner_set_idle(void *owner, bool idle)
-{
-    ((struct owner *)owner)->idle = idle;
-}
-static bool owner_stopping(void *owner)
-{
-    return ((struct owner *)owner)->stopping;
-}
-static bool owner_turn_over(void *owner)
-{
-    struct owner *o = owner;
-
-    o->turns += o->others;
-    return o->others;
-}
-static int owner_dispatch(void *owner, struct shs_exchange *x)
-{
-    struct owner *o = owner;
-    shs_method_fn *method = shs__handler_method(o->handler, x->req.head.method);
-
-    x->handler = o->handler;
-    o->calls++;
-    return method == NULL ? shs_send_error(&x->res, 501, NULL) : method(&x->req, &x->res);
-}
-static void owner_log(void *owner, const struct shs_access *access)
-{
-    struct owner *o = owner;
-
-    o->logged++;
-    o->last_status = access->status;
-    o->last_bytes = access->body_bytes;
-    snprintf(o->last_error, sizeof o->last_error, "%s", access->error == NULL ? "" : access->error);
-}
-static int owner_fail(void *owner, int code, bool stream, const char *text)
-{
-    struct owner *o = owner;
-
-    (void)stream;
-    o->fail_code = code;
-    snprintf(o->fail_text, sizeof o->fail_text, "%s", text == NULL ? "" : text);
-    return code;
-}
-
-static const struct shs_h1_host host = {
-    .wait = owner_wait,
-    .set_deadline = owner_set_deadline,
-    .deadline = owner_deadline,
-    .set_idle = owner_set_idle,
-    .stopping = owner_stopping,
-    .turn_over = owner_turn_over,
-    .dispatch = owner_dispatch,
-    .log = owner_log,
-    .fail = owner_fail,
-};
-
-static int receive(struct owner *o)
-{
-    char buf[4096];
-    size_t got = 0;
-    int total = 0;
-
-    while (shs__stream_read(o->client, buf, sizeof buf, &got) == SHS_OK) {
-        assert_int_equal(shs__buf_append(&o->got, buf, got), SHS_OK);
-        total += (int)got;
-    }
-    return total;
-}
-
-static void open_owner(struct owner *o, const struct shs_http_handler *handler, size_t chunk)
-{
-    memset(o, 0, sizeof *o);
-    shs_options_init(&o->opt);
-    o->handler = handler;
-    shs__buf_init(&o->got, (size_t)64 << 20);
-    assert_int_equal(shs__memory_stream_pair(&o->server, &o->client, (size_t)1 << 20, chunk),
-                     SHS_OK);
-    shs__h1_config_init(&o->config, &o->opt, &host);
-    shs__h1_init(&o->h1, &o->config, o->server, o);
-}
-
-static void close_owner(struct owner *o)
-{
-    shs__h1_free(&o->h1);
-    o->server->cls->free(o->server);
-    o->client->cls->free(o->client);
-    shs__buf_free(&o->got);
-}
-
-static void send_bytes(struct owner *o, const char *bytes, size_t len)
+static void send_bytes(struct h1_lab *lab, const char *bytes, size_t len)
 {
     while (len > 0) {
         size_t put = 0;
 
-        assert_int_equal(shs__stream_write(o->client, bytes, len, &put), SHS_OK);
+        assert_int_equal(shs__stream_write(lab->client, bytes, len, &put), SHS_OK);
         bytes += put;
         len -= put;
     }
 }
 
 /* Steps until it waits for more, or is over; the client reads all the while. */
-static int run(struct owner *o)
+static int run(struct h1_lab *lab)
 {
-    for (int i = 0; i < 100000; i++) {
-        int rc = shs__h1_step(&o->h1);
-        int got = receive(o);
-
-        if (rc <= 0)
-            return rc;
-        if (rc == SHS_WAIT_READ && got == 0)
-            return rc;
-    }
-    fail_msg("the machine does not come to rest");
-    return 0;
+    return h1_lab_talk(lab, "", 0);
 }
 
-static const char *text_of(struct owner *o)
+static int talk(struct h1_lab *lab, const char *request)
 {
-    assert_int_equal(shs__buf_append(&o->got, "", 1), SHS_OK);
-    o->got.len--;
-    return shs__buf_head(&o->got);
-}
-
-static int talk(struct owner *o, const char *request)
-{
-    send_bytes(o, request, strlen(request));
-    return run(o);
-}
-
-static void assert_has(struct owner *o, const char *part)
-{
-    if (strstr(text_of(o), part) == NULL)
-        fail_msg("\"%s\" is not in:\n%s", part, text_of(o));
-}
-
-static void assert_has_not(struct owner *o, const char *part)
-{
-    if (strstr(text_of(o), part) != NULL)
-        fail_msg("\"%s\" is in:\n%s", part, text_of(o));
-}
-
-static unsigned count(struct owner *o, const char *part)
-{
-    unsigned n = 0;
-
-    for (const char *p = text_of(o); (p = strstr(p, part)) != NULL; p++)
-        n++;
-    return n;
+    send_bytes(lab, request, strlen(request));
+    return run(lab);
 }
 
 /* -- handlers ---------------------------------------------------------------------------------- */
@@ -368,48 +178,46 @@ static int short_file(struct shs_request *req, struct shs_response *res)
     return shs_send_file(res, fd, 0, 100);
 }
 
-#define GET(fn) (&(const struct shs_http_handler){.name = "t", .do_GET = (fn), .do_POST = (fn)})
-
 /* -- tests ------------------------------------------------------------------------------------- */
 
 static void test_get(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
-    open_owner(&o, GET(hello), 0);
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
-    assert_has(&o, "HTTP/1.1 200 OK\r\n");
-    assert_has(&o, "\r\nServer: shs/");
-    assert_has(&o, "\r\nDate: ");
-    assert_has(&o, "\r\nContent-Length: 13\r\n");
-    assert_has(&o, "\r\n\r\nHello, world\n");
-    assert_has_not(&o, "Connection: close");
-    assert_int_equal(o.last_status, 200);
-    assert_int_equal(o.last_bytes, 13);
-    assert_true(o.idle);
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
+    h1_has(&lab, "HTTP/1.1 200 OK\r\n");
+    h1_has(&lab, "\r\nServer: shs/");
+    h1_has(&lab, "\r\nDate: ");
+    h1_has(&lab, "\r\nContent-Length: 13\r\n");
+    h1_has(&lab, "\r\n\r\nHello, world\n");
+    h1_has_not(&lab, "Connection: close");
+    assert_int_equal(lab.last_status, 200);
+    assert_int_equal(lab.last_bytes, 13);
+    assert_true(lab.idle);
     /* Idle: every buffer is given back. */
-    assert_null(o.h1.in.data);
-    assert_null(o.h1.out.data);
-    assert_null(o.h1.xchg);
-    close_owner(&o);
+    assert_null(lab.h1.in.data);
+    assert_null(lab.h1.out.data);
+    assert_null(lab.h1.xchg);
+    h1_lab_close(&lab);
 }
 
 static void test_keep_alive_and_pipelining(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
-    open_owner(&o, GET(hello), 0);
-    assert_int_equal(talk(&o, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n"
-                              "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
-                              "GET /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-                              "GET /4 HTTP/1.1\r\nHost: a\r\n\r\n"),
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    assert_int_equal(talk(&lab, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n"
+                                "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
+                                "GET /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+                                "GET /4 HTTP/1.1\r\nHost: a\r\n\r\n"),
                      SHS_OK);
-    assert_int_equal(o.calls, 3);
-    assert_int_equal(count(&o, "Hello, world\n"), 3);
-    assert_int_equal(count(&o, "Connection: close\r\n"), 1);
-    close_owner(&o);
+    assert_int_equal(lab.calls, 3);
+    assert_int_equal(h1_count(&lab, "Hello, world\n"), 3);
+    assert_int_equal(h1_count(&lab, "Connection: close\r\n"), 1);
+    h1_lab_close(&lab);
 }
 
 static void test_byte_by_byte_and_small_writes(void **state)
@@ -418,246 +226,247 @@ static void test_byte_by_byte_and_small_writes(void **state)
                                   "POST /e HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
                                   "\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: 1\r\n\r\n"
                                   "GET /e HTTP/1.1\r\nHost: a\r\n\r\n";
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
     for (size_t chunk = 0; chunk < 4; chunk++) {
-        open_owner(&o, GET(echo), chunk);
+        h1_lab_open_narrow(&lab, H1_HANDLER(echo), chunk);
         for (size_t i = 0; i + 1 < sizeof request; i++) {
-            send_bytes(&o, request + i, 1);
-            assert_int_equal(run(&o), SHS_WAIT_READ);
+            send_bytes(&lab, request + i, 1);
+            assert_int_equal(run(&lab), SHS_WAIT_READ);
         }
-        assert_int_equal(o.calls, 3);
-        assert_has(&o, "Content-Length: 5\r\n\r\nhelloHTTP/1.1 200");
-        assert_has(&o, "Content-Length: 5\r\n\r\nabcdeHTTP/1.1 200");
-        assert_has(&o, "Content-Length: 0\r\n\r\n");
-        close_owner(&o);
+        assert_int_equal(lab.calls, 3);
+        h1_has(&lab, "Content-Length: 5\r\n\r\nhelloHTTP/1.1 200");
+        h1_has(&lab, "Content-Length: 5\r\n\r\nabcdeHTTP/1.1 200");
+        h1_has(&lab, "Content-Length: 0\r\n\r\n");
+        h1_lab_close(&lab);
     }
 }
 
 static void test_head_and_bodiless_answers(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
-    open_owner(&o, GET(hello), 0);
-    assert_int_equal(talk(&o, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
-    assert_has(&o, "Content-Length: 13\r\n");
-    assert_has_not(&o, "Hello");
-    assert_int_equal(o.last_bytes, 0);
-    close_owner(&o);
-    open_owner(&o, GET(no_content), 0);
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
-    assert_has(&o, "204 No Content");
-    assert_has_not(&o, "Content-Length");
-    assert_has_not(&o, "nobody");
-    close_owner(&o);
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    assert_int_equal(talk(&lab, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
+    h1_has(&lab, "Content-Length: 13\r\n");
+    h1_has_not(&lab, "Hello");
+    assert_int_equal(lab.last_bytes, 0);
+    h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(no_content));
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
+    h1_has(&lab, "204 No Content");
+    h1_has_not(&lab, "Content-Length");
+    h1_has_not(&lab, "nobody");
+    h1_lab_close(&lab);
 }
 
 static void test_http_10_closes(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
-    open_owner(&o, GET(hello), 0);
-    assert_int_equal(talk(&o, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"), SHS_OK);
-    assert_has(&o, "HTTP/1.1 200 OK\r\n");
-    assert_has(&o, "Connection: close\r\n");
-    close_owner(&o);
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    assert_int_equal(talk(&lab, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"), SHS_OK);
+    h1_has(&lab, "HTTP/1.1 200 OK\r\n");
+    h1_has(&lab, "Connection: close\r\n");
+    h1_lab_close(&lab);
     /* A long answer cannot be chunked for HTTP/1.0: its end is the connection's. */
-    open_owner(&o, GET(streams), 0);
-    assert_int_equal(talk(&o, "GET / HTTP/1.0\r\n\r\n"), SHS_OK);
-    assert_has_not(&o, "chunked");
-    assert_has_not(&o, "Content-Length");
-    assert_true(o.got.len > 300000);
-    close_owner(&o);
+    h1_lab_open(&lab, H1_HANDLER(streams));
+    assert_int_equal(talk(&lab, "GET / HTTP/1.0\r\n\r\n"), SHS_OK);
+    h1_has_not(&lab, "chunked");
+    h1_has_not(&lab, "Content-Length");
+    assert_true(lab.got.len > 300000);
+    h1_lab_close(&lab);
 }
 
 static void test_continue(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
-    open_owner(&o, GET(echo), 0);
-    assert_int_equal(talk(&o, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
-                              "Expect: 100-continue\r\n\r\n"),
+    h1_lab_open(&lab, H1_HANDLER(echo));
+    assert_int_equal(talk(&lab, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
+                                "Expect: 100-continue\r\n\r\n"),
                      SHS_WAIT_READ);
-    assert_string_equal(text_of(&o), "HTTP/1.1 100 Continue\r\n\r\n");
-    assert_int_equal(o.calls, 0);
-    assert_int_equal(talk(&o, "hello"), SHS_WAIT_READ);
-    assert_has(&o, "\r\n\r\nhello");
-    close_owner(&o);
+    assert_string_equal(h1_lab_text(&lab), "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_int_equal(lab.calls, 0);
+    assert_int_equal(talk(&lab, "hello"), SHS_WAIT_READ);
+    h1_has(&lab, "\r\n\r\nhello");
+    h1_lab_close(&lab);
     /* A client that does not wait is not told to go on. */
-    open_owner(&o, GET(echo), 0);
-    assert_int_equal(talk(&o, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
-                              "Expect: 100-continue\r\n\r\nhello"),
+    h1_lab_open(&lab, H1_HANDLER(echo));
+    assert_int_equal(talk(&lab, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
+                                "Expect: 100-continue\r\n\r\nhello"),
                      SHS_WAIT_READ);
-    assert_has_not(&o, "100 Continue");
-    assert_has(&o, "\r\n\r\nhello");
-    close_owner(&o);
+    h1_has_not(&lab, "100 Continue");
+    h1_has(&lab, "\r\n\r\nhello");
+    h1_lab_close(&lab);
     /* A handler that does not want a long body says so without having it sent. */
-    open_owner(&o, GET(hello), 0);
-    assert_int_equal(talk(&o, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n"
-                              "Expect: 100-continue\r\n\r\n"),
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    assert_int_equal(talk(&lab, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n"
+                                "Expect: 100-continue\r\n\r\n"),
                      SHS_OK);
-    assert_has_not(&o, "100 Continue");
-    assert_has(&o, "Connection: close\r\n");
-    close_owner(&o);
+    h1_has_not(&lab, "100 Continue");
+    h1_has(&lab, "Connection: close\r\n");
+    h1_lab_close(&lab);
 }
 
 static void test_unread_bodies(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
     char body[5000];
 
     (void)state;
     memset(body, 'x', sizeof body);
-    open_owner(&o, GET(hello), 0);
-    o.opt.max_buffered_body = 1000;
-    send_bytes(&o, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n", 50);
-    assert_int_equal(run(&o), SHS_WAIT_READ);
-    send_bytes(&o, body, sizeof body);
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
-    assert_int_equal(count(&o, "200 OK"), 2); /* drained: the second request was found */
-    close_owner(&o);
-    open_owner(&o, GET(hello), 0);
-    assert_int_equal(talk(&o, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n"),
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    lab.opt.max_buffered_body = 1000;
+    send_bytes(&lab, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n", 50);
+    assert_int_equal(run(&lab), SHS_WAIT_READ);
+    send_bytes(&lab, body, sizeof body);
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
+    assert_int_equal(h1_count(&lab, "200 OK"), 2); /* drained: the second request was found */
+    h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    assert_int_equal(talk(&lab, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n"),
                      SHS_OK);
-    assert_has(&o, "Connection: close\r\n"); /* too much to throw away */
-    close_owner(&o);
+    h1_has(&lab, "Connection: close\r\n"); /* too much to throw away */
+    h1_lab_close(&lab);
 }
 
 static void test_long_body_is_pulled(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
     char *body = malloc(300000);
 
     (void)state;
     for (int i = 0; i < 300000; i++)
         body[i] = (char)('a' + i % 25);
-    open_owner(&o, GET(echo), 0);
-    send_bytes(&o, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n", 52);
-    send_bytes(&o, body, 300000);
-    assert_int_equal(run(&o), SHS_WAIT_READ);
-    assert_has(&o, "Transfer-Encoding: chunked\r\n");
-    assert_true(o.got.len > 300000);
-    assert_memory_equal(shs__buf_tail(&o.got) - 5, "0\r\n\r\n", 5);
-    close_owner(&o);
+    h1_lab_open(&lab, H1_HANDLER(echo));
+    send_bytes(&lab, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n", 52);
+    send_bytes(&lab, body, 300000);
+    assert_int_equal(run(&lab), SHS_WAIT_READ);
+    h1_has(&lab, "Transfer-Encoding: chunked\r\n");
+    assert_true(lab.got.len > 300000);
+    assert_memory_equal(shs__buf_tail(&lab.got) - 5, "0\r\n\r\n", 5);
+    h1_lab_close(&lab);
     free(body);
 }
 
 static void test_streamed_answer(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
-    open_owner(&o, GET(streams), 0);
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
-    assert_has(&o, "Transfer-Encoding: chunked\r\n");
-    assert_has_not(&o, "Content-Length");
-    assert_memory_equal(shs__buf_tail(&o.got) - 7, "\r\n0\r\n\r\n", 7);
-    assert_int_equal(o.last_bytes, 300000);
-    close_owner(&o);
+    h1_lab_open(&lab, H1_HANDLER(streams));
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
+    h1_has(&lab, "Transfer-Encoding: chunked\r\n");
+    h1_has_not(&lab, "Content-Length");
+    assert_memory_equal(shs__buf_tail(&lab.got) - 7, "\r\n0\r\n\r\n", 7);
+    assert_int_equal(lab.last_bytes, 300000);
+    h1_lab_close(&lab);
 }
 
 static void test_broken_answers_are_cut(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
-    open_owner(&o, GET(stops_in_the_middle), 0);
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_IO);
-    assert_has_not(&o, "\r\n0\r\n\r\n"); /* the client can see that it is not whole */
-    assert_int_equal(o.fail_code, SHS_IO);
-    close_owner(&o);
-    open_owner(&o, GET(short_file), 0);
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_IO);
-    assert_has(&o, "Content-Length: 100\r\n");
-    close_owner(&o);
+    h1_lab_open(&lab, H1_HANDLER(stops_in_the_middle));
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_IO);
+    h1_has_not(&lab, "\r\n0\r\n\r\n"); /* the client can see that it is not whole */
+    assert_int_equal(lab.fail_code, SHS_IO);
+    h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(short_file));
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_IO);
+    h1_has(&lab, "Content-Length: 100\r\n");
+    h1_lab_close(&lab);
 }
 
 static void test_handler_failures(void **state)
 {
     shs_method_fn *const bad[] = {fails, says_nothing, too_short};
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
     for (size_t i = 0; i < SHS_ARRAY_LEN(bad); i++) {
-        open_owner(&o, GET(bad[i]), 0);
-        assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_OK);
-        assert_has(&o, "HTTP/1.1 500 Internal Server Error\r\n");
-        assert_has(&o, "Connection: close\r\n");
-        assert_int_not_equal(o.fail_code, SHS_OK);
-        assert_true(o.last_error[0] != '\0');
-        close_owner(&o);
+        h1_lab_open(&lab, H1_HANDLER(bad[i]));
+        assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_OK);
+        h1_has(&lab, "HTTP/1.1 500 Internal Server Error\r\n");
+        h1_has(&lab, "Connection: close\r\n");
+        assert_int_not_equal(lab.fail_code, SHS_OK);
+        assert_true(lab.last_error[0] != '\0');
+        h1_lab_close(&lab);
     }
 }
 
 static void test_header_rules(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
-    open_owner(&o, GET(checks_headers), 0);
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
-    assert_has(&o, "HTTP/1.1 299 Fine\r\n");
-    assert_int_equal(count(&o, "X-Many: v\r\n"), 100);
-    close_owner(&o);
+    h1_lab_open(&lab, H1_HANDLER(checks_headers));
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
+    h1_has(&lab, "HTTP/1.1 299 Fine\r\n");
+    assert_int_equal(h1_count(&lab, "X-Many: v\r\n"), 100);
+    h1_lab_close(&lab);
 }
 
 static void test_send_error_replaces(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
-    open_owner(&o, GET(error_after_start), 0);
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_OK);
-    assert_has(&o, "HTTP/1.1 404 Not Found\r\n");
-    assert_has(&o, "&lt;no such thing&gt;");
-    assert_has_not(&o, "gone");
-    assert_int_equal(count(&o, "Date:"), 1);
-    assert_int_equal(count(&o, "Server:"), 1);
-    close_owner(&o);
+    h1_lab_open(&lab, H1_HANDLER(error_after_start));
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_OK);
+    h1_has(&lab, "HTTP/1.1 404 Not Found\r\n");
+    h1_has(&lab, "&lt;no such thing&gt;");
+    h1_has_not(&lab, "gone");
+    assert_int_equal(h1_count(&lab, "Date:"), 1);
+    assert_int_equal(h1_count(&lab, "Server:"), 1);
+    h1_lab_close(&lab);
 }
 
 static void test_file(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
     const char *body;
 
     (void)state;
-    open_owner(&o, GET(large_file), 0);
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
-    assert_has(&o, "Content-Length: 298900\r\n");
-    body = strstr(text_of(&o), "\r\n\r\n") + 4;
+    h1_lab_open(&lab, H1_HANDLER(large_file));
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
+    h1_has(&lab, "Content-Length: 298900\r\n");
+    body = h1_body(&lab);
     assert_int_equal(strlen(body), 298900);
     assert_int_equal(body[0], 'A');
     assert_int_equal(body[899], 'A');
     assert_int_equal(body[900], 'B');
-    close_owner(&o);
-    open_owner(&o, GET(large_file), 0);
-    assert_int_equal(talk(&o, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
-    assert_has(&o, "Content-Length: 298900\r\n");
-    assert_true(o.got.len < 500);
-    close_owner(&o);
+    h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(large_file));
+    assert_int_equal(talk(&lab, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
+    h1_has(&lab, "Content-Length: 298900\r\n");
+    assert_true(lab.got.len < 500);
+    h1_lab_close(&lab);
 }
 
 static void test_a_long_file_lets_others_have_their_turn(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
     unsigned steps = 0;
 
     (void)state;
-    open_owner(&o, GET(large_file), 0); /* the client has room for all of it: nothing to wait for */
-    o.others = true;
-    send_bytes(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
-    while (shs__h1_step(&o.h1) == SHS_WAIT_WRITE)
+    /* the client has room for all of it: nothing to wait for */
+    h1_lab_open(&lab, H1_HANDLER(large_file));
+    lab.others = true;
+    send_bytes(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
+    while (shs__h1_step(&lab.h1) == SHS_WAIT_WRITE)
         steps++;
     assert_in_range(steps, 3, 6); /* 298,900 bytes are four and a half of the pieces */
-    assert_int_equal(o.turns, steps);
-    receive(&o);
-    assert_int_equal(strlen(strstr(text_of(&o), "\r\n\r\n") + 4), 298900);
-    close_owner(&o);
+    assert_int_equal(lab.turns, steps);
+    h1_lab_receive(&lab);
+    assert_int_equal(strlen(h1_body(&lab)), 298900);
+    h1_lab_close(&lab);
 }
 
 static void test_refusals(void **state)
@@ -678,92 +487,94 @@ static void test_refusals(void **state)
         {"FOO / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 501 "},
         {"garbage\r\n\r\n", "HTTP/1.1 400 "},
     };
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
     for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
-        open_owner(&o, GET(hello), 0);
-        assert_int_equal(talk(&o, cases[i].request), SHS_OK);
-        assert_has(&o, cases[i].status);
-        assert_has(&o, "Connection: close\r\n");
-        assert_int_equal(count(&o, "\r\nDate: "), 1);
-        assert_int_equal(o.logged, 1);
-        close_owner(&o);
+        h1_lab_open(&lab, H1_HANDLER(hello));
+        assert_int_equal(talk(&lab, cases[i].request), SHS_OK);
+        h1_has(&lab, cases[i].status);
+        h1_has(&lab, "Connection: close\r\n");
+        assert_int_equal(h1_count(&lab, "\r\nDate: "), 1);
+        assert_int_equal(lab.logged, 1);
+        h1_lab_close(&lab);
     }
 }
 
 static void test_limits(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
     char *long_text = malloc(70000);
 
     (void)state;
     memset(long_text, 'a', 69999);
     long_text[69999] = '\0';
-    open_owner(&o, GET(hello), 0);
-    send_bytes(&o, "GET /", 5);
-    assert_int_equal(talk(&o, long_text), SHS_OK);
-    assert_has(&o, "HTTP/1.1 414 ");
-    close_owner(&o);
-    open_owner(&o, GET(hello), 0);
-    send_bytes(&o, "GET / HTTP/1.1\r\nHost: a\r\nX: ", 28);
-    assert_int_equal(talk(&o, long_text), SHS_OK);
-    assert_has(&o, "HTTP/1.1 431 ");
-    close_owner(&o);
-    open_owner(&o, GET(hello), 0);
-    send_bytes(&o, "GET / HTTP/1.1\r\nHost: a\r\n", 25);
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    send_bytes(&lab, "GET /", 5);
+    assert_int_equal(talk(&lab, long_text), SHS_OK);
+    h1_has(&lab, "HTTP/1.1 414 ");
+    h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    send_bytes(&lab, "GET / HTTP/1.1\r\nHost: a\r\nX: ", 28);
+    assert_int_equal(talk(&lab, long_text), SHS_OK);
+    h1_has(&lab, "HTTP/1.1 431 ");
+    h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    send_bytes(&lab, "GET / HTTP/1.1\r\nHost: a\r\n", 25);
     for (int i = 0; i < 100; i++)
-        send_bytes(&o, "X: y\r\n", 6);
-    assert_int_equal(talk(&o, "\r\n"), SHS_OK);
-    assert_has(&o, "HTTP/1.1 431 ");
-    assert_int_equal(o.calls, 0);
-    close_owner(&o);
+        send_bytes(&lab, "X: y\r\n", 6);
+    assert_int_equal(talk(&lab, "\r\n"), SHS_OK);
+    h1_has(&lab, "HTTP/1.1 431 ");
+    assert_int_equal(lab.calls, 0);
+    h1_lab_close(&lab);
     /* Chunks beyond the limit, in a body that a handler pulls. */
-    open_owner(&o, GET(echo), 0);
-    o.config.limits.max_body_bytes = 10;
-    assert_int_equal(talk(&o, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-                              "b\r\nhello world\r\n0\r\n\r\n"),
+    h1_lab_open(&lab, H1_HANDLER(echo));
+    lab.config.limits.max_body_bytes = 10;
+    assert_int_equal(talk(&lab, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                "b\r\nhello world\r\n0\r\n\r\n"),
                      SHS_OK);
-    assert_has(&o, "HTTP/1.1 413 ");
-    close_owner(&o);
+    h1_has(&lab, "HTTP/1.1 413 ");
+    h1_lab_close(&lab);
     free(long_text);
 }
 
 static void test_deadlines(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
     /* Nothing came: nothing is said to the client, but the log has the cause. */
-    open_owner(&o, GET(hello), 0);
-    assert_int_equal(run(&o), SHS_WAIT_READ);
-    o.deadline_ns = shs_now_ns() - 1;
-    assert_int_equal(run(&o), SHS_TIMEOUT);
-    assert_int_equal(o.got.len, 0);
-    assert_int_equal(o.fail_code, SHS_TIMEOUT);
-    assert_string_equal(o.fail_text, "the client sent no request in time");
-    close_owner(&o);
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    assert_int_equal(run(&lab), SHS_WAIT_READ);
+    lab.deadline_ns = shs_now_ns() - 1;
+    assert_int_equal(run(&lab), SHS_TIMEOUT);
+    assert_int_equal(lab.got.len, 0);
+    assert_int_equal(lab.fail_code, SHS_TIMEOUT);
+    assert_string_equal(lab.fail_text, "the client sent no request in time");
+    h1_lab_close(&lab);
     /* Half a head, then nothing: 408. */
-    open_owner(&o, GET(hello), 0);
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHo"), SHS_WAIT_READ);
-    o.deadline_ns = shs_now_ns() - 1;
-    assert_int_equal(run(&o), SHS_OK);
-    assert_has(&o, "HTTP/1.1 408 ");
-    assert_int_equal(o.fail_code, SHS_TIMEOUT);
-    close_owner(&o);
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHo"), SHS_WAIT_READ);
+    lab.deadline_ns = shs_now_ns() - 1;
+    assert_int_equal(run(&lab), SHS_OK);
+    h1_has(&lab, "HTTP/1.1 408 ");
+    assert_int_equal(lab.fail_code, SHS_TIMEOUT);
+    h1_lab_close(&lab);
     /* Half a body. */
-    open_owner(&o, GET(echo), 0);
-    o.opt.body_ms = 0;
-    assert_int_equal(talk(&o, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"), SHS_OK);
-    assert_has(&o, "HTTP/1.1 408 ");
-    assert_int_equal(o.calls, 0);
-    close_owner(&o);
+    h1_lab_open(&lab, H1_HANDLER(echo));
+    lab.opt.body_ms = 0;
+    assert_int_equal(talk(&lab, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"),
+                     SHS_OK);
+    h1_has(&lab, "HTTP/1.1 408 ");
+    assert_int_equal(lab.calls, 0);
+    h1_lab_close(&lab);
     /* Half a body that a handler pulls. */
-    open_owner(&o, GET(echo), 0);
-    o.opt.max_buffered_body = 1;
-    assert_int_equal(talk(&o, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"), SHS_OK);
-    assert_has(&o, "HTTP/1.1 408 ");
-    close_owner(&o);
+    h1_lab_open(&lab, H1_HANDLER(echo));
+    lab.opt.max_buffered_body = 1;
+    assert_int_equal(talk(&lab, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"),
+                     SHS_OK);
+    h1_has(&lab, "HTTP/1.1 408 ");
+    h1_lab_close(&lab);
 }
 
 static int streams_much(struct shs_request *req, struct shs_response *res)
@@ -777,87 +588,121 @@ static int streams_much(struct shs_request *req, struct shs_response *res)
     return SHS_OK;
 }
 
+/* A client that takes much at its first wait, and a little at each one after. */
+struct slow_reader {
+    struct h1_lab lab;
+    size_t gulp, sip;
+    int64_t longest_wait_ns;
+};
+
+/* The time of this wait passes, and then a little is taken. */
+static int wait_for_slow_reader(struct h1_lab *lab, int what, int64_t deadline_ns)
+{
+    struct slow_reader *reader = SHS_CONTAINER_OF(lab, struct slow_reader, lab);
+    int64_t wait_ns = deadline_ns - shs_now_ns();
+    char buf[4096];
+
+    assert_int_equal(what, SHS_WAIT_WRITE);
+    if (wait_ns > reader->longest_wait_ns)
+        reader->longest_wait_ns = wait_ns;
+    if (wait_ns > 0)
+        nanosleep(&(struct timespec){wait_ns / 1000000000, wait_ns % 1000000000}, NULL);
+    for (size_t left = reader->gulp > 0 ? reader->gulp : reader->sip; left > 0;) {
+        size_t got = 0;
+
+        if (shs__stream_read(lab->client, buf, left < sizeof buf ? left : sizeof buf, &got) !=
+            SHS_OK)
+            break;
+        left -= got;
+    }
+    reader->gulp = 0;
+    return SHS_TIMEOUT;
+}
+
+/* One that has sent its request. */
+static void open_slow_reader(struct slow_reader *reader, unsigned write_ms, size_t gulp, size_t sip)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    static const struct shs_http_handler handler = {.name = "t", .do_GET = streams_much};
+
+    *reader = (struct slow_reader){.gulp = gulp, .sip = sip};
+    h1_lab_open(&reader->lab, &handler);
+    reader->lab.opt.max_buffered_response = 1000;
+    reader->lab.opt.write_ms = write_ms;
+    reader->lab.opt.min_rate = 1000;
+    reader->lab.wait = wait_for_slow_reader;
+    send_bytes(&reader->lab, request, sizeof request - 1);
+}
+
 /* A handler that streams is held up by its reader for as long as min_rate is kept, not longer. */
 static void test_slow_reader_of_a_stream(void **state)
 {
-    static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    struct slow_reader reader;
     int64_t began, took;
-    struct owner o;
     int rc;
 
     (void)state;
     /* Takes much at once, and then three bytes now and then: gone write_ms after it took much. */
-    open_owner(&o, GET(streams_much), 0);
-    o.opt.max_buffered_response = 1000;
-    o.opt.write_ms = 1000;
-    o.opt.min_rate = 1000;
-    o.gulp = 5000;
-    o.sip = 3;
-    send_bytes(&o, request, sizeof request - 1);
+    open_slow_reader(&reader, 1000, 5000, 3);
     began = shs_now_ns();
-    assert_int_equal(shs__h1_step(&o.h1), SHS_TIMEOUT);
+    assert_int_equal(shs__h1_step(&reader.lab.h1), SHS_TIMEOUT);
     took = shs_now_ns() - began;
     assert_true(took >= 1000 * SHS_NS_PER_MS && took < 1700 * SHS_NS_PER_MS);
-    assert_true(o.longest_wait_ns <= 500 * SHS_NS_PER_MS);
-    close_owner(&o);
+    assert_true(reader.longest_wait_ns <= 500 * SHS_NS_PER_MS);
+    h1_lab_close(&reader.lab);
     /* Slow, and fast enough: it gets everything, long after the first deadline. */
-    open_owner(&o, GET(streams_much), 0);
-    o.opt.max_buffered_response = 1000;
-    o.opt.write_ms = 600;
-    o.opt.min_rate = 1000;
-    o.sip = 20000;
-    send_bytes(&o, request, sizeof request - 1);
+    open_slow_reader(&reader, 600, 0, 20000);
     began = shs_now_ns();
     do {
-        rc = shs__h1_step(&o.h1);
-        receive(&o);
+        rc = shs__h1_step(&reader.lab.h1);
+        h1_lab_receive(&reader.lab);
     } while (rc == SHS_WAIT_WRITE);
     assert_int_equal(rc, SHS_WAIT_READ);
-    assert_int_equal(o.last_bytes, 160 * 8192);
+    assert_int_equal(reader.lab.last_bytes, 160 * 8192);
     assert_true(shs_now_ns() - began > 600 * SHS_NS_PER_MS);
-    close_owner(&o);
+    h1_lab_close(&reader.lab);
 }
 
 static void test_client_goes_away(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
-    open_owner(&o, GET(hello), 0);
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHo"), SHS_WAIT_READ);
-    shs__stream_shutdown(o.client);
-    assert_int_equal(run(&o), SHS_CLOSED);
-    assert_int_equal(o.calls, 0);
-    close_owner(&o);
-    open_owner(&o, GET(echo), 0);
-    assert_int_equal(talk(&o, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"),
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHo"), SHS_WAIT_READ);
+    shs__stream_shutdown(lab.client);
+    assert_int_equal(run(&lab), SHS_CLOSED);
+    assert_int_equal(lab.calls, 0);
+    h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(echo));
+    assert_int_equal(talk(&lab, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"),
                      SHS_WAIT_READ);
-    shs__stream_shutdown(o.client);
-    assert_int_equal(run(&o), SHS_CLOSED); /* half a body is never handed to a handler */
-    assert_int_equal(o.calls, 0);
-    close_owner(&o);
-    open_owner(&o, GET(hello), 0);
-    shs__memory_stream_fail(o.server, 'w', EIO);
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_IO);
-    close_owner(&o);
+    shs__stream_shutdown(lab.client);
+    assert_int_equal(run(&lab), SHS_CLOSED); /* half a body is never handed to a handler */
+    assert_int_equal(lab.calls, 0);
+    h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    shs__memory_stream_fail(lab.server, 'w', EIO);
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_IO);
+    h1_lab_close(&lab);
 }
 
 static void test_ages(void **state)
 {
-    struct owner o;
+    struct h1_lab lab;
 
     (void)state;
-    open_owner(&o, GET(hello), 0);
-    o.opt.max_requests_per_connection = 2;
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_OK);
-    assert_int_equal(count(&o, "Connection: close"), 1);
-    close_owner(&o);
-    open_owner(&o, GET(hello), 0);
-    o.stopping = true;
-    assert_int_equal(talk(&o, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_OK);
-    assert_int_equal(count(&o, "Connection: close"), 0); /* stopping: not even begun */
-    close_owner(&o);
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    lab.opt.max_requests_per_connection = 2;
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_OK);
+    assert_int_equal(h1_count(&lab, "Connection: close"), 1);
+    h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    lab.stopping = true;
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_OK);
+    assert_int_equal(h1_count(&lab, "Connection: close"), 0); /* stopping: not even begun */
+    h1_lab_close(&lab);
 }
 
 int main(void)
