@@ -12,8 +12,6 @@
 #include "stream_contract.h"
 #include "tls_lab.h"
 
-static struct tls_lab lab;
-
 /* -- memory ------------------------------------------------------------------------------------ */
 
 static void free_both(struct contract_pair *pair)
@@ -169,8 +167,8 @@ static void open_tls(struct contract_pair *pair, contract_open_fn *open_lower, i
 
     assert_non_null(own);
     open_lower(&own->lower);
-    own->server = lab_server(&lab);
-    own->client = lab_client(&lab, version);
+    own->server = lab_server(&group_lab);
+    own->client = lab_client(&group_lab, version);
     assert_int_equal(
         shs__tls_stream_new(&server, own->server, server_is_a ? own->lower.a : own->lower.b),
         SHS_OK);
@@ -227,20 +225,6 @@ static void tls_over_sockets_keeps_the_contract(void **state)
     contract_all(open_tls12_sockets);
 }
 
-static int make_lab(void **state)
-{
-    SHS_UNUSED(state);
-    lab_open(&lab, SHS_KEY_P256);
-    return 0;
-}
-
-static int end_lab(void **state)
-{
-    SHS_UNUSED(state);
-    lab_close(&lab);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,5 +236,5 @@ int main(void)
         cmocka_unit_test(tls_over_sockets_keeps_the_contract),
     };
 
-    return cmocka_run_group_tests(tests, make_lab, end_lab);
+    return cmocka_run_group_tests(tests, lab_setup, lab_teardown);
 }

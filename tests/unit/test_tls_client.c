@@ -9,12 +9,10 @@
 #include "tls/client.h"
 #include "tls_lab.h"
 
-static struct tls_lab lab;
-
 /* A certificate with odd things in it, which the minter would refuse to make. */
 static X509 *blank(void)
 {
-    X509 *cert = X509_dup(lab.leaf);
+    X509 *cert = X509_dup(group_lab.leaf);
     X509_NAME *name = X509_NAME_new();
     int at = X509_get_ext_by_NID(cert, NID_subject_alt_name, -1);
 
@@ -58,7 +56,7 @@ static struct shs_client_record *read_it(X509 *cert, enum shs_client_reason reas
     int len;
 
     /* As it comes over the wire: parsed anew. */
-    assert_true(X509_sign(cert, lab.key, EVP_sha256()) > 0);
+    assert_true(X509_sign(cert, group_lab.key, EVP_sha256()) > 0);
     len = i2d_X509(cert, &der);
     assert_true(len > 0);
     at = der;
@@ -185,8 +183,8 @@ static void test_spiffe(void **state)
         discard(cert, SHS_CLIENT_AMBIGUOUS);
     }
     /* In a CA certificate. */
-    cert = X509_dup(lab.ca);
-    assert_int_equal(X509_set_pubkey(cert, lab.key), 1);
+    cert = X509_dup(group_lab.ca);
+    assert_int_equal(X509_set_pubkey(cert, group_lab.key), 1);
     names = sk_GENERAL_NAME_new_null();
     add_san(names, GEN_URI, "spiffe://lab/a", 14);
     set_sans(cert, names);
@@ -220,20 +218,6 @@ static void test_too_much(void **state)
     shs__free(huge);
 }
 
-static int open_lab(void **state)
-{
-    SHS_UNUSED(state);
-    lab_open(&lab, SHS_KEY_P256);
-    return 0;
-}
-
-static int close_lab(void **state)
-{
-    SHS_UNUSED(state);
-    lab_close(&lab);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,5 +227,5 @@ int main(void)
         cmocka_unit_test(test_too_much),
     };
 
-    return cmocka_run_group_tests(tests, open_lab, close_lab);
+    return cmocka_run_group_tests(tests, lab_setup, lab_teardown);
 }
