@@ -1,56 +1,9 @@
 #include "pool_lab.h"
 
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-/* -- a layer that counts ---------------------------------------------------------------------- */
-
-#define FAKE(l) SHS_CONTAINER_OF(l, struct pool_fake_layer, layer)
-
-static int fake_process(struct shs_layer *l, struct shs_conn *conn)
-{
-    FAKE(l)->process++;
-    return shs_super_process_request(l, conn);
-}
-static int fake_finish(struct shs_layer *l, struct shs_conn *conn)
-{
-    int rc = shs_super_finish_request(l, conn);
-
-    FAKE(l)->finished += rc <= 0;
-    return rc;
-}
-static void fake_shutdown(struct shs_layer *l, struct shs_conn *conn)
-{
-    FAKE(l)->shutdown++;
-    shs_super_shutdown_request(l, conn);
-}
-static void fake_close(struct shs_layer *l, struct shs_conn *conn)
-{
-    FAKE(l)->close++;
-    shs_super_close_request(l, conn);
-}
-static int fake_server_close(struct shs_layer *l)
-{
-    FAKE(l)->server_close++;
-    return shs_super_server_close(l);
-}
-static void fake_free(struct shs_layer *l)
-{
-    FAKE(l)->freed++;
-}
-
-static const struct shs_server_ops fake_ops = {
-    .name = "FakeMixIn",
-    .process_request = fake_process,
-    .finish_request = fake_finish,
-    .shutdown_request = fake_shutdown,
-    .close_request = fake_close,
-    .server_close = fake_server_close,
-    .layer_free = fake_free,
-};
 
 /* -- a handler that can be held back ---------------------------------------------------------- */
 
@@ -136,11 +89,6 @@ const struct shs_http_handler pool_handler = {
 
 /* -- helpers ---------------------------------------------------------------------------------- */
 
-void *pool_serve(void *server)
-{
-    return (void *)(intptr_t)shs_serve_forever(server);
-}
-
 void pool_defaults(struct shs_options *opt)
 {
     shs_options_init(opt);
@@ -157,11 +105,11 @@ void pool_start_with(struct pool_fixture *f, const struct shs_options *opt, pool
 
     memset(f, 0, sizeof *f);
     assert_int_equal(shs_http_server_new(&f->server, opt, &pool_handler, &err), SHS_OK);
-    assert_int_equal(shs_server_push(f->server, &f->below.layer, &fake_ops), SHS_OK);
+    assert_int_equal(shs_server_push(f->server, &f->below.layer, &fake_layer_request_ops), SHS_OK);
     assert_int_equal(push(f->server, &err), SHS_OK);
-    assert_int_equal(shs_server_push(f->server, &f->above.layer, &fake_ops), SHS_OK);
+    assert_int_equal(shs_server_push(f->server, &f->above.layer, &fake_layer_request_ops), SHS_OK);
     assert_int_equal(shs_server_bind_and_activate(f->server, &err), SHS_OK);
-    assert_int_equal(pthread_create(&f->thread, NULL, pool_serve, f->server), 0);
+    assert_int_equal(pthread_create(&f->thread, NULL, loopback_serve, f->server), 0);
 }
 
 void pool_start(struct pool_fixture *f, const struct shs_options *opt)
@@ -193,51 +141,13 @@ void pool_finish(struct pool_fixture *f)
 
 int pool_dial(const struct pool_fixture *f)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    to.sin_port = htons((uint16_t)shs_server_port(f->server));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    return fd;
-}
-
-void pool_say(int fd, const char *text)
-{
-    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
-}
-
-void pool_ask(int fd, const char *path)
-{
-    char text[128];
-
-    snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
-    pool_say(fd, text);
-}
-
-/* What comes within ten seconds, one read of it; "" at the end of the stream. */
-const char *pool_hear(int fd)
-{
-    static char buf[4096];
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    ssize_t n;
-
-    assert_int_equal(poll(&p, 1, 10000), 1);
-    n = recv(fd, buf, sizeof buf - 1, 0);
-    buf[n < 0 ? 0 : n] = '\0';
-    return n < 0 ? "(reset)" : buf;
-}
-
-bool pool_hears(int fd, const char *text)
-{
-    return strstr(pool_hear(fd), text) != NULL;
+    return loopback_dial(shs_server_port(f->server));
 }
 
 void pool_assert_served(int fd, const char *path)
 {
-    pool_ask(fd, path);
-    assert_true(pool_hears(fd, path));
+    loopback_ask(fd, path);
+    assert_true(loopback_hears(fd, path));
 }
 
 unsigned pool_threads_of(const struct pool_fixture *f)

@@ -1,6 +1,6 @@
 /*
- * pool_lab.h - what the tests of ThreadPoolMixIn share: a layer that counts, a handler that can be
- * held back, a server in a thread, and a client in a few words.
+ * pool_lab.h - what the tests of ThreadPoolMixIn share: a handler that can be held back, and a
+ * server in a thread with a layer that counts above and below the mixin.
  */
 #ifndef POOL_LAB_H
 #define POOL_LAB_H
@@ -17,17 +17,13 @@
 
 #include <shs/shs.h>
 
+#include "fake_layer.h"
+#include "loopback.h"
 #include "server/server.h"
-
-/* Counts what passes it. */
-struct pool_fake_layer {
-    struct shs_layer layer;
-    _Atomic unsigned process, finished, shutdown, close, server_close, freed;
-};
 
 struct pool_fixture {
     struct shs_server *server;
-    struct pool_fake_layer below, above;
+    struct fake_layer below, above;
     pthread_t thread;
 };
 
@@ -37,9 +33,6 @@ extern const struct shs_http_handler pool_handler;
 /* GET of "/block" waits while the gate is closed; until so many do, twenty seconds at most. */
 void pool_set_gate(bool closed);
 void pool_wait_at_gate(unsigned count);
-
-/* pthread_create's function: the loop. */
-void *pool_serve(void *server);
 
 /* Two workers, short times; what a test wants otherwise it sets. */
 void pool_defaults(struct shs_options *opt);
@@ -54,12 +47,6 @@ void pool_start_with(struct pool_fixture *f, const struct shs_options *opt, pool
 void pool_stop_loop(struct pool_fixture *f);
 void pool_finish(struct pool_fixture *f);
 int pool_dial(const struct pool_fixture *f);
-void pool_say(int fd, const char *text);
-void pool_ask(int fd, const char *path);
-
-/* What comes within ten seconds, one read of it; "" at the end of the stream. */
-const char *pool_hear(int fd);
-bool pool_hears(int fd, const char *text);
 void pool_assert_served(int fd, const char *path);
 unsigned pool_threads_of(const struct pool_fixture *f);
 

@@ -1,15 +1,15 @@
 #include "socketserver_support.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "loopback.h"
 
 #define LIMIT_MS 10000
 
@@ -159,14 +159,9 @@ void sst_options(struct shs_options *opt, const struct sst_class *cls, const str
 
 /* -- a server in a thread ---------------------------------------------------------------------- */
 
-static void *serve(void *server)
-{
-    return (void *)(intptr_t)shs_serve_forever(server);
-}
-
 void sst_serve(struct sst_server *s)
 {
-    assert_int_equal(pthread_create(&s->thread, NULL, serve, s->server), 0);
+    assert_int_equal(pthread_create(&s->thread, NULL, loopback_serve, s->server), 0);
 }
 
 void sst_start(struct sst_server *s, const struct sst_class *cls, const struct shs_options *opt,
@@ -201,13 +196,10 @@ void sst_stop(struct sst_server *s)
 
 static int dial_inet(const struct sst_server *s, int type)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)shs_server_port(s->server))};
     int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
 
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    loopback_connect(fd, shs_server_port(s->server));
     return fd;
 }
 
@@ -302,16 +294,22 @@ const struct shs_request_handler_class sst_echo = {
     .handle = echo_handle,
 };
 
+static int echo_line(struct shs_rfile *rfile, struct shs_wfile *wfile)
+{
+    char line[8192];
+    size_t len = 0;
+    int rc = shs_rfile_readline(rfile, line, sizeof line, &len);
+
+    return rc == SHS_OK ? shs_wfile_write(wfile, line, len) : rc;
+}
+
 /* CPython's MyStreamHandler: one line, echoed. */
 static int stream_echo_handle(struct shs_request_handler *base)
 {
     struct shs_stream_request_handler *self =
         SHS_CONTAINER_OF(base, struct shs_stream_request_handler, base);
-    char line[8192];
-    size_t len = 0;
-    int rc = shs_rfile_readline(self->rfile, line, sizeof line, &len);
 
-    return rc == SHS_OK ? shs_wfile_write(self->wfile, line, len) : rc;
+    return echo_line(self->rfile, self->wfile);
 }
 
 const struct shs_stream_request_handler_class sst_stream_echo = {
@@ -328,11 +326,8 @@ static int datagram_echo_handle(struct shs_request_handler *base)
 {
     struct shs_datagram_request_handler *self =
         SHS_CONTAINER_OF(base, struct shs_datagram_request_handler, base);
-    char line[8192];
-    size_t len = 0;
-    int rc = shs_rfile_readline(self->rfile, line, sizeof line, &len);
 
-    return rc == SHS_OK ? shs_wfile_write(self->wfile, line, len) : rc;
+    return echo_line(self->rfile, self->wfile);
 }
 
 const struct shs_request_handler_class sst_datagram_echo = {

@@ -287,12 +287,12 @@ static void report_in(pool_push_fn *push)
     opt.log = on_log;
     pool_start_with(&f, &opt, push);
     slow = pool_dial(&f); /* its handler waits for the rest of the body: that is no fault of it */
-    pool_say(slow, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\nxxx");
+    loopback_say(slow, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\nxxx");
     pool_set_gate(true);
     stuck = pool_dial(&f);
     other = pool_dial(&f);
     began = shs_now_ns();
-    pool_ask(stuck, "/block?secret=1");
+    loopback_ask(stuck, "/block?secret=1");
     pool_wait_at_gate(1);
     pool_assert_served(other, "/other");
     assert_true(becomes_lines(1));
@@ -305,7 +305,7 @@ static void report_in(pool_push_fn *push)
     assert_true(pool_ms_since(began) >= 600);
     assert_int_equal(stuck_of(&f), 1);
     pool_set_gate(false);
-    assert_true(pool_hears(stuck, "/block"));
+    assert_true(loopback_hears(stuck, "/block"));
     assert_int_equal(stuck_of(&f), 1);
     close(slow);
     close(stuck);
@@ -329,7 +329,7 @@ static void report_at_close(pool_push_fn *push)
     pool_start_with(&f, &opt, push);
     pool_set_gate(true);
     stuck = pool_dial(&f);
-    pool_ask(stuck, "/block");
+    loopback_ask(stuck, "/block");
     pool_wait_at_gate(1);
     pool_stop_loop(&f);
     assert_int_equal(shs_server_close(f.server), SHS_TIMEOUT);

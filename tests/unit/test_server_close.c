@@ -1,11 +1,13 @@
 /*
- * test_server_close.c - server_close and connections that end while it waits.
+ * test_server_close.c - server_close: whom it waits for, whom it wakes, and whom it cuts off.
  */
 #include "pool_lab.h"
 
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "server_lab.h"
 
 #define CLOSE_MS 4000
 
@@ -34,7 +36,7 @@ static void close_beside_a_client_who_stays(pool_push_fn *push, const char *requ
     pool_start_with(&f, &opt, push);
     pool_set_gate(true);
     fd = pool_dial(&f);
-    pool_say(fd, request);
+    loopback_say(fd, request);
     pool_wait_at_gate(1);
     pool_stop_loop(&f);
     assert_int_equal(pthread_create(&closer, NULL, close_server, f.server), 0);
@@ -43,7 +45,8 @@ static void close_beside_a_client_who_stays(pool_push_fn *push, const char *requ
     poll(NULL, 0, 50); /* it waits for the handler */
     pool_set_gate(false);
     opened = shs_now_ns();
-    assert_true(pool_hears(fd, answer)); /* whole, although there may be input that nobody read */
+    /* whole, although there may be input that nobody read */
+    assert_true(loopback_hears(fd, answer));
     pthread_join(closer, &rc);
     assert_int_equal((intptr_t)rc, SHS_OK);
     assert_true(pool_ms_since(opened) < CLOSE_MS / 2);
@@ -76,9 +79,9 @@ static void end_who_lingers(pool_push_fn *push)
     opt.close_ms = CLOSE_MS;
     pool_start_with(&f, &opt, push);
     fd = pool_dial(&f);
-    pool_say(fd, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nmore");
-    assert_true(pool_hears(fd, "200 OK"));
-    assert_string_equal(pool_hear(fd), "");
+    loopback_say(fd, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nmore");
+    assert_true(loopback_hears(fd, "200 OK"));
+    assert_string_equal(loopback_hear(fd), "");
     pool_stop_loop(&f);
     began = shs_now_ns();
     assert_int_equal(shs_server_close(f.server), SHS_OK);
@@ -113,17 +116,17 @@ static void test_what_waits_ends_with_the_pool(void **state)
     pool_set_gate(true);
     for (unsigned i = 0; i < HALF; i++) {
         half[i] = pool_dial(&f);
-        pool_say(half[i], "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nxxx");
+        loopback_say(half[i], "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nxxx");
     }
     stuck = pool_dial(&f);
     pool_assert_served(stuck, "/after-them");
-    pool_ask(stuck, "/block");
+    loopback_ask(stuck, "/block");
     pool_wait_at_gate(1);
     pool_stop_loop(&f);
     assert_int_equal(shs_server_close(f.server), SHS_TIMEOUT);
     shs_server_free(f.server);
     for (unsigned i = 0; i < HALF; i++) {
-        assert_true(pool_hear(half[i])[0] != 'H');
+        assert_true(loopback_hear(half[i])[0] != 'H');
         close(half[i]);
     }
     pool_set_gate(false);
@@ -133,12 +136,90 @@ static void test_what_waits_ends_with_the_pool(void **state)
     close(stuck);
 }
 
+static void test_close_wakes_silent_clients(void **state)
+{
+    struct shs_options opt;
+    struct server_lab f;
+    int fds[20];
+    int64_t before;
+
+    (void)state;
+    server_lab_defaults(&opt);
+    opt.stop_ms = 5000;
+    server_lab_start(&f, &opt, true);
+    for (int i = 0; i < 20; i++)
+        fds[i] = loopback_dial(shs_server_port(f.server));
+    while (f.above.get < 20)
+        usleep(1000);
+    assert_int_equal(server_lab_stop(&f), SHS_OK);
+    before = shs_now_ns();
+    assert_int_equal(shs_server_close(f.server), SHS_OK);
+    assert_true(shs_now_ns() - before < 4 * (int64_t)SHS_NS_PER_S);
+    assert_int_equal(f.above.close, 20);
+    for (int i = 0; i < 20; i++)
+        close(fds[i]);
+    shs_server_free(f.server);
+}
+
+static int stubborn_handle(struct shs_request_handler *self)
+{
+    shs_conn_set_idle(self->request, false);
+    for (;;) {
+        char byte;
+        size_t got = 0;
+        int rc = shs_conn_read(self->request, &byte, 1, &got);
+
+        if (rc != SHS_OK)
+            return rc;
+    }
+}
+
+static void test_close_cuts_who_is_busy_after_the_grace(void **state)
+{
+    const struct shs_request_handler_class cls = {.name = "Stubborn",
+                                                  .instance_size =
+                                                      sizeof(struct shs_request_handler),
+                                                  .handle = stubborn_handle};
+    struct shs_server *server = NULL;
+    struct shs_server_stats stats;
+    struct shs_options opt;
+    pthread_t thread;
+    int64_t before;
+    int fd;
+
+    (void)state;
+    server_lab_defaults(&opt);
+    opt.stop_ms = 300;
+    assert_int_equal(shs_tcp_server_new(&server, &opt, &cls, NULL), SHS_OK);
+    assert_int_equal(shs_threading_mixin_push(server, NULL), SHS_OK);
+    assert_int_equal(shs_server_bind_and_activate(server, NULL), SHS_OK);
+    assert_int_equal(pthread_create(&thread, NULL, loopback_serve, server), 0);
+    fd = loopback_dial(shs_server_port(server));
+    do {
+        shs_server_get_stats(server, &stats);
+        usleep(1000);
+    } while (stats.threads == 0);
+    usleep(50000); /* into the handler */
+    assert_int_equal(shs_shutdown_wait(server, 5000), SHS_OK);
+    pthread_join(thread, NULL);
+    before = shs_now_ns();
+    assert_int_equal(shs_server_close(server), SHS_OK);
+    assert_true(shs_now_ns() - before >= 250 * (int64_t)SHS_NS_PER_MS);
+    assert_true(shs_now_ns() - before < 3 * (int64_t)SHS_NS_PER_S);
+    shs_server_get_stats(server, &stats);
+    assert_int_equal(stats.threads, 0);
+    close(fd);
+    shs_server_free(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_lingering_for_who_stays),
         cmocka_unit_test(test_who_lingers_is_ended),
         cmocka_unit_test(test_what_waits_ends_with_the_pool),
+        cmocka_unit_test(test_close_wakes_silent_clients),
+        cmocka_unit_test(test_close_cuts_who_is_busy_after_the_grace),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

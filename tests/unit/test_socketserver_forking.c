@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "loopback.h"
 #include "server/server.h"
 
 /* -- a child that does as its client says ------------------------------------------------------ */
@@ -78,6 +78,18 @@ static int dial_child(struct sst_server *s, pid_t *pid)
 {
     int fd = sst_dial(s, NULL);
 
+    assert_int_equal(sst_hear(fd, pid, sizeof *pid), sizeof *pid);
+    return fd;
+}
+
+/*
+ * The same in a server without a loop: its one request is handled by then, while the child works.
+ */
+static int handle_child(struct sst_server *s, pid_t *pid)
+{
+    int fd = sst_dial(s, NULL);
+
+    assert_int_equal(shs_handle_request(s->server), SHS_OK);
     assert_int_equal(sst_hear(fd, pid, sizeof *pid), sizeof *pid);
     return fd;
 }
@@ -162,9 +174,7 @@ static void test_S37_parent_forks_and_closes_its_copy(void **state)
     sst_options(&opt, NULL, NULL);
     start(&s, &spy, &opt);
     descriptors = sst_descriptors();
-    fd = sst_dial(&s, NULL);
-    assert_int_equal(shs_handle_request(s.server), SHS_OK); /* returns while the child works */
-    assert_int_equal(sst_hear(fd, &pid, sizeof pid), sizeof pid);
+    fd = handle_child(&s, &pid);
     assert_int_not_equal(pid, getpid());
     assert_int_equal(shs_server_active_children(s.server), 1);
     /* Our end, and the child's pidfd if there are such; the parent's end is closed. */
@@ -190,16 +200,12 @@ static void test_S38_child_reports_shuts_down_and_exits(void **state)
     sst_options(&opt, NULL, NULL);
     log_pipe_open(&opt);
     start(&s, &spy, &opt);
-    fd = sst_dial(&s, NULL);
-    assert_int_equal(shs_handle_request(s.server), SHS_OK);
-    assert_int_equal(sst_hear(fd, &pid, sizeof pid), sizeof pid);
+    fd = handle_child(&s, &pid);
     order(fd, 'q', ""); /* shutdown_request: the end of the stream */
     close(fd);
     assert_int_equal(peek_end(pid), 0);
 
-    fd = sst_dial(&s, NULL);
-    assert_int_equal(shs_handle_request(s.server), SHS_OK);
-    assert_int_equal(sst_hear(fd, &pid, sizeof pid), sizeof pid);
+    fd = handle_child(&s, &pid);
     order(fd, 'f', "");
     close(fd);
     assert_int_equal(peek_end(pid), 1);
@@ -287,9 +293,7 @@ static void test_S40_process_request_at_the_bound(void **state)
     opt.max_children = 1;
     opt.stop_ms = 100;
     start(&s, &spy, &opt);
-    one = sst_dial(&s, NULL);
-    assert_int_equal(shs_handle_request(s.server), SHS_OK);
-    assert_int_equal(sst_hear(one, &pid, sizeof pid), sizeof pid);
+    one = handle_child(&s, &pid);
     two = sst_dial(&s, NULL);
     assert_int_equal(shs_server_get_request(s.server, &conn), SHS_OK);
     before = shs_now_ns();
@@ -318,9 +322,7 @@ static void test_S40_stolen_children_are_forgotten(void **state)
     sst_options(&opt, NULL, NULL);
     opt.poll_interval_ms = 5000;
     start(&s, &spy, &opt);
-    fd = sst_dial(&s, NULL);
-    assert_int_equal(shs_handle_request(s.server), SHS_OK);
-    assert_int_equal(sst_hear(fd, &pid, sizeof pid), sizeof pid);
+    fd = handle_child(&s, &pid);
     order(fd, 'q', "");
     close(fd);
     assert_int_equal(waitpid(pid, &status, 0), pid); /* somebody waits for whatever ends */
@@ -329,9 +331,7 @@ static void test_S40_stolen_children_are_forgotten(void **state)
     assert_int_equal(shs_server_active_children(s.server), 0);
 
     sigaction(SIGCHLD, &ignore, &before); /* then the kernel does */
-    fd = sst_dial(&s, NULL);
-    assert_int_equal(shs_handle_request(s.server), SHS_OK);
-    assert_int_equal(sst_hear(fd, &pid, sizeof pid), sizeof pid);
+    fd = handle_child(&s, &pid);
     order(fd, 'q', "");
     close(fd);
     assert_int_equal(shs_server_collect_children(s.server, 5000), SHS_OK);
@@ -602,7 +602,6 @@ static _Noreturn void host(int news)
 /* A parent that dies without a word takes its idle children along, although their clients stay. */
 static void test_children_end_with_their_parent(void **state)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET};
     int64_t before;
     unsigned port = 0;
     int news[2], fd;
@@ -615,10 +614,7 @@ static void test_children_end_with_their_parent(void **state)
     if (parent == 0)
         host(news[1]);
     assert_int_equal(read(news[0], &port, sizeof port), sizeof port);
-    to.sin_port = htons((uint16_t)port);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    fd = loopback_dial(port);
     assert_int_equal(sst_hear(fd, &child, sizeof child), sizeof child);
     order(fd, 'e', "e");
     before = shs_now_ns();

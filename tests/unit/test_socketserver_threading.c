@@ -1,4 +1,4 @@
-/* test_socketserver_threading.c - S44 to S51, ThreadingMixIn. S49 and S51 are in test_server.c. */
+/* test_socketserver_threading.c - S44 to S51; S49 and S51 are in test_server_limits.c. */
 #include "socketserver_support.h"
 
 #include <stdio.h>
@@ -86,19 +86,14 @@ static void test_S44_one_thread_per_request(void **state)
     sst_stop(&s);
 }
 
-/* daemon_threads: whoever closes does not wait for them, and they may go on. */
-static void test_S44_daemon_threads(void **state)
+/* Whoever closes does not wait for the threads, and they may go on. */
+static void close_leaves_threads_alone(const struct shs_options *opt)
 {
     struct sst_spy spy;
     struct sst_server s;
-    struct shs_options opt;
     int fd;
 
-    (void)state;
-    sst_options(&opt, NULL, NULL);
-    opt.daemon_threads = true;
-    opt.stop_ms = 5000;
-    start(&s, &spy, &opt, &work);
+    start(&s, &spy, opt, &work);
     fd = sst_dial(&s, NULL);
     sst_wait_until(begun == 1);
     end_loop(&s);
@@ -109,6 +104,17 @@ static void test_S44_daemon_threads(void **state)
     sst_wait_until(spy.freed);
     assert_int_equal(done, 1);
     close(fd);
+}
+
+static void test_S44_daemon_threads(void **state)
+{
+    struct shs_options opt;
+
+    (void)state;
+    sst_options(&opt, NULL, NULL);
+    opt.daemon_threads = true;
+    opt.stop_ms = 5000;
+    close_leaves_threads_alone(&opt);
 }
 
 static void test_S45_errors_in_a_thread(void **state)
@@ -190,26 +196,13 @@ static void test_S47_server_close_joins(void **state)
 
 static void test_S48_block_on_close_false(void **state)
 {
-    struct sst_spy spy;
-    struct sst_server s;
     struct shs_options opt;
-    int fd;
 
     (void)state;
     sst_options(&opt, NULL, NULL);
     opt.block_on_close = false;
     opt.stop_ms = 5000;
-    start(&s, &spy, &opt, &work);
-    fd = sst_dial(&s, NULL);
-    sst_wait_until(begun == 1);
-    end_loop(&s);
-    assert_true(close_takes_ms(&s) < 1000);
-    assert_int_equal(done, 0);
-    shs_server_free(s.server);
-    may_go = true;
-    sst_wait_until(spy.freed);
-    assert_int_equal(done, 1);
-    close(fd);
+    close_leaves_threads_alone(&opt);
 }
 
 /* Of each class, right after construction. */

@@ -33,8 +33,8 @@ static void test_layers_see_every_connection_once(void **state)
     pool_finish(&f);
     assert_int_equal(f.above.process, 20);
     assert_int_equal(f.below.process, 0); /* overridden */
-    assert_int_equal(f.above.finished, 20);
-    assert_int_equal(f.below.finished, 20);
+    assert_int_equal(f.above.finish, 20);
+    assert_int_equal(f.below.finish, 20);
     assert_int_equal(f.below.server_close, 1);
 }
 
@@ -57,15 +57,15 @@ static void test_parked_connections_hold_no_thread(void **state)
         if (i % 3 == 0)
             pool_assert_served(fds[i], "/"); /* idle now */
         else if (i % 3 == 1)
-            pool_say(fds[i], "GET / HTTP/1.1\r\nHo"); /* half a head; the rest are silent */
+            loopback_say(fds[i], "GET / HTTP/1.1\r\nHo"); /* half a head; the rest are silent */
     }
     assert_true(pool_threads_of(&f) <= FEW);
     for (unsigned i = 0; i < MANY; i++) {
         if (i % 3 == 1)
-            pool_say(fds[i], "st: a\r\n\r\n");
+            loopback_say(fds[i], "st: a\r\n\r\n");
         else
-            pool_ask(fds[i], "/");
-        assert_true(pool_hears(fds[i], "200 OK"));
+            loopback_ask(fds[i], "/");
+        assert_true(loopback_hears(fds[i], "200 OK"));
     }
     assert_true(pool_threads_of(&f) <= FEW);
     began = shs_now_ns();
@@ -93,7 +93,7 @@ static void test_blocked_handlers_delay_nobody(void **state)
     pool_set_gate(true);
     for (unsigned i = 0; i < 6; i++) {
         blocked[i] = pool_dial(&f);
-        pool_ask(blocked[i], "/block");
+        loopback_ask(blocked[i], "/block");
     }
     pool_wait_at_gate(6);
     fd = pool_dial(&f);
@@ -104,7 +104,7 @@ static void test_blocked_handlers_delay_nobody(void **state)
     assert_true(pool_threads_of(&f) >= 8); /* six blocked, one that works, the monitor */
     pool_set_gate(false);
     for (unsigned i = 0; i < 6; i++) {
-        assert_true(pool_hears(blocked[i], "/block"));
+        assert_true(loopback_hears(blocked[i], "/block"));
         close(blocked[i]);
     }
     assert_true(pool_becomes_threads(&f, 2)); /* the spare ones leave */
@@ -129,15 +129,15 @@ static void test_a_blocked_worker_gives_its_batch_away(void **state)
             fds[i] = pool_dial(&f);
         pool_set_gate(true);
         for (unsigned i = 0; i < 12; i++)
-            pool_ask(fds[i], i % 4 == 0 ? "/block" : "/other");
+            loopback_ask(fds[i], i % 4 == 0 ? "/block" : "/other");
         for (unsigned i = 0; i < 12; i++) {
             if (i % 4 != 0)
-                assert_true(pool_hears(fds[i], "/other"));
+                assert_true(loopback_hears(fds[i], "/other"));
         }
         pool_set_gate(false);
         for (unsigned i = 0; i < 12; i++) {
             if (i % 4 == 0)
-                assert_true(pool_hears(fds[i], "/block"));
+                assert_true(loopback_hears(fds[i], "/block"));
             close(fds[i]);
         }
     }
@@ -158,14 +158,14 @@ static void test_a_handler_that_reads_slowly_delays_nobody(void **state)
     pool_start(&f, &opt);
     for (unsigned i = 0; i < 4; i++) { /* more than is buffered: the handler reads it */
         slow[i] = pool_dial(&f);
-        pool_say(slow[i], "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\nxxx");
+        loopback_say(slow[i], "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\nxxx");
     }
     fd = pool_dial(&f);
     for (unsigned i = 0; i < 10; i++)
         pool_assert_served(fd, "/quick");
     for (unsigned i = 0; i < 4; i++) {
         assert_int_equal(send(slow[i], body, 199997, MSG_NOSIGNAL), 199997);
-        assert_true(pool_hears(slow[i], "200000"));
+        assert_true(loopback_hears(slow[i], "200000"));
         close(slow[i]);
     }
     close(fd);
@@ -235,7 +235,7 @@ static void test_a_handler_that_does_not_return_is_left_behind(void **state)
     fd = pool_dial(&f);
     idle = pool_dial(&f);
     pool_assert_served(idle, "/");
-    pool_ask(fd, "/block");
+    loopback_ask(fd, "/block");
     pool_wait_at_gate(1);
     pool_stop_loop(&f);
     began = shs_now_ns();
@@ -266,7 +266,7 @@ static void test_serving_again(void **state)
         pool_assert_served(fd, "/kept");
         pool_stop_loop(&f);
         pool_assert_served(fd, "/also-while-nobody-accepts");
-        assert_int_equal(pthread_create(&f.thread, NULL, pool_serve, f.server), 0);
+        assert_int_equal(pthread_create(&f.thread, NULL, loopback_serve, f.server), 0);
     }
     close(fd);
     pool_finish(&f);
@@ -290,7 +290,7 @@ static void test_start_stop(void **state)
         if (i % 2 == 0)
             pool_assert_served(fd, "/");
         else
-            pool_ask(fd, "/"); /* perhaps in flight when it ends */
+            loopback_ask(fd, "/"); /* perhaps in flight when it ends */
         if (i % 3 == 0)
             close(fd);
         pool_stop_loop(&f);

@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 
 #include <shs/shs.h>
 
+#include "loopback.h"
 #include "server/server.h"
 
 /* -- a server whose handler says on which thread a connection was accepted --------------------- */
@@ -58,11 +58,6 @@ static int test_get(struct shs_request *req, struct shs_response *res)
 
 static const struct shs_http_handler handler = {.name = "test", .do_GET = test_get};
 
-static void *serve(void *server)
-{
-    return (void *)(intptr_t)shs_serve_forever(server);
-}
-
 static void defaults(struct shs_options *opt)
 {
     shs_options_init(opt);
@@ -86,7 +81,7 @@ static pthread_t start(struct shs_server *server)
 {
     pthread_t thread;
 
-    assert_int_equal(pthread_create(&thread, NULL, serve, server), 0);
+    assert_int_equal(pthread_create(&thread, NULL, loopback_serve, server), 0);
     return thread;
 }
 
@@ -110,22 +105,7 @@ static void finish(struct shs_server *server, pthread_t thread)
 
 static int dial(const struct shs_server *server)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    to.sin_port = htons((uint16_t)shs_server_port(server));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    return fd;
-}
-
-static void ask(int fd, const char *path)
-{
-    char text[128];
-    int len = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
-
-    assert_int_equal(send(fd, text, (size_t)len, MSG_NOSIGNAL), len);
+    return loopback_dial(shs_server_port(server));
 }
 
 static bool hears(int fd, const char *text, int ms)
@@ -143,7 +123,7 @@ static bool hears(int fd, const char *text, int ms)
 
 static void assert_served(int fd, const char *path)
 {
-    ask(fd, path);
+    loopback_ask(fd, path);
     assert_true(hears(fd, path, 10000));
 }
 
@@ -243,7 +223,7 @@ static void test_a_full_server_goes_on_when_one_leaves(void **state)
         assert_served(fds[i], "/in");
     }
     late = dial(server); /* the kernel takes it; the server does not */
-    ask(late, "/late");
+    loopback_ask(late, "/late");
     assert_false(hears(late, "/late", 150));
     assert_int_equal(open_connections(server), 8);
     close(fds[3]);
@@ -271,7 +251,7 @@ static void test_a_pause_ends_when_it_is_told(void **state)
     assert_served(fd, "/before");
     shs_server_pause_accept(server);
     late = dial(server);
-    ask(late, "/late");
+    loopback_ask(late, "/late");
     assert_false(hears(late, "/late", 150));
     assert_served(fd, "/those-who-are-in");
     shs_server_resume_accept(server);
@@ -302,14 +282,8 @@ static void test_descriptors_run_out_and_come_back(void **state)
     few = limit;
     few.rlim_cur = (rlim_t)spare[3] + 1; /* all that may be are taken */
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-    {
-        struct sockaddr_in to = {.sin_family = AF_INET};
-
-        to.sin_port = htons((uint16_t)shs_server_port(server));
-        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        assert_int_equal(connect(late, (struct sockaddr *)&to, sizeof to), 0);
-    }
-    ask(late, "/late");
+    loopback_connect(late, shs_server_port(server));
+    loopback_ask(late, "/late");
     assert_false(hears(late, "/late", 200));
     assert_served(fd, "/those-who-are-in");
     for (unsigned i = 0; i < 4; i++)
@@ -337,13 +311,13 @@ static void test_nobody_is_forgotten_when_all_workers_block(void **state)
     atomic_store(&blocked, true);
     for (unsigned i = 0; i < 2; i++) {
         slow[i] = dial(server);
-        ask(slow[i], "/block");
+        loopback_ask(slow[i], "/block");
     }
     for (unsigned i = 0; i < 5000 && atomic_load(&waiting) < 2; i++)
         poll(NULL, 0, 2);
     assert_int_equal(atomic_load(&waiting), 2);
     late = dial(server); /* after the last worker is gone */
-    ask(late, "/late");
+    loopback_ask(late, "/late");
     assert_true(hears(late, " 503 ", 10000));
     atomic_store(&blocked, false);
     for (unsigned i = 0; i < 2; i++) {

@@ -27,24 +27,24 @@ static void test_saturation_is_said(void **state)
     pool_set_gate(true);
     for (unsigned i = 0; i < 2; i++) {
         blocked[i] = pool_dial(&f);
-        pool_ask(blocked[i], "/block");
+        loopback_ask(blocked[i], "/block");
     }
     pool_wait_at_gate(2);
     late = pool_dial(&f);
     began = shs_now_ns();
-    pool_ask(late, "/late");
-    said = pool_hear(late);
+    loopback_ask(late, "/late");
+    said = loopback_hear(late);
     assert_non_null(strstr(said, "HTTP/1.1 503"));
     assert_non_null(strstr(said, "Retry-After: "));
     assert_true(pool_ms_since(began) >= 190);
     assert_true(pool_ms_since(began) < 2000);
     fd = pool_dial(&f); /* waits, and is served: there is a worker in time */
-    pool_ask(fd, "/in-time");
+    loopback_ask(fd, "/in-time");
     poll(NULL, 0, 50);
     pool_set_gate(false);
-    assert_true(pool_hears(fd, "/in-time"));
+    assert_true(loopback_hears(fd, "/in-time"));
     for (unsigned i = 0; i < 2; i++) {
-        assert_true(pool_hears(blocked[i], "/block"));
+        assert_true(loopback_hears(blocked[i], "/block"));
         close(blocked[i]);
     }
     close(late);
@@ -75,7 +75,7 @@ static void test_extra_workers_come_and_go(void **state)
     pool_set_gate(true);
     for (unsigned i = 0; i < 24; i++) { /* one after the other: each finds a worker at hand */
         blocked[i] = pool_dial(&f);
-        pool_ask(blocked[i], "/block");
+        loopback_ask(blocked[i], "/block");
         pool_wait_at_gate(i + 1);
         most = extra_of(&f) > most ? extra_of(&f) : most;
     }
@@ -86,7 +86,7 @@ static void test_extra_workers_come_and_go(void **state)
     assert_in_range(most, 1, 38);
     pool_set_gate(false);
     for (unsigned i = 0; i < 24; i++) {
-        assert_true(pool_hears(blocked[i], "/block"));
+        assert_true(loopback_hears(blocked[i], "/block"));
         close(blocked[i]);
     }
     for (unsigned i = 0; i < 1000 && extra_of(&f) > 0; i++)
@@ -112,25 +112,25 @@ static void test_the_queue_has_a_bound(void **state)
     pool_start(&f, &opt);
     pool_set_gate(true);
     blocked = pool_dial(&f);
-    pool_ask(blocked, "/block");
+    loopback_ask(blocked, "/block");
     pool_wait_at_gate(1);
     began = shs_now_ns();
     for (unsigned i = 0; i < 3; i++) {
         fds[i] = pool_dial(&f);
-        pool_ask(fds[i], "/queued");
+        loopback_ask(fds[i], "/queued");
     }
     for (unsigned i = 0; i < 3; i++) {
         struct pollfd p = {.fd = fds[i], .events = POLLIN};
 
         poll(&p, 1, 1000);
-        refused += p.revents != 0 && pool_hears(fds[i], "503");
+        refused += p.revents != 0 && loopback_hears(fds[i], "503");
     }
     assert_int_equal(refused, 2);
     assert_true(pool_ms_since(began) < 5000);
     pool_set_gate(false);
     for (unsigned i = 0; i < 3; i++)
         close(fds[i]);
-    assert_true(pool_hears(blocked, "/block"));
+    assert_true(loopback_hears(blocked, "/block"));
     close(blocked);
     pool_finish(&f);
 }
@@ -151,7 +151,7 @@ static void test_pipelined_requests_yield(void **state)
     pool_start(&f, &opt);
     fd = pool_dial(&f);
     for (unsigned i = 0; i < 200; i++)
-        pool_ask(fd, "/p");
+        loopback_ask(fd, "/p");
     while (answers < 200) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
         ssize_t n;
@@ -185,11 +185,11 @@ static void test_an_address_has_a_bound(void **state)
             pool_assert_served(fds[i], "/");
         }
         fourth = pool_dial(&f);
-        assert_string_equal(pool_hear(fourth), "");
+        assert_string_equal(loopback_hear(fourth), "");
         close(fourth);
         for (unsigned i = 0; i < 3; i++) { /* the server closes: when that is seen, it is counted */
-            pool_say(fds[i], "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-            while (pool_hear(fds[i])[0] != '\0')
+            loopback_say(fds[i], "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            while (loopback_hear(fds[i])[0] != '\0')
                 continue;
             close(fds[i]);
         }
@@ -214,13 +214,13 @@ static void test_deadlines_of_parked_connections(void **state)
     silent = pool_dial(&f);
     half = pool_dial(&f);
     idle = pool_dial(&f);
-    pool_say(half, "GET / HTTP/1.1\r\n");
+    loopback_say(half, "GET / HTTP/1.1\r\n");
     pool_assert_served(idle, "/");
-    assert_true(pool_hears(half, "408"));
+    assert_true(loopback_hears(half, "408"));
     assert_true(pool_ms_since(began) >= 250);
-    assert_string_equal(pool_hear(silent), "");
+    assert_string_equal(loopback_hear(silent), "");
     assert_true(pool_ms_since(began) < 650);
-    assert_string_equal(pool_hear(idle), "");
+    assert_string_equal(loopback_hear(idle), "");
     assert_true(pool_ms_since(began) >= 650);
     assert_true(pool_ms_since(began) < 1500);
     close(silent);
@@ -250,8 +250,8 @@ static void test_a_nearer_deadline_counts(void **state)
     pool_assert_served(fd, "/");
     poll(NULL, 0, 300); /* the timer of the head has followed to the idle deadline */
     began = shs_now_ns();
-    pool_say(fd, "GET / HT");
-    assert_true(pool_hears(fd, "408"));
+    loopback_say(fd, "GET / HT");
+    assert_true(loopback_hears(fd, "408"));
     assert_true(pool_ms_since(began) >= 150);
     assert_true(pool_ms_since(began) < 2000);
     close(fd);

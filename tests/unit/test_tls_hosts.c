@@ -4,10 +4,8 @@
 
 #include <cmocka.h>
 
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <openssl/ocsp.h>
@@ -17,6 +15,7 @@
 #include <shs/server.h>
 #include <shs/tls.h>
 
+#include "loopback.h"
 #include "tls/clients.h"
 #include "tls/config.h"
 #include "tls/site.h"
@@ -51,6 +50,18 @@ static struct shs_tls_cert cert_of(const struct tls_lab *from)
     };
 
     return cert;
+}
+
+/* A configuration with this one host, which has this one certificate; both borrowed. */
+static void one_host(struct shs_tls_config *config, struct shs_tls_host *host,
+                     const struct shs_tls_cert *cert)
+{
+    shs_tls_config_init(config);
+    shs_tls_host_init(host);
+    host->certs = cert;
+    host->cert_count = 1;
+    config->hosts = host;
+    config->host_count = 1;
 }
 
 static struct shs_tls_context *build(const struct shs_tls_config *config)
@@ -227,14 +238,9 @@ static void test_client_check(void **state)
     struct talk t;
 
     SHS_UNUSED(state);
-    shs_tls_config_init(&config);
-    shs_tls_host_init(&host);
-    host.certs = &cert;
-    host.cert_count = 1;
+    one_host(&config, &host, &cert);
     host.client_auth = SHS_TLS_CLIENT_REQUIRED;
     host.client_ca = ca_path;
-    config.hosts = &host;
-    config.host_count = 1;
     config.client_check = deny_bob;
     config.client_check_ctx = &asked;
     context = build(&config);
@@ -270,14 +276,9 @@ static void test_too_large_a_chain(void **state)
     SHS_UNUSED(state);
     for (int i = 0; i < 200; i++)
         assert_int_equal(SSL_CTX_add1_chain_cert(client->ssl_ctx, lab.ca), 1);
-    shs_tls_config_init(&config);
-    shs_tls_host_init(&host);
-    host.certs = &cert;
-    host.cert_count = 1;
+    one_host(&config, &host, &cert);
     host.client_auth = SHS_TLS_CLIENT_EXPLAIN;
     host.client_ca = ca_path;
-    config.hosts = &host;
-    config.host_count = 1;
     context = build(&config);
     talk(&t, context, client, "localhost", NULL);
     assert_int_equal(t.rc, SHS_TLS);
@@ -349,12 +350,7 @@ static void test_stapling(void **state)
     assert_true(fd >= 0);
     close(fd);
     cert.ocspfile = path;
-    shs_tls_config_init(&config);
-    shs_tls_host_init(&host);
-    host.certs = &cert;
-    host.cert_count = 1;
-    config.hosts = &host;
-    config.host_count = 1;
+    one_host(&config, &host, &cert);
     write_response(path, lab.leaf, V_OCSP_CERTSTATUS_GOOD, 4);
     context = build(&config);
     assert_true(stapled(context, client) > 100);
@@ -425,12 +421,7 @@ static void test_expired(void **state)
     pem_of(&pem, &expired);
     cert.cert_pem = shs__buf_head(&pem);
     cert.cert_pem_len = pem.len;
-    shs_tls_config_init(&config);
-    shs_tls_host_init(&host);
-    host.certs = &cert;
-    host.cert_count = 1;
-    config.hosts = &host;
-    config.host_count = 1;
+    one_host(&config, &host, &cert);
     refused(&config, SHS_TLS, "has expired");
     shs__buf_free(&pem);
     X509_free(leaf);
@@ -493,12 +484,7 @@ static void test_reload(void **state)
     shs__buf_append(&both, lab.opt.cert_pem, lab.opt.cert_pem_len);
     shs__buf_append(&both, lab.opt.key_pem, lab.opt.key_pem_len);
     write_file(path, &both);
-    shs_tls_config_init(&config);
-    shs_tls_host_init(&host);
-    host.certs = &cert;
-    host.cert_count = 1;
-    config.hosts = &host;
-    config.host_count = 1;
+    one_host(&config, &host, &cert);
     config.reload_thread = true;
     server = make_server(&config);
     assert_int_equal(shs_tls_check(server, &err), SHS_OK);
@@ -564,23 +550,14 @@ static void test_overload(void **state)
     struct shs_tls_stats stats;
     struct shs_tls_host host;
     struct shs_server *server;
-    struct sockaddr_in to = {.sin_family = AF_INET};
     int fds[3];
 
     SHS_UNUSED(state);
-    shs_tls_config_init(&config);
-    shs_tls_host_init(&host);
-    host.certs = &cert;
-    host.cert_count = 1;
-    config.hosts = &host;
-    config.host_count = 1;
+    one_host(&config, &host, &cert);
     config.max_handshakes = 0;
     server = make_server(&config);
-    to.sin_port = htons((uint16_t)shs_server_port(server));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (size_t i = 0; i < SHS_ARRAY_LEN(fds); i++) {
-        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        assert_int_equal(connect(fds[i], (struct sockaddr *)&to, sizeof to), 0);
+        fds[i] = loopback_dial(shs_server_port(server));
         assert_int_equal(shs_handle_request(server), SHS_OK);
         close(fds[i]);
     }

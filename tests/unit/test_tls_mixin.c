@@ -6,10 +6,8 @@
 
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -18,9 +16,8 @@
 
 #include <shs/shs.h>
 
+#include "loopback.h"
 #include "tls_lab.h"
-
-static struct tls_lab lab;
 
 /* -- a handler that says what it knows of its session, then echoes ----------------------------- */
 
@@ -85,14 +82,9 @@ static const struct shs_server_ops keeper_ops = {
     .shutdown_request = count_shutdown,
 };
 
-static void *serve(void *server)
-{
-    return (void *)(intptr_t)shs_serve_forever(server);
-}
-
 static void start(struct fixture *f, unsigned handshake_ms)
 {
-    struct shs_options opt = lab.opt;
+    struct shs_options opt = group_lab.opt;
     struct shs_error err = {.code = SHS_OK};
 
     memset(f, 0, sizeof *f);
@@ -110,7 +102,7 @@ static void start(struct fixture *f, unsigned handshake_ms)
     assert_string_equal(shs_server_describe(f->server),
                         "Keeper > ThreadingMixIn > TLSMixIn > TCPServer > BaseServer");
     assert_int_equal(shs_server_bind_and_activate(f->server, &err), SHS_OK);
-    assert_int_equal(pthread_create(&f->thread, NULL, serve, f->server), 0);
+    assert_int_equal(pthread_create(&f->thread, NULL, loopback_serve, f->server), 0);
 }
 
 /* Ends the server, and with it every conversation: then the counts are final. */
@@ -145,14 +137,7 @@ static void wait_for_ends(struct fixture *f, unsigned count)
 
 static int dial(const struct fixture *f)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)shs_server_port(f->server))};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    return fd;
+    return loopback_dial(shs_server_port(f->server));
 }
 
 /* All that comes until the end of the stream, within five seconds each; -1 instead of a reset. */
@@ -186,7 +171,7 @@ static void open_client(struct client *c, const struct fixture *f, int version)
     c->fd = dial(f);
     assert_int_equal(fcntl(c->fd, F_SETFL, O_NONBLOCK), 0);
     shs__socket_stream_init(&c->socket, c->fd);
-    c->context = lab_client(&lab, version);
+    c->context = lab_client(&group_lab, version);
     assert_int_equal(shs__tls_stream_new(&c->tls, c->context, &c->socket.base), SHS_OK);
     SSL_set_tlsext_host_name(c->tls->ssl, "localhost");
 }
@@ -264,7 +249,7 @@ static void serves_both_versions(void **state)
 static void other_keys_serve_both_versions(void **state)
 {
     static const enum shs_key_kind kinds[] = {SHS_KEY_RSA2048, SHS_KEY_P384};
-    struct tls_lab p256 = lab;
+    struct tls_lab p256 = group_lab;
     struct fixture f;
     struct client c;
     char buf[512];
@@ -273,7 +258,7 @@ static void other_keys_serve_both_versions(void **state)
 
     SHS_UNUSED(state);
     for (i = 0; i < SHS_ARRAY_LEN(kinds); i++) {
-        lab_open(&lab, kinds[i]);
+        lab_open(&group_lab, kinds[i]);
         start(&f, 5000);
         for (version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
             open_client(&c, &f, version);
@@ -284,9 +269,9 @@ static void other_keys_serve_both_versions(void **state)
         }
         wait_for_ends(&f, 2);
         stop(&f);
-        lab_close(&lab);
+        lab_close(&group_lab);
     }
-    lab = p256;
+    group_lab = p256;
 }
 
 /* What the handler is told of ALPN and of a session that is resumed. */
@@ -547,12 +532,12 @@ static void keep_line(void *ctx, enum shs_log_level level, const char *line)
 static void an_owner_is_told_of_a_date_that_nears(void **state)
 {
     struct shs_server *server = NULL;
-    struct shs_options opt = lab.opt;
+    struct shs_options opt = group_lab.opt;
     struct shs_error err;
     struct shs_buf pem;
     char line[256] = "";
     int64_t now = (int64_t)time(NULL);
-    X509 *leaf = lab_leaf(&lab, lab.key, now - LAB_DAY, now + 5 * LAB_DAY + 100);
+    X509 *leaf = lab_leaf(&group_lab, group_lab.key, now - LAB_DAY, now + 5 * LAB_DAY + 100);
 
     SHS_UNUSED(state);
     shs__buf_init(&pem, 65536);
@@ -568,20 +553,6 @@ static void an_owner_is_told_of_a_date_that_nears(void **state)
     shs_server_free(server);
     shs__buf_free(&pem);
     X509_free(leaf);
-}
-
-static int make_lab(void **state)
-{
-    SHS_UNUSED(state);
-    lab_open(&lab, SHS_KEY_P256);
-    return 0;
-}
-
-static int end_lab(void **state)
-{
-    SHS_UNUSED(state);
-    lab_close(&lab);
-    return 0;
 }
 
 int main(void)
@@ -601,5 +572,5 @@ int main(void)
         cmocka_unit_test(an_owner_is_told_of_a_date_that_nears),
     };
 
-    return cmocka_run_group_tests(tests, make_lab, end_lab);
+    return cmocka_run_group_tests(tests, lab_setup, lab_teardown);
 }
