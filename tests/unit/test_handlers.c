@@ -1,6 +1,6 @@
 /*
  * The handlers without a server: an exchange is enough for them. Every allocation is made to fail
- * once; this file has the allocators of base/memory.c instead of that file.
+ * once: base/memory.c is compiled here, over allocators of this file, in place of the library's.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,7 +35,7 @@ static bool fails(void)
     return fail_in-- == 0;
 }
 
-void *shs__malloc(size_t size)
+static void *lab_malloc(size_t size)
 {
     void *ptr = fails() ? NULL : malloc(size);
 
@@ -43,7 +43,7 @@ void *shs__malloc(size_t size)
     return ptr;
 }
 
-void *shs__calloc(size_t count, size_t size)
+static void *lab_calloc(size_t count, size_t size)
 {
     void *ptr = fails() ? NULL : calloc(count, size);
 
@@ -51,7 +51,7 @@ void *shs__calloc(size_t count, size_t size)
     return ptr;
 }
 
-void *shs__realloc(void *ptr, size_t size)
+static void *lab_realloc(void *ptr, size_t size)
 {
     void *grown = fails() ? NULL : realloc(ptr, size);
 
@@ -59,41 +59,22 @@ void *shs__realloc(void *ptr, size_t size)
     return grown;
 }
 
-void shs__free(void *ptr)
+static void lab_free(void *ptr)
 {
     live -= ptr != NULL;
     free(ptr);
 }
 
-char *shs__strndup(const char *bytes, size_t len)
-{
-    char *copy = shs__malloc(len + 1);
-
-    if (copy == NULL)
-        return NULL;
-    if (len > 0)
-        memcpy(copy, bytes, len);
-    copy[len] = '\0';
-    return copy;
-}
-
-char *shs__strdup(const char *text)
-{
-    return text == NULL ? NULL : shs__strndup(text, strlen(text));
-}
-
-char *shs__asprintf(const char *fmt, ...)
-{
-    char text[8192];
-    va_list ap;
-    int len;
-
-    va_start(ap, fmt);
-    len = vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    assert_true(len >= 0 && (size_t)len < sizeof text);
-    return shs__strndup(text, (size_t)len);
-}
+/* The library's own file over these. */
+#define malloc lab_malloc
+#define calloc lab_calloc
+#define realloc lab_realloc
+#define free lab_free
+#include "base/memory.c"
+#undef malloc
+#undef calloc
+#undef realloc
+#undef free
 
 /* -- a directory to serve ---------------------------------------- */
 
