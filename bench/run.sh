@@ -19,14 +19,21 @@ source "$bench/peers.sh"
 rounds=3 seconds=3 out=$root/build/bench-results
 cases=keepalive,many,full,resumed,16k,1m,100m,idle,idle10k,idleplain,blocking,accounting
 servers=pool,thread,nginx,h2o,lighttpd,haproxy,go,python
-while [ $# -gt 1 ]; do
+while [ $# -gt 0 ]; do
+    case $1 in
+    -h | --help)
+        sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    esac
+    [ $# -gt 1 ] || die "$1: unknown, or its value is missing; try --help"
     case $1 in
     --rounds) rounds=$2 ;;
     --seconds) seconds=$2 ;;
     --cases) cases=$2 ;;
     --servers) servers=$2 ;;
     --out) out=$2 ;;
-    *) die "unknown option $1" ;;
+    *) die "unknown option $1; try --help" ;;
     esac
     shift 2
 done
@@ -119,7 +126,7 @@ mtls_case() {
 # idle_case CASE SERVER COUNT [tls|plain SERVER_OPTIONS...]: a fresh server; growth per connection that is held open, and how soon
 # a request on any of them is answered.
 idle_case() {
-    local a b held holder answer kind=${4:-tls} warm=full
+    local a b held holder answer threads kind=${4:-tls} warm=full
     [ "$kind" = tls ] || warm=plain
     start_peer "$2" "${@:5}" || return
     "$build/bench/load_client" close "$port" /f/13 x20 2 "$warm" >/dev/null
@@ -134,14 +141,16 @@ idle_case() {
     b=$(pss_kib "$pid")
     read -r _ held _ <"$work/hold.out"
     [ "$1" != idle10k ] || sleep 9 # who came for the crowd leaves
-    row "$1" "$2" threads "$(threads_of "$pid")"
+    threads=$(threads_of "$pid")
     echo >&9
     for _ in $(seq 300); do [ "$(wc -l <"$work/hold.out")" -ge 2 ] && break; sleep 0.1; done
     answer=$(sed -n 2p "$work/hold.out")
     exec 9>&-
     wait "$holder"
     stop_one "$pid"
-    row "$1" "$2" held "${held:-0}"
+    [ "${held:-0}" = "$3" ] || { note "$2 $1: ${held:-none} of $3 connections were held: left out"; return; }
+    row "$1" "$2" threads "$threads"
+    row "$1" "$2" held "$held"
     row "$1" "$2" kib "$(awk -v d=$((b - a)) -v n="$3" 'BEGIN { print d / n }')"
     row "$1" "$2" p99_us "$(awk '{ print $2 }' <<<"$answer")"
     row "$1" "$2" max_us "$(awk '{ print $3 }' <<<"$answer")"
