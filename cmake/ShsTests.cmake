@@ -67,7 +67,7 @@ foreach(src ${SHS_UNIT_TESTS})
   if(TARGET shs_unit_support)
     target_sources(${name} PRIVATE $<TARGET_OBJECTS:shs_unit_support>)
   endif()
-  shs_test(${name} unit 60 ${name})
+  shs_test(${name} unit 120 ${name})
 endforeach()
 
 # The proof that llhttp was built strict, or is a version that always is: a lost -D fails here.
