@@ -30,7 +30,6 @@ hosts:
       ssl: { certificate-file: $work/cert.pem, key-file: $work/key.pem, minimum-version: TLSv1.2 }
     paths:
       /: { file.dir: $work/www }
-access-log: /dev/null
 error-log: $work/h2o.err
 CONF
     run_peer h2o -c "$work/h2o-$port.conf"

@@ -19,9 +19,10 @@
  *   "client-alert:unknown_ca". It is counted, and handed to config.on_failure. A connection opened
  *   and closed without a byte is a "probe": counted, never logged.
  *
- *   TLS 1.2 and 1.3; groups X25519, P-256, P-384; AEAD suites with forward secrecy only; no
- *   renegotiation; no compression; no early data; ALPN "http/1.1". A connection that speaks plain
- *   HTTP to a TLS port gets a readable 400 and is closed.
+ *   TLS 1.2 and 1.3; groups X25519, P-256, P-384; AEAD suites with forward secrecy only, in
+ *   the server's order: TLS_AES_128_GCM_SHA256 first, but ChaCha20 for a client that has it first.
+ *   No renegotiation; no compression; no early data; ALPN "http/1.1". A connection that speaks
+ *   plain HTTP to a TLS port gets a readable 400 and is closed.
  *
  * Follows: RFC 8446, RFC 5246, RFC 7301, RFC 9325, RFC 5280, RFC 5077, Mozilla's Server Side TLS;
  * CPython Lib/http/server.py HTTPSServer.
