@@ -139,12 +139,21 @@ static void host_log(void *owner, const struct shs_access *access)
 {
     struct http_request_handler *self = owner;
     const struct shs_http_handler *handler = &server_of(self)->handler;
-    struct shs_access line = *access;
+    struct shs_access line;
 
     self->base.request->served++;
+    if (access == NULL)
+        return;
+    line = *access;
     line.conn = self->base.request;
-    if (handler->log_request != NULL)
-        handler->log_request(handler->log_ctx, &line);
+    handler->log_request(handler->log_ctx, &line);
+}
+
+static bool host_log_is_read(void *owner)
+{
+    struct http_request_handler *self = owner;
+
+    return server_of(self)->handler.log_request != NULL;
 }
 
 static void host_identify(void *owner, uint64_t numbers[2])
@@ -193,6 +202,7 @@ static const struct shs_h1_host h1_host = {
     .turn_over = host_turn_over,
     .dispatch = host_dispatch,
     .log = host_log,
+    .log_is_read = host_log_is_read,
     .there_since = host_there_since,
     .identify = host_identify,
     .note = host_note,

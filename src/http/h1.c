@@ -393,29 +393,36 @@ static int fill_from_file(struct shs_h1_exchange *x)
     return SHS_OK;
 }
 
-static void write_log(struct shs_h1_exchange *x, const char *error)
+static void write_log(struct shs_h1_exchange *x, const char *error, int64_t now)
 {
+    const struct shs_h1_host *host = x->h1->config->host;
     const struct shs_response *res = &x->base.res;
     bool understood = x->base.req.head.path.ptr != NULL;
-    struct shs_access access = {
+    struct shs_access access;
+
+    if (host->log_is_read != NULL && !host->log_is_read(x->h1->owner)) {
+        host->log(x->h1->owner, NULL);
+        return;
+    }
+    access = (struct shs_access){
         .req = understood ? &x->base.req : NULL,
         .conn = x->base.conn,
         .request_line = x->base.req.head.line,
         .status = res->head_sent ? res->status : 0,
         .body_bytes = res->no_body ? 0 : res->body_total - res->file_left,
-        .duration_ns = shs_now_ns() - x->h1->began_ns,
+        .duration_ns = now - x->h1->began_ns,
         .error = error,
         .rule = error != NULL ? x->base.req.refusal.rule : NULL,
         .request_id = shs_request_id(&x->base.req),
     };
 
-    x->h1->config->host->log(x->h1->owner, &access);
+    host->log(x->h1->owner, &access);
 }
 
 /* The answer cannot be completed: cut, so that the client sees that it is not whole. */
 static int abort_exchange(struct shs_h1 *h1, int code, bool stream, const char *text)
 {
-    write_log(h1->xchg, text != NULL ? text : shs_err_text(code));
+    write_log(h1->xchg, text != NULL ? text : shs_err_text(code), shs_now_ns());
     return broken(h1, code, stream, text);
 }
 
@@ -445,8 +452,9 @@ static int exchange_done(struct shs_h1 *h1)
     bool clean = !x->base.req.head.keep_alive && x->body.phase == SHS_BODY_DONE &&
                  failure_code == SHS_OK && h1->in.len == x->body_at;
     size_t used = x->body_at;
+    int64_t now = shs_now_ns();
 
-    write_log(x, x->failure);
+    write_log(x, x->failure, now);
     if (failure_code != SHS_OK)
         fail_with_rule(x);
     h1->served++;
@@ -462,8 +470,7 @@ static int exchange_done(struct shs_h1 *h1)
         shs__stream_idle(h1->stream);
     }
     h1->tried = true;
-    h1->config->host->set_deadline(h1->owner,
-                                   shs__deadline_after(shs_now_ns(), h1->config->opt->idle_ms));
+    h1->config->host->set_deadline(h1->owner, shs__deadline_after(now, h1->config->opt->idle_ms));
     h1->config->host->set_idle(h1->owner, true);
     enter(h1, SHS_H1_IDLE);
     if (h1->config->host->turn_over != NULL &&

@@ -43,6 +43,8 @@ struct shs_h1_host {
     int (*dispatch)(void *owner, struct shs_exchange *x);
     /* One answer is out, or has failed. */
     void (*log)(void *owner, const struct shs_access *access);
+    /* Does anybody read what `log` is told? False: it is called with NULL. NULL: always. */
+    bool (*log_is_read)(void *owner);
     /* A moment at which the bytes read last were there already, as far as that is known; 0: it is
        not. NULL: never. */
     int64_t (*there_since)(void *owner);
