@@ -130,6 +130,17 @@ static void report_signal(struct forking_mixin *self, const struct child *child,
     shs_server_handle_error(self->layer.server, NULL, &err);
 }
 
+static int look_at(const struct child *child, siginfo_t *how)
+{
+    if (child->pidfd >= 0) {
+        int rc = waitid(P_PIDFD, (id_t)child->pidfd, how, WEXITED | WNOHANG);
+
+        if (rc == 0 || errno != EINVAL)
+            return rc; /* else this is Linux 5.3: pidfds, but no waiting for them */
+    }
+    return waitid(P_PID, (id_t)child->pid, how, WEXITED | WNOHANG);
+}
+
 /* Takes the child's end, if it has come. Never any other process's. */
 static void reap(struct forking_mixin *self, struct child *child)
 {
@@ -137,8 +148,7 @@ static void reap(struct forking_mixin *self, struct child *child)
     int rc;
 
     do {
-        rc = child->pidfd >= 0 ? waitid(P_PIDFD, (id_t)child->pidfd, &how, WEXITED | WNOHANG)
-                               : waitid(P_PID, (id_t)child->pid, &how, WEXITED | WNOHANG);
+        rc = look_at(child, &how);
     } while (rc != 0 && errno == EINTR);
     if (rc == 0 && how.si_pid == 0)
         return; /* it is at work */
@@ -348,14 +358,22 @@ static int forking_process_request(struct shs_layer *layer, struct shs_conn *con
 
 /* -- how it ends ------------------------------------------------------------------------------- */
 
+/*
+ * Who gives out pidfds may refuse signals through them: a filter of system calls, or valgrind 3.24.
+ * The pid serves as well: nobody else gets it before we have waited for the child. ESRCH: somebody
+ * else has.
+ */
+static void signal_child(const struct child *child, int number)
+{
+    if (child->pidfd < 0 ||
+        (pidfd_send_signal(child->pidfd, number, NULL, 0) != 0 && errno != ESRCH))
+        kill(child->pid, number);
+}
+
 static void signal_children(struct forking_mixin *self, int number)
 {
-    for (const struct child *c = self->children; c != NULL; c = c->next) {
-        if (c->pidfd >= 0)
-            pidfd_send_signal(c->pidfd, number, NULL, 0);
-        else
-            kill(c->pid, number);
-    }
+    for (const struct child *c = self->children; c != NULL; c = c->next)
+        signal_child(c, number);
 }
 
 /* The grace, then SIGTERM, then SIGKILL. */
