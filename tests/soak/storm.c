@@ -34,7 +34,7 @@
 
 #define CLIENTS 64
 #define LARGE (512 * 1024)
-#define STOP_MS 10000u
+#define STOP_MS 20000u
 #define CLOSE_MS 500u
 /* What the machine may be late by: with a sanitizer, beside other work. */
 #define LATE_MS 20000
@@ -609,7 +609,7 @@ static void look_around(unsigned threads, unsigned descriptors)
 {
     char text[96];
 
-    for (unsigned i = 0; i < 100 && (entries("/proc/self/task") > threads ||
+    for (unsigned i = 0; i < 400 && (entries("/proc/self/task") > threads ||
                                      entries("/proc/self/fd") > descriptors);
          i++)
         pause_ms(50);
