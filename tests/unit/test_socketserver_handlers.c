@@ -537,7 +537,7 @@ static void test_readline_has_one_deadline(void **state)
     }
     assert_int_equal(read_result, SHS_TIMEOUT);
     assert_true(read_took >= 200 * (int64_t)SHS_NS_PER_MS);
-    assert_true(stopwatch_between(200, 200 + 1000));
+    assert_true(stopwatch_between(0, 200 + 1000));
     stopwatch_stop();
     talk_end(&t);
 }
