@@ -85,31 +85,38 @@ void shs__date_format(time_t when, char out[SHS_DATE_LEN + 1])
 }
 
 #define WORDS ((SHS_DATE_LEN + 7) / 8)
-#define BEING_WRITTEN INT64_MIN
 
-/* What is read is only whole if it was the same second's before and after. */
+/*
+ * What is read is only whole if nobody wrote meanwhile. The second alone would not tell: one whose
+ * clock was read long ago can bring it back, between two others.
+ */
 static bool read_slot(struct shs_date_cache *cache, size_t slot, time_t when, uint64_t text[WORDS])
 {
-    if (atomic_load_explicit(&cache->slots[slot].second, memory_order_acquire) != when)
+    uint64_t turn = atomic_load_explicit(&cache->slots[slot].turn, memory_order_acquire);
+
+    if (turn % 2 == 1 ||
+        atomic_load_explicit(&cache->slots[slot].second, memory_order_acquire) != when)
         return false;
     for (size_t i = 0; i < WORDS; i++)
         text[i] = atomic_load_explicit(&cache->slots[slot].text[i], memory_order_acquire);
-    return atomic_load_explicit(&cache->slots[slot].second, memory_order_relaxed) == when;
+    return atomic_load_explicit(&cache->slots[slot].turn, memory_order_relaxed) == turn;
 }
 
 /* Whoever is first writes it; the others have made theirs and go on. */
 static void write_slot(struct shs_date_cache *cache, size_t slot, time_t when,
                        const uint64_t text[WORDS])
 {
-    int64_t old = atomic_load_explicit(&cache->slots[slot].second, memory_order_relaxed);
+    uint64_t turn = atomic_load_explicit(&cache->slots[slot].turn, memory_order_acquire);
 
-    if (old == BEING_WRITTEN || old == when ||
-        !atomic_compare_exchange_strong_explicit(&cache->slots[slot].second, &old, BEING_WRITTEN,
+    if (turn % 2 == 1 ||
+        atomic_load_explicit(&cache->slots[slot].second, memory_order_relaxed) == when ||
+        !atomic_compare_exchange_strong_explicit(&cache->slots[slot].turn, &turn, turn + 1,
                                                  memory_order_acq_rel, memory_order_relaxed))
         return;
+    atomic_store_explicit(&cache->slots[slot].second, when, memory_order_release);
     for (size_t i = 0; i < WORDS; i++)
         atomic_store_explicit(&cache->slots[slot].text[i], text[i], memory_order_release);
-    atomic_store_explicit(&cache->slots[slot].second, when, memory_order_release);
+    atomic_store_explicit(&cache->slots[slot].turn, turn + 2, memory_order_release);
 }
 
 void shs__date_cached(struct shs_date_cache *cache, time_t when, char out[SHS_DATE_LEN + 1])

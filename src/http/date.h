@@ -23,6 +23,7 @@ void shs__date_format(time_t when, char out[SHS_DATE_LEN + 1]);
  */
 struct shs_date_cache {
     struct {
+        _Atomic uint64_t turn;  /* goes up with each text; odd while one is written */
         _Atomic int64_t second; /* whose text it is; 0: nobody's yet */
         _Atomic uint64_t text[(SHS_DATE_LEN + 7) / 8];
     } slots[4];

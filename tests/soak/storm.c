@@ -34,7 +34,7 @@
 
 #define CLIENTS 64
 #define LARGE (512 * 1024)
-#define STOP_MS 10000u
+#define STOP_MS 20000u
 #define CLOSE_MS 500u
 /* What the machine may be late by: with a sanitizer, beside other work. */
 #define LATE_MS 20000
@@ -207,11 +207,12 @@ static int dial(const struct client *c)
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     to.sin_port = htons((in_port_t)atomic_load(&port));
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
     if (bind(fd, (struct sockaddr *)&from, sizeof from) == 0 &&
-        connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
+        connect(fd, (struct sockaddr *)&to, sizeof to) == 0) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
         return fd;
+    }
     close(fd);
     return -1;
 }
@@ -228,14 +229,53 @@ static void hang_up(struct client *c, bool hard)
     c->fd = -1;
 }
 
+/* A process that stood still finds its waits with a limit interrupted (signal(7)): nothing is lost. */
+static bool interrupted(const struct client *c, int rc)
+{
+    int cause = errno;
+
+    if (rc > 0 || cause != EINTR)
+        return false;
+    rc = SSL_get_error(c->ssl, rc);
+    return rc == SSL_ERROR_WANT_READ || rc == SSL_ERROR_WANT_WRITE;
+}
+
+static int read_some(const struct client *c, void *buf, size_t cap)
+{
+    int rc;
+
+    do {
+        errno = 0;
+        rc = SSL_read(c->ssl, buf, (int)cap);
+    } while (interrupted(c, rc));
+    return rc;
+}
+
+static bool write_all(const struct client *c, const void *bytes, size_t len)
+{
+    int rc;
+
+    do {
+        errno = 0;
+        rc = SSL_write(c->ssl, bytes, (int)len);
+    } while (interrupted(c, rc));
+    return rc == (int)len;
+}
+
 static bool shake_hands(struct client *c, bool resume)
 {
+    int rc;
+
     c->ssl = SSL_new(client_context);
     if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1)
         return false;
     if (resume && c->session != NULL)
         SSL_set_session(c->ssl, c->session);
-    if (SSL_connect(c->ssl) != 1)
+    do {
+        errno = 0;
+        rc = SSL_connect(c->ssl);
+    } while (interrupted(c, rc));
+    if (rc != 1)
         return false;
     if (SSL_session_reused(c->ssl) == 1)
         atomic_fetch_add(&resumed, 1);
@@ -244,7 +284,7 @@ static bool shake_hands(struct client *c, bool resume)
 
 static bool say(struct client *c, const char *text)
 {
-    return SSL_write(c->ssl, text, (int)strlen(text)) == (int)strlen(text);
+    return write_all(c, text, strlen(text));
 }
 
 /* One answer of status 200 with this body, and nothing behind it; `body` may be as long as LARGE. */
@@ -257,7 +297,7 @@ static bool hear(struct client *c, const char *body, size_t len)
 
     /* A byte at a time in the head, so that a pipelined answer behind it stays where it is. */
     while (end == NULL && have < sizeof buf - 1) {
-        if (SSL_read(c->ssl, buf + have, 1) != 1)
+        if (read_some(c, buf + have, 1) != 1)
             return false;
         buf[++have] = '\0';
         if (buf[have - 1] == '\n')
@@ -270,7 +310,7 @@ static bool hear(struct client *c, const char *body, size_t len)
     while (seen < len) {
         size_t cap = len - seen < sizeof buf ? len - seen : sizeof buf;
 
-        n = SSL_read(c->ssl, buf, (int)cap);
+        n = read_some(c, buf, cap);
         if (n <= 0 || memcmp(buf, body + seen, (size_t)n) != 0)
             return false;
         seen += (size_t)n;
@@ -316,7 +356,7 @@ static bool upload(struct client *c, unsigned bytes)
     for (unsigned sent = 0; sent < bytes;) {
         unsigned n = bytes - sent < sizeof chunk ? bytes - sent : (unsigned)sizeof chunk;
 
-        if (SSL_write(c->ssl, chunk, (int)n) != (int)n)
+        if (!write_all(c, chunk, n))
             return false;
         sent += n;
     }
@@ -609,7 +649,7 @@ static void look_around(unsigned threads, unsigned descriptors)
 {
     char text[96];
 
-    for (unsigned i = 0; i < 100 && (entries("/proc/self/task") > threads ||
+    for (unsigned i = 0; i < 400 && (entries("/proc/self/task") > threads ||
                                      entries("/proc/self/fd") > descriptors);
          i++)
         pause_ms(50);

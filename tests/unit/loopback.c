@@ -9,6 +9,8 @@
 
 #include <shs/server.h>
 
+#include "patience.h"
+
 void *loopback_serve(void *server)
 {
     return (void *)(intptr_t)shs_serve_forever(server);
@@ -51,7 +53,7 @@ const char *loopback_hear(int fd)
     struct pollfd p = {.fd = fd, .events = POLLIN};
     ssize_t n;
 
-    assert_int_equal(poll(&p, 1, 10000), 1);
+    assert_int_equal(poll(&p, 1, patience_ms()), 1);
     n = recv(fd, buf, sizeof buf - 1, 0);
     buf[n < 0 ? 0 : n] = '\0';
     return n < 0 ? "(reset)" : buf;

@@ -25,7 +25,7 @@ void loopback_say(int fd, const char *text);
 /* GET of that path, on a connection that stays open. */
 void loopback_ask(int fd, const char *path);
 
-/* One read within ten seconds, in static storage; "" at the end of the stream, "(reset)". */
+/* One read within patience_ms, in static storage; "" at the end of the stream, "(reset)". */
 const char *loopback_hear(int fd);
 /* Is that text in one read? */
 bool loopback_hears(int fd, const char *text);

@@ -45,7 +45,7 @@ static struct timespec in_seconds(time_t seconds)
 
 void pool_wait_at_gate(unsigned count)
 {
-    struct timespec until = in_seconds(20);
+    struct timespec until = in_seconds(2 * patience_ms() / 1000);
     int rc = 0;
 
     pthread_mutex_lock(&gate.lock);
@@ -95,7 +95,8 @@ void pool_defaults(struct shs_options *opt)
     opt->bind_and_activate = false;
     opt->poll_interval_ms = 50;
     opt->threads = 2;
-    opt->stop_ms = 2000;
+    opt->queue_ms = 60000;
+    opt->stop_ms = 60000;
     opt->close_ms = 500;
 }
 
@@ -121,7 +122,7 @@ void pool_stop_loop(struct pool_fixture *f)
 {
     void *rc = NULL;
 
-    assert_int_equal(shs_shutdown_wait(f->server, 5000), SHS_OK);
+    assert_int_equal(shs_shutdown_wait(f->server, (unsigned)patience_ms()), SHS_OK);
     pthread_join(f->thread, &rc);
     assert_int_equal((intptr_t)rc, SHS_OK);
 }
@@ -158,15 +159,27 @@ unsigned pool_threads_of(const struct pool_fixture *f)
     return (unsigned)stats.threads;
 }
 
-/* Until it is so, ten seconds at most. */
 bool pool_becomes_threads(const struct pool_fixture *f, unsigned count)
 {
-    for (unsigned i = 0; i < 2000; i++) {
+    for (int i = 0; i < patience_ms() / 5; i++) {
         if (pool_threads_of(f) == count)
             return true;
         poll(NULL, 0, 5);
     }
     return false;
+}
+
+int pool_dial_early(const struct pool_fixture *f, const char *text)
+{
+    int fd = pool_dial(f);
+
+    loopback_say(fd, text);
+    return fd;
+}
+
+void pool_serve_again(struct pool_fixture *f)
+{
+    assert_int_equal(pthread_create(&f->thread, NULL, loopback_serve, f->server), 0);
 }
 
 int64_t pool_ms_since(int64_t then_ns)

@@ -19,6 +19,7 @@
 
 #include "fake_layer.h"
 #include "loopback.h"
+#include "patience.h"
 #include "server/server.h"
 
 struct pool_fixture {
@@ -30,11 +31,12 @@ struct pool_fixture {
 /* GET answers with the path; POST with how many bytes its body had. */
 extern const struct shs_http_handler pool_handler;
 
-/* GET of "/block" waits while the gate is closed; until so many do, twenty seconds at most. */
+/* GET of "/block" waits while the gate is closed; until so many do, within a limit. */
 void pool_set_gate(bool closed);
 void pool_wait_at_gate(unsigned count);
 
-/* Two workers, short times; what a test wants otherwise it sets. */
+/* Two workers, and who closes it waits for as long as a machine may stand still; what a test wants
+   otherwise it sets. */
 void pool_defaults(struct shs_options *opt);
 
 /*
@@ -47,10 +49,16 @@ void pool_start_with(struct pool_fixture *f, const struct shs_options *opt, pool
 void pool_stop_loop(struct pool_fixture *f);
 void pool_finish(struct pool_fixture *f);
 int pool_dial(const struct pool_fixture *f);
+/*
+ * For deadlines: between pool_stop_loop and pool_serve_again nobody accepts, and what a client says
+ * then is there before its time begins.
+ */
+int pool_dial_early(const struct pool_fixture *f, const char *text);
+void pool_serve_again(struct pool_fixture *f);
 void pool_assert_served(int fd, const char *path);
 unsigned pool_threads_of(const struct pool_fixture *f);
 
-/* Until it is so, ten seconds at most. */
+/* Until it is so, patience_ms at most. */
 bool pool_becomes_threads(const struct pool_fixture *f, unsigned count);
 int64_t pool_ms_since(int64_t then_ns);
 

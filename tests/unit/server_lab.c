@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "patience.h"
+
 /* -- an echo handler with its own state -------------------------------------------------------- */
 
 struct echo {
@@ -50,7 +52,7 @@ void server_lab_defaults(struct shs_options *opt)
     shs_options_init(opt);
     opt->bind_and_activate = false;
     opt->poll_interval_ms = 20;
-    opt->stop_ms = 500;
+    opt->stop_ms = 60000;
     opt->close_ms = 500;
 }
 
@@ -75,7 +77,7 @@ int server_lab_stop(struct server_lab *f)
 {
     void *rc = NULL;
 
-    assert_int_equal(shs_shutdown_wait(f->server, 5000), SHS_OK);
+    assert_int_equal(shs_shutdown_wait(f->server, (unsigned)patience_ms()), SHS_OK);
     pthread_join(f->thread, &rc);
     return (int)(intptr_t)rc;
 }

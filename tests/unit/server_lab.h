@@ -21,7 +21,8 @@ struct server_lab {
 extern const struct shs_request_handler_class server_lab_echo;
 extern _Atomic int server_lab_setups, server_lab_finishes, server_lab_result;
 
-/* Short times, and not bound yet; what a test wants otherwise it sets. */
+/* Who closes it waits as long as a machine may stand still, and it is not bound yet; what a test
+   wants otherwise it sets. */
 void server_lab_defaults(struct shs_options *opt);
 /*
  * FakeMixIn > a mixin > FakeMixIn > TCPServer, serving: ThreadingMixIn, or what this run is about.

@@ -11,8 +11,6 @@
 
 #include "loopback.h"
 
-#define LIMIT_MS 10000
-
 /* -- compositions ------------------------------------------------------------------------------ */
 
 const char *sst_threading(void)
@@ -150,9 +148,9 @@ void sst_options(struct shs_options *opt, const struct sst_class *cls, const str
 {
     shs_options_init(opt);
     opt->poll_interval_ms = 50;
-    opt->stop_ms = 2000;
+    opt->stop_ms = 60000;
     opt->close_ms = 500;
-    opt->idle_ms = 10000;
+    opt->idle_ms = 60000;
     if (cls != NULL && cls->family == AF_UNIX)
         opt->path = sst_in_dir(dir, "server");
 }
@@ -184,7 +182,7 @@ int sst_join(struct sst_server *s)
 
 void sst_stop(struct sst_server *s)
 {
-    assert_int_equal(shs_shutdown_wait(s->server, LIMIT_MS), SHS_OK);
+    assert_int_equal(shs_shutdown_wait(s->server, (unsigned)patience_ms()), SHS_OK);
     assert_int_equal(sst_join(s), SHS_OK);
     assert_int_equal(shs_server_close(s->server), SHS_OK);
     assert_int_equal(shs_server_fileno(s->server), -1);
@@ -232,6 +230,13 @@ int sst_dial(const struct sst_server *s, const struct sst_dir *dir)
                                                            : dial_inet(s, type);
 }
 
+void sst_await_request(const struct sst_server *s)
+{
+    struct pollfd p = {.fd = shs_server_fileno(s->server), .events = POLLIN};
+
+    assert_int_equal(poll(&p, 1, patience_ms()), 1);
+}
+
 void sst_say(int fd, const void *bytes, size_t len)
 {
     assert_int_equal(send(fd, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
@@ -241,7 +246,7 @@ ssize_t sst_hear(int fd, void *buf, size_t cap)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
 
-    if (poll(&p, 1, LIMIT_MS) != 1)
+    if (poll(&p, 1, patience_ms()) != 1)
         return -1;
     return recv(fd, buf, cap, 0);
 }
@@ -444,8 +449,8 @@ static void spy_error(struct shs_layer *l, struct shs_conn *conn, const struct s
     snprintf(SPY(l)->error_text, sizeof SPY(l)->error_text, "%s", err->text);
     pthread_mutex_unlock(&SPY(l)->lock);
     SPY(l)->error_code = err->code;
-    SPY(l)->errors++;
     shs_super_handle_error(l, conn, err);
+    SPY(l)->errors++; /* who has seen this finds the rest, and the log */
 }
 static void spy_timeout(struct shs_layer *l)
 {
@@ -506,6 +511,23 @@ void sst_spy_push(struct sst_spy *spy, struct shs_server *server)
     memset(spy, 0, sizeof *spy);
     pthread_mutex_init(&spy->lock, NULL);
     assert_int_equal(shs_server_push(server, &spy->layer, bound ? &spy_ops : &spy_all_ops), SHS_OK);
+}
+
+static bool traced(struct sst_spy *spy, const char *trace)
+{
+    bool is;
+
+    pthread_mutex_lock(&spy->lock);
+    is = strcmp(spy->trace, trace) == 0;
+    pthread_mutex_unlock(&spy->lock);
+    return is;
+}
+
+bool sst_spy_becomes(struct sst_spy *spy, const char *trace)
+{
+    for (int i = 0; i < patience_ms() && !traced(spy, trace); i++)
+        sst_pause();
+    return sst_spy_is(spy, trace);
 }
 
 bool sst_spy_is(struct sst_spy *spy, const char *trace)
@@ -572,7 +594,7 @@ unsigned sst_threads_settle(unsigned wanted)
 {
     unsigned threads = own_threads();
 
-    for (int i = 0; i < 5000 && threads != wanted; i++) {
+    for (int i = 0; i < patience_ms() && threads != wanted; i++) {
         usleep(1000);
         threads = own_threads();
     }

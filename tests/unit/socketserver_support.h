@@ -22,6 +22,8 @@
 
 #include <shs/shs.h>
 
+#include "patience.h"
+
 enum sst_mixin { SST_PLAIN, SST_THREADING, SST_FORKING };
 
 /* One class of the family. */
@@ -74,7 +76,10 @@ void sst_dir_forget_clients(const struct sst_dir *dir); /* the paths that datagr
 /* dir/name in static storage, a new one for each of four calls */
 const char *sst_in_dir(const struct sst_dir *dir, const char *name);
 
-/* Options with short limits; the caller's dir gives Unix servers their path. */
+/*
+ * Who closes it waits for as long as a machine may stand still; the caller's dir gives Unix servers
+ * their path.
+ */
 void sst_options(struct shs_options *opt, const struct sst_class *cls, const struct sst_dir *dir);
 
 /* A server in a thread of its own. */
@@ -92,6 +97,8 @@ void sst_stop(struct sst_server *s);  /* shutdown, join, server_close, fileno is
  * A socket for that server: connected, or a datagram's with a name of its own (dir, for AF_UNIX).
  */
 int sst_dial(const struct sst_server *s, const struct sst_dir *dir);
+/* Until the server's socket has something to accept: a client can be connected before that. */
+void sst_await_request(const struct sst_server *s);
 void sst_say(int fd, const void *bytes, size_t len);
 /* What comes within the limit: its length; 0 at the end, -1 when it was reset or time is up. */
 ssize_t sst_hear(int fd, void *buf, size_t cap);
@@ -99,10 +106,10 @@ ssize_t sst_hear(int fd, void *buf, size_t cap);
 void sst_ask(const struct sst_server *s, const struct sst_dir *dir, const char *text,
              const char *answer);
 
-/* Waits at most ten seconds for something that comes from another thread or process. */
+/* Waits, patience_ms at most, for something that comes from another thread or process. */
 #define sst_wait_until(condition)                                                                  \
     do {                                                                                           \
-        int sst_tries_ = 10000;                                                                    \
+        int sst_tries_ = patience_ms();                                                            \
         while (!(condition) && sst_tries_-- > 0)                                                   \
             sst_pause();                                                                           \
         assert_true(condition);                                                                    \
@@ -146,11 +153,12 @@ struct sst_spy {
     pthread_t loop; /* the thread that called get_request last */
 };
 void sst_spy_push(struct sst_spy *spy, struct shs_server *server);
-bool sst_spy_is(struct sst_spy *spy, const char *trace); /* exactly so far */
+bool sst_spy_is(struct sst_spy *spy, const char *trace);      /* exactly so far */
+bool sst_spy_becomes(struct sst_spy *spy, const char *trace); /* ... when another thread is done */
 
 unsigned sst_descriptors(void); /* open ones */
 unsigned sst_threads(void);     /* of this process */
-/* The same, once it is `wanted`, or after five seconds. */
+/* The same, once it is `wanted`, or after patience_ms. */
 unsigned sst_threads_settle(unsigned wanted);
 unsigned sst_children(void); /* of this process, zombies too */
 long sst_rss_kib(void);

@@ -160,8 +160,7 @@ static void test_frozen_while_serving(void **state)
     server_lab_defaults(&opt);
     server_lab_start(&f, &opt, true);
     close(loopback_dial(shs_server_port(f.server))); /* it serves */
-    while (f.above.get == 0)
-        usleep(1000);
+    sst_wait_until(f.above.get > 0);
     assert_int_equal(shs_server_push(f.server, &late.layer, &fake_layer_ops), SHS_USAGE);
     assert_int_equal(shs_server_close(f.server), SHS_USAGE);
     assert_int_equal(server_lab_stop(&f), SHS_OK);

@@ -113,6 +113,12 @@ static int peek_end(pid_t pid)
     return how.si_code == CLD_EXITED ? how.si_status : -how.si_status;
 }
 
+/* Nobody has to wait for it any more; its number may be somebody else's. */
+static bool is_reaped(pid_t pid)
+{
+    return waitpid(pid, NULL, WNOHANG) == -1 && errno == ECHILD;
+}
+
 /* Lines of opt.log through a pipe: children have no other way to say something here. */
 static int log_pipe[2];
 
@@ -183,7 +189,7 @@ static void test_S37_parent_forks_and_closes_its_copy(void **state)
     order(fd, 'e', "e");
     order(fd, 'q', "");
     close(fd);
-    assert_int_equal(shs_server_collect_children(s.server, 5000), SHS_OK);
+    assert_int_equal(shs_server_collect_children(s.server, (unsigned)patience_ms()), SHS_OK);
     assert_int_equal(sst_descriptors(), descriptors);
     shs_server_free(s.server);
 }
@@ -209,7 +215,7 @@ static void test_S38_child_reports_shuts_down_and_exits(void **state)
     order(fd, 'f', "");
     close(fd);
     assert_int_equal(peek_end(pid), 1);
-    assert_int_equal(shs_server_collect_children(s.server, 5000), SHS_OK);
+    assert_int_equal(shs_server_collect_children(s.server, (unsigned)patience_ms()), SHS_OK);
     assert_int_equal(spy.errors, 0); /* in this process, nothing failed */
     shs_server_free(s.server);
     assert_non_null(strstr(log_pipe_close(), "SHS_USAGE"));
@@ -239,6 +245,14 @@ static void test_S39_exit_in_a_child_is_no_error(void **state)
     assert_string_equal(log_pipe_close(), "");
 }
 
+static bool is_full(const struct shs_server *server)
+{
+    struct shs_server_stats stats;
+
+    shs_server_get_stats(server, &stats);
+    return stats.children == 2 && stats.accept_pauses > 0;
+}
+
 /* At max_children nobody is accepted until one ends; a child taken away by others is forgotten. */
 static void test_S40_max_children(void **state)
 {
@@ -254,13 +268,15 @@ static void test_S40_max_children(void **state)
     sst_options(&opt, NULL, NULL);
     assert_int_equal(opt.max_children, 40);
     opt.max_children = 2;
-    opt.poll_interval_ms = 5000; /* the loop wakes because a child ends, not because time passes */
+    /* the loop wakes because a child ends, not because time passes */
+    opt.poll_interval_ms = 120000;
     start(&s, &spy, &opt);
     sst_serve(&s);
     fds[0] = dial_child(&s, &pids[0]);
     fds[1] = dial_child(&s, &pids[1]);
     fds[2] = sst_dial(&s, NULL);
     p.fd = fds[2];
+    sst_wait_until(is_full(s.server));     /* a child may speak before its parent goes on */
     assert_int_equal(poll(&p, 1, 150), 0); /* in the kernel's queue */
     assert_int_equal(shs_server_active_children(s.server), 2);
     shs_server_get_stats(s.server, &stats);
@@ -268,7 +284,7 @@ static void test_S40_max_children(void **state)
     assert_int_equal(stats.children, 2);
     assert_true(stats.accept_pauses > 0);
     order(fds[1], 'q', "");
-    assert_int_equal(poll(&p, 1, 2000), 1);
+    assert_int_equal(poll(&p, 1, patience_ms()), 1);
     assert_int_equal(sst_hear(fds[2], &pids[2], sizeof pids[2]), sizeof pids[2]);
     order(fds[0], 'q', "");
     order(fds[2], 'q', "");
@@ -295,6 +311,7 @@ static void test_S40_process_request_at_the_bound(void **state)
     start(&s, &spy, &opt);
     one = handle_child(&s, &pid);
     two = sst_dial(&s, NULL);
+    sst_await_request(&s);
     assert_int_equal(shs_server_get_request(s.server, &conn), SHS_OK);
     before = shs_now_ns();
     assert_int_equal(shs_server_process_request(s.server, conn), SHS_LIMIT); /* Python: for ever */
@@ -327,14 +344,14 @@ static void test_S40_stolen_children_are_forgotten(void **state)
     close(fd);
     assert_int_equal(waitpid(pid, &status, 0), pid); /* somebody waits for whatever ends */
     assert_int_equal(shs_server_active_children(s.server), 1);
-    assert_int_equal(shs_server_collect_children(s.server, 5000), SHS_OK);
+    assert_int_equal(shs_server_collect_children(s.server, (unsigned)patience_ms()), SHS_OK);
     assert_int_equal(shs_server_active_children(s.server), 0);
 
     sigaction(SIGCHLD, &ignore, &before); /* then the kernel does */
     fd = handle_child(&s, &pid);
     order(fd, 'q', "");
     close(fd);
-    assert_int_equal(shs_server_collect_children(s.server, 5000), SHS_OK);
+    assert_int_equal(shs_server_collect_children(s.server, (unsigned)patience_ms()), SHS_OK);
     sigaction(SIGCHLD, &before, NULL);
     assert_int_equal(spy.errors, 0);
     shs_server_free(s.server);
@@ -394,7 +411,7 @@ static void test_S42_timeout_and_service_actions_collect(void **state)
         else
             shs_server_service_actions(s.server);
         assert_int_equal(shs_server_active_children(s.server), 0);
-        assert_int_equal(kill(pid, 0), -1);
+        assert_true(is_reaped(pid));
     }
     assert_int_equal(spy.timeouts, 1);
     shs_server_free(s.server);
@@ -413,7 +430,7 @@ static int serve_one(struct sst_server *s, pid_t *pid)
 
     sst_serve(s);
     fd = dial_child(s, pid);
-    assert_int_equal(shs_shutdown_wait(s->server, 5000), SHS_OK);
+    assert_int_equal(shs_shutdown_wait(s->server, (unsigned)patience_ms()), SHS_OK);
     assert_int_equal(sst_join(s), SHS_OK);
     return fd;
 }
@@ -443,9 +460,9 @@ static void test_S43_server_close_waits_for_children(void **state)
     order(fd, 'b', "b");
     sst_say(fd, "eq", 2); /* it has not been read when the server closes, perhaps */
     took = close_takes_ms(&s, SHS_OK);
-    assert_true(took < 1500);
+    assert_true(took < opt.stop_ms / 2);
     assert_int_equal(shs_server_active_children(s.server), 0);
-    assert_int_equal(kill(pid, 0), -1);
+    assert_true(is_reaped(pid));
     close(fd);
     shs_server_free(s.server);
 
@@ -455,7 +472,7 @@ static void test_S43_server_close_waits_for_children(void **state)
     fd = serve_one(&s, &pid);
     order(fd, 's', "s");
     took = close_takes_ms(&s, SHS_OK);
-    assert_true(took < 500);
+    assert_true(took < opt.stop_ms / 2);
     assert_int_equal(kill(pid, 0), 0); /* it is at work */
     shs_server_free(s.server);
     kill(pid, SIGKILL);
@@ -475,12 +492,11 @@ static void test_closing_ends_idle_children_at_once(void **state)
 
     (void)state;
     sst_options(&opt, NULL, NULL);
-    opt.stop_ms = 5000;
     log_pipe_open(&opt);
     start(&s, &spy, &opt);
     fd = serve_one(&s, &pid);
     took = close_takes_ms(&s, SHS_OK);
-    assert_true(took < 3000); /* lingering included */
+    assert_true(took < opt.stop_ms / 2); /* lingering included */
     assert_int_equal(shs_server_active_children(s.server), 0);
     assert_int_equal(sst_hear(fd, &pid, 1), 0); /* an orderly end */
     close(fd);
@@ -498,7 +514,6 @@ static void test_closing_kills_at_a_bound(void **state)
         struct sst_spy spy;
         struct sst_server s;
         struct shs_options opt;
-        int64_t took;
         pid_t pid;
         int fd;
 
@@ -508,11 +523,12 @@ static void test_closing_kills_at_a_bound(void **state)
         start(&s, &spy, &opt);
         fd = serve_one(&s, &pid);
         order(fd, orders[i], "s");
-        took = close_takes_ms(&s, SHS_OK);
-        assert_true(took >= (i == 0 ? 200 : 500));
-        assert_true(took < 2500);
+        stopwatch_start();
+        assert_int_equal(shs_server_close(s.server), SHS_OK);
+        assert_true(stopwatch_between(i == 0 ? 200 : 500, 500 + 1000));
+        stopwatch_stop();
         assert_int_equal(shs_server_active_children(s.server), 0);
-        assert_int_equal(kill(pid, 0), -1);
+        assert_true(is_reaped(pid));
         assert_int_equal(spy.errors, 0); /* our own doing */
         close(fd);
         shs_server_free(s.server);
@@ -602,7 +618,6 @@ static _Noreturn void host(int news)
 /* A parent that dies without a word takes its idle children along, although their clients stay. */
 static void test_children_end_with_their_parent(void **state)
 {
-    int64_t before;
     unsigned port = 0;
     int news[2], fd;
     pid_t parent, child;
@@ -617,11 +632,9 @@ static void test_children_end_with_their_parent(void **state)
     fd = loopback_dial(port);
     assert_int_equal(sst_hear(fd, &child, sizeof child), sizeof child);
     order(fd, 'e', "e");
-    before = shs_now_ns();
     kill(parent, SIGKILL);
     assert_int_equal(waitpid(parent, NULL, 0), parent);
-    assert_int_equal(sst_hear(fd, &byte, 1), 0);
-    assert_true(shs_now_ns() - before < 5 * (int64_t)SHS_NS_PER_S); /* idle_ms is 10 s */
+    assert_int_equal(sst_hear(fd, &byte, 1), 0); /* idle_ms is a minute */
     close(fd);
     close(news[0]);
     close(news[1]);

@@ -235,7 +235,7 @@ static void test_S54_class_attributes(void **state)
     assert_int_equal(sst_hear(t.fd, buf, 1), 0);
     assert_int_equal(read_result, SHS_TIMEOUT);
     assert_true(read_took >= 100 * (int64_t)SHS_NS_PER_MS);
-    assert_true(read_took < 5000 * (int64_t)SHS_NS_PER_MS);
+    assert_true(read_took < 30000 * (int64_t)SHS_NS_PER_MS); /* idle_ms is a minute */
     talk_end(&t);
 
     talk_begin(&t, &held_back.base);
@@ -298,9 +298,9 @@ static void test_S55_finish_flushes_and_ignores_errors(void **state)
     close(t.fd); /* a reset: the flush in finish will fail */
     t.fd = sst_dial(&t.s, NULL);
     may_finish = true;
-    sst_wait_until(t.spy.processes == 2); /* the first has ended */
+    sst_wait_until(t.spy.processes == 2);
+    talk_end(&t); /* both have ended */
     assert_int_equal(t.spy.errors, 0);
-    talk_end(&t);
 }
 
 static _Atomic int write_result;
@@ -401,6 +401,8 @@ static void test_S57_huge_write_under_signals(void **state)
 
         if (i % 2 == 0)
             sst_pause(); /* the socket fills up, and the writer waits */
+        if (i % 8 == 0)
+            sst_wait_until(signals_seen > (unsigned)i / 8); /* the storm keeps up, if it is slow */
         n = sst_hear(t.fd, got + have, HUGE_WRITE - have < 65536 ? HUGE_WRITE - have : 65536);
         if (n < 0 && errno == EINTR)
             continue;
@@ -508,7 +510,7 @@ static void test_rfile_reads_as_a_file_does(void **state)
 static int reads_slow_line(struct shs_request_handler *base)
 {
     int64_t before = shs_now_ns();
-    char line[64];
+    char line[65536]; /* never full: only the deadline ends it */
     size_t got;
 
     read_result = shs_rfile_readline(SELF(base)->rfile, line, sizeof line, &got);
@@ -528,11 +530,15 @@ static void test_readline_has_one_deadline(void **state)
     read_result = SHS_OK;
     talk_begin(&t, &cls.base);
     p.fd = t.fd;
-    for (int i = 0; i < 100 && poll(&p, 1, 20) == 0; i++)
-        sst_say(t.fd, "x", 1);
+    stopwatch_start();
+    while (poll(&p, 1, 20) == 0 && stopwatch_between(0, patience_ms())) {
+        if (send(t.fd, "x", 1, MSG_NOSIGNAL) != 1) /* it has just been closed */
+            break;
+    }
     assert_int_equal(read_result, SHS_TIMEOUT);
     assert_true(read_took >= 200 * (int64_t)SHS_NS_PER_MS);
-    assert_true(read_took < 1500 * (int64_t)SHS_NS_PER_MS);
+    assert_true(stopwatch_between(0, 200 + 1000));
+    stopwatch_stop();
     talk_end(&t);
 }
 

@@ -37,6 +37,7 @@ static unsigned from_environment(const char *name, unsigned otherwise)
 #endif
 /* What the allocator may keep of its own accord. */
 #define RSS_SLACK_KIB 1024
+#define SPARE_MS 20 /* the pool's workers beyond its number, which a busy machine has it begin */
 /* The C library keeps up to 40 MiB of stacks of threads that have ended, of which little is in use:
    how many depends on how many ended at once, not on how many there were. */
 #define STACKS_SLACK_KIB 6144
@@ -129,7 +130,8 @@ static void clients_stop(struct clients *self)
 static void soak(struct sst_server *s, const struct sst_dir *dir, const char *name, ask_fn *ask)
 {
     unsigned count = from_environment("SHS_SOAK_REQUESTS", REQUESTS);
-    bool threads = shs_server_layer(s->server, "ThreadingMixIn") != NULL;
+    bool threads = shs_server_layer(s->server, "ThreadingMixIn") != NULL ||
+                   shs_server_layer(s->server, "ThreadPoolMixIn") != NULL;
     long slack = threads ? STACKS_SLACK_KIB : RSS_SLACK_KIB;
     struct state before, after;
     struct clients clients;
@@ -138,12 +140,13 @@ static void soak(struct sst_server *s, const struct sst_dir *dir, const char *na
     clients_start(&clients, s, dir, ask);
     sst_serve(s);
     clients_ask(&clients, s->server, REQUESTS / 3); /* whatever is made at first use is made now */
-    usleep(20000); /* a thread that has been counted out may be on its last steps */
+    usleep(100000); /* threads that have been counted out are on their last steps, spare ones go */
     look(&before);
     start = shs_now_ns();
     clients_ask(&clients, s->server, count);
     took = shs_now_ns() - start;
     sst_wait_until(sst_threads() <= before.threads);
+    sst_wait_until(sst_descriptors() <= before.descriptors);
     look(&after);
     print_message("%-28s %u requests, %4.0f us each: threads %u -> %u, children %u -> %u, "
                   "descriptors %u -> %u, RSS %ld -> %ld KiB\n",
@@ -151,7 +154,7 @@ static void soak(struct sst_server *s, const struct sst_dir *dir, const char *na
                   before.children - 1, after.children - 1, before.descriptors, after.descriptors,
                   before.rss, after.rss);
     assert_int_equal(after.children, before.children);
-    assert_int_equal(after.descriptors, before.descriptors);
+    assert_true(after.descriptors <= before.descriptors);
     if (RSS_TELLS)
         assert_true(after.rss - before.rss <= slack);
     clients_stop(&clients);
@@ -270,6 +273,7 @@ static void test_soak_http(void **state)
 
         sst_dir_make(&dir);
         sst_options(&opt, servers[i].local ? sst_class("UnixStreamServer") : NULL, &dir);
+        opt.spare_ms = SPARE_MS;
         if (servers[i].tls) {
             opt.cert_pem = lab.opt.cert_pem;
             opt.cert_pem_len = lab.opt.cert_pem_len;
@@ -304,31 +308,44 @@ struct sender {
     pthread_t thread;
 };
 
+/* An answer to what was asked twice, because the first one was late. */
+static bool is_old(const struct sender *self, unsigned asked, const char *answer)
+{
+    unsigned number, i;
+
+    return self->lost > 0 && sscanf(answer, "client %u, datagram %u\n", &number, &i) == 2 &&
+           number == self->number && i < asked;
+}
+
 /* One question, its answer. True when it came; one that is lost on the way is asked again. */
-static bool exchange(struct sender *self, const char *question)
+static bool exchange(struct sender *self, unsigned i)
 {
     struct pollfd p = {.fd = self->fd, .events = POLLIN};
-    char answer[64];
+    char question[48], answer[64];
     ssize_t n;
 
-    if (send(self->fd, question, strlen(question), 0) != (ssize_t)strlen(question) ||
-        poll(&p, 1, 2000) != 1)
+    snprintf(question, sizeof question, "client %u, datagram %u\n", self->number, i);
+    if (send(self->fd, question, strlen(question), 0) != (ssize_t)strlen(question))
         return false;
-    n = recv(self->fd, answer, sizeof answer - 1, 0);
-    answer[n > 0 ? n : 0] = '\0';
-    if (strcmp(answer, question) != 0 && self->lost == 0)
+    while (poll(&p, 1, 2000) == 1) {
+        n = recv(self->fd, answer, sizeof answer - 1, 0);
+        answer[n > 0 ? n : 0] = '\0';
+        if (strcmp(answer, question) == 0)
+            return true;
+        if (is_old(self, i, answer))
+            continue;
         snprintf(self->wrong, sizeof self->wrong, "asked %.40s, got %.60s", question, answer);
-    return strcmp(answer, question) == 0;
+        return false;
+    }
+    return false;
 }
 
 static void *send_all(void *arg)
 {
     struct sender *self = arg;
-    char question[48];
 
     for (unsigned i = 0; i < self->count && self->wrong[0] == '\0'; i++) {
-        snprintf(question, sizeof question, "client %u, datagram %u\n", self->number, i);
-        while (!exchange(self, question) && self->wrong[0] == '\0' && ++self->lost < 100)
+        while (!exchange(self, i) && self->wrong[0] == '\0' && ++self->lost < 100)
             ;
     }
     return NULL;
@@ -375,7 +392,7 @@ static void test_soak_datagrams_to_their_own_senders(void **state)
     shs_server_get_stats(s.server, &stats);
     assert_true(stats.accepted >= total / CLIENTS * CLIENTS + 1000);
     assert_int_equal(stats.errors, 0);
-    usleep(20000);
+    sst_wait_until(sst_threads() <= before.threads);
     look(&after);
     print_message(
         "%u datagrams from %u clients, %.1f us each, %u lost and sent again: threads %u -> "

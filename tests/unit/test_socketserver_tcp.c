@@ -220,6 +220,7 @@ static void test_S30_get_request_gives_connection_and_address(void **state)
     s.server = make("TCPServer", &opt);
     assert_int_equal(shs_server_get_request(s.server, &conn), SHS_WAIT_READ); /* nobody there */
     fd = sst_dial(&s, NULL);
+    sst_await_request(&s);
     assert_int_equal(shs_server_get_request(s.server, &conn), SHS_OK);
     assert_int_not_equal(shs_conn_fileno(conn), shs_server_fileno(s.server));
     getsockname(fd, (struct sockaddr *)&own, &own_len);
@@ -247,6 +248,7 @@ static void test_S31_shutdown_request(void **state)
     s.server = make("TCPServer", &opt);
     sst_spy_push(&spy, s.server);
     fd = sst_dial(&s, NULL);
+    sst_await_request(&s);
     assert_int_equal(shs_server_get_request(s.server, &conn), SHS_OK);
     theirs = dup(shs_conn_fileno(conn)); /* somebody else has a copy: closing alone says nothing */
     shs_server_shutdown_request(s.server, conn);
@@ -256,6 +258,7 @@ static void test_S31_shutdown_request(void **state)
     close(fd);
 
     fd = sst_dial(&s, NULL); /* and of one that is gone already, the error is ignored */
+    sst_await_request(&s);
     assert_int_equal(shs_server_get_request(s.server, &conn), SHS_OK);
     theirs = shs_conn_fileno(conn);
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);

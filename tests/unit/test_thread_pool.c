@@ -41,7 +41,7 @@ static void test_layers_see_every_connection_once(void **state)
 #define MANY 300
 /* Two workers and the monitor; and a few more, because on a busy machine a worker that waits for a
    page or a lock is taken for blocked, and another one begins. */
-#define FEW 6
+#define FEW (MANY / 10)
 static void test_parked_connections_hold_no_thread(void **state)
 {
     struct shs_options opt;
@@ -51,6 +51,7 @@ static void test_parked_connections_hold_no_thread(void **state)
 
     (void)state;
     pool_defaults(&opt);
+    opt.handshake_ms = opt.head_ms = opt.idle_ms = 600000;
     pool_start(&f, &opt);
     for (unsigned i = 0; i < MANY; i++) {
         fds[i] = pool_dial(&f);
@@ -71,7 +72,8 @@ static void test_parked_connections_hold_no_thread(void **state)
     began = shs_now_ns();
     pool_stop_loop(&f);
     assert_int_equal(shs_server_close(f.server), SHS_OK);
-    assert_true(pool_ms_since(began) < 1500); /* idle ones end at once, not after stop_ms */
+    /* idle ones end at once, not after stop_ms */
+    assert_true(pool_ms_since(began) < opt.stop_ms / 2);
     shs_server_free(f.server);
     for (unsigned i = 0; i < MANY; i++)
         close(fds[i]);
@@ -82,7 +84,6 @@ static void test_blocked_handlers_delay_nobody(void **state)
     struct shs_options opt;
     struct pool_fixture f;
     int blocked[6], fd;
-    int64_t began;
 
     (void)state;
     pool_defaults(&opt);
@@ -97,10 +98,11 @@ static void test_blocked_handlers_delay_nobody(void **state)
     }
     pool_wait_at_gate(6);
     fd = pool_dial(&f);
-    began = shs_now_ns();
+    stopwatch_start();
     for (unsigned i = 0; i < 20; i++)
         pool_assert_served(fd, "/quick");
-    assert_true(pool_ms_since(began) < 2000);
+    assert_true(stopwatch_between(0, 2000));
+    stopwatch_stop();
     assert_true(pool_threads_of(&f) >= 8); /* six blocked, one that works, the monitor */
     pool_set_gate(false);
     for (unsigned i = 0; i < 6; i++) {
@@ -206,6 +208,7 @@ static void test_groups(void **state)
     pool_defaults(&opt);
     opt.threads = 4;
     opt.thread_groups = 2;
+    opt.spare_ms = 20; /* a busy machine may have more of them for a moment */
     pool_start(&f, &opt);
     for (unsigned i = 0; i < 32; i++)
         fds[i] = pool_dial(&f);
@@ -224,7 +227,6 @@ static void test_a_handler_that_does_not_return_is_left_behind(void **state)
     struct shs_options opt;
     struct pool_fixture f;
     int fd, idle;
-    int64_t began;
 
     (void)state;
     pool_defaults(&opt);
@@ -238,14 +240,15 @@ static void test_a_handler_that_does_not_return_is_left_behind(void **state)
     loopback_ask(fd, "/block");
     pool_wait_at_gate(1);
     pool_stop_loop(&f);
-    began = shs_now_ns();
+    stopwatch_start();
     assert_int_equal(shs_server_close(f.server), SHS_TIMEOUT);
-    assert_true(pool_ms_since(began) < 3000);
+    assert_true(stopwatch_between(100, 100 + 100 + 1000));
+    stopwatch_stop();
     shs_server_free(f.server);
     assert_int_equal(f.above.freed, 0); /* the handler still uses it */
     pool_set_gate(false);
-    for (unsigned i = 0; i < 2000 && f.below.freed == 0; i++) /* the last one of this frame */
-        poll(NULL, 0, 5);
+    for (int i = 0; i < patience_ms() && f.below.freed == 0; i++) /* the last one of this frame */
+        poll(NULL, 0, 1);
     assert_int_equal(f.above.freed, 1);
     assert_int_equal(f.below.freed, 1);
     close(fd);
@@ -266,7 +269,7 @@ static void test_serving_again(void **state)
         pool_assert_served(fd, "/kept");
         pool_stop_loop(&f);
         pool_assert_served(fd, "/also-while-nobody-accepts");
-        assert_int_equal(pthread_create(&f.thread, NULL, loopback_serve, f.server), 0);
+        pool_serve_again(&f);
     }
     close(fd);
     pool_finish(&f);
