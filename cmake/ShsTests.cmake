@@ -85,13 +85,19 @@ foreach(script ${SHS_INTEGRATION})
     message(FATAL_ERROR "Two tests are called ${name}: a .sh and a .py, or a unit and an integration "
                         "test. Rename one of them.")
   endif()
-  shs_script_test(${name} integration 120 ${script})
+  shs_script_test(${name} integration 300 ${script})
 endforeach()
 # They measure time: a machine that is busy with other tests would tell them little.
 set_tests_properties(test_silent_clients PROPERTIES RUN_SERIAL TRUE)
+# The limits say that something hangs: five times what the slowest of our machines needs, and more.
 if(TEST test_quickstart)
-  set_tests_properties(test_quickstart PROPERTIES TIMEOUT 300) # it builds the release first
+  # It builds the release first, with every processor: those that measure time are not beside it.
+  set_tests_properties(test_quickstart PROPERTIES TIMEOUT 900 RUN_SERIAL TRUE)
 endif()
+foreach(name test_tls_reload test_tls_tshark) # a hundred swaps under load; a browser
+  math(EXPR limit "600 * ${SHS_TIME_FACTOR}")
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${limit})
+endforeach()
 
 # -- every composition: the tests of Python's semantics (S and H) and of bad input, once for each --
 #
@@ -145,7 +151,7 @@ if(SHS_SANITIZED)
 else()
   set(SHS_STORM_SECONDS 5)
 endif()
-shs_test(soak_storm integration 60 soak_storm ${SHS_STORM_SECONDS})
+shs_test(soak_storm integration 120 soak_storm ${SHS_STORM_SECONDS})
 
 # -- example: examples/NAME.c, driven by tests/integration/example_NAME.{py,sh} -----------------
 
@@ -154,7 +160,7 @@ foreach(name ${SHS_EXAMPLE_NAMES})
                                      tests/integration/example_${name}.sh)
   if(script)
     list(GET script 0 script)
-    shs_script_test(example_${name} example 60 ${script})
+    shs_script_test(example_${name} example 120 ${script})
     set_property(TEST example_${name} APPEND PROPERTY ENVIRONMENT
                  EXAMPLE_BIN=${CMAKE_CURRENT_BINARY_DIR}/examples/${name})
   endif()
@@ -172,7 +178,7 @@ endforeach()
 
 # -- mutation: a rule of the guard is taken out, and a test must fail; every ninth one -----------
 
-shs_script_test(mutation_guard integration 120 ${CMAKE_CURRENT_SOURCE_DIR}/tests/mutation/guard.sh
+shs_script_test(mutation_guard integration 300 ${CMAKE_CURRENT_SOURCE_DIR}/tests/mutation/guard.sh
                 --sample 9)
 
 # -- valgrind: what the sanitizers cannot see, in a few programs --------------------------------
@@ -190,7 +196,7 @@ if(SHS_VALGRIND AND NOT SHS_SANITIZED AND NOT SHS_COVERAGE)
   file(GLOB SHS_VALGRIND_SCRIPTS CONFIGURE_DEPENDS tests/integration/valgrind_*.py)
   foreach(script ${SHS_VALGRIND_SCRIPTS})
     get_filename_component(name ${script} NAME_WE)
-    shs_script_test(${name} valgrind 120 ${script})
+    shs_script_test(${name} valgrind 300 ${script})
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "VALGRIND=${SHS_VALGRIND}")
   endforeach()
 endif()

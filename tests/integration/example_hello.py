@@ -19,7 +19,7 @@ def says_hello():
             port = int(hello.wait_stdout(r"^https://localhost:(\d+)/$").group(1))
             context = ssl.create_default_context(cafile=cert)
             for _ in range(3):
-                with shslib.socket.create_connection(("127.0.0.1", port), timeout=10) as plain, \
+                with shslib.socket.create_connection(("127.0.0.1", port), timeout=10 * shslib.SLOWNESS) as plain, \
                         context.wrap_socket(plain, server_hostname="localhost") as sock:
                     sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                     answer = shslib.read_all(sock)

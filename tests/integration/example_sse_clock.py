@@ -16,24 +16,26 @@ def request(path, fields=""):
 def events_arrive_one_by_one():
     with shslib.Server(argv=[BIN, "0"]) as server:
         with server.connect() as sock:
+            began = time.monotonic()
             sock.sendall(request("/clock?ms=300"))
             data = shslib.read_until(sock, b"id: 1\n")
-            began = time.monotonic()
+            soon = time.monotonic() - began < 0.3  # else this client was late, or the event was
             shslib.check(b"\r\nContent-Type: text/event-stream\r\n" in data, "type in %r" % data)
             shslib.check(b"\r\nTransfer-Encoding: chunked\r\n" in data, "framing in %r" % data)
             shslib.check(b"retry: 1000\n" in data, "retry in %r" % data)
-            shslib.check(b"id: 2\n" not in data, "two events at once: %r" % data)
-            data += shslib.read_until(sock, b"id: 4\n")
+            shslib.check(not soon or b"id: 2\n" not in data, "two events at once: %r" % data)
+            if b"id: 4\n" not in data:
+                data += shslib.read_until(sock, b"id: 4\n")
             took = time.monotonic() - began
-            shslib.check(took > 0.5, "three events of 300 ms took %.2f s" % took)
+            shslib.check(took > 0.85, "three events of 300 ms took %.2f s" % took)
             shslib.check(b"event: tick\nid: 2\ndata: 2" in data, "event in %r" % data)
             shslib.check(b" UTC\n\n" in data, "the second line of data is not in %r" % data)
         # The client has gone, in the middle of a wait: the handler says so at once.
-        server.wait_stderr(r"^a client has gone after event \d+: SHS_CLOSED$", 5)
+        server.wait_stderr(r"^a client has gone after event \d+: SHS_CLOSED$")
         with server.connect() as sock:
             sock.sendall(request("/clock?ms=60000", "Last-Event-ID: 41\r\n"))
-            shslib.read_until(sock, b"id: 42\n")
-        server.wait_stderr(r"^a client has gone after event 42: SHS_CLOSED$", 5)
+            shslib.read_until(sock, b"id: 42\n")  # long before the next one
+        server.wait_stderr(r"^a client has gone after event 42: SHS_CLOSED$")
 
 
 def others_are_served_meanwhile():
@@ -46,7 +48,7 @@ def others_are_served_meanwhile():
         shslib.equal(status, 200, "the page")
         shslib.check(b"EventSource" in body, "the page has no script")
         shslib.equal(server.get("/nothing")[0], 404, "another path")
-        code, out, _ = shslib.run("curl", "-sN", "--max-time", "1", server.url + "/clock?ms=100")
+        code, out, _ = shslib.run("curl", "-sN", "--max-time", str(3 * shslib.SLOWNESS), server.url + "/clock?ms=100")
         shslib.equal(code, 28, "curl's exit code: it is cut off, the answer has no end")
         shslib.check(out.count("event: tick\n") >= 3, "curl got %r" % out)
         for sock in socks:
@@ -78,7 +80,7 @@ def over_tls_and_to_the_end_of_the_server():
             sock.sendall(request("/clock?ms=60000"))
             shslib.read_until(sock, b"id: 1\n")
             sock.close()
-            server.wait_stderr(r"event 1: SHS_CLOSED$", 5)
+            server.wait_stderr(r"event 1: SHS_CLOSED$")
             sock = server.connect(context=context, server_hostname="localhost")
             sock.sendall(request("/clock?ms=60000"))
             shslib.read_until(sock, b"id: 1\n")
@@ -86,7 +88,7 @@ def over_tls_and_to_the_end_of_the_server():
             server.stop()
             shslib.check(shslib.read_all(sock).endswith(b"0\r\n\r\n"), "the answer has no end")
             sock.close()
-            server.wait_stderr(r"event 1: SHS_STOPPED$", 1)
+            server.wait_stderr(r"event 1: SHS_STOPPED$")
 
 
 shslib.main(events_arrive_one_by_one, others_are_served_meanwhile, head_and_http_1_0,

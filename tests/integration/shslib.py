@@ -39,7 +39,7 @@ SANITIZE = os.environ.get("SHS_SANITIZE", "")
 # The composition that this run is about, for every server that does not name its own; "": the default.
 THREADING = os.environ.get("SHS_TEST_THREADING", "")
 # How much longer things may take in this build than in a plain one.
-SLOWNESS = 4 if SANITIZE or "VALGRIND" in os.environ else 1
+SLOWNESS = 4 if SANITIZE or "VALGRIND" in os.environ or os.environ.get("SHS_COVERAGE") == "ON" else 1
 
 # The threads of a server whose clients are gone or idle: workers, the loop, the log, a spare one;
 # and ThreadSanitizer's own. Spare workers of the pool stay for ten seconds.
@@ -112,6 +112,103 @@ class Deadline:
         return left
 
 
+class Stopwatch:
+    """How long something takes, and for how much of that time it could not go on: for a test whose subject
+    is a duration.
+
+    A plain sleep beside it tells how late this process is woken. Of a server the kernel tells how long its
+    threads were ready and had no processor, and whether they are stopped or wait for a disk. What is late
+    for that reason is not late: a bound is kept when it is kept without it. It is no excuse on a machine
+    that goes on.
+    """
+
+    PAUSE = 0.05
+
+    def __init__(self, server=None):
+        self.pid = server.pid if server is not None else None
+        self.stood = self.longest = 0.0
+        self.waited = self._waited()
+        self.ended = None
+        self.over = threading.Event()
+        self.began = time.monotonic()
+        self.sleeper = threading.Thread(target=self._sleep, daemon=True)
+        self.sleeper.start()
+
+    def _tasks(self):
+        """The directories of its threads, and of those of its children."""
+        pids, found = [self.pid] if self.pid else [], []
+        for pid in pids:
+            try:
+                for task in os.listdir("/proc/%d/task" % pid):
+                    found.append("/proc/%d/task/%s" % (pid, task))
+                    with open(found[-1] + "/children") as children:
+                        pids += [int(word) for word in children.read().split()]
+            except OSError:  # it has ended, or the kernel does not tell
+                continue
+        return found
+
+    def _waited(self):
+        """{thread: how long it was ready and did not run}, in seconds."""
+        waited = {}
+        for task in self._tasks():
+            with contextlib.suppress(OSError, IndexError):
+                with open(task + "/schedstat") as file:
+                    waited[task] = int(file.read().split()[1]) / 1e9
+        return waited
+
+    def _is_held(self):
+        """Whether a thread is stopped, or waits for a disk."""
+        for task in self._tasks():
+            with contextlib.suppress(OSError, IndexError):
+                with open(task + "/stat") as file:
+                    if file.read().rpartition(")")[2].split()[0] in "DTt":
+                        return True
+        return False
+
+    def _sleep(self):
+        while not self.over.is_set():
+            began = time.monotonic()
+            held = self._is_held()
+            self.longest = max([self.longest] + [waited - self.waited.get(task, 0.0)
+                                                 for task, waited in self._waited().items()])
+            self.over.wait(self.PAUSE)
+            passed = time.monotonic() - began
+            self.stood += passed if held else max(0.0, passed - self.PAUSE)
+
+    def took(self):
+        return (self.ended or time.monotonic()) - self.began
+
+    def still(self):
+        """For how long it stood still up to now."""
+        return self.stood + self.longest
+
+    def stop(self):
+        """Returns how long it took."""
+        if self.ended is None:
+            self.ended = time.monotonic()
+            self.over.set()
+            self.sleeper.join()
+        return self.took()
+
+    def within(self, seconds, what):
+        """It took that long at the most (longer with a sanitizer), but for the time it stood still."""
+        took, limit = self.stop(), seconds * SLOWNESS
+        check(took <= limit + self.still(), "%s: %.2f s, of which it stood still %.2f s; the bound is %.2f s"
+              % (what, took, self.still(), limit))
+        return took
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def whole_lines(text):
+    """What of it is lines with their ends: the last one may be on its way."""
+    return text[:text.rfind("\n") + 1]
+
+
 class _Collector(threading.Thread):
     """Reads a pipe to its end, so that the writer never blocks."""
 
@@ -124,8 +221,9 @@ class _Collector(threading.Thread):
         self.start()
 
     def run(self):
+        descriptor = self.pipe.fileno()
         while True:
-            chunk = os.read(self.pipe.fileno(), 65536)
+            chunk = os.read(descriptor, 65536)
             with self.changed:
                 if chunk:
                     self.chunks.append(chunk)
@@ -147,6 +245,11 @@ class _Collector(threading.Thread):
                 if found(text) or self.ended:
                     return text
                 self.changed.wait(deadline.left())
+
+    def wait_for_lines(self, found, deadline):
+        """The same, of whole lines."""
+        text = self.wait_for(lambda text: found(whole_lines(text)), deadline)
+        return whole_lines(text) if found(whole_lines(text)) else text
 
 
 class Process:
@@ -185,17 +288,21 @@ class Process:
     def stderr(self):
         return self.err.text()
 
+    def stderr_lines(self):
+        """The lines that are there with their ends."""
+        return whole_lines(self.stderr).splitlines()
+
     def wait_stdout(self, regex, seconds=10):
         """Waits for a line of stdout and returns its match."""
         found = re.compile(regex, re.MULTILINE)
-        text = self.out.wait_for(found.search, Deadline(seconds, "stdout to say " + regex))
+        text = self.out.wait_for_lines(found.search, Deadline(seconds, "stdout to say " + regex))
         match = found.search(text)
         check(match, "stdout ended without %r\n%s" % (regex, self.report()))
         return match
 
     def wait_stderr(self, regex, seconds=10):
         found = re.compile(regex, re.MULTILINE)
-        text = self.err.wait_for(found.search, Deadline(seconds, "stderr to say " + regex))
+        text = self.err.wait_for_lines(found.search, Deadline(seconds, "stderr to say " + regex))
         match = found.search(text)
         check(match, "stderr ended without %r\n%s" % (regex, self.report()))
         return match
@@ -203,6 +310,20 @@ class Process:
     def signal(self, number):
         if self.process.poll() is None:
             self.process.send_signal(number)
+
+    def signal_taken(self, number, seconds=10):
+        """Sends a signal and waits until the process has it: the next one of the kind is not lost in it."""
+        self.signal(number)
+
+        def taken():
+            try:
+                with open("/proc/%d/status" % self.pid) as status:
+                    pending = re.findall(r"^(?:Sig|Shd)Pnd:\s+(\w+)$", status.read(), re.MULTILINE)
+            except OSError:
+                return True
+            return not any(int(mask, 16) >> (number - 1) & 1 for mask in pending)
+
+        wait_until(taken, seconds, "signal %d to be taken" % number)
 
     def wait(self, seconds=None):
         """Waits for its end and returns the exit code (-9 for SIGKILL, as subprocess)."""
@@ -212,14 +333,19 @@ class Process:
         except subprocess.TimeoutExpired:
             self.kill()
             raise Failure("did not end within %d s of being told\n%s" % (seconds, self.report()))
-        self.out.join(5)
-        self.err.join(5)
+        self._collect()
         return self.exit_code
+
+    def _collect(self):
+        """What it has written is read to its end; children that live on may have more, which is not waited for."""
+        end = time.monotonic() + 5 * SLOWNESS
+        for collector in (self.out, self.err):
+            collector.join(max(0.0, end - time.monotonic()))
 
     def kill(self):
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(10 * SLOWNESS)
 
     # What it holds, as the kernel sees it: for tests that nothing is left behind.
 
@@ -228,6 +354,24 @@ class Process:
 
     def threads(self):
         return len(os.listdir("/proc/%d/task" % self.pid))
+
+    def open_files(self):
+        """What its descriptors are of: paths, and the names that the kernel has for the others."""
+        names = []
+        for link in os.listdir("/proc/%d/fd" % self.pid):
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                names.append(os.readlink("/proc/%d/fd/%s" % (self.pid, link)))
+        return names
+
+    def children(self):
+        """Its children, those included that have ended and that it has not yet taken notice of."""
+        found = []
+        for entry in os.listdir("/proc"):
+            with contextlib.suppress(ValueError, OSError, IndexError):
+                with open("/proc/%d/stat" % int(entry)) as stat:
+                    if int(stat.read().rpartition(")")[2].split()[1]) == self.pid:
+                        found.append(int(entry))
+        return found
 
     def resident_kib(self):
         with open("/proc/%d/status" % self.pid) as status:
@@ -248,8 +392,10 @@ class Process:
 
     def close(self):
         self.kill()
-        for pipe in (self.process.stdout, self.process.stderr):
-            pipe.close()
+        for collector in (self.out, self.err):
+            collector.join(0.5)
+            if not collector.is_alive():  # else it would read of whatever has its number next
+                collector.pipe.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def __enter__(self):
@@ -261,8 +407,7 @@ class Process:
                 self.stop()
             else:
                 self.kill()
-                self.out.join(5)
-                self.err.join(5)
+                self._collect()
                 print(self.report(), file=sys.stderr)
         finally:
             self.close()
@@ -458,7 +603,12 @@ def wait_until(condition, seconds, what):
     """Waits for something that cannot be waited on, such as a file. Fails when time is up."""
     deadline = Deadline(seconds, what)
     while not condition():
-        select.select([], [], [], min(0.02, deadline.left()))
+        try:
+            select.select([], [], [], min(0.02, deadline.left()))
+        except Failure:
+            if not condition():  # a look more: the time may have passed between the two
+                raise
+            return
 
 
 def not_under(*compositions):

@@ -234,16 +234,21 @@ def everything_again(tests):
     descriptors, threads = BEFORE
     shslib.wait_until(settled, 30, "descriptors and threads to be what they were: %d, %d; they are "
                       "%d, %d" % (descriptors, threads, SERVER.descriptors(), SERVER.threads()))
-    resident = SERVER.resident_kib()
-    for test in tests:
-        test()
-    still_serves()
-    shslib.wait_until(settled, 30, "descriptors and threads to be what they were, again")
-    grown = SERVER.resident_kib() - resident
-    print("       descriptors %d, threads %d, %d KiB resident, %+d KiB in the second round"
-          % (SERVER.descriptors(), SERVER.threads(), resident, grown))
-    # A sanitizer keeps some of what was freed, and a log of it.
-    shslib.check(grown < (32768 if shslib.SANITIZE else 4096), "%d KiB more than before" % grown)
+    # What is lost is lost in each round. A heap may find its size later: where more clients than before
+    # happened to be in at once.
+    for number in range(2, 6):
+        resident = SERVER.resident_kib()
+        for test in tests:
+            test()
+        still_serves()
+        shslib.wait_until(settled, 30, "descriptors and threads to be what they were, again")
+        grown = SERVER.resident_kib() - resident
+        print("       descriptors %d, threads %d, %d KiB resident, %+d KiB in round %d"
+              % (SERVER.descriptors(), SERVER.threads(), resident, grown, number))
+        # A sanitizer keeps some of what was freed, and a log of it.
+        if grown < (32768 if shslib.SANITIZE else 4096):
+            return
+    shslib.check(False, "%d KiB more than before, in the last round of four" % grown)
 
 
 BEFORE = None

@@ -29,7 +29,7 @@ def digest(stream):
 
 def serves_every_file():
     # It builds first, which takes what it takes on a small machine.
-    with shslib.Server(argv=["bash", SCRIPT, "--port", "0"], start_seconds=280) as server:
+    with shslib.Server(argv=["bash", SCRIPT, "--port", "0"], start_seconds=840) as server:
         shslib.equal(server.scheme, "https", "scheme")
         shslib.check(server.ca, "the server names no authority to verify its certificate with")
         count = 0
@@ -51,7 +51,7 @@ def serves_every_file():
 
 
 def passes_options_on():
-    with shslib.Server(argv=["bash", SCRIPT, "--port", "0", "--plain"], start_seconds=60) as server:
+    with shslib.Server(argv=["bash", SCRIPT, "--port", "0", "--plain"], start_seconds=120) as server:
         shslib.equal(server.scheme, "http", "scheme with --plain")
     code, out, _ = shslib.run("bash", SCRIPT, "--no-such-option")
     shslib.check(code != 0 and out == "", "an unknown option: exit code %d, stdout %r" % (code, out))

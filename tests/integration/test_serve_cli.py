@@ -236,14 +236,20 @@ def test_H81_bind():
         equal(server.get("/")[0], 200)
 
 
+def take(port):
+    """The port; or nothing, when somebody else has it and keeps it, which is as good. Another run of this
+    test has it for a moment only."""
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            return socket.create_server(("127.0.0.1", port))
+        time.sleep(0.1)
+    return contextlib.nullcontext()
+
+
 def test_default_ports():
-    """8443 with TLS, 8080 without: taken ones are said, free ones are used."""
+    """8443 with TLS, 8080 without: that they are taken is said."""
     for port, arguments in ((8080, ("--plain",)), (8443, ())):
-        try:
-            taken = socket.create_server(("127.0.0.1", port))
-        except OSError:
-            taken = contextlib.nullcontext()  # by somebody else: as good
-        with taken:
+        with take(port):
             refused(1, str(port), "serve", *arguments, SITE)
 
 
@@ -266,11 +272,11 @@ def test_H82_signals_end_it_cleanly():
                     shslib.read_response(idle)
                     if "none" in arguments:
                         idle.close()
-                    began = time.monotonic()
                     out = server.stdout
+                    watch = shslib.Stopwatch(server)
                     server.signal(number)
                     equal(server.wait(), 0, "exit code after %s" % number)
-                    check(time.monotonic() - began < 3 * shslib.SLOWNESS, "it took its time")
+                    watch.within(3, "the end after a signal")
                 equal(server.stdout, out, "stdout after the signal")
                 for line in server.stderr.splitlines():
                     check(line.startswith("127.0.0.1 - - ["), "stderr: " + line)
@@ -287,14 +293,25 @@ def test_second_signal_ends_at_once():
         with shslib.Server("--plain", "--handler", "echo", expect_exit=code) as server:
             with server.connect() as sock:
                 begin_upload(sock, 200000)  # and no byte of it comes
-                server.signal(number)
+                server.signal_taken(number)
                 try:
                     server.process.wait(0.5)
                     shslib.check(False, "it did not wait for the request in flight")
                 except subprocess.TimeoutExpired:
                     pass
                 server.signal(number)
-                equal(server.wait(3), code)
+                equal(server.wait(9), code)  # when the grace of ten seconds is over, it is 0
+
+
+def refuses(server):
+    """True when it takes no further connections."""
+    try:
+        server.connect_plain().close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:  # it was in the queue of a socket that was closed
+        pass
+    return False
 
 
 @shslib.not_under("fork")
@@ -303,8 +320,9 @@ def test_request_in_flight_is_finished():
         with server.connect() as sock:
             begin_upload(sock, 100000)
             sock.sendall(b"x" * 70000)
-            server.signal(signal.SIGTERM)
-            time.sleep(0.2)
+            server.signal_taken(signal.SIGTERM)
+            if shslib.THREADING != "none":  # there the loop's thread has the handler's request
+                shslib.wait_until(lambda: refuses(server), 10, "the server to know that it stops")
             sock.sendall(b"x" * 30000)
             line, headers, body, _ = shslib.read_response(sock)
             equal(line, "HTTP/1.1 200 OK")
@@ -336,8 +354,9 @@ def test_log_json():
     with shslib.Server("--log", "json", SITE) as server:
         server.get("/about.html?q=%22", {"User-Agent": "tëst\"".encode("utf-8"), "Referer": "r"})
         server.get("/none")
-        server.wait_stderr(r"none")
-        first, second = [json.loads(line) for line in server.stderr.splitlines()]
+        # A line is written when the answer is out: other connections may be earlier.
+        shslib.wait_until(lambda: len(server.stderr_lines()) >= 2, 10, "two lines")
+        first, second = sorted(map(json.loads, server.stderr_lines()), key=lambda line: line["target"])
         check(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first["time"]), first["time"])
         check(0 <= first["duration_ms"] < 10000, str(first["duration_ms"]))
         check(first["tls_version"] in ("TLSv1.2", "TLSv1.3"), first["tls_version"])
@@ -395,10 +414,10 @@ def test_log_reader_that_stopped():
     os.close(writer)
     try:
         many_requests(server.port, 900)  # 2.7 MB; the pipe has 64 KiB, the queue 2 MiB
-        began = time.monotonic()
+        watch = shslib.Stopwatch(server.process)
         server.process.send_signal(signal.SIGTERM)
         equal(server.process.wait(20 * shslib.SLOWNESS), 0)
-        check(time.monotonic() - began < 6 * shslib.SLOWNESS, "the end waited for the reader")
+        watch.within(6, "the end, that does not wait for the reader")
     finally:
         server.close()
         os.close(reader)
@@ -426,7 +445,8 @@ def test_log_reader_that_pauses():
         many_requests(server.port, 3)
         server.process.send_signal(signal.SIGTERM)
         equal(server.process.wait(20 * shslib.SLOWNESS), 0)
-        thread.join(10)
+        thread.join(10 * shslib.SLOWNESS)
+        check(not thread.is_alive(), "the log has no end")
     finally:
         server.close()
         os.close(reader)
@@ -482,25 +502,26 @@ def test_echo():
         equal(answer["body_length"], 4)
 
 
+def gone_soon(server, sock, flag):
+    """The server ends it, and not after the ten seconds and more that are the defaults."""
+    watch = shslib.Stopwatch(server)
+    shslib.read_all(sock, 30)
+    watch.within(4, flag)
+
+
 def test_timeouts_are_taken():
     with shslib.Server("--plain", "--head-timeout", "300", "--idle-timeout", "300", "--log", "none",
                        SITE) as server:
         with server.connect() as sock:  # half a head
             sock.sendall(b"GET / HTTP/1.1\r\n")
-            began = time.monotonic()
-            shslib.read_all(sock)
-            check(time.monotonic() - began < 4 * shslib.SLOWNESS, "--head-timeout")
+            gone_soon(server, sock, "--head-timeout")
         with server.connect() as sock:  # idle after an answer
             sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             shslib.read_response(sock)
-            began = time.monotonic()
-            shslib.read_all(sock)
-            check(time.monotonic() - began < 4 * shslib.SLOWNESS, "--idle-timeout")
+            gone_soon(server, sock, "--idle-timeout")
     with shslib.Server("--handshake-timeout", "300", "--log", "none", SITE) as server:
         with server.connect_plain() as sock:  # says nothing
-            began = time.monotonic()
-            shslib.read_all(sock)
-            check(time.monotonic() - began < 4 * shslib.SLOWNESS, "--handshake-timeout")
+            gone_soon(server, sock, "--handshake-timeout")
         equal(server.get("/")[0], 200)
 
 
@@ -511,7 +532,7 @@ def test_max_connections():
         for sock in held:
             sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             shslib.read_response(sock)
-        with server.connect(1) as third:  # in the backlog until one of them ends
+        with server.connect() as third:  # in the backlog until one of them ends
             third.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             third.settimeout(0.3)
             try:

@@ -6,7 +6,7 @@ import shslib
 
 # A stand-in for `shs serve`: its first line, then what the test wants it to do on SIGTERM.
 STAND_IN = """
-import signal, socket, sys, threading
+import signal, socket, sys, threading, time
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
 listener.listen()
@@ -23,7 +23,7 @@ def stop(*_):
 signal.signal(signal.SIGTERM, stop)
 print(%(line)s, flush=True)
 while True:
-    signal.pause()
+    time.sleep(0.05)  # pause() may sleep over a signal that comes just before
 """
 LINE = '"Serving HTTP on 127.0.0.1 port %d (http://127.0.0.1:%d/) ..." % (port, port)'
 

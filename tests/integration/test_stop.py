@@ -57,11 +57,12 @@ class Load:
 
 
 def stop_and_time(server, number, limit):
-    """Sends the signal: exit code 0 within the limit. Returns how long it took."""
-    began = time.monotonic()
+    """Sends the signal: exit code 0 within the limit, but for the time that the machine stood still. Returns
+    how long it took."""
+    watch = shslib.Stopwatch(server)
     server.signal(number)
-    code = server.wait(limit)
-    took = time.monotonic() - began
+    code = server.wait(limit + 10)
+    took = watch.within(limit, "to stop after signal %d" % number)
     shslib.equal(code, 0, "exit code after signal %d\n%s" % (number, server.report()))
     return took
 
@@ -72,10 +73,12 @@ def nothing_left(server, before):
         if entry.isdigit():
             try:
                 with open("/proc/%s/stat" % entry) as stat:
-                    session = int(stat.read().rpartition(")")[2].split()[3])
+                    fields = stat.read().rpartition(")")[2].split()
+                    state, session = fields[0], int(fields[3])
             except (OSError, IndexError):
                 continue
-            shslib.check(session != server.pid, "process %s is left" % entry)
+            # One that has ended is init's to take notice of.
+            shslib.check(session != server.pid or state in "ZX", "process %s is left" % entry)
     shslib.equal(files_of(server), before, "files that are left")
 
 
@@ -88,8 +91,7 @@ def idle():
         for arguments in ((), ("--plain",), ("--threading", "none")):
             with shslib.Server(SITE, *arguments) as server:
                 before = files_of(server)
-                took = stop_and_time(server, number, 5)
-                shslib.check(took < 1 * shslib.SLOWNESS, "an idle server took %.2f s to stop" % took)
+                stop_and_time(server, number, 1)
                 nothing_left(server, before)
 
 
@@ -105,10 +107,9 @@ def with_idle_connections():
                 socks.append(sock)
             socks += [server.connect_plain() for _ in range(20)]
             time.sleep(0.2)
-            took = stop_and_time(server, signal.SIGTERM, 8)
-            shslib.check(took < 3 * shslib.SLOWNESS, "%r: idle connections: %.2f s" % (arguments, took))
+            stop_and_time(server, signal.SIGTERM, 3)
             for sock in socks:
-                shslib.check(shslib.is_closed(sock, 5), "a connection is still open")
+                shslib.check(shslib.is_closed(sock), "a connection is still open")
                 sock.close()
 
 
@@ -122,11 +123,10 @@ def under_load():
             loads = [Load(server, 6, True), Load(server, 6, False)]
             shslib.wait_until(lambda: sum(load.answers for load in loads) > 200, 20, "200 answers")
             before = files_of(server)
-            took = stop_and_time(server, number, 8)
+            stop_and_time(server, number, 3)
             for load in loads:
                 load.stop()
                 shslib.equal(load.wrong, [], "wrong answers")
-            shslib.check(took < 3 * shslib.SLOWNESS, "%r: %.2f s to stop under load" % (arguments, took))
             nothing_left(server, before)
 
 
@@ -143,25 +143,30 @@ def start_download(server, little_room=True):
     return sock, shslib.read_exactly(sock, 100000)
 
 
+def refuses(server):
+    """True when it takes no further connections."""
+    try:
+        server.connect_plain().close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:  # it was in the queue of a socket that was closed
+        pass
+    return False
+
+
 def a_download_is_finished():
     for arguments in ((), ("--plain",), ("--threading", "none"), ("--threading", "thread"),
                       ("--threading", "fork")):
         with shslib.Server(SITE, *arguments) as server:
             sock, data = start_download(server, little_room=False)
             with sock:
-                server.signal(signal.SIGTERM)
-                time.sleep(0.3)
-                refused = False
-                try:
-                    server.connect_plain().close()
-                except ConnectionRefusedError:
-                    refused = True
+                server.signal_taken(signal.SIGTERM)
                 if "none" not in arguments:
-                    shslib.check(refused, "it still takes new connections")
+                    shslib.wait_until(lambda: refuses(server), 8, "an end of new connections")
                 data += shslib.read_all(sock, 9)
             body = data.partition(b"\r\n\r\n")[2]
             shslib.equal(len(body), LARGE, "%r: bytes of a download that was under way" % (arguments,))
-            shslib.equal(server.wait(5), 0, "exit code")
+            shslib.equal(server.wait(), 0, "exit code")
             shslib.check('"GET /large.bin HTTP/1.1" 200 %d ' % LARGE in server.stderr,
                          "the download is not in the log: " + server.stderr)
 
@@ -174,9 +179,8 @@ def one_that_stands_still_is_cut():
                 sock, _ = start_download(server)
                 with sock:
                     time.sleep(0.2)
-                    took = stop_and_time(server, signal.SIGTERM, GRACE + CLOSE + 5)
-                    shslib.check(GRACE - 1 <= took <= GRACE + CLOSE + shslib.SLOWNESS,
-                                 "%r: cut after %.2f s" % (arguments, took))
+                    took = stop_and_time(server, signal.SIGTERM, GRACE + CLOSE + 1)
+                    shslib.check(took >= GRACE - 1, "%r: cut after %.2f s" % (arguments, took))
         yield lambda arguments=arguments: stop(arguments)
 
 
@@ -186,21 +190,21 @@ def a_second_signal_ends_at_once():
         with shslib.Server(SITE, expect_exit=None) as server:
             sock, _ = start_download(server)
             with sock:
-                server.signal(first)
-                time.sleep(0.3)
-                began = time.monotonic()
+                server.signal_taken(first)
+                shslib.wait_until(lambda: refuses(server), 8, "an end of new connections")
+                watch = shslib.Stopwatch(server)
                 server.signal(second)
-                code = server.wait(5)
-                took = time.monotonic() - began
-                shslib.check(took < 1 * shslib.SLOWNESS, "the second signal took %.2f s" % took)
+                code = server.wait(9)
+                watch.within(1, "the end after the second signal")
                 shslib.check(code in (128 + second, -second), "exit code %r after two signals" % code)
 
 
 def the_port_is_free_at_once():
     """Started again on the same port while connections of the first are in TIME_WAIT, again and again."""
-    port = "0"
+    # On an address of its own: on 127.0.0.1 the kernel may give the port to others meanwhile.
+    port, address = "0", "127.77.%d.%d" % divmod(os.getpid() % 0xFFFF, 256)
     for _ in range(5):
-        with shslib.Server(SITE, "--port", port, "--plain") as server:
+        with shslib.Server(SITE, "--bind", address, "--port", port, "--plain") as server:
             port = str(server.port)
             with server.connect() as sock:
                 sock.sendall(b"GET /a.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")

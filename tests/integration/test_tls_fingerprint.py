@@ -13,14 +13,14 @@ from shslib import check, equal
 def client_hello(argv):
     """The handshake message that a program sends to 127.0.0.1:PORT."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(20)
+        listener.settimeout(20 * shslib.SLOWNESS)
         port = listener.getsockname()[1]
         process = subprocess.Popen([word.replace("PORT", str(port)) for word in argv],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)
         try:
             with listener.accept()[0] as sock:
-                sock.settimeout(20)
+                sock.settimeout(20 * shslib.SLOWNESS)
                 data = b""
                 while len(data) < 5 or len(data) < 5 + int.from_bytes(data[3:5], "big"):
                     part = sock.recv(65536)

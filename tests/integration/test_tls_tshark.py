@@ -60,12 +60,12 @@ class Capture:
     def started(self):
         """False, and why, when it may not capture."""
         text = self.process.err.wait_for(lambda text: re.search("Capture started|permission|rights", text),
-                                         shslib.Deadline(30, "tshark to start"))
+                                         shslib.Deadline(60, "tshark to start"))
         return "Capture started" in text, text.strip().splitlines()[-1] if text.strip() else "it said nothing"
 
     def mark(self):
         """What was dissected up to now is nothing that the next client sent."""
-        self.seen = len(self.process.out.text())
+        self.seen = len(shslib.whole_lines(self.process.out.text()))
 
     def of(self, source_port, wanted):
         """`wanted`, when a client that came from this port since mark() has that fingerprint; else
@@ -75,11 +75,11 @@ class Capture:
 
         def look(text):
             made[:] = [self.fingerprint(line) for line in
-                       re.findall(r"^%d\t(.*)\n" % source_port, text[self.seen:], re.MULTILINE)]
+                       re.findall(r"^%d\t(.*)\n" % source_port, shslib.whole_lines(text)[self.seen:], re.MULTILINE)]
             return wanted in made
 
         try:
-            self.process.out.wait_for(look, shslib.Deadline(20, "a ClientHello from port %d" % source_port))
+            self.process.out.wait_for(look, shslib.Deadline(30, "a ClientHello from port %d" % source_port))
         except shslib.Failure:
             check(made, "tshark saw no ClientHello from port %d: %s" % (source_port, self.process.report()))
         return wanted if wanted in made else ", ".join(made) or "nothing: tshark ended"
@@ -126,7 +126,7 @@ def clients(pki):
 def answer_of(argv, server, pki):
     request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     done = subprocess.run([word.replace("PORT", str(server.port)) for word in argv], input=request,
-                          capture_output=True, timeout=60 * shslib.SLOWNESS, env=dict(os.environ, HOME=pki["dir"]))
+                          capture_output=True, timeout=180 * shslib.SLOWNESS, env=dict(os.environ, HOME=pki["dir"]))
     found = re.search(r"\{.*\}", done.stdout.decode())
     check(found, "%s: %r %r" % (argv, done.stdout, done.stderr[-500:]))
     return json.loads(found.group())

@@ -1,6 +1,7 @@
 """Certificates for the tests of TLS, made with the openssl command in a directory of their own."""
 
 import os
+import ssl
 import subprocess
 import time
 
@@ -143,6 +144,17 @@ def self_signed(directory, name, usage="clientAuth"):
 def serial(cert):
     out = _openssl("x509", "-in", cert, "-noout", "-serial").decode()
     return out.strip().split("=")[1].lower()
+
+
+def end_of(cert):
+    """The time at which it is good no more, in seconds as time.time() has them."""
+    out = _openssl("x509", "-in", cert, "-noout", "-enddate").decode()
+    return ssl.cert_time_to_seconds(out.strip().split("=")[1])
+
+
+def sleep_past(when):
+    while time.time() <= when:
+        time.sleep(max(0.0, when - time.time()) + 0.01)
 
 
 def bundle(path, *certs):
