@@ -78,7 +78,7 @@ launcher() {
 selection() {
     case $1 in
     asan) echo "-LE style" ;;
-    release) echo "-LE style|valgrind" ;; # with _FORTIFY_SOURCE, which sees what the others do not
+    release) echo "-LE style" ;; # with _FORTIFY_SOURCE, which sees what the others do not
     tsan) echo "-L unit|integration|example" ;;
     esac
 }
