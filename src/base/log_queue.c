@@ -38,7 +38,7 @@ struct lines {
 struct shs_log_queue {
     pthread_mutex_t lock;
     pthread_cond_t wake; /* the writer waits: something to write, or the end */
-    pthread_cond_t over; /* shs__log_queue_stop waits: the writer has ended */
+    pthread_cond_t over; /* somebody waits for the writer: it has begun, or ended */
     pthread_t thread;
     pid_t owner; /* the process that has the writer: not a child forked from it */
     shs_log_dropped_fn *say_dropped;
@@ -53,7 +53,7 @@ struct shs_log_queue {
     uint64_t lost;        /* in all */
     int64_t deadline_ns;  /* INT64_MAX until the stop */
     bool idle, lingering; /* what the writer waits for: any line, or half a buffer */
-    bool closing, ended;
+    bool began, closing, ended;
     int result;   /* of the last write that failed */
     bool stopped; /* nobody's thread runs; the owner's alone */
 
@@ -236,6 +236,10 @@ static void *write_lines(void *arg)
     size_t done;
 
     pthread_setname_np(pthread_self(), "shs-log");
+    pthread_mutex_lock(&self->lock);
+    self->began = true;
+    pthread_cond_signal(&self->over);
+    pthread_mutex_unlock(&self->lock);
     while (take_lines(self)) {
         rc = write_all(self, self->back.data, self->back.len, &done);
         if (rc != SHS_OK) {
@@ -315,7 +319,15 @@ static int start_thread(struct shs_log_queue *self)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     rc = pthread_create(&self->thread, NULL, write_lines, self);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rc == 0 ? SHS_OK : SHS_IO;
+    if (rc != 0)
+        return SHS_IO;
+    /* A child that is forked while a thread begins may find locks held for ever that no fork sees
+       to: AddressSanitizer's. */
+    pthread_mutex_lock(&self->lock);
+    while (!self->began)
+        pthread_cond_wait(&self->over, &self->lock);
+    pthread_mutex_unlock(&self->lock);
+    return SHS_OK;
 }
 
 static void init_locks(struct shs_log_queue *self)

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@
 struct shs_tls_keeper {
     struct shs_tls_mixin *mixin;
     pthread_t thread;
+    sem_t began;
     int wake_fd, watch_fd; /* watch_fd: -1 when nothing is watched */
     _Atomic bool stop, asked;
     uint64_t seen; /* all files, as they were when they were last read */
@@ -226,6 +228,7 @@ static void *keep(void *arg)
                             {.fd = self->watch_fd, .events = POLLIN}};
 
     pthread_setname_np(pthread_self(), "shs-keeper");
+    sem_post(&self->began);
     while (!atomic_load(&self->stop)) {
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
             break;
@@ -259,11 +262,16 @@ static int start_thread(struct shs_tls_keeper *self)
     rc = pthread_create(&self->thread, &attr, keep, self);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
+    /* A child that is forked while a thread begins may find locks held for ever that no fork sees
+       to: AddressSanitizer's. */
+    while (rc == 0 && sem_wait(&self->began) != 0)
+        ;
     return rc;
 }
 
 static void free_keeper(struct shs_tls_keeper *self)
 {
+    sem_destroy(&self->began);
     if (self->wake_fd >= 0)
         close(self->wake_fd);
     if (self->watch_fd >= 0)
@@ -282,6 +290,7 @@ int shs__tls_keeper_start(struct shs_tls_keeper **out, struct shs_tls_mixin *mix
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the thread that reloads TLS.");
     self->mixin = mixin;
     self->watch_fd = -1;
+    sem_init(&self->began, 0, 0);
     self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (self->wake_fd >= 0 && mixin->config.config.watch) {
         self->watch_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
