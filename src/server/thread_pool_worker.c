@@ -138,8 +138,8 @@ static int park(struct shs_pool_group *group, struct shs_pool_slot *slot, int wh
 /*
  * A worker with nothing else to do lets others have its core before it parks who has filled its
  * socket: when the reader is one of them, there is room again, and the connection stays on the core
- * that has its data (100 MiB to two readers: a fifth less time). The kernel says that there is room
- * before more is tried, so a reader that does not read costs this once, and is parked.
+ * that has its data (100 MiB to two readers: a sixth less time). Not again before something
+ * has gone: a kernel that is short of memory says that there is room, and takes nothing.
  */
 static bool has_room_after_others(struct shs_pool_worker *worker, const struct shs_conn *conn)
 {
@@ -152,9 +152,10 @@ static bool has_room_after_others(struct shs_pool_worker *worker, const struct s
     return poll(&peer, 1, 0) == 1 && peer.revents == POLLOUT;
 }
 
-/* The connection waits for its peer. SHS_OK: parked; SHS_WAIT_READ: go on with it; < 0: end it. */
+/* The connection waits for its peer. SHS_OK: parked; SHS_WAIT_READ: go on with it; < 0: end it.
+   `yields`: the worker, if it may let others have its core first; or NULL. */
 static int wait_parked(struct shs_thread_pool *pool, struct shs_pool_group *group,
-                       struct shs_pool_worker *worker, struct shs_pool_slot *slot, int what,
+                       struct shs_pool_worker *yields, struct shs_pool_slot *slot, int what,
                        int64_t expired_ns)
 {
     struct shs_conn *conn = slot->conn;
@@ -165,7 +166,7 @@ static int wait_parked(struct shs_thread_pool *pool, struct shs_pool_group *grou
     if (atomic_load_explicit(&pool->abandoned, memory_order_relaxed))
         return shs_conn_fail(conn, SHS_STOPPED, 0, "%s", shs_err_text(SHS_STOPPED));
     if (!conn->yielded)
-        return what == SHS_WAIT_WRITE && has_room_after_others(worker, conn)
+        return what == SHS_WAIT_WRITE && has_room_after_others(yields, conn)
                    ? SHS_WAIT_READ
                    : park(group, slot, what);
     conn->yielded = false;
@@ -180,6 +181,7 @@ void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
     struct shs_server *server = pool->layer.server;
     struct shs_conn *conn = slot->conn;
     int64_t expired_ns = slot->expired ? conn->deadline_ns : INT64_MIN;
+    uint64_t gone = UINT64_MAX; /* of its bytes, when it last waited */
     int rc;
 
     slot->expired = false;
@@ -193,10 +195,12 @@ void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
         if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
             break;
         slot->worker = NULL;
-        rc = wait_parked(pool, group, worker, slot, rc, expired_ns);
+        rc = wait_parked(pool, group, conn->socket.bytes_out != gone ? worker : NULL, slot, rc,
+                         expired_ns);
         if (rc == SHS_OK)
             return; /* somebody else may have it already */
         slot->worker = worker;
+        gone = conn->socket.bytes_out;
         expired_ns = INT64_MIN;
     } while (rc == SHS_WAIT_READ);
     end(pool, group, conn, rc);
