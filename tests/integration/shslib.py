@@ -611,6 +611,17 @@ def wait_until(condition, seconds, what):
             return
 
 
+def refuses(server):
+    """True when it takes no further connections."""
+    try:
+        server.connect_plain().close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:  # it was in the queue of a socket that was closed
+        pass
+    return False
+
+
 def not_under(*compositions):
     """Marks a test that says nothing under these compositions (SHS_TEST_THREADING): it is left out there.
 

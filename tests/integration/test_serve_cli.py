@@ -303,17 +303,6 @@ def test_second_signal_ends_at_once():
                 equal(server.wait(9), code)  # when the grace of ten seconds is over, it is 0
 
 
-def refuses(server):
-    """True when it takes no further connections."""
-    try:
-        server.connect_plain().close()
-    except ConnectionRefusedError:
-        return True
-    except ConnectionResetError:  # it was in the queue of a socket that was closed
-        pass
-    return False
-
-
 @shslib.not_under("fork")
 def test_request_in_flight_is_finished():
     with shslib.Server("--plain", "--handler", "echo") as server:
@@ -322,7 +311,7 @@ def test_request_in_flight_is_finished():
             sock.sendall(b"x" * 70000)
             server.signal_taken(signal.SIGTERM)
             if shslib.THREADING != "none":  # there the loop's thread has the handler's request
-                shslib.wait_until(lambda: refuses(server), 10, "the server to know that it stops")
+                shslib.wait_until(lambda: shslib.refuses(server), 10, "the server to know that it stops")
             sock.sendall(b"x" * 30000)
             line, headers, body, _ = shslib.read_response(sock)
             equal(line, "HTTP/1.1 200 OK")

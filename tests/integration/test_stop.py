@@ -143,17 +143,6 @@ def start_download(server, little_room=True):
     return sock, shslib.read_exactly(sock, 100000)
 
 
-def refuses(server):
-    """True when it takes no further connections."""
-    try:
-        server.connect_plain().close()
-    except ConnectionRefusedError:
-        return True
-    except ConnectionResetError:  # it was in the queue of a socket that was closed
-        pass
-    return False
-
-
 def a_download_is_finished():
     for arguments in ((), ("--plain",), ("--threading", "none"), ("--threading", "thread"),
                       ("--threading", "fork")):
@@ -162,7 +151,7 @@ def a_download_is_finished():
             with sock:
                 server.signal_taken(signal.SIGTERM)
                 if "none" not in arguments:
-                    shslib.wait_until(lambda: refuses(server), 8, "an end of new connections")
+                    shslib.wait_until(lambda: shslib.refuses(server), 8, "an end of new connections")
                 data += shslib.read_all(sock, 9)
             body = data.partition(b"\r\n\r\n")[2]
             shslib.equal(len(body), LARGE, "%r: bytes of a download that was under way" % (arguments,))
@@ -191,7 +180,7 @@ def a_second_signal_ends_at_once():
             sock, _ = start_download(server)
             with sock:
                 server.signal_taken(first)
-                shslib.wait_until(lambda: refuses(server), 8, "an end of new connections")
+                shslib.wait_until(lambda: shslib.refuses(server), 8, "an end of new connections")
                 watch = shslib.Stopwatch(server)
                 server.signal(second)
                 code = server.wait(9)
