@@ -24,7 +24,7 @@
 
 #include "base/base.h"
 #include "server/conn.h"
-#include "tls/stream.h"
+#include "tls/wire/stream.h"
 
 #define IDLE 1000
 #define ACTIVE 32

@@ -21,7 +21,7 @@
 
 #include "certs/local_ca.h"
 #include "certs/minter.h"
-#include "tls/context.h"
+#include "tls/config/context.h"
 
 #define DAY ((int64_t)86400)
 /* In the middle of a day of 2026, wherever the clock of the machine stands. */

@@ -6,7 +6,7 @@
 
 #include <openssl/x509v3.h>
 
-#include "tls/client.h"
+#include "tls/clients/client.h"
 #include "tls_lab.h"
 
 /* A certificate with odd things in it, which the minter would refuse to make. */

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "tls/deny.h"
+#include "tls/clients/deny.h"
 
 #define SHA "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define SHA2 "ff23456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"

@@ -17,10 +17,10 @@
 
 #include "loopback.h"
 #include "patience.h"
-#include "tls/clients.h"
-#include "tls/config.h"
-#include "tls/site.h"
-#include "tls/tickets.h"
+#include "tls/clients/clients.h"
+#include "tls/config/config.h"
+#include "tls/config/site.h"
+#include "tls/config/tickets.h"
 #include "tls_lab.h"
 
 static struct tls_lab lab, rsa; /* two CAs, an EC and an RSA certificate */

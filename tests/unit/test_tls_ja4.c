@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "base/base.h"
-#include "tls/ja4.h"
+#include "tls/wire/ja4.h"
 
 /* The example of FoxIO's specification: Chrome, with GREASE. */
 #define PUBLISHED "t13d1516h2_8daaf6152771_e5627efa2ab1"

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "tls/names.h"
+#include "tls/config/names.h"
 
 static struct shs_tls_names *make(size_t room, const char *const *names)
 {

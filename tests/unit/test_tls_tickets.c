@@ -4,7 +4,7 @@
 
 #include <cmocka.h>
 
-#include "tls/tickets.h"
+#include "tls/config/tickets.h"
 
 #define EPOCH 100
 #define SECRET "0123456789abcdef0123456789abcdef"

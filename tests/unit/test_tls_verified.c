@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "tls/verified.h"
+#include "tls/clients/verified.h"
 #include "tls_lab.h"
 
 static void test_until_its_first_end(void **state)

@@ -10,8 +10,8 @@
 #include <openssl/ssl.h>
 
 #include "certs/minter.h"
-#include "tls/context.h"
-#include "tls/stream.h"
+#include "tls/config/context.h"
+#include "tls/wire/stream.h"
 
 #define LAB_DAY ((int64_t)86400)
 

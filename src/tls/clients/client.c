@@ -1,0 +1,275 @@
+#include "tls/clients/client.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include <openssl/bn.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include "tls/config/ocsp.h"
+
+#define MEMORY_MAX ((size_t)512 * 1024)
+#define TEXT_MAX 512
+#define SERIAL_MAX 32 /* bytes; RFC 5280 allows 20 */
+
+/* The worst reason that was found stays. */
+static void refuse(struct shs_client_record *self, enum shs_client_reason reason)
+{
+    if (self->identity.reason == SHS_CLIENT_OK)
+        self->identity.reason = reason;
+}
+
+void shs__client_name_text(const X509_NAME *name, char *buf, size_t cap)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *data = NULL;
+    long len = 0;
+
+    buf[0] = '\0';
+    if (bio != NULL && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0)
+        len = BIO_get_mem_data(bio, &data);
+    if (len > 0) {
+        if ((size_t)len > cap - 1)
+            len = (long)cap - 1;
+        memcpy(buf, data, (size_t)len);
+        buf[len] = '\0';
+    }
+    BIO_free(bio);
+}
+
+static bool copy_name(struct shs_client_record *self, const X509_NAME *name, struct shs_str *out)
+{
+    char text[TEXT_MAX];
+
+    shs__client_name_text(name, text, sizeof text);
+    *out = shs__arena_copy(&self->memory, shs__str(text));
+    return out->ptr != NULL;
+}
+
+/* Exact bytes where they are text as they are; UTF-8 of the wide kinds. */
+static bool copy_string(struct shs_client_record *self, const ASN1_STRING *s, struct shs_str *out)
+{
+    unsigned char *utf8 = NULL;
+    struct shs_str bytes;
+    int len;
+
+    *out = (struct shs_str){NULL, 0};
+    switch (ASN1_STRING_type(s)) {
+    case V_ASN1_UTF8STRING:
+    case V_ASN1_PRINTABLESTRING:
+    case V_ASN1_IA5STRING:
+        bytes =
+            (struct shs_str){(const char *)ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s)};
+        break;
+    default:
+        len = ASN1_STRING_to_UTF8(&utf8, s);
+        if (len < 0) {
+            ERR_clear_error();
+            refuse(self, SHS_CLIENT_MALFORMED);
+            return true;
+        }
+        bytes = (struct shs_str){(const char *)utf8, (size_t)len};
+    }
+    if (bytes.len > SHS_CLIENT_NAME_MAX)
+        refuse(self, SHS_CLIENT_TOO_LARGE);
+    else if (memchr(bytes.ptr, '\0', bytes.len) != NULL)
+        refuse(self, SHS_CLIENT_AMBIGUOUS);
+    else
+        *out = shs__arena_copy(&self->memory, bytes);
+    OPENSSL_free(utf8);
+    return out->ptr != NULL || self->identity.reason != SHS_CLIENT_OK;
+}
+
+static bool copy_attribute(struct shs_client_record *self, const X509_NAME *name, int nid,
+                           bool only_one, struct shs_str *out)
+{
+    int at = X509_NAME_get_index_by_NID(name, nid, -1);
+
+    if (at < 0)
+        return true;
+    if (only_one && X509_NAME_get_index_by_NID(name, nid, at) >= 0)
+        refuse(self, SHS_CLIENT_AMBIGUOUS);
+    return copy_string(self, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)), out);
+}
+
+static bool copy_ip(struct shs_client_record *self, const ASN1_OCTET_STRING *ip,
+                    struct shs_str *out)
+{
+    char text[INET6_ADDRSTRLEN];
+    int len = ASN1_STRING_length(ip);
+
+    const unsigned char *bytes = ASN1_STRING_get0_data(ip);
+
+    if ((len != 4 && len != 16) ||
+        inet_ntop(len == 4 ? AF_INET : AF_INET6, bytes, text, sizeof text) == NULL) {
+        refuse(self, SHS_CLIENT_MALFORMED);
+        return true;
+    }
+    *out = shs__arena_copy(&self->memory, shs__str(text));
+    return out->ptr != NULL;
+}
+
+/* One name; kinds that nobody here can use are passed over. */
+static bool add_san(struct shs_client_record *self, const GENERAL_NAME *name, struct shs_san *sans)
+{
+    struct shs_san *san = &sans[self->identity.san_count];
+    bool good;
+
+    *san = (struct shs_san){.value = {NULL, 0}};
+    switch (name->type) {
+    case GEN_DNS:
+        san->kind = SHS_SAN_DNS;
+        good = copy_string(self, name->d.dNSName, &san->value);
+        break;
+    case GEN_EMAIL:
+        san->kind = SHS_SAN_EMAIL;
+        good = copy_string(self, name->d.rfc822Name, &san->value);
+        break;
+    case GEN_URI:
+        san->kind = SHS_SAN_URI;
+        good = copy_string(self, name->d.uniformResourceIdentifier, &san->value);
+        break;
+    case GEN_IPADD:
+        san->kind = SHS_SAN_IP;
+        good = copy_ip(self, name->d.iPAddress, &san->value);
+        break;
+    default:
+        return true;
+    }
+    if (good && san->value.ptr != NULL)
+        self->identity.san_count++;
+    return good;
+}
+
+static bool add_sans(struct shs_client_record *self, X509 *cert)
+{
+    int critical = 0, i, count;
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, &critical, NULL);
+    struct shs_san *sans;
+    bool good = true;
+
+    if (names == NULL) {
+        if (critical != -1) /* not "there is none", but unreadable or there twice */
+            refuse(self, SHS_CLIENT_MALFORMED);
+        ERR_clear_error();
+        return true;
+    }
+    count = sk_GENERAL_NAME_num(names);
+    if (count > SHS_CLIENT_SANS_MAX) {
+        refuse(self, SHS_CLIENT_TOO_LARGE);
+        count = 0;
+    }
+    sans = shs__arena_alloc(&self->memory, ((size_t)count + 1) * sizeof *sans);
+    self->identity.sans = sans;
+    for (i = 0; sans != NULL && good && i < count; i++)
+        good = add_san(self, sk_GENERAL_NAME_value(names, i), sans);
+    GENERAL_NAMES_free(names);
+    return good && sans != NULL;
+}
+
+static bool is_spiffe(struct shs_str uri)
+{
+    struct shs_str scheme = SHS_STR("spiffe://");
+
+    if (uri.len < scheme.len)
+        return false;
+    uri.len = scheme.len;
+    return shs__str_eq_nocase(uri, scheme);
+}
+
+/* X509-SVID, 2: exactly one URI, and no CA. */
+static void find_spiffe(struct shs_client_record *self, X509 *cert)
+{
+    struct shs_client_identity *id = &self->identity;
+    size_t uris = 0;
+
+    for (size_t i = 0; i < id->san_count; i++) {
+        if (id->sans[i].kind != SHS_SAN_URI)
+            continue;
+        uris++;
+        if (is_spiffe(id->sans[i].value))
+            id->spiffe_id = id->sans[i].value;
+    }
+    if (id->spiffe_id.ptr == NULL)
+        return;
+    if (uris > 1 || X509_check_ca(cert) != 0) {
+        id->spiffe_id = (struct shs_str){NULL, 0};
+        refuse(self, SHS_CLIENT_AMBIGUOUS);
+    }
+}
+
+static void hex(const unsigned char *bytes, size_t len, char *out)
+{
+    for (size_t i = 0; i < len; i++)
+        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static bool add_digests(struct shs_client_record *self, X509 *cert)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE], *spki = NULL;
+    unsigned len = 0;
+    int spki_len;
+    bool good;
+
+    if (X509_digest(cert, EVP_sha256(), digest, &len) != 1 || len != 32)
+        return false;
+    hex(digest, len, self->identity.cert_sha256);
+    spki_len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
+    good = spki_len > 0 &&
+           EVP_Digest(spki, (size_t)spki_len, digest, &len, EVP_sha256(), NULL) == 1 && len == 32;
+    if (good)
+        hex(digest, len, self->identity.spki_sha256);
+    OPENSSL_free(spki);
+    return good;
+}
+
+static bool add_serial(struct shs_client_record *self, X509 *cert)
+{
+    const ASN1_INTEGER *serial = X509_get0_serialNumber(cert);
+    size_t len = (size_t)ASN1_STRING_length(serial);
+    char text[2 * SERIAL_MAX + 1] = "";
+
+    if (len > SERIAL_MAX)
+        refuse(self, SHS_CLIENT_MALFORMED);
+    else
+        hex(ASN1_STRING_get0_data(serial), len, text);
+    self->identity.serial = shs__arena_copy(&self->memory, shs__str(text));
+    return self->identity.serial.ptr != NULL;
+}
+
+int shs__client_record_new(struct shs_client_record **out, X509 *cert)
+{
+    struct shs_client_record *self = shs__calloc(1, sizeof *self);
+    const X509_NAME *subject = X509_get_subject_name(cert);
+    struct shs_client_identity *id;
+    bool good;
+
+    if (self == NULL)
+        return SHS_NOMEM;
+    id = &self->identity;
+    shs__arena_init(&self->memory, MEMORY_MAX);
+    good = copy_name(self, subject, &id->subject) &&
+           copy_name(self, X509_get_issuer_name(cert), &id->issuer) && add_serial(self, cert) &&
+           copy_attribute(self, subject, NID_commonName, true, &id->common_name) &&
+           copy_attribute(self, subject, NID_organizationName, false, &id->organization) &&
+           add_sans(self, cert) && add_digests(self, cert);
+    ERR_clear_error();
+    if (!good) {
+        shs__client_record_free(self);
+        return SHS_NOMEM;
+    }
+    find_spiffe(self, cert);
+    id->not_before = shs__tls_time(X509_get0_notBefore(cert));
+    id->not_after = shs__tls_time(X509_get0_notAfter(cert));
+    *out = self;
+    return SHS_OK;
+}
+
+void shs__client_record_free(struct shs_client_record *self)
+{
+    if (self == NULL)
+        return;
+    shs__arena_free(&self->memory);
+    shs__free(self);
+}

@@ -1,0 +1,468 @@
+#include "tls/clients/clients.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include "tls/clients/client.h"
+#include "tls/clients/deny.h"
+#include "tls/clients/verified.h"
+#include "tls/config/config.h"
+#include "tls/config/context.h"
+#include "tls/config/identity.h"
+#include "tls/config/ocsp.h"
+#include "tls/config/source.h"
+
+#define CA_FILE_MAX ((size_t)4 * 1024 * 1024)
+#define CRL_FILE_MAX ((size_t)64 * 1024 * 1024)
+#define CRL_FILES_MAX 1024
+
+/* Mixes a digest in, whatever the order: files of a directory have none. */
+static void mix(struct shs_tls_clients *self, const unsigned char digest[32])
+{
+    for (size_t i = 0; i < sizeof self->digest; i++)
+        self->digest[i] = (unsigned char)(self->digest[i] + digest[i]);
+}
+
+/* -- the CAs ----------------------------------------------------------------------------------- */
+
+static int add_ca(struct shs_tls_clients *self, X509 *ca, const char *path, struct shs_error *err)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    X509_NAME *name;
+    unsigned len = 0;
+
+    if (X509_check_ca(ca) == 0)
+        return shs_error_set(err, SHS_TLS, 0,
+                             "Certificate number %d in the client CA file '%s' is no CA "
+                             "certificate: it may not sign clients.",
+                             sk_X509_num(self->cas) + 1, path);
+    if (X509_digest(ca, EVP_sha256(), digest, &len) != 1 ||
+        X509_STORE_add_cert(self->store, ca) != 1 || X509_up_ref(ca) != 1)
+        return shs__tls_error(err, SHS_TLS, "The client CA file '%s' cannot be used", path);
+    if (sk_X509_push(self->cas, ca) == 0) {
+        X509_free(ca);
+        return SHS_NOMEM;
+    }
+    mix(self, digest);
+    name = X509_NAME_dup(X509_get_subject_name(ca));
+    if (name == NULL || sk_X509_NAME_push(self->names, name) == 0) {
+        X509_NAME_free(name);
+        return SHS_NOMEM;
+    }
+    return SHS_OK;
+}
+
+static int load_cas(struct shs_tls_clients *self, const char *path, struct shs_error *err)
+{
+    struct shs_buf bytes;
+    BIO *bio = NULL;
+    int rc = shs__tls_read_file(&bytes, path, CA_FILE_MAX, "client CA", err);
+
+    if (rc == SHS_OK)
+        bio = BIO_new_mem_buf(bytes.len == 0 ? "" : shs__buf_head(&bytes), (int)bytes.len);
+    while (rc == SHS_OK && bio != NULL) {
+        X509 *ca;
+
+        ERR_clear_error();
+        ca = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+        if (ca == NULL) {
+            if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+                rc = shs__tls_error(err, SHS_TLS, "The client CA file '%s' is malformed", path);
+            break;
+        }
+        rc = add_ca(self, ca, path, err);
+        X509_free(ca);
+    }
+    if (rc == SHS_OK && sk_X509_num(self->cas) == 0)
+        rc = shs_error_set(err, SHS_TLS, 0,
+                           "There is no CA certificate in '%s': a '-----BEGIN CERTIFICATE' line is "
+                           "missing.",
+                           path);
+    BIO_free(bio);
+    shs__buf_free(&bytes);
+    ERR_clear_error();
+    return rc;
+}
+
+/* -- the CRLs ---------------------------------------------------------------------------------- */
+
+static bool signed_by_ours(const struct shs_tls_clients *self, X509_CRL *crl)
+{
+    for (int i = 0; i < sk_X509_num(self->cas); i++) {
+        X509 *ca = sk_X509_value(self->cas, i);
+
+        if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(crl)) == 0 &&
+            X509_CRL_verify(crl, X509_get0_pubkey(ca)) == 1)
+            return true;
+        ERR_clear_error();
+    }
+    return false;
+}
+
+static int add_crl(struct shs_tls_clients *self, X509_CRL *crl, const char *path, int64_t now,
+                   struct shs_error *err)
+{
+    const ASN1_TIME *next = X509_CRL_get0_nextUpdate(crl);
+    int64_t expiry = next == NULL ? INT64_MAX : shs__tls_time(next);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    char issuer[128];
+
+    if (!signed_by_ours(self, crl)) {
+        shs__client_name_text(X509_CRL_get_issuer(crl), issuer, sizeof issuer);
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The CRL in '%s' is not of a CA in the client CA file: its issuer is "
+                             "'%s'.",
+                             path, issuer);
+    }
+    if (X509_CRL_digest(crl, EVP_sha256(), digest, &len) != 1 ||
+        X509_STORE_add_crl(self->store, crl) != 1)
+        return shs__tls_error(err, SHS_TLS, "The CRL in '%s' cannot be used", path);
+    mix(self, digest);
+    self->crls++;
+    if (expiry <= now)
+        self->stale++;
+    if (expiry < self->crl_expiry)
+        self->crl_expiry = expiry;
+    return SHS_OK;
+}
+
+static int load_crl_file(struct shs_tls_clients *self, const char *path, int64_t now,
+                         struct shs_error *err)
+{
+    unsigned before = self->crls;
+    struct shs_buf bytes;
+    const unsigned char *at;
+    X509_CRL *crl;
+    BIO *bio = NULL;
+    int rc = shs__tls_read_file(&bytes, path, CRL_FILE_MAX, "CRL", err);
+
+    if (rc != SHS_OK || bytes.len == 0)
+        goto out;
+    at = (const unsigned char *)shs__buf_head(&bytes);
+    if (at[0] == 0x30) {
+        crl = d2i_X509_CRL(NULL, &at, (long)bytes.len);
+        if (crl != NULL)
+            rc = add_crl(self, crl, path, now, err);
+        X509_CRL_free(crl);
+        goto out;
+    }
+    bio = BIO_new_mem_buf(shs__buf_head(&bytes), (int)bytes.len);
+    while (rc == SHS_OK && bio != NULL) {
+        ERR_clear_error();
+        crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL);
+        if (crl == NULL) {
+            if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+                rc = shs__tls_error(err, SHS_TLS, "The CRL in '%s' is malformed", path);
+            break;
+        }
+        rc = add_crl(self, crl, path, now, err);
+        X509_CRL_free(crl);
+    }
+out:
+    BIO_free(bio);
+    shs__buf_free(&bytes);
+    if (rc == SHS_OK && self->crls == before)
+        rc = shs_error_set(err, SHS_TLS, 0, "There is no CRL in '%s', neither PEM nor DER.", path);
+    ERR_clear_error();
+    return rc;
+}
+
+/* Files whose name begins with a dot are not looked at: Kubernetes keeps its own there. */
+static int load_crl_dir(struct shs_tls_clients *self, DIR *dir, const char *path, int64_t now,
+                        struct shs_error *err)
+{
+    struct dirent *entry;
+    struct stat st;
+    unsigned files = 0;
+    int rc = SHS_OK;
+
+    while (rc == SHS_OK && (errno = 0, entry = readdir(dir)) != NULL) {
+        char *file;
+
+        if (entry->d_name[0] == '.')
+            continue;
+        file = shs__asprintf("%s/%s", path, entry->d_name);
+        if (file == NULL)
+            return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for CRLs.");
+        if (stat(file, &st) == 0 && S_ISREG(st.st_mode)) {
+            if (++files > CRL_FILES_MAX)
+                rc = shs_error_set(err, SHS_TLS, 0, "More than %d files in the CRL directory '%s'.",
+                                   CRL_FILES_MAX, path);
+            else
+                rc = load_crl_file(self, file, now, err);
+        }
+        shs__free(file);
+    }
+    if (rc == SHS_OK && errno != 0)
+        rc = shs_error_set(err, SHS_TLS, errno, "Cannot read the CRL directory '%s'.", path);
+    if (rc == SHS_OK && self->crls == 0)
+        rc = shs_error_set(err, SHS_TLS, 0, "There is no CRL in the directory '%s'.", path);
+    return rc;
+}
+
+static int load_crls(struct shs_tls_clients *self, const char *path, int64_t now,
+                     struct shs_error *err)
+{
+    char text[96];
+    struct stat st;
+    DIR *dir;
+    int rc;
+
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        dir = opendir(path);
+        if (dir == NULL)
+            return shs_error_set(err, SHS_TLS, errno, "Cannot open the CRL directory '%s': %s.",
+                                 path, shs__strerror(errno, text, sizeof text));
+        rc = load_crl_dir(self, dir, path, now, err);
+        closedir(dir);
+        return rc;
+    }
+    return load_crl_file(self, path, now, err);
+}
+
+/* CAs that no CRL speaks of: their clients will be refused, which their owner should know. */
+static void count_without_crl(struct shs_tls_clients *self)
+{
+    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(self->store);
+
+    for (int i = 0; i < sk_X509_num(self->cas); i++) {
+        const X509_NAME *name = X509_get_subject_name(sk_X509_value(self->cas, i));
+        bool found = false;
+
+        for (int k = 0; !found && k < sk_X509_OBJECT_num(objects); k++) {
+            X509_CRL *crl = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, k));
+
+            found = crl != NULL && X509_NAME_cmp(X509_CRL_get_issuer(crl), name) == 0;
+        }
+        self->without_crl += !found;
+    }
+}
+
+int shs__tls_clients_load(struct shs_tls_clients *self, const struct shs_tls_host *host,
+                          int64_t now, struct shs_error *err)
+{
+    unsigned long flags = host->client_lax ? 0 : X509_V_FLAG_X509_STRICT;
+    int rc;
+
+    memset(self, 0, sizeof *self);
+    self->auth = host->client_auth;
+    self->crl_expiry = INT64_MAX;
+    if (host->client_auth == SHS_TLS_CLIENT_NONE)
+        return SHS_OK;
+    self->store = X509_STORE_new();
+    self->verified = shs__tls_verified_new();
+    self->cas = sk_X509_new_null();
+    self->names = sk_X509_NAME_new_null();
+    if (self->store == NULL || self->cas == NULL || self->names == NULL) {
+        rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the client CAs.");
+        goto out;
+    }
+    rc = load_cas(self, host->client_ca, err);
+    if (rc == SHS_OK && host->crl != NULL) {
+        flags |= X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
+        rc = load_crls(self, host->crl, now, err);
+        if (rc == SHS_OK)
+            count_without_crl(self);
+    }
+    X509_STORE_set_flags(self->store, flags);
+    X509_STORE_set_depth(self->store, (int)host->client_depth);
+    X509_STORE_set_purpose(self->store, X509_PURPOSE_SSL_CLIENT);
+out:
+    if (rc != SHS_OK)
+        shs__tls_clients_free(self);
+    return rc;
+}
+
+void shs__tls_clients_free(struct shs_tls_clients *self)
+{
+    X509_STORE_free(self->store);
+    shs__tls_verified_free(self->verified);
+    sk_X509_pop_free(self->cas, X509_free);
+    sk_X509_NAME_pop_free(self->names, X509_NAME_free);
+    memset(self, 0, sizeof *self);
+}
+
+/* -- the judgement ----------------------------------------------------------------------------- */
+
+enum shs_client_reason shs__tls_client_reason(int verify_code)
+{
+    switch (verify_code) {
+    case X509_V_OK:
+        return SHS_CLIENT_OK;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        return SHS_CLIENT_EXPIRED;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return SHS_CLIENT_NOT_YET_VALID;
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_CERT_UNTRUSTED:
+        return SHS_CLIENT_UNKNOWN_CA;
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+        return SHS_CLIENT_SELF_SIGNED;
+    case X509_V_ERR_CERT_REVOKED:
+        return SHS_CLIENT_REVOKED;
+    case X509_V_ERR_INVALID_PURPOSE:
+    case X509_V_ERR_KEYUSAGE_NO_DIGITAL_SIGNATURE:
+        return SHS_CLIENT_WRONG_PURPOSE;
+    case X509_V_ERR_CERT_CHAIN_TOO_LONG:
+    case X509_V_ERR_PATH_LENGTH_EXCEEDED:
+        return SHS_CLIENT_CHAIN_TOO_DEEP;
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
+        return SHS_CLIENT_NO_CRL;
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+        return SHS_CLIENT_CRL_EXPIRED;
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+        return SHS_CLIENT_BAD_SIGNATURE;
+    case X509_V_ERR_EE_KEY_TOO_SMALL:
+    case X509_V_ERR_CA_KEY_TOO_SMALL:
+    case X509_V_ERR_CA_MD_TOO_WEAK:
+        return SHS_CLIENT_WEAK;
+    case X509_V_ERR_MISSING_AUTHORITY_KEY_IDENTIFIER:
+    case X509_V_ERR_MISSING_SUBJECT_KEY_IDENTIFIER:
+    case X509_V_ERR_CA_BCONS_NOT_CRITICAL:
+    case X509_V_ERR_CA_CERT_MISSING_KEY_USAGE:
+    case X509_V_ERR_KU_KEY_CERT_SIGN_INVALID_FOR_NON_CA:
+    case X509_V_ERR_PATHLEN_INVALID_FOR_NON_CA:
+    case X509_V_ERR_PATHLEN_WITHOUT_KU_KEY_CERT_SIGN:
+    case X509_V_ERR_EXTENSIONS_REQUIRE_VERSION_3:
+    case X509_V_ERR_EMPTY_SUBJECT_ALT_NAME:
+    case X509_V_ERR_EMPTY_SUBJECT_SAN_NOT_CRITICAL:
+    case X509_V_ERR_ISSUER_NAME_EMPTY:
+    case X509_V_ERR_SUBJECT_NAME_EMPTY:
+    case X509_V_ERR_SIGNATURE_ALGORITHM_INCONSISTENCY:
+    case X509_V_ERR_AUTHORITY_KEY_IDENTIFIER_CRITICAL:
+    case X509_V_ERR_SUBJECT_KEY_IDENTIFIER_CRITICAL:
+        return SHS_CLIENT_NOT_STRICT;
+    default:
+        return SHS_CLIENT_OTHER;
+    }
+}
+
+/* A last word on an identity that verified: of the configuration, and of the deny list. */
+const char *shs__tls_clients_veto(const struct shs_tls_context *context,
+                                  const struct shs_client_identity *identity)
+{
+    const struct shs_tls_config *config = &context->config->config;
+
+    if (context->deny != NULL && shs__tls_deny_denies(context->deny, identity))
+        return "it is on the deny list";
+    return config->client_check == NULL ? NULL
+                                        : config->client_check(config->client_check_ctx, identity);
+}
+
+/* The chain is good; is the certificate also an identity, and one that is let in? */
+static enum shs_client_reason judge_identity(X509 *leaf, const struct shs_tls_context *context,
+                                             const char **note, struct shs_client_record **out)
+{
+    struct shs_client_record *record = NULL;
+    enum shs_client_reason reason;
+
+    if (shs__client_record_new(&record, leaf) != SHS_OK)
+        return SHS_CLIENT_OTHER;
+    reason = record->identity.reason;
+    if (reason == SHS_CLIENT_OK) {
+        record->identity.verified = true;
+        *note = shs__tls_clients_veto(context, &record->identity);
+        if (*note != NULL)
+            reason = SHS_CLIENT_DENIED;
+    }
+    if (out != NULL)
+        *out = record;
+    else
+        shs__client_record_free(record);
+    return reason;
+}
+
+/* OpenSSL's error for a reason of ours: bad_certificate, or certificate_revoked. */
+static int code_of(enum shs_client_reason reason)
+{
+    return reason == SHS_CLIENT_DENIED ? X509_V_ERR_CERT_REVOKED : X509_V_ERR_CERT_REJECTED;
+}
+
+/* X509_verify_cert, but for a chain that was good before. */
+static bool verify(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients, int64_t *until)
+{
+    X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
+
+    if (shs__tls_verified_find(clients->verified, leaf, (int64_t)time(NULL), until)) {
+        X509_STORE_CTX_set_error(ctx, X509_V_OK);
+        return true;
+    }
+    if (X509_verify_cert(ctx) != 1)
+        return false;
+    *until = shs__tls_chain_until(X509_STORE_CTX_get0_chain(ctx));
+    shs__tls_verified_keep(clients->verified, leaf, X509_STORE_CTX_get0_chain(ctx),
+                           clients->crl_expiry);
+    return true;
+}
+
+bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
+                            const struct shs_tls_context *context, struct shs_tls_refusal *refusal,
+                            struct shs_client_record **record)
+{
+    X509 *leaf = X509_STORE_CTX_get0_cert(ctx), *cert = leaf;
+    int64_t until = 0;
+    bool good = verify(ctx, clients, &until);
+
+    if (record != NULL)
+        *record = NULL;
+    memset(refusal, 0, sizeof *refusal);
+    refusal->not_after = until;
+    if (good) {
+        refusal->reason = judge_identity(leaf, context, &refusal->note, record);
+        if (refusal->reason == SHS_CLIENT_OK)
+            return true;
+        refusal->code = code_of(refusal->reason);
+        X509_STORE_CTX_set_error(ctx, refusal->code);
+    } else {
+        refusal->code = X509_STORE_CTX_get_error(ctx);
+        if (refusal->code == X509_V_OK) { /* it could not even begin */
+            refusal->code = X509_V_ERR_UNSPECIFIED;
+            X509_STORE_CTX_set_error(ctx, refusal->code);
+        }
+        refusal->reason = shs__tls_client_reason(refusal->code);
+        refusal->depth = X509_STORE_CTX_get_error_depth(ctx);
+        if (X509_STORE_CTX_get_current_cert(ctx) != NULL)
+            cert = X509_STORE_CTX_get_current_cert(ctx);
+    }
+    shs__client_name_text(X509_get_subject_name(cert), refusal->subject, sizeof refusal->subject);
+    shs__client_name_text(X509_get_issuer_name(cert), refusal->issuer, sizeof refusal->issuer);
+    refusal->not_after = shs__tls_time(X509_get0_notAfter(cert));
+    ERR_clear_error();
+    return false;
+}
+
+void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
+                           const struct shs_tls_refusal *refusal)
+{
+    const char *label = shs_client_reason_label(reason);
+
+    if (reason == SHS_CLIENT_NONE)
+        shs_error_set(err, SHS_TLS, 0, "The client gave no certificate, and one is required.");
+    else if (reason == SHS_CLIENT_TOO_LARGE && refusal == NULL)
+        shs_error_set(err, SHS_TLS, 0, "The client's certificates are longer than 32 KiB.");
+    else if (refusal == NULL)
+        shs_error_set(err, SHS_TLS, 0, "The client's certificate is refused: %s.", label);
+    else
+        shs_error_set(err, SHS_TLS, 0,
+                      "The client's certificate is refused, %s: %s; at depth %d, '%.80s'.", label,
+                      refusal->note != NULL ? refusal->note
+                      : refusal->reason == SHS_CLIENT_AMBIGUOUS
+                          ? "it names its owner twice, or with a NUL"
+                      : refusal->reason == SHS_CLIENT_TOO_LARGE
+                          ? "too many names, or one that is too long"
+                          : X509_verify_cert_error_string(refusal->code),
+                      refusal->depth, refusal->subject);
+}

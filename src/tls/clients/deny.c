@@ -1,0 +1,358 @@
+#include "tls/clients/deny.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+
+#include "tls/config/source.h"
+
+#define FILE_MAX ((size_t)64 * 1024 * 1024)
+#define ENTRIES_MAX ((size_t)1000000)
+#define LINE_CAP 2048
+/* As much of an issuer as an identity has of it (client.c): longer ones agree to that length. */
+#define ISSUER_MAX 511
+#define SERIAL_DIGITS_MAX 64
+
+struct shs_tls_deny_set {
+    size_t count, room;
+    unsigned char (*keys)[SHS_DENY_KEY_LEN]; /* in order */
+};
+
+struct shs_tls_deny {
+    _Atomic unsigned refs;
+    _Atomic size_t count; /* of both: nearly always 0 */
+    pthread_mutex_t lock; /* guards what follows; held for a search */
+    struct shs_tls_deny_set *of_file;
+    struct shs_tls_deny_set added;
+};
+
+/* -- keys -------------------------------------------------------------------------------------- */
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/*
+ * The hexadecimal digits at *at, without colons, lower case; how many, or 0 when they do not fit.
+ */
+static size_t take_digits(const char **at, char *out, size_t cap)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t count = 0;
+
+    for (; hex_value(**at) >= 0 || **at == ':'; (*at)++) {
+        if (**at == ':')
+            continue;
+        if (count == cap)
+            return 0;
+        out[count++] = digits[hex_value(**at)];
+    }
+    return count;
+}
+
+static bool key_of_digest(unsigned char key[SHS_DENY_KEY_LEN], char kind, const char *hex,
+                          size_t len)
+{
+    if (len != 64)
+        return false;
+    key[0] = (unsigned char)kind;
+    for (size_t i = 0; i < 32; i++)
+        key[1 + i] = (unsigned char)(hex_value(hex[2 * i]) << 4 | hex_value(hex[2 * i + 1]));
+    return true;
+}
+
+/* A number and a name become one digest: all keys are of one length. */
+static bool key_of_serial(unsigned char key[SHS_DENY_KEY_LEN], struct shs_str serial,
+                          struct shs_str issuer)
+{
+    char text[SERIAL_DIGITS_MAX + 1 + ISSUER_MAX];
+    unsigned len = 0;
+
+    while (serial.len > 1 && serial.ptr[0] == '0') {
+        serial.ptr++;
+        serial.len--;
+    }
+    if (serial.len > SERIAL_DIGITS_MAX)
+        return false;
+    if (issuer.len > ISSUER_MAX)
+        issuer.len = ISSUER_MAX;
+    memcpy(text, serial.ptr, serial.len);
+    text[serial.len] = '\n';
+    memcpy(text + serial.len + 1, issuer.ptr, issuer.len);
+    key[0] = 'n';
+    if (EVP_Digest(text, serial.len + 1 + issuer.len, key + 1, &len, EVP_sha256(), NULL) == 1 &&
+        len == SHS_DENY_KEY_LEN - 1)
+        return true;
+    ERR_clear_error();
+    return false;
+}
+
+bool shs__tls_deny_keys_of(struct shs_tls_deny_keys *out,
+                           const struct shs_client_identity *identity)
+{
+    return key_of_digest(out->key[0], 'c', identity->cert_sha256, 64) &&
+           key_of_digest(out->key[1], 's', identity->spki_sha256, 64) &&
+           key_of_serial(out->key[2], identity->serial, identity->issuer);
+}
+
+/* -- entries ----------------------------------------------------------------------------------- */
+
+static const char *skip_blanks(const char *at)
+{
+    return at + strspn(at, " \t\r");
+}
+
+static int bad_entry(struct shs_error *err, const char *text)
+{
+    return shs_error_set(err, SHS_USAGE, 0,
+                         "'%.80s' is neither 'cert SHA256', 'spki SHA256' nor 'serial NUMBER "
+                         "ISSUER' (see whoami, or openssl x509 -noout -serial -issuer -nameopt "
+                         "RFC2253).",
+                         text);
+}
+
+static int parse_entry(unsigned char key[SHS_DENY_KEY_LEN], const char *text, struct shs_error *err)
+{
+    static const struct {
+        const char *word;
+        char kind;
+    } kinds[] = {{"cert", 'c'}, {"spki", 's'}, {"serial", 'n'}};
+    char digits[SERIAL_DIGITS_MAX];
+    size_t count, len, word = strcspn(text, " \t");
+    const char *at = skip_blanks(text + word);
+    size_t i = 0;
+
+    while (i < SHS_ARRAY_LEN(kinds) &&
+           (strlen(kinds[i].word) != word || memcmp(kinds[i].word, text, word) != 0))
+        i++;
+    if (i == SHS_ARRAY_LEN(kinds))
+        return bad_entry(err, text);
+    count = take_digits(&at, digits, sizeof digits);
+    if (count == 0 || (*at != '\0' && strchr(" \t\r", *at) == NULL))
+        return bad_entry(err, text);
+    at = skip_blanks(at);
+    len = strlen(at);
+    while (len > 0 && strchr(" \t\r", at[len - 1]) != NULL)
+        len--;
+    if (kinds[i].kind == 'n') {
+        if (len > 0 &&
+            key_of_serial(key, (struct shs_str){digits, count}, (struct shs_str){at, len}))
+            return SHS_OK;
+    } else if (len == 0 && key_of_digest(key, kinds[i].kind, digits, count)) {
+        return SHS_OK;
+    }
+    return bad_entry(err, text);
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return memcmp(a, b, SHS_DENY_KEY_LEN);
+}
+
+static bool set_has(const struct shs_tls_deny_set *set, const unsigned char key[SHS_DENY_KEY_LEN])
+{
+    return set->count > 0 &&
+           bsearch(key, set->keys, set->count, SHS_DENY_KEY_LEN, by_bytes) != NULL;
+}
+
+static int set_append(struct shs_tls_deny_set *set, const unsigned char key[SHS_DENY_KEY_LEN])
+{
+    if (set->count == ENTRIES_MAX)
+        return SHS_LIMIT;
+    if (set->count == set->room) {
+        size_t room = set->room == 0 ? 16 : set->room * 2;
+        void *keys = shs__realloc(set->keys, room * SHS_DENY_KEY_LEN);
+
+        if (keys == NULL)
+            return SHS_NOMEM;
+        set->keys = keys;
+        set->room = room;
+    }
+    memcpy(set->keys[set->count++], key, SHS_DENY_KEY_LEN);
+    return SHS_OK;
+}
+
+/* -- the file ---------------------------------------------------------------------------------- */
+
+static int read_line(struct shs_tls_deny_set *set, struct shs_str line, unsigned number,
+                     const char *path, struct shs_error *err)
+{
+    unsigned char key[SHS_DENY_KEY_LEN];
+    char text[LINE_CAP];
+    struct shs_error why;
+    const char *at;
+    int rc;
+
+    if (line.len >= sizeof text || memchr(line.ptr, '\0', line.len) != NULL)
+        return shs_error_set(err, SHS_TLS, 0,
+                             "Line %u of the deny list '%s' is too long, or no text.", number,
+                             path);
+    memcpy(text, line.ptr, line.len);
+    text[line.len] = '\0';
+    at = skip_blanks(text);
+    if (*at == '\0' || *at == '#')
+        return SHS_OK;
+    if (parse_entry(key, at, &why) != SHS_OK)
+        return shs_error_set(err, SHS_TLS, 0, "Line %u of the deny list '%.80s': %.300s", number,
+                             path, why.text);
+    rc = set_append(set, key);
+    if (rc == SHS_OK)
+        return rc;
+    return shs_error_set(err, rc, 0, "The deny list '%s' has more than %zu entries.", path,
+                         rc == SHS_LIMIT ? ENTRIES_MAX : set->count);
+}
+
+int shs__tls_deny_read(struct shs_tls_deny_set **out, const char *path, struct shs_error *err)
+{
+    struct shs_tls_deny_set *set = shs__calloc(1, sizeof *set);
+    const char *at, *end, *line_end;
+    struct shs_buf bytes;
+    unsigned number = 0;
+    int rc = shs__tls_read_file(&bytes, path, FILE_MAX, "deny list", err);
+
+    if (rc == SHS_OK && set == NULL)
+        rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the deny list.");
+    at = bytes.len == 0 ? "" : shs__buf_head(&bytes);
+    end = at + bytes.len;
+    while (rc == SHS_OK && at < end) {
+        line_end = memchr(at, '\n', (size_t)(end - at));
+        if (line_end == NULL)
+            line_end = end;
+        rc = read_line(set, (struct shs_str){at, (size_t)(line_end - at)}, ++number, path, err);
+        at = line_end + (line_end < end);
+    }
+    shs__buf_free(&bytes);
+    if (rc != SHS_OK) {
+        shs__tls_deny_set_free(set);
+        return rc;
+    }
+    if (set->count > 0)
+        qsort(set->keys, set->count, SHS_DENY_KEY_LEN, by_bytes);
+    *out = set;
+    return SHS_OK;
+}
+
+void shs__tls_deny_set_free(struct shs_tls_deny_set *self)
+{
+    if (self == NULL)
+        return;
+    shs__free(self->keys);
+    shs__free(self);
+}
+
+/* -- what is denied now ------------------------------------------------------------------------ */
+
+int shs__tls_deny_new(struct shs_tls_deny **out)
+{
+    struct shs_tls_deny *self = shs__calloc(1, sizeof *self);
+
+    if (self == NULL)
+        return SHS_NOMEM;
+    atomic_init(&self->refs, 1);
+    pthread_mutex_init(&self->lock, NULL);
+    *out = self;
+    return SHS_OK;
+}
+
+struct shs_tls_deny *shs__tls_deny_ref(struct shs_tls_deny *self)
+{
+    atomic_fetch_add_explicit(&self->refs, 1, memory_order_relaxed);
+    return self;
+}
+
+void shs__tls_deny_free(struct shs_tls_deny *self)
+{
+    if (self == NULL || atomic_fetch_sub_explicit(&self->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    shs__tls_deny_set_free(self->of_file);
+    shs__free(self->added.keys);
+    pthread_mutex_destroy(&self->lock);
+    shs__free(self);
+}
+
+/* With the lock. */
+static void count_entries(struct shs_tls_deny *self)
+{
+    size_t of_file = self->of_file == NULL ? 0 : self->of_file->count;
+
+    atomic_store(&self->count, of_file + self->added.count);
+}
+
+static bool same(const struct shs_tls_deny_set *a, const struct shs_tls_deny_set *b)
+{
+    if (a == NULL || b == NULL)
+        return a == b;
+    return a->count == b->count &&
+           (a->count == 0 || memcmp(a->keys, b->keys, a->count * SHS_DENY_KEY_LEN) == 0);
+}
+
+bool shs__tls_deny_replace(struct shs_tls_deny *self, struct shs_tls_deny_set *set)
+{
+    struct shs_tls_deny_set *old;
+    bool changed;
+
+    pthread_mutex_lock(&self->lock);
+    old = self->of_file;
+    self->of_file = set;
+    count_entries(self);
+    pthread_mutex_unlock(&self->lock);
+    changed = !same(old, set);
+    shs__tls_deny_set_free(old);
+    return changed;
+}
+
+int shs__tls_deny_add(struct shs_tls_deny *self, const char *entry, struct shs_error *err)
+{
+    unsigned char key[SHS_DENY_KEY_LEN];
+    int rc = parse_entry(key, skip_blanks(entry), err);
+
+    if (rc != SHS_OK)
+        return rc;
+    pthread_mutex_lock(&self->lock);
+    if (!set_has(&self->added, key)) {
+        rc = set_append(&self->added, key);
+        if (rc == SHS_OK)
+            qsort(self->added.keys, self->added.count, SHS_DENY_KEY_LEN, by_bytes);
+    }
+    count_entries(self);
+    pthread_mutex_unlock(&self->lock);
+    if (rc != SHS_OK)
+        return shs_error_set(err, rc, 0, "The deny list has no room for another entry.");
+    return SHS_OK;
+}
+
+bool shs__tls_deny_is_empty(const struct shs_tls_deny *self)
+{
+    return atomic_load(&self->count) == 0;
+}
+
+bool shs__tls_deny_has(struct shs_tls_deny *self, const struct shs_tls_deny_keys *keys)
+{
+    bool found = false;
+
+    if (shs__tls_deny_is_empty(self))
+        return false;
+    pthread_mutex_lock(&self->lock);
+    for (size_t i = 0; !found && i < SHS_ARRAY_LEN(keys->key); i++)
+        found = set_has(&self->added, keys->key[i]) ||
+                (self->of_file != NULL && set_has(self->of_file, keys->key[i]));
+    pthread_mutex_unlock(&self->lock);
+    return found;
+}
+
+bool shs__tls_deny_denies(struct shs_tls_deny *self, const struct shs_client_identity *identity)
+{
+    struct shs_tls_deny_keys keys;
+
+    if (shs__tls_deny_is_empty(self))
+        return false;
+    return !shs__tls_deny_keys_of(&keys, identity) || shs__tls_deny_has(self, &keys);
+}

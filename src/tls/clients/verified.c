@@ -1,0 +1,115 @@
+#include "tls/clients/verified.h"
+
+#include <pthread.h>
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+
+#include "tls/config/ocsp.h"
+
+/* 56 KiB for each host that asks for certificates; who comes later takes a place over. */
+#define PLACES 1024
+#define LEAF_LEN 32
+
+struct place {
+    unsigned char leaf[LEAF_LEN]; /* its SHA-256 */
+    int64_t since, until, crls_until;
+};
+
+struct shs_tls_verified {
+    pthread_mutex_t lock; /* held for a comparison or a copy */
+    struct place places[PLACES];
+};
+
+struct shs_tls_verified *shs__tls_verified_new(void)
+{
+    struct shs_tls_verified *self = shs__calloc(1, sizeof *self);
+
+    if (self != NULL)
+        pthread_mutex_init(&self->lock, NULL);
+    return self;
+}
+
+void shs__tls_verified_free(struct shs_tls_verified *self)
+{
+    if (self == NULL)
+        return;
+    pthread_mutex_destroy(&self->lock);
+    shs__free(self);
+}
+
+static bool digest(X509 *leaf, unsigned char out[LEAF_LEN])
+{
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+
+    if (X509_digest(leaf, EVP_sha256(), bytes, &len) != 1 || len != LEAF_LEN) {
+        ERR_clear_error();
+        return false;
+    }
+    memcpy(out, bytes, LEAF_LEN);
+    return true;
+}
+
+static struct place *place_of(struct shs_tls_verified *self, const unsigned char leaf[LEAF_LEN])
+{
+    return &self->places[((unsigned)leaf[0] << 8 | leaf[1]) % PLACES];
+}
+
+int64_t shs__tls_chain_until(STACK_OF(X509) * chain)
+{
+    int64_t first = INT64_MAX, t;
+
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        t = shs__tls_time(X509_get0_notAfter(sk_X509_value(chain, i)));
+        if (t < first)
+            first = t;
+    }
+    return first;
+}
+
+static int64_t chain_since(STACK_OF(X509) * chain)
+{
+    int64_t last = INT64_MIN, t;
+
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        t = shs__tls_time(X509_get0_notBefore(sk_X509_value(chain, i)));
+        if (t > last)
+            last = t;
+    }
+    return last;
+}
+
+bool shs__tls_verified_find(struct shs_tls_verified *self, X509 *leaf, int64_t now, int64_t *until)
+{
+    unsigned char key[LEAF_LEN];
+    const struct place *place;
+    bool found;
+
+    if (self == NULL || !digest(leaf, key))
+        return false;
+    pthread_mutex_lock(&self->lock);
+    place = place_of(self, key);
+    found = memcmp(place->leaf, key, LEAF_LEN) == 0 && place->since <= now && place->until > now &&
+            place->crls_until > now;
+    if (found)
+        *until = place->until;
+    pthread_mutex_unlock(&self->lock);
+    return found;
+}
+
+void shs__tls_verified_keep(struct shs_tls_verified *self, X509 *leaf, STACK_OF(X509) * chain,
+                            int64_t crls_until)
+{
+    struct place new_one = {
+        .since = chain_since(chain),
+        .until = shs__tls_chain_until(chain),
+        .crls_until = crls_until,
+    };
+
+    if (self == NULL || sk_X509_num(chain) <= 0 || !digest(leaf, new_one.leaf))
+        return;
+    pthread_mutex_lock(&self->lock);
+    *place_of(self, new_one.leaf) = new_one;
+    pthread_mutex_unlock(&self->lock);
+}

@@ -1,0 +1,168 @@
+#include "tls/config/ocsp.h"
+
+#include <openssl/err.h>
+#include <openssl/ocsp.h>
+#include <openssl/x509v3.h>
+
+#include "tls/config/identity.h"
+#include "tls/config/source.h"
+
+#define RESPONSE_MAX ((size_t)64 * 1024)
+#define STATUS_REQUEST 5 /* the TLS extension that must-staple names */
+#define CLOCK_SLACK 300
+
+int64_t shs__tls_time(const ASN1_TIME *when)
+{
+    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+    int days = 0, seconds = 0;
+    int64_t result = INT64_MAX;
+
+    if (when != NULL && epoch != NULL && ASN1_TIME_diff(&days, &seconds, epoch, when) == 1)
+        result = (int64_t)days * 86400 + seconds;
+    ASN1_TIME_free(epoch);
+    return result;
+}
+
+bool shs__tls_must_staple(X509 *leaf)
+{
+    TLS_FEATURE *feature = X509_get_ext_d2i(leaf, NID_tlsfeature, NULL, NULL);
+    bool must = false;
+
+    for (int i = 0; feature != NULL && i < sk_ASN1_INTEGER_num(feature); i++)
+        must = must || ASN1_INTEGER_get(sk_ASN1_INTEGER_value(feature, i)) == STATUS_REQUEST;
+    TLS_FEATURE_free(feature);
+    ERR_clear_error();
+    return must;
+}
+
+/* The answer about our certificate: by its whole id when the issuer is known, else by serial. */
+static OCSP_SINGLERESP *find_single(OCSP_BASICRESP *basic, X509 *leaf, STACK_OF(X509) * chain)
+{
+    X509 *issuer = sk_X509_num(chain) > 0 ? sk_X509_value(chain, 0) : NULL;
+    OCSP_SINGLERESP *found = NULL;
+
+    for (int i = 0; found == NULL && i < OCSP_resp_count(basic); i++) {
+        OCSP_SINGLERESP *single = OCSP_resp_get0(basic, i);
+        OCSP_CERTID *id = NULL, *have;
+        const ASN1_OBJECT *algorithm;
+        union {
+            const OCSP_CERTID *from;
+            OCSP_CERTID *to;
+        } cast = {.from = OCSP_SINGLERESP_get0_id(single)};
+        ASN1_OBJECT *md = NULL;
+        ASN1_INTEGER *serial = NULL;
+
+        have = cast.to;
+        if (OCSP_id_get0_info(NULL, &md, NULL, &serial, have) != 1)
+            continue;
+        if (ASN1_INTEGER_cmp(serial, X509_get0_serialNumber(leaf)) != 0)
+            continue;
+        algorithm = md;
+        if (issuer == NULL) {
+            found = single;
+            continue;
+        }
+        id = OCSP_cert_to_id(EVP_get_digestbyobj(algorithm), leaf, issuer);
+        if (id != NULL && OCSP_id_cmp(id, have) == 0)
+            found = single;
+        OCSP_CERTID_free(id);
+    }
+    return found;
+}
+
+static bool signed_by_issuer(OCSP_BASICRESP *basic, STACK_OF(X509) * chain)
+{
+    X509_STORE *store;
+    bool good;
+
+    if (sk_X509_num(chain) == 0)
+        return true; /* no one here to ask; clients check it */
+    store = X509_STORE_new();
+    good = store != NULL && X509_STORE_add_cert(store, sk_X509_value(chain, 0)) == 1 &&
+           X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) == 1 &&
+           OCSP_basic_verify(basic, chain, store, 0) == 1;
+    X509_STORE_free(store);
+    return good;
+}
+
+static int check(struct shs_tls_ocsp *self, OCSP_BASICRESP *basic, const char *path, X509 *leaf,
+                 STACK_OF(X509) * chain, int64_t now, struct shs_error *err)
+{
+    ASN1_GENERALIZEDTIME *this_update = NULL, *next_update = NULL;
+    OCSP_SINGLERESP *single = find_single(basic, leaf, chain);
+    int status;
+
+    if (single == NULL)
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The OCSP response in '%s' is about another certificate.", path);
+    if (!signed_by_issuer(basic, chain))
+        return shs__tls_error(err, SHS_TLS,
+                              "The OCSP response in '%s' is not signed by the certificate's issuer",
+                              path);
+    status = OCSP_single_get0_status(single, NULL, NULL, &this_update, &next_update);
+    if (status != V_OCSP_CERTSTATUS_GOOD)
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The OCSP response in '%s' says that the certificate is %s.", path,
+                             OCSP_cert_status_str(status));
+    self->this_update = shs__tls_time(this_update);
+    self->next_update = next_update == NULL ? INT64_MAX : shs__tls_time(next_update);
+    if (self->next_update <= now)
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The OCSP response in '%s' is stale: its nextUpdate has passed. Fetch "
+                             "a new one.",
+                             path);
+    if (self->this_update > now + CLOCK_SLACK)
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The OCSP response in '%s' is from the future. Is the clock of this "
+                             "machine right?",
+                             path);
+    return SHS_OK;
+}
+
+int shs__tls_ocsp_load(struct shs_tls_ocsp *self, const char *path, X509 *leaf,
+                       STACK_OF(X509) * chain, int64_t now, struct shs_error *err)
+{
+    OCSP_RESPONSE *response = NULL;
+    OCSP_BASICRESP *basic = NULL;
+    const unsigned char *at;
+    struct shs_buf bytes;
+    int rc;
+
+    memset(self, 0, sizeof *self);
+    rc = shs__tls_read_file(&bytes, path, RESPONSE_MAX, "OCSP response", err);
+    if (rc != SHS_OK)
+        return rc;
+    ERR_clear_error();
+    at = (const unsigned char *)shs__buf_head(&bytes);
+    response = bytes.len == 0 ? NULL : d2i_OCSP_RESPONSE(NULL, &at, (long)bytes.len);
+    if (response == NULL || OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL ||
+        (basic = OCSP_response_get1_basic(response)) == NULL) {
+        rc = shs_error_set(err, SHS_TLS, 0,
+                           "'%s' is no successful OCSP response in DER. Make it with openssl ocsp "
+                           "-respout.",
+                           path);
+        goto out;
+    }
+    rc = check(self, basic, path, leaf, chain, now, err);
+    if (rc != SHS_OK)
+        goto out;
+    self->der = shs__malloc(bytes.len);
+    if (self->der == NULL) {
+        rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for an OCSP response.");
+        goto out;
+    }
+    memcpy(self->der, shs__buf_head(&bytes), bytes.len);
+    self->len = bytes.len;
+out:
+    OCSP_BASICRESP_free(basic);
+    OCSP_RESPONSE_free(response);
+    shs__buf_free(&bytes);
+    ERR_clear_error();
+    return rc;
+}
+
+void shs__tls_ocsp_free(struct shs_tls_ocsp *self)
+{
+    shs__free(self->der);
+    memset(self, 0, sizeof *self);
+}

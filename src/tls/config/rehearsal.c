@@ -1,0 +1,127 @@
+/*
+ * rehearsal.c - a handshake in memory with each certificate, before anybody is served with it.
+ */
+#include <openssl/err.h>
+
+#include "tls/config/context.h"
+#include "tls/config/site.h"
+#include "tls/wire/stream.h"
+
+#define PIPE_SIZE ((size_t)256 * 1024)
+#define STEPS_MAX 64
+#define ALL_EC "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512"
+#define ALL_RSA "RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
+
+/* A client that takes this kind of certificate only, and whatever the server allows. */
+static struct shs_tls_context *make_client(const struct shs_tls_site *site, int kind)
+{
+    const struct shs_tls_host *host = site->host;
+    struct shs_tls_context *client = NULL;
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    bool good = ctx != NULL;
+
+    if (good && kind != SHS_TLS_KIND_OTHER)
+        good = SSL_CTX_set1_sigalgs_list(ctx, kind == SHS_TLS_KIND_EC ? ALL_EC : ALL_RSA) == 1;
+    if (good && host->groups != NULL)
+        good = SSL_CTX_set1_groups_list(ctx, host->groups) == 1;
+    if (good) {
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+        SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+        good = shs__tls_context_wrap(&client, ctx) == SHS_OK;
+    }
+    if (!good)
+        SSL_CTX_free(ctx);
+    return client;
+}
+
+/* True once the client has all that the server has to prove. */
+static bool converse(struct shs_tls_stream *server, struct shs_tls_stream *client)
+{
+    int theirs = SHS_WAIT_READ, ours = SHS_WAIT_READ;
+
+    for (int i = 0; i < STEPS_MAX && theirs > 0; i++) {
+        theirs = shs__tls_stream_handshake(client);
+        if (theirs == SHS_OK)
+            break;
+        if (ours > 0)
+            ours = shs__tls_stream_handshake(server);
+        (void)shs__stream_flush(&server->base); /* its alert, too */
+    }
+    return theirs == SHS_OK;
+}
+
+static bool same_leaf(SSL *ssl, X509 *leaf)
+{
+    X509 *got = SSL_get0_peer_certificate(ssl);
+
+    return got != NULL && X509_cmp(got, leaf) == 0;
+}
+
+/* A TLS 1.2 server that demands a certificate says so before it has proven all: that is enough. */
+static bool wants_certificate(const struct shs_tls_stream *server)
+{
+    return server->client_reason == SHS_CLIENT_NONE;
+}
+
+static int rehearse(struct shs_tls_context *self, const struct shs_tls_site *site,
+                    const struct shs_tls_pair *pair, struct shs_error *err)
+{
+    struct shs_tls_context *context = make_client(site, pair->kind);
+    struct shs_stream *near_end = NULL, *far_end = NULL;
+    struct shs_tls_stream *server = NULL, *client = NULL;
+    const char *file = pair->from->certfile == NULL ? "cert_pem" : pair->from->certfile;
+    int rc = SHS_NOMEM;
+
+    if (context == NULL || shs__memory_stream_pair(&near_end, &far_end, PIPE_SIZE, 0) != SHS_OK ||
+        shs__tls_stream_new(&server, self, near_end) != SHS_OK ||
+        shs__tls_stream_new(&client, context, far_end) != SHS_OK) {
+        shs_error_set(err, rc, 0, "Out of memory for a handshake in memory.");
+        goto out;
+    }
+    if (site->name != NULL && site->name[0] != '*')
+        (void)SSL_set_tlsext_host_name(client->ssl, site->name);
+    rc = SHS_OK;
+    if (!converse(server, client) && !wants_certificate(server)) {
+        rc = SHS_TLS;
+        (void)shs__stream_describe(server->failed != SHS_OK ? &server->base : &client->base, rc,
+                                   err);
+        if (err != NULL) {
+            struct shs_error why = *err;
+
+            shs_error_set(err, rc, 0, "A handshake with the certificate in '%.80s' fails: %.120s",
+                          file, why.text);
+        }
+    } else if (site->name != NULL && site->name[0] != '*' && client->established &&
+               !same_leaf(client->ssl, pair->identity.leaf)) {
+        rc = shs_error_set(err, SHS_TLS, 0,
+                           "A handshake for '%s' does not give the certificate in '%s'.",
+                           site->name, file);
+    }
+out:
+    if (server != NULL)
+        server->base.cls->free(&server->base);
+    if (client != NULL)
+        client->base.cls->free(&client->base);
+    if (near_end != NULL)
+        near_end->cls->free(near_end);
+    if (far_end != NULL)
+        far_end->cls->free(far_end);
+    shs__tls_context_free(context);
+    ERR_clear_error();
+    return rc;
+}
+
+int shs__tls_context_try(struct shs_tls_context *self, struct shs_error *err)
+{
+    int rc = SHS_OK;
+
+    for (size_t i = 0; i < self->site_count; i++) {
+        for (size_t k = 0; rc == SHS_OK && k < SHS_TLS_KINDS; k++) {
+            if (self->sites[i].pairs[k] == NULL)
+                continue;
+            rc = rehearse(self, &self->sites[i], self->sites[i].pairs[k], err);
+            shs__tls_context_give_way(self);
+        }
+    }
+    return rc;
+}

@@ -1,0 +1,47 @@
+/*
+ * site.h - the SSL_CTX of one set of names, and what OpenSSL asks us during a handshake.
+ */
+#ifndef SHS_TLS_SITE_H
+#define SHS_TLS_SITE_H
+
+#include "tls/clients/clients.h"
+#include "tls/config/context.h"
+#include "tls/config/identity.h"
+#include "tls/config/ocsp.h"
+#include "tls/config/tickets.h"
+
+/* Kinds of key of which a name may have one each, the preferred first. */
+enum { SHS_TLS_KIND_EC, SHS_TLS_KIND_RSA, SHS_TLS_KIND_OTHER, SHS_TLS_KINDS };
+
+/* A certificate that was loaded. */
+struct shs_tls_pair {
+    const struct shs_tls_cert *from;
+    unsigned host;
+    struct shs_tls_identity identity;
+    struct shs_tls_ocsp ocsp;
+    unsigned unused; /* certificates in its file that are not of its chain */
+    int kind;
+    struct shs_str *names; /* in the context's memory */
+    size_t name_count;
+};
+
+struct shs_tls_site {
+    SSL_CTX *ssl_ctx;
+    const struct shs_tls_host *host;
+    const struct shs_tls_clients *clients;
+    const struct shs_tls_pair *pairs[SHS_TLS_KINDS]; /* NULL: none of that kind */
+    unsigned char scope[SHS_TLS_SCOPE_LEN];          /* of its tickets */
+    const char *name;                                /* one of its names; NULL when it has none */
+};
+
+/* Makes site->ssl_ctx from what is in the rest of it. SHS_OK; SHS_TLS with *err. */
+int shs__tls_site_open(struct shs_tls_site *site, const struct shs_tls_context *context,
+                       struct shs_error *err);
+
+/* The site a connection was given. */
+const struct shs_tls_site *shs__tls_site_of(const SSL *ssl);
+
+/* When the chain of a verified client ends, Unix time; also of a resumed session. */
+int64_t shs__tls_client_until(SSL *ssl);
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * failure.h - the one cause of a failed handshake.
+ */
+#ifndef SHS_TLS_FAILURE_H
+#define SHS_TLS_FAILURE_H
+
+#include <shs/tls.h>
+
+#include "tls/wire/stream.h"
+
+/* "client-alert:" and the longest name of an alert. */
+#define SHS_TLS_LABEL_MAX 64
+
+/* Fills cause, client_reason, alert of *out for a stream whose handshake answered `code`. */
+void shs__tls_failure_classify(struct shs_tls_failure *out, const struct shs_tls_stream *tls,
+                               int code);
+
+/* The whole label. */
+void shs__tls_failure_label(const struct shs_tls_failure *failure, char label[SHS_TLS_LABEL_MAX]);
+
+/* "unknown_ca"; "alert_200" for a number without a name. */
+void shs__tls_alert_name(unsigned alert, char *buf, size_t cap);
+
+#endif

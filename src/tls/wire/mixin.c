@@ -1,0 +1,486 @@
+#include "tls/wire/mixin.h"
+
+#include <stdio.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "server/conn.h"
+#include "server/server.h"
+#include "tls/clients/client.h"
+#include "tls/clients/clients.h"
+#include "tls/clients/refusal.h"
+#include "tls/config/site.h"
+#include "tls/wire/failure.h"
+#include "tls/wire/stream.h"
+
+/* As much of a request as is read before it is told why it is refused. */
+#define REQUEST_MAX ((size_t)16384)
+
+#define MIXIN(l) SHS_CONTAINER_OF(l, struct shs_tls_mixin, layer)
+
+/*
+ * What is kept of a connection until its handshake is over, and longer for one that is refused. The
+ * layer's own place in the connection has the stream: an idle connection costs nothing else.
+ */
+struct shs_tls_talk {
+    struct shs_buf request;         /* of a client that is going to be refused */
+    struct shs_tls_failure failure; /* cause NONE: all is well */
+    bool counted;                   /* in in_progress */
+};
+
+/* -- failing ----------------------------------------------------------------------------------- */
+
+static void leave(struct shs_tls_mixin *self, struct shs_tls_stream *tls)
+{
+    if (tls->talk != NULL && tls->talk->counted)
+        atomic_fetch_sub_explicit(&self->in_progress, 1, memory_order_relaxed);
+    if (tls->talk != NULL)
+        tls->talk->counted = false;
+}
+
+static void drop_talk(struct shs_tls_stream *tls)
+{
+    if (tls->talk == NULL)
+        return;
+    shs__buf_free(&tls->talk->request);
+    shs__free(tls->talk);
+    tls->talk = NULL;
+}
+
+static void add(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static void count_failure(struct shs_tls_mixin *self, const struct shs_tls_failure *failure)
+{
+    add(&self->shared->causes[failure->cause]);
+    if (failure->cause == SHS_TLS_CAUSE_CLIENT_CERT)
+        add(&self->shared->client_reasons[failure->client_reason]);
+    if (failure->cause == SHS_TLS_CAUSE_CLIENT_ALERT)
+        add(&self->shared->client_alerts[failure->alert & 0xff]);
+}
+
+/* The handshake failed with `code`; afterwards shs_conn_error has the sentence, if there is one. */
+static void fail(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream *tls,
+                 int code)
+{
+    leave(self, tls);
+    shs__tls_failure_classify(&tls->talk->failure, tls, code);
+    count_failure(self, &tls->talk->failure);
+    /* A connection opened and closed without a byte is a health check, or a browser's guess. */
+    if (tls->talk->failure.cause == SHS_TLS_CAUSE_PROBE)
+        return;
+    if (code == SHS_TIMEOUT)
+        (void)shs_conn_fail(conn, code, 0, "TLS handshake not complete after %u ms",
+                            shs_server_options(self->layer.server)->handshake_ms);
+    else
+        (void)shs__conn_fail_stream(conn, code);
+}
+
+/* The handshake failed: below, the alert (or the plain answer) goes out and the rest is drained. */
+static int give_up(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream *tls,
+                   int code)
+{
+    fail(self, conn, tls, code);
+    shs__conn_begin_linger(conn);
+    return shs_super_finish_request(&self->layer, conn);
+}
+
+/* -- refusing with an explanation -------------------------------------------------------------- */
+
+/* True once the head of a request is there, or as much as anybody needs to read of one. */
+static bool request_is_there(const struct shs_buf *request)
+{
+    return request->len >= REQUEST_MAX ||
+           (request->len >= 4 &&
+            memmem(shs__buf_head(request), request->len, "\r\n\r\n", 4) != NULL);
+}
+
+static int read_request(struct shs_tls_stream *tls)
+{
+    int rc = SHS_OK;
+
+    while (rc == SHS_OK && !request_is_there(&tls->talk->request)) {
+        size_t got = 0;
+
+        rc = shs__buf_reserve(&tls->talk->request, REQUEST_MAX - tls->talk->request.len);
+        if (rc == SHS_OK)
+            rc = shs__stream_read(&tls->base, shs__buf_tail(&tls->talk->request),
+                                  REQUEST_MAX - tls->talk->request.len, &got);
+        if (rc == SHS_OK)
+            tls->talk->request.len += got;
+    }
+    return rc;
+}
+
+/* The answer is far smaller than what a stream takes at once. */
+static void write_answer(struct shs_tls_stream *tls)
+{
+    bool head_only =
+        tls->talk->request.len >= 5 && memcmp(shs__buf_head(&tls->talk->request), "HEAD ", 5) == 0;
+    struct shs_buf answer;
+    size_t put = 0;
+
+    shs__buf_init(&answer, REQUEST_MAX * 4);
+    if (shs__tls_refusal_answer(&answer, tls, head_only) == SHS_OK)
+        (void)shs__stream_write(&tls->base, shs__buf_head(&answer), answer.len, &put);
+    shs__buf_free(&answer);
+    shs__buf_free(&tls->talk->request);
+}
+
+static int explain(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream *tls)
+{
+    int rc = read_request(tls);
+
+    if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) && shs_now_ns() < shs_conn_deadline(conn))
+        return rc;
+    write_answer(tls);
+    shs__conn_begin_linger(conn);
+    return shs_super_finish_request(&self->layer, conn);
+}
+
+/* -- the handshake ----------------------------------------------------------------------------- */
+
+static int start(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream **out)
+{
+    unsigned ms = shs_server_options(self->layer.server)->handshake_ms;
+    struct shs_tls_talk *talk = shs__calloc(1, sizeof *talk);
+    struct shs_tls_context *context;
+    struct shs_tls_stream *tls = NULL;
+    int rc;
+
+    if (talk == NULL)
+        return shs_conn_fail(conn, SHS_NOMEM, 0, "Out of memory for another TLS session.");
+    shs__buf_init(&talk->request, REQUEST_MAX);
+    context = shs__tls_mixin_context(self);
+    rc = shs__tls_stream_new(&tls, context, conn->stream);
+    shs__tls_context_free(context);
+    if (rc != SHS_OK) {
+        shs__free(talk);
+        return shs_conn_fail(conn, rc, 0, "Out of memory for another TLS session.");
+    }
+    tls->talk = talk;
+    shs__conn_push_stream(conn, &tls->base);
+    shs_conn_set(conn, &self->layer, tls);
+    shs_conn_set_deadline(conn, shs__deadline_after(conn->accepted_ns, ms));
+    talk->counted = true;
+    atomic_fetch_add_explicit(&self->in_progress, 1, memory_order_relaxed);
+    *out = tls;
+    return SHS_OK;
+}
+
+/* More handshakes at once than there may be: this one ends before it costs anything. */
+static int refuse_overload(struct shs_tls_mixin *self, struct shs_conn *conn,
+                           struct shs_tls_stream *tls)
+{
+    leave(self, tls);
+    tls->talk->failure.cause = SHS_TLS_CAUSE_OVERLOAD;
+    tls->talk->failure.alert = -1;
+    count_failure(self, &tls->talk->failure);
+    return shs_conn_fail(conn, SHS_LIMIT, 0, "More than %u TLS handshakes at once.",
+                         self->config.config.max_handshakes);
+}
+
+/* Complete: but is the client one that is let in? */
+static bool client_is_welcome(struct shs_tls_stream *tls)
+{
+    const struct shs_tls_site *site = shs__tls_site_of(tls->ssl);
+    bool has_cert;
+
+    if (site->clients->auth == SHS_TLS_CLIENT_NONE)
+        return true;
+    has_cert = SSL_get0_peer_certificate(tls->ssl) != NULL;
+    if (tls->client_reason == SHS_CLIENT_OK) {
+        if (!has_cert && site->clients->auth != SHS_TLS_CLIENT_OPTIONAL)
+            tls->client_reason = SHS_CLIENT_NONE;
+        else if (has_cert && SSL_get_verify_result(tls->ssl) != X509_V_OK)
+            tls->client_reason =
+                (uint8_t)shs__tls_client_reason((int)SSL_get_verify_result(tls->ssl));
+    }
+    tls->refused = tls->client_reason != SHS_CLIENT_OK;
+    return !tls->refused;
+}
+
+/* Let in by its certificate, which may cease to count. */
+static bool has_identity(const struct shs_tls_stream *tls)
+{
+    return shs__tls_site_of(tls->ssl)->clients->auth != SHS_TLS_CLIENT_NONE &&
+           SSL_get0_peer_certificate(tls->ssl) != NULL;
+}
+
+/* Once: who looks into the key log for a session has to know that some are missing. */
+static void report_keylog(struct shs_tls_mixin *self, struct shs_tls_context *context)
+{
+    int failed = atomic_load_explicit(&context->keylog_errno, memory_order_relaxed);
+    char text[96];
+
+    if (failed <= 0 || !atomic_compare_exchange_strong(&context->keylog_errno, &failed, -1))
+        return;
+    shs_server_log(self->layer.server, SHS_LOG_WARNING,
+                   "The key log '%s' cannot be written: %s. Sessions are missing from it.",
+                   self->config.config.keylog, shs__strerror(failed, text, sizeof text));
+}
+
+static void count_handshake(struct shs_tls_mixin *self, struct shs_tls_stream *tls)
+{
+    leave(self, tls);
+    add(&self->shared->handshakes);
+    report_keylog(self, tls->context);
+    if (SSL_session_reused(tls->ssl) == 1)
+        add(&self->shared->resumed);
+    drop_talk(tls);
+}
+
+static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream *tls)
+{
+    int rc = shs__tls_stream_handshake(tls);
+
+    if (rc == SHS_OK && client_is_welcome(tls)) {
+        count_handshake(self, tls);
+        if (has_identity(tls) && shs__tls_recheck_begin(self, conn, tls) != SHS_OK)
+            return shs_conn_fail(conn, SHS_NOMEM, 0, "Out of memory for a client's identity.");
+        shs_conn_set_deadline(conn, INT64_MAX); /* the next phase sets its own */
+        return shs_super_finish_request(&self->layer, conn);
+    }
+    if (rc == SHS_OK) {
+        struct shs_error err;
+
+        leave(self, tls);
+        shs__tls_failure_classify(&tls->talk->failure, tls, SHS_TLS);
+        count_failure(self, &tls->talk->failure);
+        shs__tls_refusal_text(&err, tls->talk->failure.client_reason, tls->refusal);
+        (void)shs_conn_fail(conn, SHS_TLS, 0, "%s", err.text);
+        shs_conn_set_deadline(
+            conn,
+            shs__deadline_after(shs_now_ns(), shs_server_options(self->layer.server)->head_ms));
+        return explain(self, conn, tls);
+    }
+    if (rc < 0)
+        return give_up(self, conn, tls, rc);
+    if (shs_now_ns() < shs_conn_deadline(conn))
+        return rc;
+    fail(self, conn, tls, SHS_TIMEOUT);
+    return SHS_TIMEOUT;
+}
+
+static int tls_finish_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    struct shs_tls_mixin *self = MIXIN(layer);
+    struct shs_tls_stream *tls = shs_conn_get(conn, layer);
+    int rc;
+
+    if (tls == NULL) {
+        rc = start(self, conn, &tls);
+        if (rc != SHS_OK) /* nothing to say to the peer, and no memory to say it with */
+            return rc;
+        if (atomic_load_explicit(&self->in_progress, memory_order_relaxed) >
+            self->config.config.max_handshakes)
+            return refuse_overload(self, conn, tls);
+    }
+    if (tls->refused && conn->phase == SHS_CONN_TALK)
+        return explain(self, conn, tls);
+    if (tls->established || tls->failed != SHS_OK)
+        return shs_super_finish_request(layer, conn);
+    return handshake(self, conn, tls);
+}
+
+/* -- telling ----------------------------------------------------------------------------------- */
+
+/* The name in printable form; it is the client's. */
+static void clean_name(const char *name, char *buf, size_t cap)
+{
+    size_t i;
+
+    for (i = 0; name != NULL && name[i] != '\0' && i < cap - 1; i++)
+        buf[i] =
+            name[i] > ' ' && name[i] < 0x7f && name[i] != '"' && name[i] != '\\' ? name[i] : '?';
+    buf[i] = '\0';
+}
+
+void shs__tls_mixin_tell(struct shs_tls_mixin *self, const struct shs_tls_stream *tls,
+                         struct shs_tls_failure *failure, const char *text)
+{
+    const struct shs_tls_config *config = &self->config.config;
+    char label[SHS_TLS_LABEL_MAX], name[256];
+
+    shs__tls_failure_label(failure, label);
+    clean_name(SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name), name, sizeof name);
+    failure->label = label;
+    failure->text = text;
+    failure->sni = name;
+    failure->ja4 = tls->ja4 == NULL ? "" : tls->ja4;
+    if (config->on_failure != NULL)
+        config->on_failure(config->on_failure_ctx, failure);
+    else
+        shs_server_log(self->layer.server, SHS_LOG_INFO, "TLS %s %s port %u %s, %s: %s",
+                       failure->open ? "connection of" : "handshake with",
+                       shs_conn_client_host(failure->conn), shs_conn_client_port(failure->conn),
+                       failure->open ? "ended" : "failed", label, text);
+}
+
+static void tls_handle_error(struct shs_layer *layer, struct shs_conn *conn,
+                             const struct shs_error *err)
+{
+    struct shs_tls_stream *tls = conn == NULL ? NULL : shs_conn_get(conn, layer);
+
+    if (tls == NULL || tls->talk == NULL || tls->talk->failure.cause == SHS_TLS_CAUSE_NONE) {
+        shs_super_handle_error(layer, conn, err);
+        return;
+    }
+    tls->talk->failure.conn = conn;
+    shs__tls_mixin_tell(MIXIN(layer), tls, &tls->talk->failure, err->text);
+}
+
+/* -- life -------------------------------------------------------------------------------------- */
+
+/* The stream itself goes with the connection. */
+static void tls_close_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    struct shs_tls_stream *tls = shs_conn_get(conn, layer);
+
+    if (tls != NULL) {
+        leave(MIXIN(layer), tls);
+        shs__tls_recheck_end(tls->watch);
+        drop_talk(tls);
+        shs_conn_set(conn, layer, NULL);
+    }
+    shs_super_close_request(layer, conn);
+}
+
+static int tls_server_close(struct shs_layer *layer)
+{
+    struct shs_tls_mixin *self = MIXIN(layer);
+    int rc = shs_super_server_close(layer);
+
+    shs__tls_keeper_stop(self->keeper);
+    return rc;
+}
+
+static void free_mixin(struct shs_tls_mixin *self)
+{
+    shs__tls_keeper_free(self->keeper);
+    shs__tls_mixin_free_retired(self);
+    shs__tls_context_free(self->context);
+    shs__tls_tickets_free(self->tickets);
+    shs__tls_deny_free(self->deny);
+    shs__tls_config_free(&self->config);
+    shs__tls_rechecks_destroy(&self->watches);
+    pthread_mutex_destroy(&self->lock);
+    pthread_mutex_destroy(&self->reloading);
+    pthread_mutex_destroy(&self->sweeping);
+    if (self->shared != NULL)
+        munmap(self->shared, sizeof *self->shared);
+    shs__free(self);
+}
+
+static void tls_layer_free(struct shs_layer *layer)
+{
+    free_mixin(MIXIN(layer));
+}
+
+static const struct shs_server_ops tls_ops = {
+    .name = "TLSMixIn",
+    .finish_request = tls_finish_request,
+    .close_request = tls_close_request,
+    .handle_error = tls_handle_error,
+    .server_close = tls_server_close,
+    .layer_free = tls_layer_free,
+};
+
+bool shs__tls_mixin_forked(const struct shs_tls_mixin *self)
+{
+    return self->layer.server->forked;
+}
+
+void shs__tls_mixin_hold_forks(struct shs_tls_mixin *self)
+{
+    pthread_mutex_lock(&self->layer.server->fork_lock);
+}
+
+void shs__tls_mixin_let_fork(struct shs_tls_mixin *self)
+{
+    pthread_mutex_unlock(&self->layer.server->fork_lock);
+}
+
+struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server)
+{
+    struct shs_layer *layer = shs_server_layer(server, tls_ops.name);
+
+    return layer == NULL || layer->ops != &tls_ops ? NULL : MIXIN(layer);
+}
+
+static void log_advice(struct shs_tls_mixin *self, struct shs_server *server)
+{
+    struct shs_error note;
+    int64_t now = (int64_t)time(NULL);
+    unsigned i;
+
+    for (i = 0; shs__tls_context_advice(self->context, i, now, &note); i++)
+        shs_server_log(server, SHS_LOG_WARNING, "%s", note.text);
+}
+
+/* Zeroed; NULL when there is no memory. */
+static struct shs_tls_shared *share_counters(void)
+{
+    void *memory = mmap(NULL, sizeof(struct shs_tls_shared), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_config *config,
+                              struct shs_error *err)
+{
+    struct shs_tls_mixin *mixin;
+    int rc;
+
+    if (shs_server_socket_type(self) != SOCK_STREAM)
+        return shs_error_set(err, SHS_USAGE, 0, "TLSMixIn needs a stream, and %s serves datagrams.",
+                             shs_server_describe(self));
+    mixin = shs__calloc(1, sizeof *mixin);
+    if (mixin == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for TLSMixIn.");
+    pthread_mutex_init(&mixin->lock, NULL);
+    pthread_mutex_init(&mixin->reloading, NULL);
+    pthread_mutex_init(&mixin->sweeping, NULL);
+    shs__tls_rechecks_init(&mixin->watches);
+    rc = shs__tls_config_copy(&mixin->config, config, err);
+    if (rc != SHS_OK)
+        goto out;
+    mixin->shared = share_counters();
+    if (mixin->shared == NULL || shs__tls_deny_new(&mixin->deny) != SHS_OK) {
+        rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for TLSMixIn.");
+        goto out;
+    }
+    rc = shs__tls_tickets_new(&mixin->tickets, mixin->config.config.ticket_epoch_s);
+    if (rc != SHS_OK) {
+        shs_error_set(err, rc, 0, "OpenSSL could not be set up for TLS.");
+        goto out;
+    }
+    rc = shs__tls_mixin_load(mixin, false, false, err);
+    if (rc != SHS_OK)
+        goto out;
+    rc = shs_server_push(self, &mixin->layer, &tls_ops);
+    if (rc != SHS_OK) {
+        shs_error_set(err, rc, 0, "TLSMixIn cannot be pushed now: %s.", shs_err_text(rc));
+        goto out;
+    }
+    self->client_first = true;
+    log_advice(mixin, self);
+    /* From here on the mixin is the server's, which frees it when this fails. */
+    if (mixin->config.config.watch || mixin->config.config.reload_thread)
+        rc = shs__tls_keeper_start(&mixin->keeper, mixin, err);
+    return rc;
+out:
+    free_mixin(mixin);
+    return rc;
+}
+
+int shs_tls_mixin_push(struct shs_server *self, struct shs_error *err)
+{
+    struct shs_tls_simple_config simple;
+
+    shs__tls_simple_config(&simple, shs_server_options(self));
+    return shs_tls_mixin_push_config(self, &simple.config, err);
+}

@@ -1,0 +1,92 @@
+/*
+ * mixin.h - what is inside TLSMixIn, for the three files that make it: mixin.c (connections),
+ * reload.c (the configuration, and the counters), keeper.c (the thread that watches files).
+ */
+#ifndef SHS_TLS_MIXIN_H
+#define SHS_TLS_MIXIN_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <shs/tls.h>
+
+#include "tls/clients/deny.h"
+#include "tls/clients/recheck.h"
+#include "tls/config/config.h"
+#include "tls/config/context.h"
+#include "tls/config/tickets.h"
+
+struct shs_tls_keeper;
+struct shs_tls_retired;
+
+/*
+ * In memory that forked children have in common with their parent: what happens to a connection
+ * there is counted here.
+ */
+struct shs_tls_shared {
+    _Atomic uint64_t handshakes, resumed, reloads, reload_failures;
+    _Atomic uint64_t causes[SHS_TLS_CAUSE_COUNT];
+    _Atomic uint64_t client_reasons[SHS_CLIENT_REASON_COUNT];
+    _Atomic uint64_t client_alerts[256];
+    _Atomic uint64_t clients_ended[SHS_CLIENT_REASON_COUNT];
+    _Atomic unsigned rules, denials; /* editions: of the CAs and CRLs, and of the deny list */
+};
+
+struct shs_tls_mixin {
+    struct shs_layer layer;
+    struct shs_tls_config_copy config;
+    struct shs_tls_tickets *tickets;
+    struct shs_tls_deny *deny;
+    pthread_mutex_t lock; /* guards `context`; held for a reference count */
+    struct shs_tls_context *context;
+    pthread_mutex_t reloading;       /* one at a time; guards `retired` */
+    struct shs_tls_retired *retired; /* large contexts of before, freed where nobody waits */
+    pthread_mutex_t sweeping;        /* one change of the deny list at a time */
+    struct shs_tls_rechecks watches;
+    struct shs_tls_keeper *keeper; /* NULL without a thread */
+    struct shs_tls_shared *shared;
+    _Atomic unsigned in_progress; /* of this process: a child that is killed takes its own along */
+};
+
+/* The present context, with a reference. Any thread. */
+struct shs_tls_context *shs__tls_mixin_context(struct shs_tls_mixin *self);
+
+/* Reads, checks and, unless `dry`, swaps. Any thread. `strict`: not for the first time. */
+int shs__tls_mixin_load(struct shs_tls_mixin *self, bool strict, bool dry, struct shs_error *err);
+
+/* load, counted and logged. */
+int shs__tls_mixin_reload(struct shs_tls_mixin *self, struct shs_error *err);
+
+/* Frees what is retired, used or not. */
+void shs__tls_mixin_free_retired(struct shs_tls_mixin *self);
+
+/*
+ * Hands a failure to the configuration's on_failure, or to the log: fills label, text, sni and ja4.
+ * Owner thread of the connection.
+ */
+void shs__tls_mixin_tell(struct shs_tls_mixin *self, const struct shs_tls_stream *tls,
+                         struct shs_tls_failure *failure, const char *text);
+
+/* In between no child is forked: it would inherit locks that nobody there gives back. */
+void shs__tls_mixin_hold_forks(struct shs_tls_mixin *self);
+void shs__tls_mixin_let_fork(struct shs_tls_mixin *self);
+
+/* In a child of ForkingMixIn: what is changed here is changed for this one connection. */
+bool shs__tls_mixin_forked(const struct shs_tls_mixin *self);
+
+/* TLSMixIn of a server, or NULL. */
+struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server);
+
+/* -- keeper.c ---------------------------------------------------------------------------------- */
+
+/* Starts the thread: SHS_OK, SHS_NOMEM or SHS_IO. */
+int shs__tls_keeper_start(struct shs_tls_keeper **out, struct shs_tls_mixin *mixin,
+                          struct shs_error *err);
+/* Async-signal-safe. */
+void shs__tls_keeper_poke(struct shs_tls_keeper *self);
+/* Ends the thread and waits for it; once is enough. A poke after it does nothing. NULL is fine. */
+void shs__tls_keeper_stop(struct shs_tls_keeper *self);
+/* Stops it and frees it. NULL is fine. */
+void shs__tls_keeper_free(struct shs_tls_keeper *self);
+
+#endif

@@ -1,0 +1,103 @@
+/*
+ * stream.h - TLS as a byte stream: one SSL over any lower stream.
+ *
+ * Concept
+ *
+ *   A struct shs_tls_stream keeps the contract of stream/stream.h. What is written is encrypted at
+ *   once and gathered; flush sends it. The handshake is driven by shs__tls_stream_handshake, or by
+ *   the first read or write. What a TLS 1.3 server says after the handshake (the session ticket) is
+ *   held and leaves with the first answer, or before anybody waits for the peer: a client with
+ *   Nagle's algorithm sends its request only when its Finished is acknowledged, and the kernel puts
+ *   off an acknowledgement that has nothing to ride on for 40 ms.
+ *
+ *   The end of the peer's data is SHS_CLOSED, with sys_errno 0 after its close_notify and EPROTO
+ *   when the connection ended without one; who needs to know whether data was cut off (a body
+ *   without a length) looks there. Most clients never send a close_notify.
+ *
+ *   One thread at a time.
+ */
+#ifndef SHS_TLS_STREAM_H
+#define SHS_TLS_STREAM_H
+
+#include "stream/stream.h"
+#include "tls/config/context.h"
+#include "tls/wire/bio.h"
+#include "tls/wire/ja4.h"
+
+/* How many times a peer may change its keys, or be refused a renegotiation, on one connection. */
+#define SHS_TLS_KEY_UPDATES_MAX 64
+
+/* After so many records of our own the keys are changed (TLS 1.3) or the connection ends (1.2):
+   half the bound of AES-GCM, RFC 8446, 5.5. */
+#define SHS_TLS_RECORDS_MAX ((uint32_t)1 << 23)
+
+enum shs_tls_why {
+    SHS_TLS_WHY_NONE,
+    SHS_TLS_WHY_CLOSE_NOTIFY, /* the peer ended its data */
+    SHS_TLS_WHY_TRUNCATED,    /* the lower stream ended without that */
+    SHS_TLS_WHY_LOWER,        /* the lower stream failed */
+    SHS_TLS_WHY_PROTOCOL,     /* OpenSSL says why: tls_code and the alert */
+    SHS_TLS_WHY_PLAIN_HTTP,   /* the client speaks no TLS */
+    SHS_TLS_WHY_KEY_UPDATES,  /* too many of them */
+    SHS_TLS_WHY_CLIENT,       /* its certificate counts no more */
+    SHS_TLS_WHY_RECORDS,      /* as many records as one key of TLS 1.2 may seal */
+    SHS_TLS_WHY_NOMEM
+};
+
+struct shs_tls_refusal;
+struct shs_client_record;
+struct shs_tls_recheck;
+
+struct shs_tls_stream {
+    struct shs_stream base;
+    struct shs_tls_context *context;
+    SSL *ssl;
+    struct shs_tls_bio bio;
+    unsigned long tls_code;      /* OpenSSL's, for WHY_PROTOCOL */
+    uint32_t records_left;       /* of SHS_TLS_RECORDS_MAX */
+    int8_t failed;               /* SHS_OK, or the code that every later read and write answers */
+    uint8_t why;                 /* enum shs_tls_why */
+    uint8_t key_updates;         /* counted */
+    uint8_t alert_in, alert_out; /* the last fatal alert each way; 255 = none */
+    bool established;            /* the handshake is complete */
+    bool closed;                 /* the peer's data has ended */
+    bool starved;                /* OpenSSL has used up what it was given */
+    bool unread;                 /* nothing has been asked for since the handshake ended */
+    bool notified;               /* our close_notify is made */
+    bool shut;                   /* and the lower stream is shut down */
+    bool no_name;                /* no certificate for the name asked for, by strict_sni */
+    bool refused;                /* the client's certificate; the handshake was let through */
+    uint8_t client_reason;       /* enum shs_client_reason */
+    char *ja4;                   /* NULL when none was made */
+    struct shs_tls_refusal *refusal;  /* more about client_reason; or NULL */
+    struct shs_client_record *client; /* made when somebody asks */
+    int64_t client_until;             /* Unix time: the first end of its chain; 0 without one */
+    struct shs_tls_recheck *watch;    /* looks at the client again; NULL: nobody does */
+    struct shs_tls_talk *talk;        /* the mixin's, until the handshake is over */
+};
+
+/*
+ * A TLS stream over `lower` (borrowed), in the role of the context's method; keeps a reference to
+ * the context. Returns SHS_OK or SHS_NOMEM.
+ */
+int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *context,
+                        struct shs_stream *lower);
+
+/*
+ * Goes on with the handshake: SHS_OK once it is complete, SHS_WAIT_*, SHS_CLOSED when the peer went
+ * away, SHS_TLS, SHS_IO, SHS_NOMEM. After a failure, shutdown sends the alert that is waiting. A
+ * client that speaks plain HTTP is given a readable 400 in the same way.
+ */
+int shs__tls_stream_handshake(struct shs_tls_stream *self);
+
+/* The stream that has made this SSL: for callbacks. NULL: none has. */
+struct shs_tls_stream *shs__tls_stream_of(const SSL *ssl);
+
+/* The topmost TLS stream of a stack, or NULL. */
+struct shs_tls_stream *shs__tls_stream_find(struct shs_stream *top);
+
+/* OpenSSL's message callback, for contexts; `arg` is the stream. */
+void shs__tls_stream_message(int write_p, int version, int content_type, const void *buf,
+                             size_t len, SSL *ssl, void *arg);
+
+#endif
