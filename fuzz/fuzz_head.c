@@ -9,8 +9,8 @@
 
 #include <string.h>
 
+#include "base/chars.h"
 #include "h1_lab.h"
-#include "http/chars.h"
 #include "http/guard.h"
 #include "http/parser.h"
 
@@ -65,7 +65,7 @@ static void check_head(const struct shs_head *head, const char *buf, size_t len)
     check_inside(head->line, buf, len);
     check_inside(head->method, buf, len);
     check_inside(head->target, buf, len);
-    MUST(shs__is_token(head->method));
+    MUST(shs_is_token(head->method));
     MUST(head->target.len > 0 && head->path.len > 0);
     MUST(head->path.ptr[0] == '/' || shs__str_eq(head->path, SHS_STR("*")));
     MUST(head->path.len < 2 || head->path.ptr[0] != '/' || head->path.ptr[1] != '/');
@@ -77,8 +77,8 @@ static void check_head(const struct shs_head *head, const char *buf, size_t len)
     for (size_t i = 0; i < head->field_count; i++) {
         check_inside(head->fields[i].name, buf, len);
         check_inside(head->fields[i].value, buf, len);
-        MUST(shs__is_token(head->fields[i].name));
-        MUST(shs__is_field_value(head->fields[i].value));
+        MUST(shs_is_token(head->fields[i].name));
+        MUST(shs_is_field_value(head->fields[i].value));
     }
     for (size_t i = 0; i < head->target.len; i++)
         MUST((unsigned char)head->target.ptr[i] > 0x20 && head->target.ptr[i] != 0x7f);

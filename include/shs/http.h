@@ -137,6 +137,8 @@ SHS_API struct shs_str shs_request_host(const struct shs_request *req);
 
 /* Whom shs_basic_auth let in: the name, as it was verified. ptr is NULL when there was nobody. */
 SHS_API struct shs_str shs_request_user(const struct shs_request *req);
+/* For authentication of yours: who it is. Copies. 0, SHS_USAGE, SHS_NOMEM. */
+SHS_API int shs_request_set_user(struct shs_request *req, struct shs_str name);
 
 /* Fields in the order they came; values without surrounding white space, bytes as they came. */
 SHS_API size_t shs_request_header_count(const struct shs_request *req);
@@ -174,6 +176,23 @@ SHS_API int shs_request_body(struct shs_request *req, size_t max,
 SHS_API struct shs_str shs_request_id(struct shs_request *req);
 SHS_API void *shs_request_ctx(const struct shs_request *req); /* the handler's ctx */
 SHS_API struct shs_conn *shs_request_conn(const struct shs_request *req);
+/*
+ * A moment by shs_now_ns at which the request was here already: what was true then and later may be
+ * answered. 0: not known.
+ */
+SHS_API int64_t shs_request_since(const struct shs_request *req);
+/*
+ * A value of the request, from one handler for those that it calls.
+ *
+ *   key    an address that only you have: of a static variable of yours; compared, never read
+ *   value  borrowed: keep it at least as long as the request, as shs_request_alloc does
+ *
+ * set: 0 (a second call replaces the value), SHS_USAGE without a key, SHS_NOMEM. It costs a few
+ * bytes of the request's memory and nothing else. get: the value, or NULL.
+ */
+SHS_API int shs_request_set_slot(struct shs_request *req, const void *key,
+                                 void *value) SHS_MUST_CHECK;
+SHS_API void *shs_request_slot(const struct shs_request *req, const void *key);
 /* Memory that is freed when the answer is out; NULL when there is none or beyond 1 MiB. */
 SHS_API void *shs_request_alloc(struct shs_request *req, size_t size);
 
@@ -195,6 +214,16 @@ SHS_API int shs_send_response_reason(struct shs_response *res, int code, const c
  */
 SHS_API int shs_send_header(struct shs_response *res, const char *name, const char *value);
 SHS_API int shs_send_header_str(struct shs_response *res, const char *name, struct shs_str value);
+/* The same, and the name is not copied: it is a literal, or lives until the answer is out. */
+SHS_API int shs_send_field(struct shs_response *res, struct shs_str name, struct shs_str value);
+/* Content-Length, as a number. SHS_USAGE if it was said already, or as shs_send_header. */
+SHS_API int shs_send_length(struct shs_response *res, uint64_t length);
+/*
+ * A field for whatever answer there will be, an error's too: for a handler that stands around
+ * others. Copies both. Any time before the head has left; SHS_USAGE later, for what cannot be a
+ * field, and for one that steers the framing; SHS_LIMIT beyond 16 of them, or 1 KiB for one.
+ */
+SHS_API int shs_response_stand(struct shs_response *res, const char *name, const char *value);
 /*
  * An interim answer, before the real one and without touching it: 103 with Link fields, 102.
  *
@@ -238,6 +267,24 @@ SHS_API int shs_send_file(struct shs_response *res, int fd, uint64_t offset, uin
  * been sent yet; SHS_USAGE afterwards. No body for 204, 205, 304 and HEAD.
  */
 SHS_API int shs_send_error(struct shs_response *res, int code, const char *message);
+
+/*
+ * As shs_send_error, and the connection lives on: for an error that says nothing of the connection,
+ * as a 404. It is closed all the same when the request's body cannot be read to its end.
+ */
+SHS_API int shs_send_page(struct shs_response *res, int code, const char *message);
+
+/* -- handlers that call handlers: owner thread only -------------------------------------------- */
+
+/*
+ * Lets another handler answer this request: its method is called, with its ctx, as the server would
+ * call it; a method that it lacks is answered as above. Returns what it returned. Afterwards
+ * shs_request_ctx is yours again. SHS_LIMIT beyond 64 handlers within one another.
+ */
+SHS_API int shs_handler_call(const struct shs_http_handler *next, struct shs_request *req,
+                             struct shs_response *res) SHS_MUST_CHECK;
+/* Has it a function for that method? */
+SHS_API bool shs_handler_has(const struct shs_http_handler *handler, struct shs_str method);
 
 /* "Not Found" for 404; "" for a code without a usual reason. Static storage. Any thread. */
 SHS_API const char *shs_http_reason(int code);

@@ -5,6 +5,7 @@
  *   options.h             the attributes of a server
  *   server.h              BaseServer and its family, the mixins; how a mixin of yours joins
  *   handler.h             request handlers: base, stream and datagram
+ *   str.h, text.h         bytes of somebody else; escaping, dates
  *   http.h                HTTPServer and its handlers
  *   query.h               the parameters of a query and of a form
  *   multipart.h           file uploads
@@ -12,6 +13,7 @@
  *   sse.h                 server-sent events
  *   static_files.h        SimpleHTTPRequestHandler: a directory over HTTP
  *   echo.h                a handler that answers with the request
+ *   digest.h              SHA-256
  *   tls.h                 TLSMixIn
  *   secure_http_server.h  SecureHTTPServer, the composition of them all
  *   version.h
@@ -23,6 +25,7 @@
 #define SHS_SHS_H
 
 #include <shs/cookie.h>
+#include <shs/digest.h>
 #include <shs/echo.h>
 #include <shs/error.h>
 #include <shs/handler.h>
@@ -35,6 +38,8 @@
 #include <shs/server.h>
 #include <shs/sse.h>
 #include <shs/static_files.h>
+#include <shs/str.h>
+#include <shs/text.h>
 #include <shs/tls.h>
 #include <shs/version.h>
 #include <shs/whoami.h>

@@ -79,9 +79,10 @@ void shs__progress_total(struct shs_progress *p, uint64_t total);
 /* -- strings ----------------------------------------------------------------------------------- */
 
 #define SHS_STR(literal) ((struct shs_str){(literal), sizeof(literal) - 1})
-struct shs_str shs__str(const char *text); /* NULL gives {NULL, 0} */
-bool shs__str_eq(struct shs_str a, struct shs_str b);
-bool shs__str_eq_nocase(struct shs_str a, struct shs_str b); /* ASCII */
+/* Those of shs/str.h, by the names they have in here. */
+#define shs__str shs_str_of
+#define shs__str_eq shs_str_eq
+#define shs__str_eq_nocase shs_str_eq_nocase
 static inline unsigned char shs__lower(unsigned char c)
 {
     return (c >= 'A' && c <= 'Z') ? (unsigned char)(c | 0x20) : c;

@@ -14,13 +14,13 @@
 #include <shs/tls.h>
 #include <shs/whoami.h>
 
+#include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/credentials.h"
 #include "cmd/reload_signal.h"
 #include "cmd/serve_options.h"
 #include "cmd/stop_signals.h"
 #include "handler/access_log.h"
-#include "http/uri.h"
 
 /* Log lines that may wait for a slow reader, and how long the end waits for it. */
 #define LOG_BYTES ((size_t)1 << 20)

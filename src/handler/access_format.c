@@ -6,7 +6,7 @@
 
 #include <shs/http.h>
 
-#include "http/uri.h"
+#include "base/text.h"
 
 /* Bytes of a client's text that are logged; escaping makes six of one at most. */
 #define LINE_FIELD_MAX 2048u

@@ -8,13 +8,12 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+#include <shs/digest.h>
 #include <shs/middleware.h>
+#include <shs/text.h>
 
 #include "base/base.h"
 #include "handler/password.h"
-#include "http/exchange.h"
-#include "http/guard.h"
-#include "tls/digest.h"
 
 #define CREDENTIALS_MAX 1024
 #define KNOWN_MAX 64
@@ -110,16 +109,16 @@ static int digest_of(const struct shs_basic_auth *self, struct shs_str token,
                      unsigned char out[SHS_SHA256_LEN])
 {
     struct shs_sha256 *sha;
-    int rc = shs__sha256_init(&sha);
+    int rc = shs_sha256_new(&sha);
 
     if (rc != SHS_OK)
         return rc;
-    rc = shs__sha256_update(sha, self->key, KEY_LEN);
+    rc = shs_sha256_update(sha, self->key, KEY_LEN);
     if (rc == SHS_OK)
-        rc = shs__sha256_update(sha, token.ptr, token.len);
+        rc = shs_sha256_update(sha, token.ptr, token.len);
     if (rc == SHS_OK)
-        rc = shs__sha256_final(sha, out);
-    shs__sha256_free(sha);
+        rc = shs_sha256_final(sha, out);
+    shs_sha256_free(sha);
     return rc;
 }
 
@@ -133,7 +132,7 @@ static bool is_known(struct shs_basic_auth *self, const unsigned char digest[SHS
     pthread_mutex_lock(&self->lock);
     for (size_t i = 0; i < KNOWN_MAX; i++)
         known |= self->known[i].until_ns > now &&
-                 shs__equal_secret(self->known[i].digest, digest, SHS_SHA256_LEN);
+                 shs_equal_secret(self->known[i].digest, digest, SHS_SHA256_LEN);
     *may_verify = !known && self->verifying < VERIFYING_MAX;
     if (*may_verify)
         self->verifying++;
@@ -208,16 +207,16 @@ static int keep_user(struct shs_request *req)
     char text[CREDENTIALS_MAX];
     struct shs_str token;
     const char *colon;
-    int len;
+    int len, rc;
 
     if (!find_credentials(req, &token))
         return SHS_OK;
     len = decode_base64(token, text);
     colon = len <= 0 ? NULL : memchr(text, ':', (size_t)len);
-    if (colon != NULL)
-        req->user = shs__arena_copy(&req->x->arena, (struct shs_str){text, (size_t)(colon - text)});
+    rc = colon == NULL ? SHS_OK
+                       : shs_request_set_user(req, (struct shs_str){text, (size_t)(colon - text)});
     explicit_bzero(text, sizeof text);
-    return colon != NULL && req->user.ptr == NULL ? SHS_NOMEM : SHS_OK;
+    return rc;
 }
 
 static int send_text(struct shs_response *res, const char *text)
@@ -247,7 +246,7 @@ static int auth_any(struct shs_request *req, struct shs_response *res)
         SHS_RETURN_IF_ERROR(shs_send_header(res, "Retry-After", "1"));
         return send_text(res, "Too many passwords are being verified. Please try again.\n");
     }
-    return shs__exchange_dispatch(&self->next, res->x);
+    return shs_handler_call(&self->next, req, res);
 }
 
 /* -- life -------------------------------------------------------------------------------------- */
@@ -260,7 +259,7 @@ static int prepare(struct shs_basic_auth *self, const char *file, const char *re
                          "This build has no libcrypt: passwords cannot be verified. Install "
                          "libcrypt-dev and build again.");
 #endif
-    if (!shs__is_field_value(shs__str(realm)) || strlen(realm) > REALM_MAX ||
+    if (!shs_is_field_value(shs__str(realm)) || strlen(realm) > REALM_MAX ||
         strpbrk(realm, "\"\\") != NULL)
         return shs_error_set(err, SHS_USAGE, 0,
                              "The realm is too long, or has a quote or a control character.");

@@ -1,6 +1,6 @@
 #include "handler/conditional.h"
 
-#include "http/date.h"
+#include <shs/text.h>
 
 bool shs__header_once(const struct shs_request *req, const char *name, struct shs_str *value)
 {
@@ -43,7 +43,7 @@ static bool date_field(const struct shs_request *req, const char *name, time_t *
 {
     struct shs_str value;
 
-    return shs__header_once(req, name, &value) && shs__date_parse(value, time(NULL), when);
+    return shs__header_once(req, name, &value) && shs_http_date_parse(value, time(NULL), when);
 }
 
 static bool is_get(const struct shs_request *req)
@@ -88,5 +88,5 @@ bool shs__if_range(const struct shs_request *req, const char *etag, int64_t mtim
         return false;
     if (value.len > 0 && value.ptr[0] == '"')
         return shs__str_eq(value, shs__str(etag));
-    return shs__date_parse(value, now, &when) && mtime == when && mtime < now - 1;
+    return shs_http_date_parse(value, now, &when) && mtime == when && mtime < now - 1;
 }

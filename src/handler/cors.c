@@ -5,10 +5,9 @@
  * be, and a page elsewhere has no business with the passwords of this one.
  */
 #include <shs/middleware.h>
+#include <shs/text.h>
 
 #include "base/base.h"
-#include "http/exchange.h"
-#include "http/guard.h"
 
 #define ORIGIN_MAX 300
 #define PREFLIGHT_SECONDS "600"
@@ -35,7 +34,7 @@ static int answer_preflight(const struct shs_cors *self, struct shs_request *req
 
     SHS_RETURN_IF_ERROR(shs_send_response(res, 204));
     if (shs_request_header(req, "Access-Control-Request-Method", &method) &&
-        shs__handler_method(&self->next, method) != NULL && shs__is_token(method))
+        shs_handler_has(&self->next, method) && shs_is_token(method))
         SHS_RETURN_IF_ERROR(shs_send_header_str(res, "Access-Control-Allow-Methods", method));
     if (shs_request_header(req, "Access-Control-Request-Headers", &fields) && fields.len > 0)
         SHS_RETURN_IF_ERROR(shs_send_header_str(res, "Access-Control-Allow-Headers", fields));
@@ -49,14 +48,13 @@ static int cors_any(struct shs_request *req, struct shs_response *res)
 {
     const struct shs_cors *self = shs_request_ctx(req);
 
-    SHS_RETURN_IF_ERROR(
-        shs__response_stand(res, "Access-Control-Allow-Origin", shs__str(self->origin)));
+    SHS_RETURN_IF_ERROR(shs_response_stand(res, "Access-Control-Allow-Origin", self->origin));
     if (is_preflight(req))
         return answer_preflight(self, req, res);
-    SHS_RETURN_IF_ERROR(shs__response_stand(
-        res, "Access-Control-Expose-Headers",
-        SHS_STR("Content-Length, Content-Range, Accept-Ranges, ETag, Location")));
-    return shs__exchange_dispatch(&self->next, res->x);
+    SHS_RETURN_IF_ERROR(
+        shs_response_stand(res, "Access-Control-Expose-Headers",
+                           "Content-Length, Content-Range, Accept-Ranges, ETag, Location"));
+    return shs_handler_call(&self->next, req, res);
 }
 
 /* scheme "://" host [":" port], without a path: compared byte by byte by browsers. */

@@ -1,12 +1,12 @@
+#include <shs/digest.h>
 #include <shs/echo.h>
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/base.h"
+#include "base/text.h"
 #include "handler/json_answer.h"
-#include "http/uri.h"
-#include "tls/digest.h"
 
 /* 100 fields of a 32 KiB head, every byte of them escaped sixfold, and the rest. */
 #define ANSWER_MAX ((size_t)256 * 1024)
@@ -22,18 +22,18 @@ static int digest_body(struct shs_request *req, uint64_t *length, char hex[2 * S
     int rc;
 
     *length = 0;
-    rc = shs__sha256_init(&sha);
+    rc = shs_sha256_new(&sha);
     if (rc != SHS_OK)
         return rc;
     do {
         rc = shs_request_read(req, data, sizeof data, &got);
         if (rc == SHS_OK && got > 0)
-            rc = shs__sha256_update(sha, data, got);
+            rc = shs_sha256_update(sha, data, got);
         *length += got;
     } while (rc == SHS_OK && got > 0);
     if (rc == SHS_OK)
-        rc = shs__sha256_final(sha, digest);
-    shs__sha256_free(sha);
+        rc = shs_sha256_final(sha, digest);
+    shs_sha256_free(sha);
     if (rc != SHS_OK)
         return rc;
     for (size_t i = 0; i < sizeof digest; i++)

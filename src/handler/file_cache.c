@@ -171,7 +171,7 @@ static struct shs_kept_file *make(struct shs_str name, const struct stat *st, co
     atomic_init(&file->references, 1);
     file->st = *st;
     shs__etag_format(file->etag, st);
-    shs__date_format(st->st_mtime, file->modified);
+    shs_http_date(st->st_mtime, file->modified);
     memcpy(file->name, name.ptr, name.len);
     file->name[name.len] = '\0';
     file->name_len = name.len;

@@ -17,9 +17,10 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+#include <shs/text.h>
+
 #include "base/base.h"
 #include "handler/conditional.h"
-#include "http/date.h"
 
 #define SHS_FILE_CACHE_ENTRIES 1024u
 #define SHS_FILE_CACHE_MAX ((size_t)16384)
@@ -30,7 +31,7 @@ struct shs_kept_file {
     _Atomic int64_t looked_ns; /* when the file system was last asked, and it was still this */
     struct stat st;
     char etag[SHS_ETAG_SIZE];
-    char modified[SHS_DATE_LEN + 1];
+    char modified[SHS_HTTP_DATE_LEN + 1];
     size_t size;
     const char *data;
     size_t name_len;

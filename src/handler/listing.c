@@ -11,8 +11,8 @@
 
 #include <shs/http.h>
 
+#include "base/text.h"
 #include "handler/beneath.h"
-#include "http/uri.h"
 
 /* The names of a full page: SHS_LISTING_ENTRIES_MAX of them, 255 bytes at most. */
 #define NAMES_BYTES_MAX ((size_t)4 << 20)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <shs/digest.h>
 #include <shs/http.h>
 
 #ifdef SHS_HAVE_CRYPT
@@ -22,16 +23,6 @@ struct shs_users {
     size_t count, room;
     struct shs_arena text;
 };
-
-bool shs__equal_secret(const void *a, const void *b, size_t len)
-{
-    const volatile unsigned char *x = a, *y = b;
-    unsigned char difference = 0;
-
-    for (size_t i = 0; i < len; i++)
-        difference = (unsigned char)(difference | (x[i] ^ y[i]));
-    return difference == 0;
-}
 
 /* Those of crypt(5) that are slow on purpose. DES and MD5 are guessed by the billion a second. */
 static bool is_strong_hash(struct shs_str hash)
@@ -227,7 +218,7 @@ int shs__password_check(const struct shs_users *users, struct shs_str user, stru
     text[password.len] = '\0';
     made = crypt_rn(text, hash, data, (int)sizeof *data); /* NULL when it fails */
     *right = made != NULL && strlen(made) == strlen(hash) &&
-             shs__equal_secret(made, hash, strlen(hash)) && found != NULL;
+             shs_equal_secret(made, hash, strlen(hash)) && found != NULL;
     explicit_bzero(text, sizeof text);
     explicit_bzero(data, sizeof *data);
     shs__free(data);

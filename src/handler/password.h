@@ -29,7 +29,4 @@ void shs__users_free(struct shs_users *users); /* NULL is fine */
 int shs__password_check(const struct shs_users *users, struct shs_str user, struct shs_str password,
                         bool *right);
 
-/* Equal, in a time that does not tell where they differ. */
-bool shs__equal_secret(const void *a, const void *b, size_t len);
-
 #endif

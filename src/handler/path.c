@@ -1,6 +1,6 @@
 #include "handler/path.h"
 
-#include "http/chars.h"
+#include "base/chars.h"
 
 /* The next byte of the path, decoded; how many bytes it took, or 0 when it is malformed. */
 static size_t next_byte(struct shs_str path, size_t at, char *out)

@@ -8,13 +8,13 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <shs/text.h>
+
 #include "handler/beneath.h"
 #include "handler/coding.h"
 #include "handler/conditional.h"
 #include "handler/range.h"
 #include "handler/static_site.h"
-#include "http/date.h"
-#include "http/exchange.h"
 
 /* A body up to this is read at once, so that it leaves with its head in one record. */
 #define SMALL_FILE_MAX 16384
@@ -34,7 +34,7 @@ struct representation {
     bool to_compress; /* fd has the file as it is; the coding is still to be made */
     bool varies;      /* by Accept-Encoding */
     char etag[TAG_ROOM];
-    char modified[SHS_DATE_LEN + 1];
+    char modified[SHS_HTTP_DATE_LEN + 1];
     /* Under which name it may be kept, and in which state it was found; ptr NULL: it may not. */
     struct shs_file_cache *cache;
     struct shs_str keep_as;
@@ -156,10 +156,10 @@ static void choose_coding(struct shs_static_files *self, struct representation *
 static int begin(const struct representation *r, struct shs_response *res, int status)
 {
     SHS_RETURN_IF_ERROR(shs_send_response(res, status));
-    SHS_RETURN_IF_ERROR(shs__response_field(res, SHS_STR("Last-Modified"), shs__str(r->modified)));
-    SHS_RETURN_IF_ERROR(shs__response_field(res, SHS_STR("ETag"), shs__str(r->etag)));
+    SHS_RETURN_IF_ERROR(shs_send_field(res, SHS_STR("Last-Modified"), shs__str(r->modified)));
+    SHS_RETURN_IF_ERROR(shs_send_field(res, SHS_STR("ETag"), shs__str(r->etag)));
     if (r->varies)
-        SHS_RETURN_IF_ERROR(shs__response_field(res, SHS_STR("Vary"), SHS_STR("Accept-Encoding")));
+        SHS_RETURN_IF_ERROR(shs_send_field(res, SHS_STR("Vary"), SHS_STR("Accept-Encoding")));
     return SHS_OK;
 }
 
@@ -169,7 +169,7 @@ static int begin_content(const struct shs_static_files *self, const struct repre
 {
     SHS_RETURN_IF_ERROR(begin(r, res, status));
     SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", type));
-    SHS_RETURN_IF_ERROR(shs__response_field(res, SHS_STR("Accept-Ranges"), SHS_STR("bytes")));
+    SHS_RETURN_IF_ERROR(shs_send_field(res, SHS_STR("Accept-Ranges"), SHS_STR("bytes")));
     if (r->coding != SHS_CODING_IDENTITY)
         SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Encoding", shs__coding_name(r->coding)));
     return shs__static_extra_headers(self, res, false);
@@ -211,7 +211,7 @@ static int read_at(const struct representation *r, uint64_t offset, char *data, 
 
 static int send_kept(struct shs_response *res, const char *data, size_t length)
 {
-    SHS_RETURN_IF_ERROR(shs__response_length(res, length));
+    SHS_RETURN_IF_ERROR(shs_send_length(res, length));
     SHS_RETURN_IF_ERROR(shs_end_headers(res));
     return length == 0 ? SHS_OK : shs_write(res, data, length);
 }
@@ -233,7 +233,7 @@ static int send_bytes(const struct representation *r, struct shs_response *res, 
         return shs__static_refuse(res, EIO);
     if (r->keep_as.ptr != NULL && got == length && length == r->size)
         shs__file_cache_put(r->cache, r->keep_as, r->keep_st, data, got);
-    SHS_RETURN_IF_ERROR(shs__response_length(res, got));
+    SHS_RETURN_IF_ERROR(shs_send_length(res, got));
     SHS_RETURN_IF_ERROR(shs_end_headers(res));
     return got == 0 ? SHS_OK : shs_write(res, data, got);
 }
@@ -244,7 +244,7 @@ static int send_whole(const struct shs_static_files *self, struct shs_request *r
     SHS_RETURN_IF_ERROR(begin_content(self, r, res, 200, r->type));
     if (!shs__static_is_head(req))
         return send_bytes(r, res, 0, r->size, taken);
-    SHS_RETURN_IF_ERROR(shs__response_length(res, r->size));
+    SHS_RETURN_IF_ERROR(shs_send_length(res, r->size));
     return shs_end_headers(res);
 }
 
@@ -359,7 +359,7 @@ static int send_parts(const struct shs_static_files *self, struct shs_response *
     length += (uint64_t)snprintf(head, sizeof head, "\r\n--%s--\r\n", boundary);
     snprintf(text, sizeof text, "multipart/byteranges; boundary=%s", boundary);
     SHS_RETURN_IF_ERROR(begin_content(self, r, res, 206, text));
-    SHS_RETURN_IF_ERROR(shs__response_length(res, length));
+    SHS_RETURN_IF_ERROR(shs_send_length(res, length));
     SHS_RETURN_IF_ERROR(shs_end_headers(res));
     for (size_t i = 0; i < count; i++) {
         size_t len = (size_t)part_head(text, r, &ranges[i], boundary, i == 0);
@@ -406,7 +406,7 @@ static int answer(struct shs_static_files *self, struct shs_request *req, struct
     case SHS_PRECONDITION_NOT_MODIFIED:
         return send_not_modified(self, r, res);
     case SHS_PRECONDITION_FAILED:
-        return shs__send_error_page(res, 412, "The file is not what the request takes it to be.");
+        return shs_send_page(res, 412, "The file is not what the request takes it to be.");
     }
     if (r->to_compress && make_coding(self, r) != SHS_OK)
         return shs_send_error(res, 503, NULL);
@@ -434,7 +434,7 @@ static int answer_with(struct shs_static_files *self, struct shs_request *req,
     r->type = shs__mime_lookup(self->types, (struct shs_str){path->name, path->len});
     choose_coding(self, r, req, st, path);
     if (r->kept == NULL)
-        shs__date_format((time_t)r->mtime, r->modified);
+        shs_http_date((time_t)r->mtime, r->modified);
     rc = answer(self, req, res, r, &taken);
     if (!taken && r->fd >= 0)
         close(r->fd);
@@ -455,8 +455,7 @@ int shs__static_answer(struct shs_static_files *self, struct shs_request *req,
 int shs__static_answer_kept(struct shs_static_files *self, struct shs_request *req,
                             struct shs_response *res, const struct shs_clean_path *path)
 {
-    const struct shs_exchange_ops *ops = req->x->ops;
-    int64_t since_ns = ops->there_since == NULL ? 0 : ops->there_since(req->x);
+    int64_t since_ns = shs_request_since(req);
     struct shs_kept_file *kept = shs__file_cache_get(
         self->kept, self->root_fd, (struct shs_str){path->name, path->len}, since_ns);
     struct representation r = {.fd = -1, .kept = kept};

@@ -8,7 +8,6 @@
 #include "handler/beneath.h"
 #include "handler/listing.h"
 #include "handler/static_site.h"
-#include "http/exchange.h"
 
 #define REDIRECT_MAX ((size_t)64 * 1024)
 
@@ -28,7 +27,7 @@ static bool name_in(const char *name, const char *const *list, size_t count)
 
 int shs__static_not_found(struct shs_response *res)
 {
-    return shs__send_error_page(res, 404, "File not found");
+    return shs_send_page(res, 404, "File not found");
 }
 
 /*
@@ -101,7 +100,7 @@ static int send_listing(struct shs_static_files *self, struct shs_request *req,
     shs__buf_init(&page, SHS_LISTING_BYTES_MAX);
     rc = shs__listing_read(&page, self->root_fd, fd, name, &view);
     if (rc == SHS_IO) {
-        rc = shs__send_error_page(res, 404, "No permission to list directory");
+        rc = shs_send_page(res, 404, "No permission to list directory");
         goto out;
     }
     if (rc == SHS_OK)
@@ -111,7 +110,7 @@ static int send_listing(struct shs_static_files *self, struct shs_request *req,
     if (rc == SHS_OK)
         rc = shs__static_extra_headers(self, res, false);
     if (rc == SHS_OK)
-        rc = shs__response_length(res, page.len);
+        rc = shs_send_length(res, page.len);
     if (rc == SHS_OK)
         rc = shs_end_headers(res);
     if (rc == SHS_OK && !shs__static_is_head(req))
@@ -233,7 +232,7 @@ static int serve_directory(struct shs_static_files *self, struct shs_request *re
         return serve_missing(self, req, res, path);
     fd = shs__open_beneath(self->root_fd, path->name, O_RDONLY | O_DIRECTORY);
     if (fd < 0 && errno == EACCES)
-        return shs__send_error_page(res, 404, "No permission to list directory");
+        return shs_send_page(res, 404, "No permission to list directory");
     if (fd < 0)
         return shs__static_refuse(res, errno);
     if (why == EACCES) {
@@ -294,8 +293,8 @@ int shs_static_files_serve(struct shs_static_files *self, struct shs_request *re
     case SHS_PATH_NOT_FOUND:
         return shs__static_not_found(res);
     case SHS_PATH_MALFORMED:
-        return shs__send_error_page(
-            res, 400, "The path has a \"%\" without two hexadecimal digits behind it.");
+        return shs_send_page(res, 400,
+                             "The path has a \"%\" without two hexadecimal digits behind it.");
     }
     if (path.slash)
         return serve_directory(self, req, res, &path);

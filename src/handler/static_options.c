@@ -5,10 +5,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <shs/text.h>
+
 #include "handler/beneath.h"
 #include "handler/coding.h"
 #include "handler/static_site.h"
-#include "http/guard.h"
 
 /* One name and value is a small thing; a list of them that is longer is a mistake. */
 #define EXTRA_HEADERS_MAX 64
@@ -80,10 +81,10 @@ static char **copy_list(const char *const *list)
 
 static int check_header(const char *name, const char *value, struct shs_error *err)
 {
-    if (!shs__is_token(shs__str(name)))
+    if (!shs_is_token(shs__str(name)))
         return shs_error_set(err, SHS_USAGE, 0, "Extra header \"%s\": that is not a field name.",
                              name);
-    if (!shs__is_field_value(shs__str(value)))
+    if (!shs_is_field_value(shs__str(value)))
         return shs_error_set(err, SHS_USAGE, 0,
                              "Extra header %s: there is a control character in its value.", name);
     if (shs__str_eq_nocase(shs__str(name), SHS_STR("Transfer-Encoding")))

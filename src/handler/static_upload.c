@@ -11,12 +11,11 @@
 
 #include <shs/multipart.h>
 
+#include "base/text.h"
 #include "handler/beneath.h"
 #include "handler/conditional.h"
 #include "handler/static_site.h"
 #include "handler/store.h"
-#include "http/exchange.h"
-#include "http/uri.h"
 
 #define COPY_SIZE ((size_t)64 * 1024)
 #define FORM_FILES_MAX 64
@@ -35,15 +34,15 @@ static int refuse_store(struct shs_response *res, int sys_errno)
     case ENOTDIR:
     case EXDEV:
     case ELOOP:
-        return shs__send_error_page(res, 409, "There is no such directory to put a file into.");
+        return shs_send_page(res, 409, "There is no such directory to put a file into.");
     case EISDIR:
-        return shs__send_error_page(res, 409, "There is a directory of that name.");
+        return shs_send_page(res, 409, "There is a directory of that name.");
     case EACCES:
     case EPERM:
     case EROFS:
-        return shs__send_error_page(res, 403, "Files cannot be stored there.");
+        return shs_send_page(res, 403, "Files cannot be stored there.");
     case ENAMETOOLONG:
-        return shs__send_error_page(res, 400, "The name is too long for a file.");
+        return shs_send_page(res, 400, "The name is too long for a file.");
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
@@ -59,7 +58,7 @@ static int refuse_store(struct shs_response *res, int sys_errno)
 
 static int too_large(struct shs_response *res)
 {
-    return shs__send_error_page(res, 413, "The file is larger than is accepted here.");
+    return shs_send_page(res, 413, "The file is larger than is accepted here.");
 }
 
 static int write_all(int fd, const char *data, size_t len)
@@ -177,7 +176,7 @@ static int publish_put(struct shs_static_files *self, struct shs_request *req,
     if (rc != SHS_OK)
         return refuse_store(res, saved);
     if (!holds)
-        return shs__send_error_page(res, 412, "The file is not what the request takes it to be.");
+        return shs_send_page(res, 412, "The file is not what the request takes it to be.");
     if (shs__store_sync_directory(store->dir_fd) != SHS_OK)
         return refuse_store(res, errno);
     return answer_put(res, store->fd, !now.exists);
@@ -226,13 +225,12 @@ static bool clean_target(struct shs_request *req, struct shs_response *res,
     case SHS_PATH_OK:
         return true;
     case SHS_PATH_NOT_FOUND:
-        *rc = shs__send_error_page(res, 403, "A file cannot have that name here.");
+        *rc = shs_send_page(res, 403, "A file cannot have that name here.");
         return false;
     case SHS_PATH_MALFORMED:
         break;
     }
-    *rc = shs__send_error_page(res, 400,
-                               "The path has a \"%\" without two hexadecimal digits behind it.");
+    *rc = shs_send_page(res, 400, "The path has a \"%\" without two hexadecimal digits behind it.");
     return false;
 }
 
@@ -245,10 +243,9 @@ static int refuse_put(struct shs_static_files *self, struct shs_request *req,
 
     *refused = true;
     if (shs_request_header(req, "Content-Range", &value)) /* RFC 9110 section 14.5 */
-        return shs__send_error_page(res, 400, "A part of a file cannot be stored.");
+        return shs_send_page(res, 400, "A part of a file cannot be stored.");
     if (shs_request_header(req, "Content-Encoding", &value))
-        return shs__send_error_page(res, 415,
-                                    "Files are stored as they are, without a content coding.");
+        return shs_send_page(res, 415, "Files are stored as they are, without a content coding.");
     if (shs_request_has_body(req, &length) && length != UINT64_MAX && length > self->max_upload)
         return too_large(res);
     *refused = false;
@@ -268,14 +265,14 @@ int shs__static_put(struct shs_request *req, struct shs_response *res)
     if (refused || !clean_target(req, res, &path, &rc))
         return rc;
     if (path.slash || path.len == 0)
-        return shs__send_error_page(res, 409, "A directory cannot be stored.");
+        return shs_send_page(res, 409, "A directory cannot be stored.");
     dir_fd = open_parent(self, &path, &name);
     if (dir_fd < 0)
         return refuse_store(res, errno);
     if (look(dir_fd, name, &now) != SHS_OK)
         rc = refuse_store(res, errno);
     else if (!allowed(req, &now)) /* before a long body is sent for nothing */
-        rc = shs__send_error_page(res, 412, "The file is not what the request takes it to be.");
+        rc = shs_send_page(res, 412, "The file is not what the request takes it to be.");
     else
         rc = put_file(self, req, res, dir_fd, name);
     close(dir_fd);
@@ -424,11 +421,11 @@ static int post_to_directory(struct shs_static_files *self, struct shs_request *
     if (rc == SHS_IO && io)
         return refuse_store(res, errno);
     if (rc == SHS_LIMIT && form->count == FORM_FILES_MAX)
-        return shs__send_error_page(res, 413, "That are too many files at once.");
+        return shs_send_page(res, 413, "That are too many files at once.");
     if (rc != SHS_OK)
         return rc; /* a body that is none: the server has the words for it */
     if (form->count == 0)
-        return shs__send_error_page(res, 400, "There is no file in the form.");
+        return shs_send_page(res, 400, "There is no file in the form.");
     if (publish_form(form) != SHS_OK)
         return refuse_store(res, errno);
     return answer_form(req, res, form);
@@ -463,12 +460,11 @@ int shs__static_post(struct shs_request *req, struct shs_response *res)
     int rc;
 
     if (from_elsewhere(req))
-        return shs__send_error_page(res, 403, "The form is not from this server.");
+        return shs_send_page(res, 403, "The form is not from this server.");
     if (!clean_target(req, res, &path, &rc))
         return rc;
     if (!path.slash)
-        return shs__send_error_page(res, 405,
-                                    "Files are sent to a directory, whose path ends in \"/\".");
+        return shs_send_page(res, 405, "Files are sent to a directory, whose path ends in \"/\".");
     form.dir_fd = shs__open_beneath(self->root_fd, path.name, O_RDONLY | O_DIRECTORY);
     if (form.dir_fd < 0)
         return shs__static_refuse(res, errno);

@@ -5,8 +5,8 @@
 #include <shs/tls.h>
 
 #include "base/base.h"
+#include "base/text.h"
 #include "handler/json_answer.h"
-#include "http/uri.h"
 
 /* 256 names of 1 KiB, every byte of them escaped sixfold. */
 #define ANSWER_MAX ((size_t)2 * 1024 * 1024)

@@ -3,7 +3,7 @@
  */
 #include "http/content.h"
 
-#include "http/chars.h"
+#include "base/chars.h"
 
 struct shs_content *shs__content(struct shs_request *req)
 {

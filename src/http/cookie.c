@@ -3,7 +3,7 @@
  */
 #include <shs/cookie.h>
 
-#include "http/chars.h"
+#include "base/chars.h"
 #include "http/exchange.h"
 #include "http/guard.h"
 
@@ -145,7 +145,7 @@ static bool is_valid(const struct shs_cookie *c)
     struct shs_str name = shs__str(c->name), value = shs__str(c->value);
     struct shs_str path = shs__str(c->path), domain = shs__str(c->domain);
 
-    if (name.ptr == NULL || value.ptr == NULL || !shs__is_token(name) || !is_value(value))
+    if (name.ptr == NULL || value.ptr == NULL || !shs_is_token(name) || !is_value(value))
         return false;
     if (name.len > MAX_PAIR || value.len > MAX_PAIR - name.len)
         return false;

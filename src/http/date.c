@@ -59,7 +59,7 @@ static char *put_text(char *p, const char *text, size_t len)
     return p + len;
 }
 
-void shs__date_format(time_t when, char out[SHS_DATE_LEN + 1])
+void shs_http_date(time_t when, char out[SHS_HTTP_DATE_LEN + 1])
 {
     struct civil c;
     int64_t time = when < FIRST_TIME ? FIRST_TIME : when > LAST_TIME ? LAST_TIME : when;
@@ -84,7 +84,7 @@ void shs__date_format(time_t when, char out[SHS_DATE_LEN + 1])
     put_text(p, " GMT", 5); /* with its NUL */
 }
 
-#define WORDS ((SHS_DATE_LEN + 7) / 8)
+#define WORDS ((SHS_HTTP_DATE_LEN + 7) / 8)
 
 /*
  * What is read is only whole if nobody wrote meanwhile. The second alone would not tell: one whose
@@ -119,23 +119,23 @@ static void write_slot(struct shs_date_cache *cache, size_t slot, time_t when,
     atomic_store_explicit(&cache->slots[slot].turn, turn + 2, memory_order_release);
 }
 
-void shs__date_cached(struct shs_date_cache *cache, time_t when, char out[SHS_DATE_LEN + 1])
+void shs__date_cached(struct shs_date_cache *cache, time_t when, char out[SHS_HTTP_DATE_LEN + 1])
 {
     uint64_t text[WORDS] = {0};
     size_t slot = (size_t)when % (sizeof cache->slots / sizeof cache->slots[0]);
 
     if (cache == NULL || when <= 0) {
-        shs__date_format(when, out);
+        shs_http_date(when, out);
         return;
     }
     if (!read_slot(cache, slot, when, text)) {
-        shs__date_format(when, out);
-        memcpy(text, out, SHS_DATE_LEN);
+        shs_http_date(when, out);
+        memcpy(text, out, SHS_HTTP_DATE_LEN);
         write_slot(cache, slot, when, text);
         return;
     }
-    memcpy(out, text, SHS_DATE_LEN);
-    out[SHS_DATE_LEN] = '\0';
+    memcpy(out, text, SHS_HTTP_DATE_LEN);
+    out[SHS_HTTP_DATE_LEN] = '\0';
 }
 
 /* -- reading ----------------------------------------------------------------------------------- */
@@ -248,10 +248,10 @@ static bool to_time(const struct civil *c, time_t *when)
 /* RFC 9110 section 5.6.7: more than 50 years in the future means the century before. */
 static bool to_time_two_digits(struct civil *c, time_t now, time_t *when)
 {
-    char text[SHS_DATE_LEN + 1];
+    char text[SHS_HTTP_DATE_LEN + 1];
     int year;
 
-    shs__date_format(now, text);
+    shs_http_date(now, text);
     year =
         (text[12] - '0') * 1000 + (text[13] - '0') * 100 + (text[14] - '0') * 10 + (text[15] - '0');
     c->year += year - year % 100;
@@ -262,7 +262,7 @@ static bool to_time_two_digits(struct civil *c, time_t now, time_t *when)
     return to_time(c, when);
 }
 
-bool shs__date_parse(struct shs_str text, time_t now, time_t *when)
+bool shs_http_date_parse(struct shs_str text, time_t now, time_t *when)
 {
     struct civil c;
 

@@ -28,7 +28,9 @@
 /* Response trailers of one answer. */
 #define SHS_MAX_RESPONSE_TRAILERS 16u
 /* Fields that middleware puts on whatever the answer will be. */
-#define SHS_MAX_STANDING_FIELDS 8u
+#define SHS_MAX_STANDING_FIELDS 16u
+/* Handlers that call one another: more is one that calls itself. */
+#define SHS_MAX_HANDLER_DEPTH 64u
 /* Fields of one interim answer. */
 #define SHS_MAX_INTERIM_FIELDS 32u
 
@@ -54,6 +56,13 @@ struct shs_exchange_ops {
 /* Three numbers in hexadecimal, two dashes. */
 #define SHS_REQUEST_ID_MAX 50u
 
+/* A value under a key of somebody's: shs_request_set_slot. */
+struct shs_slot {
+    const void *key;
+    void *value;
+    struct shs_slot *next;
+};
+
 struct shs_content; /* content.c: what was made of the query and the body; NULL until asked for */
 
 struct shs_request {
@@ -65,8 +74,9 @@ struct shs_request {
     struct shs_refusal refusal; /* and, for SHS_PROTO and SHS_LIMIT, for this reason */
     int content_code;           /* a helper refused the content (shs__refuse_content) with this */
     struct shs_content *content;
-    struct shs_str user; /* whom authentication let in, in the arena; ptr NULL: nobody */
-    uint8_t id_len;      /* 0: not asked for yet */
+    struct shs_str user;    /* whom authentication let in, in the arena; ptr NULL: nobody */
+    struct shs_slot *slots; /* what middleware left for those behind it; in the arena */
+    uint8_t id_len;         /* 0: not asked for yet */
     char id[SHS_REQUEST_ID_MAX];
 };
 
@@ -99,8 +109,9 @@ struct shs_response {
 
 struct shs_exchange {
     const struct shs_exchange_ops *ops;
-    struct shs_conn *conn; /* for handlers; this room does not look inside */
-    const struct shs_http_handler *handler;
+    struct shs_conn *conn;                  /* for handlers; this room does not look inside */
+    const struct shs_http_handler *handler; /* the one that runs; NULL: none does */
+    unsigned depth;                         /* how many have called one another */
     struct shs_arena arena;
     struct shs_request req;
     struct shs_response res;
@@ -111,39 +122,12 @@ void shs__exchange_init(struct shs_exchange *x, const struct shs_exchange_ops *o
 void shs__exchange_clear(struct shs_exchange *x); /* frees what it holds, closes the file */
 
 /*
- * Calls the handler's method for this request. A method it lacks is 501 with Allow; OPTIONS, when
- * it has no function for it, is 204 with Allow.
- */
-int shs__exchange_dispatch(const struct shs_http_handler *handler, struct shs_exchange *x);
-
-/*
  * The content of the request is not what it should be: a handler that returns the code has this
  * answered. `code` is SHS_PROTO or SHS_LIMIT; the texts are static. Returns the code.
  */
 int shs__refuse_content(struct shs_request *req, int code, int status, const char *rule,
                         const char *text);
 void shs__content_free(struct shs_content *content); /* NULL is fine */
-
-/*
- * A field for whatever answer there will be, shs_send_error's too: for what is around a handler.
- * Copies both. Any time before the head is sent; SHS_USAGE later, or for what cannot be a field;
- * SHS_LIMIT beyond SHS_MAX_STANDING_FIELDS.
- */
-int shs__response_stand(struct shs_response *res, const char *name, struct shs_str value);
-
-/*
- * As shs_send_error, and another request may follow: for an error that says nothing of the
- * connection, as a 404. It is closed all the same when the body cannot be read to its end.
- */
-int shs__send_error_page(struct shs_response *res, int code, const char *message);
-
-/*
- * shs_send_header for a field of this library: its name is a literal, its value known to be one
- * (no control characters), and it does not steer the framing. Copies the value only.
- */
-int shs__response_field(struct shs_response *res, struct shs_str name, struct shs_str value);
-/* Content-Length as a number. */
-int shs__response_length(struct shs_response *res, uint64_t length);
 
 /* The method of the handler for this request; NULL when it has none. */
 shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struct shs_str method);

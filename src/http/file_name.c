@@ -3,7 +3,7 @@
  */
 #include <shs/multipart.h>
 
-#include "http/uri.h"
+#include "base/text.h"
 
 #define MAX_NAME 255u /* NAME_MAX of every file system that is met */
 #define MIN_CAP 16u

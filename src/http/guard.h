@@ -23,6 +23,8 @@
 #ifndef SHS_GUARD_H
 #define SHS_GUARD_H
 
+#include <shs/text.h>
+
 #include "http/message.h"
 struct shs_parser; /* parser.h */
 
@@ -119,7 +121,5 @@ int shs__body_step(struct shs_body *body, const char *buf, size_t len, size_t *u
 /* "name: value" without its CRLF. SHS_OK with *field, or SHS_PROTO. */
 int shs__field_parse(const char *line, size_t len, struct shs_field *field,
                      struct shs_refusal *why);
-bool shs__is_token(struct shs_str s);       /* RFC 9110 section 5.6.2, not empty */
-bool shs__is_field_value(struct shs_str s); /* no CR, LF, NUL or control character but HTAB */
 
 #endif

@@ -4,7 +4,7 @@
  * Lines are judged when they are whole, so that the verdict does not depend on how they arrived; a
  * line that cannot become right any more (too long, no digit in front) is refused at once.
  */
-#include "http/chars.h"
+#include "base/chars.h"
 #include "http/guard.h"
 #include "http/parser.h"
 #include "http/rules.h"
@@ -267,7 +267,7 @@ static int check_trailer(struct shs_body *body, struct shs_str line, struct shs_
 
     if (rc != SHS_OK)
         return rc;
-    if (!shs__is_field_value(field.value))
+    if (!shs_is_field_value(field.value))
         return shs__refuse(why, SHS_RULE_CONTROL_CHAR);
     if (is_head_only(field.name))
         return shs__refuse(why, SHS_RULE_TRAILER_FORBIDDEN);

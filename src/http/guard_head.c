@@ -4,7 +4,7 @@
  * Each rule is a check of its own that names its row of rules.h. None of them corrects anything:
  * what is not right is refused, because somebody in front of us may have corrected it another way.
  */
-#include "http/chars.h"
+#include "base/chars.h"
 #include "http/guard.h"
 #include "http/parser.h"
 #include "http/rules.h"
@@ -170,7 +170,7 @@ static int read_connection(struct seen *seen, struct shs_str value, struct shs_r
     while (next_element(&value, &option)) {
         if (option.len == 0)
             continue; /* RFC 9110 section 5.6.1.2: empty elements are to be ignored */
-        if (!shs__is_token(option))
+        if (!shs_is_token(option))
             return shs__refuse(why, SHS_RULE_BAD_CONNECTION);
         if (shs__str_eq_nocase(option, SHS_STR("close")))
             seen->close = true;
@@ -276,7 +276,7 @@ static bool ends_in_chunked(struct shs_str codings)
     bool chunked = false;
 
     while (next_element(&codings, &coding)) {
-        if (chunked || !shs__is_token(coding))
+        if (chunked || !shs_is_token(coding))
             return false;
         chunked = shs__str_eq_nocase(coding, SHS_STR("chunked"));
     }

@@ -6,7 +6,7 @@
  * is fine": it looks for line ends with memchr and for control characters in a loop that the
  * compiler makes wide, many times faster. At the slightest doubt it hands over.
  */
-#include "http/chars.h"
+#include "base/chars.h"
 #include "http/guard.h"
 #include "http/rules.h"
 
@@ -169,22 +169,4 @@ int shs__head_scan(struct shs_head_scan *scan, const char *buf, size_t len,
         return scan_exact(scan, buf, len, limits, head_len, why);
     *scan = fast;
     return rc;
-}
-
-bool shs__is_token(struct shs_str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        if (!shs__char_is(s.ptr[i], SHS_CHAR_TOKEN))
-            return false;
-    }
-    return s.len > 0;
-}
-
-bool shs__is_field_value(struct shs_str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        if (!shs__char_is(s.ptr[i], SHS_CHAR_VALUE))
-            return false;
-    }
-    return true;
 }

@@ -159,7 +159,7 @@ static int put_head(struct shs_h1_exchange *x, bool more)
 {
     struct shs_h1 *h1 = x->h1;
     struct shs_response *res = &x->base.res;
-    char date[SHS_DATE_LEN + 1];
+    char date[SHS_HTTP_DATE_LEN + 1];
     int rc;
 
     x->keep = may_keep(x, more);
@@ -168,7 +168,7 @@ static int put_head(struct shs_h1_exchange *x, bool more)
         rc = put_field(h1, SHS_STR("Server"), h1->config->server_field);
     if (rc == SHS_OK && !res->has_date) {
         shs__date_cached(h1->config->dates, time(NULL), date);
-        rc = put_field(h1, SHS_STR("Date"), (struct shs_str){date, SHS_DATE_LEN});
+        rc = put_field(h1, SHS_STR("Date"), (struct shs_str){date, SHS_HTTP_DATE_LEN});
     }
     for (size_t i = 0; rc == SHS_OK && i < res->field_count; i++)
         rc = put_field(h1, res->fields[i].name, res->fields[i].value);

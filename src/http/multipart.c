@@ -14,10 +14,10 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "http/chars.h"
+#include "base/chars.h"
+#include "base/text.h"
 #include "http/content.h"
 #include "http/guard.h"
-#include "http/uri.h"
 
 /* White space between a delimiter and the end of its line: RFC 2046 calls it transport padding. */
 #define MAX_PADDING 128u
@@ -340,7 +340,7 @@ static int parse_fields(struct shs_multipart *self, size_t len)
             return refuse(self, SHS_LIMIT, 431, "part-fields", "A part has too many header lines.");
         if (shs__field_parse(p, (size_t)(eol - p), field, &why) != SHS_OK)
             return malformed(self, why.rule, why.text);
-        if (!shs__is_field_value(field->value))
+        if (!shs_is_field_value(field->value))
             return malformed(self, "control-char", "A header line contains a control character.");
         self->field_count++;
         p = eol + 2;
@@ -425,7 +425,7 @@ static int decode_ext_value(struct shs_multipart *self, struct shs_str s, struct
     if (!latin1 && !shs__str_eq_nocase(charset, SHS_STR("UTF-8")))
         return bad_filename(self);
     raw = self->head + 2 * self->limits.max_header_bytes;
-    if (shs__percent_decode(encoded, raw, encoded.len, &len) != SHS_OK)
+    if (shs_percent_decode(encoded, raw, encoded.len, &len) != SHS_OK)
         return bad_filename(self);
     return to_utf8(self, (struct shs_str){raw, len}, latin1, out);
 }

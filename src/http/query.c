@@ -3,8 +3,8 @@
  */
 #include <shs/query.h>
 
+#include "base/text.h"
 #include "http/content.h"
-#include "http/uri.h"
 
 struct shs_str shs_params_get(const struct shs_params *params, const char *name, size_t n)
 {
@@ -42,7 +42,7 @@ static int decode(struct shs_str s, char **out, struct shs_str *decoded)
     /* "+" first, in the raw bytes: a %2B must stay a plus. */
     for (size_t i = 0; i < s.len; i++)
         (*out)[i] = s.ptr[i] == '+' ? ' ' : s.ptr[i];
-    rc = shs__percent_decode((struct shs_str){*out, s.len}, *out, s.len, &len);
+    rc = shs_percent_decode((struct shs_str){*out, s.len}, *out, s.len, &len);
     if (rc != SHS_OK)
         return rc;
     *decoded = (struct shs_str){*out, len};

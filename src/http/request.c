@@ -129,6 +129,59 @@ void *shs_request_ctx(const struct shs_request *req)
     return req->x->handler->ctx;
 }
 
+static struct shs_slot *find_slot(const struct shs_request *req, const void *key)
+{
+    struct shs_slot *slot = req->slots;
+
+    while (slot != NULL && slot->key != key)
+        slot = slot->next;
+    return slot;
+}
+
+void *shs_request_slot(const struct shs_request *req, const void *key)
+{
+    const struct shs_slot *slot = find_slot(req, key);
+
+    return slot == NULL ? NULL : slot->value;
+}
+
+int shs_request_set_slot(struct shs_request *req, const void *key, void *value)
+{
+    struct shs_slot *slot = find_slot(req, key);
+
+    if (key == NULL)
+        return SHS_USAGE;
+    if (slot == NULL) {
+        slot = shs_request_alloc(req, sizeof *slot);
+        if (slot == NULL)
+            return SHS_NOMEM;
+        slot->key = key;
+        slot->next = req->slots;
+        req->slots = slot;
+    }
+    slot->value = value;
+    return SHS_OK;
+}
+
+int shs_request_set_user(struct shs_request *req, struct shs_str name)
+{
+    struct shs_str copy = shs__arena_copy(&req->x->arena, name);
+
+    if (name.ptr == NULL)
+        return SHS_USAGE;
+    if (copy.ptr == NULL)
+        return SHS_NOMEM;
+    req->user = copy;
+    return SHS_OK;
+}
+
+int64_t shs_request_since(const struct shs_request *req)
+{
+    const struct shs_exchange_ops *ops = req->x->ops;
+
+    return ops->there_since == NULL ? 0 : ops->there_since(req->x);
+}
+
 struct shs_conn *shs_request_conn(const struct shs_request *req)
 {
     return req->x->conn;

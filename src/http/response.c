@@ -5,9 +5,9 @@
  */
 #include <unistd.h>
 
+#include "base/text.h"
 #include "http/exchange.h"
 #include "http/guard.h"
-#include "http/uri.h"
 
 /* Fields of an answer that are thought of at first. */
 #define FIRST_FIELDS 10u
@@ -75,7 +75,7 @@ static int start(struct shs_response *res, int code, struct shs_str reason)
         return SHS_USAGE;
     if (code < 200 || code > 999)
         return SHS_USAGE;
-    if (reason.len > 0 && !shs__is_field_value(reason))
+    if (reason.len > 0 && !shs_is_field_value(reason))
         return SHS_USAGE;
     res->status = code;
     res->reason = reason;
@@ -203,26 +203,28 @@ static int append_field(struct shs_response *res, struct shs_str name, struct sh
     return SHS_OK;
 }
 
-static int add_field(struct shs_response *res, struct shs_str name, struct shs_str value)
+static int add_field(struct shs_response *res, struct shs_str name, struct shs_str value,
+                     bool copy_name)
 {
     int rc;
 
     if (!res->started || res->head_done)
         return SHS_USAGE;
-    if (!shs__is_token(name) || !shs__is_field_value(value))
+    if (!shs_is_token(name) || !shs_is_field_value(value))
         return SHS_USAGE;
     if (take_framing_field(res, name, value, &rc))
         return rc;
-    name = shs__arena_copy(&res->x->arena, name);
+    if (copy_name)
+        name = shs__arena_copy(&res->x->arena, name);
     return name.ptr == NULL ? SHS_NOMEM : append_field(res, name, value);
 }
 
-int shs__response_field(struct shs_response *res, struct shs_str name, struct shs_str value)
+int shs_send_field(struct shs_response *res, struct shs_str name, struct shs_str value)
 {
-    return !res->started || res->head_done ? SHS_USAGE : append_field(res, name, value);
+    return name.ptr == NULL || value.ptr == NULL ? SHS_USAGE : add_field(res, name, value, false);
 }
 
-int shs__response_length(struct shs_response *res, uint64_t length)
+int shs_send_length(struct shs_response *res, uint64_t length)
 {
     if (!res->started || res->head_done || res->has_length)
         return SHS_USAGE;
@@ -233,7 +235,8 @@ int shs__response_length(struct shs_response *res, uint64_t length)
 
 int shs_send_header_str(struct shs_response *res, const char *name, struct shs_str value)
 {
-    return name == NULL || value.ptr == NULL ? SHS_USAGE : add_field(res, shs__str(name), value);
+    return name == NULL || value.ptr == NULL ? SHS_USAGE
+                                             : add_field(res, shs__str(name), value, true);
 }
 
 int shs_send_header(struct shs_response *res, const char *name, const char *value)
@@ -241,13 +244,14 @@ int shs_send_header(struct shs_response *res, const char *name, const char *valu
     return shs_send_header_str(res, name, shs__str(value));
 }
 
-int shs__response_stand(struct shs_response *res, const char *name, struct shs_str value)
+int shs_response_stand(struct shs_response *res, const char *name, const char *text)
 {
+    struct shs_str value = shs__str(text);
     struct shs_arena *arena = &res->x->arena;
     struct shs_field *field;
 
-    if (res->head_sent || value.ptr == NULL || !shs__is_token(shs__str(name)) ||
-        !shs__is_field_value(value) || is_framing_field(shs__str(name)))
+    if (res->head_sent || value.ptr == NULL || !shs_is_token(shs__str(name)) ||
+        !shs_is_field_value(value) || is_framing_field(shs__str(name)))
         return SHS_USAGE;
     if (res->standing_count == SHS_MAX_STANDING_FIELDS ||
         strlen(name) + value.len + 4 > SHS_MAX_RESPONSE_HEAD / SHS_MAX_STANDING_FIELDS)
@@ -283,7 +287,7 @@ int shs_send_interim(struct shs_response *res, int code, const char *const *fiel
     for (size_t i = 0; fields != NULL && fields[i] != NULL; i += 2) {
         struct shs_str name = shs__str(fields[i]), value = shs__str(fields[i + 1]);
 
-        if (value.ptr == NULL || !shs__is_token(name) || !shs__is_field_value(value) ||
+        if (value.ptr == NULL || !shs_is_token(name) || !shs_is_field_value(value) ||
             is_framing_field(name))
             return SHS_USAGE;
         bytes += name.len + value.len + 4;
@@ -326,8 +330,8 @@ int shs_send_trailer(struct shs_response *res, const char *name, const char *val
     struct shs_str n = shs__str(name), v = shs__str(value);
     struct shs_field *field;
 
-    if (!res->started || res->has_length || v.ptr == NULL || !shs__is_token(n) ||
-        !shs__is_field_value(v) || !may_be_trailer(n))
+    if (!res->started || res->has_length || v.ptr == NULL || !shs_is_token(n) ||
+        !shs_is_field_value(v) || !may_be_trailer(n))
         return SHS_USAGE;
     if (res->trailers == NULL)
         res->trailers =
@@ -462,7 +466,7 @@ static int error_page(struct shs_buf *page, int code, struct shs_str reason, str
     return rc;
 }
 
-int shs__send_error_page(struct shs_response *res, int code, const char *message)
+int shs_send_page(struct shs_response *res, int code, const char *message)
 {
     struct shs_str reason = shs__str(shs_http_reason(code));
     struct shs_buf page;
@@ -490,7 +494,7 @@ int shs__send_error_page(struct shs_response *res, int code, const char *message
 
 int shs_send_error(struct shs_response *res, int code, const char *message)
 {
-    int rc = shs__send_error_page(res, code, message);
+    int rc = shs_send_page(res, code, message);
 
     if (rc == SHS_OK)
         res->close = true;
@@ -524,10 +528,10 @@ static int allow(const struct shs_http_handler *handler, char *out, size_t cap)
     return SHS_OK;
 }
 
-static int method_lacks(const struct shs_http_handler *handler, struct shs_exchange *x)
+static int method_lacks(const struct shs_http_handler *handler, const struct shs_request *req,
+                        struct shs_response *res)
 {
-    struct shs_response *res = &x->res;
-    bool options = shs__str_eq(x->req.head.method, SHS_STR("OPTIONS"));
+    bool options = shs__str_eq(req->head.method, SHS_STR("OPTIONS"));
     char list[64];
     int rc = allow(handler, list, sizeof list);
 
@@ -541,10 +545,25 @@ static int method_lacks(const struct shs_http_handler *handler, struct shs_excha
     return rc == SHS_OK ? shs_end_headers(res) : rc;
 }
 
-int shs__exchange_dispatch(const struct shs_http_handler *handler, struct shs_exchange *x)
+int shs_handler_call(const struct shs_http_handler *next, struct shs_request *req,
+                     struct shs_response *res)
 {
-    shs_method_fn *method = shs__handler_method(handler, x->req.head.method);
+    shs_method_fn *method = shs__handler_method(next, req->head.method);
+    struct shs_exchange *x = req->x;
+    const struct shs_http_handler *before = x->handler;
+    int rc;
 
-    x->handler = handler;
-    return method == NULL ? method_lacks(handler, x) : method(&x->req, &x->res);
+    if (x->depth == SHS_MAX_HANDLER_DEPTH)
+        return SHS_LIMIT;
+    x->depth++;
+    x->handler = next;
+    rc = method == NULL ? method_lacks(next, req, res) : method(req, res);
+    x->handler = before;
+    x->depth--;
+    return rc;
+}
+
+bool shs_handler_has(const struct shs_http_handler *handler, struct shs_str method)
+{
+    return shs__handler_method(handler, method) != NULL;
 }

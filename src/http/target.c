@@ -2,7 +2,7 @@
 
 #include <arpa/inet.h>
 
-#include "http/chars.h"
+#include "base/chars.h"
 #include "http/rules.h"
 
 #define MAX_PORT 65535u

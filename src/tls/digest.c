@@ -1,7 +1,9 @@
-#include "tls/digest.h"
+#include <shs/digest.h>
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
+
+#include "base/base.h"
 
 /* Fetched once an instance, not looked up in every digest as EVP_sha256() would be: an instance is
    meant to be used again. */
@@ -10,7 +12,7 @@ struct shs_sha256 {
     EVP_MD_CTX *ctx;
 };
 
-int shs__sha256_init(struct shs_sha256 **out)
+int shs_sha256_new(struct shs_sha256 **out)
 {
     struct shs_sha256 *self = shs__calloc(1, sizeof *self);
 
@@ -21,19 +23,19 @@ int shs__sha256_init(struct shs_sha256 **out)
     if (self->md == NULL || self->ctx == NULL ||
         EVP_DigestInit_ex2(self->ctx, self->md, NULL) != 1) {
         ERR_clear_error();
-        shs__sha256_free(self);
+        shs_sha256_free(self);
         return SHS_NOMEM;
     }
     *out = self;
     return SHS_OK;
 }
 
-int shs__sha256_update(struct shs_sha256 *self, const void *bytes, size_t len)
+int shs_sha256_update(struct shs_sha256 *self, const void *bytes, size_t len)
 {
     return EVP_DigestUpdate(self->ctx, bytes, len) == 1 ? SHS_OK : SHS_TLS;
 }
 
-int shs__sha256_final(struct shs_sha256 *self, unsigned char out[SHS_SHA256_LEN])
+int shs_sha256_final(struct shs_sha256 *self, unsigned char out[SHS_SHA256_LEN])
 {
     unsigned len = 0;
 
@@ -43,11 +45,21 @@ int shs__sha256_final(struct shs_sha256 *self, unsigned char out[SHS_SHA256_LEN]
     return SHS_OK;
 }
 
-void shs__sha256_free(struct shs_sha256 *self)
+void shs_sha256_free(struct shs_sha256 *self)
 {
     if (self == NULL)
         return;
     EVP_MD_CTX_free(self->ctx);
     EVP_MD_free(self->md);
     shs__free(self);
+}
+
+bool shs_equal_secret(const void *a, const void *b, size_t len)
+{
+    const volatile unsigned char *x = a, *y = b;
+    unsigned char difference = 0;
+
+    for (size_t i = 0; i < len; i++)
+        difference = (unsigned char)(difference | (x[i] ^ y[i]));
+    return difference == 0;
 }

@@ -119,7 +119,7 @@ static int lab_dispatch(void *owner, struct shs_exchange *x)
     struct h1_lab *lab = owner;
 
     lab->calls++;
-    return shs__exchange_dispatch(lab->handler, x);
+    return shs_handler_call(lab->handler, &x->req, &x->res);
 }
 
 static void lab_log(void *owner, const struct shs_access *access)

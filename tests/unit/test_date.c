@@ -11,10 +11,10 @@
 
 static void check_format(time_t when, const char *expected)
 {
-    char text[SHS_DATE_LEN + 1];
+    char text[SHS_HTTP_DATE_LEN + 1];
 
     memset(text, 'x', sizeof text);
-    shs__date_format(when, text);
+    shs_http_date(when, text);
     assert_string_equal(text, expected);
 }
 
@@ -49,15 +49,15 @@ static void test_against_gmtime(void **state)
     SHS_UNUSED(state);
     for (int64_t day = -200000; day < 100000; day += 1) {
         time_t when = (time_t)(day * 86400 + (day * 7919 % 86400 + 86400) % 86400), back;
-        char text[SHS_DATE_LEN + 1], expected[64];
+        char text[SHS_HTTP_DATE_LEN + 1], expected[64];
         struct tm tm;
 
         assert_non_null(gmtime_r(&when, &tm));
         assert_int_equal(strftime(expected, sizeof expected, "%a, %d %b %Y %H:%M:%S GMT", &tm),
-                         SHS_DATE_LEN);
-        shs__date_format(when, text);
+                         SHS_HTTP_DATE_LEN);
+        shs_http_date(when, text);
         assert_string_equal(text, expected);
-        assert_true(shs__date_parse(shs__str(text), NOW, &back));
+        assert_true(shs_http_date_parse(shs__str(text), NOW, &back));
         assert_true(back == when);
     }
 }
@@ -66,7 +66,7 @@ static void check_parse(const char *text, time_t expected)
 {
     time_t when = 1;
 
-    if (!shs__date_parse(shs__str(text), NOW, &when) || when != expected)
+    if (!shs_http_date_parse(shs__str(text), NOW, &when) || when != expected)
         fail_msg("\"%s\" gives %lld, not %lld", text, (long long)when, (long long)expected);
 }
 
@@ -132,10 +132,10 @@ static void test_parse_refuses(void **state)
 
     SHS_UNUSED(state);
     for (size_t i = 0; i < SHS_ARRAY_LEN(bad); i++) {
-        if (shs__date_parse(shs__str(bad[i]), NOW, &when))
+        if (shs_http_date_parse(shs__str(bad[i]), NOW, &when))
             fail_msg("\"%s\" was taken for a date", bad[i]);
     }
-    assert_false(shs__date_parse((struct shs_str){NULL, 0}, NOW, &when));
+    assert_false(shs_http_date_parse((struct shs_str){NULL, 0}, NOW, &when));
     assert_int_equal(when, 77); /* written on success only */
 }
 
@@ -155,7 +155,7 @@ static void test_every_prefix_is_refused(void **state)
 
             assert_non_null(exact);
             memcpy(exact, good[i], len);
-            assert_false(shs__date_parse((struct shs_str){exact, len}, NOW, &when));
+            assert_false(shs_http_date_parse((struct shs_str){exact, len}, NOW, &when));
             free(exact);
         }
     }
@@ -168,10 +168,10 @@ static void test_every_prefix_is_refused(void **state)
 static void *read_clock(void *arg)
 {
     struct shs_date_cache *cache = arg;
-    char got[SHS_DATE_LEN + 1], want[9][SHS_DATE_LEN + 1];
+    char got[SHS_HTTP_DATE_LEN + 1], want[9][SHS_HTTP_DATE_LEN + 1];
 
     for (int i = 0; i < 9; i++)
-        shs__date_format(NOW + i, want[i]);
+        shs_http_date(NOW + i, want[i]);
     for (int i = 0; i < READINGS; i++) {
         int step = i / 3 % 9;
 
@@ -185,7 +185,7 @@ static void *read_clock(void *arg)
 static void test_cached_is_never_another_second(void **state)
 {
     struct shs_date_cache *cache = calloc(1, sizeof *cache);
-    char got[SHS_DATE_LEN + 1], want[SHS_DATE_LEN + 1];
+    char got[SHS_HTTP_DATE_LEN + 1], want[SHS_HTTP_DATE_LEN + 1];
     pthread_t threads[CLOCKS];
     void *wrong;
 
@@ -206,7 +206,7 @@ static void test_cached_is_never_another_second(void **state)
     free(cache);
     for (time_t when = -1; when <= 0; when++) {
         shs__date_cached(NULL, when, got);
-        shs__date_format(when, want);
+        shs_http_date(when, want);
         assert_string_equal(got, want);
     }
 }

@@ -625,18 +625,18 @@ static void test_forms_and_framing(void **state)
 static void test_token_and_value(void **state)
 {
     SHS_UNUSED(state);
-    assert_true(shs__is_token(SHS_STR("X-Abc_1.~")));
-    assert_false(shs__is_token(SHS_STR("")));
-    assert_false(shs__is_token(SHS_STR("a b")));
-    assert_false(shs__is_token(SHS_STR("a:")));
-    assert_false(shs__is_token(SHS_STR("a\0")));
-    assert_false(shs__is_token(SHS_STR("\x80")));
-    assert_true(shs__is_field_value(SHS_STR("")));
-    assert_true(shs__is_field_value(SHS_STR("a b\tc\xff")));
-    assert_false(shs__is_field_value(SHS_STR("a\r\nSet-Cookie: x")));
-    assert_false(shs__is_field_value(SHS_STR("a\n")));
-    assert_false(shs__is_field_value(SHS_STR("a\0b")));
-    assert_false(shs__is_field_value(SHS_STR("\x7f")));
+    assert_true(shs_is_token(SHS_STR("X-Abc_1.~")));
+    assert_false(shs_is_token(SHS_STR("")));
+    assert_false(shs_is_token(SHS_STR("a b")));
+    assert_false(shs_is_token(SHS_STR("a:")));
+    assert_false(shs_is_token(SHS_STR("a\0")));
+    assert_false(shs_is_token(SHS_STR("\x80")));
+    assert_true(shs_is_field_value(SHS_STR("")));
+    assert_true(shs_is_field_value(SHS_STR("a b\tc\xff")));
+    assert_false(shs_is_field_value(SHS_STR("a\r\nSet-Cookie: x")));
+    assert_false(shs_is_field_value(SHS_STR("a\n")));
+    assert_false(shs_is_field_value(SHS_STR("a\0b")));
+    assert_false(shs_is_field_value(SHS_STR("\x7f")));
 }
 
 /* -- the second opinion ------------------------------------------------------------------------ */

@@ -486,7 +486,8 @@ static void test_H50_version_and_date(void **state)
     h1_has(&lab, "Server: shs/" SHS_VERSION_STRING "\r\n");
     date = strstr(h1_lab_text(&lab), "Date: ");
     assert_non_null(date);
-    assert_true(shs__date_parse((struct shs_str){date + 6, SHS_DATE_LEN}, time(NULL), &when));
+    assert_true(
+        shs_http_date_parse((struct shs_str){date + 6, SHS_HTTP_DATE_LEN}, time(NULL), &when));
     assert_true(llabs((long long)when - (long long)time(NULL)) < 5);
     over();
 }

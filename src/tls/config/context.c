@@ -9,12 +9,13 @@
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
+#include <shs/digest.h>
+
 #include "tls/clients/client.h"
 #include "tls/clients/deny.h"
 #include "tls/config/config.h"
 #include "tls/config/names.h"
 #include "tls/config/site.h"
-#include "tls/digest.h"
 #include "tls/wire/bio.h"
 #include "tls/wire/stream.h"
 
@@ -209,13 +210,12 @@ static void scope_of(struct shs_tls_site *site, unsigned host)
     fixed[6] = (unsigned char)h->client_depth;
     fixed[7] = (unsigned char)(h->crl != NULL);
     memcpy(fixed + 8, &host, sizeof host);
-    if (shs__sha256_init(&sha) != SHS_OK ||
-        shs__sha256_update(sha, fixed, sizeof fixed) != SHS_OK ||
-        shs__sha256_update(sha, site->clients->digest, sizeof site->clients->digest) != SHS_OK ||
-        (site->name != NULL && shs__sha256_update(sha, site->name, strlen(site->name)) != SHS_OK) ||
-        shs__sha256_final(sha, site->scope) != SHS_OK)
+    if (shs_sha256_new(&sha) != SHS_OK || shs_sha256_update(sha, fixed, sizeof fixed) != SHS_OK ||
+        shs_sha256_update(sha, site->clients->digest, sizeof site->clients->digest) != SHS_OK ||
+        (site->name != NULL && shs_sha256_update(sha, site->name, strlen(site->name)) != SHS_OK) ||
+        shs_sha256_final(sha, site->scope) != SHS_OK)
         (void)RAND_bytes(site->scope, sizeof site->scope); /* of nobody else */
-    shs__sha256_free(sha);
+    shs_sha256_free(sha);
 }
 
 /* The site of these certificates, which is made if there is none. */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "tls/digest.h"
+#include <shs/digest.h>
 
 /* More than this is no browser: such a hello has no fingerprint. */
 #define SUITES_MAX 256u
@@ -172,11 +172,11 @@ static bool hash12(const struct shs_buf *text, char out[13])
     struct shs_sha256 *sha;
     bool good;
 
-    if (shs__sha256_init(&sha) != SHS_OK)
+    if (shs_sha256_new(&sha) != SHS_OK)
         return false;
-    good = shs__sha256_update(sha, shs__buf_head(text), text->len) == SHS_OK &&
-           shs__sha256_final(sha, digest) == SHS_OK;
-    shs__sha256_free(sha);
+    good = shs_sha256_update(sha, shs__buf_head(text), text->len) == SHS_OK &&
+           shs_sha256_final(sha, digest) == SHS_OK;
+    shs_sha256_free(sha);
     for (size_t i = 0; good && i < 6; i++)
         snprintf(out + 2 * i, 3, "%02x", digest[i]);
     return good;

@@ -1,23 +1,15 @@
 /*
- * uri.h - percent-encoding, and escaping text for the places where text goes: HTML, JSON, a log.
+ * text.h - the same as <shs/text.h>, into a struct shs_buf, and what that is made of.
  *
  * The functions that append return SHS_OK, or SHS_LIMIT or SHS_NOMEM as shs__buf_append does; what
  * was appended by then stays.
  */
-#ifndef SHS_URI_H
-#define SHS_URI_H
+#ifndef SHS_TEXT_BUF_H
+#define SHS_TEXT_BUF_H
+
+#include <shs/text.h>
 
 #include "base/base.h"
-
-/*
- * Decodes once; what came out is never decoded again. "+" stays "+".
- *
- *   out, cap  the result, not NUL-terminated; s.len bytes are always enough. May be where s is
- *
- * SHS_OK with *len; SHS_PROTO for a % without two hex digits and for %00 or a raw NUL; SHS_LIMIT
- * when cap is too small.
- */
-int shs__percent_decode(struct shs_str s, char *out, size_t cap, size_t *len);
 
 /* One path segment, for an href or a Location: all but unreserved characters, also "/". */
 int shs__percent_encode(struct shs_buf *out, struct shs_str s);

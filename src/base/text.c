@@ -1,11 +1,11 @@
-#include "http/uri.h"
+#include "base/text.h"
 
-#include "http/chars.h"
+#include "base/chars.h"
 
 static const char hex_lower[] = "0123456789abcdef";
 static const char hex_upper[] = "0123456789ABCDEF";
 
-int shs__percent_decode(struct shs_str s, char *out, size_t cap, size_t *len)
+int shs_percent_decode(struct shs_str s, char *out, size_t cap, size_t *len)
 {
     size_t written = 0;
 
@@ -204,4 +204,39 @@ int shs__html_escape(struct shs_buf *out, struct shs_str s)
 int shs__log_escape(struct shs_buf *out, struct shs_str s)
 {
     return append_replaced(out, s, replace_log);
+}
+
+/* -- the same into a caller's memory ----------------------------------------------------------- */
+
+typedef int append_fn(struct shs_buf *out, struct shs_str s);
+
+/* A buffer that is as large as its ceiling neither grows nor is freed. */
+static int into(append_fn *append, struct shs_str s, char *out, size_t cap, size_t *len)
+{
+    struct shs_buf buf = {.data = out, .cap = cap, .ceiling = cap};
+    int rc = append(&buf, s);
+
+    if (rc == SHS_OK)
+        *len = buf.len;
+    return rc;
+}
+
+int shs_percent_encode(struct shs_str s, char *out, size_t cap, size_t *len)
+{
+    return into(shs__percent_encode, s, out, cap, len);
+}
+
+int shs_html_escape(struct shs_str s, char *out, size_t cap, size_t *len)
+{
+    return into(shs__html_escape, s, out, cap, len);
+}
+
+int shs_json_escape(struct shs_str s, char *out, size_t cap, size_t *len)
+{
+    return into(shs__json_escape, s, out, cap, len);
+}
+
+int shs_log_escape(struct shs_str s, char *out, size_t cap, size_t *len)
+{
+    return into(shs__log_escape, s, out, cap, len);
 }

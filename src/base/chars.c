@@ -1,4 +1,6 @@
-#include "http/chars.h"
+#include "base/chars.h"
+
+#include <shs/text.h>
 
 #define ALNUM(c)                                                                                   \
     (((c) >= '0' && (c) <= '9') || ((c) >= 'a' && (c) <= 'z') || ((c) >= 'A' && (c) <= 'Z'))
@@ -31,3 +33,21 @@ const unsigned char shs__chars[256] = {
     ROW(0x00), ROW(0x10), ROW(0x20), ROW(0x30), ROW(0x40), ROW(0x50), ROW(0x60), ROW(0x70),
     ROW(0x80), ROW(0x90), ROW(0xa0), ROW(0xb0), ROW(0xc0), ROW(0xd0), ROW(0xe0), ROW(0xf0),
 };
+
+bool shs_is_token(struct shs_str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (!shs__char_is(s.ptr[i], SHS_CHAR_TOKEN))
+            return false;
+    }
+    return s.len > 0;
+}
+
+bool shs_is_field_value(struct shs_str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (!shs__char_is(s.ptr[i], SHS_CHAR_VALUE))
+            return false;
+    }
+    return true;
+}

@@ -132,7 +132,7 @@ static int host_dispatch(void *owner, struct shs_exchange *x)
     if (self->base.request->overloaded)
         return refuse_overload(&x->res);
     shs__activity_name(self->base.request->activity, x->req.head.method, x->req.head.path);
-    return shs__exchange_dispatch(handler, x);
+    return shs_handler_call(handler, &x->req, &x->res);
 }
 
 static void host_log(void *owner, const struct shs_access *access)
@@ -263,7 +263,7 @@ static int check_options(const struct shs_options *opt, struct shs_error *err)
         return shs_error_set(err, SHS_USAGE, 0, "max_headers must be from 1 to 10000");
     if (opt->max_head_bytes < 64 || opt->max_head_bytes > (size_t)16 * 1024 * 1024)
         return shs_error_set(err, SHS_USAGE, 0, "max_head_bytes must be from 64 to 16 MiB");
-    if (opt->request_id_field != NULL && !shs__is_token(shs__str(opt->request_id_field)))
+    if (opt->request_id_field != NULL && !shs_is_token(shs__str(opt->request_id_field)))
         return shs_error_set(err, SHS_USAGE, 0, "request_id_field is not the name of a field");
     return SHS_OK;
 }

@@ -4,7 +4,7 @@
 
 #include <cmocka.h>
 
-#include "http/uri.h"
+#include "base/text.h"
 
 #define CEILING 4096
 
@@ -28,7 +28,7 @@ static void check_decode(struct shs_str in, int rc, struct shs_str expected)
     size_t len = 99;
 
     assert_non_null(out);
-    assert_int_equal(shs__percent_decode(in, out, in.len, &len), rc);
+    assert_int_equal(shs_percent_decode(in, out, in.len, &len), rc);
     if (rc == SHS_OK)
         assert_true(shs__str_eq((struct shs_str){out, len}, expected));
     else
@@ -65,12 +65,12 @@ static void test_percent_decode_room(void **state)
     size_t len = 99;
 
     SHS_UNUSED(state);
-    assert_int_equal(shs__percent_decode(SHS_STR("ab"), out, 2, &len), SHS_OK);
+    assert_int_equal(shs_percent_decode(SHS_STR("ab"), out, 2, &len), SHS_OK);
     assert_int_equal(len, 2);
-    assert_int_equal(shs__percent_decode(SHS_STR("%61%62"), out, 2, &len), SHS_OK);
-    assert_int_equal(shs__percent_decode(SHS_STR("abc"), out, 2, &len), SHS_LIMIT);
-    assert_int_equal(shs__percent_decode(SHS_STR("a"), out, 0, &len), SHS_LIMIT);
-    assert_int_equal(shs__percent_decode(SHS_STR(""), out, 0, &len), SHS_OK);
+    assert_int_equal(shs_percent_decode(SHS_STR("%61%62"), out, 2, &len), SHS_OK);
+    assert_int_equal(shs_percent_decode(SHS_STR("abc"), out, 2, &len), SHS_LIMIT);
+    assert_int_equal(shs_percent_decode(SHS_STR("a"), out, 0, &len), SHS_LIMIT);
+    assert_int_equal(shs_percent_decode(SHS_STR(""), out, 0, &len), SHS_OK);
     assert_int_equal(len, 0);
     assert_int_equal(out[2], '\0');
 }
@@ -81,7 +81,7 @@ static void test_percent_decode_in_place(void **state)
     size_t len;
 
     SHS_UNUSED(state);
-    assert_int_equal(shs__percent_decode(shs__str(text), text, sizeof text - 1, &len), SHS_OK);
+    assert_int_equal(shs_percent_decode(shs__str(text), text, sizeof text - 1, &len), SHS_OK);
     assert_true(shs__str_eq((struct shs_str){text, len}, SHS_STR("/a b/c")));
 }
 
@@ -106,8 +106,8 @@ static void test_round_trip(void **state)
 
         shs__buf_init(&buf, CEILING);
         assert_int_equal(shs__percent_encode(&buf, (struct shs_str){in, 3}), SHS_OK);
-        assert_int_equal(shs__percent_decode((struct shs_str){shs__buf_head(&buf), buf.len}, out,
-                                             sizeof out, &len),
+        assert_int_equal(shs_percent_decode((struct shs_str){shs__buf_head(&buf), buf.len}, out,
+                                            sizeof out, &len),
                          SHS_OK);
         assert_true(shs__str_eq((struct shs_str){out, len}, (struct shs_str){in, 3}));
         shs__buf_free(&buf);
