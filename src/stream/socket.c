@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -27,6 +29,14 @@ uint64_t shs__stream_delivered(const struct shs_stream *s)
     while (s->cls->delivered == NULL && s->lower != NULL)
         s = s->lower;
     return s->cls->delivered == NULL ? 0 : s->cls->delivered(s);
+}
+
+void shs__stream_acknowledge(struct shs_stream *s)
+{
+    while (s->cls->acknowledge == NULL && s->lower != NULL)
+        s = s->lower;
+    if (s->cls->acknowledge != NULL)
+        s->cls->acknowledge(s);
 }
 
 /* What a failed transfer means to the conversation. */
@@ -131,6 +141,14 @@ static uint64_t socket_delivered(const struct shs_stream *s)
     return waiting < self->bytes_out ? self->bytes_out - waiting : 0;
 }
 
+static void socket_acknowledge(struct shs_stream *s)
+{
+    int on = 1;
+
+    /* On a Unix socket there is no such thing, and no need. */
+    (void)setsockopt(SOCKET(s)->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
 static const struct shs_stream_class socket_class = {
     .name = "socket",
     .read = socket_read,
@@ -141,6 +159,7 @@ static const struct shs_stream_class socket_class = {
     .idle = socket_nothing,
     .free = socket_nothing,
     .delivered = socket_delivered,
+    .acknowledge = socket_acknowledge,
 };
 
 void shs__socket_stream_init(struct shs_socket_stream *self, int fd)

@@ -23,10 +23,12 @@
  *   delivered how many bytes the peer has taken of us, ever. What waits in a buffer of ours or of
  *             the kernel does not count: that is how a peer that reads is told from one that does
  *             not. Optional: NULL asks the stream below.
+ *   acknowledge  a hint: what has come is acknowledged now, not with the next data. Optional.
  *   free      frees the instance, not the one below, and never waits. Sends nothing.
  *
  *   Whoever calls read and is told SHS_WAIT_READ must have flushed first, or both sides wait: so
- *   TLS flushes by itself before it answers SHS_WAIT_READ.
+ *   TLS flushes by itself before it answers SHS_WAIT_READ; all but a ticket, which nobody waits
+ *   for.
  */
 #ifndef SHS_STREAM_H
 #define SHS_STREAM_H
@@ -49,6 +51,7 @@ struct shs_stream_class {
     /* Optional (NULL): one sentence on the last failure into *err. The default says errno. */
     void (*describe)(const struct shs_stream *self, struct shs_error *err);
     uint64_t (*delivered)(const struct shs_stream *self);
+    void (*acknowledge)(struct shs_stream *self);
 };
 
 struct shs_stream {
@@ -82,6 +85,7 @@ static inline void shs__stream_idle(struct shs_stream *s)
     s->cls->idle(s);
 }
 uint64_t shs__stream_delivered(const struct shs_stream *s);
+void shs__stream_acknowledge(struct shs_stream *s);
 /* Why the last call failed, as a sentence; fills *err with `code`. */
 int shs__stream_describe(const struct shs_stream *s, int code, struct shs_error *err);
 

@@ -45,6 +45,11 @@ static void counting_nothing(struct shs_stream *s)
     SHS_UNUSED(s);
 }
 
+static void counting_acknowledge(struct shs_stream *s)
+{
+    COUNTING(s)->acknowledged++;
+}
+
 static const struct shs_stream_class counting_class = {
     .name = "counting",
     .read = counting_read,
@@ -54,6 +59,7 @@ static const struct shs_stream_class counting_class = {
     .pending = counting_pending,
     .idle = counting_nothing,
     .free = counting_nothing,
+    .acknowledge = counting_acknowledge,
 };
 
 /* -- two ends in memory ------------------------------------------------------------------------ */

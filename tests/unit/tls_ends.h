@@ -12,6 +12,7 @@ struct ends_counting {
     struct shs_stream base;
     unsigned writes;
     size_t bytes;
+    unsigned acknowledged; /* how often it was asked for */
 };
 
 struct ends {

@@ -82,6 +82,22 @@ static bool is_reading_certificate(const SSL *ssl)
     return SSL_get_state(ssl) == TLS_ST_SR_CERT;
 }
 
+/* Its chain was good, but it signs with a key that is not spoken here. */
+static bool is_about_its_key(unsigned long code)
+{
+    if (ERR_GET_LIB(code) != ERR_LIB_SSL)
+        return false;
+    switch (ERR_GET_REASON(code)) {
+    case SSL_R_WRONG_CURVE:
+    case SSL_R_WRONG_SIGNATURE_TYPE:
+    case SSL_R_ILLEGAL_POINT_COMPRESSION:
+    case SSL_R_UNKNOWN_DIGEST:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* OpenSSL gave up on the client's certificate before, or without, looking at its chain. */
 static void note_client_reason(struct shs_tls_stream *self)
 {
@@ -90,11 +106,33 @@ static void note_client_reason(struct shs_tls_stream *self)
     if (ERR_GET_LIB(self->tls_code) == ERR_LIB_SSL &&
         ERR_GET_REASON(self->tls_code) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
         self->client_reason = SHS_CLIENT_NONE;
+    } else if (SSL_get_state(self->ssl) == TLS_ST_SR_CERT_VRFY &&
+               is_about_its_key(self->tls_code)) {
+        self->client_reason = SHS_CLIENT_UNSUPPORTED_KEY;
     } else if (is_reading_certificate(self->ssl) && self->alert_in == NO_ALERT) {
         self->client_reason = ERR_GET_REASON(self->tls_code) == SSL_R_EXCESSIVE_MESSAGE_SIZE
                                   ? SHS_CLIENT_TOO_LARGE
                                   : SHS_CLIENT_MALFORMED;
     }
+}
+
+/* Is what is gathered a ticket and nothing else? It can wait for company. */
+static bool holds_ticket(const struct shs_tls_stream *self)
+{
+    return self->held > 0 && self->bio.out.len == self->held;
+}
+
+/* Before anybody waits for the peer: everything that it may wait for is sent. */
+static int flush_before_wait(struct shs_tls_stream *self)
+{
+    if (holds_ticket(self)) {
+        if (!self->acknowledged)
+            shs__stream_acknowledge(self->bio.lower);
+        self->acknowledged = true;
+        return SHS_OK;
+    }
+    self->held = 0;
+    return shs__tls_bio_flush(&self->bio);
 }
 
 /* What a call that did not succeed means; SHS_OK: flushed, call it again. */
@@ -105,7 +143,7 @@ static int explain(struct shs_tls_stream *self, int ret)
     switch (SSL_get_error(self->ssl, ret)) {
     case SSL_ERROR_WANT_READ:
         self->starved = true;
-        rc = shs__tls_bio_flush(&self->bio);
+        rc = flush_before_wait(self);
         if (rc < 0)
             return fail_lower(self, rc);
         return rc == SHS_OK ? self->bio.wait : rc;
@@ -221,8 +259,10 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
             self->starved = false;
             self->unread = true;
             self->bio.handshaking = false;
-            if (SSL_is_server(self->ssl) == 1 && SSL_version(self->ssl) == TLS1_3_VERSION)
+            if (SSL_is_server(self->ssl) == 1 && SSL_version(self->ssl) == TLS1_3_VERSION) {
                 forget_handshake(self->ssl);
+                self->held = (uint32_t)self->bio.out.len;
+            }
             return SHS_OK;
         }
         rc = explain(self, ret);
@@ -335,6 +375,7 @@ static int tls_write(struct shs_stream *s, const void *buf, size_t len, size_t *
         self->base.sys_errno = EPIPE;
         return SHS_CLOSED;
     }
+    self->held = 0; /* it leaves with this */
     while (done < len && rc == SHS_OK) {
         rc = make_room(self, len - done);
         if (rc == SHS_OK)
@@ -366,6 +407,7 @@ static int tls_shutdown(struct shs_stream *s)
 
     if (self->shut)
         return SHS_OK;
+    self->held = 0;
     if (!self->notified && self->established && self->failed == SHS_OK) {
         if (shs__tls_bio_room(&self->bio) < RECORD_ROOM - RECORD_DATA) {
             rc = tls_flush(s);
@@ -439,9 +481,10 @@ static const char *hint(unsigned long tls_code)
         return "The client accepts no signature that this server's key can make.";
     case SSL_R_NO_SUITABLE_KEY_SHARE:
     case SSL_R_NO_SHARED_GROUPS:
-        return "The client offers none of the groups X25519, P-256 and P-384.";
+        return "The client offers none of the groups that this server has (X25519, P-256, P-384, "
+               "P-521, or those of its configuration).";
     case SSL_R_NO_APPLICATION_PROTOCOL:
-        return "The client offers other protocols by ALPN, but not http/1.1.";
+        return "The client offers protocols by ALPN, but none that this server speaks over TLS.";
     case SSL_R_WRONG_VERSION_NUMBER:
     case SSL_R_HTTP_REQUEST:
         return "What the client sent is not TLS.";

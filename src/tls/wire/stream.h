@@ -5,10 +5,14 @@
  *
  *   A struct shs_tls_stream keeps the contract of stream/stream.h. What is written is encrypted at
  *   once and gathered; flush sends it. The handshake is driven by shs__tls_stream_handshake, or by
- *   the first read or write. What a TLS 1.3 server says after the handshake (the session ticket) is
- *   held and leaves with the first answer, or before anybody waits for the peer: a client with
- *   Nagle's algorithm sends its request only when its Finished is acknowledged, and the kernel puts
- *   off an acknowledgement that has nothing to ride on for 40 ms.
+ *   the first read or write.
+ *
+ *   What a TLS 1.3 server says after the handshake (the session ticket) is held until there is
+ *   something else to say. A client that sends its data and closes without reading has the ticket
+ *   unread in its kernel otherwise, which then resets the connection instead of ending it, and what
+ *   it has not sent yet is lost. But a client with Nagle's algorithm sends its request only when
+ *   its Finished is acknowledged, and the kernel puts off an acknowledgement that has nothing to
+ *   ride on for 40 ms: so the lower stream is told to acknowledge at once.
  *
  *   The end of the peer's data is SHS_CLOSED, with sys_errno 0 after its close_notify and EPROTO
  *   when the connection ended without one; who needs to know whether data was cut off (a body
@@ -53,23 +57,25 @@ struct shs_tls_stream {
     struct shs_tls_context *context;
     SSL *ssl;
     struct shs_tls_bio bio;
-    unsigned long tls_code;      /* OpenSSL's, for WHY_PROTOCOL */
-    uint32_t records_left;       /* of SHS_TLS_RECORDS_MAX */
-    int8_t failed;               /* SHS_OK, or the code that every later read and write answers */
-    uint8_t why;                 /* enum shs_tls_why */
-    uint8_t key_updates;         /* counted */
-    uint8_t alert_in, alert_out; /* the last fatal alert each way; 255 = none */
-    bool established;            /* the handshake is complete */
-    bool closed;                 /* the peer's data has ended */
-    bool starved;                /* OpenSSL has used up what it was given */
-    bool unread;                 /* nothing has been asked for since the handshake ended */
-    bool notified;               /* our close_notify is made */
-    bool shut;                   /* and the lower stream is shut down */
-    bool no_name;                /* no certificate for the name asked for, by strict_sni */
-    bool refused;                /* the client's certificate; the handshake was let through */
-    uint8_t client_reason;       /* enum shs_client_reason */
-    char *ja4;                   /* NULL when none was made */
-    struct shs_tls_refusal *refusal;  /* more about client_reason; or NULL */
+    unsigned long tls_code; /* OpenSSL's, for WHY_PROTOCOL */
+    uint32_t records_left;  /* of SHS_TLS_RECORDS_MAX */
+    uint32_t held;          /* all that is gathered is a ticket of so many bytes; 0: it is not */
+    int8_t failed;          /* SHS_OK, or the code that every later read and write answers */
+    uint8_t why;            /* enum shs_tls_why */
+    uint8_t key_updates;    /* counted */
+    uint8_t alert_in, alert_out;     /* the last fatal alert each way; 255 = none */
+    bool established;                /* the handshake is complete */
+    bool closed;                     /* the peer's data has ended */
+    bool starved;                    /* OpenSSL has used up what it was given */
+    bool unread;                     /* nothing has been asked for since the handshake ended */
+    bool notified;                   /* our close_notify is made */
+    bool acknowledged;               /* the lower stream has been told to, while a ticket is held */
+    bool shut;                       /* and the lower stream is shut down */
+    bool no_name;                    /* no certificate for the name asked for, by strict_sni */
+    bool refused;                    /* the client's certificate; the handshake was let through */
+    uint8_t client_reason;           /* enum shs_client_reason */
+    char *ja4;                       /* NULL when none was made */
+    struct shs_tls_refusal *refusal; /* more about client_reason; or NULL */
     struct shs_client_record *client; /* made when somebody asks */
     int64_t client_until;             /* Unix time: the first end of its chain; 0 without one */
     struct shs_tls_recheck *watch;    /* looks at the client again; NULL: nobody does */
