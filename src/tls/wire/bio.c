@@ -110,7 +110,9 @@ static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
 
 BIO_METHOD *shs__tls_bio_method_new(void)
 {
-    BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "shs_stream");
+    /* No index of its own (BIO_get_new_index): a process has 128 of them, none is given back, and
+       nobody looks for this BIO by its type. */
+    BIO_METHOD *method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "shs_stream");
 
     if (method == NULL)
         return NULL;
