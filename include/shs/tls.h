@@ -19,10 +19,11 @@
  *   "client-alert:unknown_ca". It is counted, and handed to config.on_failure. A connection opened
  *   and closed without a byte is a "probe": counted, never logged.
  *
- *   TLS 1.2 and 1.3; groups X25519, P-256, P-384; AEAD suites with forward secrecy only, in
+ *   TLS 1.2 and 1.3; groups X25519, P-256, P-384, P-521; AEAD suites with forward secrecy only, in
  *   the server's order: TLS_AES_128_GCM_SHA256 first, but ChaCha20 for a client that has it first.
- *   No renegotiation; no compression; no early data; ALPN "http/1.1". A connection that speaks
- *   plain HTTP to a TLS port gets a readable 400 and is closed.
+ *   No renegotiation; no compression; no early data; ALPN "http/1.1" for an HTTPServer, what
+ *   config.alpn says for others. A connection that speaks plain HTTP to a TLS port gets a readable
+ *   400 and is closed.
  *
  * Follows: RFC 8446, RFC 5246, RFC 7301, RFC 9325, RFC 5280, RFC 5077, Mozilla's Server Side TLS;
  * CPython Lib/http/server.py HTTPSServer.
@@ -73,7 +74,7 @@ struct shs_tls_host {
     enum shs_tls_policy policy;           /* SHS_TLS_INTERMEDIATE */
     int min_version;                      /* 12 or 13: not below it; 0 = what the policy says */
     const char *ciphers;                  /* OpenSSL's names, ":" between; NULL = the policy's */
-    const char *groups;                   /* "X25519:P-256:P-384" (NULL) */
+    const char *groups;                   /* "X25519:P-256:P-384:P-521" (NULL) */
     enum shs_tls_client_auth client_auth; /* SHS_TLS_CLIENT_NONE */
     const char *client_ca;                /* PEM: the CAs whose clients are accepted */
     const char *crl;       /* PEM or DER file, or a directory of them; NULL = no revocation check.
@@ -118,6 +119,11 @@ struct shs_tls_config {
        thread, several at once; must not block. Views: during the call. */
     void (*on_failure)(void *ctx, const struct shs_tls_failure *failure);
     void *on_failure_ctx;
+    /* The protocols that are spoken over this TLS, as ALPN names them (RFC 7301), the preferred
+       first: "mqtt", NULL. A client that offers others only is refused, one that offers none is
+       served. NULL: what the server speaks, "http/1.1" for an HTTPServer; for others, and for an
+       empty list, what a client offers is not looked at. Names have 1 to 255 bytes; at most 32. */
+    const char *const *alpn;
 };
 
 SHS_API void shs_tls_host_init_sized(struct shs_tls_host *host, size_t size);
@@ -203,6 +209,7 @@ SHS_API int shs_tls_deny(struct shs_server *self, const char *entry, struct shs_
     X(TOO_LARGE, "too-large")                                                                      \
     X(MALFORMED, "malformed")                                                                      \
     X(DENIED, "denied")                                                                            \
+    X(UNSUPPORTED_KEY, "unsupported-key")                                                          \
     X(OTHER, "other")
 
 /* Why a client certificate is not accepted. */
@@ -293,7 +300,7 @@ struct shs_tls_info {
     const char *version;   /* "TLSv1.3" */
     const char *cipher;    /* "TLS_AES_256_GCM_SHA384" */
     const char *sni;       /* the name the client asked for; "" when it gave none */
-    const char *alpn;      /* "http/1.1"; "" when none was agreed */
+    const char *alpn;      /* of config.alpn, "http/1.1"; "" when none was agreed */
     bool resumed;          /* from a ticket */
     const char *group;     /* "x25519"; "" when none was used */
     const char *signature; /* of ours, "ecdsa_secp256r1_sha256"; "" when resumed */

@@ -302,6 +302,7 @@ int shs_http_server_new(struct shs_server **out, const struct shs_options *opt,
     }
     self->opt.allow_reuse_address = true;
     self->client_first = true;
+    self->protocol = "http/1.1";
     shs__h1_config_init(&http->config, &self->opt, &h1_host);
     http->config.dates = &http->dates;
     rc = shs__stream_server_push(self);

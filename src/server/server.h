@@ -32,6 +32,8 @@ struct shs_server {
     int address_family; /* AF_UNSPEC: whatever the host's name gives */
     int socket_type;    /* SOCK_STREAM, SOCK_DGRAM */
     bool client_first;  /* HTTP, TLS: a new connection has nothing to do before its first byte */
+    /* what it speaks, by its ALPN name (RFC 7301), static: "http/1.1"; NULL */
+    const char *protocol;
 
     /* server_address */
     int fd;         /* listening; -1 when there is none */

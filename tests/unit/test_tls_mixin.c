@@ -18,6 +18,7 @@
 
 #include "loopback.h"
 #include "patience.h"
+#include "tls/config/config.h"
 #include "tls_lab.h"
 
 /* -- a handler that says what it knows of its session, then echoes ----------------------------- */
@@ -86,8 +87,9 @@ static const struct shs_server_ops keeper_ops = {
 /* Longer than a machine stands still. */
 #define LONG_MS 60000
 
-static void start(struct fixture *f, unsigned handshake_ms)
+static void start_with(struct fixture *f, unsigned handshake_ms, const char *const *alpn)
 {
+    struct shs_tls_simple_config simple;
     struct shs_options opt = group_lab.opt;
     struct shs_error err = {.code = SHS_OK};
 
@@ -99,7 +101,9 @@ static void start(struct fixture *f, unsigned handshake_ms)
     opt.stop_ms = LONG_MS;
     opt.close_ms = 500;
     assert_int_equal(shs_tcp_server_new(&f->server, &opt, &session_class, &err), SHS_OK);
-    if (shs_tls_mixin_push(f->server, &err) != SHS_OK)
+    shs__tls_simple_config(&simple, &opt);
+    simple.config.alpn = alpn;
+    if (shs_tls_mixin_push_config(f->server, &simple.config, &err) != SHS_OK)
         fail_msg("%s", err.text);
     assert_int_equal(shs_threading_mixin_push(f->server, &err), SHS_OK);
     assert_int_equal(shs_server_push(f->server, &f->layer, &keeper_ops), SHS_OK);
@@ -107,6 +111,11 @@ static void start(struct fixture *f, unsigned handshake_ms)
                         "Keeper > ThreadingMixIn > TLSMixIn > TCPServer > BaseServer");
     assert_int_equal(shs_server_bind_and_activate(f->server, &err), SHS_OK);
     assert_int_equal(pthread_create(&f->thread, NULL, loopback_serve, f->server), 0);
+}
+
+static void start(struct fixture *f, unsigned handshake_ms)
+{
+    start_with(f, handshake_ms, NULL);
 }
 
 /* Ends the server, and with it every conversation: then the counts are final. */
@@ -296,7 +305,8 @@ static void the_handler_knows_its_session(void **state)
         if (session != NULL)
             SSL_set_session(c.tls->ssl, session);
         assert_int_equal(client_reads(&c, buf, sizeof buf), SHS_OK);
-        assert_non_null(strstr(buf, "sni=localhost alpn=http/1.1"));
+        /* A TCPServer speaks what it likes: what a client offers is not looked at. */
+        assert_non_null(strstr(buf, "sni=localhost alpn= "));
         assert_non_null(strstr(buf, i == 0 ? "resumed=0" : "resumed=1"));
         SSL_SESSION_free(session);
         session = SSL_get1_session(c.tls->ssl);
@@ -307,6 +317,45 @@ static void the_handler_knows_its_session(void **state)
     wait_for_ends(&f, 2);
     assert_int_equal(f.errors, 0);
     stop(&f);
+}
+
+/* Protocols of one's own: the first of ours that the client has, none for who offers none, and an
+   alert for who has others only. */
+static void protocols_are_the_owners(void **state)
+{
+    static const char *const ours[] = {"mqtt", "coap", NULL};
+    static const struct {
+        const char *offers;
+        int code;
+        const char *says;
+    } cases[] = {{"\x04"
+                  "coap\x04mqtt",
+                  SHS_OK, "alpn=mqtt "},
+                 {"\x02h2\x04"
+                  "coap",
+                  SHS_OK, "alpn=coap "},
+                 {"", SHS_OK, "alpn= "},
+                 {"\x02h2\x08http/1.1", SHS_TLS, ""},
+                 {"\x03mqt", SHS_TLS, ""},
+                 {"\x05mqttx", SHS_TLS, ""}};
+    size_t i;
+
+    SHS_UNUSED(state);
+    for (i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        struct fixture f;
+        struct client c;
+        char buf[512];
+
+        start_with(&f, LONG_MS, ours);
+        open_client(&c, &f, 0);
+        SSL_set_alpn_protos(c.tls->ssl, (const unsigned char *)cases[i].offers,
+                            (unsigned)strlen(cases[i].offers));
+        assert_int_equal(client_reads(&c, buf, sizeof buf), cases[i].code);
+        assert_non_null(strstr(buf, cases[i].says));
+        close_client(&c);
+        wait_for_ends(&f, 1);
+        stop(&f);
+    }
 }
 
 #define CROWD 6
@@ -566,6 +615,7 @@ int main(void)
         cmocka_unit_test(serves_both_versions),
         cmocka_unit_test(other_keys_serve_both_versions),
         cmocka_unit_test(the_handler_knows_its_session),
+        cmocka_unit_test(protocols_are_the_owners),
         cmocka_unit_test(a_crowd_is_served),
         cmocka_unit_test(a_silent_client_delays_nobody),
         cmocka_unit_test(a_dripping_client_is_cut_off),

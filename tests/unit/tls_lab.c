@@ -9,6 +9,9 @@
 
 #include "tls_lab.h"
 
+#include "tls/config/config.h"
+#include "tls/config/tickets.h"
+
 struct tls_lab group_lab;
 
 X509 *lab_leaf(const struct tls_lab *lab, EVP_PKEY *key, int64_t from, int64_t to)
@@ -65,10 +68,19 @@ void lab_close(struct tls_lab *lab)
 
 struct shs_tls_context *lab_server(const struct tls_lab *lab)
 {
+    static const char *const protocols[] = {"http/1.1", NULL};
     struct shs_tls_context *context = NULL;
+    struct shs_tls_simple_config simple;
+    struct shs_tls_tickets *tickets;
     struct shs_error err;
-    int rc = shs__tls_context_new(&context, &lab->opt, &err);
+    int rc;
 
+    shs__tls_simple_config(&simple, &lab->opt);
+    simple.config.alpn = protocols;
+    assert_int_equal(shs__tls_tickets_new(&tickets, simple.config.ticket_epoch_s), SHS_OK);
+    rc = shs__tls_context_build(&context, &simple.config, tickets, NULL, (int64_t)time(NULL), false,
+                                &err);
+    shs__tls_tickets_free(tickets);
     if (rc != SHS_OK)
         print_error("%s\n", err.text);
     assert_int_equal(rc, SHS_OK);

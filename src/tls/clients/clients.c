@@ -444,13 +444,22 @@ bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *c
     return false;
 }
 
+/* The keys of clients that site.c asks for. */
+#define KEYS "EC (P-256, P-384, P-521), RSA, RSA-PSS, Ed25519, Ed448"
+
 void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
                            const struct shs_tls_refusal *refusal)
 {
     const char *label = shs_client_reason_label(reason);
 
     if (reason == SHS_CLIENT_NONE)
-        shs_error_set(err, SHS_TLS, 0, "The client gave no certificate, and one is required.");
+        shs_error_set(err, SHS_TLS, 0,
+                      "The client gave no certificate, and one is required. (It counts with a key "
+                      "of these kinds: " KEYS ".)");
+    else if (reason == SHS_CLIENT_UNSUPPORTED_KEY)
+        shs_error_set(err, SHS_TLS, 0,
+                      "The client's certificate has a key of a kind that is not accepted here; "
+                      "accepted are " KEYS ".");
     else if (reason == SHS_CLIENT_TOO_LARGE && refusal == NULL)
         shs_error_set(err, SHS_TLS, 0, "The client's certificates are longer than 32 KiB.");
     else if (refusal == NULL)

@@ -7,6 +7,7 @@
 #define DEFAULT_DEPTH 4
 #define DEFAULT_EPOCH 3600
 #define DEFAULT_AGE 7200
+#define MAX_ALPN 32
 
 void shs_tls_host_init_sized(struct shs_tls_host *host, size_t size)
 {
@@ -147,6 +148,24 @@ static int check_host(const struct shs_tls_host *host, struct shs_error *err)
     return SHS_OK;
 }
 
+static int check_alpn(const char *const *names, struct shs_error *err)
+{
+    size_t i;
+
+    for (i = 0; names != NULL && names[i] != NULL; i++) {
+        size_t len = strlen(names[i]);
+
+        if (len == 0 || len > 255)
+            return shs_error_set(err, SHS_USAGE, 0,
+                                 "A protocol name for ALPN has %zu bytes; it must have 1 to 255.",
+                                 len);
+        if (i == MAX_ALPN)
+            return shs_error_set(err, SHS_USAGE, 0,
+                                 "There are more than %d protocol names for ALPN.", MAX_ALPN);
+    }
+    return SHS_OK;
+}
+
 static int check(const struct shs_tls_config *config, struct shs_error *err)
 {
     bool asks = false;
@@ -168,7 +187,7 @@ static int check(const struct shs_tls_config *config, struct shs_error *err)
         return shs_error_set(err, SHS_USAGE, 0,
                              "deny is set, but clients are asked for no certificate: set "
                              "client_auth.");
-    return SHS_OK;
+    return check_alpn(config->alpn, err);
 }
 
 int shs__tls_config_copy(struct shs_tls_config_copy *to, const struct shs_tls_config *from,
@@ -184,7 +203,8 @@ int shs__tls_config_copy(struct shs_tls_config_copy *to, const struct shs_tls_co
     if (config->host_count > 0 && config->hosts != NULL && !copy_hosts(&to->memory, config))
         goto nomem;
     if (!copy_text(&to->memory, &config->ticket_secret) ||
-        !copy_text(&to->memory, &config->keylog) || !copy_text(&to->memory, &config->deny))
+        !copy_text(&to->memory, &config->keylog) || !copy_text(&to->memory, &config->deny) ||
+        !copy_names(&to->memory, &config->alpn))
         goto nomem;
     rc = check(config, err);
     if (rc != SHS_OK)

@@ -28,16 +28,16 @@
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                                   \
     "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 
-#define GROUPS "X25519:P-256:P-384"
+/* P-521 comes last: as a key exchange it is slow. But TLS 1.2 takes no certificate, ours or a
+   client's, whose curve is not in this list. */
+#define GROUPS "X25519:P-256:P-384:P-521"
 #define LIST_MAX 1024
 
 /* What certificates of clients may sign with; separate from what our key does. */
 #define CLIENT_SIGALGS                                                                             \
-    "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:RSA-PSS+SHA256:RSA-PSS+SHA384:"                \
-    "RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
-
-/* Length-prefixed, as on the wire (RFC 7301, 3.1). */
-static const unsigned char alpn_http11[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+    "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:ed448:RSA-PSS+SHA256:RSA-PSS+SHA384:"          \
+    "RSA-PSS+SHA512:rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:"                     \
+    "RSA+SHA256:RSA+SHA384:RSA+SHA512"
 
 const struct shs_tls_site *shs__tls_site_of(const SSL *ssl)
 {
@@ -121,23 +121,37 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
     return SSL_CLIENT_HELLO_ERROR;
 }
 
+/* Is `name` in a list of names with their lengths before them (RFC 7301, 3.1)? Its place. */
+static const unsigned char *find_protocol(const char *name, const unsigned char *in,
+                                          unsigned in_len)
+{
+    size_t len = strlen(name);
+    unsigned at = 0;
+
+    while (at < in_len && in[at] < in_len - at) {
+        if (in[at] == len && memcmp(&in[at + 1], name, len) == 0)
+            return &in[at];
+        at += in[at] + 1u;
+    }
+    return NULL;
+}
+
+/* The first of ours that the client offers. */
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                        const unsigned char *in, unsigned in_len, void *arg)
 {
-    unsigned at = 0;
+    const char *const *ours = shs__tls_stream_of(ssl)->context->config->config.alpn;
+    const unsigned char *found = NULL;
 
-    SHS_UNUSED(ssl);
     SHS_UNUSED(arg);
-    while (at < in_len && in[at] < in_len - at) {
-        if (in[at] == alpn_http11[0] && memcmp(&in[at], alpn_http11, sizeof alpn_http11) == 0) {
-            *out = &in[at + 1];
-            *out_len = in[at];
-            return SSL_TLSEXT_ERR_OK;
-        }
-        at += in[at] + 1u;
-    }
+    while (*ours != NULL && found == NULL)
+        found = find_protocol(*ours++, in, in_len);
     /* RFC 7301, 3.2: no_application_protocol, rather than speak what was not offered. */
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
+    if (found == NULL)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = found + 1;
+    *out_len = *found;
+    return SSL_TLSEXT_ERR_OK;
 }
 
 /* Takes note of the name, so that OpenSSL keeps it with the session too. */
@@ -339,7 +353,8 @@ static void on_keylog(const SSL *ssl, const char *line)
 
 /* -- making the SSL_CTX ------------------------------------------------------------------------ */
 
-/* The signatures a key can make, best first: a short list costs less to match. */
+/* The signatures a key can make, best first: a short list costs less to match. In TLS 1.2 the hash
+   does not depend on the curve (RFC 5246, 7.4.1.4.1), and a client may offer any one alone. */
 static const char *sigalgs_of(const struct shs_tls_pair *pair)
 {
     int bits = EVP_PKEY_get_bits(pair->identity.key);
@@ -347,8 +362,9 @@ static const char *sigalgs_of(const struct shs_tls_pair *pair)
     if (pair->kind == SHS_TLS_KIND_RSA)
         return "RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512";
     if (bits <= 256)
-        return "ECDSA+SHA256";
-    return bits <= 384 ? "ECDSA+SHA384:ECDSA+SHA256" : "ECDSA+SHA512:ECDSA+SHA256";
+        return "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512";
+    return bits <= 384 ? "ECDSA+SHA384:ECDSA+SHA256:ECDSA+SHA512"
+                       : "ECDSA+SHA512:ECDSA+SHA256:ECDSA+SHA384";
 }
 
 static int set_certificates(SSL_CTX *ctx, const struct shs_tls_site *site, struct shs_error *err)
@@ -459,7 +475,8 @@ static bool set_common(SSL_CTX *ctx, const struct shs_tls_site *site,
     SSL_CTX_set_max_cert_list(ctx, MAX_CERT_LIST);
     SSL_CTX_set_max_early_data(ctx, 0);
     SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
-    SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+    if (config->alpn != NULL && config->alpn[0] != NULL)
+        SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
     SSL_CTX_set_tlsext_servername_callback(ctx, accept_name);
     SSL_CTX_set_tlsext_status_cb(ctx, on_status);
     if (config->keylog != NULL)

@@ -8,6 +8,7 @@
 #include "server/conn.h"
 #include "tls/clients/client.h"
 #include "tls/clients/clients.h"
+#include "tls/config/config.h"
 #include "tls/wire/stream.h"
 
 /* The names of RFC 8446, 4.2.7. */
@@ -59,6 +60,16 @@ static const char *signature_name(SSL *ssl)
     }
 }
 
+/* As a string: the one of ours that was agreed on. */
+static const char *alpn_text(const char *const *ours, const unsigned char *name, size_t len)
+{
+    for (; len > 0 && ours != NULL && *ours != NULL; ours++) {
+        if (strlen(*ours) == len && memcmp(*ours, name, len) == 0)
+            return *ours;
+    }
+    return "";
+}
+
 bool shs_conn_tls_info(struct shs_conn *conn, struct shs_tls_info *out)
 {
     struct shs_tls_stream *tls = shs__tls_stream_find(conn->stream);
@@ -73,7 +84,7 @@ bool shs_conn_tls_info(struct shs_conn *conn, struct shs_tls_info *out)
     out->version = SSL_get_version(tls->ssl);
     out->cipher = SSL_get_cipher_name(tls->ssl);
     out->sni = sni == NULL ? "" : sni;
-    out->alpn = alpn_len == 0 ? "" : "http/1.1"; /* the only one that is ever selected */
+    out->alpn = alpn_text(tls->context->config->config.alpn, alpn, alpn_len);
     out->resumed = SSL_session_reused(tls->ssl) == 1;
     out->group = group_name(tls->ssl);
     out->signature = signature_name(tls->ssl);

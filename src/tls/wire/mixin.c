@@ -448,6 +448,10 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
     rc = shs__tls_config_copy(&mixin->config, config, err);
     if (rc != SHS_OK)
         goto out;
+    if (mixin->config.config.alpn == NULL) {
+        mixin->protocols[0] = self->protocol;
+        mixin->config.config.alpn = mixin->protocols;
+    }
     mixin->shared = share_counters();
     if (mixin->shared == NULL || shs__tls_deny_new(&mixin->deny) != SHS_OK) {
         rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for TLSMixIn.");

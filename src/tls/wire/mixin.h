@@ -35,6 +35,7 @@ struct shs_tls_shared {
 struct shs_tls_mixin {
     struct shs_layer layer;
     struct shs_tls_config_copy config;
+    const char *protocols[2]; /* config.alpn when none was given */
     struct shs_tls_tickets *tickets;
     struct shs_tls_deny *deny;
     pthread_mutex_t lock; /* guards `context`; held for a reference count */
