@@ -12,6 +12,18 @@
  *   Two positive codes are not errors: SHS_WAIT_READ and SHS_WAIT_WRITE say "I have gone as far as
  *   I can without waiting for the peer". Who waits is for the caller to decide (see server.h).
  *
+ * The end of data: four answers, so that who stores what it reads knows whether it has all of it
+ *
+ *   SHS_CLOSED     the peer ended its data in order: FIN, with TLS close_notify. What came is whole
+ *   SHS_TRUNCATED  the connection ended without TLS's close_notify: anybody on the way can do that,
+ *                  so the rest may be missing (RFC 8446 section 6.1)
+ *   SHS_RESET      the peer reset the connection, or takes nothing more: it has gone away
+ *   SHS_STOPPED    we ended it ourselves: the server is shutting down
+ *
+ *   Whichever comes is given again by each later read. Only the last three are failures, which
+ *   shs_conn_error tells as well. A FIN of plain TCP is an orderly end for this library; whether a
+ *   message was complete is then for the protocol above to say, by a length or a last line.
+ *
  * Conventions of all headers
  *
  *   - Data leaves through out-parameters, which are written on success only.
@@ -47,14 +59,16 @@ extern "C" {
     X(USAGE, -1, "the API was used wrongly")                                                       \
     X(NOMEM, -2, "out of memory")                                                                  \
     X(IO, -3, "system call failed")                                                                \
-    X(CLOSED, -4, "the peer closed the connection")                                                \
+    X(CLOSED, -4, "the peer ended its data")                                                       \
     X(TIMEOUT, -5, "the deadline passed")                                                          \
     X(TLS, -6, "TLS failure")                                                                      \
     X(PROTO, -7, "malformed HTTP")                                                                 \
     X(LIMIT, -8, "a limit was reached")                                                            \
     X(STOPPED, -9, "the server is shutting down")                                                  \
     X(EXIT, -10, "the handler asked the server to stop")                                           \
-    X(DEADLOCK, -11, "the call would wait for itself")
+    X(DEADLOCK, -11, "the call would wait for itself")                                             \
+    X(RESET, -12, "the peer reset the connection")                                                 \
+    X(TRUNCATED, -13, "the connection ended in the middle of the TLS session")
 
 enum shs_err {
 #define SHS_ERR_ENUM(name, value, text) SHS_##name = (value),

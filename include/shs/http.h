@@ -152,8 +152,9 @@ SHS_API bool shs_request_header(const struct shs_request *req, const char *name,
 SHS_API bool shs_request_has_body(const struct shs_request *req, uint64_t *length);
 /*
  * Reads the next bytes of the body. 0 with *got > 0; 0 with *got == 0 at its end; SHS_LIMIT beyond
- * opt.max_body_bytes, SHS_PROTO, SHS_TIMEOUT, SHS_CLOSED and so on. A handler may return the code:
- * the right answer (413, 400, 408) is then sent for it.
+ * opt.max_body_bytes, SHS_PROTO, SHS_TIMEOUT; SHS_CLOSED, SHS_TRUNCATED or SHS_RESET when the
+ * client went before its end; and so on. A handler may return the code: the right answer (413, 400,
+ * 408) is then sent for it.
  */
 SHS_API int shs_request_read(struct shs_request *req, void *buf, size_t cap,
                              size_t *got) SHS_MUST_CHECK;

@@ -501,14 +501,17 @@ SHS_API void shs_conn_set_idle(struct shs_conn *conn, bool idle);
 
 /*
  * Reads at least one byte, waiting for it until the connection's deadline; through TLS if there is.
- * Returns 0 with *got > 0; SHS_CLOSED at the end of the stream; SHS_TIMEOUT, SHS_STOPPED, SHS_IO,
- * SHS_TLS. Owner thread only.
+ * Returns 0 with *got > 0; SHS_CLOSED at the orderly end of the stream, which is no failure; or
+ * what shs_conn_error then tells as well: SHS_TRUNCATED, SHS_RESET or SHS_STOPPED at another end
+ * (error.h), SHS_TIMEOUT, SHS_IO, SHS_TLS. Owner thread only.
  */
 SHS_API int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *got) SHS_MUST_CHECK;
 
 /*
  * Writes all of it, waiting as long as the peer makes progress of opt.min_rate within opt.write_ms.
- * Returns 0 or < 0 as shs_conn_read. `buf` is not used after the call. Owner thread only.
+ * Returns 0; SHS_RESET when the peer takes no more; SHS_STOPPED when server_close has cut it off;
+ * SHS_TIMEOUT, SHS_IO, SHS_TLS. shs_conn_error has the reason. `buf` is not used after the call.
+ * Owner thread only.
  */
 SHS_API int shs_conn_write(struct shs_conn *conn, const void *buf, size_t len) SHS_MUST_CHECK;
 
@@ -532,7 +535,7 @@ SHS_API bool shs_conn_packet_truncated(const struct shs_conn *conn);
 /*
  * socket.sendto(data, client_address): sends one datagram to the client, empty if len is 0. Waits
  * for room in the socket at most opt.write_ms. Returns 0; SHS_LIMIT when it is too long for a
- * datagram; SHS_CLOSED when a Unix client's socket is gone; SHS_TIMEOUT; SHS_IO; SHS_USAGE for a
+ * datagram; SHS_RESET when a Unix client's socket is gone; SHS_TIMEOUT; SHS_IO; SHS_USAGE for a
  * connection. Owner thread only.
  */
 SHS_API int shs_conn_sendto(struct shs_conn *conn, const void *buf, size_t len) SHS_MUST_CHECK;

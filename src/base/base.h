@@ -47,6 +47,12 @@ int shs__error_vset(struct shs_error *err, int code, int sys_errno, const char *
 /* strerror, thread-safe, into a buffer of the caller's; returns the text. */
 const char *shs__strerror(int sys_errno, char *buf, size_t cap);
 
+/* The peer sends no more, in order or not; our own end (SHS_STOPPED) is another matter. */
+static inline bool shs__is_peers_end(int code)
+{
+    return code == SHS_CLOSED || code == SHS_RESET || code == SHS_TRUNCATED;
+}
+
 /* -- time -------------------------------------------------------------------------------------- */
 
 /* ns of CLOCK_MONOTONIC; declared for the public in shs/server.h as well. */

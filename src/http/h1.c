@@ -134,7 +134,8 @@ static int step_idle(struct shs_h1 *h1)
             /* Nobody wanted anything any more: not an error. */
             return conversation_over(h1, "no further request within idle_ms");
         }
-        if (rc == SHS_CLOSED)
+        /* However it ended, no request is cut short: browsers reset, and skip close_notify. */
+        if (shs__is_peers_end(rc) || rc == SHS_STOPPED)
             return conversation_over(h1, NULL);
         if (rc != SHS_OK)
             return broken(h1, rc, true, NULL);
@@ -262,7 +263,7 @@ static int step_head(struct shs_h1 *h1)
     if (rc == SHS_OK)
         rc = shs__h1_fill(h1);
     if (rc < 0)
-        return broken(h1, rc, rc != SHS_NOMEM && rc != SHS_CLOSED,
+        return broken(h1, rc, rc != SHS_NOMEM && rc != SHS_CLOSED && rc != SHS_TRUNCATED,
                       "the client closed in the middle of a request's head");
     return rc;
 }
@@ -294,7 +295,7 @@ static int step_body(struct shs_h1 *h1)
         if (rc == SHS_PROTO || rc == SHS_LIMIT)
             return refuse(h1, &x->base.req.refusal, rc);
         if (rc < 0)
-            return broken(h1, rc, rc != SHS_CLOSED,
+            return broken(h1, rc, rc != SHS_CLOSED && rc != SHS_TRUNCATED,
                           "the client closed in the middle of a request's body");
         h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
         return expired(h1)
@@ -339,7 +340,7 @@ static int handler_returned(struct shs_h1_exchange *x, int rc)
     if (x->failure == NULL)
         x->failure = shs_err_text(rc);
     x->failure_code = rc;
-    if (res->head_sent || x->body_closed || rc == SHS_CLOSED) {
+    if (res->head_sent || x->body_closed || shs__is_peers_end(rc)) {
         res->broken = true;
         return SHS_OK;
     }

@@ -43,8 +43,9 @@ static int body_error(struct shs_h1_exchange *x, int rc)
     if (rc == SHS_PROTO) {
         x->failure = req->refusal.text;
         rc = req->refusal.status == 413 ? SHS_LIMIT : SHS_PROTO;
-    } else if (rc == SHS_CLOSED) {
-        x->body_closed = true;
+    } else if (shs__is_peers_end(rc) ||
+               (rc == SHS_STOPPED && !x->h1->config->host->stopping(x->h1->owner))) {
+        x->body_closed = true; /* the peer went, or we have cut this one off */
     }
     req->body_failed = true;
     req->body_code = rc;

@@ -23,6 +23,15 @@ int shs_sse_start(struct shs_response *res)
     return rc == SHS_OK ? shs_flush(res) : rc;
 }
 
+/* A listener that goes may do it in any way: all are one to the handler. */
+static int gone(struct shs_response *res, int rc)
+{
+    if (!shs__is_peers_end(rc))
+        return rc;
+    res->broken = true;
+    return SHS_CLOSED;
+}
+
 /* One piece of the body, in one write, at once. */
 static int send_text(struct shs_response *res, struct shs_buf *text, int rc)
 {
@@ -31,7 +40,7 @@ static int send_text(struct shs_response *res, struct shs_buf *text, int rc)
     if (rc == SHS_OK)
         rc = shs_flush(res);
     shs__buf_free(text);
-    return rc;
+    return gone(res, rc);
 }
 
 static bool is_line(const char *text)
@@ -133,13 +142,13 @@ int shs_sse_wait(struct shs_response *res, unsigned ms)
     if (res->broken || res->no_body)
         return SHS_CLOSED;
     rc = res->x->ops->wait_peer(res->x, shs__deadline_after(shs_now_ns(), ms));
-    if (rc == SHS_CLOSED || rc == SHS_IO || rc == SHS_TLS)
+    if (rc == SHS_IO || rc == SHS_TLS)
         res->broken = true;
-    return rc;
+    return gone(res, rc);
 }
 
 int shs_sse_end(struct shs_response *res, int rc)
 {
     SHS_UNUSED(res);
-    return rc == SHS_CLOSED || rc == SHS_STOPPED ? SHS_OK : rc;
+    return shs__is_peers_end(rc) || rc == SHS_STOPPED ? SHS_OK : rc;
 }

@@ -355,9 +355,9 @@ static void cut_connections(struct shs_server *self, bool all)
         if (c->borrowed)
             continue; /* the descriptor is everybody's: its handler ends by itself */
         if (all)
-            shutdown(c->socket.fd, SHUT_RDWR);
+            shs__socket_stream_cut(&c->socket, SHUT_RDWR);
         else if (atomic_load(&c->idle))
-            shutdown(c->socket.fd, SHUT_RD);
+            shs__socket_stream_cut(&c->socket, SHUT_RD);
     }
 }
 
@@ -618,6 +618,8 @@ static enum shs_log_level level_of(enum shs_err code)
 {
     switch (code) {
     case SHS_CLOSED:
+    case SHS_RESET:
+    case SHS_TRUNCATED:
     case SHS_TIMEOUT:
     case SHS_STOPPED:
     case SHS_PROTO:

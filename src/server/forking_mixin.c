@@ -267,7 +267,7 @@ static _Noreturn void run_child(struct forking_mixin *self, struct shs_conn *con
 static void end_idle(struct forking_mixin *self, struct shs_conn *conn)
 {
     atomic_store(&self->layer.server->stopping, true);
-    shutdown(conn->socket.fd, SHUT_RD);
+    shs__socket_stream_cut(&conn->socket, SHUT_RD);
 }
 
 static int forking_wait_request(struct shs_layer *layer, struct shs_conn *conn, int what)

@@ -139,6 +139,9 @@ void shs_server_handle_error(struct shs_server *self, struct shs_conn *conn,
                              const struct shs_error *err)
 {
     FIND(layer, self->top, handle_error);
+    /* We have ended it between two requests: nothing failed, so there is nothing to say. */
+    if (conn != NULL && err->code == SHS_STOPPED && atomic_load(&conn->idle))
+        return;
     atomic_fetch_add_explicit(&self->stats.errors, 1, memory_order_relaxed);
     layer->ops->handle_error(layer, conn, err);
 }

@@ -80,7 +80,7 @@ static int datagram_send(struct datagram_stream *self, const void *buf, size_t l
     self->base.sys_errno = errno;
     if (errno == EMSGSIZE)
         return SHS_LIMIT;
-    return errno == ECONNREFUSED || errno == ENOENT ? SHS_CLOSED : SHS_IO;
+    return errno == ECONNREFUSED || errno == ENOENT ? SHS_RESET : SHS_IO;
 }
 
 static int datagram_write(struct shs_stream *s, const void *buf, size_t len, size_t *put)
@@ -130,7 +130,7 @@ static void datagram_describe(const struct shs_stream *s, struct shs_error *err)
         break;
     case ECONNREFUSED:
     case ENOENT:
-        shs_error_set(err, SHS_CLOSED, s->sys_errno, "the client's socket is gone");
+        shs_error_set(err, SHS_RESET, s->sys_errno, "the client's socket is gone");
         break;
     default:
         shs_error_set(err, SHS_IO, s->sys_errno, "the answer could not be sent: %s",

@@ -8,6 +8,7 @@ struct shs_memory_stream {
     struct shs_buf in;              /* what the peer wrote and we have not read */
     size_t chunk;
     bool ended; /* the peer's shutdown: SHS_CLOSED once `in` is empty */
+    bool reset; /* the peer's: SHS_RESET then */
     bool shut;  /* ours */
     int fail_read, fail_write;
     uint64_t taken; /* by the peer, of what we wrote */
@@ -34,8 +35,14 @@ static int memory_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
 
     if (self->fail_read != 0)
         return take_failure(self, &self->fail_read);
-    if (self->in.len == 0)
+    if (self->in.len == 0 && self->reset) {
+        self->base.sys_errno = ECONNRESET;
+        return SHS_RESET;
+    }
+    if (self->in.len == 0) {
+        self->base.sys_errno = 0;
         return self->ended || self->peer == NULL ? SHS_CLOSED : SHS_WAIT_READ;
+    }
     len = bounded(self, cap < self->in.len ? cap : self->in.len);
     memcpy(buf, shs__buf_head(&self->in), len);
     shs__buf_consume(&self->in, len);
@@ -53,9 +60,9 @@ static int memory_write(struct shs_stream *s, const void *buf, size_t len, size_
 
     if (self->fail_write != 0)
         return take_failure(self, &self->fail_write);
-    if (self->peer == NULL || self->shut) {
+    if (self->peer == NULL || self->shut || self->reset) {
         self->base.sys_errno = EPIPE;
-        return SHS_CLOSED;
+        return self->shut ? SHS_CLOSED : SHS_RESET;
     }
     room = self->peer->in.ceiling - self->peer->in.len;
     if (room == 0)
@@ -150,6 +157,14 @@ int shs__memory_stream_pair(struct shs_stream **a, struct shs_stream **b, size_t
     *a = &one->base;
     *b = &two->base;
     return SHS_OK;
+}
+
+void shs__memory_stream_reset(struct shs_stream *s)
+{
+    struct shs_memory_stream *self = MEMORY(s);
+
+    if (self->peer != NULL)
+        self->peer->reset = true;
 }
 
 void shs__memory_stream_fail(struct shs_stream *s, char kind, int sys_errno)

@@ -7,6 +7,11 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+/* shs_socket_stream.cut */
+#define CUT_READING 1u
+#define CUT_WRITING 2u
+#define CUT_AFTER_END 4u /* the peer's data had ended before */
+
 #define SOCKET(s) SHS_CONTAINER_OF(s, struct shs_socket_stream, base)
 
 int shs__stream_describe(const struct shs_stream *s, int code, struct shs_error *err)
@@ -48,36 +53,57 @@ static int socket_error(struct shs_socket_stream *self, int sys_errno, int wait)
     case EWOULDBLOCK:
 #endif
         return wait;
-    case EPIPE:
     case ECONNRESET:
+        self->reset = true;
         self->base.sys_errno = sys_errno;
-        return SHS_CLOSED;
+        return SHS_RESET;
+    case EPIPE:
+        self->base.sys_errno = sys_errno;
+        return SHS_RESET;
     default:
         self->base.sys_errno = sys_errno;
         return SHS_IO;
     }
 }
 
+/* recv has said "no more": whose doing was that? */
+static int which_end(struct shs_socket_stream *self)
+{
+    unsigned cut;
+
+    /* The kernel tells of a reset once, to a write perhaps; after that it is an end like any. */
+    if (self->reset) {
+        self->base.sys_errno = ECONNRESET;
+        return SHS_RESET;
+    }
+    self->base.sys_errno = 0;
+    cut = atomic_load(&self->cut);
+    return cut != 0 && (cut & CUT_AFTER_END) == 0 ? SHS_STOPPED : SHS_CLOSED;
+}
+
 static int socket_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
 {
     struct shs_socket_stream *self = SOCKET(s);
     ssize_t n;
+    int rc;
 
+    if (self->ended != SHS_OK)
+        return self->ended;
     do {
         n = recv(self->fd, buf, cap, 0);
     } while (n < 0 && errno == EINTR);
     self->drained = n < (ssize_t)cap && !self->hung_up;
     self->there_ns = self->told_ns;
     self->told_ns = 0;
-    if (n < 0)
-        return socket_error(self, errno, SHS_WAIT_READ);
-    if (n == 0) {
-        self->base.sys_errno = 0;
-        return SHS_CLOSED;
+    if (n > 0) {
+        self->bytes_in += (uint64_t)n;
+        *got = (size_t)n;
+        return SHS_OK;
     }
-    self->bytes_in += (uint64_t)n;
-    *got = (size_t)n;
-    return SHS_OK;
+    rc = n == 0 ? which_end(self) : socket_error(self, errno, SHS_WAIT_READ);
+    if (rc != SHS_WAIT_READ && rc != SHS_IO)
+        self->ended = (int8_t)rc;
+    return rc;
 }
 
 static int socket_write(struct shs_stream *s, const void *buf, size_t len, size_t *put)
@@ -88,11 +114,17 @@ static int socket_write(struct shs_stream *s, const void *buf, size_t len, size_
     do {
         n = send(self->fd, buf, len, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return socket_error(self, errno, SHS_WAIT_WRITE);
-    self->bytes_out += (uint64_t)n;
-    *put = (size_t)n;
-    return SHS_OK;
+    if (n >= 0) {
+        self->bytes_out += (uint64_t)n;
+        *put = (size_t)n;
+        return SHS_OK;
+    }
+    if (errno == EPIPE && !self->reset &&
+        (self->shut || (atomic_load(&self->cut) & CUT_WRITING) != 0)) {
+        self->base.sys_errno = EPIPE;
+        return self->shut ? SHS_CLOSED : SHS_STOPPED;
+    }
+    return socket_error(self, errno, SHS_WAIT_WRITE);
 }
 
 static int socket_flush(struct shs_stream *s)
@@ -110,6 +142,26 @@ static int socket_shutdown(struct shs_stream *s)
         shutdown(self->fd, SHUT_WR);
     self->shut = true;
     return SHS_OK;
+}
+
+/* Has the peer's FIN come? Of a Unix socket nobody can tell. */
+static bool has_peers_fin(int fd)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return false;
+    return info.tcpi_state == TCP_CLOSE_WAIT || info.tcpi_state == TCP_LAST_ACK ||
+           info.tcpi_state == TCP_CLOSING || info.tcpi_state == TCP_TIME_WAIT;
+}
+
+void shs__socket_stream_cut(struct shs_socket_stream *self, int how)
+{
+    unsigned bits = CUT_READING | (how == SHUT_RDWR ? CUT_WRITING : 0);
+
+    atomic_fetch_or(&self->cut, (uint8_t)(bits | (has_peers_fin(self->fd) ? CUT_AFTER_END : 0)));
+    shutdown(self->fd, how);
 }
 
 static bool socket_pending(const struct shs_stream *s)

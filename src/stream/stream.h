@@ -10,12 +10,19 @@
  *
  * The contract, which tests/unit/stream_contract.h checks for every class
  *
- *   read      SHS_OK with 1 <= *got <= cap; SHS_WAIT_*; SHS_CLOSED at the orderly end of the peer's
- *             data, and again at each later call; SHS_IO / SHS_TLS otherwise. cap > 0.
+ *   read      SHS_OK with 1 <= *got <= cap; SHS_WAIT_*; one of the ends; SHS_IO or SHS_TLS.
+ *             cap > 0. What the peer sent before it went is given first. The ends, each of which is
+ *             given again at every later call:
+ *               SHS_CLOSED     the orderly end of the peer's data (FIN; with TLS close_notify)
+ *               SHS_TRUNCATED  the stream below ended where this one was not at its end
+ *               SHS_RESET      the peer has reset the connection
+ *               SHS_STOPPED    we have cut it ourselves (shs__socket_stream_cut)
  *   write     SHS_OK with 1 <= *put <= len: taken, perhaps held back until flush; SHS_WAIT_*;
- *             SHS_CLOSED when the peer takes no more (EPIPE, ECONNRESET). len > 0. After SHS_WAIT_*
- *             the caller comes again with the same bytes, perhaps at another address, perhaps more.
- *   flush     everything written is with the kernel: SHS_OK; or SHS_WAIT_*.
+ *             SHS_RESET when the peer takes no more (EPIPE, ECONNRESET); SHS_STOPPED after a cut of
+ *             ours; SHS_CLOSED after our own shutdown. len > 0. After SHS_WAIT_* the caller comes
+ *             again with the same bytes, perhaps at another address, perhaps more. A write that
+ *             failed takes nothing from the reader: what has come in can still be read.
+ *   flush     everything written is with the kernel: SHS_OK; or SHS_WAIT_*; or as write.
  *   shutdown  the end of our data: flushes, then says so to the peer (close_notify, FIN). SHS_OK at
  *             once when done before; SHS_WAIT_*. Nothing may be written after the first call.
  *   pending   true when read would give something without asking the descriptor.
@@ -35,6 +42,7 @@
 
 #include "base/base.h"
 
+#include <stdatomic.h>
 #include <sys/types.h>
 
 struct shs_stream;
@@ -97,6 +105,10 @@ int shs__stream_describe(const struct shs_stream *s, int code, struct shs_error 
 struct shs_socket_stream {
     struct shs_stream base;
     int fd;
+    int8_t ended; /* what every further read answers; SHS_OK before the end */
+    bool reset;   /* a call has seen ECONNRESET, which the kernel tells only once */
+    /* Bits: we have cut it, and what of it. Set by any thread, before shutdown(2) */
+    _Atomic uint8_t cut;
     bool shut;    /* our FIN is out */
     bool drained; /* the last read took all there was: epoll tells when there is more */
     bool hung_up; /* the peer's data has ended, as epoll said: a read never waits any more */
@@ -106,6 +118,11 @@ struct shs_socket_stream {
     int64_t there_ns;
 };
 void shs__socket_stream_init(struct shs_socket_stream *self, int fd);
+/*
+ * Ends it from our side, SHUT_RD or SHUT_RDWR: whoever waits for it wakes, and is told SHS_STOPPED,
+ * not that the peer had ended. From any thread that keeps the descriptor open meanwhile.
+ */
+void shs__socket_stream_cut(struct shs_socket_stream *self, int how);
 /* Bytes that the kernel holds because the peer has not acknowledged them. */
 size_t shs__socket_unsent(const struct shs_socket_stream *self);
 
@@ -118,6 +135,8 @@ size_t shs__socket_unsent(const struct shs_socket_stream *self);
 struct shs_memory_stream;
 int shs__memory_stream_pair(struct shs_stream **a, struct shs_stream **b, size_t capacity,
                             size_t chunk);
+/* This end goes without a word: the other reads what there is, then SHS_RESET. */
+void shs__memory_stream_reset(struct shs_stream *s);
 /* The next call of that kind on this end fails with SHS_IO and this errno. 'r' or 'w'. */
 void shs__memory_stream_fail(struct shs_stream *s, char kind, int sys_errno);
 

@@ -15,6 +15,7 @@ struct contract_pair {
     void *own;
     void (*close)(struct contract_pair *pair);   /* frees what is left of both */
     void (*close_b)(struct contract_pair *pair); /* ends b without a word */
+    void (*reset_b)(struct contract_pair *pair); /* b goes by a reset */
 };
 typedef void contract_open_fn(struct contract_pair *pair);
 
@@ -272,12 +273,41 @@ static inline void contract_peer_gone(contract_open_fn *open)
         if (rc == SHS_OK)
             rc = shs__stream_flush(pair.a);
     }
-    assert_int_equal(rc, SHS_CLOSED);
-    assert_int_equal(shs__stream_describe(pair.a, rc, &err), SHS_CLOSED);
-    assert_int_equal(err.code, SHS_CLOSED);
+    assert_int_equal(rc, SHS_RESET);
+    assert_int_equal(shs__stream_describe(pair.a, rc, &err), SHS_RESET);
+    assert_int_equal(err.code, SHS_RESET);
     assert_true(strlen(err.text) > 10);
-    assert_int_equal(shs__stream_read(pair.a, buf, sizeof buf, &got), SHS_CLOSED);
+    assert_true(shs__is_peers_end(shs__stream_read(pair.a, buf, sizeof buf, &got)));
     pair.close(&pair);
+}
+
+/* The peer resets: no orderly end, whoever asks and however often; also if a write saw it first. */
+static inline void contract_reset(contract_open_fn *open)
+{
+    struct contract_pair pair = {0};
+    struct shs_error err = {.code = SHS_OK};
+    char buf[16];
+    size_t put, got;
+
+    for (int write_first = 0; write_first < 2; write_first++) {
+        int i, rc = SHS_OK;
+
+        open(&pair);
+        contract_settle(&pair);
+        pair.reset_b(&pair);
+        for (i = 0; i < 100 && rc == SHS_OK && write_first == 1; i++) {
+            rc = shs__stream_write(pair.a, "anybody?", 8, &put);
+            if (rc == SHS_OK)
+                rc = shs__stream_flush(pair.a);
+        }
+        assert_int_equal(rc, write_first == 1 ? SHS_RESET : SHS_OK);
+        for (i = 0; i < 3; i++)
+            assert_int_equal(shs__stream_read(pair.a, buf, sizeof buf, &got), SHS_RESET);
+        assert_int_equal(shs__stream_describe(pair.a, SHS_RESET, &err), SHS_RESET);
+        assert_int_equal(err.code, SHS_RESET);
+        assert_false(shs__stream_pending(pair.a));
+        pair.close(&pair);
+    }
 }
 
 static inline void contract_all(contract_open_fn *open)
@@ -288,6 +318,7 @@ static inline void contract_all(contract_open_fn *open)
     contract_pending(open);
     contract_shutdown(open);
     contract_peer_gone(open);
+    contract_reset(open);
 }
 
 #endif

@@ -6,6 +6,10 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,11 +31,17 @@ static void free_b(struct contract_pair *pair)
     pair->b = NULL;
 }
 
+static void reset_b(struct contract_pair *pair)
+{
+    shs__memory_stream_reset(pair->b);
+}
+
 static void open_memory(struct contract_pair *pair)
 {
     assert_int_equal(shs__memory_stream_pair(&pair->a, &pair->b, 10000, 0), SHS_OK);
     pair->close = free_both;
     pair->close_b = free_b;
+    pair->reset_b = reset_b;
 }
 
 static void open_memory_small(struct contract_pair *pair)
@@ -39,6 +49,7 @@ static void open_memory_small(struct contract_pair *pair)
     assert_int_equal(shs__memory_stream_pair(&pair->a, &pair->b, 100, 3), SHS_OK);
     pair->close = free_both;
     pair->close_b = free_b;
+    pair->reset_b = reset_b;
 }
 
 static void memory_keeps_the_contract(void **state)
@@ -94,14 +105,62 @@ static void close_socket_b(struct contract_pair *pair)
     own->fd[1] = -1;
 }
 
-static void open_sockets(struct contract_pair *pair)
+/* A Unix socket that is closed with something unread is reset. */
+static void reset_unix_b(struct contract_pair *pair)
+{
+    struct sockets *own = pair->own;
+
+    assert_int_equal(send(own->fd[0], "x", 1, 0), 1);
+    close_socket_b(pair);
+}
+
+static void reset_tcp_b(struct contract_pair *pair)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    struct sockets *own = pair->own;
+
+    assert_int_equal(setsockopt(own->fd[1], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    close_socket_b(pair);
+}
+
+/* Two ends of a TCP connection, with little room between them. */
+static void connect_tcp(int fd[2])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), room = 16384;
+    socklen_t len = sizeof address;
+
+    assert_true(listener >= 0);
+    setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    fd[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd[1], SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    assert_int_equal(connect(fd[1], (struct sockaddr *)&address, len), 0);
+    fd[0] = accept(listener, NULL, NULL);
+    assert_true(fd[0] >= 0);
+    close(listener);
+    for (int i = 0; i < 2; i++) {
+        int yes = 1;
+
+        setsockopt(fd[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+        setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+        assert_int_equal(fcntl(fd[i], F_SETFL, O_NONBLOCK), 0);
+    }
+}
+
+static void open_socket_ends(struct contract_pair *pair, bool tcp)
 {
     struct sockets *own = shs__calloc(1, sizeof *own);
     int i;
 
     assert_non_null(own);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, own->fd),
-                     0);
+    if (tcp)
+        connect_tcp(own->fd);
+    else
+        assert_int_equal(
+            socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, own->fd), 0);
     for (i = 0; i < 2; i++)
         shs__socket_stream_init(&own->end[i], own->fd[i]);
     pair->a = &own->end[0].base;
@@ -109,12 +168,114 @@ static void open_sockets(struct contract_pair *pair)
     pair->own = own;
     pair->close = close_sockets;
     pair->close_b = close_socket_b;
+    pair->reset_b = tcp ? reset_tcp_b : reset_unix_b;
+}
+
+static void open_sockets(struct contract_pair *pair)
+{
+    open_socket_ends(pair, false);
+}
+
+static void open_tcp(struct contract_pair *pair)
+{
+    open_socket_ends(pair, true);
 }
 
 static void sockets_keep_the_contract(void **state)
 {
     SHS_UNUSED(state);
     contract_all(open_sockets);
+}
+
+/* Waits for what is on its way from b, an end at least. */
+static void await_a(const struct contract_pair *pair)
+{
+    const struct sockets *own = pair->own;
+    struct pollfd peer = {.fd = own->fd[0], .events = POLLIN};
+
+    assert_int_equal(poll(&peer, 1, 10000), 1);
+}
+
+static int read_a(const struct contract_pair *pair)
+{
+    char buf[64];
+    size_t got;
+
+    return shs__stream_read(pair->a, buf, sizeof buf, &got);
+}
+
+static int write_a(const struct contract_pair *pair)
+{
+    size_t put;
+
+    return shs__stream_write(pair->a, "anybody?", 8, &put);
+}
+
+static void the_end_is_told_for_good(struct contract_pair *pair, int code)
+{
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(read_a(pair), code);
+    pair->close(pair);
+}
+
+/* The four ends, in the orders in which they can come. */
+static void tcp_ends_are_told_apart(void **state)
+{
+    struct contract_pair pair = {0};
+    struct sockets *own;
+
+    SHS_UNUSED(state);
+    open_tcp(&pair); /* in order, with last words; and then the close that our words reset */
+    contract_write(pair.b, "last words", 10);
+    close_socket_b(&pair);
+    await_a(&pair);
+    assert_int_equal(write_a(&pair), SHS_OK);
+    for (int i = 0; i < 1000 && write_a(&pair) == SHS_OK; i++)
+        poll(NULL, 0, 1); /* until the reset is here */
+    assert_int_equal(write_a(&pair), SHS_RESET);
+    assert_int_equal(read_a(&pair), SHS_OK);
+    the_end_is_told_for_good(&pair, SHS_CLOSED);
+
+    open_tcp(&pair); /* a reset behind words, which a write has seen first */
+    contract_write(pair.b, "last words", 10);
+    await_a(&pair);
+    reset_tcp_b(&pair);
+    for (int i = 0; i < 1000 && write_a(&pair) == SHS_OK; i++)
+        poll(NULL, 0, 1);
+    assert_int_equal(read_a(&pair), SHS_OK);
+    the_end_is_told_for_good(&pair, SHS_RESET);
+
+    open_tcp(&pair); /* ours: what came before it can be read, and something may be said */
+    own = pair.own;
+    contract_write(pair.b, "last words", 10);
+    await_a(&pair);
+    shs__socket_stream_cut(&own->end[0], SHUT_RD);
+    assert_int_equal(read_a(&pair), SHS_OK);
+    assert_int_equal(read_a(&pair), SHS_STOPPED);
+    assert_int_equal(write_a(&pair), SHS_OK);
+    shs__socket_stream_cut(&own->end[0], SHUT_RDWR);
+    shs__socket_stream_cut(&own->end[0], SHUT_RD);
+    assert_int_equal(write_a(&pair), SHS_STOPPED);
+    the_end_is_told_for_good(&pair, SHS_STOPPED);
+
+    open_tcp(&pair); /* ours, and the peer had come to its end before */
+    own = pair.own;
+    close_socket_b(&pair);
+    await_a(&pair);
+    shs__socket_stream_cut(&own->end[0], SHUT_RDWR);
+    the_end_is_told_for_good(&pair, SHS_CLOSED);
+
+    open_tcp(&pair); /* our own end is no failure of anybody's */
+    assert_int_equal(shs__stream_shutdown(pair.a), SHS_OK);
+    assert_int_equal(write_a(&pair), SHS_CLOSED);
+    assert_int_equal(read_a(&pair), SHS_WAIT_READ);
+    pair.close(&pair);
+}
+
+static void a_reset_of_tcp_is_told(void **state)
+{
+    SHS_UNUSED(state);
+    contract_reset(open_tcp);
 }
 
 static void sockets_count_bytes(void **state)
@@ -151,6 +312,13 @@ static void close_tls(struct contract_pair *pair)
     shs__free(own);
 }
 
+static void reset_tls_b(struct contract_pair *pair)
+{
+    struct tls_over *own = pair->own;
+
+    own->lower.reset_b(&own->lower);
+}
+
 static void close_tls_b(struct contract_pair *pair)
 {
     struct tls_over *own = pair->own;
@@ -182,6 +350,7 @@ static void open_tls(struct contract_pair *pair, contract_open_fn *open_lower, i
     pair->own = own;
     pair->close = close_tls;
     pair->close_b = close_tls_b;
+    pair->reset_b = reset_tls_b;
 }
 
 static void open_tls13_memory(struct contract_pair *pair)
@@ -231,6 +400,8 @@ int main(void)
         cmocka_unit_test(memory_keeps_the_contract),
         cmocka_unit_test(memory_fails_on_demand),
         cmocka_unit_test(sockets_keep_the_contract),
+        cmocka_unit_test(tcp_ends_are_told_apart),
+        cmocka_unit_test(a_reset_of_tcp_is_told),
         cmocka_unit_test(sockets_count_bytes),
         cmocka_unit_test(tls_over_memory_keeps_the_contract),
         cmocka_unit_test(tls_over_sockets_keeps_the_contract),

@@ -221,10 +221,10 @@ static void close_notify_is_told_from_truncation(void **state)
         tls_says(e.client, "bye");
         assert_int_equal(shs__stream_shutdown(e.far), SHS_OK); /* FIN, no close_notify */
         tls_hears(e.server, "bye");
-        assert_int_equal(tls_read_code(e.server), SHS_CLOSED);
-        assert_int_equal(tls_read_code(e.server), SHS_CLOSED);
+        assert_int_equal(tls_read_code(e.server), SHS_TRUNCATED);
+        assert_int_equal(tls_read_code(e.server), SHS_TRUNCATED);
         assert_int_equal(e.server->base.sys_errno, EPROTO);
-        tls_describes(e.server, SHS_CLOSED, "without ending the TLS session");
+        tls_describes(e.server, SHS_TRUNCATED, "without ending the TLS session");
         tls_says(e.server, "the answer"); /* may still be given */
         tls_hears(e.client, "the answer");
         assert_int_equal(shs__stream_shutdown(&e.server->base), SHS_OK);
@@ -288,7 +288,7 @@ static void failures_of_the_lower_stream_pass_through(void **state)
     ends_meet(&e);
     ends_close_client(&e);
     assert_int_equal(shs__stream_write(&e.server->base, "x", 1, &put), SHS_OK);
-    assert_int_equal(shs__stream_flush(&e.server->base), SHS_CLOSED);
+    assert_int_equal(shs__stream_flush(&e.server->base), SHS_RESET);
     assert_int_equal(e.server->base.sys_errno, EPIPE);
     ends_close(&e);
 }

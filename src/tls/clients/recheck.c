@@ -62,7 +62,8 @@ static void look_up(struct shs_tls_recheck *watch, unsigned denials)
     if (atomic_load(&watch->cut) != 0 || !shs__tls_deny_has(watch->mixin->deny, &watch->keys))
         return;
     atomic_store(&watch->cut, 1);
-    shutdown(watch->conn->socket.fd, SHUT_RDWR); /* wakes its owner, wherever it waits */
+    /* wakes its owner, wherever it waits */
+    shs__socket_stream_cut(&watch->conn->socket, SHUT_RDWR);
 }
 
 void shs__tls_rechecks_sweep(struct shs_tls_mixin *mixin)

@@ -46,6 +46,15 @@ static int fail_lower(struct shs_tls_stream *self, int code)
     return fail(self, SHS_TLS_WHY_LOWER, code);
 }
 
+/* Nothing more can be read, for this reason; we may still write. */
+static int ended(struct shs_tls_stream *self, enum shs_tls_why why, int code, int sys_errno)
+{
+    self->why = (uint8_t)why;
+    self->base.sys_errno = sys_errno;
+    self->ended = (int8_t)code;
+    return code;
+}
+
 /* The lower stream has ended or failed under a read: what that means here. */
 static int lower_ended(struct shs_tls_stream *self)
 {
@@ -53,14 +62,13 @@ static int lower_ended(struct shs_tls_stream *self)
 
     if (code == SHS_NOMEM)
         return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM);
-    if (code != SHS_CLOSED || self->bio.lower->sys_errno != 0)
+    if (code != SHS_CLOSED && code != SHS_STOPPED)
         return fail_lower(self, code);
-    /* Only the peer's data has ended: what we still have to say may be said. */
+    /* Only what comes in has ended: what we still have to say may be said. */
     clear_errors();
-    self->why = SHS_TLS_WHY_TRUNCATED;
-    self->base.sys_errno = EPROTO;
-    self->closed = true;
-    return SHS_CLOSED;
+    if (code == SHS_STOPPED)
+        return ended(self, SHS_TLS_WHY_LOWER, SHS_STOPPED, 0);
+    return ended(self, SHS_TLS_WHY_TRUNCATED, SHS_TRUNCATED, EPROTO);
 }
 
 static int speaks_plain(struct shs_tls_stream *self)
@@ -151,10 +159,7 @@ static int explain(struct shs_tls_stream *self, int ret)
         rc = shs__tls_bio_flush(&self->bio);
         return rc < 0 ? fail_lower(self, rc) : rc;
     case SSL_ERROR_ZERO_RETURN:
-        self->why = SHS_TLS_WHY_CLOSE_NOTIFY;
-        self->base.sys_errno = 0;
-        self->closed = true;
-        return SHS_CLOSED;
+        return ended(self, SHS_TLS_WHY_CLOSE_NOTIFY, SHS_CLOSED, 0);
     default:
         break;
     }
@@ -266,8 +271,9 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
             return SHS_OK;
         }
         rc = explain(self, ret);
-        if (rc == SHS_CLOSED && self->failed == SHS_OK)
-            return fail(self, (enum shs_tls_why)self->why, SHS_CLOSED);
+        /* There is no data yet that could be cut off: the peer has gone, however it did. */
+        if (rc < 0 && self->failed == SHS_OK)
+            return fail(self, (enum shs_tls_why)self->why, rc == SHS_TRUNCATED ? SHS_CLOSED : rc);
         if (rc != SHS_OK)
             return rc;
     }
@@ -276,10 +282,7 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
 /* Nothing more is read from it; what it has asked for may still be said. */
 static int client_counts_no_more(struct shs_tls_stream *self)
 {
-    self->why = SHS_TLS_WHY_CLIENT;
-    self->base.sys_errno = 0;
-    self->closed = true;
-    return SHS_CLOSED;
+    return ended(self, SHS_TLS_WHY_CLIENT, SHS_STOPPED, 0);
 }
 
 static int tls_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
@@ -289,8 +292,8 @@ static int tls_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
 
     if (rc != SHS_OK)
         return rc;
-    if (self->closed)
-        return SHS_CLOSED;
+    if (self->ended != SHS_OK)
+        return self->ended;
     if (self->failed != SHS_OK)
         return self->failed;
     if (self->watch != NULL && !shs__tls_recheck_look(self->watch))
@@ -431,7 +434,7 @@ static bool tls_pending(const struct shs_stream *s)
 {
     const struct shs_tls_stream *self = TLS_CONST(s);
 
-    if (!self->established || self->failed != SHS_OK || self->closed)
+    if (!self->established || self->failed != SHS_OK || self->ended != SHS_OK)
         return false;
     /* SSL_has_pending counts half a record too: after SHS_WAIT_READ it can be only that. And from
        OpenSSL 3.2 on it does not see what came with the end of the handshake. */
@@ -560,13 +563,14 @@ static void tls_describe(const struct shs_stream *s, struct shs_error *err)
                       self->established ? "" : " during its handshake");
         return;
     case SHS_TLS_WHY_TRUNCATED:
-        shs_error_set(err, SHS_CLOSED, EPROTO,
+        shs_error_set(err, self->established ? SHS_TRUNCATED : SHS_CLOSED, EPROTO,
                       self->established
                           ? "The peer closed the connection without ending the TLS session."
                           : "The peer closed the connection during the TLS handshake.");
         return;
     case SHS_TLS_WHY_LOWER:
-        (void)shs__stream_describe(self->bio.lower, self->failed, err);
+        (void)shs__stream_describe(self->bio.lower,
+                                   self->failed != SHS_OK ? self->failed : self->ended, err);
         return;
     case SHS_TLS_WHY_PROTOCOL:
         describe_protocol(self, err);
@@ -581,7 +585,7 @@ static void tls_describe(const struct shs_stream *s, struct shs_error *err)
                       SHS_TLS_KEY_UPDATES_MAX);
         return;
     case SHS_TLS_WHY_CLIENT:
-        shs_error_set(err, SHS_CLOSED, 0, "The client's certificate counts no more.");
+        shs_error_set(err, SHS_STOPPED, 0, "The client's certificate counts no more.");
         return;
     case SHS_TLS_WHY_RECORDS:
         shs_error_set(err, SHS_TLS, 0,

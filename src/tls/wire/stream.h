@@ -14,9 +14,9 @@
  *   its Finished is acknowledged, and the kernel puts off an acknowledgement that has nothing to
  *   ride on for 40 ms: so the lower stream is told to acknowledge at once.
  *
- *   The end of the peer's data is SHS_CLOSED, with sys_errno 0 after its close_notify and EPROTO
- *   when the connection ended without one; who needs to know whether data was cut off (a body
- *   without a length) looks there. Most clients never send a close_notify.
+ *   The end of the peer's data is SHS_CLOSED after its close_notify and SHS_TRUNCATED when the
+ *   connection ended without one. Many clients never send a close_notify: who has a length, or is
+ *   between two messages, need not mind.
  *
  *   One thread at a time.
  */
@@ -65,7 +65,7 @@ struct shs_tls_stream {
     uint8_t key_updates;    /* counted */
     uint8_t alert_in, alert_out;     /* the last fatal alert each way; 255 = none */
     bool established;                /* the handshake is complete */
-    bool closed;                     /* the peer's data has ended */
+    int8_t ended;                    /* SHS_OK, or the end that every later read answers */
     bool starved;                    /* OpenSSL has used up what it was given */
     bool unread;                     /* nothing has been asked for since the handshake ended */
     bool notified;                   /* our close_notify is made */
