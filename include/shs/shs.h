@@ -15,6 +15,7 @@
  *   echo.h                a handler that answers with the request
  *   digest.h              SHA-256
  *   tls.h                 TLSMixIn
+ *   certs.h               authorities and certificates for tests, right or wrong in one thing
  *   secure_http_server.h  SecureHTTPServer, the composition of them all
  *   version.h
  *
@@ -24,6 +25,7 @@
 #ifndef SHS_SHS_H
 #define SHS_SHS_H
 
+#include <shs/certs.h>
 #include <shs/cookie.h>
 #include <shs/digest.h>
 #include <shs/echo.h>

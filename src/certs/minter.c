@@ -1,29 +1,18 @@
 #include "certs/minter.h"
 
-#include <openssl/bn.h>
+#include <stdio.h>
+
+#include <openssl/conf.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
-#define SERIAL_LEN 16
+#include "certs/alt_names.h"
+#include "certs/words.h"
+
 #define CN_MAX 64u /* RFC 5280, ub-common-name */
-#define DNS_MAX 253u
-
-/* Fails with OpenSSL's last reason. */
-static int fail(struct shs_error *err, const char *what)
-{
-    unsigned long tls_code = ERR_peek_last_error();
-    const char *reason = ERR_reason_error_string(tls_code);
-
-    shs_error_set(err, SHS_TLS, 0, "%s failed: %s.", what, reason == NULL ? "no reason" : reason);
-    if (err != NULL)
-        err->tls_code = tls_code;
-    ERR_clear_error();
-    return SHS_TLS;
-}
 
 int shs__mint_key(EVP_PKEY **out, enum shs_key_kind kind, struct shs_error *err)
 {
@@ -45,171 +34,12 @@ int shs__mint_key(EVP_PKEY **out, enum shs_key_kind kind, struct shs_error *err)
         break;
     }
     if (key == NULL)
-        return fail(err, "Making a private key");
+        return shs__certs_fail(err, "Making a private key");
     *out = key;
     return SHS_OK;
 }
 
-static bool is_dns_name(const char *name)
-{
-    size_t i, len = strlen(name);
-
-    if (len == 0 || len > DNS_MAX || name[0] == '.')
-        return false;
-    for (i = 0; i < len; i++) {
-        char c = name[i];
-
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              c == '-' || c == '.' || c == '_' || (c == '*' && i == 0)))
-            return false;
-    }
-    return true;
-}
-
-static GENERAL_NAME *make_name(const char *name)
-{
-    GENERAL_NAME *gen = GENERAL_NAME_new();
-    ASN1_OCTET_STRING *ip = a2i_IPADDRESS(name);
-    ASN1_IA5STRING *dns = NULL;
-
-    ERR_clear_error(); /* it was not an address: no error */
-    if (gen != NULL && ip != NULL) {
-        GENERAL_NAME_set0_value(gen, GEN_IPADD, ip);
-        return gen;
-    }
-    dns = ASN1_IA5STRING_new();
-    if (gen == NULL || dns == NULL || ASN1_STRING_set(dns, name, (int)strlen(name)) != 1) {
-        ASN1_OCTET_STRING_free(ip);
-        ASN1_IA5STRING_free(dns);
-        GENERAL_NAME_free(gen);
-        return NULL;
-    }
-    GENERAL_NAME_set0_value(gen, GEN_DNS, dns);
-    return gen;
-}
-
-static bool is_name(const char *name)
-{
-    ASN1_OCTET_STRING *ip = a2i_IPADDRESS(name);
-    bool good = ip != NULL || is_dns_name(name);
-
-    ASN1_OCTET_STRING_free(ip);
-    ERR_clear_error();
-    return good;
-}
-
-static int add_names(X509 *cert, const struct shs_cert_spec *spec, struct shs_error *err)
-{
-    GENERAL_NAMES *all;
-    int rc = SHS_OK;
-    size_t i;
-
-    if (spec->names == NULL || spec->names[0] == NULL)
-        return SHS_OK;
-    all = sk_GENERAL_NAME_new_null();
-    if (all == NULL)
-        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a certificate.");
-    for (i = 0; spec->names[i] != NULL && rc == SHS_OK; i++) {
-        GENERAL_NAME *gen = NULL;
-
-        if (!is_name(spec->names[i])) {
-            rc = shs_error_set(err, SHS_USAGE, 0, "'%s' is neither a DNS name nor an IP address.",
-                               spec->names[i]);
-            break;
-        }
-        gen = make_name(spec->names[i]);
-        if (gen == NULL || sk_GENERAL_NAME_push(all, gen) == 0) {
-            GENERAL_NAME_free(gen);
-            rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a certificate.");
-        }
-    }
-    /* Critical when there is no subject to go by (RFC 5280, 4.2.1.6). */
-    if (rc == SHS_OK && X509_add1_ext_i2d(cert, NID_subject_alt_name, all,
-                                          spec->common_name == NULL, X509V3_ADD_DEFAULT) != 1)
-        rc = fail(err, "Adding the names to a certificate");
-    sk_GENERAL_NAME_pop_free(all, GENERAL_NAME_free);
-    return rc;
-}
-
 /* -- what a CA may sign for -------------------------------------------------------------------- */
-
-/* "10.0.0.0/8" as address and mask, one after the other (RFC 5280, 4.2.1.10); NULL: it is none. */
-static ASN1_OCTET_STRING *make_network(const char *text)
-{
-    const char *slash = strchr(text, '/');
-    size_t len = slash == NULL ? strlen(text) : (size_t)(slash - text);
-    char address[64];
-    unsigned char bytes[32] = {0};
-    ASN1_OCTET_STRING *ip, *network;
-    size_t size, bits, i;
-
-    if (len >= sizeof address)
-        return NULL;
-    memcpy(address, text, len);
-    address[len] = '\0';
-    ip = a2i_IPADDRESS(address);
-    ERR_clear_error(); /* a name is no error */
-    if (ip == NULL)
-        return NULL;
-    size = (size_t)ASN1_STRING_length(ip);
-    memcpy(bytes, ASN1_STRING_get0_data(ip), size);
-    ASN1_OCTET_STRING_free(ip);
-    bits = slash == NULL ? size * 8 : strtoul(slash + 1, NULL, 10);
-    for (i = 0; i < size * 8 && i < bits; i++)
-        bytes[size + i / 8] |= (unsigned char)(0x80u >> i % 8);
-    network = ASN1_OCTET_STRING_new();
-    if (network != NULL && ASN1_OCTET_STRING_set(network, bytes, (int)(2 * size)) != 1) {
-        ASN1_OCTET_STRING_free(network);
-        network = NULL;
-    }
-    return network;
-}
-
-static GENERAL_SUBTREE *make_subtree(const char *name)
-{
-    GENERAL_SUBTREE *tree = GENERAL_SUBTREE_new();
-    ASN1_OCTET_STRING *network = make_network(name);
-    GENERAL_NAME *base = NULL;
-
-    if (network == NULL) {
-        base = make_name(name);
-    } else {
-        base = GENERAL_NAME_new();
-        if (base != NULL)
-            GENERAL_NAME_set0_value(base, GEN_IPADD, network);
-        else
-            ASN1_OCTET_STRING_free(network);
-    }
-    if (tree == NULL || base == NULL) {
-        GENERAL_SUBTREE_free(tree);
-        GENERAL_NAME_free(base);
-        return NULL;
-    }
-    GENERAL_NAME_free(tree->base);
-    tree->base = base;
-    return tree;
-}
-
-static bool add_constraints(X509 *cert, const char *const *permitted)
-{
-    NAME_CONSTRAINTS *all = NAME_CONSTRAINTS_new();
-    bool good = all != NULL;
-
-    if (good) {
-        all->permittedSubtrees = sk_GENERAL_SUBTREE_new_null();
-        good = all->permittedSubtrees != NULL;
-    }
-    for (; good && *permitted != NULL; permitted++) {
-        GENERAL_SUBTREE *tree = make_subtree(*permitted);
-
-        good = tree != NULL && sk_GENERAL_SUBTREE_push(all->permittedSubtrees, tree) > 0;
-        if (!good)
-            GENERAL_SUBTREE_free(tree);
-    }
-    good = good && X509_add1_ext_i2d(cert, NID_name_constraints, all, 1, X509V3_ADD_DEFAULT) == 1;
-    NAME_CONSTRAINTS_free(all);
-    return good;
-}
 
 bool shs__cert_permitted(X509 *cert, X509 *issuer)
 {
@@ -242,14 +72,23 @@ static bool add_ext(X509 *cert, X509 *issuer, int nid, const char *value)
     return rc == 1;
 }
 
+static bool add_ca_usage(X509 *cert, const struct shs_cert_spec *spec)
+{
+    char constraints[64] = "critical,CA:TRUE";
+
+    if (spec->depth >= 0)
+        snprintf(constraints, sizeof constraints, "critical,CA:TRUE,pathlen:%d", spec->depth);
+    return add_ext(cert, cert, NID_basic_constraints, constraints) &&
+           (spec->key_usage != NULL ||
+            add_ext(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign"));
+}
+
 static bool add_usage(X509 *cert, const struct shs_cert_spec *spec, EVP_PKEY *key)
 {
     const char *extended = NULL;
 
     if (spec->ca)
-        return add_ext(cert, cert, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
-               add_ext(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign") &&
-               (spec->permitted == NULL || add_constraints(cert, spec->permitted));
+        return add_ca_usage(cert, spec);
     if (spec->server_auth && spec->client_auth)
         extended = "serverAuth,clientAuth";
     else if (spec->server_auth)
@@ -257,73 +96,331 @@ static bool add_usage(X509 *cert, const struct shs_cert_spec *spec, EVP_PKEY *ke
     else if (spec->client_auth)
         extended = "clientAuth";
     return add_ext(cert, cert, NID_basic_constraints, "critical,CA:FALSE") &&
-           add_ext(cert, cert, NID_key_usage,
-                   EVP_PKEY_is_a(key, "RSA") ? "critical,digitalSignature,keyEncipherment"
-                                             : "critical,digitalSignature") &&
-           (extended == NULL || add_ext(cert, cert, NID_ext_key_usage, extended));
+           (spec->key_usage != NULL ||
+            add_ext(cert, cert, NID_key_usage,
+                    EVP_PKEY_is_a(key, "RSA") ? "critical,digitalSignature,keyEncipherment"
+                                              : "critical,digitalSignature")) &&
+           (spec->usage != NULL || extended == NULL ||
+            add_ext(cert, cert, NID_ext_key_usage, extended));
 }
 
-static bool set_serial(X509 *cert)
+/* -- usages by word ---------------------------------------------------------------------------- */
+
+static int add_key_usage(X509 *cert, const char *words, struct shs_error *err)
 {
-    unsigned char bytes[SERIAL_LEN];
-    BIGNUM *bn;
-    bool good;
+    static const char *const bits[] = {"digitalSignature", "nonRepudiation", "keyEncipherment",
+                                       "dataEncipherment", "keyAgreement",   "keyCertSign",
+                                       "cRLSign",          "encipherOnly",   "decipherOnly"};
+    ASN1_BIT_STRING *usage;
+    char word[SHS_WORD_MAX];
+    int rc = SHS_OK;
 
-    if (RAND_bytes(bytes, sizeof bytes) != 1)
-        return false;
-    /* Positive (top bit 0), and always of the same length. */
-    bytes[0] = (unsigned char)((bytes[0] & 0x7f) | 0x40);
-    bn = BN_bin2bn(bytes, sizeof bytes, NULL);
-    good = bn != NULL && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert)) != NULL;
-    BN_free(bn);
-    return good;
+    if (words == NULL || strcmp(words, "none") == 0)
+        return SHS_OK;
+    usage = ASN1_BIT_STRING_new();
+    if (usage == NULL)
+        return shs__certs_nomem(err);
+    while (rc == SHS_OK && shs__word_next(&words, word)) {
+        int bit = 0;
+
+        while (bit < (int)SHS_ARRAY_LEN(bits) && strcmp(word, bits[bit]) != 0)
+            bit++;
+        if (bit == (int)SHS_ARRAY_LEN(bits))
+            rc = shs_error_set(err, SHS_USAGE, 0,
+                               "'%s' is no key usage. There are digitalSignature nonRepudiation "
+                               "keyEncipherment dataEncipherment keyAgreement keyCertSign cRLSign "
+                               "encipherOnly decipherOnly none.",
+                               word);
+        else if (ASN1_BIT_STRING_set_bit(usage, bit, 1) != 1)
+            rc = shs__certs_nomem(err);
+    }
+    if (rc == SHS_OK && X509_add1_ext_i2d(cert, NID_key_usage, usage, 1, X509V3_ADD_DEFAULT) != 1)
+        rc = shs__certs_fail(err, "Adding the key usage to a certificate");
+    ASN1_BIT_STRING_free(usage);
+    return rc;
 }
 
-static bool set_subject(X509 *cert, const char *common_name)
+static ASN1_OBJECT *usage_object(const char *word)
+{
+    static const struct {
+        const char *word;
+        int nid;
+    } known[] = {{"serverAuth", NID_server_auth},  {"clientAuth", NID_client_auth},
+                 {"codeSigning", NID_code_sign},   {"emailProtection", NID_email_protect},
+                 {"timeStamping", NID_time_stamp}, {"OCSPSigning", NID_OCSP_sign},
+                 {"any", NID_anyExtendedKeyUsage}};
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(known); i++) {
+        if (strcmp(word, known[i].word) == 0)
+            return OBJ_nid2obj(known[i].nid);
+    }
+    return word[0] >= '0' && word[0] <= '2' ? OBJ_txt2obj(word, 1) : NULL;
+}
+
+static int add_extended_usage(X509 *cert, const char *words, struct shs_error *err)
+{
+    EXTENDED_KEY_USAGE *usage;
+    char word[SHS_WORD_MAX];
+    int rc = SHS_OK;
+
+    if (words == NULL || strcmp(words, "none") == 0)
+        return SHS_OK;
+    usage = sk_ASN1_OBJECT_new_null();
+    if (usage == NULL)
+        return shs__certs_nomem(err);
+    while (rc == SHS_OK && shs__word_next(&words, word)) {
+        ASN1_OBJECT *object = usage_object(word);
+
+        if (object == NULL) {
+            rc = shs_error_set(err, SHS_USAGE, 0,
+                               "'%s' is no usage. There are serverAuth clientAuth emailProtection "
+                               "codeSigning timeStamping OCSPSigning any none, and OIDs.",
+                               word);
+        } else if (sk_ASN1_OBJECT_push(usage, object) == 0) {
+            ASN1_OBJECT_free(object);
+            rc = shs__certs_nomem(err);
+        }
+    }
+    if (rc == SHS_OK &&
+        X509_add1_ext_i2d(cert, NID_ext_key_usage, usage, 0, X509V3_ADD_DEFAULT) != 1)
+        rc = shs__certs_fail(err, "Adding the usage to a certificate");
+    sk_ASN1_OBJECT_pop_free(usage, ASN1_OBJECT_free);
+    return rc;
+}
+
+/* -- extensions of the caller's ---------------------------------------------------------------- */
+
+/* True when an earlier line of the list is about the same extension. */
+static bool is_second(const char *const *list, size_t at)
+{
+    size_t len = strcspn(list[at], "=");
+
+    for (size_t i = 0; i < at; i++) {
+        if (strncmp(list[i], list[at], len + 1) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int add_extension(STACK_OF(X509_EXTENSION) * *all, const char *line, bool second,
+                         CONF *empty, X509V3_CTX *ctx, struct shs_error *err)
+{
+    const char *value = strchr(line, '=');
+    char *name = value == NULL ? NULL : shs__strndup(line, (size_t)(value - line));
+    ASN1_OBJECT *object = name == NULL ? NULL : OBJ_txt2obj(name, 0);
+    X509_EXTENSION *ext = NULL;
+    int at, rc = SHS_OK;
+
+    if (object == NULL) {
+        rc = shs_error_set(err, SHS_USAGE, 0,
+                           "'%s' is no extension. Give NAME=VALUE with a name of OpenSSL's or an "
+                           "OID, such as tlsfeature=status_request or 1.2.3.4=critical,DER:0500.",
+                           line);
+        goto out;
+    }
+    while (!second && (at = X509v3_get_ext_by_OBJ(*all, object, -1)) >= 0)
+        X509_EXTENSION_free(X509v3_delete_ext(*all, at));
+    if (strcmp(value + 1, "none") == 0)
+        goto out;
+    ext = X509V3_EXT_nconf(empty, ctx, name, value + 1);
+    if (ext == NULL) {
+        const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+        rc = shs_error_set(err, SHS_USAGE, 0, "OpenSSL cannot make the extension '%s': %s.", line,
+                           reason == NULL ? "no reason" : reason);
+    } else if (X509v3_add_ext(all, ext, -1) == NULL) {
+        rc = shs__certs_nomem(err);
+    }
+out:
+    ERR_clear_error();
+    X509_EXTENSION_free(ext);
+    ASN1_OBJECT_free(object);
+    shs__free(name);
+    return rc;
+}
+
+int shs__add_extensions(STACK_OF(X509_EXTENSION) * *all, const char *const *list, X509 *issuer,
+                        X509 *subject, X509_CRL *crl, struct shs_error *err)
+{
+    CONF *empty; /* some extensions insist on a configuration, though they need nothing of it */
+    X509V3_CTX ctx;
+    int rc = SHS_OK;
+
+    if (list == NULL || list[0] == NULL)
+        return SHS_OK;
+    empty = NCONF_new(NULL);
+    if (empty == NULL)
+        return shs__certs_nomem(err);
+    X509V3_set_ctx(&ctx, issuer, subject, NULL, crl, 0);
+    X509V3_set_nconf(&ctx, empty);
+    for (size_t i = 0; rc == SHS_OK && list[i] != NULL; i++)
+        rc = add_extension(all, list[i], is_second(list, i), empty, &ctx, err);
+    NCONF_free(empty);
+    return rc;
+}
+
+/* X509 gives no way to its list but one at a time. */
+static int apply_extensions(X509 *cert, const char *const *list, X509 *issuer,
+                            struct shs_error *err)
+{
+    STACK_OF(X509_EXTENSION) *all = NULL;
+    X509_EXTENSION *ext;
+    int rc = SHS_OK;
+
+    if (list == NULL || list[0] == NULL)
+        return SHS_OK;
+    all = sk_X509_EXTENSION_new_null();
+    while (all != NULL && (ext = X509_delete_ext(cert, 0)) != NULL) {
+        if (sk_X509_EXTENSION_push(all, ext) == 0) {
+            X509_EXTENSION_free(ext);
+            rc = shs__certs_nomem(err);
+        }
+    }
+    ERR_clear_error();
+    if (all == NULL)
+        return shs__certs_nomem(err);
+    if (rc == SHS_OK)
+        rc = shs__add_extensions(&all, list, issuer, cert, NULL, err);
+    for (int i = 0; rc == SHS_OK && i < sk_X509_EXTENSION_num(all); i++) {
+        if (X509_add_ext(cert, sk_X509_EXTENSION_value(all, i), -1) != 1)
+            rc = shs__certs_nomem(err);
+    }
+    sk_X509_EXTENSION_pop_free(all, X509_EXTENSION_free);
+    return rc;
+}
+
+/* -- the certificate --------------------------------------------------------------------------- */
+
+static int set_subject_list(X509_NAME *name, const char *const *list, struct shs_error *err)
+{
+    for (; *list != NULL; list++) {
+        const char *value = strchr(*list, '=');
+        char type[SHS_WORD_MAX];
+        size_t len = value == NULL ? 0 : (size_t)(value - *list);
+
+        if (len > 0 && len < sizeof type) {
+            memcpy(type, *list, len);
+            type[len] = '\0';
+            if (X509_NAME_add_entry_by_txt(name, type, MBSTRING_UTF8,
+                                           (const unsigned char *)value + 1, -1, -1, 0) == 1)
+                continue;
+        }
+        ERR_clear_error();
+        return shs_error_set(
+            err, SHS_USAGE, 0,
+            "'%s' is no part of a subject. Give TYPE=TEXT with a type of OpenSSL's "
+            "(C ST L O OU CN serialNumber emailAddress ...), 64 bytes of text at "
+            "most, 2 for C.",
+            *list);
+    }
+    return SHS_OK;
+}
+
+static int set_subject(X509 *cert, const struct shs_cert_spec *spec, struct shs_error *err)
 {
     X509_NAME *name = X509_get_subject_name(cert);
 
-    return common_name == NULL ||
-           X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
-                                      (const unsigned char *)common_name, -1, -1, 0) == 1;
+    if (spec->subject_name != NULL)
+        return X509_set_subject_name(cert, spec->subject_name) == 1 ? SHS_OK
+                                                                    : shs__certs_nomem(err);
+    if (spec->subject != NULL)
+        return set_subject_list(name, spec->subject, err);
+    if (spec->common_name == NULL)
+        return SHS_OK;
+    if (strlen(spec->common_name) > CN_MAX)
+        return shs_error_set(err, SHS_USAGE, 0, "The common name '%s' is longer than %u bytes.",
+                             spec->common_name, CN_MAX);
+    if (X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
+                                   (const unsigned char *)spec->common_name, -1, -1, 0) != 1)
+        return shs__certs_fail(err, "Naming a certificate");
+    return SHS_OK;
+}
+
+int shs__sign_ctx(EVP_MD_CTX **out, OSSL_LIB_CTX *lib, EVP_PKEY *key, const char *digest,
+                  struct shs_error *err)
+{
+    bool plain = EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448");
+    EVP_MD_CTX *ctx = NULL;
+    EVP_PKEY_CTX *pctx = NULL;
+    const char *name = NULL;
+    int rc = shs__digest_word(&name, digest, err);
+
+    if (rc != SHS_OK)
+        return rc;
+    ctx = EVP_MD_CTX_new();
+    if (ctx == NULL ||
+        EVP_DigestSignInit_ex(ctx, &pctx, plain ? NULL : name, lib, NULL, key, NULL) != 1 ||
+        (EVP_PKEY_is_a(key, "RSA-PSS") &&
+         EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST) != 1)) {
+        EVP_MD_CTX_free(ctx);
+        return shs__certs_fail(err, "Signing");
+    }
+    *out = ctx;
+    return SHS_OK;
+}
+
+static int sign(X509 *cert, const struct shs_cert_spec *spec, EVP_PKEY *key, struct shs_error *err)
+{
+    EVP_MD_CTX *ctx = NULL;
+    int rc = shs__sign_ctx(&ctx, spec->lib, key, spec->digest, err);
+
+    if (rc == SHS_OK && X509_sign_ctx(cert, ctx) <= 0)
+        rc = shs__certs_fail(err, "Signing a certificate");
+    EVP_MD_CTX_free(ctx);
+    return rc;
+}
+
+/* What RFC 5280 asks for, and then what was asked for beside it. */
+static int add_extensions(X509 *cert, const struct shs_cert_spec *spec, EVP_PKEY *key, X509 *signer,
+                          struct shs_error *err)
+{
+    int rc;
+
+    if (!add_usage(cert, spec, key) ||
+        (spec->ca && !shs__add_constraints(cert, spec->permitted, spec->excluded)) ||
+        !add_ext(cert, signer, NID_subject_key_identifier, "hash") ||
+        !add_ext(cert, signer, NID_authority_key_identifier, "keyid"))
+        return shs__certs_fail(err, "Making a certificate");
+    rc = add_key_usage(cert, spec->key_usage, err);
+    if (rc == SHS_OK)
+        rc = add_extended_usage(cert, spec->usage, err);
+    /* Critical when there is no subject to go by (RFC 5280, 4.2.1.6). */
+    if (rc == SHS_OK)
+        rc = shs__add_names(cert, spec->names,
+                            X509_NAME_entry_count(X509_get_subject_name(cert)) == 0, err);
+    if (rc == SHS_OK)
+        rc = apply_extensions(cert, spec->extensions, signer, err);
+    return rc;
 }
 
 int shs__mint_cert(X509 **out, const struct shs_cert_spec *spec, EVP_PKEY *key, X509 *issuer,
                    EVP_PKEY *issuer_key, struct shs_error *err)
 {
-    X509 *cert = X509_new();
+    X509 *cert = X509_new_ex(spec->lib, NULL);
     X509 *signer = issuer == NULL ? cert : issuer;
-    int rc = SHS_OK;
+    int rc;
 
     ERR_clear_error();
     if (cert == NULL)
-        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a certificate.");
-    if (spec->common_name != NULL && strlen(spec->common_name) > CN_MAX) {
-        rc = shs_error_set(err, SHS_USAGE, 0, "The common name '%s' is longer than %u bytes.",
-                           spec->common_name, CN_MAX);
-        goto out;
+        return shs__certs_nomem(err);
+    rc = set_subject(cert, spec, err);
+    if (rc == SHS_OK)
+        rc = shs__serial_word(X509_get_serialNumber(cert), spec->serial, err);
+    if (rc == SHS_OK &&
+        (X509_set_version(cert, spec->version1 ? X509_VERSION_1 : X509_VERSION_3) != 1 ||
+         X509_set_issuer_name(cert, X509_get_subject_name(signer)) != 1 ||
+         ASN1_TIME_set(X509_getm_notBefore(cert), (time_t)spec->not_before) == NULL ||
+         ASN1_TIME_set(X509_getm_notAfter(cert), (time_t)spec->not_after) == NULL ||
+         X509_set_pubkey(cert, key) != 1))
+        rc = shs__certs_fail(err, "Making a certificate");
+    if (rc == SHS_OK && !spec->version1)
+        rc = add_extensions(cert, spec, key, signer, err);
+    if (rc == SHS_OK)
+        rc = sign(cert, spec, issuer == NULL ? key : issuer_key, err);
+    if (rc == SHS_OK) {
+        *out = cert;
+        cert = NULL;
     }
-    if (X509_set_version(cert, X509_VERSION_3) != 1 || !set_serial(cert) ||
-        !set_subject(cert, spec->common_name) ||
-        X509_set_issuer_name(cert, X509_get_subject_name(signer)) != 1 ||
-        ASN1_TIME_set(X509_getm_notBefore(cert), (time_t)spec->not_before) == NULL ||
-        ASN1_TIME_set(X509_getm_notAfter(cert), (time_t)spec->not_after) == NULL ||
-        X509_set_pubkey(cert, key) != 1 || !add_usage(cert, spec, key) ||
-        !add_ext(cert, signer, NID_subject_key_identifier, "hash") ||
-        !add_ext(cert, signer, NID_authority_key_identifier, "keyid")) {
-        rc = fail(err, "Making a certificate");
-        goto out;
-    }
-    rc = add_names(cert, spec, err);
-    if (rc != SHS_OK)
-        goto out;
-    if (X509_sign(cert, issuer == NULL ? key : issuer_key, EVP_sha256()) == 0) {
-        rc = fail(err, "Signing a certificate");
-        goto out;
-    }
-    *out = cert;
-    cert = NULL;
-out:
     X509_free(cert);
     return rc;
 }
@@ -337,7 +434,7 @@ static int take_pem(struct shs_buf *out, BIO *bio, bool good, struct shs_error *
 
     if (bio == NULL || !good) {
         BIO_free(bio);
-        return fail(err, "Writing PEM");
+        return shs__certs_fail(err, "Writing PEM");
     }
     len = BIO_get_mem_data(bio, &data);
     rc = shs__buf_append(out, data, (size_t)len);

@@ -25,7 +25,19 @@ struct shs_cert_spec {
        address) that it may sign for, ended by NULL. NULL: whatever it likes. */
     const char *const *permitted;
     bool server_auth, client_auth;
+
+    /* Wishes beyond that; the words are those of struct shs_cert_options (shs/certs.h). */
+    const char *const *excluded; /* a CA's: what it may not sign for */
+    int depth;                  /* a CA's: how many CAs may be below it; SHS_DEPTH_ANY = no bound */
+    const char *const *subject; /* "CN=alice", ...; instead of common_name */
+    const X509_NAME *subject_name; /* instead of both */
+    const char *digest, *serial, *usage, *key_usage;
+    const char *const *extensions;
+    bool version1;
+    OSSL_LIB_CTX *lib; /* NULL = OpenSSL's default */
 };
+
+#define SHS_DEPTH_ANY (-1)
 
 /* A new key. SHS_OK, or SHS_TLS with *err. */
 int shs__mint_key(EVP_PKEY **out, enum shs_key_kind kind, struct shs_error *err);
@@ -36,6 +48,18 @@ int shs__mint_key(EVP_PKEY **out, enum shs_key_kind kind, struct shs_error *err)
  */
 int shs__mint_cert(X509 **out, const struct shs_cert_spec *spec, EVP_PKEY *key, X509 *issuer,
                    EVP_PKEY *issuer_key, struct shs_error *err);
+
+/* Signs what ASN1_item_sign_ctx-like functions take: a context for `key` and the digest's word (not
+   used by Ed25519 and Ed448), for EVP_MD_CTX_free. */
+int shs__sign_ctx(EVP_MD_CTX **out, OSSL_LIB_CTX *lib, EVP_PKEY *key, const char *digest,
+                  struct shs_error *err);
+
+/*
+ * The extensions that `list` asks for ("NAME=VALUE", "NAME=none"), in place of those that `all` has
+ * already. `subject` may be NULL and `crl` as well; `issuer` may not.
+ */
+int shs__add_extensions(STACK_OF(X509_EXTENSION) * *all, const char *const *list, X509 *issuer,
+                        X509 *subject, X509_CRL *crl, struct shs_error *err);
 
 /* May the issuer sign for all names in the certificate, by its constraints? */
 bool shs__cert_permitted(X509 *cert, X509 *issuer);

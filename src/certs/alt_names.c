@@ -1,0 +1,226 @@
+#include "certs/alt_names.h"
+
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include "certs/authority.h"
+#include "certs/words.h"
+
+#define DNS_MAX 253u
+
+static bool is_dns_name(const char *name)
+{
+    size_t i, len = strlen(name);
+
+    if (len == 0 || len > DNS_MAX || name[0] == '.')
+        return false;
+    for (i = 0; i < len; i++) {
+        char c = name[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '-' || c == '.' || c == '_' || (c == '*' && i == 0)))
+            return false;
+    }
+    return true;
+}
+
+/* The kind a prefix gives; 0 without one. *text goes behind it. */
+static int prefixed(const char **text)
+{
+    static const struct {
+        const char *prefix;
+        int kind;
+    } all[] = {{"dns:", GEN_DNS}, {"email:", GEN_EMAIL}, {"uri:", GEN_URI}};
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
+        size_t len = strlen(all[i].prefix);
+
+        if (strncmp(*text, all[i].prefix, len) == 0) {
+            *text += len;
+            return all[i].kind;
+        }
+    }
+    return 0;
+}
+
+static GENERAL_NAME *make_name(const char *name)
+{
+    int kind = prefixed(&name);
+    GENERAL_NAME *gen = GENERAL_NAME_new();
+    ASN1_OCTET_STRING *ip = kind == 0 ? a2i_IPADDRESS(name) : NULL;
+    ASN1_IA5STRING *dns = NULL;
+
+    ERR_clear_error(); /* it was not an address: no error */
+    if (gen != NULL && ip != NULL) {
+        GENERAL_NAME_set0_value(gen, GEN_IPADD, ip);
+        return gen;
+    }
+    dns = ASN1_IA5STRING_new();
+    if (gen == NULL || dns == NULL || ASN1_STRING_set(dns, name, (int)strlen(name)) != 1) {
+        ASN1_OCTET_STRING_free(ip);
+        ASN1_IA5STRING_free(dns);
+        GENERAL_NAME_free(gen);
+        return NULL;
+    }
+    GENERAL_NAME_set0_value(gen, kind == 0 ? GEN_DNS : kind, dns);
+    return gen;
+}
+
+static bool is_name(const char *name)
+{
+    bool free_text = prefixed(&name) != 0;
+    ASN1_OCTET_STRING *ip = free_text ? NULL : a2i_IPADDRESS(name);
+    bool good = free_text || ip != NULL || is_dns_name(name);
+
+    ASN1_OCTET_STRING_free(ip);
+    ERR_clear_error();
+    return good;
+}
+
+int shs__add_names(X509 *cert, const char *const *names, bool critical, struct shs_error *err)
+{
+    GENERAL_NAMES *all;
+    int rc = SHS_OK;
+    size_t i;
+
+    if (names == NULL || names[0] == NULL)
+        return SHS_OK;
+    all = sk_GENERAL_NAME_new_null();
+    if (all == NULL)
+        return shs__certs_nomem(err);
+    for (i = 0; names[i] != NULL && rc == SHS_OK; i++) {
+        GENERAL_NAME *gen = NULL;
+
+        if (!is_name(names[i])) {
+            rc = shs_error_set(err, SHS_USAGE, 0, "'%s' is neither a DNS name nor an IP address.",
+                               names[i]);
+            break;
+        }
+        gen = make_name(names[i]);
+        if (gen == NULL || sk_GENERAL_NAME_push(all, gen) == 0) {
+            GENERAL_NAME_free(gen);
+            rc = shs__certs_nomem(err);
+        }
+    }
+    if (rc == SHS_OK &&
+        X509_add1_ext_i2d(cert, NID_subject_alt_name, all, critical, X509V3_ADD_DEFAULT) != 1)
+        rc = shs__certs_fail(err, "Adding the names to a certificate");
+    sk_GENERAL_NAME_pop_free(all, GENERAL_NAME_free);
+    return rc;
+}
+
+/* -- what a CA may sign for -------------------------------------------------------------------- */
+
+/* "10.0.0.0/8" as address and mask, one after the other (RFC 5280, 4.2.1.10); NULL: it is none. */
+static ASN1_OCTET_STRING *make_network(const char *text)
+{
+    const char *slash = strchr(text, '/');
+    size_t len = slash == NULL ? strlen(text) : (size_t)(slash - text);
+    char address[64];
+    unsigned char bytes[32] = {0};
+    ASN1_OCTET_STRING *ip, *network;
+    size_t size, bits, i;
+
+    if (len >= sizeof address)
+        return NULL;
+    memcpy(address, text, len);
+    address[len] = '\0';
+    ip = a2i_IPADDRESS(address);
+    ERR_clear_error(); /* a name is no error */
+    if (ip == NULL)
+        return NULL;
+    size = (size_t)ASN1_STRING_length(ip);
+    memcpy(bytes, ASN1_STRING_get0_data(ip), size);
+    ASN1_OCTET_STRING_free(ip);
+    bits = slash == NULL ? size * 8 : strtoul(slash + 1, NULL, 10);
+    for (i = 0; i < size * 8 && i < bits; i++)
+        bytes[size + i / 8] |= (unsigned char)(0x80u >> i % 8);
+    network = ASN1_OCTET_STRING_new();
+    if (network != NULL && ASN1_OCTET_STRING_set(network, bytes, (int)(2 * size)) != 1) {
+        ASN1_OCTET_STRING_free(network);
+        network = NULL;
+    }
+    return network;
+}
+
+static GENERAL_SUBTREE *make_subtree(const char *name)
+{
+    GENERAL_SUBTREE *tree = GENERAL_SUBTREE_new();
+    ASN1_OCTET_STRING *network = make_network(name);
+    GENERAL_NAME *base = NULL;
+
+    if (network == NULL) {
+        base = make_name(name);
+    } else {
+        base = GENERAL_NAME_new();
+        if (base != NULL)
+            GENERAL_NAME_set0_value(base, GEN_IPADD, network);
+        else
+            ASN1_OCTET_STRING_free(network);
+    }
+    if (tree == NULL || base == NULL) {
+        GENERAL_SUBTREE_free(tree);
+        GENERAL_NAME_free(base);
+        return NULL;
+    }
+    GENERAL_NAME_free(tree->base);
+    tree->base = base;
+    return tree;
+}
+
+static bool add_subtrees(STACK_OF(GENERAL_SUBTREE) * *list, const char *const *names)
+{
+    bool good = true;
+
+    if (names == NULL)
+        return true;
+    *list = sk_GENERAL_SUBTREE_new_null();
+    for (good = *list != NULL; good && *names != NULL; names++) {
+        GENERAL_SUBTREE *tree = make_subtree(*names);
+
+        good = tree != NULL && sk_GENERAL_SUBTREE_push(*list, tree) > 0;
+        if (!good)
+            GENERAL_SUBTREE_free(tree);
+    }
+    return good;
+}
+
+bool shs__add_constraints(X509 *cert, const char *const *permitted, const char *const *excluded)
+{
+    NAME_CONSTRAINTS *all;
+    bool good;
+
+    if (permitted == NULL && excluded == NULL)
+        return true;
+    all = NAME_CONSTRAINTS_new();
+    good = all != NULL && add_subtrees(&all->permittedSubtrees, permitted) &&
+           add_subtrees(&all->excludedSubtrees, excluded) &&
+           X509_add1_ext_i2d(cert, NID_name_constraints, all, 1, X509V3_ADD_DEFAULT) == 1;
+    NAME_CONSTRAINTS_free(all);
+    return good;
+}
+
+int shs__check_constraints(const char *const *names, struct shs_error *err)
+{
+    for (; names != NULL && *names != NULL; names++) {
+        const char *slash = strchr(*names, '/');
+        ASN1_OCTET_STRING *network = make_network(*names);
+        bool good = network != NULL || (slash == NULL && is_name(*names));
+        unsigned long bits = 0;
+
+        if (network != NULL && slash != NULL) {
+            bits = slash[1] >= '0' && slash[1] <= '9' ? strtoul(slash + 1, NULL, 10) : 1000;
+            good = slash[1 + strspn(slash + 1, "0123456789")] == '\0' &&
+                   bits <= (unsigned long)ASN1_STRING_length(network) * 4;
+        }
+        ASN1_OCTET_STRING_free(network);
+        if (!good)
+            return shs_error_set(err, SHS_USAGE, 0,
+                                 "'%s' is nothing to constrain an authority to. Give a domain "
+                                 "(\"example.test\"), an address, or a network (\"10.0.0.0/8\").",
+                                 *names);
+    }
+    return SHS_OK;
+}

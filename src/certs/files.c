@@ -1,0 +1,190 @@
+#include "certs/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/rand.h>
+
+#define NAME_MAX_BYTES 200u
+
+int shs__file_fill(int fd, const void *bytes, size_t len)
+{
+    const char *at = bytes;
+
+    while (len > 0) {
+        ssize_t n = write(fd, at, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        at += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static int failed(const char *doing, const char *dir, const char *name, struct shs_error *err)
+{
+    char text[64];
+    int saved = errno;
+
+    return shs_error_set(err, SHS_IO, saved, "Cannot %s %s/%s: %s.", doing, dir, name,
+                         shs__strerror(saved, text, sizeof text));
+}
+
+static int exists(const char *dir, const char *name, struct shs_error *err)
+{
+    return shs_error_set(err, SHS_USAGE, EEXIST,
+                         "%s/%s is there already. Remove it, give another name, or ask for it to "
+                         "be replaced.",
+                         dir, name);
+}
+
+static int check_name(const char *name, struct shs_error *err)
+{
+    if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL ||
+        strlen(name) > NAME_MAX_BYTES)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "'%s' is no name for a file: it has no / and no . at the beginning, "
+                             "and %u bytes at most.",
+                             name, NAME_MAX_BYTES);
+    return SHS_OK;
+}
+
+int shs__file_dir(const char *dir, struct shs_error *err)
+{
+    char text[64];
+    int saved;
+
+    if (mkdir(dir, 0700) == 0 || errno == EEXIST)
+        return SHS_OK;
+    saved = errno;
+    return shs_error_set(err, SHS_IO, saved, "Cannot make the directory %s: %s.", dir,
+                         shs__strerror(saved, text, sizeof text));
+}
+
+static int open_dir(const char *dir, int *out, struct shs_error *err)
+{
+    char text[64];
+    int saved;
+
+    *out = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*out >= 0)
+        return SHS_OK;
+    saved = errno;
+    return shs_error_set(err, SHS_IO, saved, "Cannot open the directory %s: %s.", dir,
+                         shs__strerror(saved, text, sizeof text));
+}
+
+/* Under another name first: whoever is killed in between leaves no half of a file. */
+static int write_at(int dir_fd, const char *dir, const char *name, mode_t mode, const void *bytes,
+                    size_t len, bool replace, struct shs_error *err)
+{
+    unsigned char tag[8] = {0};
+    char fresh[NAME_MAX_BYTES + 40];
+    int fd, rc = SHS_OK;
+
+    if (RAND_bytes(tag, sizeof tag) != 1)
+        return shs_error_set(err, SHS_TLS, 0, "OpenSSL has no random numbers.");
+    snprintf(fresh, sizeof fresh, ".%s.%02x%02x%02x%02x%02x%02x", name, tag[0], tag[1], tag[2],
+             tag[3], tag[4], tag[5]);
+    fd = openat(dir_fd, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return failed("make", dir, fresh, err);
+    if (shs__file_fill(fd, bytes, len) != 0 || fchmod(fd, mode) != 0)
+        rc = failed("write", dir, name, err);
+    if (close(fd) != 0 && rc == SHS_OK)
+        rc = failed("write", dir, name, err);
+    if (rc == SHS_OK && replace && renameat(dir_fd, fresh, dir_fd, name) != 0)
+        rc = failed("replace", dir, name, err);
+    if (rc == SHS_OK && !replace && linkat(dir_fd, fresh, dir_fd, name, 0) != 0)
+        rc = errno == EEXIST ? exists(dir, name, err) : failed("make", dir, name, err);
+    if (rc != SHS_OK || !replace)
+        (void)unlinkat(dir_fd, fresh, 0);
+    return rc;
+}
+
+int shs__file_write(const char *dir, const char *name, mode_t mode, const void *bytes, size_t len,
+                    bool replace, struct shs_error *err)
+{
+    int dir_fd = -1, rc = check_name(name, err);
+
+    if (rc == SHS_OK)
+        rc = open_dir(dir, &dir_fd, err);
+    if (rc == SHS_OK)
+        rc = write_at(dir_fd, dir, name, mode, bytes, len, replace, err);
+    if (dir_fd >= 0)
+        close(dir_fd);
+    return rc;
+}
+
+int shs__files_save(const char *dir, const char *name, const char *pem, const char *key_pem,
+                    bool replace, struct shs_error *err)
+{
+    char cert_name[NAME_MAX_BYTES + 8], key_name[NAME_MAX_BYTES + 8];
+    int dir_fd = -1, rc = check_name(name, err);
+
+    if (rc != SHS_OK)
+        return rc;
+    snprintf(cert_name, sizeof cert_name, "%s.pem", name);
+    snprintf(key_name, sizeof key_name, "%s.key", name);
+    rc = shs__file_dir(dir, err);
+    if (rc == SHS_OK)
+        rc = open_dir(dir, &dir_fd, err);
+    if (rc == SHS_OK && !replace && faccessat(dir_fd, cert_name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        rc = exists(dir, cert_name, err);
+    if (rc == SHS_OK && !replace && faccessat(dir_fd, key_name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        rc = exists(dir, key_name, err);
+    if (rc == SHS_OK)
+        rc = write_at(dir_fd, dir, key_name, 0600, key_pem, strlen(key_pem), replace, err);
+    if (rc == SHS_OK) {
+        rc = write_at(dir_fd, dir, cert_name, 0644, pem, strlen(pem), replace, err);
+        if (rc != SHS_OK && !replace)
+            (void)unlinkat(dir_fd, key_name, 0);
+    }
+    if (dir_fd >= 0)
+        close(dir_fd);
+    return rc;
+}
+
+int shs__file_read(const char *path, size_t ceiling, char **out, size_t *len, struct shs_error *err)
+{
+    char text[64], *bytes = NULL;
+    size_t used = 0;
+    ssize_t n = 1;
+    int saved = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat info;
+
+    if (fd < 0 || fstat(fd, &info) != 0)
+        saved = errno;
+    else if (S_ISDIR(info.st_mode))
+        saved = EISDIR;
+    if (saved == 0 && (bytes = shs__malloc(ceiling + 2)) == NULL)
+        saved = ENOMEM;
+    while (saved == 0 && n != 0 && used <= ceiling) {
+        n = read(fd, bytes + used, ceiling + 1 - used);
+        if (n < 0 && errno != EINTR)
+            saved = errno;
+        else if (n > 0)
+            used += (size_t)n;
+    }
+    if (fd >= 0)
+        close(fd);
+    if (saved != 0) {
+        shs__free(bytes);
+        return shs_error_set(err, SHS_IO, saved, "Cannot read %s: %s.", path,
+                             shs__strerror(saved, text, sizeof text));
+    }
+    if (used > ceiling) {
+        shs__free(bytes);
+        return shs_error_set(err, SHS_LIMIT, 0, "%s is longer than %zu bytes.", path, ceiling);
+    }
+    bytes[used] = '\0';
+    *out = bytes;
+    *len = used;
+    return SHS_OK;
+}

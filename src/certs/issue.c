@@ -1,0 +1,331 @@
+/* issue.c - struct shs_issued_cert: a certificate with its key and its chain. */
+#include <openssl/err.h>
+#include <openssl/pkcs12.h>
+#include <openssl/ssl.h>
+
+#include "certs/authority.h"
+#include "certs/files.h"
+#include "certs/keys.h"
+#include "certs/texts.h"
+#include "certs/words.h"
+
+#define FIRST_DAY "2000-01-01"
+#define LAST_DAY "2049-12-31T23:59:59Z"
+#define CN_MAX 64u
+#define LIST_MAX 20000u /* names */
+
+void shs_issued_cert_free(struct shs_issued_cert *self)
+{
+    if (self == NULL)
+        return;
+    EVP_PKEY_free(self->key);
+    X509_free(self->cert);
+    sk_X509_pop_free(self->chain, X509_free);
+    shs__free(self->pem);
+    shs__free(self->leaf_pem);
+    shs__free(self->serial);
+    shs__text_wipe(self->key_pem);
+    OPENSSL_free(self->der);
+    shs__free(self);
+}
+
+/* -- the chain --------------------------------------------------------------------------------- */
+
+/* Which of the `count` above a leaf are sent, in which order: up to two of each. */
+static bool push_chain(STACK_OF(X509) * out, const struct shs_ca *ca, int count, bool reversed,
+                       bool twice)
+{
+    for (int i = 0; i < count; i++) {
+        int at = reversed ? count - 1 - i : i;
+        X509 *cert = at == 0 ? ca->cert : sk_X509_value(ca->chain, at - 1);
+
+        if (!shs__chain_push(out, cert) || (twice && !shs__chain_push(out, cert)))
+            return false;
+    }
+    return true;
+}
+
+int shs__chain_word(STACK_OF(X509) * *out, const struct shs_ca *ca, const char *word,
+                    struct shs_error *err)
+{
+    int all = 1 + sk_X509_num(ca->chain), count = all - 1;
+    STACK_OF(X509) * chain;
+    bool reversed = false, twice = false;
+
+    if (word == NULL || strcmp(word, "normal") == 0)
+        ;
+    else if (strcmp(word, "none") == 0)
+        count = 0;
+    else if (strcmp(word, "root") == 0)
+        count = all;
+    else if (strcmp(word, "reversed") == 0) {
+        count = all;
+        reversed = true;
+    } else if (strcmp(word, "double") == 0)
+        twice = true;
+    else
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "'%s' is no chain. There are normal, none, root, reversed, double.",
+                             word);
+    chain = sk_X509_new_null();
+    if (chain == NULL || !push_chain(chain, ca, count, reversed, twice)) {
+        sk_X509_pop_free(chain, X509_free);
+        return shs__certs_nomem(err);
+    }
+    *out = chain;
+    return SHS_OK;
+}
+
+/* -- the certificate --------------------------------------------------------------------------- */
+
+static int check_names(const struct shs_cert_options *opt, struct shs_error *err)
+{
+    size_t count = 0;
+
+    while (opt->names != NULL && opt->names[count] != NULL) {
+        if (++count > LIST_MAX)
+            return shs_error_set(err, SHS_USAGE, 0, "A certificate has %u names at most.",
+                                 LIST_MAX);
+    }
+    if (count == 0 && !opt->client && opt->common_name == NULL && opt->subject == NULL)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "A server's certificate needs a name, such as localhost.");
+    return SHS_OK;
+}
+
+/* The common name when none is given: the first name as it is without its prefix. */
+static const char *default_name(const struct shs_cert_options *opt)
+{
+    const char *first = opt->names == NULL ? NULL : opt->names[0];
+
+    if (opt->common_name != NULL || first == NULL)
+        return opt->common_name;
+    if (strncmp(first, "dns:", 4) == 0)
+        first += 4;
+    return first[0] == '\0' || strlen(first) > CN_MAX ? NULL : first;
+}
+
+static int describe(struct shs_cert_spec *spec, const struct shs_ca *ca,
+                    const struct shs_cert_options *opt, struct shs_error *err)
+{
+    int64_t now = shs__ca_now(ca);
+    int rc = check_names(opt, err);
+
+    *spec = (struct shs_cert_spec){
+        .common_name = default_name(opt),
+        .names = opt->names,
+        .server_auth = !opt->client,
+        .client_auth = opt->client,
+        .subject = opt->subject,
+        .digest = opt->digest == NULL ? ca->digest : opt->digest,
+        .serial = opt->serial,
+        .usage = opt->usage,
+        .key_usage = opt->key_usage,
+        .extensions = opt->extensions,
+        .version1 = opt->version1,
+        .lib = ca->lib,
+    };
+    if (rc == SHS_OK)
+        rc = shs_parse_date(&spec->not_before,
+                            opt->not_before == NULL ? FIRST_DAY : opt->not_before, now, err);
+    if (rc == SHS_OK)
+        rc = shs_parse_date(&spec->not_after, opt->not_after == NULL ? LAST_DAY : opt->not_after,
+                            now, err);
+    return rc;
+}
+
+/* Signs with what the fault asks for. */
+static int mint(struct shs_issued_cert *self, const struct shs_ca *ca, struct shs_cert_spec *spec,
+                const struct shs__fault_how *how, struct shs_error *err)
+{
+    struct shs_ca *stranger = NULL;
+    EVP_PKEY *other = NULL;
+    int rc;
+
+    if (how->self_signed)
+        return shs__mint_cert(&self->cert, spec, self->key, NULL, NULL, err);
+    if (how->untrusted) {
+        rc = shs__ca_new_in(&stranger, ca->lib, NULL, err);
+        if (rc == SHS_OK)
+            rc = shs__mint_cert(&self->cert, spec, self->key, stranger->cert, stranger->key, err);
+        shs_ca_free(stranger);
+        return rc;
+    }
+    /* Of the same kind, or the signature would not even be looked at. */
+    rc = how->forged ? shs__key_like(&other, ca->lib, ca->key, err) : SHS_OK;
+    if (rc == SHS_OK)
+        rc = shs__mint_cert(&self->cert, spec, self->key, ca->cert, how->forged ? other : ca->key,
+                            err);
+    EVP_PKEY_free(other);
+    return rc;
+}
+
+static int make_texts(struct shs_issued_cert *self, struct shs_error *err)
+{
+    int rc = shs__text_certs(&self->pem, self->cert, self->chain, err);
+
+    if (rc == SHS_OK)
+        rc = shs__text_certs(&self->leaf_pem, self->cert, NULL, err);
+    if (rc == SHS_OK)
+        rc = shs__text_key(&self->key_pem, self->key, err);
+    if (rc == SHS_OK) {
+        self->serial = shs__serial_text(X509_get0_serialNumber(self->cert));
+        self->der_len = i2d_X509(self->cert, &self->der);
+        if (self->serial == NULL || self->der_len <= 0)
+            rc = shs__certs_nomem(err);
+    }
+    return rc;
+}
+
+static int make_key(struct shs_issued_cert *self, const struct shs_ca *ca, EVP_PKEY *key,
+                    const char *word, struct shs_error *err)
+{
+    if (key == NULL)
+        return shs__key_word(&self->key, ca->lib, word, err);
+    EVP_PKEY_up_ref(key);
+    self->key = key;
+    return SHS_OK;
+}
+
+/* The certificate is made for a key, and then given another one. */
+static int swap_key(struct shs_issued_cert *self, struct shs_error *err)
+{
+    EVP_PKEY *foreign = NULL;
+    int rc;
+
+    if (!EVP_PKEY_is_a(self->key, "EC"))
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "The fault mismatched-key needs a key on a curve, such as p256.");
+    rc = shs__key_foreign(&foreign, self->lib, self->key, err);
+    if (rc == SHS_OK) {
+        EVP_PKEY_free(self->key);
+        self->key = foreign;
+    }
+    return rc;
+}
+
+int shs__ca_issue_for(struct shs_issued_cert **out, const struct shs_ca *ca, EVP_PKEY *key,
+                      const struct shs_cert_options *given, struct shs_error *err)
+{
+    struct shs_cert_options full, opt;
+    struct shs__fault_room room;
+    struct shs__fault_how how;
+    struct shs_cert_spec spec;
+    struct shs_issued_cert *self = NULL;
+    int rc = SHS_OK;
+
+    memset(&full, 0, sizeof full);
+    if (given->size > sizeof full)
+        return shs_error_set(err, SHS_USAGE, 0, "The options are of a newer version of libshs.");
+    memcpy(&full, given, given->size == 0 ? sizeof full : given->size);
+    rc = shs__fault_apply(&opt, &full, &room, &how, err);
+    if (rc == SHS_OK)
+        rc = describe(&spec, ca, &opt, err);
+    if (rc != SHS_OK)
+        return rc;
+    self = shs__calloc(1, sizeof *self);
+    if (self == NULL)
+        return shs__certs_nomem(err);
+    self->lib = ca->lib;
+    rc = make_key(self, ca, key, opt.key, err);
+    if (rc == SHS_OK)
+        rc = mint(self, ca, &spec, &how, err);
+    if (rc == SHS_OK && how.foreign_key)
+        rc = swap_key(self, err);
+    if (rc == SHS_OK)
+        rc = shs__chain_word(&self->chain, ca,
+                             how.self_signed || how.untrusted ? "none" : opt.chain, err);
+    if (rc == SHS_OK)
+        rc = make_texts(self, err);
+    if (rc == SHS_OK)
+        *out = self;
+    else
+        shs_issued_cert_free(self);
+    return rc;
+}
+
+int shs_ca_issue(struct shs_issued_cert **out, const struct shs_ca *ca,
+                 const struct shs_cert_options *opt, struct shs_error *err)
+{
+    return shs__ca_issue_for(out, ca, NULL, opt, err);
+}
+
+/* -- what it is asked for ---------------------------------------------------------------------- */
+
+const char *shs_issued_cert_pem(const struct shs_issued_cert *self)
+{
+    return self->pem;
+}
+
+const char *shs_issued_cert_leaf_pem(const struct shs_issued_cert *self)
+{
+    return self->leaf_pem;
+}
+
+const void *shs_issued_cert_der(const struct shs_issued_cert *self, size_t *len)
+{
+    *len = (size_t)self->der_len;
+    return self->der;
+}
+
+const char *shs_issued_cert_key_pem(const struct shs_issued_cert *self)
+{
+    return self->key_pem;
+}
+
+const char *shs_issued_cert_serial(const struct shs_issued_cert *self)
+{
+    return self->serial;
+}
+
+int shs_issued_cert_pkcs12(const struct shs_issued_cert *self, const char *password, void **bytes,
+                           size_t *len, struct shs_error *err)
+{
+    PKCS12 *p12;
+    unsigned char *der = NULL;
+    void *copy = NULL;
+    int der_len = 0, rc = SHS_OK;
+
+    ERR_clear_error();
+    p12 = PKCS12_create_ex(password, NULL, self->key, self->cert, self->chain, 0, 0, 0, 0, 0,
+                           self->lib, NULL);
+    if (p12 != NULL)
+        der_len = i2d_PKCS12(p12, &der);
+    if (p12 == NULL || der_len <= 0)
+        rc = shs__certs_fail(err, "Writing PKCS #12");
+    else if ((copy = shs__malloc((size_t)der_len)) == NULL)
+        rc = shs__certs_nomem(err);
+    if (rc == SHS_OK) {
+        memcpy(copy, der, (size_t)der_len);
+        *bytes = copy;
+        *len = (size_t)der_len;
+    }
+    if (der != NULL)
+        OPENSSL_clear_free(der, (size_t)der_len);
+    PKCS12_free(p12);
+    return rc;
+}
+
+void shs_bytes_free(void *bytes, size_t len)
+{
+    if (bytes != NULL)
+        OPENSSL_cleanse(bytes, len);
+    shs__free(bytes);
+}
+
+int shs_issued_cert_save(const struct shs_issued_cert *self, const char *dir, const char *name,
+                         bool replace, struct shs_error *err)
+{
+    return shs__files_save(dir, name, self->pem, self->key_pem, replace, err);
+}
+
+int shs_issued_cert_use(const struct shs_issued_cert *self, struct ssl_ctx_st *ctx,
+                        struct shs_error *err)
+{
+    ERR_clear_error();
+    if (SSL_CTX_use_cert_and_key(ctx, self->cert, self->key, self->chain, 1) != 1)
+        return shs__certs_fail(err, "Using a certificate");
+    /* What is sent is this chain and nothing that OpenSSL finds elsewhere. */
+    SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
+    return SHS_OK;
+}
