@@ -17,6 +17,7 @@
  *   tls.h                 TLSMixIn
  *   certs.h               authorities and certificates for tests, right or wrong in one thing
  *   secure_http_server.h  SecureHTTPServer, the composition of them all
+ *   testing.h             for tests: a handler without a socket, a server in a thread
  *   version.h
  *
  * The library never exits, prints, installs a signal handler, changes SIGPIPE, reads the
@@ -41,6 +42,7 @@
 #include <shs/sse.h>
 #include <shs/static_files.h>
 #include <shs/str.h>
+#include <shs/testing.h>
 #include <shs/text.h>
 #include <shs/tls.h>
 #include <shs/version.h>

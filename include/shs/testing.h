@@ -1,0 +1,195 @@
+/*
+ * shs/testing.h - for programs that are tested: a handler without a socket, a server in a thread.
+ *
+ * Concept
+ *
+ *   A handler is called with a request made of plain values, and what it answered comes back as
+ *   plain values. No socket, no thread, no certificate; but the same guard, the same limits and the
+ *   same HTTP/1.1 machine as on a connection, so what a test sees is what a client would:
+ *
+ *       struct shs_test_request ask;
+ *       struct shs_test_answer *answer;
+ *       struct shs_error err;
+ *       shs_test_request_init(&ask);
+ *       ask.target = "/items/7";
+ *       if (shs_test_call(&answer, &handler, &ask, &err) != SHS_OK)
+ *           fail(err.text);
+ *       check(shs_test_answer_status(answer) == 200);
+ *       shs_test_answer_free(answer);
+ *
+ *   A test server is the whole thing, for a client that is tested: it listens on a port of the
+ *   kernel's choice of 127.0.0.1, in a thread of its own, with a certificate of a throw-away CA,
+ *   and it is ready when the call returns:
+ *
+ *       struct shs_test_server *server;
+ *       if (shs_test_server_start(&server, &handler, NULL, &err) != SHS_OK)
+ *           fail(err.text);
+ *       my_client_get(shs_test_server_url(server), shs_test_server_ca_path(server));
+ *       if (shs_test_server_stop(server, &err) != SHS_OK)
+ *           fail(err.text);                        "1 request did not end: GET /slow, for 2.0 s"
+ *
+ *   Any number of them may live at once. Nothing here ends the process, prints, or keeps a state
+ *   beside what it hands out; every error is an int and a sentence in a struct shs_error, for the
+ *   test runner of your choice. Not for serving: the CA's key is in memory only, its files are in
+ *   the temporary directory and go away with the server.
+ */
+#ifndef SHS_TESTING_H
+#define SHS_TESTING_H
+
+#include <shs/http.h>
+#include <shs/tls.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* -- what is asked ----------------------------------------------------------------------------- */
+
+struct shs_test_request {
+    size_t size;               /* set by shs_test_request_init */
+    const char *method;        /* "GET" (NULL) */
+    const char *target;        /* "/" (NULL); sent as it is, so that bad ones can be */
+    const char *const *fields; /* name, value, name, value, ..., NULL. Host, and Content-Length or
+                                  Transfer-Encoding where there is a body, are added unless one of
+                                  that name is there. NULL = none */
+    const void *body;          /* NULL = none */
+    size_t body_len;
+    bool chunked;      /* false. true: the body is sent in chunks */
+    unsigned limit_ms; /* for the whole of it. 10000 */
+    size_t max_answer; /* bytes of the answer, head and all. 64 MiB */
+    /* shs_test_call: the limits of the server; NULL = the defaults. Host, port and certificates in
+       it do not count */
+    const struct shs_options *options;
+};
+
+SHS_API void shs_test_request_init_sized(struct shs_test_request *request, size_t size);
+#define shs_test_request_init(r) shs_test_request_init_sized((r), sizeof *(r))
+
+/* -- what was answered: owned by the caller, one thread at a time ------------------------------ */
+
+struct shs_test_answer;
+
+/* 200 ...; 0 when there was no answer that could be read. */
+SHS_API int shs_test_answer_status(const struct shs_test_answer *self);
+/* The first field with that name (any case), NUL-terminated; NULL when there is none. Trailers and
+   the fields of interim answers do not count. */
+SHS_API const char *shs_test_answer_header(const struct shs_test_answer *self, const char *name);
+/* All of them, in order: true and the two texts, or false beyond the last. */
+SHS_API bool shs_test_answer_header_at(const struct shs_test_answer *self, size_t i,
+                                       const char **name, const char **value);
+/* A field behind the body; NULL when there is none. */
+SHS_API const char *shs_test_answer_trailer(const struct shs_test_answer *self, const char *name);
+/* The body without its framing; a NUL stands behind it. ptr is never NULL. */
+SHS_API struct shs_str shs_test_answer_body(const struct shs_test_answer *self);
+/* How many interim answers (1xx) came before it. */
+SHS_API unsigned shs_test_answer_interim(const struct shs_test_answer *self);
+/* True when it came to its end: all of Content-Length, the last chunk, or with neither the orderly
+   end of the connection. */
+SHS_API bool shs_test_answer_complete(const struct shs_test_answer *self);
+/*
+ * Why it is not what the handler wanted: the code that the handler returned, or for an answer that
+ * came over a socket what ended it, and a sentence. code SHS_OK: nothing is wrong.
+ */
+SHS_API const struct shs_error *shs_test_answer_error(const struct shs_test_answer *self);
+SHS_API void shs_test_answer_free(struct shs_test_answer *self); /* NULL is fine */
+
+/*
+ * Calls a handler without a socket. The request goes through the real machine over a stream in
+ * memory, so a request that the server would refuse is refused here, and the handler is not called.
+ * The handler runs on this thread. What it asks of its connection is answered: the client is
+ * 127.0.0.1 port 1, there is no TLS, and a wait for the client ends when its time is over.
+ *
+ *   handler  used during the call only
+ *   request  NULL = GET /
+ *   out      for shs_test_answer_free; also when the handler failed (shs_test_answer_error)
+ *
+ * Returns 0; SHS_USAGE (a body together with `fields` that say something else is not: it is sent);
+ * SHS_LIMIT when the answer is longer than max_answer; SHS_TIMEOUT after limit_ms, as far as the
+ * handler waits for its client or for room; SHS_PROTO when what was answered is no HTTP; SHS_NOMEM.
+ * Any thread.
+ */
+SHS_API int shs_test_call(struct shs_test_answer **out, const struct shs_http_handler *handler,
+                          const struct shs_test_request *request,
+                          struct shs_error *err) SHS_MUST_CHECK;
+
+/* -- a server ---------------------------------------------------------------------------------- */
+
+struct shs_test_server;
+
+struct shs_test_server_options {
+    size_t size; /* set by shs_test_server_options_init */
+    bool plain;  /* false. true: no TLS */
+    /* DNS names and addresses in the certificate, NULL at the end. NULL = localhost, 127.0.0.1 and
+       ::1 */
+    const char *const *names;
+    /* A certificate of your own instead: PEM, leaf first, then its chain; and its key. NULL = one
+       of the throw-away CA. ca_path is then still that CA's */
+    const char *cert_pem, *key_pem;
+    enum shs_tls_client_auth client_auth; /* SHS_TLS_CLIENT_NONE */
+    const char *client_ca_pem; /* whose clients are let in. NULL = the throw-away CA, which has made
+                                  one: shs_test_server_client_cert_path */
+    /* Limits, log, threads, host, port; NULL = the defaults, with stop_ms 2000. Certificates in it
+       do not count */
+    const struct shs_options *options;
+    const char *temp_dir; /* where the CA's file is made. NULL = "/tmp" */
+};
+
+SHS_API void shs_test_server_options_init_sized(struct shs_test_server_options *opt, size_t size);
+#define shs_test_server_options_init(o) shs_test_server_options_init_sized((o), sizeof *(o))
+
+/*
+ * Starts a server: ThreadPoolMixIn > TLSMixIn > HTTPServer > ..., serving in a thread of its own
+ * when this returns. That thread and the workers leave all signals to yours.
+ *
+ *   handler  copied; its ctx borrowed until the server is stopped. NULL = what is not said by a
+ *            rule is 404
+ *   opt      copied; NULL = the defaults
+ *
+ * Returns 0 with *out, for shs_test_server_stop; SHS_USAGE, SHS_IO, SHS_TLS, SHS_NOMEM, as the
+ * constructors of the server.
+ */
+SHS_API int shs_test_server_start(struct shs_test_server **out,
+                                  const struct shs_http_handler *handler,
+                                  const struct shs_test_server_options *opt,
+                                  struct shs_error *err) SHS_MUST_CHECK;
+
+/* "https://127.0.0.1:41443", no slash at its end; and its port. Owned by the server, any thread, as
+   all that follows. */
+SHS_API const char *shs_test_server_url(const struct shs_test_server *self);
+SHS_API unsigned shs_test_server_port(const struct shs_test_server *self);
+/* The throw-away CA: PEM, and a file with it (mode 0600, removed by shs_test_server_stop). NULL for
+   a plain server. */
+SHS_API const char *shs_test_server_ca_pem(const struct shs_test_server *self);
+SHS_API const char *shs_test_server_ca_path(const struct shs_test_server *self);
+/* A client certificate of that CA, CN=client, and its key: files that are removed as well. NULL
+   unless clients are asked for one. */
+SHS_API const char *shs_test_server_client_cert_path(const struct shs_test_server *self);
+SHS_API const char *shs_test_server_client_key_path(const struct shs_test_server *self);
+/* The server itself, for its counters, shs_tls_deny and the like. Do not serve or close it. */
+SHS_API struct shs_server *shs_test_server_server(const struct shs_test_server *self);
+
+/*
+ * Asks it one thing over a connection of its own, with TLS verified against the throw-away CA for
+ * "localhost" if there is TLS, and with the client certificate that was made if it asks for one.
+ *
+ * Returns 0 with *out, also when the answer is not whole (shs_test_answer_complete); else as
+ * shs_test_call, SHS_TLS when the handshake failed, SHS_IO, SHS_CLOSED when nothing was answered.
+ */
+SHS_API int shs_test_server_ask(struct shs_test_answer **out, struct shs_test_server *self,
+                                const struct shs_test_request *request,
+                                struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * Stops it: no new connections, options.stop_ms for the requests under way, every thread joined,
+ * the files removed, memory freed. NULL is fine. Not from a handler.
+ *
+ * Returns 0; SHS_TIMEOUT when a handler still runs then: *err (may be NULL) says which requests,
+ * and what they use is freed when they end.
+ */
+SHS_API int shs_test_server_stop(struct shs_test_server *self, struct shs_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,246 @@
+/* shs_test_server: ready when it returns, gone when it is stopped, and it says what did not end. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <shs/shs.h>
+
+#include "loopback.h"
+#include "patience.h"
+
+static struct shs_test_server *start(const struct shs_http_handler *handler,
+                                     const struct shs_test_server_options *opt)
+{
+    struct shs_test_server *server = NULL;
+    struct shs_error err;
+
+    if (shs_test_server_start(&server, handler, opt, &err) != SHS_OK)
+        fail_msg("%s", err.text);
+    return server;
+}
+
+static void stop(struct shs_test_server *server)
+{
+    struct shs_error err;
+
+    if (shs_test_server_stop(server, &err) != SHS_OK)
+        fail_msg("%s", err.text);
+}
+
+static struct shs_test_answer *ask(struct shs_test_server *server, const char *target)
+{
+    struct shs_test_answer *answer = NULL;
+    struct shs_test_request request;
+    struct shs_error err;
+
+    shs_test_request_init(&request);
+    request.target = target;
+    if (shs_test_server_ask(&answer, server, &request, &err) != SHS_OK)
+        fail_msg("%s", err.text);
+    return answer;
+}
+
+static void serves(bool plain)
+{
+    struct shs_test_server_options opt;
+    struct shs_test_server *server;
+    struct shs_test_answer *answer;
+    char url[64];
+
+    shs_test_server_options_init(&opt);
+    opt.plain = plain;
+    server = start(shs_echo_handler(), &opt);
+    snprintf(url, sizeof url, "http%s://127.0.0.1:%u", plain ? "" : "s",
+             shs_test_server_port(server));
+    assert_string_equal(shs_test_server_url(server), url);
+    answer = ask(server, "/a?b=1");
+    assert_int_equal(shs_test_answer_status(answer), 200);
+    assert_true(shs_test_answer_complete(answer));
+    assert_non_null(strstr(shs_test_answer_body(answer).ptr, "/a?b=1"));
+    shs_test_answer_free(answer);
+    stop(server);
+}
+
+static void serves_tls_and_plain(void **state)
+{
+    (void)state;
+    serves(false);
+    serves(true);
+}
+
+static void files_go_away(void **state)
+{
+    struct shs_test_server_options opt;
+    struct shs_test_server *server;
+    char ca[300], key[300], dir[300];
+    struct stat st;
+
+    (void)state;
+    shs_test_server_options_init(&opt);
+    opt.client_auth = SHS_TLS_CLIENT_REQUIRED;
+    server = start(NULL, &opt);
+    snprintf(ca, sizeof ca, "%s", shs_test_server_ca_path(server));
+    snprintf(key, sizeof key, "%s", shs_test_server_client_key_path(server));
+    snprintf(dir, sizeof dir, "%s", ca);
+    *strrchr(dir, '/') = '\0';
+    assert_int_equal(stat(ca, &st), 0);
+    assert_int_equal(stat(key, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(stat(dir, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+    stop(server);
+    assert_int_not_equal(stat(dir, &st), 0);
+}
+
+/* A client without its certificate is refused; the one that was made is let in. */
+static void client_certificates(void **state)
+{
+    struct shs_test_server_options opt;
+    struct shs_test_server *server;
+    struct shs_test_answer *answer;
+
+    (void)state;
+    shs_test_server_options_init(&opt);
+    opt.client_auth = SHS_TLS_CLIENT_REQUIRED;
+    server = start(shs_whoami_handler(), &opt);
+    answer = ask(server, "/");
+    assert_int_equal(shs_test_answer_status(answer), 200);
+    assert_non_null(strstr(shs_test_answer_body(answer).ptr, "\"common_name\": \"client\""));
+    shs_test_answer_free(answer);
+    stop(server);
+
+    opt.client_ca_pem = "no PEM at all";
+    server = NULL;
+    assert_int_equal(shs_test_server_start(&server, NULL, &opt, NULL), SHS_TLS);
+    assert_null(server);
+}
+
+static void without_a_handler_it_is_404(void **state)
+{
+    struct shs_test_server *server = start(NULL, NULL);
+    struct shs_test_answer *answer = ask(server, "/");
+
+    (void)state;
+    assert_int_equal(shs_test_answer_status(answer), 404);
+    shs_test_answer_free(answer);
+    stop(server);
+}
+
+/* -- what does not end ------------------------------------------------------------------------- */
+
+static sem_t gate, waiting;
+
+static void await(sem_t *sem)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += patience_ms() / 1000;
+    while (sem_timedwait(sem, &until) != 0) {
+        if (errno != EINTR)
+            fail_msg("nobody came");
+    }
+}
+
+static int stuck_get(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    sem_post(&waiting);
+    await(&gate);
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    return shs_end_headers(res);
+}
+static const struct shs_http_handler stuck = {.name = "stuck", .do_GET = stuck_get};
+
+static void a_stuck_request_is_named(void **state)
+{
+    struct shs_test_server_options opt;
+    struct shs_test_server *server;
+    struct shs_options options;
+    struct shs_error err;
+    int fd;
+
+    (void)state;
+    sem_init(&gate, 0, 0);
+    sem_init(&waiting, 0, 0);
+    shs_options_init(&options);
+    options.stop_ms = 50;
+    shs_test_server_options_init(&opt);
+    opt.plain = true;
+    opt.options = &options;
+    server = start(&stuck, &opt);
+    fd = loopback_dial(shs_test_server_port(server));
+    loopback_ask(fd, "/slow/one");
+    await(&waiting);
+    assert_int_equal(shs_test_server_stop(server, &err), SHS_TIMEOUT);
+    assert_non_null(strstr(err.text, "1 request did not end: GET /slow/one"));
+    sem_post(&gate); /* and the last thread frees what it used */
+    close(fd);
+}
+
+static void usage(void **state)
+{
+    static const char *const bad[] = {"not a name", NULL};
+    struct shs_test_server_options opt;
+    struct shs_test_server *server = NULL;
+    struct shs_error err;
+
+    (void)state;
+    assert_int_equal(shs_test_server_stop(NULL, NULL), SHS_OK);
+    shs_test_server_options_init(&opt);
+    opt.names = bad;
+    assert_int_equal(shs_test_server_start(&server, NULL, &opt, &err), SHS_USAGE);
+    assert_non_null(strstr(err.text, "not a name"));
+    shs_test_server_options_init(&opt);
+    opt.temp_dir = "/nonexistent-dir";
+    assert_int_equal(shs_test_server_start(&server, NULL, &opt, &err), SHS_IO);
+    assert_non_null(strstr(err.text, "/nonexistent-dir"));
+    shs_test_server_options_init(&opt);
+    opt.plain = true;
+    opt.client_auth = SHS_TLS_CLIENT_REQUIRED;
+    assert_int_equal(shs_test_server_start(&server, NULL, &opt, &err), SHS_USAGE);
+}
+
+/* Twenty at once, each with its own CA and port. */
+static void many_at_once(void **state)
+{
+    struct shs_test_server *servers[20];
+
+    (void)state;
+    for (size_t i = 0; i < 20; i++)
+        servers[i] = start(shs_echo_handler(), NULL);
+    for (size_t i = 0; i < 20; i++) {
+        struct shs_test_answer *answer = ask(servers[i], "/");
+
+        assert_int_equal(shs_test_answer_status(answer), 200);
+        shs_test_answer_free(answer);
+    }
+    for (size_t i = 0; i < 20; i++)
+        stop(servers[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(serves_tls_and_plain),
+        cmocka_unit_test(files_go_away),
+        cmocka_unit_test(client_certificates),
+        cmocka_unit_test(without_a_handler_it_is_404),
+        cmocka_unit_test(a_stuck_request_is_named),
+        cmocka_unit_test(usage),
+        cmocka_unit_test(many_at_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
