@@ -111,6 +111,32 @@ static int refuse_overload(struct shs_response *res)
     return shs_write(res, text, sizeof text - 1);
 }
 
+/* ": https://box.example:8443/a", made of what the client has asked for. */
+static int write_https_url(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_str host = shs_request_host(req);
+
+    if (host.len == 0)
+        return shs_write(res, ".\n", 2);
+    SHS_RETURN_IF_ERROR(shs_write(res, ": https://", 10));
+    SHS_RETURN_IF_ERROR(shs_write(res, host.ptr, host.len));
+    return shs_write(res, "/\n", 2);
+}
+
+/* A layer below does not let this client in: no handler is reached. */
+static int refuse_client(const struct shs_conn_refusal *refusal, struct shs_request *req,
+                         struct shs_response *res)
+{
+    SHS_RETURN_IF_ERROR(shs_send_response(res, refusal->status));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", refusal->type));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Cache-Control", "no-store"));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Connection", "close"));
+    SHS_RETURN_IF_ERROR(shs_end_headers(res));
+    if (refusal->text.len > 0)
+        SHS_RETURN_IF_ERROR(shs_write(res, refusal->text.ptr, refusal->text.len));
+    return refusal->names_https_url ? write_https_url(req, res) : SHS_OK;
+}
+
 static bool host_turn_over(void *owner)
 {
     struct http_request_handler *self = owner;
@@ -129,6 +155,8 @@ static int host_dispatch(void *owner, struct shs_exchange *x)
     const struct shs_http_handler *handler = &server_of(self)->handler;
 
     x->conn = self->base.request;
+    if (self->base.request->refusal != NULL)
+        return refuse_client(self->base.request->refusal, &x->req, &x->res);
     if (self->base.request->overloaded)
         return refuse_overload(&x->res);
     shs__activity_name(self->base.request->activity, x->req.head.method, x->req.head.path);

@@ -501,6 +501,8 @@ static int base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
     SHS_UNUSED(layer);
     if (conn->handled)
         return SHS_OK;
+    if (conn->refusal != NULL && conn->server->protocol == NULL)
+        return shs_conn_fail(conn, SHS_TLS, 0, "the peer is not let in");
     if (conn->overloaded && !conn->server->handler_class->refuses)
         return shs_conn_fail(conn, SHS_LIMIT, 0, "every worker is busy; raise max_threads");
     if (!conn->set_up) {

@@ -24,15 +24,29 @@ enum shs_conn_phase {
 
 struct shs_activity; /* activity.h */
 
+/*
+ * Why a connection must not be served. A layer below the application's has found that out, and has
+ * no words that the peer would understand: so who speaks on the connection says it. BaseServer
+ * calls no handler for it, unless its server class answers refusals: HTTPServer gives this answer
+ * to the first request, and ends the connection.
+ */
+struct shs_conn_refusal {
+    int status;           /* of HTTP */
+    const char *type;     /* the media type of the text */
+    struct shs_str text;  /* may be empty */
+    bool names_https_url; /* behind the text: the URL that was asked for, with https:// */
+};
+
 struct shs_conn {
     struct shs_server *server;
-    struct shs_stream *stream;           /* the top of the stack */
-    struct shs_socket_stream socket;     /* its bottom */
-    struct shs_conn *prev, *next;        /* the server's live list, under its lock */
-    struct shs_request_handler *handler; /* NULL before it is made */
-    struct shs_error *error;             /* NULL while nothing failed */
-    char *client_host;                   /* text, made when somebody asks; of AF_UNIX, at once */
-    struct shs_activity *activity;       /* of the thread that has it; NULL: nobody watches */
+    struct shs_stream *stream;              /* the top of the stack */
+    struct shs_socket_stream socket;        /* its bottom */
+    struct shs_conn *prev, *next;           /* the server's live list, under its lock */
+    struct shs_request_handler *handler;    /* NULL before it is made */
+    struct shs_error *error;                /* NULL while nothing failed */
+    char *client_host;                      /* text, made when somebody asks; of AF_UNIX, at once */
+    const struct shs_conn_refusal *refusal; /* NULL: it may be served. Of the layer that set it */
+    struct shs_activity *activity;          /* of the thread that has it; NULL: nobody watches */
     int64_t deadline_ns;
     int64_t accepted_ns;
     union {

@@ -97,8 +97,7 @@ def plain_http_is_told():
                               (b"GET / HTTP/1.0\r\n\r\n", True),
                               (b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", False),
                               (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n" +
-                               b"x" * 70000, True),
-                              (b"G", True)):
+                               b"x" * 70000, True)):
         for finish in (True, False):
             answer = tell(request, finish)
             head, _, body = answer.partition(b"\r\n\r\n")
@@ -106,6 +105,10 @@ def plain_http_is_told():
             shslib.check(b"\r\nConnection: close" in head, "no Connection: close in %r" % head)
             shslib.equal(answer.count(b"HTTP/1.1 "), 1, "answers to %r" % request[:40])
             shslib.equal(b"https://" in body, has_body, "https:// in the body %r" % body)
+    # The answer is to a request: what is cut off, or is none, gets no advice.
+    shslib.equal(tell(b"G", True), b"", "one letter, then the end")
+    answer = tell(b"GET / HTTP/1.1\r\nHost: a<script>\r\n\r\n")
+    shslib.check(answer.startswith(b"HTTP/1.1 400 ") and b"script" not in answer, "a Host that is none: %r" % answer)
     shslib.check(b"https://example.org:8443/" in tell(b"GET / HTTP/1.1\r\nHost: example.org:8443\r\n\r\n"),
                  "the answer names no URL")
     code, text, err = shslib.run("curl", "-sS", "--noproxy", "*", "-w", "%{http_code}",

@@ -142,8 +142,8 @@ def probes(pki):
         equal(causes(server), ["plain-http"], "the log")
         server.stop()
         lines = server.stderr.splitlines()
-        equal(len(lines), 2, "the log at the end")
-        check("failed=1001 probe=1000 plain-http=1 " in lines[1], lines[1])
+        equal(len(lines), 3, "the log at the end: the answer, the failure, the counters")
+        check("failed=1001 probe=1000 plain-http=1 " in lines[2], lines[2])
 
 
 def records_before_data(pki):

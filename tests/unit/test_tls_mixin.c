@@ -470,7 +470,8 @@ static void a_dripping_client_is_cut_off(void **state)
     stop(&f);
 }
 
-static void plain_http_is_answered_readably(void **state)
+/* Who speaks on this connection has no words of HTTP: it ends, and nobody reads its own text. */
+static void plain_text_ends_without_an_answer(void **state)
 {
     static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
     struct fixture f;
@@ -481,9 +482,7 @@ static void plain_http_is_answered_readably(void **state)
     start(&f, LONG_MS);
     fd = dial(&f);
     assert_int_equal(send(fd, request, sizeof request - 1, MSG_NOSIGNAL), sizeof request - 1);
-    assert_true(hear_all(fd, buf, sizeof buf) > 0);
-    assert_int_equal(strncmp(buf, "HTTP/1.1 400 ", 13), 0);
-    assert_non_null(strstr(buf, "https://localhost/"));
+    assert_int_equal(hear_all(fd, buf, sizeof buf), 0);
     close(fd);
     wait_for_ends(&f, 1);
     assert_int_equal(f.errors, 1);
@@ -619,7 +618,7 @@ int main(void)
         cmocka_unit_test(a_crowd_is_served),
         cmocka_unit_test(a_silent_client_delays_nobody),
         cmocka_unit_test(a_dripping_client_is_cut_off),
-        cmocka_unit_test(plain_http_is_answered_readably),
+        cmocka_unit_test(plain_text_ends_without_an_answer),
         cmocka_unit_test(the_alert_arrives),
         cmocka_unit_test(who_says_nothing_is_no_error),
         cmocka_unit_test(closing_ends_a_handshake),

@@ -7,7 +7,6 @@
 #include "tls/clients/clients.h"
 #include "tls/config/site.h"
 
-#define BODY_MAX ((size_t)32 * 1024)
 #define NAMES_LISTED 32
 #define NAME_CAP 256
 
@@ -61,7 +60,7 @@ static int append_cas(struct shs_buf *out, const struct shs_tls_clients *clients
     return rc == SHS_OK ? shs__buf_append(out, "]}\n", 3) : rc;
 }
 
-static int append_body(struct shs_buf *out, const struct shs_tls_stream *tls)
+int shs__tls_refusal_json(struct shs_buf *out, const struct shs_tls_stream *tls)
 {
     const struct shs_tls_refusal *refusal = tls->refusal;
     enum shs_client_reason reason = (enum shs_client_reason)tls->client_reason;
@@ -84,25 +83,4 @@ static int append_body(struct shs_buf *out, const struct shs_tls_stream *tls)
                                   "\"issuer\":null,\"not_after\":null");
     }
     return rc == SHS_OK ? append_cas(out, shs__tls_site_of(tls->ssl)->clients) : rc;
-}
-
-int shs__tls_refusal_answer(struct shs_buf *out, const struct shs_tls_stream *tls, bool head_only)
-{
-    struct shs_buf body;
-    int rc;
-
-    shs__buf_init(&body, BODY_MAX);
-    rc = append_body(&body, tls);
-    if (rc == SHS_OK)
-        rc = shs__buf_printf(out,
-                             "HTTP/1.1 403 Forbidden\r\n"
-                             "Content-Type: application/json\r\n"
-                             "Content-Length: %zu\r\n"
-                             "Cache-Control: no-store\r\n"
-                             "Connection: close\r\n\r\n",
-                             body.len);
-    if (rc == SHS_OK && !head_only)
-        rc = shs__buf_append(out, shs__buf_head(&body), body.len);
-    shs__buf_free(&body);
-    return rc;
 }

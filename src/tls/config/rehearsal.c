@@ -91,7 +91,7 @@ static int rehearse(struct shs_tls_context *self, const struct shs_tls_site *sit
             shs_error_set(err, rc, 0, "A handshake with the certificate in '%.80s' fails: %.120s",
                           file, why.text);
         }
-    } else if (site->name != NULL && site->name[0] != '*' && client->established &&
+    } else if (site->name != NULL && site->name[0] != '*' && shs__tls_is_established(client) &&
                !same_leaf(client->ssl, pair->identity.leaf)) {
         rc = shs_error_set(err, SHS_TLS, 0,
                            "A handshake for '%s' does not give the certificate in '%s'.",

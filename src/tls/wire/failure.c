@@ -138,7 +138,7 @@ void shs__tls_failure_classify(struct shs_tls_failure *out, const struct shs_tls
     out->cause = SHS_TLS_CAUSE_INTERNAL;
     out->client_reason = SHS_CLIENT_OK;
     out->alert = -1;
-    if (tls->refused) { /* after a handshake that was complete, to be able to explain */
+    if (shs__tls_is_refused(tls)) { /* after a handshake that was complete, to be able to explain */
         out->cause = SHS_TLS_CAUSE_CLIENT_CERT;
         out->client_reason = tls->client_reason;
         return;

@@ -77,7 +77,7 @@ bool shs_conn_tls_info(struct shs_conn *conn, struct shs_tls_info *out)
     unsigned alpn_len = 0;
     const char *sni;
 
-    if (tls == NULL || !tls->established)
+    if (tls == NULL || !shs__tls_is_established(tls))
         return false;
     SSL_get0_alpn_selected(tls->ssl, &alpn, &alpn_len);
     sni = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
@@ -98,7 +98,7 @@ const struct shs_client_identity *shs_conn_client_identity(struct shs_conn *conn
     struct shs_client_identity *id;
     X509 *cert;
 
-    if (tls == NULL || !tls->established)
+    if (tls == NULL || !shs__tls_is_established(tls))
         return NULL;
     cert = SSL_get0_peer_certificate(tls->ssl);
     if (cert == NULL ||

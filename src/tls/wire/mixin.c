@@ -11,10 +11,8 @@
 #include "tls/clients/refusal.h"
 #include "tls/config/site.h"
 #include "tls/wire/failure.h"
+#include "tls/wire/plain.h"
 #include "tls/wire/stream.h"
-
-/* As much of a request as is read before it is told why it is refused. */
-#define REQUEST_MAX ((size_t)16384)
 
 #define MIXIN(l) SHS_CONTAINER_OF(l, struct shs_tls_mixin, layer)
 
@@ -23,9 +21,10 @@
  * layer's own place in the connection has the stream: an idle connection costs nothing else.
  */
 struct shs_tls_talk {
-    struct shs_buf request;         /* of a client that is going to be refused */
     struct shs_tls_failure failure; /* cause NONE: all is well */
-    bool counted;                   /* in in_progress */
+    struct shs_conn_refusal refusal;
+    struct shs_buf json; /* its text */
+    bool counted;        /* in in_progress */
 };
 
 /* -- failing ----------------------------------------------------------------------------------- */
@@ -42,7 +41,7 @@ static void drop_talk(struct shs_tls_stream *tls)
 {
     if (tls->talk == NULL)
         return;
-    shs__buf_free(&tls->talk->request);
+    shs__buf_free(&tls->talk->json);
     shs__free(tls->talk);
     tls->talk = NULL;
 }
@@ -87,56 +86,48 @@ static int give_up(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs
     return shs_super_finish_request(&self->layer, conn);
 }
 
-/* -- refusing with an explanation -------------------------------------------------------------- */
+/* -- refusing in the words of the application -------------------------------------------------- */
 
-/* True once the head of a request is there, or as much as anybody needs to read of one. */
-static bool request_is_there(const struct shs_buf *request)
-{
-    return request->len >= REQUEST_MAX ||
-           (request->len >= 4 &&
-            memmem(shs__buf_head(request), request->len, "\r\n\r\n", 4) != NULL);
-}
-
-static int read_request(struct shs_tls_stream *tls)
-{
-    int rc = SHS_OK;
-
-    while (rc == SHS_OK && !request_is_there(&tls->talk->request)) {
-        size_t got = 0;
-
-        rc = shs__buf_reserve(&tls->talk->request, REQUEST_MAX - tls->talk->request.len);
-        if (rc == SHS_OK)
-            rc = shs__stream_read(&tls->base, shs__buf_tail(&tls->talk->request),
-                                  REQUEST_MAX - tls->talk->request.len, &got);
-        if (rc == SHS_OK)
-            tls->talk->request.len += got;
-    }
-    return rc;
-}
-
-/* The answer is far smaller than what a stream takes at once. */
-static void write_answer(struct shs_tls_stream *tls)
-{
-    bool head_only =
-        tls->talk->request.len >= 5 && memcmp(shs__buf_head(&tls->talk->request), "HEAD ", 5) == 0;
-    struct shs_buf answer;
-    size_t put = 0;
-
-    shs__buf_init(&answer, REQUEST_MAX * 4);
-    if (shs__tls_refusal_answer(&answer, tls, head_only) == SHS_OK)
-        (void)shs__stream_write(&tls->base, shs__buf_head(&answer), answer.len, &put);
-    shs__buf_free(&answer);
-    shs__buf_free(&tls->talk->request);
-}
-
+/* A client that is not let in, and is told why by who speaks on the connection. */
 static int explain(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream *tls)
 {
-    int rc = read_request(tls);
+    static const char no_memory[] = "{\"error\":\"the server has no memory\"}\n";
+    struct shs_tls_talk *talk = tls->talk;
+    bool made = shs__tls_refusal_json(&talk->json, tls) == SHS_OK;
 
-    if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) && shs_now_ns() < shs_conn_deadline(conn))
-        return rc;
-    write_answer(tls);
-    shs__conn_begin_linger(conn);
+    talk->refusal = (struct shs_conn_refusal){
+        .status = 403,
+        .type = "application/json",
+        .text = {made ? shs__buf_head(&talk->json) : no_memory,
+                 made ? talk->json.len : sizeof no_memory - 1},
+    };
+    conn->refusal = &talk->refusal;
+    shs_conn_set_deadline(conn, INT64_MAX); /* the next phase sets its own */
+    return shs_super_finish_request(&self->layer, conn);
+}
+
+/* A client that speaks no TLS. HTTP is told so in HTTP. */
+static int answer_plainly(struct shs_tls_mixin *self, struct shs_conn *conn,
+                          struct shs_tls_stream *tls)
+{
+    static const char text[] = "This port speaks HTTPS, and the request came as plain HTTP.\n"
+                               "Use a URL that begins with https:// instead of http://";
+    static const struct shs_conn_refusal refusal = {
+        .status = 400,
+        .type = "text/plain; charset=utf-8",
+        .text = {text, sizeof text - 1},
+        .names_https_url = true,
+    };
+    struct shs_stream *plain = NULL;
+
+    fail(self, conn, tls, SHS_TLS);
+    if (self->layer.server->protocol == NULL || shs__tls_plain_stream_new(&plain, tls) != SHS_OK) {
+        shs__conn_begin_linger(conn);
+    } else {
+        shs__conn_push_stream(conn, plain);
+        conn->refusal = &refusal;
+        shs_conn_set_deadline(conn, INT64_MAX);
+    }
     return shs_super_finish_request(&self->layer, conn);
 }
 
@@ -152,7 +143,7 @@ static int start(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_t
 
     if (talk == NULL)
         return shs_conn_fail(conn, SHS_NOMEM, 0, "Out of memory for another TLS session.");
-    shs__buf_init(&talk->request, REQUEST_MAX);
+    shs__buf_init(&talk->json, SHS_TLS_REFUSAL_JSON_MAX);
     context = shs__tls_mixin_context(self);
     rc = shs__tls_stream_new(&tls, context, conn->stream);
     shs__tls_context_free(context);
@@ -198,8 +189,7 @@ static bool client_is_welcome(struct shs_tls_stream *tls)
             tls->client_reason =
                 (uint8_t)shs__tls_client_reason((int)SSL_get_verify_result(tls->ssl));
     }
-    tls->refused = tls->client_reason != SHS_CLIENT_OK;
-    return !tls->refused;
+    return tls->client_reason == SHS_CLIENT_OK;
 }
 
 /* Let in by its certificate, which may cease to count. */
@@ -251,11 +241,10 @@ static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct s
         count_failure(self, &tls->talk->failure);
         shs__tls_refusal_text(&err, tls->talk->failure.client_reason, tls->refusal);
         (void)shs_conn_fail(conn, SHS_TLS, 0, "%s", err.text);
-        shs_conn_set_deadline(
-            conn,
-            shs__deadline_after(shs_now_ns(), shs_server_options(self->layer.server)->head_ms));
         return explain(self, conn, tls);
     }
+    if (rc < 0 && tls->why == SHS_TLS_WHY_PLAIN_HTTP)
+        return answer_plainly(self, conn, tls);
     if (rc < 0)
         return give_up(self, conn, tls, rc);
     if (shs_now_ns() < shs_conn_deadline(conn))
@@ -278,9 +267,7 @@ static int tls_finish_request(struct shs_layer *layer, struct shs_conn *conn)
             self->config.config.max_handshakes)
             return refuse_overload(self, conn, tls);
     }
-    if (tls->refused && conn->phase == SHS_CONN_TALK)
-        return explain(self, conn, tls);
-    if (tls->established || tls->failed != SHS_OK)
+    if (shs__tls_is_established(tls) || tls->failed != SHS_OK)
         return shs_super_finish_request(layer, conn);
     return handshake(self, conn, tls);
 }
@@ -429,6 +416,18 @@ static struct shs_tls_shared *share_counters(void)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
+/* Is a client that is not let in told why, by a host of it? */
+static bool explains(const struct shs_tls_config *config)
+{
+    size_t i;
+
+    for (i = 0; i < config->host_count; i++) {
+        if (config->hosts[i].client_auth == SHS_TLS_CLIENT_EXPLAIN)
+            return true;
+    }
+    return false;
+}
+
 int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_config *config,
                               struct shs_error *err)
 {
@@ -448,6 +447,13 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
     rc = shs__tls_config_copy(&mixin->config, config, err);
     if (rc != SHS_OK)
         goto out;
+    if (explains(&mixin->config.config) && self->protocol == NULL) {
+        rc = shs_error_set(err, SHS_USAGE, 0,
+                           "client_auth explain needs an HTTP server, and %s is none: ask with "
+                           "required or optional.",
+                           shs_server_describe(self));
+        goto out;
+    }
     if (mixin->config.config.alpn == NULL) {
         mixin->protocols[0] = self->protocol;
         mixin->config.config.alpn = mixin->protocols;

@@ -1,65 +1,98 @@
 #include "tls/wire/plain.h"
 
-#define HOST_MAX 255u
+#define PLAIN(s) SHS_CONTAINER_OF(s, struct plain_stream, base)
+#define PLAIN_CONST(s)                                                                             \
+    SHS_CONTAINER_OF((struct shs_stream *)(uintptr_t)(s), struct plain_stream, base)
 
-static bool is_host_byte(char c)
+struct plain_stream {
+    struct shs_stream base;
+    struct shs_stream *past; /* what is below TLS */
+    struct shs_buf seen;     /* that TLS has read, and nobody else yet */
+};
+
+static int plain_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '-' || c == ':' || c == '[' || c == ']' || c == '_';
-}
-
-/* The value of the Host field, if there is one and it is all of a host's bytes. */
-static bool find_host(const struct shs_buf *text, char host[HOST_MAX + 1])
-{
-    static const char field[] = "\r\nhost:";
-    const char *at = shs__buf_head(text), *end = at + text->len;
-    size_t len = 0, i;
-
-    for (; end - at >= (ptrdiff_t)(sizeof field - 1); at++) {
-        for (i = 0; i < sizeof field - 1; i++) {
-            if (shs__lower((unsigned char)at[i]) != (unsigned char)field[i])
-                break;
-        }
-        if (i == sizeof field - 1)
-            break;
-    }
-    if (end - at < (ptrdiff_t)(sizeof field - 1))
-        return false;
-    at += sizeof field - 1;
-    while (at < end && (*at == ' ' || *at == '\t'))
-        at++;
-    while (at < end && len < HOST_MAX && is_host_byte(*at))
-        host[len++] = *at++;
-    host[len] = '\0';
-    return len > 0 && at < end && *at == '\r';
-}
-
-int shs__tls_plain_answer(struct shs_buf *text)
-{
-    static const char says[] =
-        "This port speaks HTTPS, and the request came as plain HTTP.\nUse a URL that begins with "
-        "https:// instead of http://";
-    char host[HOST_MAX + 1];
-    struct shs_buf body;
-    bool head_only = text->len >= 5 && memcmp(shs__buf_head(text), "HEAD ", 5) == 0;
+    struct plain_stream *self = PLAIN(s);
     int rc;
 
-    shs__buf_init(&body, sizeof says + sizeof host + 32);
-    rc = shs__buf_append(&body, says, sizeof says - 1);
-    if (rc == SHS_OK && find_host(text, host))
-        rc = shs__buf_printf(&body, ": https://%s/\n", host);
-    else if (rc == SHS_OK)
-        rc = shs__buf_append(&body, ".\n", 2);
-    shs__buf_consume(text, text->len);
-    if (rc == SHS_OK)
-        rc = shs__buf_printf(text,
-                             "HTTP/1.1 400 Bad Request\r\n"
-                             "Content-Type: text/plain; charset=utf-8\r\n"
-                             "Content-Length: %zu\r\n"
-                             "Connection: close\r\n\r\n",
-                             body.len);
-    if (rc == SHS_OK && !head_only)
-        rc = shs__buf_append(text, shs__buf_head(&body), body.len);
-    shs__buf_free(&body);
+    if (self->seen.len > 0) {
+        *got = cap < self->seen.len ? cap : self->seen.len;
+        memcpy(buf, shs__buf_head(&self->seen), *got);
+        shs__buf_consume(&self->seen, *got);
+        return SHS_OK;
+    }
+    rc = shs__stream_read(self->past, buf, cap, got);
+    s->sys_errno = self->past->sys_errno;
     return rc;
+}
+
+static int plain_write(struct shs_stream *s, const void *buf, size_t len, size_t *put)
+{
+    struct plain_stream *self = PLAIN(s);
+    int rc = shs__stream_write(self->past, buf, len, put);
+
+    s->sys_errno = self->past->sys_errno;
+    return rc;
+}
+
+static int plain_flush(struct shs_stream *s)
+{
+    return shs__stream_flush(PLAIN(s)->past);
+}
+
+static int plain_shutdown(struct shs_stream *s)
+{
+    return shs__stream_shutdown(PLAIN(s)->past);
+}
+
+static bool plain_pending(const struct shs_stream *s)
+{
+    const struct plain_stream *self = PLAIN_CONST(s);
+
+    return self->seen.len > 0 || shs__stream_pending(self->past);
+}
+
+static void plain_idle(struct shs_stream *s)
+{
+    shs__stream_idle(PLAIN(s)->past);
+}
+
+static void plain_free(struct shs_stream *s)
+{
+    struct plain_stream *self = PLAIN(s);
+
+    shs__buf_free(&self->seen);
+    shs__free(self);
+}
+
+static void plain_describe(const struct shs_stream *s, struct shs_error *err)
+{
+    (void)shs__stream_describe(PLAIN_CONST(s)->past, SHS_IO, err);
+}
+
+static const struct shs_stream_class plain_class = {
+    .name = "plain",
+    .read = plain_read,
+    .write = plain_write,
+    .flush = plain_flush,
+    .shutdown = plain_shutdown,
+    .pending = plain_pending,
+    .idle = plain_idle,
+    .free = plain_free,
+    .describe = plain_describe,
+};
+
+int shs__tls_plain_stream_new(struct shs_stream **out, struct shs_tls_stream *tls)
+{
+    struct plain_stream *self = shs__calloc(1, sizeof *self);
+
+    if (self == NULL)
+        return SHS_NOMEM;
+    self->base.cls = &plain_class;
+    self->base.lower = &tls->base;
+    self->past = tls->bio.lower;
+    self->seen = tls->bio.out; /* as bio.h says, it is there */
+    shs__buf_init(&tls->bio.out, SHS_TLS_OUT_CEILING);
+    *out = &self->base;
+    return SHS_OK;
 }

@@ -1,15 +1,15 @@
 /*
- * plain.h - the answer to a client that speaks plain HTTP to a TLS port.
+ * plain.h - a client that speaks without TLS to a port that expects it: what it says goes past TLS.
  */
 #ifndef SHS_TLS_PLAIN_H
 #define SHS_TLS_PLAIN_H
 
-#include "base/base.h"
+#include "tls/wire/stream.h"
 
 /*
- * Replaces the beginning of the client's request in *text by a whole 400 answer, which names the
- * URL to use when there was a Host field in it. SHS_OK, SHS_LIMIT or SHS_NOMEM.
+ * A stream over `tls`, whose handshake found that the client speaks none: it reads what was seen so
+ * far, then the stream below TLS, and writes to that. Takes the bytes. SHS_OK or SHS_NOMEM.
  */
-int shs__tls_plain_answer(struct shs_buf *text);
+int shs__tls_plain_stream_new(struct shs_stream **out, struct shs_tls_stream *tls);
 
 #endif

@@ -9,7 +9,6 @@
 #include "tls/clients/client.h"
 #include "tls/clients/clients.h"
 #include "tls/clients/recheck.h"
-#include "tls/wire/plain.h"
 
 /* The plaintext of one record, and what sealing adds to it at most (RFC 8446, 5.2; 1.2: less). */
 #define RECORD_DATA ((size_t)16384)
@@ -73,7 +72,7 @@ static int lower_ended(struct shs_tls_stream *self)
 
 static int speaks_plain(struct shs_tls_stream *self)
 {
-    if (self->bio.status == SHS_NOMEM || shs__tls_plain_answer(&self->bio.out) != SHS_OK)
+    if (self->bio.status == SHS_NOMEM)
         return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM);
     return fail(self, SHS_TLS_WHY_PLAIN_HTTP, SHS_TLS);
 }
@@ -252,7 +251,7 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
 {
     int ret, rc;
 
-    if (self->established)
+    if (shs__tls_is_established(self))
         return SHS_OK;
     if (self->failed != SHS_OK)
         return self->failed;
@@ -260,9 +259,8 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
         clear_errors();
         ret = SSL_do_handshake(self->ssl);
         if (ret == 1) {
-            self->established = true;
             self->starved = false;
-            self->unread = true;
+            self->stage = SHS_TLS_UNREAD;
             self->bio.handshaking = false;
             if (SSL_is_server(self->ssl) == 1 && SSL_version(self->ssl) == TLS1_3_VERSION) {
                 forget_handshake(self->ssl);
@@ -301,7 +299,7 @@ static int tls_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
     for (;;) {
         clear_errors();
         ret = SSL_read_ex(self->ssl, buf, cap, got);
-        self->unread = false;
+        self->stage = SHS_TLS_OPEN;
         if (ret == 1) {
             self->starved = false;
             return SHS_OK;
@@ -374,7 +372,7 @@ static int tls_write(struct shs_stream *s, const void *buf, size_t len, size_t *
         return rc;
     if (self->failed != SHS_OK)
         return self->failed;
-    if (self->notified) {
+    if (self->goodbye != SHS_TLS_SPEAKS) {
         self->base.sys_errno = EPIPE;
         return SHS_CLOSED;
     }
@@ -408,10 +406,11 @@ static int tls_shutdown(struct shs_stream *s)
     struct shs_tls_stream *self = TLS(s);
     int rc;
 
-    if (self->shut)
+    if (self->goodbye == SHS_TLS_SHUT)
         return SHS_OK;
     self->held = 0;
-    if (!self->notified && self->established && self->failed == SHS_OK) {
+    if (self->goodbye == SHS_TLS_SPEAKS && shs__tls_is_established(self) &&
+        self->failed == SHS_OK) {
         if (shs__tls_bio_room(&self->bio) < RECORD_ROOM - RECORD_DATA) {
             rc = tls_flush(s);
             if (rc != SHS_OK)
@@ -421,12 +420,13 @@ static int tls_shutdown(struct shs_stream *s)
         (void)SSL_shutdown(self->ssl); /* 0: sent, the peer's not seen; nobody waits for it */
         clear_errors();
     }
-    self->notified = true;
+    self->goodbye = SHS_TLS_NOTIFIED;
     rc = tls_flush(s);
     if (rc != SHS_OK)
         return rc;
     rc = shs__stream_shutdown(self->bio.lower);
-    self->shut = rc == SHS_OK;
+    if (rc == SHS_OK)
+        self->goodbye = SHS_TLS_SHUT;
     return rc;
 }
 
@@ -434,11 +434,11 @@ static bool tls_pending(const struct shs_stream *s)
 {
     const struct shs_tls_stream *self = TLS_CONST(s);
 
-    if (!self->established || self->failed != SHS_OK || self->ended != SHS_OK)
+    if (!shs__tls_is_established(self) || self->failed != SHS_OK || self->ended != SHS_OK)
         return false;
     /* SSL_has_pending counts half a record too: after SHS_WAIT_READ it can be only that. And from
        OpenSSL 3.2 on it does not see what came with the end of the handshake. */
-    return !self->starved && (self->unread || SSL_has_pending(self->ssl) == 1);
+    return !self->starved && (self->stage == SHS_TLS_UNREAD || SSL_has_pending(self->ssl) == 1);
 }
 
 static void tls_idle(struct shs_stream *s)
@@ -560,11 +560,11 @@ static void tls_describe(const struct shs_stream *s, struct shs_error *err)
         return;
     case SHS_TLS_WHY_CLOSE_NOTIFY:
         shs_error_set(err, SHS_CLOSED, 0, "The peer closed the TLS session%s.",
-                      self->established ? "" : " during its handshake");
+                      shs__tls_is_established(self) ? "" : " during its handshake");
         return;
     case SHS_TLS_WHY_TRUNCATED:
-        shs_error_set(err, self->established ? SHS_TRUNCATED : SHS_CLOSED, EPROTO,
-                      self->established
+        shs_error_set(err, shs__tls_is_established(self) ? SHS_TRUNCATED : SHS_CLOSED, EPROTO,
+                      shs__tls_is_established(self)
                           ? "The peer closed the connection without ending the TLS session."
                           : "The peer closed the connection during the TLS handshake.");
         return;

@@ -48,6 +48,20 @@ enum shs_tls_why {
     SHS_TLS_WHY_NOMEM
 };
 
+/* How far it has come: what is read ... */
+enum shs_tls_stage {
+    SHS_TLS_SHAKES, /* the handshake is not complete */
+    SHS_TLS_UNREAD, /* it is, and nothing has been asked for since */
+    SHS_TLS_OPEN
+};
+
+/* ... and what is written. */
+enum shs_tls_goodbye {
+    SHS_TLS_SPEAKS,
+    SHS_TLS_NOTIFIED, /* our close_notify is made, if there was anybody to tell */
+    SHS_TLS_SHUT      /* and the lower stream is shut down */
+};
+
 struct shs_tls_refusal;
 struct shs_client_record;
 struct shs_tls_recheck;
@@ -64,15 +78,12 @@ struct shs_tls_stream {
     uint8_t why;            /* enum shs_tls_why */
     uint8_t key_updates;    /* counted */
     uint8_t alert_in, alert_out;     /* the last fatal alert each way; 255 = none */
-    bool established;                /* the handshake is complete */
+    uint8_t stage;                   /* enum shs_tls_stage */
+    uint8_t goodbye;                 /* enum shs_tls_goodbye */
     int8_t ended;                    /* SHS_OK, or the end that every later read answers */
     bool starved;                    /* OpenSSL has used up what it was given */
-    bool unread;                     /* nothing has been asked for since the handshake ended */
-    bool notified;                   /* our close_notify is made */
     bool acknowledged;               /* the lower stream has been told to, while a ticket is held */
-    bool shut;                       /* and the lower stream is shut down */
     bool no_name;                    /* no certificate for the name asked for, by strict_sni */
-    bool refused;                    /* the client's certificate; the handshake was let through */
     uint8_t client_reason;           /* enum shs_client_reason */
     char *ja4;                       /* NULL when none was made */
     struct shs_tls_refusal *refusal; /* more about client_reason; or NULL */
@@ -95,6 +106,17 @@ int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *con
  * client that speaks plain HTTP is given a readable 400 in the same way.
  */
 int shs__tls_stream_handshake(struct shs_tls_stream *self);
+
+static inline bool shs__tls_is_established(const struct shs_tls_stream *self)
+{
+    return self->stage != SHS_TLS_SHAKES;
+}
+
+/* Its client is not let in: the handshake was let through, to say why. */
+static inline bool shs__tls_is_refused(const struct shs_tls_stream *self)
+{
+    return self->stage != SHS_TLS_SHAKES && self->client_reason != SHS_CLIENT_OK;
+}
 
 /* The stream that has made this SSL: for callbacks. NULL: none has. */
 struct shs_tls_stream *shs__tls_stream_of(const SSL *ssl);
