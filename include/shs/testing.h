@@ -126,6 +126,7 @@ struct shs_test_server_options {
        of the throw-away CA. ca_path is then still that CA's */
     const char *cert_pem, *key_pem;
     enum shs_tls_client_auth client_auth; /* SHS_TLS_CLIENT_NONE */
+    bool client_cert; /* false. true: a client certificate is made also when nobody asks for one */
     const char *client_ca_pem; /* whose clients are let in. NULL = the throw-away CA, which has made
                                   one: shs_test_server_client_cert_path */
     /* Limits, log, threads, host, port; NULL = the defaults, with stop_ms 2000. Certificates in it
@@ -162,7 +163,7 @@ SHS_API unsigned shs_test_server_port(const struct shs_test_server *self);
 SHS_API const char *shs_test_server_ca_pem(const struct shs_test_server *self);
 SHS_API const char *shs_test_server_ca_path(const struct shs_test_server *self);
 /* A client certificate of that CA, CN=client, and its key: files that are removed as well. NULL
-   unless clients are asked for one. */
+   unless clients are asked for one, or options.client_cert said so. */
 SHS_API const char *shs_test_server_client_cert_path(const struct shs_test_server *self);
 SHS_API const char *shs_test_server_client_key_path(const struct shs_test_server *self);
 /* The server itself, for its counters, shs_tls_deny and the like. Do not serve or close it. */
@@ -187,6 +188,15 @@ SHS_API int shs_test_server_ask(struct shs_test_answer **out, struct shs_test_se
  * and what they use is freed when they end.
  */
 SHS_API int shs_test_server_stop(struct shs_test_server *self, struct shs_error *err);
+
+/* -- handlers for who tests a client: no state, any number of servers, any thread -------------- */
+
+/* Any method: the status that the path ends with, "/status/418", 200 to 599. A redirection goes to
+   "/"; 401 asks for Basic authentication; 429 and 503 have Retry-After: 1. */
+SHS_API const struct shs_http_handler *shs_status_handler(void);
+/* Any method: 200, after as many milliseconds as the path ends with, "/delay/250", 600000 at most;
+   no answer to who has gone before. */
+SHS_API const struct shs_http_handler *shs_delay_handler(void);
 
 #ifdef __cplusplus
 }

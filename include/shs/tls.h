@@ -77,8 +77,9 @@ struct shs_tls_host {
     const char *groups;                   /* "X25519:P-256:P-384:P-521" (NULL) */
     enum shs_tls_client_auth client_auth; /* SHS_TLS_CLIENT_NONE */
     const char *client_ca;                /* PEM: the CAs whose clients are accepted */
-    const char *crl;       /* PEM or DER file, or a directory of them; NULL = no revocation check.
-                              With it, each CA of a chain must have one that is fresh */
+    const char *crl;       /* PEM or DER file, or a directory of them, delta CRLs too; NULL = no
+                              revocation check. With it, each CA of a chain must have one that is
+                              fresh; CRLs of CAs that are not in a client's chain do not matter */
     unsigned client_depth; /* intermediates in a client's chain, at most. 4 */
     bool client_lax;       /* false. true: accept chains that break rules of RFC 5280 which old
                               private CAs break (X509_V_FLAG_X509_STRICT off) */

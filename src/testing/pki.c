@@ -112,7 +112,7 @@ static int write_file(const struct shs_test_pki *self, const char *name, const v
 
 static int make_directory(struct shs_test_pki *self, const char *temp_dir, struct shs_error *err)
 {
-    char *dir = shs__asprintf("%s/shs-test-XXXXXX", temp_dir), why[96];
+    char *dir = shs__asprintf("%s/shs-throwaway-XXXXXX", temp_dir), why[96];
     int saved;
 
     if (dir == NULL)

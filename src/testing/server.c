@@ -221,7 +221,8 @@ static int start(struct shs_test_server *self, const struct shs_test_server_opti
 
     if (!opt->plain)
         rc = shs__test_pki_make(&self->pki, opt->temp_dir == NULL ? "/tmp" : opt->temp_dir,
-                                opt->names == NULL ? local_names : opt->names, self->has_client,
+                                opt->names == NULL ? local_names : opt->names,
+                                self->has_client || opt->client_cert,
                                 self->has_client ? opt->client_ca_pem : NULL, err);
     if (rc == SHS_OK)
         rc = compose(self, opt, err);

@@ -132,6 +132,31 @@ authorityKeyIdentifier = keyid
         os.replace(path + ".new", path)
         return path
 
+    def crl_of(self, path, revoked=(), number=None, since=-60, until=DAY, delta=None, more=()):
+        """A CRL that says just this: `revoked` is {name of a certificate: reason} or names; times are seconds
+        from now. `delta`: a delta CRL, of the complete one with that number. `more`: lines of its extensions."""
+        base = os.path.join(self.base + ".db", "only")
+        reasons = revoked if isinstance(revoked, dict) else {name: "" for name in revoked}
+        with open(base + ".txt", "w") as index:
+            for name, reason in reasons.items():
+                index.write("R\t491231235959Z\t%s%s\t%s\tunknown\t/CN=x\n" % (
+                    _when(-120)[2:], reason and "," + reason,
+                    serial(os.path.join(self.directory, name + ".leaf")).upper()))
+        with open(base + ".number", "w") as file:
+            file.write("%02X\n" % (number or 1))
+        lines = ["authorityKeyIdentifier = keyid"] + list(more)
+        if delta is not None:
+            lines.append("2.5.29.27 = critical,ASN1:INTEGER:%d" % delta)
+        with open(base + ".cnf", "w") as out:
+            out.write("[ca]\ndefault_ca = it\n[it]\ndatabase = %s.txt\n%scertificate = %s\nprivate_key = %s\n"
+                      "default_md = sha256\ncrl_extensions = ext\n[ext]\n%s\n" % (
+                          base, "" if number is None else "crlnumber = %s.number\n" % base, self.cert, self.key,
+                          "\n".join(lines)))
+        _openssl("ca", "-config", base + ".cnf", "-gencrl", "-crl_lastupdate", _when(since), "-crl_nextupdate",
+                 _when(until), "-out", path + ".new")
+        os.replace(path + ".new", path)
+        return path
+
 
 def self_signed(directory, name, usage="clientAuth"):
     base = os.path.join(directory, name)

@@ -102,12 +102,14 @@ static void test_anchor(void **state)
     struct shs_tls_anchor got;
 
     SHS_UNUSED(state);
+    anchor.crls_until = 1234567890123;
     memset(anchor.scope, 0xa5, sizeof anchor.scope);
     shs__tls_anchor_write(&anchor, bytes);
     assert_true(shs__tls_anchor_read(&got, bytes, sizeof bytes));
     assert_int_equal(got.began, NOW);
     assert_true(got.chain_not_after == INT64_MAX);
     assert_true(got.verified);
+    assert_true(got.crls_until == anchor.crls_until);
     assert_memory_equal(got.scope, anchor.scope, sizeof got.scope);
     assert_false(shs__tls_anchor_read(&got, bytes, sizeof bytes - 1));
     assert_false(shs__tls_anchor_read(&got, bytes, 0));

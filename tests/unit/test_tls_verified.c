@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "tls/clients/clients.h"
 #include "tls/clients/verified.h"
 #include "tls_lab.h"
 
@@ -13,7 +14,8 @@ static void test_until_its_first_end(void **state)
 {
     struct shs_tls_verified *verified = shs__tls_verified_new();
     STACK_OF(X509) *chain = sk_X509_new_null();
-    int64_t now = (int64_t)time(NULL), until = 0;
+    int64_t now = (int64_t)time(NULL);
+    struct shs_tls_until until = {0, 0};
     struct tls_lab lab;
     X509 *other;
 
@@ -27,7 +29,8 @@ static void test_until_its_first_end(void **state)
     assert_false(shs__tls_verified_find(verified, lab.leaf, now, &until));
     shs__tls_verified_keep(verified, lab.leaf, chain, INT64_MAX);
     assert_true(shs__tls_verified_find(verified, lab.leaf, now, &until));
-    assert_true(until > now + 89 * LAB_DAY && until <= now + 91 * LAB_DAY); /* the leaf's */
+    assert_true(until.chain > now + 89 * LAB_DAY &&
+                until.chain <= now + 91 * LAB_DAY); /* the leaf's */
     /* The same key and names: another certificate. */
     assert_false(shs__tls_verified_find(verified, other, now, &until));
     assert_false(shs__tls_verified_find(verified, lab.leaf, now + 91 * LAB_DAY, &until));

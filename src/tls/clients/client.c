@@ -20,14 +20,15 @@ static void refuse(struct shs_client_record *self, enum shs_client_reason reason
         self->identity.reason = reason;
 }
 
-void shs__client_name_text(const X509_NAME *name, char *buf, size_t cap)
+bool shs__client_name_text(const X509_NAME *name, char *buf, size_t cap)
 {
     BIO *bio = BIO_new(BIO_s_mem());
+    bool good = bio != NULL && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0;
     char *data = NULL;
     long len = 0;
 
     buf[0] = '\0';
-    if (bio != NULL && X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) >= 0)
+    if (good)
         len = BIO_get_mem_data(bio, &data);
     if (len > 0) {
         if ((size_t)len > cap - 1)
@@ -36,13 +37,15 @@ void shs__client_name_text(const X509_NAME *name, char *buf, size_t cap)
         buf[len] = '\0';
     }
     BIO_free(bio);
+    return good;
 }
 
 static bool copy_name(struct shs_client_record *self, const X509_NAME *name, struct shs_str *out)
 {
     char text[TEXT_MAX];
 
-    shs__client_name_text(name, text, sizeof text);
+    if (!shs__client_name_text(name, text, sizeof text))
+        return false;
     *out = shs__arena_copy(&self->memory, shs__str(text));
     return out->ptr != NULL;
 }

@@ -27,7 +27,7 @@ int shs__client_record_new(struct shs_client_record **out, X509 *cert);
 /* NULL is fine. */
 void shs__client_record_free(struct shs_client_record *self);
 
-/* A name for people, RFC 2253, cut at `cap` - 1. */
-void shs__client_name_text(const X509_NAME *name, char *buf, size_t cap);
+/* A name for people, RFC 2253, cut at `cap` - 1. False, and an empty text: there was no memory. */
+bool shs__client_name_text(const X509_NAME *name, char *buf, size_t cap);
 
 #endif

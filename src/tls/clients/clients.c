@@ -1,9 +1,5 @@
 #include "tls/clients/clients.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <stdio.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include <openssl/err.h>
@@ -20,12 +16,12 @@
 #include "tls/config/source.h"
 
 #define CA_FILE_MAX ((size_t)4 * 1024 * 1024)
-#define CRL_FILE_MAX ((size_t)64 * 1024 * 1024)
-#define CRL_FILES_MAX 1024
 
 /* Mixes a digest in, whatever the order: files of a directory have none. */
-static void mix(struct shs_tls_clients *self, const unsigned char digest[32])
+static void mix(void *ctx, const unsigned char digest[32])
 {
+    struct shs_tls_clients *self = ctx;
+
     for (size_t i = 0; i < sizeof self->digest; i++)
         self->digest[i] = (unsigned char)(self->digest[i] + digest[i]);
 }
@@ -91,170 +87,16 @@ static int load_cas(struct shs_tls_clients *self, const char *path, struct shs_e
     return rc;
 }
 
-/* -- the CRLs ---------------------------------------------------------------------------------- */
-
-static bool signed_by_ours(const struct shs_tls_clients *self, X509_CRL *crl)
-{
-    for (int i = 0; i < sk_X509_num(self->cas); i++) {
-        X509 *ca = sk_X509_value(self->cas, i);
-
-        if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(crl)) == 0 &&
-            X509_CRL_verify(crl, X509_get0_pubkey(ca)) == 1)
-            return true;
-        ERR_clear_error();
-    }
-    return false;
-}
-
-static int add_crl(struct shs_tls_clients *self, X509_CRL *crl, const char *path, int64_t now,
-                   struct shs_error *err)
-{
-    const ASN1_TIME *next = X509_CRL_get0_nextUpdate(crl);
-    int64_t expiry = next == NULL ? INT64_MAX : shs__tls_time(next);
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-    char issuer[128];
-
-    if (!signed_by_ours(self, crl)) {
-        shs__client_name_text(X509_CRL_get_issuer(crl), issuer, sizeof issuer);
-        return shs_error_set(err, SHS_TLS, 0,
-                             "The CRL in '%s' is not of a CA in the client CA file: its issuer is "
-                             "'%s'.",
-                             path, issuer);
-    }
-    if (X509_CRL_digest(crl, EVP_sha256(), digest, &len) != 1 ||
-        X509_STORE_add_crl(self->store, crl) != 1)
-        return shs__tls_error(err, SHS_TLS, "The CRL in '%s' cannot be used", path);
-    mix(self, digest);
-    self->crls++;
-    if (expiry <= now)
-        self->stale++;
-    if (expiry < self->crl_expiry)
-        self->crl_expiry = expiry;
-    return SHS_OK;
-}
-
-static int load_crl_file(struct shs_tls_clients *self, const char *path, int64_t now,
-                         struct shs_error *err)
-{
-    unsigned before = self->crls;
-    struct shs_buf bytes;
-    const unsigned char *at;
-    X509_CRL *crl;
-    BIO *bio = NULL;
-    int rc = shs__tls_read_file(&bytes, path, CRL_FILE_MAX, "CRL", err);
-
-    if (rc != SHS_OK || bytes.len == 0)
-        goto out;
-    at = (const unsigned char *)shs__buf_head(&bytes);
-    if (at[0] == 0x30) {
-        crl = d2i_X509_CRL(NULL, &at, (long)bytes.len);
-        if (crl != NULL)
-            rc = add_crl(self, crl, path, now, err);
-        X509_CRL_free(crl);
-        goto out;
-    }
-    bio = BIO_new_mem_buf(shs__buf_head(&bytes), (int)bytes.len);
-    while (rc == SHS_OK && bio != NULL) {
-        ERR_clear_error();
-        crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL);
-        if (crl == NULL) {
-            if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-                rc = shs__tls_error(err, SHS_TLS, "The CRL in '%s' is malformed", path);
-            break;
-        }
-        rc = add_crl(self, crl, path, now, err);
-        X509_CRL_free(crl);
-    }
-out:
-    BIO_free(bio);
-    shs__buf_free(&bytes);
-    if (rc == SHS_OK && self->crls == before)
-        rc = shs_error_set(err, SHS_TLS, 0, "There is no CRL in '%s', neither PEM nor DER.", path);
-    ERR_clear_error();
-    return rc;
-}
-
-/* Files whose name begins with a dot are not looked at: Kubernetes keeps its own there. */
-static int load_crl_dir(struct shs_tls_clients *self, DIR *dir, const char *path, int64_t now,
-                        struct shs_error *err)
-{
-    struct dirent *entry;
-    struct stat st;
-    unsigned files = 0;
-    int rc = SHS_OK;
-
-    while (rc == SHS_OK && (errno = 0, entry = readdir(dir)) != NULL) {
-        char *file;
-
-        if (entry->d_name[0] == '.')
-            continue;
-        file = shs__asprintf("%s/%s", path, entry->d_name);
-        if (file == NULL)
-            return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for CRLs.");
-        if (stat(file, &st) == 0 && S_ISREG(st.st_mode)) {
-            if (++files > CRL_FILES_MAX)
-                rc = shs_error_set(err, SHS_TLS, 0, "More than %d files in the CRL directory '%s'.",
-                                   CRL_FILES_MAX, path);
-            else
-                rc = load_crl_file(self, file, now, err);
-        }
-        shs__free(file);
-    }
-    if (rc == SHS_OK && errno != 0)
-        rc = shs_error_set(err, SHS_TLS, errno, "Cannot read the CRL directory '%s'.", path);
-    if (rc == SHS_OK && self->crls == 0)
-        rc = shs_error_set(err, SHS_TLS, 0, "There is no CRL in the directory '%s'.", path);
-    return rc;
-}
-
-static int load_crls(struct shs_tls_clients *self, const char *path, int64_t now,
-                     struct shs_error *err)
-{
-    char text[96];
-    struct stat st;
-    DIR *dir;
-    int rc;
-
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-        dir = opendir(path);
-        if (dir == NULL)
-            return shs_error_set(err, SHS_TLS, errno, "Cannot open the CRL directory '%s': %s.",
-                                 path, shs__strerror(errno, text, sizeof text));
-        rc = load_crl_dir(self, dir, path, now, err);
-        closedir(dir);
-        return rc;
-    }
-    return load_crl_file(self, path, now, err);
-}
-
-/* CAs that no CRL speaks of: their clients will be refused, which their owner should know. */
-static void count_without_crl(struct shs_tls_clients *self)
-{
-    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(self->store);
-
-    for (int i = 0; i < sk_X509_num(self->cas); i++) {
-        const X509_NAME *name = X509_get_subject_name(sk_X509_value(self->cas, i));
-        bool found = false;
-
-        for (int k = 0; !found && k < sk_X509_OBJECT_num(objects); k++) {
-            X509_CRL *crl = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, k));
-
-            found = crl != NULL && X509_NAME_cmp(X509_CRL_get_issuer(crl), name) == 0;
-        }
-        self->without_crl += !found;
-    }
-}
+/* -- loading ----------------------------------------------------------------------------------- */
 
 int shs__tls_clients_load(struct shs_tls_clients *self, const struct shs_tls_host *host,
-                          int64_t now, struct shs_error *err)
+                          struct shs_error *err)
 {
     unsigned long flags = host->client_lax ? 0 : X509_V_FLAG_X509_STRICT;
     int rc;
 
     memset(self, 0, sizeof *self);
     self->auth = host->client_auth;
-    self->crl_expiry = INT64_MAX;
     if (host->client_auth == SHS_TLS_CLIENT_NONE)
         return SHS_OK;
     self->store = X509_STORE_new();
@@ -266,12 +108,8 @@ int shs__tls_clients_load(struct shs_tls_clients *self, const struct shs_tls_hos
         goto out;
     }
     rc = load_cas(self, host->client_ca, err);
-    if (rc == SHS_OK && host->crl != NULL) {
-        flags |= X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
-        rc = load_crls(self, host->crl, now, err);
-        if (rc == SHS_OK)
-            count_without_crl(self);
-    }
+    if (rc == SHS_OK && host->crl != NULL)
+        rc = shs__tls_crls_load(&self->crls, self->cas, host->crl, mix, self, err);
     X509_STORE_set_flags(self->store, flags);
     X509_STORE_set_depth(self->store, (int)host->client_depth);
     X509_STORE_set_purpose(self->store, X509_PURPOSE_SSL_CLIENT);
@@ -284,6 +122,7 @@ out:
 void shs__tls_clients_free(struct shs_tls_clients *self)
 {
     X509_STORE_free(self->store);
+    shs__tls_crls_free(&self->crls);
     shs__tls_verified_free(self->verified);
     sk_X509_pop_free(self->cas, X509_free);
     sk_X509_NAME_pop_free(self->names, X509_NAME_free);
@@ -391,35 +230,55 @@ static int code_of(enum shs_client_reason reason)
     return reason == SHS_CLIENT_DENIED ? X509_V_ERR_CERT_REVOKED : X509_V_ERR_CERT_REJECTED;
 }
 
-/* X509_verify_cert, but for a chain that was good before. */
-static bool verify(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients, int64_t *until)
+/* What the CRLs say of a chain that is good otherwise. */
+static bool judge_revocation(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
+                             int64_t now, int64_t *until)
+{
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+    int depth = 0, code;
+
+    *until = INT64_MAX;
+    if (clients->crls.count == 0)
+        return true;
+    code = shs__tls_crls_judge(&clients->crls, chain, now, &depth, until);
+    if (code == X509_V_OK)
+        return true;
+    X509_STORE_CTX_set_error(ctx, code);
+    X509_STORE_CTX_set_error_depth(ctx, depth);
+    X509_STORE_CTX_set_current_cert(ctx, sk_X509_value(chain, depth));
+    return false;
+}
+
+/* X509_verify_cert and the CRLs, but for a chain that was good before. */
+static bool verify(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
+                   struct shs_tls_until *until)
 {
     X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
+    int64_t now = (int64_t)time(NULL);
 
-    if (shs__tls_verified_find(clients->verified, leaf, (int64_t)time(NULL), until)) {
+    if (shs__tls_verified_find(clients->verified, leaf, now, until)) {
         X509_STORE_CTX_set_error(ctx, X509_V_OK);
         return true;
     }
-    if (X509_verify_cert(ctx) != 1)
+    if (X509_verify_cert(ctx) != 1 || !judge_revocation(ctx, clients, now, &until->crls))
         return false;
-    *until = shs__tls_chain_until(X509_STORE_CTX_get0_chain(ctx));
-    shs__tls_verified_keep(clients->verified, leaf, X509_STORE_CTX_get0_chain(ctx),
-                           clients->crl_expiry);
+    until->chain = shs__tls_chain_until(X509_STORE_CTX_get0_chain(ctx));
+    shs__tls_verified_keep(clients->verified, leaf, X509_STORE_CTX_get0_chain(ctx), until->crls);
     return true;
 }
 
 bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
-                            const struct shs_tls_context *context, struct shs_tls_refusal *refusal,
-                            struct shs_client_record **record)
+                            const struct shs_tls_context *context, struct shs_tls_until *until,
+                            struct shs_tls_refusal *refusal, struct shs_client_record **record)
 {
     X509 *leaf = X509_STORE_CTX_get0_cert(ctx), *cert = leaf;
-    int64_t until = 0;
-    bool good = verify(ctx, clients, &until);
+    bool good;
 
+    *until = (struct shs_tls_until){0, 0};
+    good = verify(ctx, clients, until);
     if (record != NULL)
         *record = NULL;
     memset(refusal, 0, sizeof *refusal);
-    refusal->not_after = until;
     if (good) {
         refusal->reason = judge_identity(leaf, context, &refusal->note, record);
         if (refusal->reason == SHS_CLIENT_OK)
@@ -474,4 +333,10 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
                           ? "too many names, or one that is too long"
                           : X509_verify_cert_error_string(refusal->code),
                       refusal->depth, refusal->subject);
+}
+
+bool shs__tls_clients_advice(const struct shs_tls_clients *self, unsigned index, int64_t now,
+                             struct shs_error *note)
+{
+    return shs__tls_crls_advice(&self->crls, index, now, note);
 }

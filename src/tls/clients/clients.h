@@ -1,8 +1,8 @@
 /*
  * clients.h - what a host asks of its clients: the CAs, the CRLs, and the judgement.
  *
- * Everything is loaded and checked once; OpenSSL builds the chain at each full handshake. CRLs are
- * looked at for every certificate of the chain, and a missing or stale one refuses.
+ * Everything is loaded and checked once; OpenSSL builds the chain at each full handshake, and then
+ * the CRLs of that chain are looked at: a missing or stale one refuses.
  */
 #ifndef SHS_TLS_CLIENTS_H
 #define SHS_TLS_CLIENTS_H
@@ -12,6 +12,7 @@
 #include <shs/tls.h>
 
 #include "base/base.h"
+#include "tls/clients/crls.h"
 
 struct shs_client_record;
 struct shs_tls_context;
@@ -23,10 +24,14 @@ struct shs_tls_clients {
     STACK_OF(X509) * cas;
     STACK_OF(X509_NAME) * names;
     unsigned char digest[32]; /* of the CAs and the CRLs: the rules, for a ticket's scope */
-    unsigned crls, stale;     /* stale: past its nextUpdate */
-    unsigned without_crl;     /* CAs of the bundle, while crls > 0 */
-    int64_t crl_expiry;       /* the first nextUpdate; INT64_MAX */
+    struct shs_tls_crls crls; /* none: nobody asks */
     struct shs_tls_verified *verified; /* the one thing in here that changes */
+};
+
+/* For how long a client that was let in counts, Unix time. */
+struct shs_tls_until {
+    int64_t chain; /* the first end of its chain */
+    int64_t crls;  /* then a CRL that has decided lapses; INT64_MAX when none has */
 };
 
 /* Why a client was refused, for whom it concerns. */
@@ -39,7 +44,7 @@ struct shs_tls_refusal {
 };
 
 int shs__tls_clients_load(struct shs_tls_clients *self, const struct shs_tls_host *host,
-                          int64_t now, struct shs_error *err);
+                          struct shs_error *err);
 void shs__tls_clients_free(struct shs_tls_clients *self);
 
 /* What OpenSSL's verify error means. */
@@ -54,13 +59,16 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
                            const struct shs_tls_refusal *refusal);
 
 /*
- * Judges the chain in *ctx: fills *refusal and returns false, or returns true. Sets the error of
- * *ctx, from which OpenSSL makes the alert. Who it is, is left in *record (NULL: nobody asks), for
- * the caller to free: NULL when the chain is not even good. refusal->not_after is in any case set:
- * for one that is let in, to the first end of its chain.
+ * Judges the chain in *ctx: fills *refusal and returns false, or *until and returns true. Sets the
+ * error of *ctx, from which OpenSSL makes the alert. Who it is, is left in *record (NULL: nobody
+ * asks), for the caller to free: NULL when the chain is not even good.
  */
 bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
-                            const struct shs_tls_context *context, struct shs_tls_refusal *refusal,
-                            struct shs_client_record **record);
+                            const struct shs_tls_context *context, struct shs_tls_until *until,
+                            struct shs_tls_refusal *refusal, struct shs_client_record **record);
+
+/* What the owner of the CAs and CRLs should know: true, with a sentence; `index` counts from 0. */
+bool shs__tls_clients_advice(const struct shs_tls_clients *self, unsigned index, int64_t now,
+                             struct shs_error *note);
 
 #endif

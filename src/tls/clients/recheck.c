@@ -112,13 +112,14 @@ static enum shs_client_reason judge_again(struct shs_tls_recheck *self)
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     enum shs_client_reason reason = SHS_CLIENT_OTHER;
     struct shs_tls_refusal refusal;
+    struct shs_tls_until until;
 
     if (ctx != NULL && prepare(ctx, clients, self->tls->ssl)) {
-        reason = shs__tls_clients_judge(ctx, clients, now, &refusal, NULL) ? SHS_CLIENT_OK
-                                                                           : refusal.reason;
+        reason = shs__tls_clients_judge(ctx, clients, now, &until, &refusal, NULL) ? SHS_CLIENT_OK
+                                                                                   : refusal.reason;
         if (reason == SHS_CLIENT_OK) {
-            self->until = refusal.not_after;
-            self->crls_until = clients->crl_expiry;
+            self->until = until.chain;
+            self->crls_until = until.crls;
             self->rules = now->rules;
         } else if (reason == SHS_CLIENT_UNKNOWN_CA && SSL_session_reused(self->tls->ssl) == 1) {
             reason = SHS_CLIENT_OTHER; /* a ticket has no chain in it to judge */
@@ -128,6 +129,15 @@ static enum shs_client_reason judge_again(struct shs_tls_recheck *self)
     ERR_clear_error();
     shs__tls_context_free(now);
     return reason;
+}
+
+/*
+ * A CRL of its chain has lapsed: another of the same CA may be fresh. A forked child does not see
+ * to it that its locks are its own: there the client has to come again.
+ */
+static enum shs_client_reason crl_lapsed(struct shs_tls_recheck *self)
+{
+    return shs__tls_mixin_forked(self->mixin) ? SHS_CLIENT_CRL_EXPIRED : judge_again(self);
 }
 
 /*
@@ -148,7 +158,7 @@ int shs__tls_recheck_begin(struct shs_tls_mixin *mixin, struct shs_conn *conn,
                            struct shs_tls_stream *tls)
 {
     const struct shs_client_identity *identity = shs_conn_client_identity(conn);
-    const struct shs_tls_site *site = shs__tls_site_of(tls->ssl);
+    struct shs_tls_until until = shs__tls_client_until(tls->ssl);
     struct shs_tls_recheck *self = shs__calloc(1, sizeof *self);
 
     if (self == NULL || identity == NULL || !shs__tls_deny_keys_of(&self->keys, identity)) {
@@ -158,8 +168,8 @@ int shs__tls_recheck_begin(struct shs_tls_mixin *mixin, struct shs_conn *conn,
     self->mixin = mixin;
     self->conn = conn;
     self->tls = tls;
-    self->until = shs__tls_client_until(tls->ssl);
-    self->crls_until = site->clients->crl_expiry;
+    self->until = until.chain;
+    self->crls_until = until.crls;
     self->rules = tls->context->rules;
     tls->watch = self;
     pthread_mutex_lock(&mixin->watches.lock);
@@ -208,7 +218,7 @@ bool shs__tls_recheck_look(struct shs_tls_recheck *self)
     if (self->reason == SHS_CLIENT_OK && self->until <= now)
         self->reason = SHS_CLIENT_EXPIRED;
     else if (self->reason == SHS_CLIENT_OK && self->crls_until <= now)
-        self->reason = SHS_CLIENT_CRL_EXPIRED;
+        self->reason = (unsigned char)crl_lapsed(self);
     if (self->reason == SHS_CLIENT_OK)
         return true;
     tell(self);

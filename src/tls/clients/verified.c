@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
+#include "tls/clients/clients.h"
 #include "tls/config/ocsp.h"
 
 /* 56 KiB for each host that asks for certificates; who comes later takes a place over. */
@@ -80,7 +81,8 @@ static int64_t chain_since(STACK_OF(X509) * chain)
     return last;
 }
 
-bool shs__tls_verified_find(struct shs_tls_verified *self, X509 *leaf, int64_t now, int64_t *until)
+bool shs__tls_verified_find(struct shs_tls_verified *self, X509 *leaf, int64_t now,
+                            struct shs_tls_until *until)
 {
     unsigned char key[LEAF_LEN];
     const struct place *place;
@@ -93,7 +95,7 @@ bool shs__tls_verified_find(struct shs_tls_verified *self, X509 *leaf, int64_t n
     found = memcmp(place->leaf, key, LEAF_LEN) == 0 && place->since <= now && place->until > now &&
             place->crls_until > now;
     if (found)
-        *until = place->until;
+        *until = (struct shs_tls_until){place->until, place->crls_until};
     pthread_mutex_unlock(&self->lock);
     return found;
 }

@@ -18,13 +18,15 @@
 #include "base/base.h"
 
 struct shs_tls_verified;
+struct shs_tls_until;
 
 /* NULL when there is no memory: then nothing is kept. */
 struct shs_tls_verified *shs__tls_verified_new(void);
 void shs__tls_verified_free(struct shs_tls_verified *self);
 
-/* Is this one known to be good at `now`? Then *until is the first end of its chain. Any thread. */
-bool shs__tls_verified_find(struct shs_tls_verified *self, X509 *leaf, int64_t now, int64_t *until);
+/* Is this one known to be good at `now`? Then *until says for how long. Any thread. */
+bool shs__tls_verified_find(struct shs_tls_verified *self, X509 *leaf, int64_t now,
+                            struct shs_tls_until *until);
 
 /* It is good by this chain, while CRLs hold until `crls_until`. Any thread. */
 void shs__tls_verified_keep(struct shs_tls_verified *self, X509 *leaf, STACK_OF(X509) * chain,

@@ -68,27 +68,6 @@ static bool advise_staple(const struct shs_tls_pair *pair, struct shs_error *not
     return true;
 }
 
-static bool advise_stale(const struct shs_tls_clients *clients, struct shs_error *note)
-{
-    if (clients->stale == 0)
-        return false;
-    shs_error_set(note, SHS_TLS, 0,
-                  "%u CRL(s) are stale: the clients of their CA are refused. Fetch new ones.",
-                  clients->stale);
-    return true;
-}
-
-static bool advise_missing(const struct shs_tls_clients *clients, struct shs_error *note)
-{
-    if (clients->crls == 0 || clients->without_crl == 0)
-        return false;
-    shs_error_set(note, SHS_TLS, 0,
-                  "%u client CA(s) have no CRL: with CRLs in use, the clients of those are refused "
-                  "unless it is a root above CAs that have one.",
-                  clients->without_crl);
-    return true;
-}
-
 bool shs__tls_context_advice(const struct shs_tls_context *self, unsigned index, int64_t now,
                              struct shs_error *note)
 {
@@ -105,9 +84,10 @@ bool shs__tls_context_advice(const struct shs_tls_context *self, unsigned index,
             return true;
     }
     for (size_t h = 0; h < hosts; h++) {
-        if ((advise_stale(&self->clients[h], note) && said++ == index) ||
-            (advise_missing(&self->clients[h], note) && said++ == index))
-            return true;
+        for (unsigned i = 0; shs__tls_clients_advice(&self->clients[h], i, now, note); i++) {
+            if (said++ == index)
+                return true;
+        }
     }
     return false;
 }

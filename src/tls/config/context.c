@@ -331,7 +331,7 @@ static int make_sites(struct shs_tls_context *self, struct shs_error *err)
     return rc;
 }
 
-static int load_clients(struct shs_tls_context *self, int64_t now, struct shs_error *err)
+static int load_clients(struct shs_tls_context *self, struct shs_error *err)
 {
     const struct shs_tls_config *config = &self->config->config;
     int rc = SHS_OK;
@@ -340,7 +340,7 @@ static int load_clients(struct shs_tls_context *self, int64_t now, struct shs_er
     if (self->clients == NULL)
         return nomem(err);
     for (size_t h = 0; rc == SHS_OK && h < config->host_count; h++)
-        rc = shs__tls_clients_load(&self->clients[h], &config->hosts[h], now, err);
+        rc = shs__tls_clients_load(&self->clients[h], &config->hosts[h], err);
     return rc;
 }
 
@@ -402,7 +402,7 @@ int shs__tls_context_build(struct shs_tls_context **out, const struct shs_tls_co
     self->beside = strict;
     self->tickets = shs__tls_tickets_ref(tickets);
     self->deny = deny == NULL ? NULL : shs__tls_deny_ref(deny);
-    rc = load_clients(self, now, err);
+    rc = load_clients(self, err);
     if (rc == SHS_OK)
         rc = load_pairs(self, now, strict, err);
     if (rc == SHS_OK)

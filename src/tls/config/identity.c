@@ -31,6 +31,16 @@ struct password_state {
     char text[PASSWORD_CAP];
 };
 
+bool shs__tls_was_nomem(void)
+{
+    unsigned long code;
+    bool found = false;
+
+    while ((code = ERR_get_error()) != 0)
+        found = found || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
+    return found;
+}
+
 int shs__tls_error(struct shs_error *err, int code, const char *fmt, ...)
 {
     unsigned long tls_code = ERR_peek_last_error();
@@ -41,7 +51,10 @@ int shs__tls_error(struct shs_error *err, int code, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    ERR_clear_error();
+    if (shs__tls_was_nomem()) {
+        code = SHS_NOMEM;
+        reason = "out of memory";
+    }
     shs_error_set(err, code, 0, "%s: %s", text, reason == NULL ? "no reason given" : reason);
     if (err != NULL)
         err->tls_code = tls_code;

@@ -38,4 +38,7 @@ void shs__tls_identity_free(struct shs_tls_identity *self);
 /* Fills *err with OpenSSL's last reason at its end: "<sentence>: <reason>". Returns the code. */
 int shs__tls_error(struct shs_error *err, int code, const char *fmt, ...) SHS_PRINTF(3, 4);
 
+/* Was it memory? By OpenSSL's queue of errors, which is empty afterwards. */
+bool shs__tls_was_nomem(void);
+
 #endif

@@ -1,5 +1,7 @@
 #include "tls/config/ocsp.h"
 
+#include <time.h>
+
 #include <openssl/err.h>
 #include <openssl/ocsp.h>
 #include <openssl/x509v3.h>
@@ -11,16 +13,29 @@
 #define STATUS_REQUEST 5 /* the TLS extension that must-staple names */
 #define CLOCK_SLACK 300
 
+/* Without memory of its own: a certificate must not become good for ever because there is none. */
+bool shs__tls_time_read(const ASN1_TIME *when, int64_t *out)
+{
+    int64_t year, era, day;
+    struct tm tm;
+
+    if (when == NULL || ASN1_TIME_to_tm(when, &tm) != 1)
+        return false;
+    /* Days since 1970 in the calendar of Gregory, with years that begin in March. */
+    year = (int64_t)tm.tm_year + 1900 - (tm.tm_mon < 2);
+    era = (year >= 0 ? year : year - 399) / 400;
+    day = (153 * (tm.tm_mon + (tm.tm_mon < 2 ? 10 : -2)) + 2) / 5 + tm.tm_mday - 1;
+    year -= era * 400;
+    day += year * 365 + year / 4 - year / 100 + era * 146097 - 719468;
+    *out = ((day * 24 + tm.tm_hour) * 60 + tm.tm_min) * 60 + tm.tm_sec;
+    return true;
+}
+
 int64_t shs__tls_time(const ASN1_TIME *when)
 {
-    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
-    int days = 0, seconds = 0;
-    int64_t result = INT64_MAX;
+    int64_t time = INT64_MAX;
 
-    if (when != NULL && epoch != NULL && ASN1_TIME_diff(&days, &seconds, epoch, when) == 1)
-        result = (int64_t)days * 86400 + seconds;
-    ASN1_TIME_free(epoch);
-    return result;
+    return shs__tls_time_read(when, &time) ? time : INT64_MAX;
 }
 
 bool shs__tls_must_staple(X509 *leaf)

@@ -25,7 +25,9 @@ void shs__tls_ocsp_free(struct shs_tls_ocsp *self);
 /* True when the certificate demands a stapled response (RFC 7633, "must-staple"). */
 bool shs__tls_must_staple(X509 *leaf);
 
-/* Unix time of an ASN1_TIME; INT64_MAX when it is none. */
+/* Unix time of an ASN1_TIME: false when it is none. */
+bool shs__tls_time_read(const ASN1_TIME *when, int64_t *out);
+/* The same; INT64_MAX when it is none. */
 int64_t shs__tls_time(const ASN1_TIME *when);
 
 #endif

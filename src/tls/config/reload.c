@@ -194,6 +194,8 @@ int shs__tls_mixin_reload(struct shs_tls_mixin *self, struct shs_error *err)
     free_unused(self);
     rc = shs__tls_mixin_load(self, true, false, &why);
     shs__tls_mixin_let_fork(self);
+    if (rc == SHS_OK)
+        shs__tls_mixin_advise(self);
     pthread_mutex_unlock(&self->reloading);
     if (rc == SHS_OK) {
         atomic_fetch_add(&self->shared->reloads, 1);

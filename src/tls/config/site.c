@@ -171,11 +171,14 @@ static int on_verify(X509_STORE_CTX *ctx, void *arg)
     struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
     const struct shs_tls_site *site = shs__tls_site_of(ssl);
     struct shs_tls_refusal refusal;
+    struct shs_tls_until until;
 
     SHS_UNUSED(arg);
     shs__client_record_free(stream->client);
-    if (shs__tls_clients_judge(ctx, site->clients, stream->context, &refusal, &stream->client)) {
-        stream->client_until = refusal.not_after;
+    if (shs__tls_clients_judge(ctx, site->clients, stream->context, &until, &refusal,
+                               &stream->client)) {
+        stream->client_until = until.chain;
+        stream->client_crls_until = until.crls;
         return 1;
     }
     stream->client_reason = (uint8_t)refusal.reason;
@@ -207,15 +210,17 @@ static bool read_anchor(SSL_SESSION *session, struct shs_tls_anchor *anchor)
            shs__tls_anchor_read(anchor, data, len);
 }
 
-int64_t shs__tls_client_until(SSL *ssl)
+struct shs_tls_until shs__tls_client_until(SSL *ssl)
 {
     const struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
     SSL_SESSION *session = SSL_get_session(ssl);
     struct shs_tls_anchor anchor;
 
     if (SSL_session_reused(ssl) != 1)
-        return stream->client_until;
-    return session != NULL && read_anchor(session, &anchor) ? anchor.chain_not_after : 0;
+        return (struct shs_tls_until){stream->client_until, stream->client_crls_until};
+    if (session == NULL || !read_anchor(session, &anchor))
+        return (struct shs_tls_until){0, 0};
+    return (struct shs_tls_until){anchor.chain_not_after, anchor.crls_until};
 }
 
 /* A ticket is about to be made: what it has to prove later. */
@@ -232,10 +237,12 @@ static int on_ticket_made(SSL *ssl, void *arg)
     memset(&anchor, 0, sizeof anchor);
     anchor.began = (int64_t)time(NULL);
     anchor.chain_not_after = INT64_MAX;
+    anchor.crls_until = INT64_MAX;
     if (SSL_get0_peer_certificate(ssl) != NULL) {
         anchor.verified =
             stream->client_reason == SHS_CLIENT_OK && SSL_get_verify_result(ssl) == X509_V_OK;
         anchor.chain_not_after = stream->client_until;
+        anchor.crls_until = stream->client_crls_until;
     }
     memcpy(anchor.scope, shs__tls_site_of(ssl)->scope, SHS_TLS_SCOPE_LEN);
     shs__tls_anchor_write(&anchor, bytes);
@@ -243,7 +250,8 @@ static int on_ticket_made(SSL *ssl, void *arg)
 }
 
 /* The client of a session, looked at again: dates, the deny list, and the check of the
-   configuration. CRLs are in the scope: with other CRLs no ticket of before is good. */
+   configuration. CRLs are in the scope: with other CRLs no ticket of before is good; and those of
+   its chain must not have lapsed. */
 static bool client_still_good(const struct shs_tls_context *context, X509 *peer, int64_t now)
 {
     const struct shs_tls_config *config = &context->config->config;
@@ -282,7 +290,7 @@ static bool may_resume(const SSL *ssl, SSL_SESSION *session, int64_t now)
         return true;
     if (peer == NULL)
         return site->clients->auth == SHS_TLS_CLIENT_OPTIONAL;
-    return anchor.verified && anchor.chain_not_after > now && site->clients->crl_expiry > now &&
+    return anchor.verified && anchor.chain_not_after > now && anchor.crls_until > now &&
            client_still_good(stream->context, peer, now);
 }
 

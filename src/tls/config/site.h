@@ -41,7 +41,7 @@ int shs__tls_site_open(struct shs_tls_site *site, const struct shs_tls_context *
 /* The site a connection was given. */
 const struct shs_tls_site *shs__tls_site_of(const SSL *ssl);
 
-/* When the chain of a verified client ends, Unix time; also of a resumed session. */
-int64_t shs__tls_client_until(SSL *ssl);
+/* For how long a verified client counts; also of a resumed session. */
+struct shs_tls_until shs__tls_client_until(SSL *ssl);
 
 #endif

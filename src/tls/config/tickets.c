@@ -12,7 +12,7 @@
 #define SECRET_LEN 64 /* what is kept of a secret, by HKDF-Extract's own hash or as it is */
 #define IV_LEN 16
 #define CACHED 8 /* two secrets, three epochs, and two of the epoch that has just gone */
-#define ANCHOR_VERSION 1
+#define ANCHOR_VERSION 2
 
 struct cached_key {
     bool used;
@@ -233,8 +233,9 @@ void shs__tls_anchor_write(const struct shs_tls_anchor *anchor,
     bytes[0] = ANCHOR_VERSION;
     put64(bytes + 1, anchor->began);
     put64(bytes + 9, anchor->chain_not_after);
-    bytes[17] = anchor->verified;
-    memcpy(bytes + 18, anchor->scope, SHS_TLS_SCOPE_LEN);
+    put64(bytes + 17, anchor->crls_until);
+    bytes[25] = anchor->verified;
+    memcpy(bytes + 26, anchor->scope, SHS_TLS_SCOPE_LEN);
 }
 
 bool shs__tls_anchor_read(struct shs_tls_anchor *anchor, const unsigned char *bytes, size_t len)
@@ -243,7 +244,8 @@ bool shs__tls_anchor_read(struct shs_tls_anchor *anchor, const unsigned char *by
         return false;
     anchor->began = get64(bytes + 1);
     anchor->chain_not_after = get64(bytes + 9);
-    anchor->verified = bytes[17] != 0;
-    memcpy(anchor->scope, bytes + 18, SHS_TLS_SCOPE_LEN);
+    anchor->crls_until = get64(bytes + 17);
+    anchor->verified = bytes[25] != 0;
+    memcpy(anchor->scope, bytes + 26, SHS_TLS_SCOPE_LEN);
     return true;
 }

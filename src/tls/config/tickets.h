@@ -10,9 +10,9 @@
  *   opens tickets.
  *
  *   A ticket carries when its session began with a full handshake, when the first certificate of
- *   the client's chain expires, whether the client was verified, and the scope: host and rules for
- *   clients. A session is never resumed past its age, nor in another scope. What is refused is not
- *   an error: there is a full handshake instead.
+ *   the client's chain expires and the first CRL of it lapses, whether the client was verified, and
+ *   the scope: host and rules for clients. A session is never resumed past its age, nor in another
+ *   scope. What is refused is not an error: there is a full handshake instead.
  */
 #ifndef SHS_TLS_TICKETS_H
 #define SHS_TLS_TICKETS_H
@@ -54,10 +54,11 @@ int shs__tls_ticket_crypt(struct shs_tls_tickets *self, int64_t now, unsigned ch
 struct shs_tls_anchor {
     int64_t began;           /* the full handshake, Unix time */
     int64_t chain_not_after; /* of the client's chain; INT64_MAX without one */
+    int64_t crls_until;      /* then a CRL of that chain lapses; INT64_MAX without one */
     bool verified;           /* the client had a certificate, and it was accepted */
     unsigned char scope[SHS_TLS_SCOPE_LEN];
 };
-#define SHS_TLS_ANCHOR_LEN (1 + 8 + 8 + 1 + SHS_TLS_SCOPE_LEN)
+#define SHS_TLS_ANCHOR_LEN (1 + 8 + 8 + 8 + 1 + SHS_TLS_SCOPE_LEN)
 void shs__tls_anchor_write(const struct shs_tls_anchor *anchor,
                            unsigned char bytes[SHS_TLS_ANCHOR_LEN]);
 bool shs__tls_anchor_read(struct shs_tls_anchor *anchor, const unsigned char *bytes, size_t len);

@@ -397,14 +397,14 @@ struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server)
     return layer == NULL || layer->ops != &tls_ops ? NULL : MIXIN(layer);
 }
 
-static void log_advice(struct shs_tls_mixin *self, struct shs_server *server)
+void shs__tls_mixin_advise(struct shs_tls_mixin *self)
 {
     struct shs_error note;
     int64_t now = (int64_t)time(NULL);
     unsigned i;
 
     for (i = 0; shs__tls_context_advice(self->context, i, now, &note); i++)
-        shs_server_log(server, SHS_LOG_WARNING, "%s", note.text);
+        shs_server_log(self->layer.server, SHS_LOG_WARNING, "%s", note.text);
 }
 
 /* Zeroed; NULL when there is no memory. */
@@ -477,7 +477,7 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
         goto out;
     }
     self->client_first = true;
-    log_advice(mixin, self);
+    shs__tls_mixin_advise(mixin);
     /* From here on the mixin is the server's, which frees it when this fails. */
     if (mixin->config.config.watch || mixin->config.config.reload_thread)
         rc = shs__tls_keeper_start(&mixin->keeper, mixin, err);

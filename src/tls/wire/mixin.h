@@ -58,6 +58,9 @@ int shs__tls_mixin_load(struct shs_tls_mixin *self, bool strict, bool dry, struc
 /* load, counted and logged. */
 int shs__tls_mixin_reload(struct shs_tls_mixin *self, struct shs_error *err);
 
+/* Logs what the owner of the files should know of them. Not beside a reload. */
+void shs__tls_mixin_advise(struct shs_tls_mixin *self);
+
 /* Frees what is retired, used or not. */
 void shs__tls_mixin_free_retired(struct shs_tls_mixin *self);
 

@@ -1,0 +1,221 @@
+#include "cmd/exec_options.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <shs/echo.h>
+#include <shs/whoami.h>
+
+#include "cmd/cmd.h"
+
+#define GRACE_MS 5000
+#define DRAIN_MS 2000
+
+static const char help[] =
+    "usage: shs exec [OPTION]... [--] CMD [ARG]...\n"
+    "\n"
+    "Starts an HTTPS server on a free port of 127.0.0.1 with a throw-away certificate authority,\n"
+    "runs CMD with all that it needs to get there in its environment, and ends with CMD's status.\n"
+    "Nothing is left behind: no file, no process, no port. A single argument with a blank in it "
+    "is\n"
+    "a line for the shell:\n"
+    "\n"
+    "    shs exec 'curl -fsS \"$SHS_URL/\"'\n"
+    "    shs exec --mtls -- pytest tests/\n"
+    "\n"
+    "      --handler NAME        echo (default): answers with the request; whoami: with the\n"
+    "                            connection; status: /status/418 has that status; delay: "
+    "/delay/250\n"
+    "                            is answered after as many milliseconds; files\n"
+    "      --dir DIR             the files of DIR (--handler files: the current directory)\n"
+    "      --mtls[=MODE]         clients need a certificate: required (default), optional, or\n"
+    "                            explain: who has none gets 403 and JSON that says why\n"
+    "      --name NAME           another name or address in the certificate; may be repeated\n"
+    "      --plain               plain HTTP, without TLS\n"
+    "      --timeout SECONDS     CMD is ended after this, and the status is 124\n"
+    "      --grace SECONDS       for CMD to end after a signal; then SIGKILL (5)\n"
+    "      --drain SECONDS       for requests under way when CMD has ended (2)\n"
+    "  -h, --help                print this text\n"
+    "\n";
+
+static const char help_end[] =
+    "Set for CMD:\n"
+    "  SHS_URL SHS_PORT          https://127.0.0.1:PORT, and its port\n"
+    "  SHS_CA                    a file: the authority (PEM)\n"
+    "  SHS_CERT SHS_KEY          files: a client certificate of that authority, and its key (PEM)\n"
+    "  SSL_CERT_FILE CURL_CA_BUNDLE REQUESTS_CA_BUNDLE PIP_CERT NODE_EXTRA_CA_CERTS "
+    "GIT_SSL_CAINFO\n"
+    "  AWS_CA_BUNDLE GRPC_DEFAULT_SSL_ROOTS_FILE_PATH DENO_CERT CARGO_HTTP_CAINFO WGETRC\n"
+    "  JAVA_TOOL_OPTIONS ...     so that what CMD runs trusts the authority without being told\n"
+    "  NO_PROXY                  127.0.0.1 and localhost are asked directly\n"
+    "\n"
+    "SIGINT, SIGTERM, SIGHUP and SIGQUIT go to CMD. Exit status: CMD's; 128 and the number of the\n"
+    "signal that ended it; 124 --timeout; 125 there is no server; 126 CMD cannot be started; 127\n"
+    "there is no CMD; 2 the command line is wrong.\n";
+
+enum {
+    OPT_HANDLER = 256,
+    OPT_DIR,
+    OPT_MTLS,
+    OPT_NAME,
+    OPT_PLAIN,
+    OPT_TIMEOUT,
+    OPT_GRACE,
+    OPT_DRAIN
+};
+
+static const struct option long_options[] = {
+    {"handler", required_argument, NULL, OPT_HANDLER},
+    {"dir", required_argument, NULL, OPT_DIR},
+    {"mtls", optional_argument, NULL, OPT_MTLS},
+    {"name", required_argument, NULL, OPT_NAME},
+    {"plain", no_argument, NULL, OPT_PLAIN},
+    {"timeout", required_argument, NULL, OPT_TIMEOUT},
+    {"grace", required_argument, NULL, OPT_GRACE},
+    {"drain", required_argument, NULL, OPT_DRAIN},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static int parse_seconds(const char *flag, const char *text, unsigned *ms)
+{
+    char *end = NULL;
+    double seconds = strtod(text, &end);
+
+    if (end == text || *end != '\0' || !(seconds >= 0 && seconds <= 86400))
+        return cmd_fail(CMD_USAGE, "--%s '%s' is not a number of seconds from 0 to 86400", flag,
+                        text);
+    *ms = (unsigned)(seconds * 1000);
+    return CMD_OK;
+}
+
+static int parse_handler(struct exec_options *self, const char *name)
+{
+    if (strcmp(name, "echo") == 0)
+        self->handler = shs_echo_handler();
+    else if (strcmp(name, "whoami") == 0)
+        self->handler = shs_whoami_handler();
+    else if (strcmp(name, "status") == 0)
+        self->handler = shs_status_handler();
+    else if (strcmp(name, "delay") == 0)
+        self->handler = shs_delay_handler();
+    else if (strcmp(name, "files") == 0)
+        self->handler = NULL;
+    else
+        return cmd_fail(CMD_USAGE,
+                        "--handler '%s' is none of echo, whoami, status, delay and files", name);
+    return CMD_OK;
+}
+
+static int parse_mtls(struct exec_options *self, const char *mode)
+{
+    if (mode == NULL || strcmp(mode, "required") == 0)
+        self->client_auth = SHS_TLS_CLIENT_REQUIRED;
+    else if (strcmp(mode, "optional") == 0)
+        self->client_auth = SHS_TLS_CLIENT_OPTIONAL;
+    else if (strcmp(mode, "explain") == 0)
+        self->client_auth = SHS_TLS_CLIENT_EXPLAIN;
+    else
+        return cmd_fail(CMD_USAGE, "--mtls '%s' is none of required, optional and explain", mode);
+    return CMD_OK;
+}
+
+static int add_name(struct exec_options *self, const char *name)
+{
+    if (self->name_count == EXEC_NAMES_MAX + 3)
+        return cmd_fail(CMD_USAGE, "more than %d --name", EXEC_NAMES_MAX);
+    self->names[self->name_count++] = name;
+    return CMD_OK;
+}
+
+static int parse_option(struct exec_options *self, int option, const char *value)
+{
+    switch (option) {
+    case OPT_HANDLER:
+        return parse_handler(self, value);
+    case OPT_DIR:
+        self->directory = value;
+        self->handler = NULL;
+        return CMD_OK;
+    case OPT_MTLS:
+        return parse_mtls(self, value);
+    case OPT_NAME:
+        return add_name(self, value);
+    case OPT_PLAIN:
+        self->plain = true;
+        return CMD_OK;
+    case OPT_TIMEOUT:
+        return parse_seconds("timeout", value, &self->timeout_ms);
+    case OPT_GRACE:
+        return parse_seconds("grace", value, &self->grace_ms);
+    case OPT_DRAIN:
+        return parse_seconds("drain", value, &self->drain_ms);
+    default:
+        return CMD_USAGE;
+    }
+}
+
+static int check(const struct exec_options *self)
+{
+    if (self->directory != NULL && self->handler != NULL)
+        return cmd_fail(CMD_USAGE, "--dir goes with --handler files only");
+    if (self->plain && self->client_auth != SHS_TLS_CLIENT_NONE)
+        return cmd_fail(CMD_USAGE, "--mtls needs TLS, and --plain is without");
+    if (self->command[0] == NULL)
+        return cmd_fail(CMD_USAGE, "the command to run is missing; try 'shs exec --help'");
+    return CMD_OK;
+}
+
+/* One argument with a blank in it is a line for the shell, unless there is a file of that name. */
+static void find_command(struct exec_options *self, char **words)
+{
+    static char shell[] = "/bin/sh", flag[] = "-c";
+
+    self->command = words;
+    if (words[0] == NULL || words[1] != NULL || strpbrk(words[0], " \t\n") == NULL ||
+        (words[0][0] == '/' && access(words[0], F_OK) == 0))
+        return;
+    self->shell[0] = shell;
+    self->shell[1] = flag;
+    self->shell[2] = words[0];
+    self->command = self->shell;
+}
+
+bool exec_options_parse(struct exec_options *self, int argc, char **argv, int *code)
+{
+    int option;
+
+    memset(self, 0, sizeof *self);
+    self->handler = shs_echo_handler();
+    self->grace_ms = GRACE_MS;
+    self->drain_ms = DRAIN_MS;
+    self->names[0] = "localhost";
+    self->names[1] = "127.0.0.1";
+    self->names[2] = "::1";
+    self->name_count = 3;
+    opterr = 0;
+    /* "+": what stands behind CMD is CMD's. */
+    while ((option = getopt_long(argc, argv, "+:h", long_options, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(help, stdout);
+            fputs(help_end, stdout);
+            *code = CMD_OK;
+            return false;
+        }
+        if (option == ':' || option == '?') {
+            *code = cmd_fail(CMD_USAGE, "%s '%s'; try 'shs exec --help'",
+                             option == ':' ? "a value is missing for" : "unknown option",
+                             argv[optind - 1]);
+            return false;
+        }
+        *code = parse_option(self, option, optarg);
+        if (*code != CMD_OK)
+            return false;
+    }
+    find_command(self, argv + optind);
+    *code = check(self);
+    return *code == CMD_OK;
+}

@@ -1,0 +1,79 @@
+#include "cmd/trust_env.h"
+
+#include <stdio.h>
+
+#include "cmd/cmd.h"
+#include "testing/truststore.h"
+
+typedef int each_fn(void *ctx, const char *name, const char *value);
+
+/* Those that want a file of PEM. */
+static const char *const ca_variables[] = {
+    "SSL_CERT_FILE",                    /* OpenSSL, and what stands on it; Go; Rust; Ruby; .NET */
+    "CURL_CA_BUNDLE",                   /* curl, the tool; requests */
+    "REQUESTS_CA_BUNDLE",               /* Python's requests, pip */
+    "PIP_CERT",                         /* pip */
+    "NODE_EXTRA_CA_CERTS",              /* Node.js, beside its own */
+    "GIT_SSL_CAINFO",                   /* git */
+    "AWS_CA_BUNDLE",                    /* AWS CLI and SDKs */
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", /* gRPC */
+    "DENO_CERT",                        /* Deno, beside its own */
+    "CARGO_HTTP_CAINFO",                /* cargo */
+    "PERL_LWP_SSL_CA_FILE",             /* Perl's LWP */
+    "NIX_SSL_CERT_FILE",                /* curl and others, of Nix */
+};
+
+static const char *const proxy_variables[] = {"https_proxy", "HTTPS_PROXY", "http_proxy"};
+static const char *const no_proxy_variables[] = {"no_proxy", "NO_PROXY"};
+
+static int set_all(const char *const *names, size_t count, const char *value, each_fn *each,
+                   void *ctx)
+{
+    int code = CMD_OK;
+
+    for (size_t i = 0; i < count && code == CMD_OK; i++)
+        code = each(ctx, names[i], value);
+    return code;
+}
+
+static int set_java(const struct trust_env *self, each_fn *each, void *ctx)
+{
+    char *value, *proxy = NULL;
+    int code = CMD_FAILED;
+
+    if (self->p12_path == NULL)
+        return CMD_OK;
+    if (self->proxy_host != NULL)
+        proxy = shs__asprintf(" -Dhttps.proxyHost=%s -Dhttps.proxyPort=%u", self->proxy_host,
+                              self->proxy_port);
+    value = shs__asprintf("-Djavax.net.ssl.trustStore=%s "
+                          "-Djavax.net.ssl.trustStorePassword=" SHS_TRUSTSTORE_PASSWORD "%s",
+                          self->p12_path, proxy == NULL ? "" : proxy);
+    if (value != NULL)
+        code = each(ctx, "JAVA_TOOL_OPTIONS", value);
+    shs__free(proxy);
+    shs__free(value);
+    return code;
+}
+
+int trust_env_each(const struct trust_env *self, each_fn *each, void *ctx)
+{
+    int code = CMD_OK;
+
+    if (self->ca_path != NULL) {
+        code = set_all(ca_variables, SHS_ARRAY_LEN(ca_variables), self->ca_path, each, ctx);
+        /* Authorities in a directory that was named would be trusted as well. */
+        if (code == CMD_OK)
+            code = each(ctx, "SSL_CERT_DIR", NULL);
+        if (code == CMD_OK)
+            code = set_java(self, each, ctx);
+    }
+    if (code == CMD_OK && self->wgetrc != NULL)
+        code = each(ctx, "WGETRC", self->wgetrc);
+    if (code == CMD_OK && self->proxy != NULL)
+        code = set_all(proxy_variables, SHS_ARRAY_LEN(proxy_variables), self->proxy, each, ctx);
+    if (code == CMD_OK && self->no_proxy != NULL)
+        code = set_all(no_proxy_variables, SHS_ARRAY_LEN(no_proxy_variables), self->no_proxy, each,
+                       ctx);
+    return code;
+}

@@ -1,0 +1,754 @@
+#include "tls/clients/crls.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include "tls/clients/client.h"
+#include "tls/config/identity.h"
+#include "tls/config/ocsp.h"
+#include "tls/config/source.h"
+
+#define CRL_FILE_MAX ((size_t)64 * 1024 * 1024)
+#define CRL_FILES_MAX 1024
+#define CRLS_MAX ((size_t)65536)
+
+struct shs_tls_crl {
+    X509_CRL *crl;
+    int ca;                    /* of cas: whose it is */
+    char *path;                /* for people */
+    int64_t since, next;       /* thisUpdate and nextUpdate, Unix time; no nextUpdate: INT64_MAX */
+    ASN1_INTEGER *number;      /* NULL when it has none */
+    ASN1_INTEGER *base;        /* a delta: of this number or a later one; else NULL */
+    ISSUING_DIST_POINT *point; /* what it covers; NULL: everything */
+};
+
+static int nomem(struct shs_error *err)
+{
+    ERR_clear_error();
+    return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for CRLs.");
+}
+
+/* -- whose it is ------------------------------------------------------------------------------- */
+
+/* By name and key: a CA may have several certificates. -1: none of ours. */
+static int find_ca(const struct shs_tls_crls *self, X509 *cert)
+{
+    EVP_PKEY *key = X509_get0_pubkey(cert);
+    int i;
+
+    for (i = 0; i < sk_X509_num(self->cas); i++) {
+        X509 *ca = sk_X509_value(self->cas, i);
+
+        if (ca == cert ||
+            (X509_NAME_cmp(X509_get_subject_name(ca), X509_get_subject_name(cert)) == 0 &&
+             key != NULL && EVP_PKEY_eq(X509_get0_pubkey(ca), key) == 1))
+            return i;
+    }
+    return -1;
+}
+
+static bool is_own_issuer(X509 *cert)
+{
+    return X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0;
+}
+
+static int find_parents(struct shs_tls_crls *self, struct shs_error *err)
+{
+    int count = sk_X509_num(self->cas);
+
+    self->parents = shs__calloc((size_t)count + 1, sizeof *self->parents);
+    if (self->parents == NULL)
+        return nomem(err);
+    for (int i = 0; i < count; i++) {
+        X509 *cert = sk_X509_value(self->cas, i);
+
+        self->parents[i] = -1;
+        for (int k = 0; k < count && !is_own_issuer(cert) && self->parents[i] < 0; k++) {
+            X509 *ca = sk_X509_value(self->cas, k);
+
+            if (X509_check_issued(ca, cert) == X509_V_OK &&
+                X509_verify(cert, X509_get0_pubkey(ca)) == 1)
+                self->parents[i] = k;
+        }
+    }
+    ERR_clear_error();
+    return SHS_OK;
+}
+
+/* The CA that has signed it; -1: none of ours. */
+static int find_signer(const struct shs_tls_crls *self, X509_CRL *crl)
+{
+    for (int i = 0; i < sk_X509_num(self->cas); i++) {
+        X509 *ca = sk_X509_value(self->cas, i);
+
+        if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(crl)) == 0 &&
+            X509_CRL_verify(crl, X509_get0_pubkey(ca)) == 1)
+            return i;
+    }
+    return -1;
+}
+
+static int check_signer(struct shs_tls_crl *item, const struct shs_tls_crls *self,
+                        struct shs_error *err)
+{
+    char issuer[128];
+
+    ERR_clear_error();
+    item->ca = find_signer(self, item->crl);
+    if (item->ca < 0) {
+        if (shs__tls_was_nomem())
+            return nomem(err);
+        if (!shs__client_name_text(X509_CRL_get_issuer(item->crl), issuer, sizeof issuer))
+            return nomem(err);
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The CRL in '%s' is not of a CA in the client CA file: its issuer is "
+                             "'%s'.",
+                             item->path, issuer);
+    }
+    if ((X509_get_key_usage(sk_X509_value(self->cas, item->ca)) & KU_CRL_SIGN) == 0)
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The CRL in '%s' does not count: its CA may not sign CRLs, for its "
+                             "keyUsage lacks cRLSign.",
+                             item->path);
+    return SHS_OK;
+}
+
+/* -- what it is -------------------------------------------------------------------------------- */
+
+static int not_understood(const struct shs_tls_crl *item, const char *what, struct shs_error *err)
+{
+    return shs_error_set(err, SHS_TLS, 0,
+                         "The CRL in '%.100s' %s, which is not understood. Use a complete CRL of "
+                         "the CA.",
+                         item->path, what);
+}
+
+static int unknown_critical(const struct shs_tls_crl *item, X509_EXTENSION *ext, const char *of,
+                            struct shs_error *err)
+{
+    char oid[64], what[160];
+
+    (void)OBJ_obj2txt(oid, sizeof oid, X509_EXTENSION_get_object(ext), 1);
+    snprintf(what, sizeof what, "has %s critical extension %s", of, oid);
+    return not_understood(item, what, err);
+}
+
+/* An extension; NULL when there is none. False: it is there twice or malformed, or no memory. */
+static bool take_extension(X509_CRL *crl, int nid, void **out)
+{
+    int critical = 0;
+
+    *out = X509_CRL_get_ext_d2i(crl, nid, &critical, NULL);
+    return *out != NULL || critical == -1;
+}
+
+static int read_extensions(struct shs_tls_crl *item, struct shs_error *err)
+{
+    void *number = NULL, *base = NULL, *point = NULL;
+    bool good;
+
+    ERR_clear_error();
+    good = take_extension(item->crl, NID_crl_number, &number) &&
+           take_extension(item->crl, NID_delta_crl, &base) &&
+           take_extension(item->crl, NID_issuing_distribution_point, &point);
+    item->number = number;
+    item->base = base;
+    item->point = point;
+    if (!good)
+        return shs__tls_was_nomem()
+                   ? nomem(err)
+                   : shs_error_set(err, SHS_TLS, 0,
+                                   "The CRL in '%s' has a malformed extension, or one twice.",
+                                   item->path);
+    for (int i = 0; i < X509_CRL_get_ext_count(item->crl); i++) {
+        X509_EXTENSION *ext = X509_CRL_get_ext(item->crl, i);
+        int nid = OBJ_obj2nid(X509_EXTENSION_get_object(ext));
+
+        if (X509_EXTENSION_get_critical(ext) != 0 && nid != NID_delta_crl &&
+            nid != NID_issuing_distribution_point && nid != NID_crl_number &&
+            nid != NID_authority_key_identifier)
+            return unknown_critical(item, ext, "the", err);
+    }
+    if (item->base != NULL && item->number == NULL)
+        return not_understood(item, "is a delta without a number", err);
+    return SHS_OK;
+}
+
+static int check_scope(const struct shs_tls_crl *item, struct shs_error *err)
+{
+    const ISSUING_DIST_POINT *point = item->point;
+
+    if (point == NULL)
+        return SHS_OK;
+    if (point->indirectCRL > 0)
+        return not_understood(item, "is an indirect one", err);
+    if (point->onlysomereasons != NULL)
+        return not_understood(item, "is for some reasons only", err);
+    if (point->onlyattr > 0)
+        return not_understood(item, "is for attribute certificates", err);
+    if (point->distpoint != NULL && point->distpoint->type != 0)
+        return not_understood(item, "names its place relative to its issuer", err);
+    return SHS_OK;
+}
+
+static int check_entries(const struct shs_tls_crl *item, struct shs_error *err)
+{
+    STACK_OF(X509_REVOKED) *entries = X509_CRL_get_REVOKED(item->crl);
+
+    for (int i = 0; i < sk_X509_REVOKED_num(entries); i++) {
+        const X509_REVOKED *entry = sk_X509_REVOKED_value(entries, i);
+
+        for (int k = 0; k < X509_REVOKED_get_ext_count(entry); k++) {
+            X509_EXTENSION *ext = X509_REVOKED_get_ext(entry, k);
+            int nid = OBJ_obj2nid(X509_EXTENSION_get_object(ext));
+
+            if (nid == NID_certificate_issuer)
+                return not_understood(item, "is an indirect one", err);
+            if (X509_EXTENSION_get_critical(ext) != 0 && nid != NID_crl_reason)
+                return unknown_critical(item, ext, "an entry with the", err);
+        }
+    }
+    return SHS_OK;
+}
+
+static int read_times(struct shs_tls_crl *item, struct shs_error *err)
+{
+    const ASN1_TIME *next = X509_CRL_get0_nextUpdate(item->crl);
+
+    item->next = INT64_MAX;
+    if (shs__tls_time_read(X509_CRL_get0_lastUpdate(item->crl), &item->since) &&
+        (next == NULL || shs__tls_time_read(next, &item->next)))
+        return SHS_OK;
+    return shs_error_set(err, SHS_TLS, 0, "The CRL in '%s' has a malformed date.", item->path);
+}
+
+/* -- loading ----------------------------------------------------------------------------------- */
+
+static void free_item(struct shs_tls_crl *item)
+{
+    X509_CRL_free(item->crl);
+    ASN1_INTEGER_free(item->number);
+    ASN1_INTEGER_free(item->base);
+    ISSUING_DIST_POINT_free(item->point);
+    shs__free(item->path);
+}
+
+struct loading {
+    struct shs_tls_crls *crls;
+    void (*note)(void *ctx, const unsigned char digest[32]);
+    void *ctx;
+    struct shs_error *err;
+};
+
+static int make_room(struct shs_tls_crls *self, struct shs_error *err)
+{
+    size_t room = self->room == 0 ? 8 : self->room * 2;
+    void *all;
+
+    if (self->count < self->room)
+        return SHS_OK;
+    if (self->count == CRLS_MAX)
+        return shs_error_set(err, SHS_LIMIT, 0, "More than %zu CRLs.", CRLS_MAX);
+    all = shs__realloc(self->all, room * sizeof *self->all);
+    if (all == NULL)
+        return nomem(err);
+    self->all = all;
+    self->room = room;
+    return SHS_OK;
+}
+
+/* The entries are put in order when one is looked up for the first time: now, by one thread. */
+static void sort_entries(const struct shs_tls_crls *self, const struct shs_tls_crl *item)
+{
+    X509_REVOKED *entry;
+
+    (void)X509_CRL_get0_by_cert(item->crl, &entry, sk_X509_value(self->cas, item->ca));
+}
+
+/* Takes the CRL. */
+static int add_crl(struct loading *job, X509_CRL *crl, const char *path)
+{
+    struct shs_tls_crls *self = job->crls;
+    struct shs_error *err = job->err;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    struct shs_tls_crl *item;
+    unsigned len = 0;
+    int rc = make_room(self, err);
+
+    if (rc != SHS_OK) {
+        X509_CRL_free(crl);
+        return rc;
+    }
+    item = &self->all[self->count++]; /* freed with the others */
+    *item = (struct shs_tls_crl){.crl = crl, .path = shs__strdup(path)};
+    if (item->path == NULL)
+        return nomem(err);
+    rc = check_signer(item, self, err);
+    if (rc == SHS_OK)
+        rc = read_times(item, err);
+    if (rc == SHS_OK)
+        rc = read_extensions(item, err);
+    if (rc == SHS_OK)
+        rc = check_scope(item, err);
+    if (rc == SHS_OK)
+        rc = check_entries(item, err);
+    if (rc == SHS_OK && (X509_CRL_digest(crl, EVP_sha256(), digest, &len) != 1 || len != 32))
+        rc = nomem(err);
+    if (rc != SHS_OK)
+        return rc;
+    sort_entries(self, item);
+    job->note(job->ctx, digest);
+    return SHS_OK;
+}
+
+static int read_der(struct loading *job, const struct shs_buf *bytes, const char *path)
+{
+    const unsigned char *at = (const unsigned char *)shs__buf_head(bytes);
+    X509_CRL *crl = d2i_X509_CRL(NULL, &at, (long)bytes->len);
+
+    if (crl == NULL)
+        return shs__tls_error(job->err, SHS_TLS, "The CRL in '%s' is malformed", path);
+    return add_crl(job, crl, path);
+}
+
+static int read_pem(struct loading *job, const struct shs_buf *bytes, const char *path)
+{
+    BIO *bio = BIO_new_mem_buf(shs__buf_head(bytes), (int)bytes->len);
+    int rc = bio == NULL ? nomem(job->err) : SHS_OK;
+
+    while (rc == SHS_OK) {
+        X509_CRL *crl;
+
+        ERR_clear_error();
+        crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL);
+        if (crl == NULL) {
+            if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+                rc = shs__tls_error(job->err, SHS_TLS, "The CRL in '%s' is malformed", path);
+            break;
+        }
+        rc = add_crl(job, crl, path);
+    }
+    BIO_free(bio);
+    return rc;
+}
+
+static int load_file(struct loading *job, const char *path)
+{
+    size_t before = job->crls->count;
+    struct shs_buf bytes;
+    int rc = shs__tls_read_file(&bytes, path, CRL_FILE_MAX, "CRL", job->err);
+
+    ERR_clear_error();
+    if (rc == SHS_OK && bytes.len > 0)
+        rc = shs__buf_head(&bytes)[0] == 0x30 ? read_der(job, &bytes, path)
+                                              : read_pem(job, &bytes, path);
+    shs__buf_free(&bytes);
+    if (rc == SHS_OK && job->crls->count == before)
+        rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CRL in '%s', neither PEM nor DER.",
+                           path);
+    ERR_clear_error();
+    return rc;
+}
+
+/* A file of the directory; *files counts them. What cannot be looked at must not be lost. */
+static int load_entry(struct loading *job, const char *path, unsigned *files)
+{
+    char text[96];
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        return shs_error_set(job->err, SHS_TLS, errno, "Cannot read the CRL file '%s': %s.", path,
+                             shs__strerror(errno, text, sizeof text));
+    if (S_ISDIR(st.st_mode))
+        return SHS_OK;
+    if (!S_ISREG(st.st_mode))
+        return shs_error_set(job->err, SHS_TLS, 0,
+                             "'%s' in the CRL directory is no file. Take it out.", path);
+    if (++*files > CRL_FILES_MAX)
+        return shs_error_set(job->err, SHS_TLS, 0,
+                             "There are more than %d files in the CRL directory of '%s'.",
+                             CRL_FILES_MAX, path);
+    return load_file(job, path);
+}
+
+static int load_dir(struct loading *job, DIR *dir, const char *path)
+{
+    struct dirent *entry;
+    unsigned files = 0;
+    int rc = SHS_OK;
+
+    while (rc == SHS_OK && (errno = 0, entry = readdir(dir)) != NULL) {
+        char *file;
+
+        if (entry->d_name[0] == '.')
+            continue;
+        file = shs__asprintf("%s/%s", path, entry->d_name);
+        if (file == NULL)
+            return nomem(job->err);
+        rc = load_entry(job, file, &files);
+        shs__free(file);
+    }
+    if (rc == SHS_OK && errno != 0)
+        rc = shs_error_set(job->err, SHS_TLS, errno, "Cannot read the CRL directory '%s'.", path);
+    if (rc == SHS_OK && job->crls->count == 0)
+        rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CRL in the directory '%s'.", path);
+    return rc;
+}
+
+int shs__tls_crls_load(struct shs_tls_crls *self, STACK_OF(X509) * cas, const char *path,
+                       void (*note)(void *ctx, const unsigned char digest[32]), void *ctx,
+                       struct shs_error *err)
+{
+    struct loading job = {.crls = self, .note = note, .ctx = ctx, .err = err};
+    char text[96];
+    struct stat st;
+    DIR *dir;
+    int rc;
+
+    memset(self, 0, sizeof *self);
+    self->cas = cas;
+    rc = find_parents(self, err);
+    if (rc != SHS_OK)
+        return rc;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return load_file(&job, path);
+    dir = opendir(path);
+    if (dir == NULL)
+        return shs_error_set(err, SHS_TLS, errno, "Cannot open the CRL directory '%s': %s.", path,
+                             shs__strerror(errno, text, sizeof text));
+    rc = load_dir(&job, dir, path);
+    closedir(dir);
+    return rc;
+}
+
+void shs__tls_crls_free(struct shs_tls_crls *self)
+{
+    for (size_t i = 0; i < self->count; i++)
+        free_item(&self->all[i]);
+    shs__free(self->all);
+    shs__free(self->parents);
+    memset(self, 0, sizeof *self);
+}
+
+void shs__tls_crls_each_path(const char *path, void (*each)(void *ctx, const char *path), void *ctx)
+{
+    struct dirent *entry;
+    DIR *dir;
+
+    each(ctx, path);
+    dir = opendir(path);
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        char *file;
+
+        if (entry->d_name[0] == '.')
+            continue;
+        file = shs__asprintf("%s/%s", path, entry->d_name);
+        if (file != NULL)
+            each(ctx, file);
+        shs__free(file);
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
+/* -- what they say of a certificate ------------------------------------------------------------ */
+
+/* Certificates are looked up one after the other. */
+struct looking {
+    const struct shs_tls_crls *crls;
+    X509 *cert;
+    int ca;
+    int64_t now;
+    bool is_ca, has_points, failed; /* failed: no memory */
+    CRL_DIST_POINTS *points;        /* of the certificate, when somebody has asked */
+};
+
+static bool is_fresh(const struct shs_tls_crl *item, int64_t now)
+{
+    return item->since <= now && item->next > now;
+}
+
+/* Their order by number; 0 when one of them has none. */
+static int by_number(const ASN1_INTEGER *a, const ASN1_INTEGER *b)
+{
+    return a == NULL || b == NULL ? 0 : ASN1_INTEGER_cmp(a, b);
+}
+
+static bool is_newer(const struct shs_tls_crl *a, const struct shs_tls_crl *b)
+{
+    return a->since != b->since ? a->since > b->since : by_number(a->number, b->number) > 0;
+}
+
+/* Beyond doubt: what the clock of the CA says, and what its counter says. */
+static bool supersedes(const struct shs_tls_crl *a, const struct shs_tls_crl *b)
+{
+    int order = by_number(a->number, b->number);
+
+    return a->since >= b->since && order >= 0 && (a->since > b->since || order > 0);
+}
+
+static bool has_name_of(const GENERAL_NAMES *ours, const GENERAL_NAMES *theirs)
+{
+    for (int i = 0; i < sk_GENERAL_NAME_num(ours); i++) {
+        for (int k = 0; k < sk_GENERAL_NAME_num(theirs); k++) {
+            if (GENERAL_NAME_cmp(sk_GENERAL_NAME_value(ours, i),
+                                 sk_GENERAL_NAME_value(theirs, k)) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* RFC 5280, 6.3.3 (b)(2)(i): the certificate sends one to where this CRL is from. */
+static bool is_sent_to(struct looking *look, const DIST_POINT_NAME *place)
+{
+    int critical = 0;
+
+    if (!look->has_points) {
+        look->points = X509_get_ext_d2i(look->cert, NID_crl_distribution_points, &critical, NULL);
+        /* A malformed one has not come that far. */
+        look->failed = look->failed || (look->points == NULL && critical != -1);
+        look->has_points = true;
+    }
+    for (int i = 0; i < sk_DIST_POINT_num(look->points); i++) {
+        const DIST_POINT *point = sk_DIST_POINT_value(look->points, i);
+
+        if (point->reasons == NULL && point->CRLissuer == NULL && point->distpoint != NULL &&
+            point->distpoint->type == 0 &&
+            has_name_of(point->distpoint->name.fullname, place->name.fullname))
+            return true;
+    }
+    return false;
+}
+
+/* Of the issuer, and about certificates as this one? */
+static bool covers(struct looking *look, const struct shs_tls_crl *item)
+{
+    const ISSUING_DIST_POINT *point = item->point;
+
+    if (item->ca != look->ca)
+        return false;
+    if (point == NULL)
+        return true;
+    if ((point->onlyuser > 0 && look->is_ca) || (point->onlyCA > 0 && !look->is_ca))
+        return false;
+    return point->distpoint == NULL || is_sent_to(look, point->distpoint);
+}
+
+enum says { NOTHING, REVOKED, ON_HOLD, REMOVED };
+
+static enum says say(const struct looking *look, const struct shs_tls_crl *item)
+{
+    X509_REVOKED *entry = NULL;
+    ASN1_ENUMERATED *reason;
+    enum says says = REVOKED;
+    int found = X509_CRL_get0_by_cert(item->crl, &entry, look->cert);
+
+    if (found == 0)
+        return NOTHING;
+    if (found == 2)
+        return item->base == NULL ? REVOKED : REMOVED;
+    reason = X509_REVOKED_get_ext_d2i(entry, NID_crl_reason, NULL, NULL);
+    if (reason != NULL && ASN1_ENUMERATED_get(reason) == CRL_REASON_CERTIFICATE_HOLD)
+        says = ON_HOLD;
+    ASN1_ENUMERATED_free(reason);
+    return says;
+}
+
+/* A fresh delta that continues `item` has taken it off the list. */
+static bool is_removed_since(struct looking *look, const struct shs_tls_crl *item)
+{
+    for (size_t i = 0; i < look->crls->count; i++) {
+        const struct shs_tls_crl *delta = &look->crls->all[i];
+
+        if (delta->base != NULL && item->number != NULL && is_fresh(delta, look->now) &&
+            delta->since >= item->since && by_number(delta->number, item->number) > 0 &&
+            (item->base != NULL || by_number(item->number, delta->base) >= 0) &&
+            covers(look, delta) && say(look, delta) == REMOVED)
+            return true;
+    }
+    return false;
+}
+
+static bool is_revoked_by(struct looking *look, const struct shs_tls_crl *item)
+{
+    enum says says = say(look, item);
+
+    return says == REVOKED || (says == ON_HOLD && !is_removed_since(look, item));
+}
+
+/* The newest complete CRL that is fresh. *why: what to say when there is none. */
+static const struct shs_tls_crl *find_newest(struct looking *look, int *why)
+{
+    const struct shs_tls_crl *newest = NULL;
+
+    *why = X509_V_ERR_UNABLE_TO_GET_CRL;
+    for (size_t i = 0; i < look->crls->count; i++) {
+        const struct shs_tls_crl *item = &look->crls->all[i];
+
+        if (item->base != NULL || !covers(look, item))
+            continue;
+        if (is_fresh(item, look->now))
+            newest = newest == NULL || is_newer(item, newest) ? item : newest;
+        else if (item->next <= look->now)
+            *why = X509_V_ERR_CRL_HAS_EXPIRED;
+        else if (*why == X509_V_ERR_UNABLE_TO_GET_CRL)
+            *why = X509_V_ERR_CRL_NOT_YET_VALID;
+    }
+    return newest;
+}
+
+static int judge_one(struct looking *look, int64_t *until)
+{
+    const struct shs_tls_crl *newest;
+    int why;
+
+    look->is_ca = X509_check_ca(look->cert) != 0;
+    newest = find_newest(look, &why);
+    for (size_t i = 0; i < look->crls->count; i++) {
+        const struct shs_tls_crl *item = &look->crls->all[i];
+
+        if (covers(look, item) && (newest == NULL || !supersedes(newest, item)) &&
+            is_revoked_by(look, item))
+            return X509_V_ERR_CERT_REVOKED;
+    }
+    if (look->failed)
+        return X509_V_ERR_OUT_OF_MEM;
+    if (newest == NULL)
+        return why;
+    if (newest->next < *until)
+        *until = newest->next;
+    return X509_V_OK;
+}
+
+static int judge_by(const struct shs_tls_crls *self, X509 *cert, int ca, int64_t now,
+                    int64_t *until)
+{
+    struct looking look = {.crls = self, .cert = cert, .ca = ca, .now = now};
+    int code = judge_one(&look, until);
+
+    CRL_DIST_POINTS_free(look.points);
+    return code;
+}
+
+/*
+ * The anchor of a chain. A root is judged by nobody, unless it comes as a client; a CA that is
+ * trusted without its root, by what is above it in the file, if anything is.
+ */
+static int judge_anchor(const struct shs_tls_crls *self, X509 *cert, bool alone, int64_t now,
+                        int64_t *until)
+{
+    int at = find_ca(self, cert), code = X509_V_OK;
+
+    if (is_own_issuer(cert))
+        return alone ? judge_by(self, cert, at, now, until) : X509_V_OK;
+    for (int steps = 0;
+         code == X509_V_OK && at >= 0 && self->parents[at] >= 0 && steps < sk_X509_num(self->cas);
+         steps++) {
+        code = judge_by(self, sk_X509_value(self->cas, at), self->parents[at], now, until);
+        at = self->parents[at];
+    }
+    return code;
+}
+
+int shs__tls_crls_judge(const struct shs_tls_crls *self, STACK_OF(X509) * chain, int64_t now,
+                        int *depth, int64_t *until)
+{
+    int last = sk_X509_num(chain) - 1, code = X509_V_OK;
+
+    *until = INT64_MAX;
+    *depth = 0;
+    for (int i = 0; code == X509_V_OK && i < last; i++) {
+        *depth = i;
+        code = judge_by(self, sk_X509_value(chain, i), find_ca(self, sk_X509_value(chain, i + 1)),
+                        now, until);
+    }
+    if (code == X509_V_OK && last >= 0) {
+        *depth = last;
+        code = judge_anchor(self, sk_X509_value(chain, last), last == 0, now, until);
+    }
+    ERR_clear_error();
+    return code;
+}
+
+/* -- what their owner should know -------------------------------------------------------------- */
+
+static void time_text(int64_t when, char *buf, size_t cap)
+{
+    time_t t = (time_t)when;
+    struct tm tm;
+
+    if (gmtime_r(&t, &tm) == NULL || strftime(buf, cap, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        snprintf(buf, cap, "long ago");
+}
+
+/* A fresh complete one of the same CA. */
+static bool has_fresh(const struct shs_tls_crls *self, int ca, int64_t now)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        if (self->all[i].ca == ca && self->all[i].base == NULL && is_fresh(&self->all[i], now))
+            return true;
+    }
+    return false;
+}
+
+static void advise_stale(const struct shs_tls_crls *self, const struct shs_tls_crl *item,
+                         int64_t now, struct shs_error *note)
+{
+    X509 *ca = sk_X509_value(self->cas, item->ca);
+    char name[64], since[32];
+
+    if (!shs__client_name_text(X509_get_subject_name(ca), name, sizeof name))
+        snprintf(name, sizeof name, "(no memory for its name)");
+    time_text(item->next, since, sizeof since);
+    shs_error_set(note, SHS_TLS, 0,
+                  "The %s in '%.80s' is past its nextUpdate since %s: clients of '%s' %s",
+                  item->base == NULL ? "CRL" : "delta CRL", item->path, since, name,
+                  has_fresh(self, item->ca, now) ? "are judged by another that is fresh."
+                                                 : "are refused. Fetch a new one.");
+}
+
+/* CAs that no CRL speaks of: their clients will be refused. */
+static unsigned count_without(const struct shs_tls_crls *self)
+{
+    unsigned count = 0;
+
+    for (int ca = 0; ca < sk_X509_num(self->cas); ca++) {
+        bool found = false;
+
+        for (size_t i = 0; !found && i < self->count; i++)
+            found = self->all[i].base == NULL &&
+                    (self->all[i].ca == ca ||
+                     find_ca(self, sk_X509_value(self->cas, ca)) == self->all[i].ca);
+        count += !found;
+    }
+    return count;
+}
+
+bool shs__tls_crls_advice(const struct shs_tls_crls *self, unsigned index, int64_t now,
+                          struct shs_error *note)
+{
+    unsigned said = 0, without;
+
+    for (size_t i = 0; i < self->count; i++) {
+        if (self->all[i].next <= now && said++ == index) {
+            advise_stale(self, &self->all[i], now, note);
+            return true;
+        }
+    }
+    without = self->count == 0 ? 0 : count_without(self);
+    if (without == 0 || said != index)
+        return false;
+    shs_error_set(note, SHS_TLS, 0,
+                  "%u client CA(s) have no CRL: with CRLs in use, the clients of those are refused "
+                  "unless it is a root above CAs that have one.",
+                  without);
+    return true;
+}

@@ -1,0 +1,65 @@
+/*
+ * crls.h - the certificate revocation lists of a host, and what they say of a chain.
+ *
+ * Concept
+ *
+ *   Each CRL belongs to one CA of the host: it was signed with that CA's key when it was loaded.
+ *   Of a chain, each certificate is looked up in the CRLs of its own issuer, and in no others: what
+ *   another CA has published, or has failed to publish, is nothing to this client.
+ *
+ *   Of several CRLs of a CA that cover a certificate, the newest fresh one decides. Another one
+ *   counts beside it as long as it is not clearly older (by thisUpdate and by CRL number): who
+ *   is on it is revoked. Without a fresh one nobody is let in.
+ *
+ *   A delta CRL (RFC 5280, 5.2.4) adds to that: who is on it is revoked. It takes nobody off, but
+ *   for one whom a CRL it continues has on hold, and of whom it says removeFromCRL. It is not a
+ *   CRL that a chain can do with alone.
+ *
+ *   What cannot be understood is refused when it is loaded: indirect CRLs, those for some reasons
+ *   only or for attribute certificates, and unknown critical extensions.
+ */
+#ifndef SHS_TLS_CRLS_H
+#define SHS_TLS_CRLS_H
+
+#include <openssl/x509.h>
+
+#include "base/base.h"
+
+struct shs_tls_crl;
+
+struct shs_tls_crls {
+    STACK_OF(X509) * cas; /* the host's, borrowed: a CRL is of one of them */
+    int *parents;         /* of each CA: the one that signed it; -1: none of them, or itself */
+    struct shs_tls_crl *all;
+    size_t count, room;
+};
+
+/*
+ * Reads `path`, a file or a directory. `note` gets the digest of each. SHS_OK; SHS_TLS or SHS_NOMEM
+ * with *err. To be freed in any case.
+ */
+int shs__tls_crls_load(struct shs_tls_crls *self, STACK_OF(X509) * cas, const char *path,
+                       void (*note)(void *ctx, const unsigned char digest[32]), void *ctx,
+                       struct shs_error *err);
+void shs__tls_crls_free(struct shs_tls_crls *self);
+
+/*
+ * Judges a chain that is good, from the client's certificate up. X509_V_OK, and *until is when a
+ * CRL that has decided lapses, Unix time; else the X509_V_ERR_ of the certificate number *depth.
+ * X509_V_ERR_OUT_OF_MEM: it could not be decided. Any thread.
+ */
+int shs__tls_crls_judge(const struct shs_tls_crls *self, STACK_OF(X509) * chain, int64_t now,
+                        int *depth, int64_t *until);
+
+/* What their owner should know: true, with a sentence; `index` counts from 0. */
+bool shs__tls_crls_advice(const struct shs_tls_crls *self, unsigned index, int64_t now,
+                          struct shs_error *note);
+
+/*
+ * Calls `each` for every path that loading `path` reads now: itself, and each file of a directory.
+ * Files whose name begins with a dot are not read: Kubernetes keeps its own there.
+ */
+void shs__tls_crls_each_path(const char *path, void (*each)(void *ctx, const char *path),
+                             void *ctx);
+
+#endif

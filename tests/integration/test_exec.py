@@ -1,0 +1,251 @@
+"""`shs exec`: a server for the length of a command, of which nothing is left."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import shslib
+from shslib import BIN, SLOWNESS, check, equal
+
+
+def shs_exec(*arguments, env=None, seconds=60):
+    return shslib.run(BIN, "exec", *arguments, env=env, seconds=seconds)
+
+
+class Started(shslib.Process):
+    """`shs exec` that runs on, with a temporary directory of its own."""
+
+    def __init__(self, *arguments):
+        self.temp = shslib.tempfile.mkdtemp(prefix="shs-test-exec-")
+        super().__init__([BIN, "exec"] + list(arguments), env={"TMPDIR": self.temp}, expect_exit=None)
+
+    def close(self):
+        super().close()
+        shutil.rmtree(self.temp, ignore_errors=True)
+
+
+def is_alive(pid):
+    try:
+        with open("/proc/%d/stat" % pid) as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def nothing_is_left(started, port=None, pids=()):
+    equal(os.listdir(started.temp), [], "what is left in the temporary directory")
+    for pid in pids:
+        check(not is_alive(pid), "process %d is still there" % pid)
+    if port:
+        with socket.socket() as sock:
+            check(sock.connect_ex(("127.0.0.1", port)) != 0, "port %d still answers" % port)
+
+
+def statuses():
+    equal(shs_exec("true")[0], 0)
+    equal(shs_exec("false")[0], 1)
+    equal(shs_exec("--", "sh", "-c", "exit 77")[0], 77)
+    equal(shs_exec("--", "sh", "-c", "kill -9 $$")[0], 128 + 9)
+    equal(shs_exec("--", "sh", "-c", "kill -TERM $$")[0], 128 + 15)
+    equal(shs_exec("exit 3")[0], 3, "one argument with a blank is for the shell")
+
+
+def commands_that_cannot_be_started():
+    code, _, err = shs_exec("--", "no-such-command-here", "x")
+    equal(code, 127, err)
+    check("no-such-command-here" in err and "No such file" in err, err)
+    with shslib.temp_dir() as directory:
+        plain = shslib.write_file(os.path.join(directory, "not a program"), "x")
+        code, _, err = shs_exec("--", plain)
+        equal(code, 126, err)
+        check(plain in err and "Permission denied" in err, err)
+
+
+def usage():
+    for arguments, word in (((), "missing"), (("--nonsense", "true"), "--nonsense"), (("--handler", "x", "true"), "'x'"),
+                            (("--mtls=maybe", "true"), "maybe"), (("--plain", "--mtls", "true"), "--plain"),
+                            (("--name", "no name", "true"), "no name"), (("--timeout", "soon", "true"), "soon"),
+                            (("--handler", "echo", "--dir"), "--dir")):
+        code, _, err = shs_exec(*arguments)
+        equal(code, 2, "%r: %s" % (arguments, err))
+        check(word in err and err.count("\n") == 1, err)
+    code, _, err = shs_exec("--dir", "/no/such/directory", "true")
+    equal(code, 125, err)
+    check("/no/such/directory" in err, err)
+    code, out, _ = shs_exec("--help")
+    check(code == 0 and "SHS_URL" in out, out)
+
+
+def environment():
+    show = [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
+    code, out, err = shs_exec("--", *show, env={"SSL_CERT_DIR": "/x", "CURL_CA_BUNDLE": "/y", "no_proxy": "a.example"})
+    equal(code, 0, err)
+    env = json.loads(out)
+    equal(env["SHS_URL"], "https://127.0.0.1:" + env["SHS_PORT"])
+    for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS",
+                 "GIT_SSL_CAINFO", "AWS_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "DENO_CERT", "CARGO_HTTP_CAINFO"):
+        equal(env[name], env["SHS_CA"], name)
+    check("SSL_CERT_DIR" not in env, "SSL_CERT_DIR is still set")
+    equal(env["no_proxy"], "127.0.0.1,localhost,::1,a.example")
+    for name in ("SHS_CA", "SHS_CERT", "SHS_KEY"):
+        check(not os.path.exists(env[name]), name + " is still there")
+    code, out, err = shs_exec("--plain", "--", *show)
+    env = json.loads(out)
+    check(env["SHS_URL"].startswith("http://") and "SHS_CA" not in env, out)
+
+
+def handlers():
+    for arguments, path, status, text in ((("--handler", "echo"), "/a", 200, '"target": "/a"'),
+                                          (("--handler", "whoami"), "/", 200, '"tls": {'),
+                                          (("--handler", "status"), "/status/418", 418, "418"),
+                                          (("--handler", "status"), "/status/99", 404, ""),
+                                          (("--handler", "status"), "/status/503", 503, "503"),
+                                          (("--handler", "delay"), "/delay/30", 200, "after 30 ms"),
+                                          (("--handler", "delay"), "/delay/soon", 404, ""),
+                                          (("--dir", shslib.SOURCE_DIR + "/examples/site"), "/about.html", 200, "<"),
+                                          (("--plain",), "/b", 200, '"target": "/b"')):
+        code, out, err = shs_exec(*arguments, "--", "sh", "-c",
+                                  "curl -sS -w '\\n%{http_code} %{time_total}' \"$SHS_URL" + path + "\"")
+        equal(code, 0, "%r %s" % (arguments, err))
+        body, _, last = out.rpartition("\n")
+        equal(int(last.split()[0]), status, "%r %s" % (arguments, path))
+        check(text in body, "%r: %r is not in %r" % (arguments, text, body))
+        if path == "/delay/30":
+            check(float(last.split()[1]) >= 0.030, "answered after %s s" % last.split()[1])
+
+
+def mutual_tls():
+    with_cert = 'curl -sS --cert "$SHS_CERT" --key "$SHS_KEY" "$SHS_URL/"'
+    without = 'curl -sS "$SHS_URL/"'
+    code, out, err = shs_exec("--mtls", "--handler", "whoami", with_cert)
+    equal(code, 0, err)
+    equal(json.loads(out)["identity"]["common_name"], "client")
+    code, out, err = shs_exec("--mtls", without)
+    check(code in (35, 56) and "certificate required" in err, "%d %s" % (code, err))
+    code, out, err = shs_exec("--mtls=optional", "--handler", "whoami", without)
+    equal(code, 0, err)
+    equal(json.loads(out)["identity"], None)
+    code, out, err = shs_exec("--mtls=explain", without + " -w '%{http_code}'")
+    equal(code, 0, err)
+    check(out.endswith("403"), out)
+    code, out, err = shs_exec("--handler", "whoami", with_cert)
+    equal(code, 0, "a certificate that nobody asked for")
+
+
+def clients_that_are_told_nothing():
+    """Each finds the CA by the environment alone."""
+    java = """public class T { public static void main(String[] a) throws Exception {
+        var c = (java.net.HttpURLConnection) new java.net.URL(System.getenv("SHS_URL") + "/java").openConnection();
+        System.out.print(new String(c.getInputStream().readAllBytes())); } }"""
+    node = "require('https').get(process.env.SHS_URL + '/node', r => r.pipe(process.stdout))"
+    python = "import os, urllib.request as u; print(u.urlopen(os.environ['SHS_URL'] + '/python').read().decode())"
+    with shslib.temp_dir() as directory:
+        source = shslib.write_file(os.path.join(directory, "T.java"), java)
+        clients = {"curl": ["sh", "-c", 'curl -sS "$SHS_URL/curl"'], "wget": ["sh", "-c", 'wget -qO- "$SHS_URL/wget"'],
+                   "python": [sys.executable, "-c", python], "node": ["node", "-e", node], "java": ["java", source],
+                   "git": ["sh", "-c", 'GIT_CURL_VERBOSE=1 git ls-remote "$SHS_URL/git" 2>&1 | grep -q "HTTP/1.1 200"'
+                           ' && echo \'"target": "/git\'']}
+        for name, command in clients.items():
+            if name != "python" and not shutil.which(name):
+                print("       %s is not installed" % name)
+                continue
+            code, out, err = shs_exec("--", *command)
+            check(code == 0 and '"target": "/%s' % name in out, "%s: %d %s %s" % (name, code, out, err))
+
+
+def two_hundred_at_once():
+    with shslib.temp_dir() as directory:
+        count = 200 // SLOWNESS
+        running = [subprocess.Popen([BIN, "exec", 'curl -fsS "$SHS_URL/"'], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                    env=dict(os.environ, TMPDIR=directory)) for _ in range(count)]
+        failed = []
+        for process in running:
+            out, err = process.communicate(timeout=120 * SLOWNESS)
+            if process.returncode != 0 or b'"target"' not in out:
+                failed.append((process.returncode, err))
+        equal(failed, [], "of %d" % count)
+        equal(os.listdir(directory), [], "what is left")
+
+
+def ends_with_its_signal(number, command, code):
+    with Started("--grace", "30", "--", "sh", "-c", command) as started:
+        port, pid = (int(word) for word in started.wait_stdout(r"^ready (\d+) (\d+)$").groups())
+        started.signal(number)
+        equal(started.wait(30), code, started.stderr)
+        nothing_is_left(started, port, [pid])
+    return started
+
+
+def signals():
+    # A command that dies of it, one that ends in its own way, and the signals that are passed on.
+    ready = "echo ready $SHS_PORT $$; "
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        ends_with_its_signal(number, ready + "exec sleep 100", 128 + number)
+    ends_with_its_signal(signal.SIGTERM, "trap 'exit 9' TERM; " + ready + "while :; do sleep 0.05; done", 9)
+
+
+def one_that_ignores_it_is_killed():
+    with Started("--grace", "0.3", "--", "sh", "-c",
+                 "trap '' TERM; echo ready $SHS_PORT $$; while :; do sleep 1; done") as started:
+        port, pid = (int(word) for word in started.wait_stdout(r"^ready (\d+) (\d+)$").groups())
+        began = time.monotonic()
+        started.signal(signal.SIGTERM)
+        equal(started.wait(30), 128 + signal.SIGKILL, started.stderr)
+        check(time.monotonic() - began >= 0.3, "it had less than its grace")
+        nothing_is_left(started, port, [pid])
+
+
+def what_it_leaves_behind_is_ended():
+    """A background process of the command; one that has made itself a daemon; one that ignores SIGTERM."""
+    with Started("--grace", "0.2", "--", "sh", "-c",
+                 "sleep 100 & echo $!; setsid sleep 101 & echo $!; (trap '' TERM; exec sleep 102) & echo $!; "
+                 "echo ready; exit 5") as started:
+        started.wait_stdout(r"^ready$")
+        pids = [int(line) for line in started.stdout.split() if line.isdigit()]
+        equal(len(pids), 3)
+        equal(started.wait(30), 5, started.stderr)
+        nothing_is_left(started, pids=pids)
+
+
+def when_it_is_killed_the_command_goes_too():
+    with Started("--", "sh", "-c", "echo ready $$; exec sleep 100") as started:
+        pid = int(started.wait_stdout(r"^ready (\d+)$").group(1))
+        started.signal(signal.SIGKILL)
+        started.wait(30)
+        shslib.wait_until(lambda: not is_alive(pid), 10, "the command to end")
+
+
+def time_limit():
+    began = time.monotonic()
+    code, _, err = shs_exec("--timeout", "0.2", "--", "sleep", "100")
+    equal(code, 124, err)
+    check(time.monotonic() - began >= 0.2 and "sleep" in err and "--timeout" in err, err)
+
+
+def a_request_that_does_not_end():
+    """The command is gone, and its request is not: said, and no reason to wait for long."""
+    code, _, err = shs_exec("--handler", "delay", "--drain", "0.2",
+                            'curl -sS "$SHS_URL/delay/60000" & sleep 0.2; kill $!; exit 4')
+    equal(code, 4, err)
+
+
+def quick():
+    best = 10.0
+    for _ in range(5):
+        began = time.monotonic()
+        equal(shs_exec("--", "true")[0], 0)
+        best = min(best, time.monotonic() - began)
+    print("       shs exec -- true: %.1f ms" % (best * 1000))
+    check(best <= 0.060 * SLOWNESS, "the best of five took %.0f ms" % (best * 1000))
+
+
+shslib.main(statuses, commands_that_cannot_be_started, usage, environment, handlers, mutual_tls,
+            clients_that_are_told_nothing, two_hundred_at_once, signals, one_that_ignores_it_is_killed,
+            what_it_leaves_behind_is_ended, when_it_is_killed_the_command_goes_too, time_limit,
+            a_request_that_does_not_end, quick)

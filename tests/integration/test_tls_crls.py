@@ -1,0 +1,339 @@
+"""Which CRLs decide about a client: those of its own chain, the newest, with their deltas; one line for each case."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import ssl
+import time
+
+import shslib
+import tls_pki
+from shslib import check, equal
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+ROUNDS = (("pool", ssl.TLSVersion.TLSv1_3), ("thread", ssl.TLSVersion.TLSv1_2))
+NO_ALERT = "no alert"
+ALERTS = {"revoked": "CERTIFICATE_REVOKED", "crl-expired": "CERTIFICATE_EXPIRED|BAD_CERTIFICATE",
+          "no-crl": "UNKNOWN_CA|CERTIFICATE_UNKNOWN|BAD_CERTIFICATE|UNKNOWN"}
+
+
+def make_pki(directory):
+    server = tls_pki.CA(directory, "server-root")
+    ca, other = tls_pki.CA(directory, "ca"), tls_pki.CA(directory, "other")
+    issuing = tls_pki.CA(directory, "issuing", parent=ca)
+    pki = {"dir": directory, "server": server.issue("server"), "server_ca": server.cert, "ca": ca, "other": other,
+           "issuing": issuing, "crls": directory + "/crls",
+           "bundle": tls_pki.bundle(directory + "/bundle.pem", ca.cert, other.cert, issuing.cert)}
+    pki["clients"] = {name: ca.client(name) for name in ("a", "m", "n", "h")}
+    pki["clients"]["b"] = other.client("b")
+    pki["clients"]["i"] = issuing.client("i")
+    tls_pki.bundle(directory + "/issuing.leaf", issuing.cert)  # what crl_of revokes
+    return pki
+
+
+def publish(pki, name, crls):
+    """A directory with these CRLs, or one file with all of them: {file: (CA, what crl_of takes)}."""
+    directory = os.path.join(pki["crls"], name)
+    os.makedirs(directory)
+    for file, (ca, keywords) in crls.items():
+        pki[ca].crl_of(os.path.join(directory, file), **keywords)
+    one = os.path.join(pki["crls"], name + ".pem")
+    return directory, tls_pki.bundle(one, *(os.path.join(directory, file) for file in crls))
+
+
+def serve(pki, crl, auth="required", threading="pool", *more):
+    return shslib.Server("--handler", "whoami", "--cert", pki["server"][0], "--key", pki["server"][1],
+                         "--client-ca", pki["bundle"], "--crl", crl, "--client-auth", auth, "--threading", threading,
+                         "--log", "json", *more)
+
+
+class Client:
+    """A connection that stays open; `session`: what it comes with."""
+
+    def __init__(self, server, pki, who, version=ssl.TLSVersion.TLSv1_3):
+        self.context = ssl.create_default_context(cafile=pki["server_ca"])
+        self.context.minimum_version = self.context.maximum_version = version
+        self.context.load_cert_chain(*pki["clients"][who])
+        self.open(server)
+
+    def open(self, server, session=None):
+        self.sock = self.context.wrap_socket(server.connect_plain(), server_hostname="localhost", session=session)
+
+    def get(self):
+        """(status, body); (None, the alert) when it is not let in."""
+        try:
+            self.sock.settimeout(10 * shslib.SLOWNESS)
+            self.sock.sendall(REQUEST)
+            answer = http.client.HTTPResponse(self.sock)
+            answer.begin()
+            return answer.status, json.loads(answer.read())
+        except (OSError, http.client.HTTPException) as error:
+            return None, str(error)
+
+
+def ask(server, pki, who, version):
+    """The same for a new connection."""
+    try:
+        return Client(server, pki, who, version).get()
+    except OSError as error:
+        return None, str(error)
+
+
+def causes(server):
+    return [line["cause"] for line in map(json.loads, server.stderr_lines()) if line.get("event")]
+
+
+def judged(server, pki, who, version, wanted, explained):
+    """One client: it is let in, or refused with an alert and its reason, or with 403 and its reason."""
+    before = len(causes(server))
+    status, answer = ask(server, pki, who, version)
+    what = "%s: %s %r" % (who, status, answer)
+    if wanted == "ok":
+        equal(status, 200, what)
+        check(answer["identity"]["verified"], what)
+        return
+    if explained:
+        equal((status, answer.get("reason")), (403, wanted), what)
+    else:
+        equal(status, None, what)
+        check(re.search(ALERTS[wanted], answer.upper().replace(" ", "_")), what)
+    shslib.wait_until(lambda: len(causes(server)) > before, 10, "a line about " + who)
+    equal(causes(server)[before:], ["client-cert:" + wanted], who)
+
+
+FRESH, STALE = {"since": -60}, {"since": -7200, "until": -3600}
+HOLD, GONE = {"h": "certificateHold"}, {"h": "removeFromCRL"}
+
+# What is published; then who is let in. All files in a directory, and all in one file.
+CASES = {
+    "the CRL of another CA has lapsed": (
+        {"a.crl": ("ca", FRESH), "b.crl": ("other", STALE), "i.crl": ("issuing", FRESH)},
+        {"a": "ok", "b": "crl-expired", "i": "ok"}),
+    "a root's has lapsed, and its issuing CA's is fresh": (
+        {"a.crl": ("ca", STALE), "b.crl": ("other", FRESH), "i.crl": ("issuing", FRESH)},
+        {"a": "crl-expired", "b": "ok", "i": "crl-expired"}),
+    "an issuing CA's has lapsed": (
+        {"a.crl": ("ca", FRESH), "i.crl": ("issuing", STALE)},
+        {"a": "ok", "b": "no-crl", "i": "crl-expired"}),
+    "an issuing CA has none": ({"a.crl": ("ca", FRESH)}, {"a": "ok", "i": "no-crl"}),
+    "an issuing CA is revoked": (
+        {"a.crl": ("ca", {"revoked": ["issuing"]}), "i.crl": ("issuing", FRESH)},
+        {"a": "ok", "i": "revoked"}),
+    "a client of an issuing CA is revoked": (
+        {"a.crl": ("ca", FRESH), "i.crl": ("issuing", {"revoked": ["i"]})}, {"a": "ok", "i": "revoked"}),
+    "an old backup beside a fresh one": (
+        {"a.crl": ("ca", {"revoked": ["m"], "number": 7}), "a.crl.bak": ("ca", dict(STALE, number=6))},
+        {"a": "ok", "m": "revoked"}),
+    "a backup that is fresh still, from before": (
+        {"a.crl": ("ca", {"revoked": ["m"], "number": 7}),
+         "a.crl.bak": ("ca", {"revoked": ["n"], "number": 6, "since": -7200})},
+        {"a": "ok", "m": "revoked", "n": "ok"}),
+    "two of one second: the number tells": (
+        {"old.crl": ("ca", {"revoked": ["n"], "number": 6}), "new.crl": ("ca", {"revoked": ["m"], "number": 7})},
+        {"a": "ok", "m": "revoked", "n": "ok"}),
+    "two of one second without numbers: both count": (
+        {"1.crl": ("ca", {"revoked": ["n"]}), "2.crl": ("ca", {"revoked": ["m"]})},
+        {"a": "ok", "m": "revoked", "n": "revoked"}),
+    "the clock of the CA was set back: both count": (
+        {"1.crl": ("ca", {"revoked": ["n"], "number": 7, "since": -7200}),
+         "2.crl": ("ca", {"revoked": ["m"], "number": 6})},
+        {"a": "ok", "m": "revoked", "n": "revoked"}),
+    "one of tomorrow": ({"a.crl": ("ca", {"since": 86400, "until": 172800})}, {"a": "crl-expired"}),
+    "one of today, and one of tomorrow": (
+        {"a.crl": ("ca", FRESH), "late.crl": ("ca", {"since": 86400, "until": 172800, "revoked": ["m"]})},
+        {"a": "ok", "m": "revoked"}),
+    "a base and its delta": (
+        {"CA.crl": ("ca", {"revoked": ["m"], "number": 5, "since": -600}),
+         "CA+.crl": ("ca", {"revoked": ["n"], "number": 6, "delta": 5})},
+        {"a": "ok", "m": "revoked", "n": "revoked"}),
+    "a delta that says nothing": (
+        {"CA.crl": ("ca", {"revoked": ["m"], "number": 5, "since": -600}),
+         "CA+.crl": ("ca", {"number": 6, "delta": 5})},
+        {"a": "ok", "m": "revoked"}),
+    "a delta takes a hold off": (
+        {"CA.crl": ("ca", {"revoked": HOLD, "number": 5, "since": -600}),
+         "CA+.crl": ("ca", {"revoked": GONE, "number": 6, "delta": 5})},
+        {"a": "ok", "h": "ok"}),
+    "a hold without a delta": ({"CA.crl": ("ca", {"revoked": HOLD, "number": 5})}, {"a": "ok", "h": "revoked"}),
+    "a delta takes nobody else off": (
+        {"CA.crl": ("ca", {"revoked": {"m": "keyCompromise", "h": ""}, "number": 5, "since": -600}),
+         "CA+.crl": ("ca", {"revoked": {"m": "removeFromCRL", "h": "removeFromCRL"}, "number": 6, "delta": 5})},
+        {"a": "ok", "m": "revoked", "h": "revoked"}),
+    "a hold that a later delta takes off, and one that it puts on": (
+        {"CA.crl": ("ca", {"number": 5, "since": -600}),
+         "1+.crl": ("ca", {"revoked": HOLD, "number": 6, "since": -300, "delta": 5}),
+         "2+.crl": ("ca", {"revoked": {"h": "removeFromCRL", "n": "certificateHold"}, "number": 7, "delta": 5})},
+        {"a": "ok", "h": "ok", "n": "revoked"}),
+    "a delta that has lapsed takes nobody off": (
+        {"CA.crl": ("ca", {"revoked": HOLD, "number": 5, "since": -9000}),
+         "CA+.crl": ("ca", dict(STALE, revoked=dict(GONE, n=""), number=6, delta=5))},
+        {"a": "ok", "h": "revoked", "n": "revoked"}),
+    "a delta of a later base takes nobody off": (
+        {"CA.crl": ("ca", {"revoked": HOLD, "number": 5, "since": -600}),
+         "CA+.crl": ("ca", {"revoked": dict(GONE, n=""), "number": 8, "delta": 7})},
+        {"a": "ok", "h": "revoked", "n": "revoked"}),
+    "a delta of before its base": (
+        {"CA.crl": ("ca", {"revoked": HOLD, "number": 9}),
+         "CA+.crl": ("ca", {"revoked": dict(GONE, n=""), "number": 6, "since": -600, "delta": 5})},
+        {"a": "ok", "h": "revoked", "n": "ok"}),
+    "a delta alone": ({"CA+.crl": ("ca", {"number": 6, "delta": 5})}, {"a": "no-crl"}),
+    "a delta whose base has lapsed": (
+        {"CA.crl": ("ca", dict(STALE, number=5)), "CA+.crl": ("ca", {"number": 6, "delta": 5})},
+        {"a": "crl-expired"}),
+    "for clients only, and for CAs only": (
+        {"user.crl": ("ca", {"revoked": ["m"], "more": ["issuingDistributionPoint = critical,@idp", "[idp]",
+                                                        "onlyuser = TRUE"]}),
+         "ca.crl": ("ca", {"revoked": ["issuing"], "more": ["issuingDistributionPoint = critical,@idp", "[idp]",
+                                                            "onlyCA = TRUE"]}),
+         "i.crl": ("issuing", FRESH)},
+        {"a": "ok", "m": "revoked", "i": "revoked"}),
+    "for CAs only": (
+        {"ca.crl": ("ca", {"more": ["issuingDistributionPoint = critical,@idp", "[idp]", "onlyCA = TRUE"]})},
+        {"a": "no-crl"}),
+    "of a place that the certificate does not name": (
+        {"ca.crl": ("ca", {"more": ["issuingDistributionPoint = critical,@idp", "[idp]",
+                                    "fullname = URI:http://crl.example/1"]})},
+        {"a": "no-crl"}),
+}
+
+
+def table(pki):
+    for number, (name, (crls, wanted)) in enumerate(CASES.items()):
+        ways = publish(pki, str(number), crls)
+        threading, version = ROUNDS[number % 2]
+        try:
+            with serve(pki, ways[number // 2 % 2], "required", threading) as server:
+                for who, reason in wanted.items():
+                    judged(server, pki, who, version, reason, False)
+            threading, version = ROUNDS[(number + 1) % 2]
+            with serve(pki, ways[(number // 2 + 1) % 2], "explain", threading) as server:
+                for who, reason in wanted.items():
+                    judged(server, pki, who, version, reason, True)
+        except shslib.Failure as failure:
+            raise shslib.Failure("%s: %s" % (name, failure))
+
+
+def places(pki):
+    """A certificate that names a place is judged by the CRL of that place, and by no other."""
+    where = "crlDistributionPoints = URI:http://crl.example/%d"
+    for number in (1, 2):
+        for who in ("p", "q"):
+            name = "%s%d" % (who, number)
+            pki["clients"][name] = pki["ca"].client(name, more=(where % number,))
+    point = ["issuingDistributionPoint = critical,@idp", "[idp]", "fullname = URI:http://crl.example/%d"]
+    crls = {"%d.crl" % i: ("ca", {"revoked": ["q%d" % i, "p%d" % (3 - i)],
+                                  "more": point[:2] + [point[2] % i]}) for i in (1, 2)}
+    with serve(pki, publish(pki, "places", crls)[0]) as server:
+        for who, wanted in (("p1", "ok"), ("p2", "ok"), ("q1", "revoked"), ("q2", "revoked"), ("a", "no-crl")):
+            judged(server, pki, who, ssl.TLSVersion.TLSv1_3, wanted, False)
+
+
+def start(pki, crl, *more):
+    return shslib.run(shslib.BIN, "serve", "-p", "0", "--cert", pki["server"][0], "--key", pki["server"][1],
+                      "--client-ca", pki["bundle"], "--crl", crl, *more, seconds=20)
+
+
+def not_understood(pki):
+    """One line with the file and what is wrong, exit 1; at reload the old ones stay."""
+    idp = ["issuingDistributionPoint = critical,@idp", "[idp]"]
+    good, _ = publish(pki, "good", {"a.crl": ("ca", {"revoked": ["m"]})})
+    with serve(pki, good) as server:
+        for number, (more, words) in enumerate((
+                (idp + ["indirectCRL = TRUE"], "indirect"),
+                (idp + ["onlysomereasons = keyCompromise"], "some reasons only"),
+                (idp + ["onlyAA = TRUE"], "attribute certificates"),
+                (["1.2.3.4 = critical,ASN1:NULL"], "critical extension 1.2.3.4"),
+                (["2.5.29.27 = critical,ASN1:INTEGER:1"], "delta without a number"),
+                (["2.5.29.20 = ASN1:UTF8String:x"], "malformed extension"))):
+            path = pki["ca"].crl_of(os.path.join(pki["dir"], "bad.crl"), more=more)
+            code, _, err = start(pki, path)
+            equal((code, len(err.strip().splitlines())), (1, 1), err)
+            check(path in err and words in err, "%r: %r" % (more, err))
+            os.rename(path, os.path.join(good, "bad.crl"))
+            server.signal(1)
+            shslib.wait_until(lambda: server.stderr.count("not reloaded") > number, 10, "a refusal of %r" % more)
+            os.unlink(os.path.join(good, "bad.crl"))
+            judged(server, pki, "m", ssl.TLSVersion.TLSv1_3, "revoked", False)
+            judged(server, pki, "a", ssl.TLSVersion.TLSv1_3, "ok", False)
+    for name, make, words in (("dangling.crl", lambda path: os.symlink("/nonexistent", path), "Cannot read"),
+                              ("pipe.crl", os.mkfifo, "is no file"),
+                              ("empty.crl", lambda path: open(path, "w").close(), "There is no CRL in")):
+        path = os.path.join(good, name)
+        make(path)
+        code, _, err = start(pki, good)
+        check(code == 1 and path in err and words in err, "%s: %r" % (name, err))
+        os.unlink(path)
+
+
+def said(pki):
+    """A CRL past its nextUpdate is said when it is loaded: its file, since when, and whose clients."""
+    directory, _ = publish(pki, "said", {"a.crl": ("ca", FRESH), "b.crl": ("other", STALE),
+                                         "i.crl": ("issuing", FRESH)})
+    with serve(pki, directory) as server:
+        def lines():
+            return [line["message"] for line in map(json.loads, server.stderr_lines()) if "nextUpdate" in line["message"]]
+        shslib.wait_until(lambda: len(lines()) == 1, 10, "a line")
+        since = time.strftime("%Y-%m-%dT%H", time.gmtime(time.time() - 3600))
+        check("b.crl'" in lines()[0] and "CN=other" in lines()[0] and "refused" in lines()[0], lines()[0])
+        check(re.search(r"since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", lines()[0]), lines()[0])
+        check(since in lines()[0] or time.gmtime().tm_min == 0, lines()[0])
+        pki["ca"].crl_of(directory + "/a-old.crl", **STALE)
+        server.signal(1)
+        shslib.wait_until(lambda: len(lines()) == 3, 10, "a line for each after the reload")
+        line = [line for line in lines()[1:] if "a-old.crl'" in line][0]
+        check("CN=ca'" in line and "another that is fresh" in line, line)
+
+
+def lapse_client(server, client, session, explained):
+    """Who comes back after its CRL has lapsed."""
+    try:
+        client.open(server, session)
+        status, _ = client.get()
+        check(not client.sock.session_reused, "its session is good still")
+        equal(status, 403 if explained else None)
+    except OSError:
+        check(not explained, "no answer that explains")
+    client.sock.close()  # what is refused is a line when its connection is over
+
+
+def lapses(pki):
+    """A CRL lapses while it is served by: who is open, who comes back and who is new, of its CA and of another;
+    and one that lapses beside another of the same CA that is fresh."""
+    directory, _ = publish(pki, "lapses", {"a.crl": ("ca", FRESH), "b.crl": ("other", FRESH)})
+    brief = 5 * shslib.SLOWNESS
+    pki["other"].crl_of(directory + "/b.crl", until=brief)
+    pki["ca"].crl_of(directory + "/a-first.crl", since=-30, until=brief)
+    ends = int(time.time()) + brief
+    with contextlib.ExitStack() as stack:
+        rounds = []
+        for threading, version in ROUNDS:
+            for auth in ("required", "explain"):
+                server = stack.enter_context(serve(pki, directory, auth, threading, "--idle-timeout", "120000"))
+                clients = {who: Client(server, pki, who, version) for who in ("a", "b")}
+                for who, client in clients.items():
+                    equal(client.get()[0], 200, who)
+                sessions = {who: client.sock.session for who, client in clients.items()}
+                rounds.append((server, version, auth == "explain", clients, sessions))
+        tls_pki.sleep_past(ends + 1)
+        for server, version, explained, clients, sessions in rounds:
+            equal(clients["b"].get()[0], None, "b goes on")
+            shslib.wait_until(lambda: causes(server) == ["client-cert:crl-expired"], 10, "b's end")
+            equal(clients["a"].get()[0], 200, "a, who has another CRL")
+            judged(server, pki, "b", version, "crl-expired", explained)
+            judged(server, pki, "a", version, "ok", False)
+            clients["a"].open(server, clients["a"].sock.session)
+            equal(clients["a"].get()[0], 200)
+            lapse_client(server, clients["b"], sessions["b"], explained)
+            shslib.wait_until(lambda: causes(server) == ["client-cert:crl-expired"] * 3, 10, "three lines")
+            server.stop()
+            check("client-cert=2 clients-ended=1 " in server.stderr, server.stderr[-300:])
+
+
+def crls():
+    with shslib.temp_dir() as directory:
+        tls_pki.each(make_pki(directory), table, places, not_understood, said, lapses)
+
+
+shslib.main(crls)
