@@ -38,9 +38,10 @@ check() {
     done
     # The umbrella names them all.
     if [ -f "$tree/include/shs/shs.h" ]; then
+        included=$(gcc -E -M -I"$tree/include" "$tree/include/shs/shs.h" 2>/dev/null)
         for file in $(cd "$tree/include/shs" && echo *.h); do
-            [ "$file" = shs.h ] || gcc -E -M -I"$tree/include" "$tree/include/shs/shs.h" 2>/dev/null |
-                grep -q "shs/$file" || fault "shs.h does not include $file"
+            [ "$file" = shs.h ] || grep -q "shs/$file" <<<"$included" ||
+                fault "shs.h does not include $file"
         done
     fi
     rm -f "$log"
