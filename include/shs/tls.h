@@ -22,8 +22,8 @@
  *   TLS 1.2 and 1.3; groups X25519, P-256, P-384, P-521; AEAD suites with forward secrecy only, in
  *   the server's order: TLS_AES_128_GCM_SHA256 first, but ChaCha20 for a client that has it first.
  *   No renegotiation; no compression; no early data; ALPN "http/1.1" for an HTTPServer, what
- *   config.alpn says for others. A connection that speaks plain HTTP to a TLS port gets a readable
- *   400 and is closed.
+ *   config.alpn says for others. A connection that speaks plain HTTP to the TLS port of an
+ *   HTTPServer gets a readable 400 and is closed.
  *
  * Follows: RFC 8446, RFC 5246, RFC 7301, RFC 9325, RFC 5280, RFC 5077, Mozilla's Server Side TLS;
  * CPython Lib/http/server.py HTTPSServer.
@@ -48,7 +48,8 @@ enum shs_tls_client_auth {
     SHS_TLS_CLIENT_OPTIONAL, /* asked; none is fine, a bad one is refused with an alert */
     SHS_TLS_CLIENT_REQUIRED, /* asked; none or a bad one is refused with an alert */
     SHS_TLS_CLIENT_EXPLAIN   /* asked; none or a bad one is answered with 403 and JSON that says
-                                why, and no handler is reached. For HTTP servers only */
+                                why, and no handler is reached. For HTTPServer only: pushing
+                                it on another server is SHS_USAGE */
 };
 
 /* One certificate with its chain and key: PEM (the key may be encrypted), or PKCS #12. */

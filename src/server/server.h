@@ -33,8 +33,8 @@ struct shs_server {
     int socket_type;    /* SOCK_STREAM, SOCK_DGRAM */
     bool client_first;  /* HTTP, TLS: a new connection has nothing to do before its first byte */
     /* what it speaks, by its ALPN name (RFC 7301), static: "http/1.1"; NULL */
-    /* What it speaks, by its ALPN name (RFC 7301), static; NULL: whatever the handler does. Who sets
-       it answers shs_conn.refusal as well. */
+    /* What it speaks, by its ALPN name (RFC 7301), static; NULL: whatever the handler does.
+       Who sets it answers shs_conn.refusal as well. */
     const char *protocol;
 
     /* server_address */

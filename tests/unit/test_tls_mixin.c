@@ -491,6 +491,26 @@ static void plain_text_ends_without_an_answer(void **state)
     stop(&f);
 }
 
+/* The handler of a TCPServer would be reached by who is not let in: that is no place to explain. */
+static void only_http_can_explain(void **state)
+{
+    struct shs_tls_simple_config simple;
+    struct shs_options opt = group_lab.opt;
+    struct shs_error err = {.code = SHS_OK};
+    struct shs_server *server;
+
+    SHS_UNUSED(state);
+    opt.bind_and_activate = false;
+    assert_int_equal(shs_tcp_server_new(&server, &opt, &session_class, &err), SHS_OK);
+    shs__tls_simple_config(&simple, &opt);
+    simple.host.client_auth = SHS_TLS_CLIENT_EXPLAIN;
+    simple.host.client_ca = "/dev/null";
+    assert_int_equal(shs_tls_mixin_push_config(server, &simple.config, &err), SHS_USAGE);
+    assert_non_null(strstr(err.text, "HTTP"));
+    assert_string_equal(shs_server_describe(server), "TCPServer > BaseServer");
+    shs_server_free(server);
+}
+
 /* The alert arrives although the client has sent far more than was read: no reset eats it. */
 static void the_alert_arrives(void **state)
 {
@@ -619,6 +639,7 @@ int main(void)
         cmocka_unit_test(a_silent_client_delays_nobody),
         cmocka_unit_test(a_dripping_client_is_cut_off),
         cmocka_unit_test(plain_text_ends_without_an_answer),
+        cmocka_unit_test(only_http_can_explain),
         cmocka_unit_test(the_alert_arrives),
         cmocka_unit_test(who_says_nothing_is_no_error),
         cmocka_unit_test(closing_ends_a_handshake),

@@ -68,7 +68,7 @@ static void look_up(struct shs_tls_recheck *watch, unsigned denials)
 
 void shs__tls_rechecks_sweep(struct shs_tls_mixin *mixin)
 {
-    struct shs_tls_rechecks *list = &mixin->watches;
+    struct shs_tls_rechecks *list = &mixin->rechecks;
     unsigned denials = atomic_load(&mixin->shared->denials);
     bool more = true;
 
@@ -171,12 +171,12 @@ int shs__tls_recheck_begin(struct shs_tls_mixin *mixin, struct shs_conn *conn,
     self->until = until.chain;
     self->crls_until = until.crls;
     self->rules = tls->context->rules;
-    tls->watch = self;
-    pthread_mutex_lock(&mixin->watches.lock);
-    put_first(&mixin->watches, self);
+    tls->recheck = self;
+    pthread_mutex_lock(&mixin->rechecks.lock);
+    put_first(&mixin->rechecks, self);
     /* A list that changed since the certificate was judged is seen here, or sees us. */
     look_up(self, atomic_load(&mixin->shared->denials));
-    pthread_mutex_unlock(&mixin->watches.lock);
+    pthread_mutex_unlock(&mixin->rechecks.lock);
     return SHS_OK;
 }
 
@@ -229,13 +229,13 @@ void shs__tls_recheck_end(struct shs_tls_recheck *self)
 {
     if (self == NULL)
         return;
-    pthread_mutex_lock(&self->mixin->watches.lock);
-    take_out(&self->mixin->watches, self);
-    pthread_mutex_unlock(&self->mixin->watches.lock);
+    pthread_mutex_lock(&self->mixin->rechecks.lock);
+    take_out(&self->mixin->rechecks, self);
+    pthread_mutex_unlock(&self->mixin->rechecks.lock);
     if (atomic_load(&self->cut) != 0 && self->reason == SHS_CLIENT_OK) {
         self->reason = SHS_CLIENT_DENIED; /* it was cut off while it was being answered */
         tell(self);
     }
-    self->tls->watch = NULL;
+    self->tls->recheck = NULL;
     shs__free(self);
 }

@@ -328,7 +328,7 @@ static void tls_close_request(struct shs_layer *layer, struct shs_conn *conn)
 
     if (tls != NULL) {
         leave(MIXIN(layer), tls);
-        shs__tls_recheck_end(tls->watch);
+        shs__tls_recheck_end(tls->recheck);
         drop_talk(tls);
         shs_conn_set(conn, layer, NULL);
     }
@@ -352,7 +352,7 @@ static void free_mixin(struct shs_tls_mixin *self)
     shs__tls_tickets_free(self->tickets);
     shs__tls_deny_free(self->deny);
     shs__tls_config_free(&self->config);
-    shs__tls_rechecks_destroy(&self->watches);
+    shs__tls_rechecks_destroy(&self->rechecks);
     pthread_mutex_destroy(&self->lock);
     pthread_mutex_destroy(&self->reloading);
     pthread_mutex_destroy(&self->sweeping);
@@ -443,7 +443,7 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
     pthread_mutex_init(&mixin->lock, NULL);
     pthread_mutex_init(&mixin->reloading, NULL);
     pthread_mutex_init(&mixin->sweeping, NULL);
-    shs__tls_rechecks_init(&mixin->watches);
+    shs__tls_rechecks_init(&mixin->rechecks);
     rc = shs__tls_config_copy(&mixin->config, config, err);
     if (rc != SHS_OK)
         goto out;

@@ -43,7 +43,7 @@ struct shs_tls_mixin {
     pthread_mutex_t reloading;       /* one at a time; guards `retired` */
     struct shs_tls_retired *retired; /* large contexts of before, freed where nobody waits */
     pthread_mutex_t sweeping;        /* one change of the deny list at a time */
-    struct shs_tls_rechecks watches;
+    struct shs_tls_rechecks rechecks;
     struct shs_tls_keeper *keeper; /* NULL without a thread */
     struct shs_tls_shared *shared;
     _Atomic unsigned in_progress; /* of this process: a child that is killed takes its own along */

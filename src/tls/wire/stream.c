@@ -294,7 +294,7 @@ static int tls_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
         return self->ended;
     if (self->failed != SHS_OK)
         return self->failed;
-    if (self->watch != NULL && !shs__tls_recheck_look(self->watch))
+    if (self->recheck != NULL && !shs__tls_recheck_look(self->recheck))
         return client_counts_no_more(self);
     for (;;) {
         clear_errors();

@@ -90,7 +90,7 @@ struct shs_tls_stream {
     struct shs_client_record *client; /* made when somebody asks */
     int64_t client_until;             /* Unix time: the first end of its chain; 0 without one */
     int64_t client_crls_until;        /* and of the CRLs that speak of it */
-    struct shs_tls_recheck *watch;    /* looks at the client again; NULL: nobody does */
+    struct shs_tls_recheck *recheck;  /* looks at the client again; NULL: nobody does */
     struct shs_tls_talk *talk;        /* the mixin's, until the handshake is over */
 };
 
