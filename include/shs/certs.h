@@ -168,6 +168,7 @@ struct shs_cert_options {
     /* One of shs_cert_fault's words: it is good but for that. NULL = none. Members that are set
        beside it are kept. */
     const char *fault;
+    int64_t now; /* what "now" is for its dates, Unix time; 0 = what it is for the authority */
 };
 
 /* The usual beginning of a struct shs_cert_options, .names with one name. */
@@ -183,6 +184,13 @@ struct shs_cert_options {
  */
 SHS_API int shs_ca_issue(struct shs_issued_cert **out, const struct shs_ca *ca,
                          const struct shs_cert_options *opt, struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * A certificate from PEM: its key, and certificates in any order, of which the key's is the one and
+ * the others are its chain. For one that was written with shs_issued_cert_save.
+ */
+SHS_API int shs_issued_cert_load(struct shs_issued_cert **out, const void *pem, size_t len,
+                                 struct shs_error *err) SHS_MUST_CHECK;
 SHS_API void shs_issued_cert_free(struct shs_issued_cert *self);
 
 /* The i-th fault, NULL after the last, and what it is (`text` may be NULL). Static storage. */

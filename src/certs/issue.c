@@ -108,7 +108,7 @@ static const char *default_name(const struct shs_cert_options *opt)
 static int describe(struct shs_cert_spec *spec, const struct shs_ca *ca,
                     const struct shs_cert_options *opt, struct shs_error *err)
 {
-    int64_t now = shs__ca_now(ca);
+    int64_t now = opt->now != 0 ? opt->now : shs__ca_now(ca);
     int rc = check_names(opt, err);
 
     *spec = (struct shs_cert_spec){
@@ -248,6 +248,29 @@ int shs_ca_issue(struct shs_issued_cert **out, const struct shs_ca *ca,
                  const struct shs_cert_options *opt, struct shs_error *err)
 {
     return shs__ca_issue_for(out, ca, NULL, opt, err);
+}
+
+int shs_issued_cert_load(struct shs_issued_cert **out, const void *pem, size_t len,
+                         struct shs_error *err)
+{
+    struct shs_issued_cert *self = shs__calloc(1, sizeof *self);
+    int rc = self == NULL ? shs__certs_nomem(err)
+                          : shs__text_parse(pem, len, &self->key, &self->chain, err);
+
+    for (int i = 0; rc == SHS_OK && self->cert == NULL && i < sk_X509_num(self->chain); i++) {
+        if (X509_check_private_key(sk_X509_value(self->chain, i), self->key) == 1)
+            self->cert = sk_X509_delete(self->chain, i);
+    }
+    ERR_clear_error();
+    if (rc == SHS_OK && self->cert == NULL)
+        rc = shs_error_set(err, SHS_TLS, 0, "The key belongs to none of the certificates.");
+    if (rc == SHS_OK)
+        rc = make_texts(self, err);
+    if (rc == SHS_OK)
+        *out = self;
+    else
+        shs_issued_cert_free(self);
+    return rc;
 }
 
 /* -- what it is asked for ---------------------------------------------------------------------- */

@@ -12,6 +12,8 @@ static const char usage[] = "usage: shs COMMAND [OPTION]...\n"
                             "commands:\n"
                             "  serve [DIR]   serve a directory over HTTPS\n"
                             "  exec CMD      run a command with an HTTPS server beside it\n"
+                            "  cert COMMAND  make and examine certificates\n"
+                            "  trust print   say how clients are told of an authority\n"
                             "  version       print the version\n"
                             "  help          print this text\n"
                             "\n"
@@ -37,9 +39,10 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"serve", cmd_serve},         {"exec", cmd_exec},    {"version", print_version},
-    {"--version", print_version}, {"-V", print_version}, {"help", print_usage},
-    {"--help", print_usage},      {"-h", print_usage},
+    {"serve", cmd_serve},  {"exec", cmd_exec},         {"cert", cmd_cert},
+    {"trust", cmd_trust},  {"version", print_version}, {"--version", print_version},
+    {"-V", print_version}, {"help", print_usage},      {"--help", print_usage},
+    {"-h", print_usage},
 };
 
 int main(int argc, char **argv)

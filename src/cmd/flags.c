@@ -1,0 +1,175 @@
+#include "cmd/flags.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmd/cmd.h"
+
+#define FLAGS_MAX 64
+#define FIRST_CODE 256
+#define HELP_COLUMN 28
+
+static void print_help(const struct flag *flags, size_t count, const char *about, const char *below)
+{
+    fputs(about, stdout);
+    putchar('\n');
+    for (size_t i = 0; i < count; i++) {
+        const char *line = flags[i].help;
+        int used = printf("      --%s%s%s", flags[i].name, flags[i].value == NULL ? "" : " ",
+                          flags[i].value == NULL ? "" : flags[i].value);
+
+        if (used > HELP_COLUMN - 2) {
+            putchar('\n');
+            used = 0;
+        }
+        for (;;) {
+            size_t len = strcspn(line, "\n");
+
+            printf("%*s%.*s\n", HELP_COLUMN - used, "", (int)len, line);
+            if (line[len] == '\0')
+                break;
+            line += len + 1;
+            used = 0;
+        }
+    }
+    printf("  -h, --help%*sprint this text\n", HELP_COLUMN - 12, "");
+    if (below != NULL)
+        printf("\n%s", below);
+}
+
+static bool add(struct flag_list *list, const char *text)
+{
+    if (list->count == FLAGS_LIST_MAX)
+        return false;
+    list->items[list->count++] = text;
+    return true;
+}
+
+static bool add_commas(struct flag_list *list, char *text)
+{
+    char *comma;
+
+    while ((comma = strchr(text, ',')) != NULL) {
+        *comma = '\0';
+        if (text[0] != '\0' && !add(list, text))
+            return false;
+        text = comma + 1;
+    }
+    return text[0] == '\0' || add(list, text);
+}
+
+static bool parse_number(const char *text, unsigned *out)
+{
+    unsigned long number;
+    char *end;
+
+    errno = 0;
+    number = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || number > INT_MAX)
+        return false;
+    *out = (unsigned)number;
+    return true;
+}
+
+static bool parse_span(const char *text, int64_t *out)
+{
+    static const char units[] = "smhdwy";
+    static const int64_t seconds[] = {1, 60, 3600, 86400, 7 * 86400, 365 * 86400};
+    const char *unit;
+    long long number;
+    char *end;
+
+    errno = 0;
+    number = strtoll(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || errno != 0 || number > 1000000000)
+        return false;
+    if (*end == '\0') {
+        *out = number;
+        return true;
+    }
+    unit = strchr(units, *end);
+    if (unit == NULL || end[1] != '\0')
+        return false;
+    *out = number * seconds[unit - units];
+    return true;
+}
+
+/* CMD_OK, or the code of an error that has been printed. */
+static int take(const struct flag *flag, char *value)
+{
+    bool good = true;
+
+    switch (flag->kind) {
+    case FLAG_SET:
+        *(bool *)flag->to = true;
+        break;
+    case FLAG_TEXT:
+        *(const char **)flag->to = value;
+        break;
+    case FLAG_LIST:
+        good = add(flag->to, value);
+        break;
+    case FLAG_COMMAS:
+        good = add_commas(flag->to, value);
+        break;
+    case FLAG_NUMBER:
+        if (!parse_number(value, flag->to))
+            return cmd_fail(CMD_USAGE, "--%s takes a number, not '%s'", flag->name, value);
+        break;
+    case FLAG_SPAN:
+        if (!parse_span(value, flag->to))
+            return cmd_fail(CMD_USAGE, "--%s takes a time such as 90s or 10m, not '%s'", flag->name,
+                            value);
+        break;
+    }
+    return good ? CMD_OK
+                : cmd_fail(CMD_USAGE, "--%s: %d values at most", flag->name, FLAGS_LIST_MAX);
+}
+
+static int wrong(int argc, char **argv, int option)
+{
+    const char *which = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+
+    if (option == ':')
+        return cmd_fail(CMD_USAGE, "%s needs a value; see 'shs %s --help'", which, argv[0]);
+    return cmd_fail(CMD_USAGE, "unknown option '%s'; see 'shs %s --help'", which, argv[0]);
+}
+
+bool flags_parse(int argc, char **argv, const struct flag *flags, size_t count,
+                 struct flag_list *operands, size_t max_operands, const char *about,
+                 const char *below, int *code)
+{
+    struct option options[FLAGS_MAX + 2] = {{0}};
+    int option;
+
+    for (size_t i = 0; i < count && i < FLAGS_MAX; i++)
+        options[i] = (struct option){flags[i].name,
+                                     flags[i].kind == FLAG_SET ? no_argument : required_argument,
+                                     NULL, FIRST_CODE + (int)i};
+    options[count] = (struct option){"help", no_argument, NULL, 'h'};
+    optind = 0; /* argv is not the one of main: glibc starts again */
+    opterr = 0;
+    *code = CMD_OK;
+    while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+        if (option == 'h') {
+            print_help(flags, count, about, below);
+            return false;
+        }
+        *code = option >= FIRST_CODE ? take(&flags[option - FIRST_CODE], optarg)
+                                     : wrong(argc, argv, option);
+        if (*code != CMD_OK)
+            return false;
+    }
+    for (; optind < argc; optind++) {
+        if (operands->count >= max_operands) {
+            *code =
+                cmd_fail(CMD_USAGE, "what is '%s' for? See 'shs %s --help'", argv[optind], argv[0]);
+            return false;
+        }
+        (void)add(operands, argv[optind]);
+    }
+    return true;
+}

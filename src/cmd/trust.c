@@ -1,0 +1,126 @@
+/* trust.c - `shs trust print`: how each client is told of an authority. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmd/cert.h"
+
+/* "%s" is the file's path, quoted for a shell. */
+static const struct {
+    const char *client, *what, *text;
+} clients[] = {
+    {"curl", "one call, or all of a shell",
+     "curl --cacert %s https://...\nexport CURL_CA_BUNDLE=%s"},
+    {"wget", "one call", "wget --ca-certificate=%s https://..."},
+    {"openssl", "one call", "openssl s_client -CAfile %s -verify_return_error -connect HOST:PORT"},
+    {"gnutls", "one call", "gnutls-cli --x509cafile=%s -p PORT HOST"},
+    {"python", "ssl, urllib, http.client; then requests, httpx and pip",
+     "export SSL_CERT_FILE=%s\nexport REQUESTS_CA_BUNDLE=%s PIP_CERT=%s"},
+    {"node", "beside those it has", "export NODE_EXTRA_CA_CERTS=%s"},
+    {"go", "Linux and the BSDs; elsewhere the system's store", "export SSL_CERT_FILE=%s"},
+    {"rust", "rustls-native-certs and OpenSSL; then cargo",
+     "export SSL_CERT_FILE=%s\nexport CARGO_HTTP_CAINFO=%s"},
+    {"ruby", "and PHP, Perl, .NET on Linux", "export SSL_CERT_FILE=%s"},
+    {"java", "a store of its own, given on the command line",
+     "keytool -importcert -noprompt -alias shs -file %s -keystore trust.p12 -storepass changeit\n"
+     "export JAVA_TOOL_OPTIONS='-Djavax.net.ssl.trustStore=trust.p12 "
+     "-Djavax.net.ssl.trustStorePassword=changeit'"},
+    {"git", "all of a shell", "export GIT_SSL_CAINFO=%s"},
+    {"aws", "AWS CLI and SDKs; then gRPC; then Deno",
+     "export AWS_CA_BUNDLE=%s\nexport GRPC_DEFAULT_SSL_ROOTS_FILE_PATH=%s\nexport DENO_CERT=%s"},
+    {"chromium", "the user's store on Linux (certutil is in libnss3-tools)",
+     "certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n shs -i %s"},
+    {"firefox", "a profile", "certutil -d sql:PROFILE_DIRECTORY -A -t C,, -n shs -i %s"},
+    {"debian", "the whole system, Debian and Ubuntu",
+     "sudo cp %s /usr/local/share/ca-certificates/shs.crt && sudo update-ca-certificates"},
+    {"fedora", "the whole system, Fedora and RHEL",
+     "sudo cp %s /etc/pki/ca-trust/source/anchors/shs.pem && sudo update-ca-trust"},
+    {"macos", "the user's keychain",
+     "security add-trusted-cert -r trustRoot -k ~/Library/Keychains/login.keychain-db %s"},
+    {"windows", "the user's store; from WSL, where Windows sees the file",
+     "certutil.exe -user -addstore Root %s"},
+};
+
+static const char about[] =
+    "usage: shs trust print FILE [OPTION]...\n"
+    "\n"
+    "Says how each client is told of the authority in FILE (PEM). It changes nothing itself. Who\n"
+    "trusts an authority trusts whoever has its key: one that was made with\n"
+    "'shs cert ca --constrain' can sign for little.\n";
+
+static void print_text(const char *text, const char *path)
+{
+    const char *at;
+
+    fputs("    ", stdout);
+    while (*text != '\0') {
+        if (text[0] == '%' && text[1] == 's') {
+            fputs(path, stdout);
+            text += 2;
+            continue;
+        }
+        if (*text == '\n') {
+            fputs("\n    ", stdout);
+            text++;
+            continue;
+        }
+        at = text + strcspn(text + 1, "%\n") + 1;
+        fwrite(text, 1, (size_t)(at - text), stdout);
+        text = at;
+    }
+    putchar('\n');
+}
+
+static int unknown_client(const char *name)
+{
+    char all[300] = "";
+    size_t used = 0;
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(clients) && used < sizeof all; i++)
+        used += (size_t)snprintf(all + used, sizeof all - used, " %s", clients[i].client);
+    return cmd_fail(CMD_USAGE, "'%s' is no client that is known here. There are%s", name, all);
+}
+
+static int print_clients(const char *only, const char *path)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(clients); i++) {
+        if (only != NULL && strcmp(only, clients[i].client) != 0)
+            continue;
+        printf("%s%s: %s\n", any ? "\n" : "", clients[i].client, clients[i].what);
+        print_text(clients[i].text, path);
+        any = true;
+    }
+    return any ? CMD_OK : unknown_client(only);
+}
+
+int cmd_trust(int argc, char **argv)
+{
+    static struct flag_list operands;
+    const char *client = NULL;
+    const struct flag flags[] = {
+        {"client", FLAG_TEXT, &client, "NAME", "this one only"},
+    };
+    char name[] = "trust print", path[PATH_MAX], *quoted;
+    int code;
+
+    if (argc < 2 || strcmp(argv[1], "print") != 0) {
+        if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+            return cmd_trust(3, (char *[]){argv[0], (char[]){"print"}, (char[]){"--help"}, NULL});
+        return cmd_fail(CMD_USAGE, "there is 'shs trust print FILE' only; this program changes no "
+                                   "system's trust by itself");
+    }
+    argv[1] = name;
+    if (!flags_parse(argc - 1, argv + 1, flags, SHS_ARRAY_LEN(flags), &operands, 1, about, NULL,
+                     &code))
+        return code;
+    if (operands.count == 0)
+        return cmd_fail(CMD_USAGE, "shs trust print needs the authority's file, such as ca.pem");
+    if (realpath(operands.items[0], path) == NULL)
+        return cmd_fail(CMD_FAILED, "%s: no such file", operands.items[0]);
+    quoted = cmd_shell_quote(path);
+    code = quoted == NULL ? cmd_fail(CMD_FAILED, "out of memory") : print_clients(client, quoted);
+    shs__free(quoted);
+    return code;
+}

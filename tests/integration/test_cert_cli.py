@@ -1,0 +1,211 @@
+"""`shs cert` and `shs trust`: what is good is good for openssl and certtool, what is wrong is wrong in that."""
+
+import json
+import os
+import shutil
+import stat
+
+import shslib
+from shslib import check, equal
+
+SHS = shslib.BIN
+
+
+def run(*arguments, code=0):
+    got, out, err = shslib.run(SHS, *arguments)
+    equal(got, code, "exit code of %r: %s%s" % (arguments, out, err))
+    return out + err
+
+
+def verify(ca, cert, *options):
+    code, out, err = shslib.run("openssl", "verify", "-x509_strict", "-CAfile", ca, *options, "-untrusted", cert, cert)
+    return code == 0, out + err
+
+
+def good(directory):
+    """Every kind of key and every digest that is meant to be good, and certtool agrees."""
+    certtool = shutil.which("certtool")
+    if certtool is None:
+        print("certtool is not installed: GnuTLS is not asked")
+    cases = [("--key", key) for key in ("p256", "p384", "p521", "rsa2048", "rsa-pss", "ed25519", "ed448")]
+    cases += [("--digest", digest) for digest in ("sha384", "sha512")]
+    for option, value in cases:
+        home = os.path.join(directory, value)
+        run("cert", "ca", "--dir", home, option, value)
+        run("cert", "ca", "--dir", home, "--name", "below", "--below", home, option, value, "--depth", "1")
+        below = home + "/below.pem"
+        run("cert", "new", "localhost", "127.0.0.1", "::1", "--dir", home, "--ca", below, option, value)
+        run("cert", "new", "--client", "--cn", "alice", "--o", "ops", "--ou", "oncall", "--uri", "spiffe://a/sa/alice",
+            "--dir", home, "--ca", below, option, value)
+        for name, purpose in (("localhost", "sslserver"), ("uri_spiffe___a_sa_alice", "sslclient")):
+            path = "%s/%s.pem" % (home, name)
+            fine, text = verify(home + "/ca.pem", path, "-purpose", purpose)
+            check(fine, text)
+            equal(stat.S_IMODE(os.stat(path[:-4] + ".key").st_mode), 0o600, "mode of the key")
+            if certtool:
+                code, out, err = shslib.run(certtool, "--verify", "--load-ca-certificate", home + "/ca.pem",
+                                            "--infile", path)
+                check(code == 0 and "The certificate is trusted" in out, out + err)
+            # Nothing to say about it ourselves.
+            run("cert", "check", path, "--strict", "--ca", home + "/ca.pem", *(
+                ("--client",) if purpose == "sslclient" else ("--host", "localhost")))
+
+
+def faults(directory):
+    """Each fault: what check calls it."""
+    words = {
+        "expired": "expired", "expired-1s": "expired", "not-yet-valid": "not-yet-valid",
+        "inverted-dates": "inverted-dates", "wrong-name": "wrong-name", "no-san": "no-san", "wrong-usage": "usage",
+        "client-usage": "usage", "certsign-only": "key-usage", "ca-true": "ca-as-leaf", "self-signed": "self-signed",
+        "untrusted": "chain", "bad-signature": "chain", "mismatched-key": None,
+        "incomplete-chain": "chain", "sha1": "weak-signature", "md5": "weak-signature", "rsa1024": "weak-key",
+        "rsa512": "weak-key", "explicit-curve": "chain", "version1": "version1",
+        "unknown-critical": "unknown-critical", "no-aki": "no-aki", "serial-zero": "serial",
+        "serial-negative": "serial", "serial-long": "serial",
+        "no-subject": None, "server-usage": None, "must-staple": None,
+    }
+    listed = run("cert", "new", "--help").split("Faults:")[1].split("\n")[2:]
+    equal(sorted(line.split()[0] for line in listed if line.strip()), sorted(words), "faults in the help")
+    run("cert", "ca", "--dir", directory, "--key", "rsa2048")
+    run("cert", "ca", "--dir", directory, "--name", "below", "--below", directory, "--key", "rsa2048")
+    for fault, word in words.items():
+        run("cert", "new", "a.example", "--dir", directory, "--name", fault, "--fault", fault, "--ca",
+            directory + "/below.pem")
+        out = run("cert", "show", "%s/%s.pem" % (directory, fault), "--json", "--strict", "--host", "a.example", "--ca",
+                  directory + "/ca.pem")
+        found = {finding["word"] for finding in json.loads(out)["findings"]} - {"long-validity"}
+        check(word in found if word else not found, "%s: %s" % (fault, found))
+    out = run("cert", "check", directory + "/expired.pem", code=2)
+    check("expired: the certificate ended 10 days" in out, out)
+    # The key file beside it is not its key, though it looks so.
+    with open(directory + "/both.pem", "w") as both:
+        both.write(open(directory + "/mismatched-key.pem").read() + open(directory + "/mismatched-key.key").read())
+    check("mismatched-key" in run("cert", "check", directory + "/both.pem", code=2), "not noticed")
+
+
+def exit_codes(directory):
+    run("cert", "new", "localhost", "--dir", directory, "--days", "20")
+    path = directory + "/localhost.pem"
+    run("cert", "check", path)
+    check("expires-soon" in run("cert", "check", path, "--expires-in", "30d", code=1), "not soon")
+    check("expired" in run("cert", "check", path, "--now", "+21d", code=2), "not expired")
+    check("wrong-name" in run("cert", "check", path, "--host", "other", code=2), "no wrong name")
+    run("cert", "check", directory + "/nothing.pem", code=3)
+    with open(directory + "/garbage.pem", "w") as file:
+        file.write("garbage")
+    run("cert", "check", directory + "/garbage.pem", code=3)
+    sock = shslib.socket.socket()
+    sock.bind(("127.0.0.1", 0))  # bound, and not listening: nobody else gets the port
+    run("cert", "check", "127.0.0.1:%d" % sock.getsockname()[1], code=3)
+    sock.listen()
+    check("time" in run("cert", "check", "127.0.0.1:%d" % sock.getsockname()[1], "--timeout", "1", code=3), "no limit")
+    sock.close()
+
+
+def of_a_server(directory):
+    run("cert", "ca", "--dir", directory, "--name", "root")
+    run("cert", "ca", "--dir", directory, "--below", directory + "/root.pem")
+    run("cert", "new", "localhost", "127.0.0.1", "--dir", directory)
+    cert = directory + "/localhost"
+    with shslib.Server("--handler", "echo", "--cert", cert + ".pem", "--key", cert + ".key") as server:
+        place = "localhost:%d" % server.port
+        shown = json.loads(run("cert", "show", place, "--json"))
+        equal(shown["protocol"], "TLSv1.3", "protocol")
+        equal([c["ca"] for c in shown["certificates"]], ["no", "yes"], "the chain")
+        run("cert", "check", place, "--ca", directory + "/root.pem", "--strict")
+        run("cert", "check", "127.0.0.1:%d" % server.port, "--ca", directory + "/root.pem")
+        check("wrong-name" in run("cert", "check", place, "--host", "other.example", code=2), "no wrong name")
+
+
+def revocation(directory):
+    run("cert", "ca", "--dir", directory)
+    for name in ("a", "b", "c"):
+        run("cert", "new", name, "--dir", directory)
+    pem = directory + "/%s.pem"
+    serial = json.loads(run("cert", "show", pem % "b", "--json"))["certificates"][0]["serial"]
+    run("cert", "crl", "--ca", directory, "--revoke", pem % "a" + "=keyCompromise", "--revoke", serial, "--out",
+        directory + "/crl.pem")
+    for name, fine in (("a", False), ("b", False), ("c", True)):
+        verdict, text = verify(directory + "/ca.pem", pem % name, "-crl_check", "-CRLfile", directory + "/crl.pem")
+        equal(verdict, fine, text)
+        check(fine or "certificate revoked" in text, text)
+    code, out, err = shslib.run("openssl", "crl", "-in", directory + "/crl.pem", "-noout", "-text")
+    check("Key Compromise" in out, out)
+    for status, wanted in (("good", "Cert Status: good"), ("revoked", "Cert Status: revoked"), ("unknown", "Cert Status: unknown"),
+                           ("tryLater", "Responder Error: trylater"), ("expired", "Cert Status: good")):
+        path = "%s/%s.der" % (directory, status)
+        run("cert", "ocsp", pem % "a", "--ca", directory, "--status", status, "--out", path)
+        code, out, err = shslib.run("openssl", "ocsp", "-respin", path, "-CAfile", directory + "/ca.pem", "-issuer",
+                                    directory + "/ca.pem", "-cert", pem % "a", "-text")
+        check(wanted in out + err, out + err)
+        check("verify OK" in out + err or status == "tryLater", out + err)
+        equal("Status times invalid" in out + err, status == "expired", out + err)
+    run("cert", "new", "--client", "--cn", "responder", "--usage", "OCSPSigning", "--dir", directory)
+    run("cert", "ocsp", pem % "a", "--ca", directory, "--responder", pem % "responder", "--out", directory + "/r.der")
+    code, out, err = shslib.run("openssl", "ocsp", "-respin", directory + "/r.der", "-CAfile", directory + "/ca.pem",
+                                "-issuer", directory + "/ca.pem", "-cert", pem % "a")
+    check("verify OK" in out + err and "good" in out, out + err)
+
+
+def files(directory):
+    """Nothing is overwritten unless asked; nothing half is left; names of files are harmless."""
+    run("cert", "new", "*.a.example", "--dir", directory + "/new", "--p12", "secret")
+    equal(sorted(os.listdir(directory + "/new")),
+          ["_wildcard_.a.example.key", "_wildcard_.a.example.p12", "_wildcard_.a.example.pem", "ca.key", "ca.pem"], "files")
+    equal(stat.S_IMODE(os.stat(directory + "/new").st_mode), 0o700, "mode of the directory")
+    equal(stat.S_IMODE(os.stat(directory + "/new/_wildcard_.a.example.p12").st_mode), 0o600, "mode of PKCS #12")
+    code, out, err = shslib.run("openssl", "pkcs12", "-in", directory + "/new/_wildcard_.a.example.p12", "-passin",
+                                "pass:secret", "-nodes", "-info")
+    check(code == 0 and "BEGIN PRIVATE KEY" in out, err)
+    before = open(directory + "/new/ca.pem").read()
+    check("is there already" in run("cert", "new", "*.a.example", "--dir", directory + "/new", code=2), "overwritten")
+    check("is there already" in run("cert", "ca", "--dir", directory + "/new", code=2), "overwritten")
+    run("cert", "new", "*.a.example", "--dir", directory + "/new", "--force")
+    equal(open(directory + "/new/ca.pem").read(), before, "the authority")
+    run("cert", "new", "dns:../../x", "--dir", directory + "/new", "--name", "../evil")
+    check(os.path.exists(directory + "/new/_._evil.pem") and not os.path.exists(directory + "/evil.pem"),
+          os.listdir(directory + "/new"))
+    if os.geteuid() != 0:
+        os.mkdir(directory + "/closed", 0o500)
+        check("Cannot make" in run("cert", "ca", "--dir", directory + "/closed", code=1), "written")
+    run("cert", "ca", "--dir", "/proc/nowhere", code=1)
+
+
+def wrong_words(directory):
+    for arguments, word in (
+            (("new",), "needs a name"), (("new", "a", "--key", "rsa"), "'rsa'"), (("new", "a", "--fault", "x"), "'x'"),
+            (("new", "a", "--days", "x"), "'x'"), (("new", "a", "--days", "9", "--not-after", "+1d"), "--days"),
+            (("new", "a", "--now", "then"), "'then'"), (("new", "a b"), "'a b'"), (("new", "a", "--ext", "x"), "'x'"),
+            (("new", "a", "--what"), "--what"), (("new", "a", "--key"), "needs a value"), (("ca", "a"), "'a'"),
+            (("ca", "--constrain", "10.0.0.0/99"), "10.0.0.0/99"), (("crl",), "--ca"), (("ocsp", "--ca", directory), "--serial"),
+            (("show",), "file"), ((), "command"), (("what",), "what")):
+        where = ("--dir", directory) if arguments[:1] in (("new",), ("ca",)) else ()
+        text = run("cert", *arguments[:1], *where, *arguments[1:], code=2)
+        check(word in text and text.count("\n") == 1, "%r: %s" % (arguments, text))
+    equal(os.listdir(directory), [], "files, though nothing could be made")
+    check("No such file" in run("cert", "new", "a", "--dir", directory, "--ca", directory + "/none.pem", code=1), "no ca")
+
+
+def trust(directory):
+    run("cert", "ca", "--dir", directory + "/with space")
+    out = run("trust", "print", directory + "/with space/ca.pem")
+    for client in ("curl", "wget", "openssl", "python", "node", "go", "java", "git", "chromium", "firefox", "debian"):
+        check("\n%s: " % client in "\n" + out, client)
+    check("'%s/with space/ca.pem'" % os.path.realpath(directory) in out and "%s" not in out, out)
+    out = run("trust", "print", directory + "/with space/ca.pem", "--client", "node")
+    equal(out.count("\n"), 2, out)
+    check("'netscape'" in run("trust", "print", directory + "/with space/ca.pem", "--client", "netscape", code=2), "known")
+    run("trust", "install", code=2)
+    run("trust", "print", directory + "/none", code=1)
+
+
+def in_a_directory(test):
+    def with_it():
+        with shslib.temp_dir() as directory:
+            test(directory)
+
+    with_it.__name__ = test.__name__
+    return with_it
+
+
+shslib.main(*map(in_a_directory, (good, faults, exit_codes, of_a_server, revocation, files, wrong_words, trust)))
