@@ -31,6 +31,32 @@
  *   deadline. Or it may be written to be resumed: return SHS_WAIT_READ or SHS_WAIT_WRITE, with
  *   shs_conn_set_deadline, and it is called again when the peer is ready or the deadline has
  *   passed. Then no thread is held meanwhile (server.h tells who waits).
+ *
+ * What a handler may rely on, whatever the composition (none, thread, pool, fork; with TLS or not)
+ *
+ *   Deadlines
+ *   4. `setup` and `handle` begin without a deadline (INT64_MAX). The time that a handshake or the
+ *      wait for the first byte had is not theirs.
+ *   5. No wait is without end. Where no deadline is set, each shs_conn_read has opt.idle_ms, and so
+ *      has each return of SHS_WAIT_*; shs_rfile_read and shs_rfile_readline have one for the whole
+ *      call; a write has opt.write_ms as long as the peer takes opt.min_rate.
+ *   6. When a deadline has passed, a blocking call answers SHS_TIMEOUT. A resumed handler is called
+ *      once more; if it goes on to wait for the same moment, the request ends with SHS_TIMEOUT.
+ *   7. Who returned SHS_WAIT_READ is called at once while something of what has come is unread, in
+ *      TLS's record too. Who then takes nothing, twice in a row, waits as he asked.
+ *   Ends
+ *   8. A read tells how the data ended (error.h): SHS_CLOSED is the only end that means "all of
+ *      it", the three others are in shs_conn_error as well. What came before is read first.
+ *   9. A write to a peer that has gone answers SHS_RESET. No signal is raised.
+ *   The stop
+ *   10. Between two requests (shs_conn_set_idle; so until somebody says otherwise) a connection
+ *       ends as soon as the server stops: a read answers SHS_STOPPED, what was written still
+ *       leaves, and handle_error is not called.
+ *   11. Who has said that he is busy has opt.stop_ms, then reads and writes answer SHS_STOPPED. A
+ *       child of ForkingMixIn gets SIGTERM instead.
+ *   Errors
+ *   12. A negative code from `setup` or `handle` goes to handle_error, once, then shutdown_request,
+ *       once. SHS_EXIT is no error, and ends the loop if the handler runs on its thread.
  */
 #ifndef SHS_HANDLER_H
 #define SHS_HANDLER_H
@@ -70,9 +96,12 @@ struct shs_rfile;
 struct shs_wfile;
 
 /*
- * rfile.read(cap): exactly `cap` bytes, waiting for them; fewer only when the end of the stream
- * comes before. Returns 0 with *got > 0; SHS_CLOSED at the end, or after shs_rfile_close; < 0 as
- * shs_conn_read, with *got bytes in `buf` that came before the failure.
+ * rfile.read(cap): exactly `cap` bytes, waiting for them; fewer only when the orderly end of the
+ * stream comes before. Returns 0 with *got > 0; SHS_CLOSED at that end, or after shs_rfile_close;
+ * < 0 as shs_conn_read, with *got bytes in `buf` that came before the failure.
+ *
+ * The class's timeout_ms is for the whole call. Without one, and without a deadline of the
+ * connection, the peer has opt.idle_ms and must keep up opt.min_rate from then on.
  */
 SHS_API int shs_rfile_read(struct shs_rfile *self, void *buf, size_t cap,
                            size_t *got) SHS_MUST_CHECK;

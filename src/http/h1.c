@@ -109,12 +109,23 @@ static struct shs_h1_exchange *begin_exchange(struct shs_h1 *h1)
     return x;
 }
 
+/*
+ * Old clients send an empty line behind a body (RFC 9112 section 2.2): it begins nothing. It stays
+ * where it is, for the guard lets no more than one pass.
+ */
+static bool request_begins(const struct shs_h1 *h1)
+{
+    return h1->in.len > 2 ||
+           (h1->in.len > 0 &&
+            (h1->served == 0 || memcmp(shs__buf_head(&h1->in), "\r\n", h1->in.len) != 0));
+}
+
 /* Waiting for a request's first byte. */
 static int step_idle(struct shs_h1 *h1)
 {
     int rc;
 
-    if (h1->in.len == 0) {
+    while (!request_begins(h1)) {
         if (h1->config->host->stopping(h1->owner))
             return conversation_over(h1, "the server is stopping");
         /* After an answer the next request is rarely there yet: do not ask, wait. */
@@ -126,7 +137,8 @@ static int step_idle(struct shs_h1 *h1)
         if (rc == SHS_OK)
             rc = shs__h1_fill(h1);
         if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
-            shs__buf_free(&h1->in);
+            if (h1->in.len == 0)
+                shs__buf_free(&h1->in);
             if (!expired(h1))
                 return rc;
             if (h1->served == 0)

@@ -456,6 +456,9 @@ static int begin_handler(struct shs_conn *conn)
 
     if (rc != SHS_OK)
         return rc;
+    /* What the composition has waited with for the first byte is over: the handler begins without a
+       deadline, whoever it is that has called it. */
+    conn->deadline_ns = INT64_MAX;
     rc = cls->setup == NULL ? SHS_OK : cls->setup(conn->handler);
     if (rc != SHS_OK) {
         conn->handled = true; /* no finish after a failed setup */
@@ -494,6 +497,27 @@ void shs__conn_finish_handler(struct shs_conn *conn)
     shs__free(handler);
 }
 
+/*
+ * What a stream above the socket holds already is not told by the socket again: a handler that has
+ * read half a record and waits for more is called at once. Not without end: one that takes nothing
+ * twice in a row waits as it asked.
+ */
+static int call_handler(struct shs_conn *conn)
+{
+    unsigned took_nothing = 0;
+    int rc;
+
+    do {
+        conn->has_read = false;
+        shs__activity_begin(conn);
+        rc = conn->handler->cls->handle(conn->handler);
+        shs__activity_end(conn->activity);
+        took_nothing = conn->has_read ? 0 : took_nothing + 1;
+    } while (rc == SHS_WAIT_READ && !conn->yielded && took_nothing < 2 &&
+             shs__stream_pending(conn->stream));
+    return rc;
+}
+
 static int base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
 {
     int rc;
@@ -510,9 +534,7 @@ static int base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
         if (rc != SHS_OK)
             return rc;
     }
-    shs__activity_begin(conn);
-    rc = conn->handler->cls->handle(conn->handler);
-    shs__activity_end(conn->activity);
+    rc = call_handler(conn);
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE)
         return rc;
     shs__conn_finish_handler(conn);

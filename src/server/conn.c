@@ -252,6 +252,7 @@ int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *got)
         rc = wait_to_read(conn, rc);
     } while (rc == SHS_OK);
     conn->deadline_ns = deadline;
+    conn->has_read = conn->has_read || rc == SHS_OK;
     if (rc < 0 && rc != SHS_CLOSED)
         shs__conn_fail_stream(conn, rc);
     return rc;

@@ -64,6 +64,8 @@ struct shs_conn {
     bool no_linger : 1;   /* the peer sends no more: its end need not be awaited */
     bool yielded : 1;     /* it could go on, but others have their turn first */
     bool overloaded : 1;  /* no handler may be called: answer 503 */
+    bool lent : 1;        /* it waits without a deadline of its own: deadline_ns is ours */
+    bool has_read : 1;    /* shs_conn_read has given something to the handler that runs */
     uint32_t turn;        /* requests left until it yields; 0 = it never does */
     uint32_t served;      /* requests answered on it */
     void *slots[];        /* one per layer of the server */

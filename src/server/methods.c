@@ -81,10 +81,34 @@ int shs_super_process_request(struct shs_layer *self, struct shs_conn *conn)
     return layer->ops->process_request(layer, conn);
 }
 
+/*
+ * No wait is without end: who waits and has set no deadline is lent one, for this wait. When it has
+ * passed it stays, so that a conversation which goes on waiting is ended as by one of its own.
+ */
+static void lend_deadline(struct shs_conn *conn)
+{
+    conn->deadline_ns = shs__deadline_after(shs_now_ns(), conn->server->opt.idle_ms);
+    conn->lent = true;
+}
+
+static void take_deadline_back(struct shs_conn *conn)
+{
+    if (shs_now_ns() < conn->deadline_ns)
+        conn->deadline_ns = INT64_MAX;
+    conn->lent = false;
+}
+
 int shs_server_finish_request(struct shs_server *self, struct shs_conn *conn)
 {
+    int rc;
+
     FIND(layer, self->top, finish_request);
-    return layer->ops->finish_request(layer, conn);
+    if (conn->lent)
+        take_deadline_back(conn);
+    rc = layer->ops->finish_request(layer, conn);
+    if (rc > 0 && conn->deadline_ns == INT64_MAX)
+        lend_deadline(conn);
+    return rc;
 }
 
 int shs_super_finish_request(struct shs_layer *self, struct shs_conn *conn)

@@ -120,9 +120,11 @@ static int park(struct shs_pool_group *group, struct shs_pool_slot *slot, int wh
     atomic_store(&slot->deadline_ns, deadline);
     if (deadline < atomic_load(&slot->timer_ns) && shs__pool_timer_set(group, slot) != SHS_OK)
         return SHS_NOMEM;
-    /* Edge-triggered: what is there already is not told again unless the kernel is asked anew. */
-    if (!conn->borrowed && ((what == SHS_WAIT_WRITE && !slot->out) ||
-                            (what == SHS_WAIT_READ && !conn->socket.drained))) {
+    /* Edge-triggered: what is there already is not told again unless the kernel is asked anew. The
+       peer's end may have been told to a writer, who had no use for it. */
+    if (!conn->borrowed &&
+        ((what == SHS_WAIT_WRITE && !slot->out) ||
+         (what == SHS_WAIT_READ && (!conn->socket.drained || conn->socket.hung_up)))) {
         struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
 
         slot->out = slot->out || what == SHS_WAIT_WRITE;

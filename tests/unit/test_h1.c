@@ -578,6 +578,55 @@ static void test_deadlines(void **state)
     h1_lab_close(&lab);
 }
 
+/* Old clients send an empty line behind a body: nobody has begun a request by that. */
+static void test_an_empty_line_begins_nothing(void **state)
+{
+    static const char *const tails[] = {"", "\r", "\r\n"};
+    struct h1_lab lab;
+
+    (void)state;
+    for (int apart = 0; apart < 2; apart++) {
+        for (size_t i = 0; i < SHS_ARRAY_LEN(tails); i++) {
+            char text[128];
+
+            h1_lab_open(&lab, H1_HANDLER(echo));
+            snprintf(text, sizeof text,
+                     "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello%s",
+                     apart ? "" : tails[i]);
+            assert_int_equal(talk(&lab, text), SHS_WAIT_READ);
+            if (apart)
+                assert_int_equal(talk(&lab, tails[i]), SHS_WAIT_READ);
+            /* Idle, and with the time of the idle: not head_ms, however short that is. */
+            assert_true(lab.idle);
+            assert_true(lab.deadline_ns - shs_now_ns() >
+                        ((int64_t)lab.opt.idle_ms - 5000) * SHS_NS_PER_MS);
+            assert_int_equal(lab.calls, 1);
+            if (i == 1)
+                assert_int_equal(talk(&lab, "\n"), SHS_WAIT_READ);
+            if (apart) {
+                assert_int_equal(talk(&lab, "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
+                assert_int_equal(lab.calls, 2);
+                assert_int_equal(lab.last_status, 200);
+            } else { /* idle_ms is over: an end without a word, and no error */
+                size_t answered = lab.got.len;
+
+                lab.deadline_ns = shs_now_ns() - 1;
+                assert_int_equal(run(&lab), SHS_OK);
+                assert_int_equal(lab.got.len, answered);
+                assert_int_equal(lab.fail_code, SHS_OK);
+            }
+            h1_lab_close(&lab);
+        }
+    }
+    /* No more than one passes, as before. */
+    h1_lab_open(&lab, H1_HANDLER(echo));
+    assert_int_equal(talk(&lab, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\r\n"),
+                     SHS_WAIT_READ);
+    (void)talk(&lab, "\r\n");
+    assert_int_equal(lab.last_status, 400);
+    h1_lab_close(&lab);
+}
+
 static int streams_much(struct shs_request *req, struct shs_response *res)
 {
     static const char piece[8192];
@@ -727,6 +776,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_an_empty_line_begins_nothing),
         cmocka_unit_test(test_slow_reader_of_a_stream),
         cmocka_unit_test(test_client_goes_away),
         cmocka_unit_test(test_ages),

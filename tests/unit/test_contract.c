@@ -1,0 +1,538 @@
+/* test_contract.c - what a handler may rely on (shs/handler.h), under every composition. */
+#include "contract_lab.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tls_lab.h"
+
+static const struct contract_variant variants[] = {
+    {"none", CONTRACT_NONE, false},     {"thread", CONTRACT_THREAD, false},
+    {"pool", CONTRACT_POOL, false},     {"fork", CONTRACT_FORK, false},
+    {"none, TLS", CONTRACT_NONE, true}, {"thread, TLS", CONTRACT_THREAD, true},
+    {"pool, TLS", CONTRACT_POOL, true}, {"fork, TLS", CONTRACT_FORK, true},
+};
+
+#define CLASS(function)                                                                            \
+    static const struct shs_request_handler_class function##_class = {                             \
+        .name = #function,                                                                         \
+        .instance_size = sizeof(struct shs_request_handler),                                       \
+        .handle = function,                                                                        \
+        .finish = contract_finish,                                                                 \
+    }
+
+static int64_t ms_since(int64_t then_ns)
+{
+    return (shs_now_ns() - then_ns) / SHS_NS_PER_MS;
+}
+
+static void await_bytes(uint64_t bytes)
+{
+    for (int i = 0; i < patience_ms() && atomic_load(&contract_seen->bytes) < bytes; i++)
+        poll(NULL, 0, 1);
+    assert_int_equal(atomic_load(&contract_seen->bytes), bytes);
+}
+
+/* -- the end of data --------------------------------------------------------------------------- */
+
+static int read_to_end(struct shs_request_handler *self)
+{
+    char buf[4096];
+    size_t got = 0;
+    int rc;
+
+    contract_called(self);
+    while ((rc = shs_conn_read(self->request, buf, sizeof buf, &got)) == SHS_OK)
+        atomic_fetch_add(&contract_seen->bytes, got);
+    assert_int_equal(shs_conn_read(self->request, buf, sizeof buf, &got), rc); /* and again */
+    contract_ended(self, rc);
+    return rc == SHS_CLOSED ? SHS_OK : rc;
+}
+CLASS(read_to_end);
+
+static int rfile_to_end(struct shs_request_handler *base)
+{
+    struct shs_stream_request_handler *self =
+        SHS_CONTAINER_OF(base, struct shs_stream_request_handler, base);
+    char buf[4096];
+    size_t got = 0;
+    int rc;
+
+    contract_called(base);
+    while ((rc = shs_rfile_read1(self->rfile, buf, sizeof buf, &got)) == SHS_OK)
+        atomic_fetch_add(&contract_seen->bytes, got);
+    assert_int_equal(shs_rfile_read(self->rfile, buf, sizeof buf, &got), rc);
+    assert_int_equal(got, 0);
+    assert_int_equal(shs_rfile_readline(self->rfile, buf, sizeof buf, &got), rc);
+    contract_ended(base, rc);
+    return rc == SHS_CLOSED ? SHS_OK : rc;
+}
+
+static void rfile_finish(struct shs_request_handler *self)
+{
+    shs_stream_request_handler_finish(self);
+    contract_finish(self);
+}
+
+#define STREAM_CLASS(function)                                                                     \
+    static const struct shs_stream_request_handler_class function##_class = {                      \
+        .base = {.name = #function,                                                                \
+                 .instance_size = sizeof(struct shs_stream_request_handler),                       \
+                 .setup = shs_stream_request_handler_setup,                                        \
+                 .handle = function,                                                               \
+                 .finish = rfile_finish},                                                          \
+        .rbufsize = -1,                                                                            \
+    }
+STREAM_CLASS(rfile_to_end);
+
+typedef void end_fn(struct contract_client *c);
+
+static void it_ends(const struct contract_variant *v, const struct shs_request_handler_class *cls,
+                    end_fn *end, int code)
+{
+    struct contract_server s;
+    struct contract_client c;
+    struct shs_options opt;
+    bool failed = code != SHS_CLOSED;
+
+    contract_options(v, &opt);
+    contract_start(&s, v, &opt, cls);
+    contract_dial(&c, &s);
+    contract_say(&c, "abc", 3);
+    await_bytes(3);
+    if (end != NULL)
+        end(&c);
+    else
+        contract_end(&s);
+    contract_await_finish();
+    assert_int_equal(contract_seen->rc, code);
+    assert_int_equal(contract_seen->error, failed ? code : SHS_OK);
+    if (end != contract_reset_it)
+        contract_hang_up(&c);
+    contract_free(&s);
+    assert_int_equal(contract_seen->calls, 1);
+    if (code == SHS_STOPPED && v->mixin == CONTRACT_FORK)
+        return;
+    /* A stop between two requests is nobody's failure: the handler has not said that it is busy. */
+    assert_int_equal(contract_seen->errors, failed && code != SHS_STOPPED);
+    if (failed && code != SHS_STOPPED)
+        assert_int_equal(contract_seen->told, code);
+}
+
+static void ends_are_four_answers(void **state)
+{
+    const struct contract_variant *v = *state;
+    const struct shs_request_handler_class *const classes[] = {&read_to_end_class,
+                                                               &rfile_to_end_class.base};
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(classes); i++) {
+        it_ends(v, classes[i], contract_end_data, SHS_CLOSED);
+        it_ends(v, classes[i], contract_fin, v->tls ? SHS_TRUNCATED : SHS_CLOSED);
+        it_ends(v, classes[i], contract_reset_it, SHS_RESET);
+        it_ends(v, classes[i], NULL, SHS_STOPPED);
+    }
+}
+
+/* -- deadlines --------------------------------------------------------------------------------- */
+
+#define SHORT_MS 60
+
+/* Nothing was set: each read has idle_ms, from its own beginning, and then its code is kept. */
+static void a_read_has_idle_ms(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_server s;
+    struct contract_client c;
+    struct shs_options opt;
+    int64_t then;
+
+    contract_options(v, &opt);
+    opt.idle_ms = SHORT_MS;
+    contract_start(&s, v, &opt, &read_to_end_class);
+    contract_dial(&c, &s);
+    then = shs_now_ns();
+    contract_say(&c, "abc", 3);
+    contract_await_finish();
+    assert_true(ms_since(then) >= SHORT_MS);
+    assert_int_equal(contract_seen->rc, SHS_TIMEOUT);
+    assert_int_equal(contract_seen->error, SHS_TIMEOUT);
+    assert_true(contract_seen->begin_deadline_ns == INT64_MAX);
+    contract_hang_up(&c);
+    contract_free(&s);
+    assert_int_equal(contract_seen->told, SHS_TIMEOUT);
+}
+
+static int echo(struct shs_request_handler *self)
+{
+    char buf[256];
+    size_t got = 0;
+    int rc;
+
+    contract_called(self);
+    while ((rc = shs_conn_read(self->request, buf, sizeof buf, &got)) == SHS_OK &&
+           (rc = shs_conn_write(self->request, buf, got)) == SHS_OK)
+        atomic_fetch_add(&contract_seen->bytes, got);
+    return contract_ended(self, rc) == SHS_CLOSED ? SHS_OK : rc;
+}
+CLASS(echo);
+
+static int resumed_echo(struct shs_request_handler *self)
+{
+    char buf[256];
+    size_t got = 0;
+    int rc;
+
+    contract_called(self);
+    if (contract_seen->calls == 1)
+        return SHS_WAIT_READ;
+    rc = shs_conn_read(self->request, buf, sizeof buf, &got);
+    if (rc == SHS_OK)
+        rc = shs_conn_write(self->request, buf, got);
+    if (rc == SHS_OK)
+        return SHS_WAIT_READ;
+    return contract_ended(self, rc) == SHS_CLOSED ? SHS_OK : rc;
+}
+CLASS(resumed_echo);
+
+/* The time for a handshake and a head is not the handler's: who is active goes on. */
+static void who_is_active_goes_on(void **state)
+{
+    const struct contract_variant *v = *state;
+    const struct shs_request_handler_class *const classes[] = {&echo_class, &resumed_echo_class};
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(classes); i++) {
+        struct contract_server s;
+        struct contract_client c;
+        struct shs_options opt;
+        int64_t then = shs_now_ns();
+        char buf[8];
+
+        contract_options(v, &opt);
+        opt.head_ms = SHORT_MS;
+        if (!v->tls)
+            opt.handshake_ms = SHORT_MS;
+        contract_start(&s, v, &opt, classes[i]);
+        contract_dial(&c, &s);
+        while (ms_since(then) < 3 * SHORT_MS) {
+            contract_say(&c, "on", 2);
+            assert_int_equal(contract_hear(&c, buf, sizeof buf), 2);
+            poll(NULL, 0, SHORT_MS / 8);
+        }
+        contract_end_data(&c);
+        contract_await_finish();
+        assert_int_equal(contract_seen->rc, SHS_CLOSED);
+        contract_hang_up(&c);
+        contract_free(&s);
+        assert_int_equal(contract_seen->errors, 0);
+    }
+}
+
+static int wait_on(struct shs_request_handler *self)
+{
+    contract_called(self);
+    return SHS_WAIT_READ;
+}
+CLASS(wait_on);
+
+/* Who waits and set no deadline is called when idle_ms have passed, and ended if he waits on. */
+static void a_wait_without_a_deadline_ends(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_server s;
+    struct contract_client c;
+    struct shs_options opt;
+    int64_t then;
+
+    contract_options(v, &opt);
+    opt.idle_ms = SHORT_MS;
+    contract_start(&s, v, &opt, &wait_on_class);
+    then = shs_now_ns();
+    contract_dial(&c, &s);
+    contract_await_finish();
+    assert_true(ms_since(then) >= SHORT_MS);
+    contract_hang_up(&c);
+    contract_free(&s);
+    assert_true(contract_seen->calls >= 2);
+    assert_int_equal(contract_seen->errors, 1);
+    assert_int_equal(contract_seen->told, SHS_TIMEOUT);
+}
+
+static int two_halves(struct shs_request_handler *self)
+{
+    char buf[50];
+    size_t got = 0;
+    int rc;
+
+    contract_called(self);
+    rc = shs_conn_read(self->request, buf, sizeof buf, &got);
+    if (rc != SHS_OK)
+        return contract_ended(self, rc);
+    if (atomic_fetch_add(&contract_seen->bytes, got) + got == 100)
+        return contract_ended(self, shs_conn_write(self->request, "whole", 5));
+    shs_conn_set_deadline(self->request, shs_now_ns() + (int64_t)3600 * SHS_NS_PER_S);
+    return SHS_WAIT_READ;
+}
+CLASS(two_halves);
+
+/* 50 of 100 bytes of one record are read: the handler is called at once for the others. */
+static void half_a_record_is_not_forgotten(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_server s;
+    struct contract_client c;
+    struct shs_options opt;
+    char buf[100];
+
+    contract_options(v, &opt);
+    contract_start(&s, v, &opt, &two_halves_class);
+    contract_dial(&c, &s);
+    memset(buf, 'x', sizeof buf);
+    contract_say(&c, buf, sizeof buf);
+    assert_int_equal(contract_hear(&c, buf, sizeof buf), 5);
+    contract_await_finish();
+    contract_hang_up(&c);
+    contract_free(&s);
+    assert_int_equal(contract_seen->calls, 2);
+}
+
+/* One byte of a record, and nothing of the others: it waits as it asked, and does not spin. */
+static int takes_nothing(struct shs_request_handler *self)
+{
+    char byte;
+    size_t got = 0;
+
+    contract_called(self);
+    if (contract_seen->calls > 1)
+        return SHS_WAIT_READ;
+    shs_conn_set_deadline(self->request, shs_now_ns() + (int64_t)60 * SHS_NS_PER_S);
+    if (shs_conn_read(self->request, &byte, 1, &got) != SHS_OK)
+        return SHS_IO;
+    shs_conn_set_deadline(self->request, shs_now_ns() + SHORT_MS * SHS_NS_PER_MS);
+    return SHS_WAIT_READ;
+}
+CLASS(takes_nothing);
+
+static void who_takes_nothing_does_not_spin(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_server s;
+    struct contract_client c;
+    struct shs_options opt;
+
+    if (!v->tls) /* a plain socket with something in it is ready, whoever asks */
+        skip();
+    contract_options(v, &opt);
+    contract_start(&s, v, &opt, &takes_nothing_class);
+    contract_dial(&c, &s);
+    contract_say(&c, "abc", 3);
+    contract_await_finish();
+    contract_hang_up(&c);
+    contract_free(&s);
+    assert_true(contract_seen->calls < 20);
+    assert_int_equal(contract_seen->told, SHS_TIMEOUT);
+}
+
+static int read_much(struct shs_request_handler *base)
+{
+    struct shs_stream_request_handler *self =
+        SHS_CONTAINER_OF(base, struct shs_stream_request_handler, base);
+    char buf[4096];
+    size_t got = 0;
+    int rc;
+
+    contract_called(base);
+    rc = shs_rfile_read(self->rfile, buf, sizeof buf, &got);
+    atomic_store(&contract_seen->bytes, got);
+    return contract_ended(base, rc);
+}
+STREAM_CLASS(read_much);
+
+/* A byte now and then, each long before idle_ms: rfile.read ends all the same. */
+static void drops_do_not_hold_a_read(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_server s;
+    struct contract_client c;
+    struct shs_options opt;
+    int64_t then;
+    int sent = 0;
+
+    contract_options(v, &opt);
+    opt.idle_ms = 2 * SHORT_MS;
+    opt.min_rate = 100000;
+    contract_start(&s, v, &opt, &read_much_class.base);
+    then = shs_now_ns();
+    contract_dial(&c, &s);
+    for (; atomic_load(&contract_seen->end_ns) == 0 && ms_since(then) < patience_ms(); sent++) {
+        if (contract_seen->rc == SHS_OK)
+            contract_say(&c, "x", 1);
+        poll(NULL, 0, SHORT_MS / 8);
+    }
+    assert_true(ms_since(then) >= 2 * SHORT_MS);
+    contract_await_finish();
+    assert_int_equal(contract_seen->rc, SHS_TIMEOUT);
+    assert_true(contract_seen->bytes <= (uint64_t)sent);
+    contract_hang_up(&c);
+    contract_free(&s);
+}
+
+/* -- writing ----------------------------------------------------------------------------------- */
+
+static int write_on(struct shs_request_handler *self)
+{
+    static const char data[65536];
+    int rc;
+
+    contract_called(self);
+    do
+        rc = shs_conn_write(self->request, data, sizeof data);
+    while (rc == SHS_OK);
+    return contract_ended(self, rc);
+}
+CLASS(write_on);
+
+static void a_reader_that_is_gone(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_server s;
+    struct contract_client c;
+    struct shs_options opt;
+    char buf[1024];
+
+    contract_options(v, &opt);
+    contract_start(&s, v, &opt, &write_on_class);
+    contract_dial(&c, &s);
+    assert_true(contract_hear(&c, buf, sizeof buf) > 0);
+    contract_reset_it(&c);
+    contract_await_finish();
+    assert_int_equal(contract_seen->rc, SHS_RESET);
+    assert_int_equal(contract_seen->error, SHS_RESET);
+    contract_free(&s);
+    assert_int_equal(contract_seen->errors, 1);
+    assert_int_equal(contract_seen->shutdowns, v->mixin == CONTRACT_FORK ? 1 : 1);
+}
+
+static void a_reader_that_does_not_read(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_server s;
+    struct contract_client c;
+    struct shs_options opt;
+    int64_t then;
+
+    contract_options(v, &opt);
+    opt.write_ms = SHORT_MS;
+    contract_start(&s, v, &opt, &write_on_class);
+    then = shs_now_ns();
+    contract_dial(&c, &s);
+    contract_await_finish();
+    assert_true(ms_since(then) >= SHORT_MS);
+    assert_int_equal(contract_seen->rc, SHS_TIMEOUT);
+    assert_int_equal(contract_seen->error, SHS_TIMEOUT);
+    contract_hang_up(&c);
+    contract_free(&s);
+}
+
+/* -- the stop ---------------------------------------------------------------------------------- */
+
+static int busy_to_end(struct shs_request_handler *self)
+{
+    shs_conn_set_idle(self->request, false);
+    return read_to_end(self);
+}
+CLASS(busy_to_end);
+
+/* Who says that he is busy has stop_ms; what still comes meanwhile is his. */
+static void who_is_busy_has_stop_ms(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_server s;
+    struct contract_client c;
+    struct shs_options opt;
+    int64_t then;
+
+    if (v->mixin == CONTRACT_FORK) /* SIGTERM: test_socketserver_forking.c */
+        skip();
+    contract_options(v, &opt);
+    opt.stop_ms = SHORT_MS;
+    contract_start(&s, v, &opt, &busy_to_end_class);
+    contract_dial(&c, &s);
+    contract_say(&c, "abc", 3);
+    await_bytes(3);
+    then = shs_now_ns();
+    contract_end(&s);
+    contract_await_finish();
+    assert_true(ms_since(then) >= SHORT_MS);
+    assert_int_equal(contract_seen->rc, SHS_STOPPED);
+    assert_int_equal(contract_seen->error, SHS_STOPPED);
+    contract_hang_up(&c);
+    contract_free(&s);
+    assert_int_equal(contract_seen->errors, 1);
+    assert_int_equal(contract_seen->told, SHS_STOPPED);
+}
+
+/* -- errors ------------------------------------------------------------------------------------ */
+
+static int fail_it(struct shs_request_handler *self)
+{
+    contract_called(self);
+    return contract_ended(self, shs_conn_fail(self->request, SHS_PROTO, 0, "no such command"));
+}
+CLASS(fail_it);
+
+static void a_failure_is_told_once(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_server s;
+    struct contract_client c;
+    struct shs_options opt;
+    char buf[16];
+
+    contract_options(v, &opt);
+    contract_start(&s, v, &opt, &fail_it_class);
+    contract_dial(&c, &s);
+    contract_await_finish();
+    assert_int_equal(contract_hear(&c, buf, sizeof buf), 0);
+    contract_hang_up(&c);
+    contract_free(&s);
+    assert_int_equal(contract_seen->calls, 1);
+    assert_int_equal(contract_seen->errors, 1);
+    assert_int_equal(contract_seen->told, SHS_PROTO);
+    assert_int_equal(contract_seen->shutdowns, 1);
+}
+
+/* -- each of them under each composition ------------------------------------------------------- */
+
+#define TEST(name)                                                                                 \
+    {                                                                                              \
+#name, name                                                                                \
+    }
+static const struct {
+    const char *name;
+    void (*run)(void **state);
+} lines[] = {
+    TEST(ends_are_four_answers),          TEST(a_read_has_idle_ms),
+    TEST(who_is_active_goes_on),          TEST(a_wait_without_a_deadline_ends),
+    TEST(half_a_record_is_not_forgotten), TEST(who_takes_nothing_does_not_spin),
+    TEST(drops_do_not_hold_a_read),       TEST(a_reader_that_is_gone),
+    TEST(a_reader_that_does_not_read),    TEST(who_is_busy_has_stop_ms),
+    TEST(a_failure_is_told_once),
+};
+
+int main(void)
+{
+    static char names[SHS_ARRAY_LEN(lines) * SHS_ARRAY_LEN(variants)][80];
+    static struct CMUnitTest tests[SHS_ARRAY_LEN(names)];
+    size_t n = 0;
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(lines); i++) {
+        for (size_t k = 0; k < SHS_ARRAY_LEN(variants); k++, n++) {
+            snprintf(names[n], sizeof names[n], "%s (%s)", lines[i].name, variants[k].name);
+            tests[n].name = names[n];
+            tests[n].test_func = lines[i].run;
+            tests[n].initial_state = (void *)(uintptr_t)&variants[k];
+        }
+    }
+    return cmocka_run_group_tests(tests, lab_setup, lab_teardown);
+}
