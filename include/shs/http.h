@@ -79,20 +79,27 @@ struct shs_access {
     struct shs_str request_id;   /* as shs_request_id, also when req is NULL; may be empty */
 };
 
+/* A member of a table that C++ may leave out, as C may, without a warning. */
+#if defined(__cplusplus) && __cplusplus >= 201402L
+#define SHS_OPTIONAL = {}
+#else
+#define SHS_OPTIONAL
+#endif
+
 struct shs_http_handler { /* static const; a NULL method answers 501 */
-    const char *name;
-    shs_method_fn *do_GET;
-    shs_method_fn *do_HEAD; /* NULL: do_GET, its body discarded */
-    shs_method_fn *do_POST;
-    shs_method_fn *do_PUT;
-    shs_method_fn *do_PATCH;
-    shs_method_fn *do_DELETE;
-    shs_method_fn *do_OPTIONS;
-    shs_method_fn *do_any; /* any other method, or one of the above that is NULL */
+    const char *name SHS_OPTIONAL;
+    shs_method_fn *do_GET SHS_OPTIONAL;
+    shs_method_fn *do_HEAD SHS_OPTIONAL; /* NULL: do_GET, its body discarded */
+    shs_method_fn *do_POST SHS_OPTIONAL;
+    shs_method_fn *do_PUT SHS_OPTIONAL;
+    shs_method_fn *do_PATCH SHS_OPTIONAL;
+    shs_method_fn *do_DELETE SHS_OPTIONAL;
+    shs_method_fn *do_OPTIONS SHS_OPTIONAL;
+    shs_method_fn *do_any SHS_OPTIONAL; /* any other method, or one of the above that is NULL */
     /* After each answer, on the thread that ran it. NULL: none. Must not block. */
-    void (*log_request)(void *log_ctx, const struct shs_access *access);
-    void *log_ctx; /* yours: handed to log_request */
-    void *ctx;     /* yours: shs_request_ctx */
+    void (*log_request)(void *log_ctx, const struct shs_access *access) SHS_OPTIONAL;
+    void *log_ctx SHS_OPTIONAL; /* yours: handed to log_request */
+    void *ctx SHS_OPTIONAL;     /* yours: shs_request_ctx */
 };
 
 /*
@@ -126,6 +133,14 @@ SHS_API struct shs_str shs_request_method(const struct shs_request *req);
 SHS_API struct shs_str shs_request_target(const struct shs_request *req);
 /* The target's path, as it came (not decoded), "/a%20b"; a run of leading "/" is one "/". */
 SHS_API struct shs_str shs_request_path(const struct shs_request *req);
+/*
+ * For a handler that stands in front of one for a part of the paths: shs_request_path is this one
+ * from here on. It must be a part of the path that is there, or live as long as the request. (A
+ * router does so for a handler under "{path...}".)
+ */
+SHS_API void shs_request_set_path(struct shs_request *req, struct shs_str path);
+/* The path before that: what a client has to be told, as in a Location. */
+SHS_API struct shs_str shs_request_full_path(const struct shs_request *req);
 /* What follows "?", without it; ptr is NULL when there is none. */
 SHS_API struct shs_str shs_request_query(const struct shs_request *req);
 /* The raw request line, without its CRLF. */
@@ -294,9 +309,9 @@ SHS_API int shs_send_file(struct shs_response *res, int fd, uint64_t offset,
                           uint64_t length) SHS_MUST_CHECK;
 /*
  * A whole answer for an error: status, a small page with the code, its reason and `message`
- * (escaped; NULL = the usual sentence) in the form of opt.error_form or from opt.error_page, and Connection:
- * close. Replaces an answer of which nothing has
- * been sent yet; SHS_USAGE afterwards. No body for 204, 205, 304 and HEAD.
+ * (escaped; NULL = the usual sentence) in the form of opt.error_form or from opt.error_page, and
+ * Connection: close. Replaces an answer of which nothing has been sent yet; SHS_USAGE afterwards.
+ * No body for 204, 205, 304 and HEAD.
  */
 SHS_API int shs_send_error(struct shs_response *res, int code, const char *message) SHS_MUST_CHECK;
 
@@ -308,6 +323,28 @@ SHS_API int shs_send_page(struct shs_response *res, int code, const char *messag
 
 /* The same as JSON, whatever opt.error_form is: application/problem+json, RFC 9457. */
 SHS_API int shs_send_problem(struct shs_response *res, int code, const char *detail) SHS_MUST_CHECK;
+
+/* -- the answer so far: for who stands around a handler, after it has returned ----------------- */
+
+/* The status that shs_send_response was given; 0 before. */
+SHS_API int shs_response_status(const struct shs_response *res);
+/* Has something of the answer left? Then it cannot be replaced any more. */
+SHS_API bool shs_response_has_left(const struct shs_response *res);
+/* The value of the first field with that name (any case) which the handler set; or false. */
+SHS_API bool shs_response_header(const struct shs_response *res, const char *name,
+                                 struct shs_str *value);
+/*
+ * The whole body, when nothing of it has left and it is no file: true and *body, until the next
+ * call that changes it.
+ */
+SHS_API bool shs_response_body(const struct shs_response *res, struct shs_str *body);
+/*
+ * Puts another body in its place, with another Content-Length, and one more field (NULL: none),
+ * as "Content-Encoding". Copies. 0, SHS_USAGE when shs_response_body is false, SHS_LIMIT,
+ * SHS_NOMEM; the answer is as it was then.
+ */
+SHS_API int shs_response_replace_body(struct shs_response *res, const void *body, size_t len,
+                                      const char *name, const char *value) SHS_MUST_CHECK;
 
 /* -- handlers that call handlers: owner thread only -------------------------------------------- */
 

@@ -83,9 +83,10 @@ struct shs_request {
     uint64_t body_read, max_body; /* what a handler has read, and may (shs_request_limit_body) */
     int content_code;             /* a helper refused the content (shs__refuse_content) with this */
     struct shs_content *content;
-    struct shs_str user;    /* whom authentication let in, in the arena; ptr NULL: nobody */
-    struct shs_slot *slots; /* what middleware left for those behind it; in the arena */
-    uint8_t id_len;         /* 0: not asked for yet */
+    struct shs_str user;      /* whom authentication let in, in the arena; ptr NULL: nobody */
+    struct shs_str full_path; /* before shs_request_set_path; ptr NULL: as head.path */
+    struct shs_slot *slots;   /* what middleware left for those behind it; in the arena */
+    uint8_t id_len;           /* 0: not asked for yet */
     char id[SHS_REQUEST_ID_MAX];
 };
 

@@ -20,6 +20,18 @@ struct shs_str shs_request_path(const struct shs_request *req)
     return req->head.path;
 }
 
+void shs_request_set_path(struct shs_request *req, struct shs_str path)
+{
+    if (req->full_path.ptr == NULL)
+        req->full_path = req->head.path;
+    req->head.path = path;
+}
+
+struct shs_str shs_request_full_path(const struct shs_request *req)
+{
+    return req->full_path.ptr == NULL ? req->head.path : req->full_path;
+}
+
 struct shs_str shs_request_query(const struct shs_request *req)
 {
     return req->head.query;

@@ -486,6 +486,67 @@ void shs__response_take_back(struct shs_response *res)
     res->has_server = false;
 }
 
+/* -- the answer so far ------------------------------------------------------------------------- */
+
+int shs_response_status(const struct shs_response *res)
+{
+    return res->started ? res->status : 0;
+}
+
+bool shs_response_has_left(const struct shs_response *res)
+{
+    return res->head_sent;
+}
+
+bool shs_response_header(const struct shs_response *res, const char *name, struct shs_str *value)
+{
+    struct shs_str wanted = shs__str(name);
+
+    for (size_t i = 0; i < res->field_count; i++) {
+        if (shs__str_eq_nocase(res->fields[i].name, wanted)) {
+            *value = res->fields[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool shs_response_body(const struct shs_response *res, struct shs_str *body)
+{
+    if (!res->started || res->head_sent || res->broken || res->file_fd >= 0 ||
+        res->body_total != res->body.len)
+        return false;
+    *body = (struct shs_str){shs__buf_head(&res->body), res->body.len};
+    return true;
+}
+
+int shs_response_replace_body(struct shs_response *res, const void *body, size_t len,
+                              const char *name, const char *value)
+{
+    struct shs_str before;
+    bool head_done = res->head_done;
+    int rc = SHS_OK;
+
+    if (!shs_response_body(res, &before))
+        return shs__mistake(res->x, "shs_response_replace_body", "the body has left, or is a file");
+    if (len > before.len)
+        rc = shs__buf_reserve(&res->body, len - before.len);
+    if (rc == SHS_OK && name != NULL) {
+        res->head_done = false; /* nothing of it has left */
+        rc = shs_send_header(res, name, value);
+        res->head_done = head_done;
+    }
+    if (rc != SHS_OK)
+        return rc;
+    if (len > 0)
+        memmove(shs__buf_head(&res->body), body, len);
+    res->body.len = len;
+    res->body_total = len;
+    if (res->has_length)
+        res->length = len;
+    return SHS_OK;
+}
+
 /* -- a method that the handler lacks ----------------------------------------------------------- */
 
 /* The methods of the handler, as Allow lists them (RFC 9110 section 10.2.1). */

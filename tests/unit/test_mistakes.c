@@ -331,7 +331,7 @@ static void test_own_form_that_fails(void **state)
     }
 }
 
-/* -- what a handler may take, and how long ------------------------------------------------------ */
+/* -- what a handler may take, and how long------------------------------------------------------ */
 
 static int takes_four(struct shs_request *req, struct shs_response *res)
 {
