@@ -71,7 +71,8 @@ SHS_API void shs_cookie_init_sized(struct shs_cookie *cookie, size_t size, const
  * a "__Secure-" name without Secure, a "__Host-" name without Secure and Path=/ or with a domain;
  * otherwise as shs_send_header.
  */
-SHS_API int shs_send_cookie(struct shs_response *res, const struct shs_cookie *cookie);
+SHS_API int shs_send_cookie(struct shs_response *res,
+                            const struct shs_cookie *cookie) SHS_MUST_CHECK;
 
 #ifdef __cplusplus
 }

@@ -79,20 +79,27 @@ struct shs_access {
     struct shs_str request_id;   /* as shs_request_id, also when req is NULL; may be empty */
 };
 
+/* A member of a table that C++ may leave out, as C may, without a warning. */
+#if defined(__cplusplus) && __cplusplus >= 201402L
+#define SHS_OPTIONAL = {}
+#else
+#define SHS_OPTIONAL
+#endif
+
 struct shs_http_handler { /* static const; a NULL method answers 501 */
-    const char *name;
-    shs_method_fn *do_GET;
-    shs_method_fn *do_HEAD; /* NULL: do_GET, its body discarded */
-    shs_method_fn *do_POST;
-    shs_method_fn *do_PUT;
-    shs_method_fn *do_PATCH;
-    shs_method_fn *do_DELETE;
-    shs_method_fn *do_OPTIONS;
-    shs_method_fn *do_any; /* any other method, or one of the above that is NULL */
+    const char *name SHS_OPTIONAL;
+    shs_method_fn *do_GET SHS_OPTIONAL;
+    shs_method_fn *do_HEAD SHS_OPTIONAL; /* NULL: do_GET, its body discarded */
+    shs_method_fn *do_POST SHS_OPTIONAL;
+    shs_method_fn *do_PUT SHS_OPTIONAL;
+    shs_method_fn *do_PATCH SHS_OPTIONAL;
+    shs_method_fn *do_DELETE SHS_OPTIONAL;
+    shs_method_fn *do_OPTIONS SHS_OPTIONAL;
+    shs_method_fn *do_any SHS_OPTIONAL; /* any other method, or one of the above that is NULL */
     /* After each answer, on the thread that ran it. NULL: none. Must not block. */
-    void (*log_request)(void *log_ctx, const struct shs_access *access);
-    void *log_ctx; /* yours: handed to log_request */
-    void *ctx;     /* yours: shs_request_ctx */
+    void (*log_request)(void *log_ctx, const struct shs_access *access) SHS_OPTIONAL;
+    void *log_ctx SHS_OPTIONAL; /* yours: handed to log_request */
+    void *ctx SHS_OPTIONAL;     /* yours: shs_request_ctx */
 };
 
 /*
@@ -126,6 +133,14 @@ SHS_API struct shs_str shs_request_method(const struct shs_request *req);
 SHS_API struct shs_str shs_request_target(const struct shs_request *req);
 /* The target's path, as it came (not decoded), "/a%20b"; a run of leading "/" is one "/". */
 SHS_API struct shs_str shs_request_path(const struct shs_request *req);
+/*
+ * For a handler that stands in front of one for a part of the paths: shs_request_path is this one
+ * from here on. It must be a part of the path that is there, or live as long as the request. (A
+ * router does so for a handler under "{path...}".)
+ */
+SHS_API void shs_request_set_path(struct shs_request *req, struct shs_str path);
+/* The path before that: what a client has to be told, as in a Location. */
+SHS_API struct shs_str shs_request_full_path(const struct shs_request *req);
 /* What follows "?", without it; ptr is NULL when there is none. */
 SHS_API struct shs_str shs_request_query(const struct shs_request *req);
 /* The raw request line, without its CRLF. */
@@ -138,7 +153,7 @@ SHS_API struct shs_str shs_request_host(const struct shs_request *req);
 /* Whom shs_basic_auth let in: the name, as it was verified. ptr is NULL when there was nobody. */
 SHS_API struct shs_str shs_request_user(const struct shs_request *req);
 /* For authentication of yours: who it is. Copies. 0, SHS_USAGE, SHS_NOMEM. */
-SHS_API int shs_request_set_user(struct shs_request *req, struct shs_str name);
+SHS_API int shs_request_set_user(struct shs_request *req, struct shs_str name) SHS_MUST_CHECK;
 
 /* Fields in the order they came; values without surrounding white space, bytes as they came. */
 SHS_API size_t shs_request_header_count(const struct shs_request *req);
@@ -171,6 +186,28 @@ SHS_API int shs_request_body(struct shs_request *req, size_t max,
                              struct shs_str *out) SHS_MUST_CHECK;
 
 /*
+ * No more of the body than this: for a route that takes less than opt.max_body_bytes. The least of
+ * several counts. 0; SHS_LIMIT at once when Content-Length says more, and later from whatever reads
+ * beyond it (a handler that returns that has 413 sent).
+ */
+SHS_API int shs_request_limit_body(struct shs_request *req, uint64_t max) SHS_MUST_CHECK;
+
+/*
+ * Until when this request may be worked on, by shs_now_ns; the earliest of several counts. Nothing
+ * that reads its body or writes its answer waits longer: SHS_TIMEOUT. A handler that computes, or
+ * waits for something else, looks itself: INT64_MAX is no deadline.
+ */
+SHS_API void shs_request_set_deadline(struct shs_request *req, int64_t deadline_ns);
+SHS_API int64_t shs_request_deadline(const struct shs_request *req);
+
+/*
+ * Calls fn(arg) when the answer is out, or has failed: for what lives as long as the request. The
+ * latest is called first. SHS_NOMEM, and then fn is not called.
+ */
+typedef void shs_end_fn(void *arg);
+SHS_API int shs_request_on_end(struct shs_request *req, shs_end_fn *fn, void *arg) SHS_MUST_CHECK;
+
+/*
  * A name for this request that no other one of this server has: for logs. The server's own random
  * number, the connection's and the request's. Empty where no server made it (in a test).
  */
@@ -200,12 +237,13 @@ SHS_API void *shs_request_alloc(struct shs_request *req, size_t size);
 /* -- the answer: owner thread only, until do_X returns ----------------------------------------- */
 
 /*
- * Starts the answer: status (200 to 599), its usual reason, Server and Date. Before it, nothing is
+ * Starts the answer: status (200 to 999), its usual reason, Server and Date. Before it, nothing is
  * sent; a second call is SHS_USAGE.
  */
-SHS_API int shs_send_response(struct shs_response *res, int code);
+SHS_API int shs_send_response(struct shs_response *res, int code) SHS_MUST_CHECK;
 /* The same with a reason of your own: printable ASCII, copied. */
-SHS_API int shs_send_response_reason(struct shs_response *res, int code, const char *reason);
+SHS_API int shs_send_response_reason(struct shs_response *res, int code,
+                                     const char *reason) SHS_MUST_CHECK;
 /*
  * Adds a field; copies both. SHS_USAGE if the name is not a token or the value has CR, LF, NUL or
  * another control character but HTAB (RFC 9110 section 5.5), if it is Transfer-Encoding, or before
@@ -213,18 +251,22 @@ SHS_API int shs_send_response_reason(struct shs_response *res, int code, const c
  * "Content-Length" is checked: a longer body is SHS_USAGE, a shorter one gives 500 or cuts the
  * connection. "Connection: close" closes.
  */
-SHS_API int shs_send_header(struct shs_response *res, const char *name, const char *value);
-SHS_API int shs_send_header_str(struct shs_response *res, const char *name, struct shs_str value);
+SHS_API int shs_send_header(struct shs_response *res, const char *name,
+                            const char *value) SHS_MUST_CHECK;
+SHS_API int shs_send_header_str(struct shs_response *res, const char *name,
+                                struct shs_str value) SHS_MUST_CHECK;
 /* The same, and the name is not copied: it is a literal, or lives until the answer is out. */
-SHS_API int shs_send_field(struct shs_response *res, struct shs_str name, struct shs_str value);
+SHS_API int shs_send_field(struct shs_response *res, struct shs_str name,
+                           struct shs_str value) SHS_MUST_CHECK;
 /* Content-Length, as a number. SHS_USAGE if it was said already, or as shs_send_header. */
-SHS_API int shs_send_length(struct shs_response *res, uint64_t length);
+SHS_API int shs_send_length(struct shs_response *res, uint64_t length) SHS_MUST_CHECK;
 /*
  * A field for whatever answer there will be, an error's too: for a handler that stands around
  * others. Copies both. Any time before the head has left; SHS_USAGE later, for what cannot be a
  * field, and for one that steers the framing; SHS_LIMIT beyond 16 of them, or 1 KiB for one.
  */
-SHS_API int shs_response_stand(struct shs_response *res, const char *name, const char *value);
+SHS_API int shs_response_stand(struct shs_response *res, const char *name,
+                               const char *value) SHS_MUST_CHECK;
 /*
  * An interim answer, before the real one and without touching it: 103 with Link fields, 102.
  *
@@ -235,7 +277,8 @@ SHS_API int shs_response_stand(struct shs_response *res, const char *name, const
  * SHS_OK. SHS_USAGE for what cannot be sent, or when the real head has left; SHS_LIMIT beyond 32
  * fields or 16 KiB.
  */
-SHS_API int shs_send_interim(struct shs_response *res, int code, const char *const *fields);
+SHS_API int shs_send_interim(struct shs_response *res, int code,
+                             const char *const *fields) SHS_MUST_CHECK;
 /*
  * A field behind the body, for what is known only at its end: a digest, a signature. Copies both.
  * Any time until do_X returns; the body is then chunked. Lost on HTTP/1.0, for HEAD, and with many
@@ -243,44 +286,73 @@ SHS_API int shs_send_interim(struct shs_response *res, int code, const char *con
  * SHS_USAGE with a Content-Length, and for fields that belong in the head (RFC 9110 section 6.5.1);
  * SHS_LIMIT beyond 16 of them.
  */
-SHS_API int shs_send_trailer(struct shs_response *res, const char *name, const char *value);
+SHS_API int shs_send_trailer(struct shs_response *res, const char *name,
+                             const char *value) SHS_MUST_CHECK;
 /* Ends the head. It leaves with the first bytes of the body, in one write. */
-SHS_API int shs_end_headers(struct shs_response *res);
+SHS_API int shs_end_headers(struct shs_response *res) SHS_MUST_CHECK;
 /*
  * A piece of the body; copies it, or has sent it on return. Ends the headers if nobody has.
  * Blocks, with the connection's write deadline, once opt.max_buffered_response is exceeded.
  */
-SHS_API int shs_write(struct shs_response *res, const void *buf, size_t len);
+SHS_API int shs_write(struct shs_response *res, const void *buf, size_t len) SHS_MUST_CHECK;
 /*
  * Sends what has been written so far, with the head if it has not gone: for an answer that is made
  * slowly. Blocks as shs_write. From here on the body is chunked unless Content-Length was said.
  */
-SHS_API int shs_flush(struct shs_response *res);
+SHS_API int shs_flush(struct shs_response *res) SHS_MUST_CHECK;
 /*
  * The body is `length` bytes of the open file `fd` from `offset` on. Takes the descriptor, also on
  * an error. Sets Content-Length. Sent after do_X has returned, without holding a thread for a slow
  * peer. Nothing may be written before or after it.
  */
-SHS_API int shs_send_file(struct shs_response *res, int fd, uint64_t offset, uint64_t length);
+SHS_API int shs_send_file(struct shs_response *res, int fd, uint64_t offset,
+                          uint64_t length) SHS_MUST_CHECK;
 /*
- * A whole answer for an error: status, a small HTML page with the code, its reason and `message`
- * (escaped; NULL = the usual sentence), Connection: close. Replaces an answer of which nothing has
- * been sent yet; SHS_USAGE afterwards. No body for 204, 205, 304 and HEAD.
+ * A whole answer for an error: status, a small page with the code, its reason and `message`
+ * (escaped; NULL = the usual sentence) in the form of opt.error_form or from opt.error_page, and
+ * Connection: close. Replaces an answer of which nothing has been sent yet; SHS_USAGE afterwards.
+ * No body for 204, 205, 304 and HEAD.
  */
-SHS_API int shs_send_error(struct shs_response *res, int code, const char *message);
+SHS_API int shs_send_error(struct shs_response *res, int code, const char *message) SHS_MUST_CHECK;
 
 /*
  * As shs_send_error, and the connection lives on: for an error that says nothing of the connection,
  * as a 404. It is closed all the same when the request's body cannot be read to its end.
  */
-SHS_API int shs_send_page(struct shs_response *res, int code, const char *message);
+SHS_API int shs_send_page(struct shs_response *res, int code, const char *message) SHS_MUST_CHECK;
+
+/* The same as JSON, whatever opt.error_form is: application/problem+json, RFC 9457. */
+SHS_API int shs_send_problem(struct shs_response *res, int code, const char *detail) SHS_MUST_CHECK;
+
+/* -- the answer so far: for who stands around a handler, after it has returned ----------------- */
+
+/* The status that shs_send_response was given; 0 before. */
+SHS_API int shs_response_status(const struct shs_response *res);
+/* Has something of the answer left? Then it cannot be replaced any more. */
+SHS_API bool shs_response_has_left(const struct shs_response *res);
+/* The value of the first field with that name (any case) which the handler set; or false. */
+SHS_API bool shs_response_header(const struct shs_response *res, const char *name,
+                                 struct shs_str *value);
+/*
+ * The whole body, when nothing of it has left and it is no file: true and *body, until the next
+ * call that changes it.
+ */
+SHS_API bool shs_response_body(const struct shs_response *res, struct shs_str *body);
+/*
+ * Puts another body in its place, with another Content-Length, and one more field (NULL: none),
+ * as "Content-Encoding". Copies. 0, SHS_USAGE when shs_response_body is false, SHS_LIMIT,
+ * SHS_NOMEM; the answer is as it was then.
+ */
+SHS_API int shs_response_replace_body(struct shs_response *res, const void *body, size_t len,
+                                      const char *name, const char *value) SHS_MUST_CHECK;
 
 /* -- handlers that call handlers: owner thread only -------------------------------------------- */
 
 /*
  * Lets another handler answer this request: its method is called, with its ctx, as the server would
  * call it; a method that it lacks is answered as above. Returns what it returned. Afterwards
- * shs_request_ctx is yours again. SHS_LIMIT beyond 64 handlers within one another.
+ * shs_request_ctx is yours again. SHS_USAGE when an answer has begun already, and beyond 64
+ * handlers within one another.
  */
 SHS_API int shs_handler_call(const struct shs_http_handler *next, struct shs_request *req,
                              struct shs_response *res) SHS_MUST_CHECK;

@@ -40,6 +40,29 @@ typedef void shs_log_fn(void *log_ctx, enum shs_log_level level, const char *lin
  */
 typedef int shs_password_fn(void *password_ctx, char *buf, size_t cap);
 
+/* How an error is told to the client when no handler makes its answer. */
+enum shs_error_form {
+    SHS_ERRORS_HTML,   /* a small page */
+    SHS_ERRORS_TEXT,   /* "404 Not Found", and a sentence */
+    SHS_ERRORS_PROBLEM /* application/problem+json, RFC 9457 */
+};
+
+struct shs_request;
+struct shs_response;
+
+/*
+ * Makes the answer for an error, with shs_send_response and what follows it; Python's
+ * error_message_format. An answer of which nothing had left has been taken back.
+ *
+ *   req      NULL when the request could not be understood
+ *   status   400 to 599
+ *   message  a sentence, not escaped; never NULL
+ *
+ * Returns 0; or < 0, and then the page of error_form is sent. Owner thread of the request.
+ */
+typedef int shs_error_page_fn(void *error_ctx, const struct shs_request *req,
+                              struct shs_response *res, int status, const char *message);
+
 struct shs_options {
     size_t size; /* set by shs_options_init: the struct the caller was built with */
 
@@ -140,6 +163,11 @@ struct shs_options {
                                   so long is logged with its path and age, and again after twice as
                                   long, four times ...: by ThreadPoolMixIn, and by ThreadingMixIn
                                   while the server serves. 30000 */
+
+    /* -- HTTP: the server's own errors, and those of shs_send_error ----------------------- */
+    enum shs_error_form error_form; /* 400, 404, 413, 431, 500 ... SHS_ERRORS_HTML */
+    shs_error_page_fn *error_page;  /* makes them instead. NULL: nobody */
+    void *error_ctx;
 };
 
 /*

@@ -7,6 +7,8 @@
  *   handler.h             request handlers: base, stream and datagram
  *   str.h, text.h         bytes of somebody else; escaping, dates
  *   http.h                HTTPServer and its handlers
+ *   router.h              from a method and a path to a function
+ *   chain.h               middleware: what stands in front of a handler
  *   query.h               the parameters of a query and of a form
  *   multipart.h           file uploads
  *   cookie.h              cookies
@@ -27,6 +29,7 @@
 #define SHS_SHS_H
 
 #include <shs/certs.h>
+#include <shs/chain.h>
 #include <shs/cookie.h>
 #include <shs/digest.h>
 #include <shs/echo.h>
@@ -37,6 +40,7 @@
 #include <shs/multipart.h>
 #include <shs/options.h>
 #include <shs/query.h>
+#include <shs/router.h>
 #include <shs/secure_http_server.h>
 #include <shs/server.h>
 #include <shs/sse.h>

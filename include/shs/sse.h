@@ -37,7 +37,7 @@ extern "C" {
  * Sends the head: 200, text/event-stream, not to be cached. Replaces shs_send_response; to add
  * fields, call shs_send_response(res, 200) and shs_send_header before it.
  */
-SHS_API int shs_sse_start(struct shs_response *res);
+SHS_API int shs_sse_start(struct shs_response *res) SHS_MUST_CHECK;
 
 /*
  * Sends one event.
@@ -50,22 +50,22 @@ SHS_API int shs_sse_start(struct shs_response *res);
  * has gone; SHS_TIMEOUT, SHS_IO and so on.
  */
 SHS_API int shs_sse_send(struct shs_response *res, const char *event, const char *id,
-                         const char *data);
+                         const char *data) SHS_MUST_CHECK;
 SHS_API int shs_sse_send_str(struct shs_response *res, const char *event, const char *id,
-                             struct shs_str data);
+                             struct shs_str data) SHS_MUST_CHECK;
 
 /* A line that no page sees, to keep the connection alive. NULL = an empty one. */
-SHS_API int shs_sse_comment(struct shs_response *res, const char *text);
+SHS_API int shs_sse_comment(struct shs_response *res, const char *text) SHS_MUST_CHECK;
 
 /* How long the browser waits before it connects again. */
-SHS_API int shs_sse_retry(struct shs_response *res, unsigned ms);
+SHS_API int shs_sse_retry(struct shs_response *res, unsigned ms) SHS_MUST_CHECK;
 
 /*
  * Waits: 0 when `ms` have passed; SHS_CLOSED as soon as the client has gone (or closed its side),
  * and at once for HEAD, where nobody listens; SHS_STOPPED when the server closes (seen within 250
  * ms); SHS_USAGE while the request has a body that has not been read.
  */
-SHS_API int shs_sse_wait(struct shs_response *res, unsigned ms);
+SHS_API int shs_sse_wait(struct shs_response *res, unsigned ms) SHS_MUST_CHECK;
 
 /*
  * What to return from the handler: that the client has gone or the server closes is how these

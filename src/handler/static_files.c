@@ -72,7 +72,7 @@ static int send_redirect(struct shs_request *req, struct shs_response *res)
     int rc;
 
     shs__buf_init(&location, REDIRECT_MAX);
-    rc = shs__path_redirect(&location, shs_request_target(req), shs_request_path(req),
+    rc = shs__path_redirect(&location, shs_request_target(req), shs_request_full_path(req),
                             shs_request_query(req));
     if (rc == SHS_OK)
         rc = shs_send_response(res, 301);

@@ -403,7 +403,7 @@ static int answer_form(struct shs_request *req, struct shs_response *res,
     if (rc == SHS_OK)
         rc = shs_send_response(res, person ? 303 : 201);
     if (rc == SHS_OK)
-        rc = shs_send_header_str(res, "Location", shs_request_path(req));
+        rc = shs_send_header_str(res, "Location", shs_request_full_path(req));
     if (rc == SHS_OK)
         rc = shs_send_header(res, "Content-Type", "text/plain; charset=utf-8");
     if (rc == SHS_OK)

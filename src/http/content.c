@@ -2,6 +2,7 @@
  * content.c - the whole body at once, and the small grammar of fields that describe content.
  */
 #include "http/content.h"
+#include "http/mistake.h"
 
 #include "base/chars.h"
 
@@ -35,7 +36,7 @@ int shs__refuse_content(struct shs_request *req, int code, int status, const cha
 
 /* -- the body ---------------------------------------------------------------------------------- */
 
-static int too_long(struct shs_request *req)
+int shs__content_too_long(struct shs_request *req)
 {
     return shs__refuse_content(req, SHS_LIMIT, 413, "content-too-long",
                                "The content is larger than is accepted here.");
@@ -63,7 +64,7 @@ static int read_all(struct shs_request *req, size_t max, struct shs_buf *body)
         } else {
             rc = shs_request_read(req, &beyond, 1, &got);
             if (rc == SHS_OK && got > 0)
-                return too_long(req);
+                return shs__content_too_long(req);
         }
     } while (rc == SHS_OK && got > 0);
     return rc;
@@ -80,12 +81,14 @@ int shs_request_body(struct shs_request *req, size_t max, struct shs_str *out)
     if (content->body_code != SHS_OK)
         return content->body_code;
     if (content->have_body && content->body.len > max)
-        return too_long(req);
+        return shs__content_too_long(req);
     if (!content->have_body) {
         if (req->body_failed || req->body_taken)
-            return req->body_failed ? req->body_code : SHS_USAGE;
+            return req->body_failed ? req->body_code
+                                    : shs__mistake(req->x, "shs_request_body",
+                                                   "shs_request_read has taken some of it");
         if (shs_request_has_body(req, &length) && length != UINT64_MAX && length > max)
-            return too_long(req);
+            return shs__content_too_long(req);
         shs__buf_init(&content->body, max);
         rc = length == UINT64_MAX ? SHS_OK : shs__buf_reserve(&content->body, (size_t)length);
         if (rc == SHS_OK)

@@ -6,7 +6,7 @@
 
 #include <shs/query.h>
 
-#include "http/exchange.h"
+#include "http/mistake.h"
 
 /* A parsed list: one block with the parameters and behind them their bytes. */
 struct shs_param_list {

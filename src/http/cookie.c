@@ -4,8 +4,8 @@
 #include <shs/cookie.h>
 
 #include "base/chars.h"
-#include "http/exchange.h"
 #include "http/guard.h"
+#include "http/mistake.h"
 
 /* RFC 6265bis section 5.6: a browser ignores what is longer. */
 #define MAX_PAIR 4096u
@@ -201,7 +201,7 @@ int shs_send_cookie(struct shs_response *res, const struct shs_cookie *cookie)
     memcpy(&c, cookie, cookie->size < sizeof c ? cookie->size : sizeof c);
     same_site = same_site_text(c.same_site);
     if (same_site == NULL || !is_valid(&c))
-        return SHS_USAGE;
+        return shs__mistake(res->x, "shs_send_cookie", "a name or value that no cookie can have");
     shs__buf_init(&field, MAX_FIELD);
     rc = put_cookie(&field, &c, same_site);
     if (rc == SHS_OK)

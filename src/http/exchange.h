@@ -15,6 +15,7 @@
 #define SHS_EXCHANGE_H
 
 #include <shs/http.h>
+#include <shs/options.h>
 
 #include "http/message.h"
 
@@ -63,20 +64,29 @@ struct shs_slot {
     struct shs_slot *next;
 };
 
+/* What is to be done when the answer is out. */
+struct shs_ending {
+    shs_end_fn *fn;
+    void *arg;
+    struct shs_ending *next;
+};
+
 struct shs_content; /* content.c: what was made of the query and the body; NULL until asked for */
 
 struct shs_request {
     struct shs_exchange *x;
     struct shs_head head;
-    bool body_taken;            /* a handler has read of it */
-    bool body_failed;           /* read_body has failed: the connection cannot go on */
-    int body_code;              /* with this */
-    struct shs_refusal refusal; /* and, for SHS_PROTO and SHS_LIMIT, for this reason */
-    int content_code;           /* a helper refused the content (shs__refuse_content) with this */
+    bool body_taken;              /* a handler has read of it */
+    bool body_failed;             /* read_body has failed: the connection cannot go on */
+    int body_code;                /* with this */
+    struct shs_refusal refusal;   /* and, for SHS_PROTO and SHS_LIMIT, for this reason */
+    uint64_t body_read, max_body; /* what a handler has read, and may (shs_request_limit_body) */
+    int content_code;             /* a helper refused the content (shs__refuse_content) with this */
     struct shs_content *content;
-    struct shs_str user;    /* whom authentication let in, in the arena; ptr NULL: nobody */
-    struct shs_slot *slots; /* what middleware left for those behind it; in the arena */
-    uint8_t id_len;         /* 0: not asked for yet */
+    struct shs_str user;      /* whom authentication let in, in the arena; ptr NULL: nobody */
+    struct shs_str full_path; /* before shs_request_set_path; ptr NULL: as head.path */
+    struct shs_slot *slots;   /* what middleware left for those behind it; in the arena */
+    uint8_t id_len;           /* 0: not asked for yet */
     char id[SHS_REQUEST_ID_MAX];
 };
 
@@ -111,7 +121,12 @@ struct shs_exchange {
     const struct shs_exchange_ops *ops;
     struct shs_conn *conn;                  /* for handlers; this room does not look inside */
     const struct shs_http_handler *handler; /* the one that runs; NULL: none does */
+    bool making_error;                      /* opt->error_page runs */
     unsigned depth;                         /* how many have called one another */
+    const struct shs_options *opt;          /* of the server; NULL: none made it (in a test) */
+    const char *mistake;                    /* of the handler, a sentence (mistake.h); NULL: none */
+    int64_t deadline_ns; /* of the handlers: nothing of theirs waits longer; INT64_MAX: none */
+    struct shs_ending *endings; /* shs_request_on_end: the latest first; in the arena */
     struct shs_arena arena;
     struct shs_request req;
     struct shs_response res;
@@ -127,6 +142,8 @@ void shs__exchange_clear(struct shs_exchange *x); /* frees what it holds, closes
  */
 int shs__refuse_content(struct shs_request *req, int code, int status, const char *rule,
                         const char *text);
+/* The same for content that is larger than somebody takes: 413. */
+int shs__content_too_long(struct shs_request *req);
 void shs__content_free(struct shs_content *content); /* NULL is fine */
 
 /* The method of the handler for this request; NULL when it has none. */
@@ -134,5 +151,10 @@ shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struc
 
 /* True when the status never has a body (RFC 9110 sections 6.4.1, 15.3.5, 15.4.5). */
 bool shs__status_without_body(int status);
+
+/* As shs_send_response_reason; borrows the reason. */
+int shs__response_start(struct shs_response *res, int code, struct shs_str reason);
+/* Takes back an answer of which nothing has left. */
+void shs__response_take_back(struct shs_response *res);
 
 #endif

@@ -12,6 +12,7 @@
 #include <shs/version.h>
 
 #include "http/h1_exchange.h"
+#include "http/mistake.h"
 
 /* Room behind a head for the framing lines of its body, but for trailers. */
 #define BODY_ROOM 1024u
@@ -103,6 +104,7 @@ static struct shs_h1_exchange *begin_exchange(struct shs_h1 *h1)
     memset(x, 0, sizeof *x);
     shs__exchange_init(&x->base, &shs__h1_exchange_ops, h1->config->opt->max_buffered_response);
     shs__buf_init(&x->early, h1->config->opt->max_buffered_body);
+    x->base.opt = h1->config->opt;
     x->h1 = h1;
     x->body.phase = SHS_BODY_DONE;
     h1->xchg = x;
@@ -335,18 +337,17 @@ static int status_for(const struct shs_h1_exchange *x, int rc)
 /* The handler has returned: make an answer of what there is. */
 static int handler_returned(struct shs_h1_exchange *x, int rc)
 {
+    const struct shs_h1_host *host = x->h1->config->host;
     struct shs_response *res = &x->base.res;
 
-    if (rc == SHS_OK && !res->started) {
-        x->failure = "the handler returned without an answer";
-        rc = SHS_USAGE;
-    }
-    if (rc == SHS_OK && res->has_length && !res->no_body && res->body_total != res->length) {
-        x->failure = "the handler wrote less than its Content-Length";
-        rc = SHS_USAGE;
-    }
-    if (rc == SHS_OK)
+    rc = shs__mistake_in_result(&x->base, rc);
+    if (rc == SHS_OK) { /* a mistake that the answer survived is still worth a line */
+        if (x->base.mistake != NULL && host->mistake != NULL)
+            host->mistake(x->h1->owner, x->base.mistake);
         return SHS_OK;
+    }
+    if (rc == SHS_USAGE)
+        x->failure = x->base.mistake;
     if (x->failure == NULL && x->base.req.content_code == rc)
         x->failure = x->base.req.refusal.text;
     if (x->failure == NULL)

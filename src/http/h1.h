@@ -53,6 +53,9 @@ struct shs_h1_host {
     /* The conversation ends as it may at any time, and this is why: for who looks closely. NULL:
        nobody does. */
     void (*note)(void *owner, const char *text);
+    /* A handler used the API wrongly, and its answer goes out all the same: for whoever wrote it.
+       NULL: nobody is told. */
+    void (*mistake)(void *owner, const char *text);
     /* Records why the conversation ends; returns the code. `stream` true: the stream knows why. */
     int (*fail)(void *owner, int code, bool stream, const char *text);
 };

@@ -54,6 +54,9 @@ bool shs__h1_can_drain(const struct shs_h1_exchange *x);
 /* Starts the clock of a body or an answer: ms, and opt->min_rate from then on. */
 void shs__h1_start_progress(struct shs_h1_exchange *x, unsigned ms);
 
+/* Until when a handler may wait: for its client, and by its own deadline. */
+int64_t shs__h1_deadline(const struct shs_h1_exchange *x);
+
 /* -- h1_output.c -- */
 
 /* Hands h1->out to the stream. SHS_OK when the kernel has it all, SHS_WAIT_*, or < 0. */

@@ -8,6 +8,12 @@ void shs__h1_start_progress(struct shs_h1_exchange *x, unsigned ms)
     shs__progress_start(&x->progress, shs_now_ns(), ms, x->h1->config->opt->min_rate);
 }
 
+int64_t shs__h1_deadline(const struct shs_h1_exchange *x)
+{
+    return x->base.deadline_ns < x->progress.deadline_ns ? x->base.deadline_ns
+                                                         : x->progress.deadline_ns;
+}
+
 /* Reads once into the room that there is. */
 int shs__h1_fill(struct shs_h1 *h1)
 {
@@ -155,7 +161,7 @@ static int h1_read_body(struct shs_exchange *base, void *buf, size_t cap, size_t
             shs__progress_made(&x->progress, *got);
         if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
             return rc;
-        rc = h1->config->host->wait(h1->owner, rc, x->progress.deadline_ns);
+        rc = h1->config->host->wait(h1->owner, rc, shs__h1_deadline(x));
         if (rc != SHS_OK)
             return body_error(x, rc);
     }

@@ -59,15 +59,18 @@ int64_t shs__h1_next_look(const struct shs_h1_exchange *x)
 int shs__h1_drain_out_blocking(struct shs_h1_exchange *x)
 {
     struct shs_h1 *h1 = x->h1;
+    int64_t deadline_ns, look_ns;
 
     for (;;) {
         int rc = shs__h1_drain_out(h1, SHS_H1_FLUSH);
 
         if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
             return rc;
-        if (shs_now_ns() >= x->progress.deadline_ns)
+        deadline_ns = shs__h1_deadline(x);
+        if (shs_now_ns() >= deadline_ns)
             return SHS_TIMEOUT;
-        rc = h1->config->host->wait(h1->owner, rc, shs__h1_next_look(x));
+        look_ns = shs__h1_next_look(x);
+        rc = h1->config->host->wait(h1->owner, rc, look_ns < deadline_ns ? look_ns : deadline_ns);
         if (rc != SHS_OK && rc != SHS_TIMEOUT)
             return rc;
     }

@@ -146,7 +146,8 @@ int shs_multipart_new(struct shs_multipart **out, struct shs_request *req,
     if (limits != NULL)
         memcpy(&bounds, limits, limits->size < sizeof bounds ? limits->size : sizeof bounds);
     if (bounds.max_header_bytes < 64 || bounds.max_header_bytes > 65536 || req->body_taken)
-        return SHS_USAGE;
+        return shs__mistake(req->x, "shs_multipart_new",
+                            "max_header_bytes from 64 to 65536, before the body is read");
     self = shs_request_alloc(req, sizeof *self);
     memory = shs_request_alloc(req, shs__multipart_memory(&bounds));
     if (self == NULL || memory == NULL)

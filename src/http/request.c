@@ -1,4 +1,4 @@
-#include "http/exchange.h"
+#include "http/mistake.h"
 
 struct shs_str shs_request_method(const struct shs_request *req)
 {
@@ -18,6 +18,18 @@ struct shs_str shs_request_user(const struct shs_request *req)
 struct shs_str shs_request_path(const struct shs_request *req)
 {
     return req->head.path;
+}
+
+void shs_request_set_path(struct shs_request *req, struct shs_str path)
+{
+    if (req->full_path.ptr == NULL)
+        req->full_path = req->head.path;
+    req->head.path = path;
+}
+
+struct shs_str shs_request_full_path(const struct shs_request *req)
+{
+    return req->full_path.ptr == NULL ? req->head.path : req->full_path;
 }
 
 struct shs_str shs_request_query(const struct shs_request *req)
@@ -68,6 +80,39 @@ bool shs_request_header(const struct shs_request *req, const char *name, struct 
     return false;
 }
 
+int shs_request_limit_body(struct shs_request *req, uint64_t max)
+{
+    uint64_t length = 0;
+
+    if (max < req->max_body)
+        req->max_body = max;
+    if (shs_request_has_body(req, &length) && length != UINT64_MAX && length > req->max_body)
+        return shs__content_too_long(req);
+    return req->body_read > req->max_body ? shs__content_too_long(req) : SHS_OK;
+}
+
+void shs_request_set_deadline(struct shs_request *req, int64_t deadline_ns)
+{
+    if (deadline_ns < req->x->deadline_ns)
+        req->x->deadline_ns = deadline_ns;
+}
+
+int64_t shs_request_deadline(const struct shs_request *req)
+{
+    return req->x->deadline_ns;
+}
+
+int shs_request_on_end(struct shs_request *req, shs_end_fn *fn, void *arg)
+{
+    struct shs_ending *ending = shs_request_alloc(req, sizeof *ending);
+
+    if (ending == NULL)
+        return SHS_NOMEM;
+    *ending = (struct shs_ending){fn, arg, req->x->endings};
+    req->x->endings = ending;
+    return SHS_OK;
+}
+
 bool shs_request_has_body(const struct shs_request *req, uint64_t *length)
 {
     if (!req->head.chunked && req->head.content_length == 0)
@@ -83,9 +128,14 @@ int shs_request_read(struct shs_request *req, void *buf, size_t cap, size_t *got
     if (req->body_failed)
         return req->body_code;
     if (cap == 0)
-        return SHS_USAGE;
+        return shs__mistake(req->x, "shs_request_read", "room for at least one byte");
     req->body_taken = true;
     rc = req->x->ops->read_body(req->x, buf, cap, got);
+    if (rc == SHS_OK) {
+        req->body_read += *got;
+        if (req->body_read > req->max_body)
+            rc = shs__content_too_long(req);
+    }
     if (rc != SHS_OK) {
         req->body_failed = true;
         req->body_code = rc;
@@ -150,7 +200,7 @@ int shs_request_set_slot(struct shs_request *req, const void *key, void *value)
     struct shs_slot *slot = find_slot(req, key);
 
     if (key == NULL)
-        return SHS_USAGE;
+        return shs__mistake(req->x, "shs_request_set_slot", "the key is NULL");
     if (slot == NULL) {
         slot = shs_request_alloc(req, sizeof *slot);
         if (slot == NULL)
@@ -165,10 +215,11 @@ int shs_request_set_slot(struct shs_request *req, const void *key, void *value)
 
 int shs_request_set_user(struct shs_request *req, struct shs_str name)
 {
-    struct shs_str copy = shs__arena_copy(&req->x->arena, name);
+    struct shs_str copy;
 
     if (name.ptr == NULL)
-        return SHS_USAGE;
+        return shs__mistake(req->x, "shs_request_set_user", "the name is NULL");
+    copy = shs__arena_copy(&req->x->arena, name);
     if (copy.ptr == NULL)
         return SHS_NOMEM;
     req->user = copy;

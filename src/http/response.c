@@ -3,11 +3,13 @@
  *
  * Follows CPython Lib/http/server.py for the names and the order; RFC 9110 for what may be said.
  */
+#include <inttypes.h>
 #include <unistd.h>
 
-#include "base/text.h"
 #include "http/exchange.h"
-#include "http/guard.h"
+#include <shs/text.h>
+
+#include "http/mistake.h"
 
 /* Fields of an answer that are thought of at first. */
 #define FIRST_FIELDS 10u
@@ -20,6 +22,8 @@ void shs__exchange_init(struct shs_exchange *x, const struct shs_exchange_ops *o
     x->req.x = x;
     x->res.x = x;
     x->res.file_fd = -1;
+    x->req.max_body = UINT64_MAX;
+    x->deadline_ns = INT64_MAX;
     shs__arena_init(&x->arena, SHS_EXCHANGE_MEMORY + SHS_EXCHANGE_RESERVE);
     shs__buf_init(&x->res.body, max_buffered_response);
 }
@@ -34,6 +38,8 @@ static void drop_file(struct shs_response *res)
 
 void shs__exchange_clear(struct shs_exchange *x)
 {
+    for (; x->endings != NULL; x->endings = x->endings->next)
+        x->endings->fn(x->endings->arg);
     drop_file(&x->res);
     shs__buf_free(&x->res.body);
     shs__content_free(x->req.content);
@@ -69,14 +75,18 @@ bool shs__status_without_body(int status)
 
 /* -- the head ---------------------------------------------------------------------------------- */
 
-static int start(struct shs_response *res, int code, struct shs_str reason)
+int shs__response_start(struct shs_response *res, int code, struct shs_str reason)
 {
     if (res->started)
-        return SHS_USAGE;
+        return shs__mistake(res->x, "shs_send_response",
+                            "%d: the answer has begun with %d already. A request has one answer",
+                            code, res->status);
     if (code < 200 || code > 999)
-        return SHS_USAGE;
+        return shs__mistake(res->x, "shs_send_response",
+                            "%d is no status of an answer: it is from 200 to 999", code);
     if (reason.len > 0 && !shs_is_field_value(reason))
-        return SHS_USAGE;
+        return shs__mistake(res->x, "shs_send_response_reason",
+                            "the reason has a control character");
     res->status = code;
     res->reason = reason;
     res->started = true;
@@ -87,7 +97,7 @@ static int start(struct shs_response *res, int code, struct shs_str reason)
 
 int shs_send_response(struct shs_response *res, int code)
 {
-    return start(res, code, shs__str(shs_http_reason(code)));
+    return shs__response_start(res, code, shs__str(shs_http_reason(code)));
 }
 
 int shs_send_response_reason(struct shs_response *res, int code, const char *reason)
@@ -96,7 +106,19 @@ int shs_send_response_reason(struct shs_response *res, int code, const char *rea
 
     if (copy.ptr == NULL)
         return SHS_NOMEM;
-    return start(res, code, copy);
+    return shs__response_start(res, code, copy);
+}
+
+/* The calls, as whoever made the mistake knows them. */
+static int field_mistake(struct shs_response *res, struct shs_str name, const char *what)
+{
+    return shs__mistake(res->x, "shs_send_header", "\"%.*s\": %s",
+                        name.len > 40 ? 40 : (int)name.len, name.ptr == NULL ? "" : name.ptr, what);
+}
+
+static int too_early(struct shs_response *res, const char *call)
+{
+    return shs__mistake(res->x, call, "no answer has begun. Call shs_send_response first");
 }
 
 /* Content-Length as a handler writes it: digits only, no overflow. */
@@ -140,14 +162,16 @@ static bool take_framing_field(struct shs_response *res, struct shs_str name, st
 {
     *rc = SHS_OK;
     if (shs__str_eq_nocase(name, SHS_STR("Content-Length"))) {
-        if (res->has_length || !parse_length(value, &res->length))
-            *rc = SHS_USAGE;
+        if (res->has_length)
+            *rc = field_mistake(res, name, "it was said before");
+        else if (!parse_length(value, &res->length))
+            *rc = field_mistake(res, name, "the value is not a number of bytes");
         else
             res->has_length = true;
         return true;
     }
     if (shs__str_eq_nocase(name, SHS_STR("Transfer-Encoding"))) {
-        *rc = SHS_USAGE;
+        *rc = field_mistake(res, name, "the server writes it where it is needed");
         return true;
     }
     if (shs__str_eq_nocase(name, SHS_STR("Connection"))) {
@@ -208,10 +232,16 @@ static int add_field(struct shs_response *res, struct shs_str name, struct shs_s
 {
     int rc;
 
-    if (!res->started || res->head_done)
-        return SHS_USAGE;
-    if (!shs_is_token(name) || !shs_is_field_value(value))
-        return SHS_USAGE;
+    if (!res->started)
+        return field_mistake(res, name, "no answer has begun. Call shs_send_response first");
+    if (res->head_done)
+        return field_mistake(res, name, "it comes behind shs_end_headers, or behind the body");
+    if (name.ptr == NULL || !shs_is_token(name))
+        return field_mistake(res, name, "that is no name of a field");
+    if (value.ptr == NULL)
+        return field_mistake(res, name, "the value is NULL");
+    if (!shs_is_field_value(value))
+        return field_mistake(res, name, "the value has a control character, as CR, LF or NUL");
     if (take_framing_field(res, name, value, &rc))
         return rc;
     if (copy_name)
@@ -221,13 +251,14 @@ static int add_field(struct shs_response *res, struct shs_str name, struct shs_s
 
 int shs_send_field(struct shs_response *res, struct shs_str name, struct shs_str value)
 {
-    return name.ptr == NULL || value.ptr == NULL ? SHS_USAGE : add_field(res, name, value, false);
+    return add_field(res, name, value, false);
 }
 
 int shs_send_length(struct shs_response *res, uint64_t length)
 {
     if (!res->started || res->head_done || res->has_length)
-        return SHS_USAGE;
+        return shs__mistake(res->x, "shs_send_length",
+                            "between shs_send_response and the body, and once");
     res->has_length = true;
     res->length = length;
     return SHS_OK;
@@ -235,8 +266,7 @@ int shs_send_length(struct shs_response *res, uint64_t length)
 
 int shs_send_header_str(struct shs_response *res, const char *name, struct shs_str value)
 {
-    return name == NULL || value.ptr == NULL ? SHS_USAGE
-                                             : add_field(res, shs__str(name), value, true);
+    return add_field(res, shs__str(name), value, true);
 }
 
 int shs_send_header(struct shs_response *res, const char *name, const char *value)
@@ -252,7 +282,8 @@ int shs_response_stand(struct shs_response *res, const char *name, const char *t
 
     if (res->head_sent || value.ptr == NULL || !shs_is_token(shs__str(name)) ||
         !shs_is_field_value(value) || is_framing_field(shs__str(name)))
-        return SHS_USAGE;
+        return shs__mistake(res->x, "shs_response_stand",
+                            "the answer has left, or this cannot stand on every answer");
     if (res->standing_count == SHS_MAX_STANDING_FIELDS ||
         strlen(name) + value.len + 4 > SHS_MAX_RESPONSE_HEAD / SHS_MAX_STANDING_FIELDS)
         return SHS_LIMIT;
@@ -271,8 +302,10 @@ int shs_response_stand(struct shs_response *res, const char *name, const char *t
 
 int shs_end_headers(struct shs_response *res)
 {
-    if (!res->started || res->head_done)
-        return SHS_USAGE;
+    if (!res->started)
+        return too_early(res, "shs_end_headers");
+    if (res->head_done)
+        return shs__mistake(res->x, "shs_end_headers", "the head has ended already");
     res->head_done = true;
     return SHS_OK;
 }
@@ -283,13 +316,14 @@ int shs_send_interim(struct shs_response *res, int code, const char *const *fiel
     size_t count = 0, bytes = 0;
 
     if (code < 102 || code > 199 || res->head_sent)
-        return SHS_USAGE;
+        return shs__mistake(res->x, "shs_send_interim",
+                            "%d: a status from 102 to 199, before the real head has left", code);
     for (size_t i = 0; fields != NULL && fields[i] != NULL; i += 2) {
         struct shs_str name = shs__str(fields[i]), value = shs__str(fields[i + 1]);
 
         if (value.ptr == NULL || !shs_is_token(name) || !shs_is_field_value(value) ||
             is_framing_field(name))
-            return SHS_USAGE;
+            return shs__mistake(res->x, "shs_send_interim", "a field that an answer cannot have");
         bytes += name.len + value.len + 4;
         if (count == SHS_ARRAY_LEN(list) || bytes > SHS_MAX_RESPONSE_HEAD)
             return SHS_LIMIT;
@@ -330,9 +364,11 @@ int shs_send_trailer(struct shs_response *res, const char *name, const char *val
     struct shs_str n = shs__str(name), v = shs__str(value);
     struct shs_field *field;
 
-    if (!res->started || res->has_length || v.ptr == NULL || !shs_is_token(n) ||
-        !shs_is_field_value(v) || !may_be_trailer(n))
-        return SHS_USAGE;
+    if (!res->started || res->has_length)
+        return shs__mistake(res->x, "shs_send_trailer",
+                            "behind shs_send_response, and without a Content-Length");
+    if (v.ptr == NULL || !shs_is_token(n) || !shs_is_field_value(v) || !may_be_trailer(n))
+        return shs__mistake(res->x, "shs_send_trailer", "a field that no trailer can be");
     if (res->trailers == NULL)
         res->trailers =
             shs__arena_alloc(&res->x->arena, SHS_MAX_RESPONSE_TRAILERS * sizeof *res->trailers);
@@ -354,10 +390,12 @@ int shs_send_trailer(struct shs_response *res, const char *name, const char *val
 /* -- the body ---------------------------------------------------------------------------------- */
 
 /* A body begins: the head must be complete, and no file be the body already. */
-static int begin_body(struct shs_response *res)
+static int begin_body(struct shs_response *res, const char *call)
 {
-    if (!res->started || res->file_fd >= 0)
-        return SHS_USAGE;
+    if (!res->started)
+        return too_early(res, call);
+    if (res->file_fd >= 0)
+        return shs__mistake(res->x, call, "a file is the body already");
     if (res->broken)
         return SHS_CLOSED;
     res->head_done = true;
@@ -377,7 +415,7 @@ static int stream_out(struct shs_response *res, const void *buf, size_t len)
 
 int shs_write(struct shs_response *res, const void *buf, size_t len)
 {
-    int rc = begin_body(res);
+    int rc = begin_body(res, "shs_write");
 
     if (rc != SHS_OK)
         return rc;
@@ -385,7 +423,9 @@ int shs_write(struct shs_response *res, const void *buf, size_t len)
         return SHS_OK;
     /* More than Content-Length said would be read as the beginning of the next answer. */
     if (res->has_length && len > res->length - res->body_total)
-        return SHS_USAGE;
+        return shs__mistake(res->x, "shs_write",
+                            "%zu bytes behind %" PRIu64 ", and Content-Length says %" PRIu64, len,
+                            res->body_total, res->length);
     res->body_total += len;
     if (res->no_body)
         return SHS_OK;
@@ -395,7 +435,7 @@ int shs_write(struct shs_response *res, const void *buf, size_t len)
 
 int shs_flush(struct shs_response *res)
 {
-    int rc = begin_body(res);
+    int rc = begin_body(res, "shs_flush");
 
     if (rc != SHS_OK)
         return rc;
@@ -409,11 +449,12 @@ int shs_flush(struct shs_response *res)
 
 int shs_send_file(struct shs_response *res, int fd, uint64_t offset, uint64_t length)
 {
-    int rc = begin_body(res);
+    int rc = begin_body(res, "shs_send_file");
 
     if (rc == SHS_OK && (res->body_total > 0 || res->head_sent || fd < 0 ||
                          (res->has_length && res->length != length)))
-        rc = SHS_USAGE;
+        rc = shs__mistake(res->x, "shs_send_file",
+                          "the file is the whole body, as long as Content-Length says");
     if (rc != SHS_OK || res->no_body || length == 0) {
         if (fd >= 0)
             close(fd);
@@ -430,10 +471,7 @@ int shs_send_file(struct shs_response *res, int fd, uint64_t offset, uint64_t le
     return SHS_OK;
 }
 
-/* -- errors ------------------------------------------------------------------------------------ */
-
-/* Takes back an answer of which nothing has left. */
-static void take_back(struct shs_response *res)
+void shs__response_take_back(struct shs_response *res)
 {
     drop_file(res);
     shs__buf_consume(&res->body, res->body.len);
@@ -448,57 +486,65 @@ static void take_back(struct shs_response *res)
     res->has_server = false;
 }
 
-static int error_page(struct shs_buf *page, int code, struct shs_str reason, struct shs_str message)
-{
-    int rc = shs__buf_printf(page,
-                             "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">"
-                             "<meta name=\"viewport\" content=\"width=device-width\">"
-                             "<meta name=\"color-scheme\" content=\"light dark\">"
-                             "<title>%d %.*s</title></head>\n"
-                             "<body style=\"margin: 2.5rem auto; max-width: 40rem; padding: 0 1rem;"
-                             " font: 1rem/1.5 system-ui, sans-serif\">\n<h1>%d %.*s</h1>\n<p>",
-                             code, (int)reason.len, reason.ptr, code, (int)reason.len, reason.ptr);
+/* -- the answer so far ------------------------------------------------------------------------- */
 
-    if (rc == SHS_OK)
-        rc = shs__html_escape(page, message);
-    if (rc == SHS_OK)
-        rc = shs__buf_append_str(page, SHS_STR("</p>\n</body>\n</html>\n"));
-    return rc;
+int shs_response_status(const struct shs_response *res)
+{
+    return res->started ? res->status : 0;
 }
 
-int shs_send_page(struct shs_response *res, int code, const char *message)
+bool shs_response_has_left(const struct shs_response *res)
 {
-    struct shs_str reason = shs__str(shs_http_reason(code));
-    struct shs_buf page;
-    int rc;
+    return res->head_sent;
+}
 
-    if (res->head_sent)
-        return SHS_USAGE;
-    if (reason.len == 0)
-        reason = SHS_STR("???");
-    take_back(res);
-    rc = start(res, code, reason);
+bool shs_response_header(const struct shs_response *res, const char *name, struct shs_str *value)
+{
+    struct shs_str wanted = shs__str(name);
+
+    for (size_t i = 0; i < res->field_count; i++) {
+        if (shs__str_eq_nocase(res->fields[i].name, wanted)) {
+            *value = res->fields[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool shs_response_body(const struct shs_response *res, struct shs_str *body)
+{
+    if (!res->started || res->head_sent || res->broken || res->file_fd >= 0 ||
+        res->body_total != res->body.len)
+        return false;
+    *body = (struct shs_str){shs__buf_head(&res->body), res->body.len};
+    return true;
+}
+
+int shs_response_replace_body(struct shs_response *res, const void *body, size_t len,
+                              const char *name, const char *value)
+{
+    struct shs_str before;
+    bool head_done = res->head_done;
+    int rc = SHS_OK;
+
+    if (!shs_response_body(res, &before))
+        return shs__mistake(res->x, "shs_response_replace_body", "the body has left, or is a file");
+    if (len > before.len)
+        rc = shs__buf_reserve(&res->body, len - before.len);
+    if (rc == SHS_OK && name != NULL) {
+        res->head_done = false; /* nothing of it has left */
+        rc = shs_send_header(res, name, value);
+        res->head_done = head_done;
+    }
     if (rc != SHS_OK)
         return rc;
-    if (shs__status_without_body(code) || code == 205)
-        return shs_end_headers(res);
-    shs__buf_init(&page, SHS_MAX_RESPONSE_HEAD);
-    rc = error_page(&page, code, reason, message == NULL ? reason : shs__str(message));
-    if (rc == SHS_OK)
-        rc = shs_send_header(res, "Content-Type", "text/html;charset=utf-8");
-    if (rc == SHS_OK)
-        rc = shs_write(res, shs__buf_head(&page), page.len);
-    shs__buf_free(&page);
-    return rc;
-}
-
-int shs_send_error(struct shs_response *res, int code, const char *message)
-{
-    int rc = shs_send_page(res, code, message);
-
-    if (rc == SHS_OK)
-        res->close = true;
-    return rc;
+    if (len > 0)
+        memmove(shs__buf_head(&res->body), body, len);
+    res->body.len = len;
+    res->body_total = len;
+    if (res->has_length)
+        res->length = len;
+    return SHS_OK;
 }
 
 /* -- a method that the handler lacks ----------------------------------------------------------- */
@@ -553,12 +599,19 @@ int shs_handler_call(const struct shs_http_handler *next, struct shs_request *re
     const struct shs_http_handler *before = x->handler;
     int rc;
 
+    if (res->started)
+        return shs__mistake(x, "shs_handler_call",
+                            "%s: an answer has begun already. Answer, or let another answer",
+                            next->name == NULL ? "the next handler" : next->name);
     if (x->depth == SHS_MAX_HANDLER_DEPTH)
-        return SHS_LIMIT;
+        return shs__mistake(x, "shs_handler_call",
+                            "%u handlers call one another: does one call itself?",
+                            SHS_MAX_HANDLER_DEPTH);
     x->depth++;
     x->handler = next;
     rc = method == NULL ? method_lacks(next, req, res) : method(req, res);
-    x->handler = before;
+    if (before != NULL) /* the outermost one stays: mistakes are told with its name */
+        x->handler = before;
     x->depth--;
     return rc;
 }

@@ -3,8 +3,7 @@
  */
 #include <shs/sse.h>
 
-#include "http/exchange.h"
-#include "http/guard.h"
+#include "http/mistake.h"
 
 #define MAX_EVENT ((size_t)1 << 20)
 
@@ -91,7 +90,8 @@ int shs_sse_send_str(struct shs_response *res, const char *event, const char *id
 
     if (!res->head_done || data.ptr == NULL || (event != NULL && !is_line(event)) ||
         (id != NULL && !is_line(id)))
-        return SHS_USAGE;
+        return shs__mistake(res->x, "shs_sse_send",
+                            "behind shs_sse_start; event and id are one line each");
     shs__buf_init(&text, MAX_EVENT);
     if (event != NULL)
         rc = shs__buf_printf(&text, "event: %s\n", event);
@@ -115,7 +115,7 @@ int shs_sse_comment(struct shs_response *res, const char *text)
     int rc;
 
     if (!res->head_done)
-        return SHS_USAGE;
+        return shs__mistake(res->x, "shs_sse_comment", "call shs_sse_start first");
     shs__buf_init(&out, MAX_EVENT);
     rc = put_lines(&out, SHS_STR(": "), text == NULL ? SHS_STR("") : shs__str(text));
     if (rc == SHS_OK)
@@ -128,7 +128,7 @@ int shs_sse_retry(struct shs_response *res, unsigned ms)
     struct shs_buf out;
 
     if (!res->head_done)
-        return SHS_USAGE;
+        return shs__mistake(res->x, "shs_sse_retry", "call shs_sse_start first");
     shs__buf_init(&out, 64);
     return send_text(res, &out, shs__buf_printf(&out, "retry: %u\n\n", ms));
 }
@@ -138,7 +138,7 @@ int shs_sse_wait(struct shs_response *res, unsigned ms)
     int rc;
 
     if (!res->head_sent)
-        return SHS_USAGE;
+        return shs__mistake(res->x, "shs_sse_wait", "call shs_sse_start first");
     if (res->broken || res->no_body)
         return SHS_CLOSED;
     rc = res->x->ops->wait_peer(res->x, shs__deadline_after(shs_now_ns(), ms));

@@ -101,14 +101,8 @@ static bool host_stopping(void *owner)
 /* No worker is left for a handler: the client may come back soon. */
 static int refuse_overload(struct shs_response *res)
 {
-    static const char text[] = "This server is too busy. Please try again in a moment.\n";
-
-    SHS_RETURN_IF_ERROR(shs_send_response(res, 503));
-    SHS_RETURN_IF_ERROR(shs_send_header(res, "Retry-After", "1"));
-    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain; charset=utf-8"));
-    SHS_RETURN_IF_ERROR(shs_send_header(res, "Connection", "close"));
-    SHS_RETURN_IF_ERROR(shs_end_headers(res));
-    return shs_write(res, text, sizeof text - 1);
+    SHS_RETURN_IF_ERROR(shs_response_stand(res, "Retry-After", "1"));
+    return shs_send_error(res, 503, "This server is too busy. Please try again in a moment.");
 }
 
 /* ": https://box.example:8443/a", made of what the client has asked for. */
@@ -203,6 +197,13 @@ static void host_note(void *owner, const char *text)
                    shs__conn_client_text(self->base.request, client, sizeof client), text);
 }
 
+static void host_mistake(void *owner, const char *text)
+{
+    struct http_request_handler *self = owner;
+
+    shs_server_log(self->base.server, SHS_LOG_ERROR, "%s", text);
+}
+
 static int64_t host_there_since(void *owner)
 {
     const struct http_request_handler *self = owner;
@@ -234,6 +235,7 @@ static const struct shs_h1_host h1_host = {
     .there_since = host_there_since,
     .identify = host_identify,
     .note = host_note,
+    .mistake = host_mistake,
     .fail = host_fail,
 };
 

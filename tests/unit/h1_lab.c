@@ -133,6 +133,14 @@ static void lab_log(void *owner, const struct shs_access *access)
              access->error == NULL ? "" : access->error);
 }
 
+static void lab_mistake(void *owner, const char *text)
+{
+    struct h1_lab *lab = owner;
+
+    lab->mistakes++;
+    snprintf(lab->mistake_text, sizeof lab->mistake_text, "%s", text);
+}
+
 static int lab_fail(void *owner, int code, bool stream, const char *text)
 {
     struct h1_lab *lab = owner;
@@ -152,6 +160,7 @@ static const struct shs_h1_host lab_host = {
     .turn_over = lab_turn_over,
     .dispatch = lab_dispatch,
     .log = lab_log,
+    .mistake = lab_mistake,
     .fail = lab_fail,
 };
 

@@ -20,7 +20,9 @@ struct h1_lab {
     int last_status, fail_code;
     uint64_t last_bytes; /* of the body, as logged */
     char last_error[240], fail_text[240];
-    struct shs_buf got; /* what the client has received */
+    char mistake_text[240]; /* of an answer that went out all the same */
+    unsigned mistakes;      /* such */
+    struct shs_buf got;     /* what the client has received */
     /* What the client still has to send, and in pieces of which size. */
     const char *rest;
     size_t rest_len;

@@ -1,0 +1,23 @@
+/*
+ * mistake.h - what a handler did wrong, in a sentence for whoever wrote it.
+ */
+#ifndef SHS_MISTAKE_H
+#define SHS_MISTAKE_H
+
+#include "http/exchange.h"
+
+/*
+ * Records a wrong use of the API: "handler NAME, GET /path: CALL: what to do". The first one of a
+ * request counts: the others usually follow from it. Returns SHS_USAGE.
+ *
+ *   call  the function, "shs_write"; NULL = none
+ */
+int shs__mistake(struct shs_exchange *x, const char *call, const char *fmt, ...) SHS_PRINTF(3, 4);
+
+/*
+ * The handler has returned rc. SHS_OK, or what went wrong: rc itself, or SHS_USAGE for what is no
+ * result or no answer. x->mistake says it when it is the handler's doing.
+ */
+int shs__mistake_in_result(struct shs_exchange *x, int rc);
+
+#endif

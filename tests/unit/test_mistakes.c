@@ -1,0 +1,414 @@
+/* test_mistakes.c - what a handler did wrong is said, once; and the forms of an error's answer. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "h1_expect.h"
+
+#define GET "GET /x/y?z=1 HTTP/1.1\r\nHost: a\r\n\r\n"
+#define WHO "handler t, GET /x/y: "
+
+static struct h1_lab lab;
+
+static void talk(const struct shs_http_handler *handler)
+{
+    h1_lab_open(&lab, handler);
+    h1_lab_talk(&lab, GET, sizeof GET - 1);
+}
+
+/* What a careless program does: it does not look at what a call returns. */
+static void ignore(int rc)
+{
+    (void)rc;
+}
+
+static int forgets(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    (void)res;
+    return 0;
+}
+
+static int status_42(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    return shs_send_response(res, 42);
+}
+
+static int status_42_ignored(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    ignore(shs_send_response(res, 42));
+    ignore(shs_write(res, "x", 1));
+    return 0;
+}
+
+static int bad_value(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    return shs_send_header(res, "X-Name", "a\r\nSet-Cookie: b");
+}
+
+static int bad_name(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    return shs_send_header(res, "X Name", "a");
+}
+
+static int field_first(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    return shs_send_header(res, "X-Name", "a");
+}
+
+static int write_first(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    return shs_write(res, "a", 1);
+}
+
+static int returns_7(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    return 7;
+}
+
+static int returns_usage(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    (void)res;
+    return SHS_USAGE;
+}
+
+static int too_short(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_send_length(res, 10));
+    return shs_write(res, "abc", 3);
+}
+
+static int too_long(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_send_length(res, 2));
+    return shs_write(res, "abc", 3);
+}
+
+static int second_length(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_send_length(res, 2));
+    return shs_send_header(res, "content-length", "2");
+}
+
+static const struct shs_http_handler itself;
+
+static int calls_itself(struct shs_request *req, struct shs_response *res)
+{
+    return shs_handler_call(&itself, req, res);
+}
+
+static const struct shs_http_handler itself = {.name = "t", .do_GET = calls_itself};
+
+static int answers_and_calls(struct shs_request *req, struct shs_response *res)
+{
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    return shs_handler_call(H1_HANDLER(forgets), req, res);
+}
+
+static void test_500_and_a_line(void **state)
+{
+    static const struct {
+        shs_method_fn *fn;
+        const char *text;
+    } rows[] = {
+        {forgets, WHO "it returned 0 without an answer. Call shs_send_response, or"},
+        {status_42, WHO "shs_send_response: 42 is no status of an answer: it is from 200 to 999"},
+        {status_42_ignored, WHO "shs_send_response: 42 is no status"},
+        {bad_value, WHO "shs_send_header: \"X-Name\": the value has a control character, as CR"},
+        {bad_name, WHO "shs_send_header: \"X Name\": that is no name of a field"},
+        {field_first,
+         WHO "shs_send_header: \"X-Name\": no answer has begun. Call shs_send_response"},
+        {write_first, WHO "shs_write: no answer has begun. Call shs_send_response first"},
+        {returns_7, WHO "it returned 7. Return 0, or a negative SHS_ code"},
+        {returns_usage, WHO "it returned SHS_USAGE, but no call of this answer failed so"},
+        {too_short, WHO "it wrote 3 of the 10 bytes that its Content-Length says. Write them all"},
+        {too_long, WHO "shs_write: 3 bytes behind 0, and Content-Length says 2"},
+        {second_length, WHO "shs_send_header: \"content-length\": it was said before"},
+        {calls_itself, WHO "shs_handler_call: 64 handlers call one another: does one call itself?"},
+        {answers_and_calls, WHO "shs_handler_call: t: an answer has begun already. Answer, or let"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        talk(H1_HANDLER(rows[i].fn));
+        if (h1_count(&lab, "HTTP/1.1 500 Internal Server Error\r\n") != 1 || lab.mistakes != 0 ||
+            strncmp(lab.fail_text, rows[i].text, strlen(rows[i].text)) != 0)
+            fail_msg("row %zu: \"%s\", not \"%s\"; %s", i, lab.fail_text, rows[i].text,
+                     h1_lab_text(&lab));
+        assert_string_equal(lab.last_error, lab.fail_text); /* the access log says it too */
+        assert_int_equal(lab.fail_code, SHS_USAGE);
+        assert_int_equal(lab.last_status, 500);
+        h1_has_not(&lab, "shs_"); /* and the client does not */
+        h1_lab_close(&lab);
+    }
+}
+
+/* -- an answer that survives ------------------------------------------------------------------- */
+
+static int twice(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 201));
+    ignore(shs_send_response(res, 200));
+    ignore(shs_send_response(res, 43));
+    return shs_write(res, "made", 4);
+}
+
+static int twice_after_a_flush(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 201));
+    SHS_RETURN_IF_ERROR(shs_write(res, "made", 4));
+    SHS_RETURN_IF_ERROR(shs_flush(res));
+    ignore(shs_send_error(res, 404, NULL));
+    return SHS_OK;
+}
+
+static void test_a_line_beside_the_answer(void **state)
+{
+    static const char first[] = WHO "shs_send_response: 200: the answer has begun with 201 already";
+
+    (void)state;
+    talk(H1_HANDLER(twice));
+    h1_has(&lab, "HTTP/1.1 201 Created\r\n");
+    assert_string_equal(h1_body(&lab), "made");
+    assert_int_equal(lab.mistakes, 1); /* the first of them */
+    assert_memory_equal(lab.mistake_text, first, sizeof first - 1);
+    assert_int_equal(lab.fail_code, 0);
+    assert_string_equal(lab.last_error, "");
+    h1_lab_close(&lab);
+    talk(H1_HANDLER(twice_after_a_flush));
+    h1_has(&lab, "\r\n4\r\nmade\r\n0\r\n\r\n");
+    assert_int_equal(lab.mistakes, 1);
+    assert_non_null(strstr(lab.mistake_text, "shs_send_error: 404: an answer with 201 has left"));
+    h1_lab_close(&lab);
+}
+
+/* What comes from outside is cut and escaped, and the line stays a line. */
+static void test_long_names(void **state)
+{
+    static char request[4096], name[400];
+    struct shs_http_handler handler = {.name = name, .do_any = forgets, .do_GET = forgets};
+
+    (void)state;
+    memset(name, 'n', sizeof name - 1);
+    snprintf(request, sizeof request, "GET /%02000d HTTP/1.1\r\nHost: a\r\n\r\n", 0);
+    h1_lab_open(&lab, &handler);
+    h1_lab_talk(&lab, request, strlen(request));
+    h1_has(&lab, "HTTP/1.1 500 ");
+    assert_non_null(strstr(lab.fail_text, "it returned 0 without an answer"));
+    h1_lab_close(&lab);
+}
+
+/* -- the form of an error ---------------------------------------------------------------------- */
+
+static int not_found(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    SHS_RETURN_IF_ERROR(shs_response_stand(res, "X-Stands", "yes"));
+    return shs_send_page(res, 404, "No \"<b>\" here");
+}
+
+static int own_page(void *ctx, const struct shs_request *req, struct shs_response *res, int status,
+                    const char *message)
+{
+    unsigned *calls = ctx;
+    char text[200];
+    int len = snprintf(text, sizeof text, "own:%d:%s:%s", status,
+                       req == NULL ? "unread" : "understood", message);
+
+    ++*calls;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, status));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/own"));
+    return shs_write(res, text, (size_t)len);
+}
+
+static int bad_own_page(void *ctx, const struct shs_request *req, struct shs_response *res,
+                        int status, const char *message)
+{
+    unsigned *calls = ctx;
+
+    (void)req;
+    ++*calls;
+    if (*calls == 1)
+        return SHS_OK; /* no answer at all */
+    return shs_send_error(res, status, message) == SHS_OK ? SHS_NOMEM : SHS_OK;
+}
+
+#define BAD "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"
+#define PUT "PUT / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+static void with(enum shs_error_form form, const char *request, const char *head, const char *body)
+{
+    h1_lab_open(&lab, H1_HANDLER(not_found));
+    lab.opt.error_form = form;
+    h1_lab_talk(&lab, request, strlen(request));
+    h1_has(&lab, head);
+    assert_string_equal(h1_body(&lab), body);
+    h1_lab_close(&lab);
+}
+
+static void test_forms(void **state)
+{
+    (void)state;
+    with(SHS_ERRORS_TEXT, GET, "\r\nContent-Type: text/plain; charset=utf-8\r\nX-Stands: yes\r\n",
+         "404 Not Found\nNo \"<b>\" here\n");
+    with(SHS_ERRORS_PROBLEM, GET, "\r\nContent-Type: application/problem+json\r\nX-Stands: yes\r\n",
+         "{\"type\":\"about:blank\",\"title\":\"Not Found\",\"status\":404,"
+         "\"detail\":\"No \\\"<b>\\\" here\"}\n");
+    with(SHS_ERRORS_PROBLEM, BAD, "HTTP/1.1 400 Bad Request\r\n",
+         "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,"
+         "\"detail\":\"There is more than one Host field.\"}\n");
+    with(SHS_ERRORS_TEXT, PUT, "Allow: GET, HEAD, POST, OPTIONS\r\n",
+         "501 Not Implemented\nThis server has no such method.\n");
+    h1_lab_open(&lab, H1_HANDLER(not_found));
+    h1_lab_talk(&lab, GET, sizeof GET - 1);
+    h1_has(&lab, "\r\nContent-Type: text/html;charset=utf-8\r\n");
+    h1_has(&lab, "<p>No &quot;&lt;b&gt;&quot; here</p>");
+    h1_lab_close(&lab);
+}
+
+static void test_own_form(void **state)
+{
+    unsigned calls = 0;
+
+    (void)state;
+    h1_lab_open(&lab, H1_HANDLER(not_found));
+    lab.opt.error_page = own_page;
+    lab.opt.error_ctx = &calls;
+    h1_lab_talk(&lab, GET, sizeof GET - 1);
+    h1_has(&lab, "HTTP/1.1 404 Not Found\r\n");
+    h1_has(&lab, "\r\nContent-Type: text/own\r\nX-Stands: yes\r\n");
+    assert_string_equal(h1_body(&lab), "own:404:understood:No \"<b>\" here");
+    h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(not_found));
+    lab.opt.error_page = own_page;
+    lab.opt.error_ctx = &calls;
+    h1_lab_talk(&lab, BAD, sizeof BAD - 1);
+    assert_string_equal(h1_body(&lab), "own:400:unread:There is more than one Host field.");
+    h1_has(&lab, "\r\nConnection: close\r\n");
+    h1_lab_close(&lab);
+    assert_int_equal(calls, 2);
+}
+
+/* One that fails, or answers with the very call that it is asked from: the usual page. */
+static void test_own_form_that_fails(void **state)
+{
+    unsigned calls = 0;
+
+    (void)state;
+    for (unsigned i = 1; i <= 2; i++) {
+        h1_lab_open(&lab, H1_HANDLER(not_found));
+        lab.opt.error_page = bad_own_page;
+        lab.opt.error_ctx = &calls;
+        h1_lab_talk(&lab, GET, sizeof GET - 1);
+        assert_int_equal(h1_count(&lab, "HTTP/1.1 404 Not Found\r\n"), 1);
+        h1_has(&lab, "<p>No &quot;&lt;b&gt;&quot; here</p>");
+        assert_int_equal(calls, i);
+        h1_lab_close(&lab);
+    }
+}
+
+/* -- what a handler may take, and how long------------------------------------------------------ */
+
+static int takes_four(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_str body;
+
+    SHS_RETURN_IF_ERROR(shs_request_limit_body(req, 9));
+    SHS_RETURN_IF_ERROR(shs_request_limit_body(req, 4)); /* the least counts */
+    SHS_RETURN_IF_ERROR(shs_request_limit_body(req, 7));
+    SHS_RETURN_IF_ERROR(shs_request_body(req, 100, &body));
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    return shs_write(res, body.ptr, body.len);
+}
+
+static void post(const char *body, const char *status)
+{
+    h1_lab_open(&lab, H1_HANDLER(takes_four));
+    h1_lab_talk(&lab, body, strlen(body));
+    h1_has(&lab, status);
+    h1_lab_close(&lab);
+}
+
+static void test_limit_of_a_body(void **state)
+{
+    (void)state;
+    post("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabcd", "HTTP/1.1 200 OK\r\n");
+    post("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde", "HTTP/1.1 413 ");
+    post("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n",
+         "HTTP/1.1 200 OK\r\n");
+    post("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n1\r\ne\r\n0"
+         "\r\n\r\n",
+         "HTTP/1.1 413 ");
+}
+
+static void count_up(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+static unsigned ended;
+
+static int has_endings(struct shs_request *req, struct shs_response *res)
+{
+    static const int key_a, key_b;
+
+    assert_null(shs_request_slot(req, &key_a));
+    SHS_RETURN_IF_ERROR(shs_request_set_slot(req, &key_a, &ended));
+    SHS_RETURN_IF_ERROR(shs_request_set_slot(req, &key_b, NULL));
+    SHS_RETURN_IF_ERROR(shs_request_set_slot(req, &key_b, req));
+    assert_ptr_equal(shs_request_slot(req, &key_a), &ended);
+    assert_ptr_equal(shs_request_slot(req, &key_b), req);
+    SHS_RETURN_IF_ERROR(shs_request_on_end(req, count_up, &ended));
+    SHS_RETURN_IF_ERROR(shs_request_on_end(req, count_up, &ended));
+    assert_int_equal(shs_request_deadline(req), INT64_MAX);
+    shs_request_set_deadline(req, 1000);
+    shs_request_set_deadline(req, 2000);
+    assert_int_equal(shs_request_deadline(req), 1000);
+    return shs_send_response(res, 204);
+}
+
+static void test_slots_and_endings(void **state)
+{
+    (void)state;
+    ended = 0;
+    talk(H1_HANDLER(has_endings));
+    h1_has(&lab, "HTTP/1.1 204 ");
+    assert_int_equal(ended, 2);
+    h1_lab_close(&lab);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_500_and_a_line),  cmocka_unit_test(test_a_line_beside_the_answer),
+        cmocka_unit_test(test_long_names),      cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_own_form),        cmocka_unit_test(test_own_form_that_fails),
+        cmocka_unit_test(test_limit_of_a_body), cmocka_unit_test(test_slots_and_endings),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
