@@ -186,6 +186,33 @@ SHS_API int shs_request_body(struct shs_request *req, size_t max,
                              struct shs_str *out) SHS_MUST_CHECK;
 
 /*
+ * A body that is taken as it comes, and holds no thread for a slow client: an upload. Constant;
+ * what belongs to one request is behind `ctx`.
+ *
+ *   write  the next bytes, len > 0. 0; or < 0: no more of it is wanted
+ *   done   the whole body was written (rc 0), or `write` has returned rc: answers as a do_X
+ *          function does, and returns as one. Not called when the body could not be read: its
+ *          client gets the 4xx that it should, or has gone
+ *   free   when it is needed no more, in any case and last; once. May be NULL
+ *
+ * All of them are called by any thread of the server, one at a time, after do_X has returned. The
+ * request and its views live until `free`.
+ */
+struct shs_sink {
+    int (*write)(void *ctx, const void *buf, size_t len);
+    int (*done)(void *ctx, struct shs_request *req, struct shs_response *res, int rc);
+    void (*free)(void *ctx);
+};
+
+/*
+ * Hands the body of this request to `sink`. do_X returns what this returns, and has not begun an
+ * answer: `done` gives it. Takes `ctx`, also on an error. 0; SHS_USAGE after shs_request_read, or
+ * when an answer was begun.
+ */
+SHS_API int shs_request_sink(struct shs_request *req, const struct shs_sink *sink,
+                             void *ctx) SHS_MUST_CHECK;
+
+/*
  * No more of the body than this: for a route that takes less than opt.max_body_bytes. The least of
  * several counts. 0; SHS_LIMIT at once when Content-Length says more, and later from whatever reads
  * beyond it (a handler that returns that has 413 sent).
@@ -307,6 +334,32 @@ SHS_API int shs_flush(struct shs_response *res) SHS_MUST_CHECK;
  */
 SHS_API int shs_send_file(struct shs_response *res, int fd, uint64_t offset,
                           uint64_t length) SHS_MUST_CHECK;
+/*
+ * A body that is made while its reader takes it, and holds no thread for a slow one: a listing, an
+ * archive, the rows of a query. Constant; what belongs to one answer is behind `ctx`.
+ *
+ *   read  the next bytes: at most `cap` of them into `buf`. 0 with *got > 0; 0 with *got == 0 at
+ *         the end; < 0, and the answer is broken off, so that the client sees that it is not
+ *         whole. It is called when there is room, by any thread of the server but one at a time,
+ *         and again and again: it may read a file, and should not wait for anything slower
+ *   free  when it is needed no more, whole or not; once. May be NULL
+ *
+ * It is used after do_X has returned. What it needs must live until `free`: memory of
+ * shs_request_alloc does, and so do views of the request.
+ */
+struct shs_source {
+    int (*read)(void *ctx, void *buf, size_t cap, size_t *got);
+    void (*free)(void *ctx);
+};
+
+/*
+ * The body is what `source` gives. Ends the headers; with shs_send_length before it the source must
+ * give just so much, else the body is chunked. Takes `ctx`, also on an error. Nothing may be
+ * written before or after it. 0, or SHS_USAGE.
+ */
+SHS_API int shs_send_source(struct shs_response *res, const struct shs_source *source,
+                            void *ctx) SHS_MUST_CHECK;
+
 /*
  * A whole answer for an error: status, a small page with the code, its reason and `message`
  * (escaped; NULL = the usual sentence) in the form of opt.error_form or from opt.error_page, and

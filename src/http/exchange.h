@@ -83,10 +83,15 @@ struct shs_request {
     uint64_t body_read, max_body; /* what a handler has read, and may (shs_request_limit_body) */
     int content_code;             /* a helper refused the content (shs__refuse_content) with this */
     struct shs_content *content;
-    struct shs_str user;      /* whom authentication let in, in the arena; ptr NULL: nobody */
-    struct shs_str full_path; /* before shs_request_set_path; ptr NULL: as head.path */
-    struct shs_slot *slots;   /* what middleware left for those behind it; in the arena */
-    uint8_t id_len;           /* 0: not asked for yet */
+    struct shs_str user;         /* whom authentication let in, in the arena; ptr NULL: nobody */
+    struct shs_str full_path;    /* before shs_request_set_path; ptr NULL: as head.path */
+    const struct shs_sink *sink; /* NULL, or who takes the body */
+    void *sink_ctx;
+    const struct shs_http_handler *sink_handler; /* that asked for it */
+    bool sink_over;                              /* it has had its last byte, or wants no more */
+    int sink_rc;                                 /* and this is what `done` is told */
+    struct shs_slot *slots; /* what middleware left for those behind it; in the arena */
+    uint8_t id_len;         /* 0: not asked for yet */
     char id[SHS_REQUEST_ID_MAX];
 };
 
@@ -97,11 +102,13 @@ struct shs_response {
     struct shs_field *fields;
     size_t field_count, field_cap;
     size_t field_bytes;
-    uint64_t length;     /* what Content-Length says, when has_length */
-    struct shs_buf body; /* not sent yet */
-    uint64_t body_total; /* what the handler wrote */
-    int file_fd;         /* -1, or the body */
-    uint64_t file_offset, file_left;
+    uint64_t length;                 /* what Content-Length says, when has_length */
+    struct shs_buf body;             /* not sent yet */
+    uint64_t body_total;             /* what the handler wrote */
+    int file_fd;                     /* -1, or the body */
+    uint64_t file_offset, file_left; /* of a source: what it gave; more than 0 until its end */
+    const struct shs_source *source; /* NULL, or the body */
+    void *source_ctx;
     struct shs_field *trailers; /* NULL: none */
     size_t trailer_count;
     struct shs_field *standing; /* sent with any answer, an error's too; NULL: none */
@@ -144,7 +151,13 @@ int shs__refuse_content(struct shs_request *req, int code, int status, const cha
                         const char *text);
 /* The same for content that is larger than somebody takes: 413. */
 int shs__content_too_long(struct shs_request *req);
+/* Somebody has read so much of the body: SHS_OK, or that it is more than he may. */
+int shs__request_count_body(struct shs_request *req, size_t got);
 void shs__content_free(struct shs_content *content); /* NULL is fine */
+
+/* The sink has what it is going to get: its answer. As a method of a handler. */
+int shs__sink_done(struct shs_request *req, struct shs_response *res);
+void shs__sink_free(struct shs_request *req); /* without one it does nothing */
 
 /* The method of the handler for this request; NULL when it has none. */
 shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struct shs_str method);

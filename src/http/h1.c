@@ -282,20 +282,41 @@ static int step_head(struct shs_h1 *h1)
     return rc;
 }
 
+/* The body cannot be read on, now or at all. */
+static int body_waits_or_ends(struct shs_h1 *h1, int rc)
+{
+    struct shs_h1_exchange *x = h1->xchg;
+
+    if (rc == SHS_PROTO || rc == SHS_LIMIT)
+        return refuse(h1, &x->base.req.refusal, rc);
+    if (rc < 0)
+        return broken(h1, rc, rc != SHS_CLOSED && rc != SHS_TRUNCATED,
+                      "the client closed in the middle of a request's body");
+    h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
+    return expired(h1)
+               ? refuse_late(h1, "body-timeout", "The request's body did not arrive in time.")
+               : rc;
+}
+
+/* 100 Continue, if it was put there. */
+static int flush_continue(struct shs_h1 *h1)
+{
+    int rc = h1->out.len == 0 ? SHS_OK : shs__h1_drain_out(h1, SHS_H1_FLUSH);
+
+    if (rc < 0)
+        return broken(h1, rc, true, NULL);
+    if (rc != SHS_OK && expired(h1))
+        return broken(h1, SHS_TIMEOUT, false, "the client did not read");
+    return rc;
+}
+
 /* Buffers a short body, so that a slow client holds no thread. */
 static int step_body(struct shs_h1 *h1)
 {
     struct shs_h1_exchange *x = h1->xchg;
-    int rc;
+    int rc = flush_continue(h1);
 
-    if (h1->out.len > 0) { /* 100 Continue */
-        rc = shs__h1_drain_out(h1, SHS_H1_FLUSH);
-        if (rc < 0)
-            return broken(h1, rc, true, NULL);
-        if (rc != SHS_OK)
-            return expired(h1) ? broken(h1, SHS_TIMEOUT, false, "the client did not read") : rc;
-    }
-    for (;;) {
+    while (rc == SHS_OK) {
         rc = shs__h1_next_content(x);
         if (rc == SHS_OK) {
             shs__progress_made(&x->progress, x->pending.len);
@@ -306,16 +327,10 @@ static int step_body(struct shs_h1 *h1)
             x->pending.len = 0;
             continue;
         }
-        if (rc == SHS_PROTO || rc == SHS_LIMIT)
-            return refuse(h1, &x->base.req.refusal, rc);
-        if (rc < 0)
-            return broken(h1, rc, rc != SHS_CLOSED && rc != SHS_TRUNCATED,
-                          "the client closed in the middle of a request's body");
-        h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
-        return expired(h1)
-                   ? refuse_late(h1, "body-timeout", "The request's body did not arrive in time.")
-                   : rc;
+        return body_waits_or_ends(h1, rc);
     }
+    if (rc != SHS_OK)
+        return rc;
     enter(h1, SHS_H1_HANDLE);
     return SHS_OK;
 }
@@ -360,6 +375,63 @@ static int handler_returned(struct shs_h1_exchange *x, int rc)
     return shs_send_error(res, status_for(x, rc), rc == SHS_USAGE ? NULL : x->failure);
 }
 
+/* The handler has left the body, and the answer, to a sink. */
+static bool hands_to_sink(const struct shs_h1_exchange *x)
+{
+    return x->base.req.sink != NULL && !x->base.req.sink_over && !x->base.res.started;
+}
+
+static int begin_sink(struct shs_h1 *h1)
+{
+    struct shs_h1_exchange *x = h1->xchg;
+
+    x->reading = true;
+    shs__h1_start_progress(x, h1->config->opt->body_ms);
+    h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
+    enter(h1, SHS_H1_SINK);
+    return x->continue_due && x->body.phase != SHS_BODY_DONE ? shs__h1_put_continue(x) : SHS_OK;
+}
+
+/* It has had its last byte, or wants no more: its answer is made as a handler's is. */
+static int sink_over(struct shs_h1 *h1, int rc)
+{
+    struct shs_h1_exchange *x = h1->xchg;
+
+    x->base.req.sink_over = true;
+    x->base.req.sink_rc = rc;
+    enter(h1, SHS_H1_HANDLE);
+    return SHS_OK;
+}
+
+/* The body goes to a sink as it comes. */
+static int step_sink(struct shs_h1 *h1)
+{
+    struct shs_h1_exchange *x = h1->xchg;
+    struct shs_request *req = &x->base.req;
+    char piece[SHS_H1_SOURCE_PIECE];
+    unsigned pieces = 0;
+    size_t got = 0;
+    int rc = flush_continue(h1);
+
+    while (rc == SHS_OK) {
+        rc = shs__h1_take_body(x, piece, sizeof piece, &got);
+        if (rc != SHS_OK)
+            return body_waits_or_ends(h1, rc);
+        if (got == 0)
+            return sink_over(h1, SHS_OK);
+        rc = shs__request_count_body(req, got);
+        if (rc != SHS_OK)
+            return refuse(h1, &req->refusal, rc);
+        rc = req->sink->write(req->sink_ctx, piece, got);
+        if (rc != SHS_OK)
+            return sink_over(h1, rc < 0 ? rc : SHS_USAGE);
+        if (++pieces % SHS_H1_SINK_TURN == 0 && h1->config->host->turn_over != NULL &&
+            h1->config->host->turn_over(h1->owner))
+            return SHS_WAIT_READ;
+    }
+    return rc;
+}
+
 static int step_handle(struct shs_h1 *h1)
 {
     struct shs_h1_exchange *x = h1->xchg;
@@ -368,6 +440,8 @@ static int step_handle(struct shs_h1 *h1)
     if (!x->answer_ready) {
         int handler_rc = h1->config->host->dispatch(h1->owner, &x->base);
 
+        if (handler_rc == SHS_OK && hands_to_sink(x))
+            return begin_sink(h1);
         x->answer_ready = true;
         rc = handler_returned(x, handler_rc);
         if (handler_rc == SHS_EXIT)
@@ -423,7 +497,9 @@ static void write_log(struct shs_h1_exchange *x, const char *error, int64_t now)
         .conn = x->base.conn,
         .request_line = x->base.req.head.line,
         .status = res->head_sent ? res->status : 0,
-        .body_bytes = res->no_body ? 0 : res->body_total - res->file_left,
+        .body_bytes = res->no_body          ? 0
+                      : res->source != NULL ? res->body_total
+                                            : res->body_total - res->file_left,
         .duration_ns = now - x->h1->began_ns,
         .error = error,
         .rule = error != NULL ? x->base.req.refusal.rule : NULL,
@@ -505,6 +581,24 @@ static bool gives_way(struct shs_h1_exchange *x)
     return host->turn_over != NULL && host->turn_over(x->h1->owner);
 }
 
+/* More of a body that is not in memory, if there is room for it. */
+static int fill(struct shs_h1_exchange *x)
+{
+    size_t enough = x->base.res.source != NULL ? SHS_H1_SOURCE_PIECE : SHS_H1_PIECE;
+
+    if (x->base.res.file_left == 0 || x->h1->out.len >= enough)
+        return SHS_OK;
+    return x->base.res.source != NULL ? shs__h1_fill_from_source(x) : fill_from_file(x);
+}
+
+static const char *why_unfinished(const struct shs_response *res, int rc)
+{
+    if (res->source == NULL)
+        return "a file became shorter while it was sent";
+    return rc == SHS_USAGE ? "the source of an answer gave another length than was said"
+                           : "the source of an answer failed";
+}
+
 static int step_send(struct shs_h1 *h1)
 {
     struct shs_h1_exchange *x = h1->xchg;
@@ -516,9 +610,9 @@ static int step_send(struct shs_h1 *h1)
                               x->failure);
     do {
         /* What is there already goes first: who wakes us need not have room for more. */
-        rc = res->file_left > 0 && h1->out.len < SHS_H1_PIECE ? fill_from_file(x) : SHS_OK;
+        rc = fill(x);
         if (rc != SHS_OK)
-            return abort_exchange(h1, rc, false, "a file became shorter while it was sent");
+            return abort_exchange(h1, rc, false, why_unfinished(res, rc));
         rc = shs__h1_drain_out(h1, res->file_left > 0 ? SHS_H1_MORE
                                    : x->keep          ? SHS_H1_FLUSH
                                                       : SHS_H1_END_DATA);
@@ -582,6 +676,9 @@ int shs__h1_step(struct shs_h1 *h1)
             break;
         case SHS_H1_HANDLE:
             rc = step_handle(h1);
+            break;
+        case SHS_H1_SINK:
+            rc = step_sink(h1);
             break;
         case SHS_H1_SEND:
             rc = step_send(h1);

@@ -6,6 +6,8 @@
  *        +------ keep-alive --+----------------------- DRAIN <--unread body-------------+
  *                             +--> SEND the refusal --> END
  *
+ *      HANDLE --it hands the body to a sink--> SINK --all of it taken--> HANDLE, for its answer
+ *
  * Each state has its own absolute deadline. The handler runs in HANDLE, plain blocking code; the
  * states before and after it hold no thread: whoever drives the machine waits as it likes.
  *
@@ -74,6 +76,7 @@ enum shs_h1_state {
     SHS_H1_HEAD,
     SHS_H1_BODY,
     SHS_H1_HANDLE,
+    SHS_H1_SINK,
     SHS_H1_SEND,
     SHS_H1_DRAIN,
     SHS_H1_END

@@ -12,6 +12,10 @@
 /* Files and streamed bodies go out in pieces of this size. */
 #define SHS_H1_PIECE ((size_t)64 * 1024)
 #define SHS_H1_SEALED_PIECE ((size_t)16 * 1024)
+/* A source and a sink: so much at a time, which is all that a slow peer costs. */
+#define SHS_H1_SOURCE_PIECE ((size_t)16 * 1024)
+/* After so many pieces of a body others have their turn. */
+#define SHS_H1_SINK_TURN 4u
 
 /* What follows when `out` is with the stream: more of the same answer, a wait, or nothing ever. */
 enum shs_h1_then { SHS_H1_MORE, SHS_H1_FLUSH, SHS_H1_END_DATA };
@@ -49,6 +53,8 @@ extern const struct shs_exchange_ops shs__h1_exchange_ops;
 int shs__h1_fill(struct shs_h1 *h1);
 /* The next content of the body into x->pending, or none at its end. SHS_OK, SHS_WAIT_*, or < 0. */
 int shs__h1_next_content(struct shs_h1_exchange *x);
+/* The next bytes of the body into `buf`, none at its end. SHS_OK, SHS_WAIT_*, or < 0. */
+int shs__h1_take_body(struct shs_h1_exchange *x, void *buf, size_t cap, size_t *got);
 /* Is the body read, or short enough to be thrown away for the next request's sake? */
 bool shs__h1_can_drain(const struct shs_h1_exchange *x);
 /* Starts the clock of a body or an answer: ms, and opt->min_rate from then on. */
@@ -69,6 +75,8 @@ int shs__h1_drain_out_blocking(struct shs_h1_exchange *x);
 int shs__h1_put_continue(struct shs_h1_exchange *x);
 /* Puts what is left of the answer into h1->out: head, body in memory, last chunk. */
 int shs__h1_serialise(struct shs_h1_exchange *x);
+/* The next piece of what a source gives, behind what h1->out has. SHS_OK, or < 0: it fails. */
+int shs__h1_fill_from_source(struct shs_h1_exchange *x);
 /* The exchange ops. */
 int shs__h1_send_interim(struct shs_exchange *base, int status, const struct shs_field *fields,
                          size_t count);

@@ -133,6 +133,23 @@ static int read_some(struct shs_h1_exchange *x, void *buf, size_t cap, size_t *g
     return rc;
 }
 
+int shs__h1_take_body(struct shs_h1_exchange *x, void *buf, size_t cap, size_t *got)
+{
+    struct shs_str early = {shs__buf_head(&x->early), x->early.len};
+    int rc = SHS_OK;
+
+    *got = 0;
+    if (early.len > 0) {
+        *got = take(&early, buf, cap);
+        shs__buf_consume(&x->early, *got);
+    } else {
+        rc = read_some(x, buf, cap, got);
+    }
+    if (rc == SHS_OK)
+        shs__progress_made(&x->progress, *got);
+    return rc;
+}
+
 static int h1_read_body(struct shs_exchange *base, void *buf, size_t cap, size_t *got)
 {
     struct shs_h1_exchange *x = SHS_H1_X(base);
@@ -140,13 +157,8 @@ static int h1_read_body(struct shs_exchange *base, void *buf, size_t cap, size_t
     int rc;
 
     x->reading = true;
-    if (x->early.len > 0) {
-        struct shs_str early = {shs__buf_head(&x->early), x->early.len};
-
-        *got = take(&early, buf, cap);
-        shs__buf_consume(&x->early, *got);
-        return SHS_OK;
-    }
+    if (x->early.len > 0)
+        return shs__h1_take_body(x, buf, cap, got);
     if (x->continue_due && x->body.phase != SHS_BODY_DONE && !base->res.head_sent) {
         rc = shs__h1_put_continue(x);
         if (rc == SHS_OK)
@@ -155,10 +167,7 @@ static int h1_read_body(struct shs_exchange *base, void *buf, size_t cap, size_t
             return body_error(x, rc);
     }
     for (;;) {
-        *got = 0;
-        rc = read_some(x, buf, cap, got);
-        if (rc == SHS_OK)
-            shs__progress_made(&x->progress, *got);
+        rc = shs__h1_take_body(x, buf, cap, got);
         if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
             return rc;
         rc = h1->config->host->wait(h1->owner, rc, shs__h1_deadline(x));

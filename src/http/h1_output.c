@@ -1,6 +1,7 @@
 /*
  * h1_output.c - answers: from an exchange's response to bytes on the stream.
  */
+#include <stdio.h>
 #include <time.h>
 
 #include "http/date.h"
@@ -218,15 +219,66 @@ int shs__h1_serialise(struct shs_h1_exchange *x)
     struct shs_response *res = &x->base.res;
     int rc = shs__buf_reserve(&h1->out, res->field_bytes + res->body.len + 512);
 
-    if (rc == SHS_OK && !res->head_sent)
-        rc = put_head(x, res->trailer_count > 0 && !res->no_body); /* trailers need chunks */
+    if (rc == SHS_OK && !res->head_sent) /* trailers and sources without a length need chunks */
+        rc = put_head(x, (res->trailer_count > 0 && !res->no_body) || res->source != NULL);
     if (rc == SHS_OK && res->body.len > 0)
         rc = res->chunked ? put_chunk(h1, shs__buf_head(&res->body), res->body.len)
                           : shs__buf_append(&h1->out, shs__buf_head(&res->body), res->body.len);
     shs__buf_free(&res->body);
-    if (rc == SHS_OK && res->chunked)
+    if (rc == SHS_OK && res->chunked && res->source == NULL)
         rc = put_last_chunk(h1, res);
     return rc;
+}
+
+/* Asks until the piece is full, so that a source may give as little at a time as it likes. */
+static int ask_source(struct shs_response *res, char *to, size_t cap, size_t *got)
+{
+    size_t n = 1;
+    int rc = SHS_OK;
+
+    *got = 0;
+    while (rc == SHS_OK && n > 0 && *got < cap) {
+        n = 0;
+        rc = res->source->read(res->source_ctx, to + *got, cap - *got, &n);
+        if (rc == SHS_OK && n > cap - *got)
+            rc = SHS_USAGE;
+        if (rc == SHS_OK)
+            *got += n;
+    }
+    if (rc == SHS_OK && n == 0)
+        res->file_left = 0; /* that was its end */
+    return rc;
+}
+
+/* A chunk's size in as many digits as the largest has: so it is known where the chunk begins. */
+#define CHUNK_LINE 6u
+
+int shs__h1_fill_from_source(struct shs_h1_exchange *x)
+{
+    struct shs_h1 *h1 = x->h1;
+    struct shs_response *res = &x->base.res;
+    size_t before = res->chunked ? CHUNK_LINE : 0, got = 0;
+    int rc = shs__buf_reserve(&h1->out, SHS_H1_SOURCE_PIECE + CHUNK_LINE + 2);
+    char *to = shs__buf_tail(&h1->out), line[CHUNK_LINE + 1];
+
+    if (rc != SHS_OK)
+        return rc;
+    rc = ask_source(res, to + before, SHS_H1_SOURCE_PIECE, &got);
+    if (rc != SHS_OK)
+        return rc;
+    res->file_offset += got;
+    res->body_total += got;
+    if (res->has_length &&
+        (res->body_total > res->length || (res->file_left == 0 && res->body_total < res->length)))
+        return SHS_USAGE; /* it gives another length than was said */
+    if (got > 0 && res->chunked) {
+        snprintf(line, sizeof line, "%04zx\r\n", got);
+        memcpy(to, line, CHUNK_LINE);
+    }
+    h1->out.len += got > 0 ? before + got : 0;
+    if (got > 0 && res->chunked)
+        rc = put(h1, SHS_STR("\r\n"));
+    return rc == SHS_OK && res->file_left == 0 && res->chunked ? put_last_chunk(h1, res) : rc;
 }
 
 /* -- what a handler's calls come down to ------------------------------------------------------- */

@@ -59,7 +59,7 @@ int shs__mistake_in_result(struct shs_exchange *x, int rc)
         return rc;
     if (!res->started)
         return result_without_answer(x);
-    if (res->has_length && !res->no_body && res->body_total != res->length)
+    if (res->has_length && !res->no_body && res->source == NULL && res->body_total != res->length)
         return shs__mistake(x, NULL,
                             "it wrote %" PRIu64 " of the %" PRIu64
                             " bytes that its Content-Length says. Write them all, or leave the "

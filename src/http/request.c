@@ -121,6 +121,12 @@ bool shs_request_has_body(const struct shs_request *req, uint64_t *length)
     return true;
 }
 
+int shs__request_count_body(struct shs_request *req, size_t got)
+{
+    req->body_read += got;
+    return req->body_read > req->max_body ? shs__content_too_long(req) : SHS_OK;
+}
+
 int shs_request_read(struct shs_request *req, void *buf, size_t cap, size_t *got)
 {
     int rc;
@@ -129,13 +135,12 @@ int shs_request_read(struct shs_request *req, void *buf, size_t cap, size_t *got
         return req->body_code;
     if (cap == 0)
         return shs__mistake(req->x, "shs_request_read", "room for at least one byte");
+    if (req->sink != NULL)
+        return shs__mistake(req->x, "shs_request_read", "a sink has the body");
     req->body_taken = true;
     rc = req->x->ops->read_body(req->x, buf, cap, got);
-    if (rc == SHS_OK) {
-        req->body_read += *got;
-        if (req->body_read > req->max_body)
-            rc = shs__content_too_long(req);
-    }
+    if (rc == SHS_OK)
+        rc = shs__request_count_body(req, *got);
     if (rc != SHS_OK) {
         req->body_failed = true;
         req->body_code = rc;
@@ -211,6 +216,40 @@ int shs_request_set_slot(struct shs_request *req, const void *key, void *value)
     }
     slot->value = value;
     return SHS_OK;
+}
+
+int shs_request_sink(struct shs_request *req, const struct shs_sink *sink, void *ctx)
+{
+    if (req->sink != NULL || req->body_taken || req->x->res.started) {
+        if (sink->free != NULL)
+            sink->free(ctx);
+        return shs__mistake(req->x, "shs_request_sink",
+                            "the body was read, or an answer begun, before it");
+    }
+    req->sink = sink;
+    req->sink_ctx = ctx;
+    req->sink_handler = req->x->handler;
+    return SHS_OK;
+}
+
+int shs__sink_done(struct shs_request *req, struct shs_response *res)
+{
+    const struct shs_http_handler *before = req->x->handler;
+    int rc;
+
+    req->x->handler = req->sink_handler;
+    rc = req->sink->done(req->sink_ctx, req, res, req->sink_rc);
+    req->x->handler = before;
+    return rc;
+}
+
+void shs__sink_free(struct shs_request *req)
+{
+    const struct shs_sink *sink = req->sink;
+
+    req->sink = NULL;
+    if (sink != NULL && sink->free != NULL)
+        sink->free(req->sink_ctx);
 }
 
 int shs_request_set_user(struct shs_request *req, struct shs_str name)

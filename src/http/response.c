@@ -28,8 +28,14 @@ void shs__exchange_init(struct shs_exchange *x, const struct shs_exchange_ops *o
     shs__buf_init(&x->res.body, max_buffered_response);
 }
 
+/* The body that is not in memory: a file, or a source. */
 static void drop_file(struct shs_response *res)
 {
+    const struct shs_source *source = res->source;
+
+    res->source = NULL;
+    if (source != NULL && source->free != NULL)
+        source->free(res->source_ctx);
     if (res->file_fd >= 0)
         close(res->file_fd);
     res->file_fd = -1;
@@ -41,6 +47,7 @@ void shs__exchange_clear(struct shs_exchange *x)
     for (; x->endings != NULL; x->endings = x->endings->next)
         x->endings->fn(x->endings->arg);
     drop_file(&x->res);
+    shs__sink_free(&x->req);
     shs__buf_free(&x->res.body);
     shs__content_free(x->req.content);
     shs__arena_free(&x->arena);
@@ -396,6 +403,8 @@ static int begin_body(struct shs_response *res, const char *call)
         return too_early(res, call);
     if (res->file_fd >= 0)
         return shs__mistake(res->x, call, "a file is the body already");
+    if (res->source != NULL)
+        return shs__mistake(res->x, call, "a source is the body already");
     if (res->broken)
         return SHS_CLOSED;
     res->head_done = true;
@@ -468,6 +477,25 @@ int shs_send_file(struct shs_response *res, int fd, uint64_t offset, uint64_t le
     res->has_length = true;
     res->length = length;
     res->body_total = length;
+    return SHS_OK;
+}
+
+int shs_send_source(struct shs_response *res, const struct shs_source *source, void *ctx)
+{
+    int rc = begin_body(res, "shs_send_source");
+
+    if (rc == SHS_OK && (res->body_total > 0 || res->head_sent))
+        rc = shs__mistake(res->x, "shs_send_source", "a part of the body was written before it");
+    if (rc != SHS_OK || res->no_body) {
+        if (source->free != NULL)
+            source->free(ctx);
+        if (rc == SHS_OK && res->has_length)
+            res->body_total = res->length;
+        return rc;
+    }
+    res->source = source;
+    res->source_ctx = ctx;
+    res->file_left = UINT64_MAX;
     return SHS_OK;
 }
 

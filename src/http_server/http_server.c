@@ -153,6 +153,8 @@ static int host_dispatch(void *owner, struct shs_exchange *x)
         return refuse_client(self->base.request->refusal, &x->req, &x->res);
     if (self->base.request->overloaded)
         return refuse_overload(&x->res);
+    if (x->req.sink_over)
+        return shs__sink_done(&x->req, &x->res);
     shs__activity_name(self->base.request->activity, x->req.head.method, x->req.head.path);
     return shs_handler_call(handler, &x->req, &x->res);
 }
