@@ -1,7 +1,6 @@
 /*
  * h1_output.c - answers: from an exchange's response to bytes on the stream.
  */
-#include <stdio.h>
 #include <time.h>
 
 #include "http/date.h"
@@ -253,13 +252,22 @@ static int ask_source(struct shs_response *res, char *to, size_t cap, size_t *go
 /* A chunk's size in as many digits as the largest has: so it is known where the chunk begins. */
 #define CHUNK_LINE 6u
 
+static void write_chunk_line(char to[CHUNK_LINE], size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (unsigned i = 0; i < CHUNK_LINE - 2; i++)
+        to[i] = digits[len >> (4 * (CHUNK_LINE - 3 - i)) & 15];
+    memcpy(to + CHUNK_LINE - 2, "\r\n", 2);
+}
+
 int shs__h1_fill_from_source(struct shs_h1_exchange *x)
 {
     struct shs_h1 *h1 = x->h1;
     struct shs_response *res = &x->base.res;
     size_t before = res->chunked ? CHUNK_LINE : 0, got = 0;
     int rc = shs__buf_reserve(&h1->out, SHS_H1_SOURCE_PIECE + CHUNK_LINE + 2);
-    char *to = shs__buf_tail(&h1->out), line[CHUNK_LINE + 1];
+    char *to = shs__buf_tail(&h1->out);
 
     if (rc != SHS_OK)
         return rc;
@@ -271,10 +279,8 @@ int shs__h1_fill_from_source(struct shs_h1_exchange *x)
     if (res->has_length &&
         (res->body_total > res->length || (res->file_left == 0 && res->body_total < res->length)))
         return SHS_USAGE; /* it gives another length than was said */
-    if (got > 0 && res->chunked) {
-        snprintf(line, sizeof line, "%04zx\r\n", got);
-        memcpy(to, line, CHUNK_LINE);
-    }
+    if (got > 0 && res->chunked)
+        write_chunk_line(to, got);
     h1->out.len += got > 0 ? before + got : 0;
     if (got > 0 && res->chunked)
         rc = put(h1, SHS_STR("\r\n"));
