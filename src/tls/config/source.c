@@ -61,7 +61,7 @@ static int too_long(const char *what, const char *path, size_t ceiling, struct s
         what, name.text, mib ? ceiling / MIB : ceiling / 1024, mib ? "MiB" : "KiB", what);
 }
 
-/* A pipe or a device may never end, or never begin. */
+/* A pipe may never begin; what is read from a device ends at the ceiling. */
 static int check_kind(int fd, const char *path, size_t ceiling, const char *what, size_t *size,
                       struct shs_error *err)
 {
@@ -72,16 +72,16 @@ static int check_kind(int fd, const char *path, size_t ceiling, const char *what
         return fail(what, path, "examine", errno, err);
     if (S_ISDIR(st.st_mode))
         return fail(what, path, "read", EISDIR, err);
-    if (!S_ISREG(st.st_mode)) {
+    if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) {
         shs__tls_path_name(&name, path);
         return shs_error_set(err, SHS_TLS, 0,
-                             "The %s file %s is %s, not a regular file: it is read again at each "
-                             "reload, and must not block. Copy the content into a file.",
-                             what, name.text, S_ISFIFO(st.st_mode) ? "a pipe" : "a device");
+                             "The %s file %s is a pipe: it is read again at each reload, and must "
+                             "not block. Copy the content into a file.",
+                             what, name.text);
     }
-    if ((uint64_t)st.st_size > ceiling)
+    if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > ceiling)
         return too_long(what, path, ceiling, err);
-    *size = (size_t)st.st_size;
+    *size = S_ISREG(st.st_mode) ? (size_t)st.st_size : 0;
     return SHS_OK;
 }
 
