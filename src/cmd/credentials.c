@@ -130,8 +130,6 @@ static int load_local(struct credentials *self, const char *bind, struct shs_opt
     shs__free(dir);
     if (rc != SHS_OK)
         return cmd_fail(CMD_FAILED, "%s", err.text);
-    if (self->local.warning[0] != '\0')
-        cmd_warn("%s", self->local.warning);
     opt->certfile = self->local.leaf_path;
     return CMD_OK;
 }
@@ -139,17 +137,24 @@ static int load_local(struct credentials *self, const char *bind, struct shs_opt
 int credentials_load(struct credentials *self, const struct serve_options *o,
                      struct shs_options *opt)
 {
-    struct stat st;
-
     if (o->cert_count == 0)
         return load_local(self, o->bind, opt);
     if (o->password_file == NULL)
         return CMD_OK;
     opt->password = give_password;
     opt->password_ctx = self;
-    if (stat(o->password_file, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 06) != 0)
-        cmd_warn("others may read or write the password file %s: chmod o= it", o->password_file);
     return read_password(self, o->password_file);
+}
+
+void credentials_advise(const struct credentials *self, const struct serve_options *o)
+{
+    struct stat st;
+
+    if (self->local.warning[0] != '\0')
+        cmd_warn("%s", self->local.warning);
+    if (o->password_file != NULL && stat(o->password_file, &st) == 0 && S_ISREG(st.st_mode) &&
+        (st.st_mode & 06) != 0)
+        cmd_warn("others may read or write the password file: chmod o= %s", o->password_file);
 }
 
 void credentials_free(struct credentials *self)
