@@ -361,7 +361,7 @@ static unsigned due(const struct made *m, int64_t since, int64_t until, const ch
     return count;
 }
 
-/* 30, 7 and 1 days before its end, and then: once each, however long the pause between two looks. */
+/* 30, 7 and 1 days before its end, and then: once each, however long nobody looked. */
 static void an_end_is_announced(void **state)
 {
     struct made m;

@@ -1,6 +1,6 @@
 /*
- * keeper.c - the thread that reloads: when asked, when a file has changed, when the last reload kept
- * something back; and that speaks up when a certificate is about to end.
+ * keeper.c - the thread that reloads: when asked, when a file has changed, when the last reload
+ * kept something back; and that speaks up when a certificate is about to end.
  *
  * What the kernel tells of changes (notify.c) only says when to look. Whether anything is another
  * than it was before the files were read last, the look says (paths.c): at everything, when it has

@@ -25,7 +25,7 @@ struct shs_tls_notify {
     char failed_path[1024]; /* and which that is */
 };
 
-/* SHS_OK; SHS_IO with errno when the kernel gives no inotify: then fd is -1, and all else is fine. */
+/* SHS_OK; SHS_IO with errno when the kernel gives no inotify: fd is -1, and all else is fine. */
 int shs__tls_notify_open(struct shs_tls_notify *self);
 /* Watches what the paths of the configuration lead to now, and nothing else any more. */
 void shs__tls_notify_watch(struct shs_tls_notify *self, const struct shs_tls_config *config);

@@ -14,7 +14,7 @@
 
 /* -- which they are ---------------------------------------------------------------------------- */
 
-/* A file, or a directory of files. Entries with a dot first are not read: Kubernetes has its own. */
+/* A file, or a directory. Entries with a dot first are not read: Kubernetes has its own. */
 static void file_or_directory(const char *path, shs_tls_path_fn *fn, void *ctx)
 {
     struct dirent *entry;

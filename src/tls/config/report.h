@@ -1,7 +1,8 @@
 /*
  * report.h - what became of each file in a reload: taken, as it was, or kept back, and why.
  *
- * One bad file does not hold up the others: who reads files says here what came of each, and goes on.
+ * One bad file does not hold up the others: who reads files says here what came of each, and goes
+ * on.
  */
 #ifndef SHS_TLS_REPORT_H
 #define SHS_TLS_REPORT_H

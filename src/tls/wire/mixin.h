@@ -64,7 +64,7 @@ struct shs_tls_mixin {
 /* The present context, with a reference. Any thread. */
 struct shs_tls_context *shs__tls_mixin_context(struct shs_tls_mixin *self);
 
-/* Reads, checks and serves with all files for the first time: any that cannot be used is an error. */
+/* Reads, checks and serves with all files the first time: one that cannot be used is an error. */
 int shs__tls_mixin_load(struct shs_tls_mixin *self, struct shs_error *err);
 
 /* Reads them again as shs_tls_reload does; `report` (may be NULL) is initialised. Any thread. */
@@ -100,7 +100,7 @@ struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server);
 
 /* Makes one, without a thread: SHS_OK or SHS_NOMEM. */
 int shs__tls_keeper_new(struct shs_tls_keeper **out, struct shs_tls_mixin *mixin);
-/* Starts its thread, in the process that serves; when it runs already, nothing. SHS_OK or SHS_IO. */
+/* Starts its thread, in the process that serves, unless it runs there. SHS_OK or SHS_IO. */
 int shs__tls_keeper_start(struct shs_tls_keeper *self, struct shs_error *err);
 /* Asks for a reload. Async-signal-safe. */
 void shs__tls_keeper_poke(struct shs_tls_keeper *self);
