@@ -212,8 +212,7 @@ SHS_API int shs_tls_check(struct shs_server *self, struct shs_error *err);
 /*
  * Asks the mixin's thread (config.reload_thread) for a shs_tls_reload, and returns at once. Before
  * serving begins it is taken note of. Does nothing without that thread. Safe from any thread and
- * from a signal handler. `self` must have a
- * TLSMixIn and not be closed.
+ * from a signal handler. `self` must have a TLSMixIn and not be closed.
  */
 SHS_API void shs_tls_request_reload(struct shs_server *self);
 
