@@ -12,8 +12,12 @@
  *   versions and suites, and what is asked of clients. A ticket of one host is nothing to another.
  *
  *   The files are read when the mixin is pushed, and again by shs_tls_reload. What is wrong with
- *   them is said there. A reload is a transaction: everything is read, checked and tried in a
- *   handshake in memory, then swapped at once; or nothing changes.
+ *   them is said there. A reload is a transaction for each certificate with its key, and for the
+ *   CAs and CRLs of each host: they are read, checked and tried in a handshake in memory; what
+ *   cannot be used stays as it was, and the rest is swapped at once.
+ *
+ *   Of several certificates that fit a name, one that is valid now is used before one that is not;
+ *   an exact name's before a wildcard's. An IP address as a name is no name (RFC 6066, 3).
  *
  *   A handshake that fails has exactly one cause, a short label: "version", "client-cert:expired",
  *   "client-alert:unknown_ca". It is counted, and handed to config.on_failure. A connection opened
@@ -109,13 +113,16 @@ struct shs_tls_config {
     const char *keylog;        /* append the secrets of every session to this file, which lets
                                   anybody with it read the traffic. NULL = no */
     bool watch;                /* false. true: reload when a file changes */
-    bool reload_thread;        /* false. true: a thread for shs_tls_request_reload; implied by
-                                  watch */
+    bool reload_thread;        /* false. true: a thread for shs_tls_request_reload, which also
+                                  tries a failed reload again; implied by watch. It begins when
+                                  serving begins, in the process that serves */
     bool fingerprint;          /* false. true: make the JA4 of each client */
     unsigned max_handshakes;   /* at once; more are refused. UINT_MAX */
     shs_client_check_fn *client_check; /* NULL: none */
     void *client_check_ctx;
     const char *deny; /* a file of certificates that are not let in (shs_tls_deny). NULL = none */
+    unsigned watch_interval_ms; /* with watch: all files are looked at so often, whatever the
+                                   kernel tells of changes (inotify). 30000 */
     /* A failed handshake that is no probe, or an open connection that was ended because its
        client's certificate counts no more; instead of a line to opt.log. NULL: the line. Any
        thread, several at once; must not block. Views: during the call. */
@@ -148,29 +155,64 @@ SHS_API int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_
 
 /*
  * Reads all files again: certificates, keys, client CAs, CRLs, the deny list, OCSP responses, the
- * ticket secret.
- * They are checked, also that no certificate has expired, and tried in a handshake in memory; then
- * new connections get them. Connections in flight keep what they have, tickets stay good.
+ * ticket secret. They are checked and tried in a handshake in memory; then new connections get
+ * them. Connections in flight keep what they have, tickets stay good.
+ *
+ * One bad file does not hold up the others: the transaction is a certificate with its key, or the
+ * CAs and CRLs of a host. What cannot be used stays as it was before. What a start takes with a
+ * warning, a reload takes with a warning; but a certificate that has expired, or is not valid yet,
+ * replaces none that is valid. An OCSP response that is stale or of another certificate is not
+ * stapled, and hinders nothing.
  *
  * But for clients with a certificate: when their CAs or CRLs are others than before, or when it
  * expires, an open connection's is judged again before its next request is read. One that counts no
  * more gets the answers it has coming and no other: the connection ends, and its next handshake
  * tells the client why. One on the deny list is cut off at once.
  *
- * Returns 0; < 0 with *err (may be NULL), and everything stays as it was. Either is counted and
- * logged. May take some seconds with a thousand certificates, for it gives way to handshakes: call
- * it off the serving thread. Nothing is forked meanwhile. SHS_USAGE in a child of ForkingMixIn.
- * Safe from any thread.
+ * Returns 0 when every file was taken or says what it said before. SHS_TLS when at least one was
+ * kept back: *err (may be NULL) has the first one's reason, and the others were taken all the same
+ * (shs_tls_reload_each tells them apart). SHS_NOMEM, and nothing changes. SHS_USAGE in a child of
+ * ForkingMixIn. It is counted and logged: in stats.reloads what was taken, whole or in part; in
+ * stats.reload_failures what was kept back.
+ *
+ * With config.reload_thread a reload that kept something back is tried again, after 1 s, 2 s, ...
+ * 60 s, and when a certificate becomes valid, until nothing is kept back; what comes of it is
+ * counted and logged when it is something new.
+ *
+ * May take some seconds with a thousand certificates, for it gives way to handshakes: call it off
+ * the serving thread. Nothing is forked meanwhile. Safe from any thread.
  */
 SHS_API int shs_tls_reload(struct shs_server *self, struct shs_error *err);
 
-/* Reads and checks as shs_tls_reload does, and changes nothing. Safe from any thread. */
+/* What became of a file in a reload. */
+enum shs_tls_file_state {
+    SHS_TLS_FILE_SAME,  /* it says what it said before */
+    SHS_TLS_FILE_TAKEN, /* what it says now is served with */
+    SHS_TLS_FILE_KEPT   /* it cannot be used: what it said before stays */
+};
+
+struct shs_tls_file_result {
+    const char *file; /* as in the configuration; "cert_pem" */
+    enum shs_tls_file_state state;
+    const char *why; /* of KEPT, a sentence; else "" */
+};
+
+/*
+ * shs_tls_reload, and `each` (may be NULL) is called for every file when it is over, on this
+ * thread. Views: during the call.
+ */
+SHS_API int shs_tls_reload_each(struct shs_server *self,
+                                void (*each)(void *ctx, const struct shs_tls_file_result *result),
+                                void *ctx, struct shs_error *err);
+
+/* Reads and checks as shs_tls_reload does, with the same answer, and changes nothing. Safe from any
+   thread. */
 SHS_API int shs_tls_check(struct shs_server *self, struct shs_error *err);
 
 /*
- * Asks the mixin's thread (config.reload_thread) for a shs_tls_reload, and returns at once. Does
- * nothing without that thread. Safe from any thread and from a signal handler. `self` must have a
- * TLSMixIn and not be closed.
+ * Asks the mixin's thread (config.reload_thread) for a shs_tls_reload, and returns at once. Before
+ * serving begins it is taken note of. Does nothing without that thread. Safe from any thread and
+ * from a signal handler. `self` must have a TLSMixIn and not be closed.
  */
 SHS_API void shs_tls_request_reload(struct shs_server *self);
 
@@ -267,8 +309,8 @@ struct shs_tls_failure {
 struct shs_tls_stats {
     uint64_t handshakes;                  /* complete, of clients that are let in */
     uint64_t resumed;                     /* of them, from a ticket */
-    uint64_t reloads;                     /* done */
-    uint64_t reload_failures;             /* refused: the old configuration stayed */
+    uint64_t reloads;                     /* done, whole or in part */
+    uint64_t reload_failures;             /* in which something was kept back */
     uint64_t in_progress;                 /* handshakes now */
     int64_t first_expiry;                 /* Unix time when the first certificate served expires */
     uint64_t causes[SHS_TLS_CAUSE_COUNT]; /* failures: one each */

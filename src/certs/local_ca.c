@@ -26,7 +26,11 @@
 #define LOCK_MS 10000
 #define LOCK_STEP_MS 20
 
+/* A clock before 2025 stands wrong: what is made then lasts as if it were made at that time. */
+#define EARLIEST ((int64_t)1735689600)
+
 #define CA_FILE "ca.key"
+#define CA_EXPIRED "ca.key.expired"
 #define CA_PUBLIC "ca.pem"
 #define LEAF_FILE "localhost.pem"
 
@@ -38,6 +42,7 @@ struct store {
     struct shs_error *err;
     EVP_PKEY *ca_key;
     X509 *ca;
+    int64_t ca_start, ca_end;         /* Unix time */
     const char *names[NAMES_MAX + 1]; /* that the leaf must have, ended by NULL */
 };
 
@@ -250,13 +255,17 @@ static int write_pair(const struct store *st, const char *name, EVP_PKEY *key, X
     return rc;
 }
 
-/* Valid at `now`, and for `days` more. */
-static bool lasts(const struct store *st, const X509 *cert, int days)
+static int64_t unix_time(const ASN1_TIME *when)
 {
-    time_t now = (time_t)st->now, then = (time_t)(st->now + days * DAY);
+    struct tm tm;
 
-    return X509_cmp_time(X509_get0_notBefore(cert), &now) < 0 &&
-           X509_cmp_time(X509_get0_notAfter(cert), &then) > 0;
+    return ASN1_TIME_to_tm(when, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+/* Before the CA's first day: the clock is wrong, and no reason to make or judge anything by it. */
+static bool clock_is_early(const struct store *st)
+{
+    return st->now < st->ca_start;
 }
 
 /* -- the CA ------------------------------------------------------------------------------------ */
@@ -304,8 +313,9 @@ static int make_ca(struct store *st)
     struct shs_cert_spec spec = {
         .common_name = name,
         .not_before = st->now - HOUR,
-        .not_after = st->now + CA_DAYS * DAY,
+        .not_after = (st->now < EARLIEST ? EARLIEST : st->now) + CA_DAYS * DAY,
         .ca = true,
+        .usage = "serverAuth", /* of what it signs: no client, no code, no mail */
         .permitted = permitted.names,
     };
     int rc;
@@ -326,7 +336,21 @@ static int make_ca(struct store *st)
     return rc == SHS_OK ? write_pair(st, CA_FILE, st->ca_key, st->ca) : rc;
 }
 
-static int open_ca(struct store *st, bool *made)
+static void note_dates(struct store *st)
+{
+    st->ca_start = unix_time(X509_get0_notBefore(st->ca));
+    st->ca_end = unix_time(X509_get0_notAfter(st->ca));
+}
+
+/* The file of a CA that has expired stays under another name: the clock may be what is wrong. */
+static int put_aside(const struct store *st)
+{
+    if (renameat(st->dir_fd, CA_FILE, st->dir_fd, CA_EXPIRED) != 0 && errno != ENOENT)
+        return fail_file(st, "rename", CA_FILE);
+    return SHS_OK;
+}
+
+static int open_ca(struct store *st, struct shs_local_ca *made)
 {
     struct shs_buf pem;
     int rc;
@@ -339,11 +363,46 @@ static int open_ca(struct store *st, bool *made)
                            "Remove it to have a new CA made, which must then be trusted anew.",
                            st->dir, CA_FILE);
     wipe(&pem);
-    if (rc == SHS_CLOSED || (rc == SHS_OK && !lasts(st, st->ca, RENEW_DAYS))) {
-        *made = true;
+    if (rc == SHS_OK)
+        note_dates(st);
+    if (rc == SHS_OK && st->now < st->ca_end)
+        return SHS_OK;
+    if (rc == SHS_OK) {
+        snprintf(made->warning, sizeof made->warning,
+                 "By the clock of this machine the local CA in %s has expired: a new one was made, "
+                 "which must be trusted anew; the old one is %s.",
+                 st->dir, CA_EXPIRED);
+        rc = put_aside(st);
+    }
+    if (rc == SHS_CLOSED || rc == SHS_OK) {
+        made->ca_made = true;
         rc = make_ca(st);
     }
+    if (rc == SHS_OK)
+        note_dates(st);
     return rc;
+}
+
+/* What its owner should know of the CA's time, if there is nothing else. */
+static void warn(const struct store *st, struct shs_local_ca *made)
+{
+    if (made->warning[0] != '\0')
+        return;
+    if (clock_is_early(st))
+        snprintf(made->warning, sizeof made->warning,
+                 "The clock of this machine is before the first day of the local CA in %s: is it "
+                 "right? Clients with another clock are served all the same.",
+                 st->dir);
+    else if (st->now < EARLIEST)
+        snprintf(made->warning, sizeof made->warning,
+                 "The clock of this machine stands before 2025: the certificates in %s are made by "
+                 "it. Set it, and start again.",
+                 st->dir);
+    else if (st->ca_end - st->now < RENEW_DAYS * DAY)
+        snprintf(made->warning, sizeof made->warning,
+                 "The local CA in %s expires in less than %d days. Remove %s to have a new one "
+                 "made, which must be trusted anew.",
+                 st->dir, (int)((st->ca_end - st->now) / DAY) + 1, CA_FILE);
 }
 
 /* ca.pem is what ca.key says. */
@@ -368,12 +427,23 @@ static int publish_ca(const struct store *st)
 
 /* -- the leaf ---------------------------------------------------------------------------------- */
 
+/* Valid now and for a while, or as long as its CA; by a clock that is wrong, whatever it says. */
+static bool lasts(const struct store *st, const X509 *leaf)
+{
+    int64_t start = unix_time(X509_get0_notBefore(leaf)), end = unix_time(X509_get0_notAfter(leaf));
+
+    if (clock_is_early(st))
+        return true;
+    return start <= st->now && st->now < end &&
+           (end > st->now + RENEW_DAYS * DAY || end >= st->ca_end);
+}
+
 static bool leaf_serves(const struct store *st, X509 *leaf)
 {
     size_t i;
 
     if (X509_check_issued(st->ca, leaf) != X509_V_OK || X509_verify(leaf, st->ca_key) != 1 ||
-        !lasts(st, leaf, RENEW_DAYS)) {
+        !lasts(st, leaf)) {
         ERR_clear_error();
         return false;
     }
@@ -402,23 +472,20 @@ static int not_permitted(const struct store *st)
 
 static int make_leaf(const struct store *st)
 {
-    int64_t ca_end = 0;
+    int64_t now = clock_is_early(st) ? st->ca_start + HOUR : st->now;
     struct shs_cert_spec spec = {
         .common_name = "localhost",
         .names = st->names,
-        .not_before = st->now - HOUR,
-        .not_after = st->now - HOUR + LEAF_DAYS * DAY,
+        .not_before = now - HOUR,
+        .not_after = now - HOUR + LEAF_DAYS * DAY,
         .server_auth = true,
     };
-    struct tm when;
     EVP_PKEY *key = NULL;
     X509 *leaf = NULL;
     int rc;
 
-    if (ASN1_TIME_to_tm(X509_get0_notAfter(st->ca), &when) == 1)
-        ca_end = (int64_t)timegm(&when);
-    if (spec.not_after > ca_end)
-        spec.not_after = ca_end;
+    if (spec.not_after > st->ca_end)
+        spec.not_after = st->ca_end;
     rc = shs__mint_key(&key, SHS_KEY_P256, st->err);
     if (rc == SHS_OK)
         rc = shs__mint_cert(&leaf, &spec, key, st->ca, st->ca_key, st->err);
@@ -502,13 +569,15 @@ int shs__local_ca_open(struct shs_local_ca *out, const char *dir, const char *co
     if (rc == SHS_OK)
         rc = lock_dir(&st);
     if (rc == SHS_OK)
-        rc = open_ca(&st, &made.ca_made);
+        rc = open_ca(&st, &made);
     if (rc == SHS_OK)
         rc = publish_ca(&st);
     if (rc == SHS_OK)
         rc = open_leaf(&st, &made.leaf_made);
     if (rc == SHS_OK)
         rc = fill(&st, &made);
+    if (rc == SHS_OK)
+        warn(&st, &made);
     if (rc == SHS_OK)
         *out = made;
     else

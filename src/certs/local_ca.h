@@ -10,10 +10,12 @@
  *     ca.pem         the certificate alone, to give to browsers and clients
  *     localhost.pem  a server's certificate and key in one file (0600), for opt.certfile
  *
- *   What is there is checked and used again; what is missing, runs out soon or lacks a name is made
- *   anew. A file is complete before it gets its name, and a lock keeps two processes apart. The CA
- *   itself is never replaced because it looks damaged: somebody may trust it, so that is an error
- *   which says what to remove.
+ *   What is there is checked and used again; a leaf that is missing, runs out soon or lacks a name
+ *   is made anew. A file is complete before it gets its name, and a lock keeps two processes apart.
+ *   The CA itself is never replaced before it has expired, and never because it looks damaged:
+ *   somebody may trust it. A clock that is wrong (a board without a battery starts in 1970) is said
+ *   and does no harm: before the CA's first day nothing that is there is touched, and of one that
+ *   has expired by the clock of now the file stays, as ca.key.expired.
  */
 #ifndef SHS_CERTS_LOCAL_CA_H
 #define SHS_CERTS_LOCAL_CA_H
@@ -26,6 +28,7 @@ struct shs_local_ca {
     bool ca_made;    /* by this call: the user has to trust it (again) */
     bool leaf_made;
     char fingerprint[96]; /* of the CA: SHA-256, "AB:CD:..." */
+    char warning[240];    /* a sentence about the clock or the CA's end; "" */
 };
 
 /*

@@ -4,21 +4,36 @@
 
 #define LINE_MAX_BYTES 2048
 
-int cmd_fail(int code, const char *fmt, ...)
+/* One line, whatever a file name or an argument has in it. */
+static void say(const char *kind, const char *fmt, va_list ap)
 {
     char line[LINE_MAX_BYTES];
-    va_list ap;
 
-    va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);
-    va_end(ap);
-    /* One line, whatever a file name or an argument has in it. */
     for (char *c = line; *c != '\0'; c++) {
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = '?';
     }
-    fprintf(stderr, "shs: error: %s\n", line);
+    fprintf(stderr, "shs: %s: %s\n", kind, line);
+}
+
+int cmd_fail(int code, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say("error", fmt, ap);
+    va_end(ap);
     return code;
+}
+
+void cmd_warn(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    say("warning", fmt, ap);
+    va_end(ap);
 }
 
 char *cmd_shell_quote(const char *text)

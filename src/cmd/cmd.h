@@ -15,6 +15,9 @@
 /* One line on stderr, "shs: error: ...". Returns `code`, to be returned. */
 int cmd_fail(int code, const char *fmt, ...) SHS_PRINTF(2, 3);
 
+/* The same, "shs: warning: ...", and it goes on. */
+void cmd_warn(const char *fmt, ...) SHS_PRINTF(1, 2);
+
 /* Text for a person to paste into a shell: quoted if it needs to be. For shs__free; may be NULL. */
 char *cmd_shell_quote(const char *text);
 

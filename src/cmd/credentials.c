@@ -2,11 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+
+#define PASSWORD_WAIT_MS 5000
 
 /* A shs_password_fn. */
 static int give_password(void *password_ctx, char *buf, size_t cap)
@@ -19,31 +23,53 @@ static int give_password(void *password_ctx, char *buf, size_t cap)
     return (int)self->password_len;
 }
 
-/* The file's content, without the newline that editors put at its end. */
+/* Until there is something to read, or the end; a pipe may take a while, but not for ever. */
+static bool wait_readable(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int64_t deadline = shs__deadline_after(shs_now_ns(), PASSWORD_WAIT_MS);
+    int n;
+
+    do
+        n = poll(&p, 1, shs__poll_ms(deadline, shs_now_ns()));
+    while (n < 0 && errno == EINTR);
+    errno = ETIMEDOUT;
+    return n > 0;
+}
+
+static bool again(ssize_t n)
+{
+    return n < 0 && (errno == EINTR || errno == EAGAIN);
+}
+
+/* The file's content, without the newline that editors put at its end. It is read once, so it may
+   be a pipe: --password-file <(command). */
 static int read_password(struct credentials *self, const char *path)
 {
-    char text[32];
-    ssize_t n = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC), saved;
+    char text[96];
+    ssize_t n = -1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), saved;
 
-    while (fd >= 0 && self->password_len < sizeof self->password) {
+    while (fd >= 0 && self->password_len < sizeof self->password && wait_readable(fd)) {
         n = read(fd, self->password + self->password_len,
                  sizeof self->password - self->password_len);
-        if (n == 0 || (n < 0 && errno != EINTR))
+        if (n == 0 || (n < 0 && !again(n)))
             break;
         if (n > 0)
             self->password_len += (size_t)n;
+        n = -1;
     }
     saved = errno;
     if (fd >= 0)
         close(fd);
+    if (self->password_len == sizeof self->password)
+        return cmd_fail(CMD_FAILED,
+                        "the password file %s is longer than a password may be (%d bytes): is the "
+                        "path right?",
+                        path, CREDENTIALS_PASSWORD_MAX - 1);
     if (fd < 0 || n < 0)
         return cmd_fail(CMD_FAILED, "cannot read the password file %s: %s", path,
                         shs__strerror(saved, text, sizeof text));
-    if (self->password_len == sizeof self->password)
-        return cmd_fail(CMD_FAILED,
-                        "the password file %s is longer than a password may be (%d bytes)", path,
-                        CREDENTIALS_PASSWORD_MAX - 1);
     while (self->password_len > 0 && (self->password[self->password_len - 1] == '\n' ||
                                       self->password[self->password_len - 1] == '\r'))
         self->password_len--;
@@ -118,6 +144,17 @@ int credentials_load(struct credentials *self, const struct serve_options *o,
     opt->password = give_password;
     opt->password_ctx = self;
     return read_password(self, o->password_file);
+}
+
+void credentials_advise(const struct credentials *self, const struct serve_options *o)
+{
+    struct stat st;
+
+    if (self->local.warning[0] != '\0')
+        cmd_warn("%s", self->local.warning);
+    if (o->password_file != NULL && stat(o->password_file, &st) == 0 && S_ISREG(st.st_mode) &&
+        (st.st_mode & 06) != 0)
+        cmd_warn("others may read or write the password file: chmod o= %s", o->password_file);
 }
 
 void credentials_free(struct credentials *self)

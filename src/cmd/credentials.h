@@ -26,6 +26,8 @@ struct credentials {
  */
 int credentials_load(struct credentials *self, const struct serve_options *o,
                      struct shs_options *opt);
+/* Warns of what works and should be known: the clock, a file that others may read. */
+void credentials_advise(const struct credentials *self, const struct serve_options *o);
 void credentials_free(struct credentials *self);
 
 #endif

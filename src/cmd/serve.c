@@ -330,6 +330,8 @@ static int prepare(struct serve *self)
         code = credentials_load(&self->credentials, &self->o, &self->opt);
     if (code == CMD_OK)
         code = make_server(self);
+    if (code == CMD_OK && !self->o.plain)
+        credentials_advise(&self->credentials, &self->o);
     return code;
 }
 

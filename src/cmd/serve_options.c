@@ -47,7 +47,9 @@ static const char help[] =
     "      --keylog FILE         append the secrets of all sessions, to decrypt captures\n"
     "      --watch               reload certificates, CAs, CRLs ... when their files change; "
     "SIGHUP\n"
-    "                            reloads them at any time. A bad file changes nothing\n"
+    "                            reloads them at any time. A bad file stays as it was, and is\n"
+    "                            tried again\n"
+    "      --watch-interval MS   look at all of them that often, too (30000); implies --watch\n"
     "\n";
 
 static const char help_more[] =
@@ -113,6 +115,7 @@ enum {
     OPT_TICKET_EPOCH,
     OPT_KEYLOG,
     OPT_WATCH,
+    OPT_WATCH_INTERVAL,
     OPT_HANDLER,
     OPT_LOG,
     OPT_THREADING,
@@ -151,6 +154,7 @@ static const struct option long_options[] = {
     {"ticket-epoch", required_argument, NULL, OPT_TICKET_EPOCH},
     {"keylog", required_argument, NULL, OPT_KEYLOG},
     {"watch", no_argument, NULL, OPT_WATCH},
+    {"watch-interval", required_argument, NULL, OPT_WATCH_INTERVAL},
     {"handler", required_argument, NULL, OPT_HANDLER},
     {"header", required_argument, NULL, 'H'},
     {"log", required_argument, NULL, OPT_LOG},
@@ -432,6 +436,10 @@ static int parse_tls(struct serve_options *o, int option, const char *value)
     case OPT_KEYLOG:
         o->tls.keylog = value;
         return CMD_OK;
+    case OPT_WATCH_INTERVAL:
+        o->tls.watch = true;
+        return parse_unsigned("--watch-interval", value, INT_MAX, &o->tls.watch_interval_ms,
+                              &ignored);
     default:
         o->tls.watch = true;
         return CMD_OK;

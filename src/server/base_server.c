@@ -214,6 +214,8 @@ static int begin_serving(struct shs_server *self)
     pthread_mutex_unlock(&self->lock);
     if (!free_loop)
         self->loop_limit_ns = INT64_MAX;
+    if (!free_loop && self->begins.now != NULL)
+        self->begins.now(self->begins.layer);
     /* Not shs_server_fail: the error belongs to the thread that serves. */
     return free_loop ? SHS_USAGE : SHS_OK;
 }

@@ -63,6 +63,10 @@ struct shs_server {
         void (*ready)(struct shs_layer *layer);
         struct shs_layer *layer;
     } watch;
+    struct { /* told when serving begins, on the serving thread: serve_forever, handle_request */
+        void (*now)(struct shs_layer *layer);
+        struct shs_layer *layer;
+    } begins;
     /*
      * A mixin that can take connections on its own threads, while serve_forever runs: one hand-over
      * less for each. Only when nobody would see the difference: see shs__server_accepts_plainly.

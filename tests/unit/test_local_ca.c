@@ -45,7 +45,8 @@ static int make_place(void **state)
 
 static int remove_place(void **state)
 {
-    static const char *const files[] = {"ca.key", "ca.pem", "localhost.pem", ".lock", "ca.old"};
+    static const char *const files[] = {"ca.key", "ca.pem", "localhost.pem",
+                                        ".lock",  "ca.old", "ca.key.expired"};
     struct place *p = *state;
     char path[256];
     size_t i;
@@ -208,10 +209,96 @@ static void renews_in_time(void **state)
     assert_int_equal(opens(p, NULL, NOW + 368 * DAY), 2);
     assert_int_equal(opens(p, NULL, NOW + 368 * DAY), 0);
     assert_int_equal(opens(p, NULL, NOW), 2); /* not valid yet, by this clock */
-    /* The last leaf of a CA does not outlive it; then there is a new CA. */
+    /* The last leaf of a CA does not outlive it; then, and not before, there is a new CA. */
     assert_int_equal(opens(p, NULL, NOW + 3600 * DAY), 2);
     assert_int_equal(opens(p, NULL, NOW + 3619 * DAY), 0);
-    assert_int_equal(opens(p, NULL, NOW + 3621 * DAY), 3);
+    assert_int_equal(opens(p, NULL, NOW + 3649 * DAY), 0);
+    assert_int_equal(opens(p, NULL, NOW + 3651 * DAY), 3);
+    assert_int_equal(access(in_dir(p, "ca.key.expired"), F_OK), 0);
+}
+
+/* What it says about the clock when it is opened then; the same CA as before or another. */
+static const char *warns(const struct place *p, int64_t now, char fingerprint[96])
+{
+    static char warning[256];
+    struct shs_local_ca ca;
+    struct shs_error err;
+
+    if (shs__local_ca_open(&ca, p->dir, NULL, now, &err) != SHS_OK)
+        fail_msg("%s", err.text);
+    snprintf(warning, sizeof warning, "%s", ca.warning);
+    snprintf(fingerprint, 96, "%s", ca.fingerprint);
+    shs__local_ca_free(&ca);
+    return warning;
+}
+
+/* A board without a clock starts in 1970; a CA that people have trusted outlives that. */
+static void a_ca_survives_a_wrong_clock(void **state)
+{
+    struct place *p = *state;
+    char first[96], then[96];
+    X509 *leaf, *same;
+
+    assert_string_equal(warns(p, NOW, first), "");
+    leaf = read_cert(in_dir(p, "localhost.pem"));
+    assert_non_null(strstr(warns(p, 100, then), "before the first day"));
+    assert_string_equal(then, first);
+    assert_int_equal(opens(p, NULL, 100), 0); /* not even the leaf */
+    same = read_cert(in_dir(p, "localhost.pem"));
+    assert_int_equal(X509_cmp(leaf, same), 0);
+    X509_free(same);
+    X509_free(leaf);
+    assert_int_equal(unlink(in_dir(p, "localhost.pem")), 0);
+    assert_int_equal(opens(p, NULL, 100), 2); /* one that will be good when the clock is right */
+    assert_int_equal(opens(p, NULL, NOW), 0);
+    assert_string_equal(warns(p, NOW, then), "");
+    assert_string_equal(then, first);
+    assert_non_null(strstr(warns(p, NOW + 3630 * DAY, then), "expires in less than 21 days"));
+    assert_string_equal(then, first);
+    /* Only when it has expired; and then it is still there. */
+    assert_non_null(strstr(warns(p, NOW + 4000 * DAY, then), "has expired"));
+    assert_string_not_equal(then, first);
+    assert_int_equal(mode_of(in_dir(p, "ca.key.expired")), 0600);
+}
+
+/* One that is made in 1970 is still good when the clock is set. */
+static void a_ca_made_by_a_wrong_clock_lasts(void **state)
+{
+    struct place *p = *state;
+    char first[96], then[96];
+
+    assert_non_null(strstr(warns(p, 1000, first), "before 2025"));
+    assert_string_equal(warns(p, NOW, then), "");
+    assert_string_equal(then, first);
+    assert_int_equal(opens(p, NULL, NOW), 0); /* with a leaf of now */
+}
+
+/* By its extended key usage, which OpenSSL, browsers and others honour in a CA. */
+static void a_ca_signs_for_servers_only(void **state)
+{
+    struct place *p = *state;
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *ctx;
+    X509 *ca, *leaf;
+
+    assert_int_equal(opens(p, NULL, NOW), 3);
+    ca = read_cert(in_dir(p, "ca.pem"));
+    leaf = read_cert(in_dir(p, "localhost.pem"));
+    assert_int_equal(X509_get_extended_key_usage(ca), XKU_SSL_SERVER);
+    assert_int_equal(X509_check_purpose(ca, X509_PURPOSE_SSL_CLIENT, 1), 0);
+    assert_true(X509_check_purpose(ca, X509_PURPOSE_SSL_SERVER, 1) > 0);
+    X509_STORE_add_cert(store, ca);
+    for (int purpose = X509_PURPOSE_SSL_CLIENT; purpose <= X509_PURPOSE_SSL_SERVER; purpose++) {
+        ctx = X509_STORE_CTX_new();
+        assert_int_equal(X509_STORE_CTX_init(ctx, store, leaf, NULL), 1);
+        X509_STORE_CTX_set_time(ctx, 0, (time_t)NOW);
+        X509_STORE_CTX_set_purpose(ctx, purpose);
+        assert_int_equal(X509_verify_cert(ctx), purpose == X509_PURPOSE_SSL_SERVER);
+        X509_STORE_CTX_free(ctx);
+    }
+    X509_STORE_free(store);
+    X509_free(ca);
+    X509_free(leaf);
 }
 
 static void more_names_need_another_leaf(void **state)
@@ -399,6 +486,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_ca_signs_for_its_own_only, make_place, remove_place),
         cmocka_unit_test_setup_teardown(a_server_can_serve_it, make_place, remove_place),
         cmocka_unit_test_setup_teardown(renews_in_time, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(a_ca_survives_a_wrong_clock, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(a_ca_made_by_a_wrong_clock_lasts, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(a_ca_signs_for_servers_only, make_place, remove_place),
         cmocka_unit_test_setup_teardown(more_names_need_another_leaf, make_place, remove_place),
         cmocka_unit_test_setup_teardown(a_damaged_leaf_is_replaced_and_a_damaged_ca_is_not,
                                         make_place, remove_place),

@@ -108,7 +108,7 @@ static enum shs_client_reason judge_again(struct shs_tls_recheck *self)
     struct shs_tls_context *now = shs__tls_mixin_context(self->mixin);
     const struct shs_tls_context *then = self->tls->context;
     const struct shs_tls_clients *clients =
-        &now->clients[shs__tls_site_of(self->tls->ssl)->clients - then->clients];
+        now->clients[shs__tls_site_of(self->tls->ssl)->host - then->config->config.hosts];
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     enum shs_client_reason reason = SHS_CLIENT_OTHER;
     struct shs_tls_refusal refusal;

@@ -8,6 +8,7 @@
 #define DEFAULT_EPOCH 3600
 #define DEFAULT_AGE 7200
 #define MAX_ALPN 32
+#define DEFAULT_WATCH_MS 30000
 
 void shs_tls_host_init_sized(struct shs_tls_host *host, size_t size)
 {
@@ -23,6 +24,7 @@ void shs_tls_config_init_sized(struct shs_tls_config *config, size_t size)
         .ticket_epoch_s = DEFAULT_EPOCH,
         .session_age_s = DEFAULT_AGE,
         .max_handshakes = UINT_MAX,
+        .watch_interval_ms = DEFAULT_WATCH_MS,
     };
 
     memcpy(config, &defaults, size < sizeof defaults ? size : sizeof defaults);
@@ -177,6 +179,8 @@ static int check(const struct shs_tls_config *config, struct shs_error *err)
     if (config->ticket_epoch_s == 0 || config->session_age_s == 0)
         return shs_error_set(err, SHS_USAGE, 0,
                              "ticket_epoch_s and session_age_s must be at least 1.");
+    if (config->watch && config->watch_interval_ms == 0)
+        return shs_error_set(err, SHS_USAGE, 0, "watch_interval_ms must be at least 1.");
     for (i = 0; i < config->host_count; i++) {
         rc = check_host(&config->hosts[i], err);
         if (rc != SHS_OK)

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
-#include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
 #include <shs/digest.h>
@@ -14,22 +13,26 @@
 #include "tls/clients/client.h"
 #include "tls/clients/deny.h"
 #include "tls/config/config.h"
-#include "tls/config/names.h"
+#include "tls/config/report.h"
 #include "tls/config/site.h"
+#include "tls/config/source.h"
 #include "tls/wire/bio.h"
 #include "tls/wire/stream.h"
 
 /* Names, and what leads from them to sites. */
 #define MEMORY_MAX ((size_t)64 * 1024 * 1024)
 #define PAIRS_MAX 100000
+/* A reload with more certificates than that which only their trial shows to be bad is no reload. */
+#define ROUNDS_MAX 16
 #define GIVE_WAY_NS 1000000
 
-/* The certificates that answer for a name. */
-struct tuple {
-    unsigned host;
-    const struct shs_tls_pair *pairs[SHS_TLS_KINDS];
-    const char *name;
+/* CAs and CRLs of a host: of one context, and kept by the next when theirs cannot be used. */
+struct rules {
+    _Atomic unsigned refs;
+    struct shs_tls_clients clients;
 };
+
+#define RULES(c) SHS_CONTAINER_OF(c, struct rules, clients)
 
 void shs__tls_context_give_way(const struct shs_tls_context *self)
 {
@@ -106,13 +109,13 @@ static const char *source_of(const struct shs_tls_pair *pair)
     return pair->from->certfile == NULL ? "cert_pem" : pair->from->certfile;
 }
 
-/* A certificate that clients will refuse must not replace one that they accept. */
+/* Clients refuse it by its dates: SHS_TLS, which of the two it is in *err. */
 static int check_dates(const struct shs_tls_pair *pair, int64_t now, struct shs_error *err)
 {
-    if (shs__tls_time(X509_get0_notAfter(pair->identity.leaf)) <= now)
+    if (pair->not_after <= now)
         return shs_error_set(err, SHS_TLS, 0, "The certificate in '%s' has expired. Renew it.",
                              source_of(pair));
-    if (shs__tls_time(X509_get0_notBefore(pair->identity.leaf)) > now)
+    if (pair->not_before > now)
         return shs_error_set(err, SHS_TLS, 0,
                              "The certificate in '%s' is not valid yet. Is the clock of this "
                              "machine right?",
@@ -120,19 +123,54 @@ static int check_dates(const struct shs_tls_pair *pair, int64_t now, struct shs_
     return SHS_OK;
 }
 
-static int load_pair(struct shs_tls_context *self, struct shs_tls_pair *pair, int64_t now,
-                     bool strict, struct shs_error *err)
+/* What follows from the certificate itself. */
+static int describe(struct shs_tls_context *self, struct shs_tls_pair *pair)
 {
     const struct shs_tls_host *host = &self->config->config.hosts[pair->host];
-    int rc = shs__tls_identity_load(&pair->identity, pair->from, err);
 
-    if (rc == SHS_OK && strict)
-        rc = check_dates(pair, now, err);
-    if (rc != SHS_OK)
-        return rc;
     pair->kind = kind_of(pair->identity.key);
-    rc = host->names != NULL ? take_names(self, pair, host->names) : read_names(self, pair);
-    return rc == SHS_OK ? rc : nomem(err);
+    pair->not_before = shs__tls_time(X509_get0_notBefore(pair->identity.leaf));
+    pair->not_after = shs__tls_time(X509_get0_notAfter(pair->identity.leaf));
+    pair->names = NULL;
+    pair->name_count = 0;
+    return host->names != NULL ? take_names(self, pair, host->names) : read_names(self, pair);
+}
+
+/* The certificate of before is served on, because of *why. */
+static int keep_pair(struct shs_tls_context *self, struct shs_tls_pair *pair,
+                     const struct shs_tls_pair *before, const struct shs_error *why)
+{
+    shs__tls_identity_free(&pair->identity);
+    if (pair->kept == NULL)
+        pair->kept = shs__malloc(sizeof *pair->kept);
+    if (pair->kept == NULL || shs__tls_identity_share(&pair->identity, &before->identity) != SHS_OK)
+        return SHS_NOMEM;
+    *pair->kept = *why;
+    return describe(self, pair);
+}
+
+/* A certificate that clients will refuse must not replace one that they accept. */
+static int load_pair(struct shs_tls_context *self, struct shs_tls_pair *pair, int64_t now,
+                     bool strict, const struct shs_tls_pair *before, struct shs_error *err)
+{
+    struct shs_error why = {.code = SHS_OK};
+    int rc = shs__tls_identity_load(&pair->identity, pair->from, &why);
+
+    if (rc == SHS_OK && describe(self, pair) != SHS_OK)
+        return nomem(err);
+    if (rc == SHS_OK && (strict || (before != NULL && shs__tls_pair_valid(before, now))))
+        rc = check_dates(pair, now, &why);
+    if (rc == SHS_OK)
+        return rc;
+    if (rc == SHS_NOMEM || before == NULL) {
+        if (err != NULL)
+            *err = why;
+        return rc;
+    }
+    if (rc == SHS_TLS && pair->identity.leaf != NULL && pair->not_before > now &&
+        pair->not_before < self->valid_at)
+        self->valid_at = pair->not_before;
+    return keep_pair(self, pair, before, &why) == SHS_OK ? SHS_OK : nomem(err);
 }
 
 /* Every CA certificate that came with any of the certificates. */
@@ -153,25 +191,74 @@ static STACK_OF(X509) * make_pool(const struct shs_tls_context *self)
     return pool;
 }
 
-static int complete_pairs(struct shs_tls_context *self, int64_t now, struct shs_error *err)
+/*
+ * The response to staple. One that is stale or of another certificate is left out, and said; the
+ * one of before stays where there is none that can be used.
+ */
+static int load_staple(const struct shs_tls_context *self, struct shs_tls_pair *pair,
+                       const struct shs_tls_pair *before, int64_t now, struct shs_error *err)
+{
+    struct shs_error why = {.code = SHS_OK};
+    int rc;
+
+    if (pair->from->ocspfile == NULL)
+        return SHS_OK;
+    rc = shs__tls_ocsp_load(&pair->ocsp, pair->from->ocspfile, pair->identity.leaf,
+                            pair->identity.chain, now, &why);
+    if (pair->ocsp.der == NULL && before != NULL && before->ocsp.der != NULL &&
+        before->ocsp.next_update > now && X509_cmp(before->identity.leaf, pair->identity.leaf) == 0)
+        if (shs__tls_ocsp_share(&pair->ocsp, &before->ocsp) != SHS_OK)
+            return nomem(err);
+    if (rc == SHS_OK || (rc != SHS_NOMEM && self->beside)) {
+        if (rc != SHS_OK) {
+            pair->ocsp.kept = true;
+            rc = shs__tls_ocsp_note(&pair->ocsp, &why);
+        }
+        return rc == SHS_OK ? rc : nomem(err);
+    }
+    if (err != NULL)
+        *err = why;
+    return rc;
+}
+
+static bool same_chain(const STACK_OF(X509) * a, const STACK_OF(X509) * b)
+{
+    bool same = sk_X509_num(a) == sk_X509_num(b);
+
+    for (int i = 0; same && i < sk_X509_num(a); i++)
+        same = X509_cmp(sk_X509_value(a, i), sk_X509_value(b, i)) == 0;
+    return same;
+}
+
+static bool same_pair(const struct shs_tls_pair *a, const struct shs_tls_pair *b)
+{
+    return X509_cmp(a->identity.leaf, b->identity.leaf) == 0 &&
+           same_chain(a->identity.chain, b->identity.chain);
+}
+
+static int complete_pairs(struct shs_tls_context *self, const struct shs_tls_context *before,
+                          int64_t now, struct shs_error *err)
 {
     STACK_OF(X509) *pool = make_pool(self);
     int rc = pool == NULL ? nomem(err) : SHS_OK;
 
     for (size_t i = 0; rc == SHS_OK && i < self->pair_count; i++) {
         struct shs_tls_pair *pair = &self->pairs[i];
+        const struct shs_tls_pair *old = before == NULL ? NULL : &before->pairs[i];
 
+        shs__tls_ocsp_free(&pair->ocsp);
         if (shs__tls_identity_complete(&pair->identity, pool, &pair->unused) != SHS_OK)
             rc = nomem(err);
-        else if (pair->from->ocspfile != NULL)
-            rc = shs__tls_ocsp_load(&pair->ocsp, pair->from->ocspfile, pair->identity.leaf,
-                                    pair->identity.chain, now, err);
+        else
+            rc = load_staple(self, pair, old, now, err);
+        pair->same = rc == SHS_OK && old != NULL && same_pair(pair, old);
     }
     sk_X509_pop_free(pool, X509_free);
     return rc;
 }
 
-static int load_pairs(struct shs_tls_context *self, int64_t now, bool strict, struct shs_error *err)
+static int load_pairs(struct shs_tls_context *self, const struct shs_tls_context *before,
+                      int64_t now, bool strict, struct shs_error *err)
 {
     const struct shs_tls_config *config = &self->config->config;
     size_t count = 0, h, i;
@@ -186,152 +273,58 @@ static int load_pairs(struct shs_tls_context *self, int64_t now, bool strict, st
         return nomem(err);
     for (h = 0; h < config->host_count; h++) {
         for (i = 0; rc == SHS_OK && i < config->hosts[h].cert_count; i++) {
-            struct shs_tls_pair *pair = &self->pairs[self->pair_count++];
+            size_t at = self->pair_count++;
+            struct shs_tls_pair *pair = &self->pairs[at];
 
             pair->from = &config->hosts[h].certs[i];
             pair->host = (unsigned)h;
-            rc = load_pair(self, pair, now, strict, err);
+            rc =
+                load_pair(self, pair, now, strict, before == NULL ? NULL : &before->pairs[at], err);
             shs__tls_context_give_way(self);
         }
     }
-    return rc == SHS_OK ? complete_pairs(self, now, err) : rc;
+    return rc == SHS_OK ? complete_pairs(self, before, now, err) : rc;
 }
 
-/* -- from names to sites ----------------------------------------------------------------------- */
+/* -- the rules for clients --------------------------------------------------------------------- */
 
-static void scope_of(struct shs_tls_site *site, unsigned host)
+static void drop_rules(struct shs_tls_clients *clients)
 {
-    const struct shs_tls_host *h = site->host;
-    unsigned char fixed[16] = {'s', 'h', 's', '1'};
-    struct shs_sha256 *sha = NULL;
+    struct rules *rules = clients == NULL ? NULL : RULES(clients);
 
-    fixed[4] = (unsigned char)h->client_auth;
-    fixed[5] = (unsigned char)h->client_lax;
-    fixed[6] = (unsigned char)h->client_depth;
-    fixed[7] = (unsigned char)(h->crl != NULL);
-    memcpy(fixed + 8, &host, sizeof host);
-    if (shs_sha256_new(&sha) != SHS_OK || shs_sha256_update(sha, fixed, sizeof fixed) != SHS_OK ||
-        shs_sha256_update(sha, site->clients->digest, sizeof site->clients->digest) != SHS_OK ||
-        (site->name != NULL && shs_sha256_update(sha, site->name, strlen(site->name)) != SHS_OK) ||
-        shs_sha256_final(sha, site->scope) != SHS_OK)
-        (void)RAND_bytes(site->scope, sizeof site->scope); /* of nobody else */
-    shs_sha256_free(sha);
+    if (rules == NULL || atomic_fetch_sub_explicit(&rules->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    shs__tls_clients_free(&rules->clients);
+    shs__free(rules);
 }
 
-/* The site of these certificates, which is made if there is none. */
-static int find_site(struct shs_tls_context *self, const struct tuple *tuple, unsigned *out,
-                     struct shs_error *err)
+/* Whose file it was that could not be used, by the message about it. */
+static const char *file_of(const struct shs_tls_host *host, const struct shs_error *why)
 {
-    const struct shs_tls_host *host = &self->config->config.hosts[tuple->host];
-    struct shs_tls_site *site;
-    int rc;
+    struct shs_tls_path_name name;
 
-    for (size_t i = self->site_count; i > 0; i--) {
-        site = &self->sites[i - 1];
-        if (site->host == host && memcmp(site->pairs, tuple->pairs, sizeof site->pairs) == 0) {
-            *out = (unsigned)(i - 1);
-            return SHS_OK;
-        }
-    }
-    site = &self->sites[self->site_count];
-    site->host = host;
-    site->clients = &self->clients[tuple->host];
-    site->name = tuple->name;
-    memcpy(site->pairs, tuple->pairs, sizeof site->pairs);
-    scope_of(site, tuple->host);
-    rc = shs__tls_site_open(site, self, err);
-    shs__tls_context_give_way(self);
-    if (rc == SHS_OK)
-        *out = (unsigned)self->site_count++;
-    return rc;
+    if (host->crl == NULL)
+        return host->client_ca;
+    if (strstr(why->text, host->crl) != NULL)
+        return host->crl;
+    shs__tls_path_name(&name, host->crl);
+    return strstr(why->text, name.text) != NULL ? host->crl : host->client_ca;
 }
 
-/* Which certificates answer for each name; the first of a kind, of the first host, wins. */
-static unsigned fill_tuples(struct shs_tls_context *self, struct tuple *tuples)
+static void report_rules(struct shs_tls_report *report, const struct shs_tls_host *host,
+                         const struct shs_tls_clients *now, const struct shs_tls_clients *then)
 {
-    unsigned count = 0;
+    bool same = now == then || memcmp(now->digest, then->digest, sizeof now->digest) == 0;
 
-    for (size_t i = 0; i < self->pair_count; i++) {
-        const struct shs_tls_pair *pair = &self->pairs[i];
-
-        for (size_t k = 0; k < pair->name_count; k++) {
-            unsigned at = count;
-            struct tuple *tuple;
-
-            if (!shs__tls_names_add(self->names, pair->names[k], &at))
-                continue; /* no name that a client can ask for */
-            tuple = &tuples[at];
-            if (at == count) {
-                tuple->host = pair->host;
-                tuple->name = pair->names[k].ptr;
-                count++;
-            }
-            if (tuple->host == pair->host && tuple->pairs[pair->kind] == NULL)
-                tuple->pairs[pair->kind] = pair;
-        }
-    }
-    return count;
+    if (host->client_ca == NULL)
+        return;
+    shs__tls_report_add(report, same ? SHS_TLS_FILE_SAME : SHS_TLS_FILE_TAKEN, host->client_ca,
+                        NULL);
+    shs__tls_report_add(report, same ? SHS_TLS_FILE_SAME : SHS_TLS_FILE_TAKEN, host->crl, NULL);
 }
 
-/* For clients that ask for no name, or for one that is not here. */
-static struct tuple default_tuple(const struct shs_tls_context *self, const struct tuple *tuples)
-{
-    const struct shs_tls_pair *first = &self->pairs[0];
-    struct tuple tuple = {.host = 0};
-    unsigned at;
-
-    for (size_t k = 0; k < first->name_count; k++) {
-        struct shs_str name = first->names[k];
-        char probe[SHS_TLS_NAME_MAX + 1];
-
-        if (name.len == 0 || name.len > SHS_TLS_NAME_MAX)
-            continue;
-        memcpy(probe, name.ptr, name.len);
-        if (probe[0] == '*')
-            probe[0] = 'x'; /* any label will do */
-        if (shs__tls_names_find(self->names, (struct shs_str){probe, name.len}, &at) &&
-            tuples[at].pairs[first->kind] == first)
-            return tuples[at];
-    }
-    tuple.pairs[first->kind] = first;
-    for (size_t i = 1; i < self->pair_count; i++) {
-        const struct shs_tls_pair *pair = &self->pairs[i];
-
-        if (pair->host == 0 && pair->name_count == 0 && first->name_count == 0 &&
-            tuple.pairs[pair->kind] == NULL)
-            tuple.pairs[pair->kind] = pair;
-    }
-    return tuple;
-}
-
-static int make_sites(struct shs_tls_context *self, struct shs_error *err)
-{
-    struct tuple *tuples, first;
-    size_t names = 0;
-    unsigned count, i, at = 0;
-    int rc;
-
-    for (i = 0; i < self->pair_count; i++)
-        names += self->pairs[i].name_count;
-    tuples = shs__calloc(names + 1, sizeof *tuples);
-    self->sites = shs__calloc(names + 1, sizeof *self->sites);
-    self->site_of_name = shs__calloc(names + 1, sizeof *self->site_of_name);
-    if (tuples == NULL || self->sites == NULL || self->site_of_name == NULL ||
-        shs__tls_names_new(&self->names, names) != SHS_OK) {
-        shs__free(tuples);
-        return nomem(err);
-    }
-    count = fill_tuples(self, tuples);
-    first = default_tuple(self, tuples);
-    rc = find_site(self, &first, &at, err);
-    self->default_site = at;
-    for (i = 0; rc == SHS_OK && i < count; i++)
-        rc = find_site(self, &tuples[i], &self->site_of_name[i], err);
-    shs__free(tuples);
-    return rc;
-}
-
-static int load_clients(struct shs_tls_context *self, struct shs_error *err)
+static int load_clients(struct shs_tls_context *self, const struct shs_tls_context *before,
+                        struct shs_tls_report *report, struct shs_error *err)
 {
     const struct shs_tls_config *config = &self->config->config;
     int rc = SHS_OK;
@@ -339,23 +332,66 @@ static int load_clients(struct shs_tls_context *self, struct shs_error *err)
     self->clients = shs__calloc(config->host_count, sizeof *self->clients);
     if (self->clients == NULL)
         return nomem(err);
-    for (size_t h = 0; rc == SHS_OK && h < config->host_count; h++)
-        rc = shs__tls_clients_load(&self->clients[h], &config->hosts[h], err);
+    for (size_t h = 0; rc == SHS_OK && h < config->host_count; h++) {
+        struct rules *rules = shs__calloc(1, sizeof *rules);
+        struct shs_error why = {.code = SHS_OK};
+
+        if (rules == NULL)
+            return nomem(err);
+        atomic_init(&rules->refs, 1);
+        rc = shs__tls_clients_load(&rules->clients, &config->hosts[h], &why);
+        if (rc == SHS_OK) {
+            self->clients[h] = &rules->clients;
+            if (before != NULL)
+                report_rules(report, &config->hosts[h], self->clients[h], before->clients[h]);
+            continue;
+        }
+        shs__free(rules);
+        if (rc == SHS_NOMEM || before == NULL) {
+            if (err != NULL)
+                *err = why;
+            return rc;
+        }
+        self->clients[h] = before->clients[h];
+        atomic_fetch_add_explicit(&RULES(self->clients[h])->refs, 1, memory_order_relaxed);
+        shs__tls_report_add(report, SHS_TLS_FILE_KEPT, file_of(&config->hosts[h], &why), &why);
+        rc = SHS_OK;
+    }
     return rc;
 }
 
-static int open_keylog(struct shs_tls_context *self, struct shs_error *err)
+/* Not waiting: a pipe that nobody reads must not hold up a handshake. */
+static int open_keylog(struct shs_tls_context *self, const struct shs_tls_context *before,
+                       struct shs_tls_report *report, struct shs_error *err)
 {
     const char *path = self->config->config.keylog;
+    struct shs_tls_path_name name;
+    struct shs_error why;
     char text[96];
+    int failed;
 
     if (path == NULL)
         return SHS_OK;
-    self->keylog_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    self->keylog_fd =
+        open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
     if (self->keylog_fd >= 0)
         return SHS_OK;
-    return shs_error_set(err, SHS_TLS, errno, "Cannot open the key log '%s': %s.", path,
-                         shs__strerror(errno, text, sizeof text));
+    failed = errno;
+    shs__tls_path_name(&name, path);
+    shs_error_set(&why, SHS_TLS, failed, "Cannot open the key log %s: %s.%s", name.text,
+                  failed == ENXIO ? "it is a pipe that nobody reads"
+                                  : shs__strerror(failed, text, sizeof text),
+                  failed == EISDIR ? " Name a file in it."
+                                   : " Name a file that this process may write.");
+    if (before != NULL && before->keylog_fd >= 0)
+        self->keylog_fd = fcntl(before->keylog_fd, F_DUPFD_CLOEXEC, 0);
+    if (self->keylog_fd >= 0) {
+        shs__tls_report_add(report, SHS_TLS_FILE_KEPT, path, &why);
+        return SHS_OK;
+    }
+    if (err != NULL)
+        *err = why;
+    return SHS_TLS;
 }
 
 /* -- making one -------------------------------------------------------------------------------- */
@@ -375,9 +411,107 @@ static struct shs_tls_context *allocate(void)
     return NULL;
 }
 
-int shs__tls_context_build(struct shs_tls_context **out, const struct shs_tls_config *config,
-                           struct shs_tls_tickets *tickets, struct shs_tls_deny *deny, int64_t now,
-                           bool strict, struct shs_error *err)
+/* From the certificates to what is served with, and, beside another context, tried. */
+static int open_sites(struct shs_tls_context *self, int64_t now, size_t *culprit,
+                      struct shs_error *err)
+{
+    int rc = shs__tls_sites_make(self, now, culprit, err);
+
+    if (rc != SHS_OK)
+        return rc;
+    self->ssl_ctx = shs__tls_site_at(self, self->default_period, INT64_MIN)->ssl_ctx;
+    for (size_t i = 0; i < self->site_count; i++)
+        SSL_CTX_set_msg_callback(self->sites[i].ssl_ctx, shs__tls_stream_message);
+    return self->beside ? shs__tls_context_try_each(self, culprit, err) : SHS_OK;
+}
+
+/*
+ * What OpenSSL refuses, or what fails its trial, is replaced by what was there before: then all of
+ * it is made once more. Each round has one such certificate less.
+ */
+static int settle(struct shs_tls_context *self, const struct shs_tls_context *before, int64_t now,
+                  struct shs_error *err)
+{
+    struct shs_error why = {.code = SHS_OK};
+    size_t culprit;
+    int rc;
+
+    for (unsigned round = 0;; round++) {
+        rc = open_sites(self, now, &culprit, &why);
+        if (rc == SHS_OK || rc == SHS_NOMEM || before == NULL || culprit == SIZE_MAX ||
+            self->pairs[culprit].kept != NULL || round == ROUNDS_MAX)
+            break;
+        self->ssl_ctx = NULL;
+        shs__tls_sites_free(self);
+        if (keep_pair(self, &self->pairs[culprit], &before->pairs[culprit], &why) != SHS_OK)
+            return nomem(err);
+        rc = complete_pairs(self, before, now, err);
+        if (rc != SHS_OK)
+            return rc;
+    }
+    if (rc == SHS_OK)
+        SSL_CTX_up_ref(self->ssl_ctx);
+    else
+        self->ssl_ctx = NULL;
+    if (rc != SHS_OK && err != NULL)
+        *err = why;
+    return rc;
+}
+
+static void report_pairs(const struct shs_tls_context *self, const struct shs_tls_context *before,
+                         struct shs_tls_report *report)
+{
+    for (size_t i = 0; i < self->pair_count; i++) {
+        const struct shs_tls_pair *pair = &self->pairs[i];
+        enum shs_tls_file_state state = SHS_TLS_FILE_TAKEN;
+
+        if (pair->kept != NULL)
+            state = SHS_TLS_FILE_KEPT;
+        else if (pair->same)
+            state = SHS_TLS_FILE_SAME;
+        shs__tls_report_add(report, state, source_of(pair), pair->kept);
+        /* Kept together, said once. */
+        if (state != SHS_TLS_FILE_KEPT)
+            shs__tls_report_add(report, state, pair->from->keyfile, NULL);
+        if (pair->ocsp.kept)
+            shs__tls_report_add(report, SHS_TLS_FILE_KEPT, pair->from->ocspfile, pair->ocsp.note);
+        else
+            shs__tls_report_add(report,
+                                shs__tls_ocsp_same(&pair->ocsp, &before->pairs[i].ocsp)
+                                    ? SHS_TLS_FILE_SAME
+                                    : SHS_TLS_FILE_TAKEN,
+                                pair->from->ocspfile, NULL);
+    }
+    report->valid_at = self->valid_at;
+}
+
+/* What the two ways to make one have in common. */
+struct recipe {
+    const struct shs_tls_config *config;
+    struct shs_tls_tickets *tickets;
+    struct shs_tls_deny *deny;
+    const struct shs_tls_context *before;
+    struct shs_tls_report *report;
+    int64_t now;
+    bool strict;
+};
+
+static int fill(struct shs_tls_context *self, const struct recipe *of, struct shs_error *err)
+{
+    int rc = load_clients(self, of->before, of->report, err);
+
+    if (rc == SHS_OK)
+        rc = load_pairs(self, of->before, of->now, of->strict, err);
+    if (rc == SHS_OK)
+        rc = open_keylog(self, of->before, of->report, err);
+    if (rc == SHS_OK)
+        rc = settle(self, of->before, of->now, err);
+    if (rc == SHS_OK && of->before != NULL)
+        report_pairs(self, of->before, of->report);
+    return rc;
+}
+
+static int make(struct shs_tls_context **out, const struct recipe *of, struct shs_error *err)
 {
     struct shs_tls_context *self = allocate();
     struct shs_tls_config_copy *copy = shs__calloc(1, sizeof *copy);
@@ -392,35 +526,49 @@ int shs__tls_context_build(struct shs_tls_context **out, const struct shs_tls_co
     }
     self->memory = memory;
     shs__arena_init(memory, MEMORY_MAX);
-    rc = shs__tls_config_copy(copy, config, err);
+    rc = shs__tls_config_copy(copy, of->config, err);
     if (rc != SHS_OK) {
         shs__free(copy);
         goto out;
     }
     self->config = copy;
     self->fingerprint = copy->config.fingerprint;
-    self->beside = strict;
-    self->tickets = shs__tls_tickets_ref(tickets);
-    self->deny = deny == NULL ? NULL : shs__tls_deny_ref(deny);
-    rc = load_clients(self, err);
-    if (rc == SHS_OK)
-        rc = load_pairs(self, now, strict, err);
-    if (rc == SHS_OK)
-        rc = open_keylog(self, err);
-    if (rc == SHS_OK)
-        rc = make_sites(self, err);
+    self->beside = of->before != NULL;
+    self->valid_at = INT64_MAX;
+    self->tickets = shs__tls_tickets_ref(of->tickets);
+    self->deny = of->deny == NULL ? NULL : shs__tls_deny_ref(of->deny);
+    rc = fill(self, of, err);
     if (rc != SHS_OK)
         goto out;
-    self->ssl_ctx = self->sites[self->default_site].ssl_ctx;
-    SSL_CTX_up_ref(self->ssl_ctx);
-    for (size_t i = 0; i < self->site_count; i++)
-        SSL_CTX_set_msg_callback(self->sites[i].ssl_ctx, shs__tls_stream_message);
     *out = self;
     self = NULL;
 out:
     shs__tls_context_free(self);
     ERR_clear_error();
     return rc;
+}
+
+int shs__tls_context_build(struct shs_tls_context **out, const struct shs_tls_config *config,
+                           struct shs_tls_tickets *tickets, struct shs_tls_deny *deny, int64_t now,
+                           bool strict, struct shs_error *err)
+{
+    const struct recipe recipe = {
+        .config = config, .tickets = tickets, .deny = deny, .now = now, .strict = strict};
+
+    return make(out, &recipe, err);
+}
+
+int shs__tls_context_rebuild(struct shs_tls_context **out, const struct shs_tls_context *before,
+                             int64_t now, struct shs_tls_report *report, struct shs_error *err)
+{
+    const struct recipe recipe = {.config = &before->config->config,
+                                  .tickets = before->tickets,
+                                  .deny = before->deny,
+                                  .before = before,
+                                  .report = report,
+                                  .now = now};
+
+    return make(out, &recipe, err);
 }
 
 int shs__tls_context_new(struct shs_tls_context **out, const struct shs_options *opt,
@@ -445,7 +593,8 @@ bool shs__tls_context_same_rules(const struct shs_tls_context *a, const struct s
     bool same = a->config->config.host_count == b->config->config.host_count;
 
     for (size_t h = 0; same && h < a->config->config.host_count; h++)
-        same = memcmp(a->clients[h].digest, b->clients[h].digest, sizeof a->clients[h].digest) == 0;
+        same =
+            memcmp(a->clients[h]->digest, b->clients[h]->digest, sizeof a->clients[h]->digest) == 0;
     return same;
 }
 
@@ -469,19 +618,14 @@ struct shs_tls_context *shs__tls_context_ref(struct shs_tls_context *self)
 
 static void free_server_part(struct shs_tls_context *self)
 {
-    for (size_t i = 0; i < self->site_count; i++)
-        SSL_CTX_free(self->sites[i].ssl_ctx);
+    shs__tls_sites_free(self);
     for (size_t i = 0; i < self->pair_count; i++) {
         shs__tls_identity_free(&self->pairs[i].identity);
         shs__tls_ocsp_free(&self->pairs[i].ocsp);
+        shs__free(self->pairs[i].kept);
     }
-    if (self->clients != NULL) {
-        for (size_t h = 0; h < self->config->config.host_count; h++)
-            shs__tls_clients_free(&self->clients[h]);
-    }
-    shs__tls_names_free(self->names);
-    shs__free(self->site_of_name);
-    shs__free(self->sites);
+    for (size_t h = 0; self->clients != NULL && h < self->config->config.host_count; h++)
+        drop_rules(self->clients[h]);
     shs__free(self->pairs);
     shs__free(self->clients);
     shs__tls_tickets_free(self->tickets);

@@ -27,6 +27,8 @@ struct shs_tls_clients;
 struct shs_tls_pair;
 struct shs_tls_site;
 struct shs_tls_names;
+struct shs_tls_period;
+struct shs_tls_report;
 struct shs_tls_config_copy;
 
 struct shs_tls_context {
@@ -34,20 +36,24 @@ struct shs_tls_context {
     BIO_METHOD *bio_method;
     _Atomic unsigned refs;
     bool fingerprint;
-    bool beside; /* is being made while others are served */
+    bool beside;      /* is being made while others are served */
+    int64_t valid_at; /* when the first is that was kept out for it; INT64_MAX */
     /* Of a server; NULL in a context around any SSL_CTX. */
     struct shs_tls_config_copy *config;
     struct shs_tls_tickets *tickets;
     struct shs_tls_deny *deny; /* NULL: nobody is */
     unsigned rules;            /* for clients: that edition of them, set before it is served with */
     struct shs_arena *memory;
-    struct shs_tls_clients *clients; /* one per host */
+    struct shs_tls_clients **clients; /* one per host; those of the context before may be kept */
     struct shs_tls_pair *pairs;
     size_t pair_count;
     struct shs_tls_site *sites;
-    size_t site_count, default_site;
-    struct shs_tls_names *names; /* a name's number, */
-    unsigned *site_of_name;      /* and its site */
+    size_t site_count;
+    struct shs_tls_names *names;         /* a name's number, */
+    unsigned *period_of_name;            /* the first of its periods, */
+    struct shs_tls_period *periods;      /* and which site it has in each */
+    unsigned default_period;             /* for clients without a name */
+    const struct shs_tls_site *on_trial; /* while it is tried: that one, whatever the time */
     int keylog_fd;
     _Atomic int keylog_errno; /* of a line that could not be written; -1: its owner knows */
 };
@@ -66,17 +72,29 @@ int shs__tls_context_new(struct shs_tls_context **out, const struct shs_options 
  *   tickets  referenced
  *   deny     referenced; NULL is fine
  *   now      Unix time
- *   strict   a certificate of ours that has expired is an error, not advice
+ *   strict   a certificate of ours that is out of its dates is an error, not advice
  */
 int shs__tls_context_build(struct shs_tls_context **out, const struct shs_tls_config *config,
                            struct shs_tls_tickets *tickets, struct shs_tls_deny *deny, int64_t now,
                            bool strict, struct shs_error *err);
 
 /*
+ * The same configuration, with its files read again, beside one that is served with.
+ *
+ * The transaction is a certificate with its key, or the CAs and CRLs of a host: what cannot be used
+ * is kept from `before`, and *report says so. A certificate that is out of its dates replaces none
+ * that is in them. Every certificate that is new was tried. SHS_OK; < 0 with *err when there can be
+ * no context at all (no memory).
+ */
+int shs__tls_context_rebuild(struct shs_tls_context **out, const struct shs_tls_context *before,
+                             int64_t now, struct shs_tls_report *report, struct shs_error *err);
+
+/*
  * A handshake in memory with each certificate: SHS_OK, or SHS_TLS with *err when one of them could
- * not serve a client.
+ * not serve a client. The other form says its number, too.
  */
 int shs__tls_context_try(struct shs_tls_context *self, struct shs_error *err);
+int shs__tls_context_try_each(struct shs_tls_context *self, size_t *culprit, struct shs_error *err);
 
 /* A context around any SSL_CTX, of a client too; taken on success. SHS_OK or SHS_NOMEM. */
 int shs__tls_context_wrap(struct shs_tls_context **out, SSL_CTX *ssl_ctx);
@@ -101,6 +119,15 @@ bool shs__tls_context_advice(const struct shs_tls_context *self, unsigned index,
 
 /* True when clients are judged by the same CAs and CRLs in both. */
 bool shs__tls_context_same_rules(const struct shs_tls_context *a, const struct shs_tls_context *b);
+
+/*
+ * The same for what has become due after `since`, until `now`: a certificate ends in 30, in 7 days,
+ * tomorrow, or has ended; an OCSP response is no longer fresh.
+ */
+bool shs__tls_context_due(const struct shs_tls_context *self, unsigned index, int64_t since,
+                          int64_t now, struct shs_error *note);
+/* When the next of these is due, Unix time; INT64_MAX. */
+int64_t shs__tls_context_next_due(const struct shs_tls_context *self, int64_t now);
 
 /* When the first of its certificates expires, Unix time. */
 int64_t shs__tls_context_expiry(const struct shs_tls_context *self);

@@ -1,15 +1,14 @@
 #include "tls/config/identity.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 #include <openssl/x509v3.h>
+
+#include "tls/config/pem.h"
+#include "tls/config/source.h"
 
 /* No certificate chain or key is longer; a wrong path (a log, a disk image) is. */
 #define PEM_CEILING ((size_t)1024 * 1024)
@@ -21,6 +20,7 @@ struct pem_source {
     char name[96]; /* "'cert.pem'" or "opt.cert_pem" */
     struct shs_buf bytes;
     unsigned certs, keys; /* blocks of each kind in it */
+    struct shs_buf key;   /* the first key's block */
 };
 
 /* What the password callback of OpenSSL needs; it asks the user's once, whatever OpenSSL tries. */
@@ -65,61 +65,18 @@ static void source_free(struct pem_source *src)
 {
     if (src->bytes.data != NULL)
         OPENSSL_cleanse(src->bytes.data, src->bytes.cap);
+    if (src->key.data != NULL)
+        OPENSSL_cleanse(src->key.data, src->key.cap);
     shs__buf_free(&src->bytes);
-}
-
-static int read_all(struct pem_source *src, int fd, const char *what, struct shs_error *err)
-{
-    char buf[96];
-    struct stat st;
-    size_t want = PEM_CEILING;
-    ssize_t n;
-    int rc;
-
-    /* One allocation: a buffer that grows leaves copies of the key behind. */
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size < PEM_CEILING)
-        want = (size_t)st.st_size + 1;
-    rc = shs__buf_reserve(&src->bytes, want);
-    if (rc != SHS_OK)
-        return shs_error_set(err, rc, 0, "Out of memory while reading %s.", src->name);
-    for (;;) {
-        if (shs__buf_room(&src->bytes) == 0) {
-            if (src->bytes.cap < PEM_CEILING) /* it grew since fstat: read what was there */
-                return SHS_OK;
-            return shs_error_set(err, SHS_TLS, 0,
-                                 "The %s file %s is longer than 1 MiB: that is no PEM file of a "
-                                 "certificate or key.",
-                                 what, src->name);
-        }
-        n = read(fd, shs__buf_tail(&src->bytes), shs__buf_room(&src->bytes));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return shs_error_set(err, SHS_TLS, errno, "Cannot read the %s file %s: %s.", what,
-                                 src->name, shs__strerror(errno, buf, sizeof buf));
-        if (n == 0)
-            return SHS_OK;
-        src->bytes.len += (size_t)n;
-    }
-}
-
-/* What to call a file; of a long path the end, which tells more. */
-static void name_source(struct pem_source *src, const char *path)
-{
-    size_t len = strlen(path), most = sizeof src->name - sizeof "'...'";
-
-    if (len <= most)
-        snprintf(src->name, sizeof src->name, "'%s'", path);
-    else
-        snprintf(src->name, sizeof src->name, "'...%s'", path + len - most);
+    shs__buf_free(&src->key);
 }
 
 /* Fills *src from a path or from memory; `what` is "certificate" or "key". */
 static int source_load(struct pem_source *src, const char *what, const char *member,
                        const char *path, const void *pem, size_t pem_len, struct shs_error *err)
 {
-    char buf[96];
-    int fd, rc;
+    struct shs_tls_path_name name;
+    int rc;
 
     shs__buf_init(&src->bytes, PEM_CEILING);
     if (path == NULL) {
@@ -129,84 +86,76 @@ static int source_load(struct pem_source *src, const char *what, const char *mem
             return shs_error_set(err, rc, 0, "%s is longer than 1 MiB, or out of memory.",
                                  src->name);
     } else {
-        name_source(src, path);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-            return shs_error_set(err, SHS_TLS, errno, "Cannot open the %s file %s: %s.", what,
-                                 src->name, shs__strerror(errno, buf, sizeof buf));
-        rc = read_all(src, fd, what, err);
-        close(fd);
+        shs__tls_path_name(&name, path);
+        snprintf(src->name, sizeof src->name, "%s", name.text);
+        rc = shs__tls_read_file(&src->bytes, path, PEM_CEILING, what, err);
         if (rc != SHS_OK)
             return rc;
     }
     if (src->bytes.len == 0)
-        return shs_error_set(err, SHS_TLS, 0, "The %s in %s is empty: there is nothing in it.",
-                             what, src->name);
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The %s in %s is empty: there is nothing in it. Write it anew.", what,
+                             src->name);
     return SHS_OK;
 }
 
-static bool is_cert_block(const char *name)
+static int keep_cert(struct shs_tls_identity *self, const struct pem_source *src, X509 *cert,
+                     struct shs_error *err)
 {
-    return strcmp(name, PEM_STRING_X509) == 0 || strcmp(name, PEM_STRING_X509_OLD) == 0 ||
-           strcmp(name, PEM_STRING_X509_TRUSTED) == 0;
-}
-
-static int add_cert(struct shs_tls_identity *self, const struct pem_source *src,
-                    const unsigned char *der, long len, struct shs_error *err)
-{
-    const unsigned char *at = der;
-    X509 *cert = d2i_X509(NULL, &at, len);
-
-    if (cert == NULL)
-        return shs__tls_error(err, SHS_TLS, "Certificate number %u in %s is malformed", src->certs,
-                              src->name);
     if (self->leaf == NULL) {
         self->leaf = cert;
         return SHS_OK;
     }
-    if (sk_X509_push(self->chain, cert) == 0) {
-        X509_free(cert);
-        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory while reading %s.", src->name);
+    if (sk_X509_push(self->chain, cert) != 0)
+        return SHS_OK;
+    X509_free(cert);
+    return shs_error_set(err, SHS_NOMEM, 0, "Out of memory while reading %s.", src->name);
+}
+
+/* One block: kept when it is a certificate and there is a `self` for it. */
+static int take_block(struct pem_source *src, const struct shs_tls_pem *pem,
+                      const struct shs_tls_pem_block *block, struct shs_tls_identity *self,
+                      struct shs_error *err)
+{
+    X509 *cert = NULL;
+    int rc;
+
+    if (shs__tls_pem_is_key(block)) {
+        if (src->keys++ == 0 && shs__tls_pem_text(block, &src->key) != SHS_OK)
+            return shs_error_set(err, SHS_NOMEM, 0, "Out of memory while reading %s.", src->name);
+        return SHS_OK;
     }
-    return SHS_OK;
+    if (!shs__tls_pem_is_certificate(block)) {
+        if (shs__tls_pem_is(block, PEM_STRING_ECPARAMETERS) ||
+            shs__tls_pem_is(block, PEM_STRING_DHPARAMS))
+            return SHS_OK; /* openssl ecparam writes it beside the key; the key has it too */
+        return shs__tls_pem_stray(pem, block, "certificate or key", err);
+    }
+    src->certs++;
+    if (self == NULL)
+        return SHS_OK;
+    rc = shs__tls_pem_certificate(&cert, pem, block, err);
+    return rc == SHS_OK ? keep_cert(self, src, cert, err) : rc;
 }
 
 /*
- * Counts the PEM blocks of *src and, with `self`, keeps its certificates.
+ * Counts the PEM blocks of *src, keeps the first key's text and, with `self`, the certificates.
  */
 static int scan_blocks(struct pem_source *src, struct shs_tls_identity *self, struct shs_error *err)
 {
-    BIO *bio = BIO_new_mem_buf(src->bytes.data, (int)src->bytes.len);
-    int rc = SHS_OK;
+    struct shs_tls_pem_block block;
+    struct shs_tls_pem pem;
+    int rc;
 
-    if (bio == NULL)
-        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory while reading %s.", src->name);
-    ERR_clear_error();
-    while (rc == SHS_OK) {
-        char *name = NULL, *header = NULL;
-        unsigned char *data = NULL;
-        long len = 0;
-
-        if (PEM_read_bio(bio, &name, &header, &data, &len) != 1) {
-            if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-                rc = shs__tls_error(err, SHS_TLS, "PEM block number %u in %s is malformed",
-                                    src->certs + src->keys + 1, src->name);
-            break;
-        }
-        if (is_cert_block(name)) {
-            src->certs++;
-            if (self != NULL)
-                rc = add_cert(self, src, data, len, err);
-        } else if (strstr(name, PEM_STRING_PKCS8INF) != NULL) {
-            src->keys++;
-        }
-        OPENSSL_free(name);
-        OPENSSL_free(header);
-        OPENSSL_clear_free(data, (size_t)len);
+    shs__buf_init(&src->key, PEM_CEILING + 1);
+    shs__tls_pem_begin(&pem, shs__buf_head(&src->bytes), src->bytes.len, src->name);
+    while ((rc = shs__tls_pem_next(&pem, &block, err)) == SHS_OK) {
+        rc = take_block(src, &pem, &block, self, err);
+        shs__tls_pem_drop(&block);
+        if (rc != SHS_OK)
+            return rc;
     }
-    ERR_clear_error();
-    BIO_free(bio);
-    return rc;
+    return rc == SHS_CLOSED ? SHS_OK : rc;
 }
 
 /* Neither a certificate nor a key was found in it: what is it? */
@@ -278,11 +227,40 @@ static int give_password(char *buf, int cap, int rwflag, void *arg)
     return state->len;
 }
 
+/*
+ * The algorithm that OpenSSL has not, or has put away with the old ones (its legacy provider), if
+ * that is why something failed. Empties the queue.
+ */
+static bool lacks_algorithm(char *name, size_t cap)
+{
+    const char *data = NULL, *start, *end;
+    unsigned long code;
+    bool found = false;
+    int flags = 0;
+
+    while ((code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
+        int reason = ERR_GET_REASON(code);
+
+        if (found || ERR_GET_LIB(code) != ERR_LIB_EVP ||
+            (reason != ERR_R_UNSUPPORTED && reason != EVP_R_UNSUPPORTED_ALGORITHM &&
+             reason != EVP_R_UNKNOWN_PBE_ALGORITHM && reason != EVP_R_UNKNOWN_CIPHER))
+            continue;
+        found = true;
+        start = (flags & ERR_TXT_STRING) == 0 || data == NULL ? NULL : strstr(data, "Algorithm (");
+        start = start == NULL ? NULL : start + strlen("Algorithm (");
+        end = start == NULL ? NULL : start + strcspn(start, " )");
+        snprintf(name, cap, "%.*s", start == NULL ? 3 : (int)(end - start),
+                 start == NULL ? "one" : start);
+    }
+    return found;
+}
+
 static int load_key(struct shs_tls_identity *self, const struct pem_source *src,
                     const struct shs_tls_cert *from, struct shs_error *err)
 {
     struct password_state state = {.from = from, .len = -1};
-    BIO *bio = BIO_new_mem_buf(src->bytes.data, (int)src->bytes.len);
+    BIO *bio = BIO_new_mem_buf(shs__buf_head(&src->key), (int)src->key.len);
+    char algorithm[48];
     int rc = SHS_OK;
 
     if (bio == NULL)
@@ -298,6 +276,12 @@ static int load_key(struct shs_tls_identity *self, const struct pem_source *src,
                            "The private key in %s is encrypted and there is no password for it. "
                            "Set opt.password, or decrypt the key.",
                            src->name);
+    else if (lacks_algorithm(algorithm, sizeof algorithm))
+        rc = shs_error_set(err, SHS_TLS, 0,
+                           "The private key in %s is encrypted with an algorithm that OpenSSL has "
+                           "retired (%s). Convert it: openssl pkey -provider legacy -provider "
+                           "default -aes256 -in OLD -out NEW",
+                           src->name, algorithm);
     else
         rc = shs_error_set(err, SHS_TLS, 0, "The password does not open the private key in %s.",
                            src->name);
@@ -343,63 +327,225 @@ static PKCS12 *find_pkcs12(const struct pem_source *src)
     return p12;
 }
 
-/* Opens it without a password, with an empty one, or with the user's. */
-static int open_pkcs12(PKCS12 *p12, const struct pem_source *src, struct password_state *state,
-                       const char **password, struct shs_error *err)
+/* Certificates and the first key of a PKCS #12 file, as they are found. */
+struct bags {
+    EVP_PKEY *key;
+    STACK_OF(X509) * certs;
+    const char *password; /* NULL: none */
+    int len;
+};
+
+#define NESTED_MAX 4
+
+static bool take_bags(struct bags *to, const STACK_OF(PKCS12_SAFEBAG) * safes, unsigned depth);
+
+/* False when something in it cannot be opened. */
+static bool take_bag(struct bags *to, const PKCS12_SAFEBAG *bag, unsigned depth)
+{
+    PKCS8_PRIV_KEY_INFO *opened;
+    X509 *cert;
+
+    switch (PKCS12_SAFEBAG_get_nid(bag)) {
+    case NID_keyBag:
+        if (to->key == NULL)
+            to->key = EVP_PKCS82PKEY(PKCS12_SAFEBAG_get0_p8inf(bag));
+        return to->key != NULL;
+    case NID_pkcs8ShroudedKeyBag:
+        if (to->key != NULL)
+            return true;
+        opened = PKCS12_decrypt_skey(bag, to->password, to->len);
+        to->key = opened == NULL ? NULL : EVP_PKCS82PKEY(opened);
+        PKCS8_PRIV_KEY_INFO_free(opened);
+        return to->key != NULL;
+    case NID_certBag:
+        if (PKCS12_SAFEBAG_get_bag_nid(bag) != NID_x509Certificate)
+            return true;
+        cert = PKCS12_SAFEBAG_get1_cert(bag);
+        if (cert != NULL && sk_X509_push(to->certs, cert) > 0)
+            return true;
+        X509_free(cert);
+        return false;
+    case NID_safeContentsBag:
+        return depth < NESTED_MAX && take_bags(to, PKCS12_SAFEBAG_get0_safes(bag), depth + 1);
+    default:
+        return true; /* a CRL, a secret: not for us */
+    }
+}
+
+static bool take_bags(struct bags *to, const STACK_OF(PKCS12_SAFEBAG) * safes, unsigned depth)
+{
+    bool good = true;
+
+    for (int i = 0; good && i < sk_PKCS12_SAFEBAG_num(safes); i++)
+        good = take_bag(to, sk_PKCS12_SAFEBAG_value(safes, i), depth);
+    return good;
+}
+
+/*
+ * All that is in the file, with this password. PKCS12_parse does the same, but insists on a MAC and
+ * does not tell a wrong password from an algorithm it lacks.
+ */
+static bool unpack_pkcs12(struct bags *to, const PKCS12 *p12, const char *password, int len)
+{
+    STACK_OF(PKCS7) *parts = PKCS12_unpack_authsafes(p12);
+    bool good = parts != NULL;
+
+    EVP_PKEY_free(to->key);
+    sk_X509_pop_free(to->certs, X509_free);
+    *to = (struct bags){.certs = sk_X509_new_null(), .password = password, .len = len};
+    good = good && to->certs != NULL;
+    for (int i = 0; good && i < sk_PKCS7_num(parts); i++) {
+        PKCS7 *part = sk_PKCS7_value(parts, i);
+        STACK_OF(PKCS12_SAFEBAG) *safes = NULL;
+
+        if (PKCS7_type_is_data(part))
+            safes = PKCS12_unpack_p7data(part);
+        else if (PKCS7_type_is_encrypted(part))
+            safes = PKCS12_unpack_p7encdata(part, password, len);
+        else
+            continue; /* sealed for somebody's public key */
+        good = safes != NULL && take_bags(to, safes, 0);
+        sk_PKCS12_SAFEBAG_pop_free(safes, PKCS12_SAFEBAG_free);
+    }
+    sk_PKCS7_pop_free(parts, PKCS7_free);
+    return good;
+}
+
+static int fail_algorithm(const struct pem_source *src, const char *algorithm,
+                          struct shs_error *err)
+{
+    return shs_error_set(err, SHS_TLS, 0,
+                         "The PKCS #12 file %s uses an algorithm that OpenSSL has retired (%s). "
+                         "Convert it: openssl pkcs12 -legacy -nodes -in OLD -out NEW.pem, and give "
+                         "NEW.pem.",
+                         src->name, algorithm);
+}
+
+/* The password is right by the file's own MAC, or there is no MAC to know it by. */
+static int open_with(struct bags *bags, const PKCS12 *p12, const char *password, int len,
+                     const struct pem_source *src, struct shs_error *err)
+{
+    char algorithm[48];
+
+    ERR_clear_error();
+    if (unpack_pkcs12(bags, p12, password, len))
+        return SHS_OK;
+    if (PKCS12_mac_present(p12) != 0 &&
+        ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_MALLOC_FAILURE)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory while reading %s.", src->name);
+    if (lacks_algorithm(algorithm, sizeof algorithm))
+        return fail_algorithm(src, algorithm, err);
+    if (PKCS12_mac_present(p12) != 0)
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The PKCS #12 file %s is damaged: the password is right, and its "
+                             "content cannot be read.",
+                             src->name);
+    return shs_error_set(err, SHS_TLS, 0,
+                         "The password does not open the PKCS #12 file %s, or it is damaged (it "
+                         "has no MAC by which to tell).",
+                         src->name);
+}
+
+static int ask_password(struct password_state *state, const struct pem_source *src,
+                        struct shs_error *err)
 {
     char waste[PASSWORD_CAP];
 
-    *password = NULL;
-    if (PKCS12_mac_present(p12) == 0 || PKCS12_verify_mac(p12, NULL, 0) == 1)
-        return SHS_OK;
-    *password = "";
-    if (PKCS12_verify_mac(p12, "", 0) == 1)
-        return SHS_OK;
     (void)give_password(waste, sizeof waste, 0, state);
     OPENSSL_cleanse(waste, sizeof waste);
-    ERR_clear_error();
     if (state->len < 0 || (size_t)state->len >= PASSWORD_CAP)
         return shs_error_set(err, SHS_TLS, 0,
                              "The PKCS #12 file %s is encrypted and there is no password for it. "
                              "Set opt.password.",
                              src->name);
     state->text[state->len] = '\0';
-    *password = state->text;
+    return SHS_OK;
+}
+
+/* By its MAC: with no password, an empty one, or the user's. */
+static int open_by_mac(struct bags *bags, PKCS12 *p12, struct password_state *state,
+                       const struct pem_source *src, struct shs_error *err)
+{
+    const ASN1_OBJECT *digest = NULL;
+    const X509_ALGOR *mac = NULL;
+    char algorithm[48];
+    int rc;
+
+    if (PKCS12_verify_mac(p12, NULL, 0) == 1)
+        return open_with(bags, p12, NULL, 0, src, err);
+    if (PKCS12_verify_mac(p12, "", 0) == 1)
+        return open_with(bags, p12, "", 0, src, err);
+    PKCS12_get0_mac(NULL, &mac, NULL, NULL, p12);
+    X509_ALGOR_get0(&digest, NULL, NULL, mac);
+    if (EVP_get_digestbyobj(digest) == NULL) {
+        OBJ_obj2txt(algorithm, sizeof algorithm, digest, 0);
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The PKCS #12 file %s has a MAC that this OpenSSL does not know (%s). "
+                             "Make it anew with openssl pkcs12 -export, or give PEM.",
+                             src->name, algorithm);
+    }
+    rc = ask_password(state, src, err);
+    if (rc != SHS_OK)
+        return rc;
+    ERR_clear_error();
     if (PKCS12_verify_mac(p12, state->text, state->len) == 1)
-        return SHS_OK;
+        return open_with(bags, p12, state->text, state->len, src, err);
+    if (lacks_algorithm(algorithm, sizeof algorithm))
+        return fail_algorithm(src, algorithm, err);
     return shs_error_set(err, SHS_TLS, 0, "The password does not open the PKCS #12 file %s.",
                          src->name);
+}
+
+static int open_pkcs12(struct bags *bags, PKCS12 *p12, struct password_state *state,
+                       const struct pem_source *src, struct shs_error *err)
+{
+    int rc;
+
+    if (PKCS12_mac_present(p12) != 0)
+        return open_by_mac(bags, p12, state, src, err);
+    if (unpack_pkcs12(bags, p12, NULL, 0) || unpack_pkcs12(bags, p12, "", 0))
+        return SHS_OK;
+    rc = ask_password(state, src, err);
+    return rc == SHS_OK ? open_with(bags, p12, state->text, state->len, src, err) : rc;
+}
+
+/* The certificate of the key is the leaf; the others are its chain. */
+static int take_identity(struct shs_tls_identity *self, struct bags *bags,
+                         const struct pem_source *src, struct shs_error *err)
+{
+    if (bags->key == NULL || sk_X509_num(bags->certs) == 0)
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The PKCS #12 file %s holds no pair of certificate and key: %s is "
+                             "missing.",
+                             src->name, bags->key == NULL ? "the private key" : "the certificate");
+    for (int i = 0; self->leaf == NULL && i < sk_X509_num(bags->certs); i++) {
+        if (X509_check_private_key(sk_X509_value(bags->certs, i), bags->key) == 1)
+            self->leaf = sk_X509_delete(bags->certs, i);
+    }
+    if (self->leaf == NULL)
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The PKCS #12 file %s holds no pair of certificate and key: the key "
+                             "belongs to none of its certificates.",
+                             src->name);
+    self->key = bags->key;
+    bags->key = NULL;
+    sk_X509_pop_free(self->chain, X509_free);
+    self->chain = bags->certs;
+    bags->certs = NULL;
+    return SHS_OK;
 }
 
 static int load_pkcs12(struct shs_tls_identity *self, PKCS12 *p12, const struct pem_source *src,
                        const struct shs_tls_cert *from, struct shs_error *err)
 {
     struct password_state state = {.from = from, .len = -1};
-    const char *password;
-    STACK_OF(X509) *chain = NULL;
-    int rc = open_pkcs12(p12, src, &state, &password, err);
+    struct bags bags = {NULL};
+    int rc = open_pkcs12(&bags, p12, &state, src, err);
 
-    if (rc != SHS_OK)
-        goto out;
-    if (PKCS12_parse(p12, password, &self->key, &self->leaf, &chain) != 1) {
-        rc = shs__tls_error(err, SHS_TLS,
-                            "The PKCS #12 file %s cannot be read (old ciphers? Make it anew with "
-                            "openssl pkcs12 -export)",
-                            src->name);
-        goto out;
-    }
-    if (self->key == NULL || self->leaf == NULL) {
-        rc = shs_error_set(err, SHS_TLS, 0,
-                           "The PKCS #12 file %s holds no pair of certificate and key.", src->name);
-        goto out;
-    }
-    if (chain != NULL) {
-        sk_X509_pop_free(self->chain, X509_free);
-        self->chain = chain;
-        chain = NULL;
-    }
-out:
-    sk_X509_pop_free(chain, X509_free);
+    if (rc == SHS_OK)
+        rc = take_identity(self, &bags, src, err);
+    EVP_PKEY_free(bags.key);
+    sk_X509_pop_free(bags.certs, X509_free);
     OPENSSL_cleanse(state.text, sizeof state.text);
     ERR_clear_error();
     return rc;
@@ -522,6 +668,22 @@ int shs__tls_identity_complete(struct shs_tls_identity *self, STACK_OF(X509) * p
     sk_X509_pop_free(self->chain, X509_free);
     self->chain = chain;
     return SHS_OK;
+}
+
+int shs__tls_identity_share(struct shs_tls_identity *self, const struct shs_tls_identity *from)
+{
+    memset(self, 0, sizeof *self);
+    self->chain = X509_chain_up_ref(from->chain);
+    if (self->chain == NULL)
+        return SHS_NOMEM;
+    if (X509_up_ref(from->leaf) == 1)
+        self->leaf = from->leaf;
+    if (EVP_PKEY_up_ref(from->key) == 1)
+        self->key = from->key;
+    if (self->leaf != NULL && self->key != NULL)
+        return SHS_OK;
+    shs__tls_identity_free(self);
+    return SHS_NOMEM;
 }
 
 void shs__tls_identity_free(struct shs_tls_identity *self)

@@ -33,6 +33,8 @@ int shs__tls_identity_load(struct shs_tls_identity *self, const struct shs_tls_c
  */
 int shs__tls_identity_complete(struct shs_tls_identity *self, STACK_OF(X509) * pool,
                                unsigned *unused);
+/* The same in two places. SHS_OK or SHS_NOMEM, with an empty *self. */
+int shs__tls_identity_share(struct shs_tls_identity *self, const struct shs_tls_identity *from);
 void shs__tls_identity_free(struct shs_tls_identity *self);
 
 /* Fills *err with OpenSSL's last reason at its end: "<sentence>: <reason>". Returns the code. */

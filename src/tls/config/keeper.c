@@ -1,250 +1,202 @@
 /*
- * keeper.c - the thread that reloads: when asked, and when a file has changed.
+ * keeper.c - the thread that reloads: when asked, when a file has changed, when the last reload
+ * kept something back; and that speaks up when a certificate is about to end.
  *
- * It watches directories, not files: an editor, certbot and Kubernetes replace a file or a symbolic
- * link on its path by renaming. Whatever happens in one of them, the files are looked at (device,
- * number, time, size) once it has been quiet for a moment; if one is another than before, all are
- * reloaded.
+ * What the kernel tells of changes (notify.c) only says when to look. Whether anything is another
+ * than it was before the files were read last, the look says (paths.c): at everything, when it has
+ * been quiet for a moment, and every watch_interval_ms in any case.
  */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "tls/config/notify.h"
+#include "tls/config/paths.h"
 #include "tls/wire/mixin.h"
 
 #define QUIET_MS 200
 #define LATEST_MS 2000
-#define LINKS_MAX 16
-#define PATH_CAP 4096
+#define FIRST_RETRY_MS 1000u
+#define LAST_RETRY_MS 60000u
+/* Unix time may be set: what waits for it looks at the clock that often. */
+#define CLOCK_MS 60000u
 #define STACK_SIZE ((size_t)512 * 1024)
-#define EVENTS                                                                                     \
-    (IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_ONLYDIR)
 
 struct shs_tls_keeper {
     struct shs_tls_mixin *mixin;
     pthread_t thread;
     sem_t began;
-    int wake_fd, watch_fd; /* watch_fd: -1 when nothing is watched */
+    _Atomic int wake_fd; /* -1: no thread yet */
+    _Atomic int pid;     /* of the process it runs in; 0: nowhere */
     _Atomic bool stop, asked;
-    uint64_t seen; /* all files, as they were when they were last read */
+    struct shs_tls_notify notify;
+    bool said_blind;      /* that something cannot be watched */
+    int64_t look_ns;      /* when to look next; INT64_MAX */
+    int64_t retry_ns;     /* when to try again; INT64_MAX */
+    unsigned retry_ms;    /* how long it waited for that */
+    int64_t advised, due; /* Unix time: until when the owner was told, and when there is more */
 };
 
-/* -- what is watched --------------------------------------------------------------------------- */
+/* -- what there is to do ----------------------------------------------------------------------- */
 
-typedef void each_path_fn(struct shs_tls_keeper *self, const char *path, void *ctx);
-
-static void each_path(struct shs_tls_keeper *self, each_path_fn *fn, void *ctx)
+static const struct shs_tls_config *config_of(const struct shs_tls_keeper *self)
 {
-    const struct shs_tls_config *config = &self->mixin->config.config;
-
-    if (config->ticket_secret != NULL)
-        fn(self, config->ticket_secret, ctx);
-    if (config->deny != NULL)
-        fn(self, config->deny, ctx);
-    for (size_t h = 0; h < config->host_count; h++) {
-        const struct shs_tls_host *host = &config->hosts[h];
-
-        if (host->client_ca != NULL)
-            fn(self, host->client_ca, ctx);
-        if (host->crl != NULL)
-            fn(self, host->crl, ctx);
-        for (size_t i = 0; i < host->cert_count; i++) {
-            const struct shs_tls_cert *cert = &host->certs[i];
-
-            if (cert->certfile != NULL)
-                fn(self, cert->certfile, ctx);
-            if (cert->keyfile != NULL)
-                fn(self, cert->keyfile, ctx);
-            if (cert->ocspfile != NULL)
-                fn(self, cert->ocspfile, ctx);
-        }
-    }
+    return &self->mixin->config.config;
 }
 
-/* The directory a path is in; watching one twice is one watch. */
-static void watch_parent(struct shs_tls_keeper *self, const char *path)
+static void tell_blind(struct shs_tls_keeper *self, const char *path, int failed)
 {
-    char dir[PATH_CAP];
-    const char *slash = strrchr(path, '/');
-    size_t len = slash == NULL ? 0 : (size_t)(slash - path);
+    char text[96];
 
-    if (len >= sizeof dir)
+    if (self->said_blind)
         return;
-    if (slash == NULL) {
-        dir[0] = '.';
-        len = 1;
-    } else if (len == 0) {
-        dir[len++] = '/';
-    } else {
-        memcpy(dir, path, len);
-    }
-    dir[len] = '\0';
-    (void)inotify_add_watch(self->watch_fd, dir, EVENTS);
+    self->said_blind = true;
+    shs_server_log(
+        self->mixin->layer.server, SHS_LOG_WARNING,
+        "Cannot watch %.200s for changes: %s.%s What changes there is seen within %u ms.", path,
+        shs__strerror(failed, text, sizeof text),
+        failed == ENOSPC ? " Raise fs.inotify.max_user_watches." : "",
+        config_of(self)->watch_interval_ms);
 }
 
-/* The target of a link, as a path from where we are: false when it is too long. */
-static bool follow(char path[PATH_CAP], size_t component_end)
+/* Links may lead elsewhere now, and what was not there may be. */
+static void watch(struct shs_tls_keeper *self)
 {
-    char target[PATH_CAP], rest[PATH_CAP], whole[PATH_CAP];
-    char saved = path[component_end];
-    const char *slash;
-    ssize_t n;
-    int len;
+    if (!config_of(self)->watch || self->notify.fd < 0)
+        return;
+    shs__tls_notify_watch(&self->notify, config_of(self));
+    if (self->notify.failed > 0)
+        tell_blind(self, self->notify.failed_path, self->notify.failed_errno);
+}
 
-    path[component_end] = '\0';
-    n = readlink(path, target, sizeof target - 1);
-    slash = strrchr(path, '/');
-    if (n < 0)
-        return false;
-    target[n] = '\0';
-    snprintf(rest, sizeof rest, "%c%s", saved, saved == '\0' ? "" : path + component_end + 1);
-    if (target[0] == '/' || slash == NULL)
-        len = snprintf(whole, sizeof whole, "%s%s", target, rest);
+/* After a reload: when the next one is due if this one kept something back. */
+static void plan_retry(struct shs_tls_keeper *self, bool again)
+{
+    int64_t valid_at = atomic_load(&self->mixin->valid_at), now = (int64_t)time(NULL);
+    unsigned ms;
+
+    if (!atomic_load(&self->mixin->incomplete)) {
+        self->retry_ns = INT64_MAX;
+        self->retry_ms = 0;
+        return;
+    }
+    if (!again || self->retry_ms == 0)
+        self->retry_ms = FIRST_RETRY_MS;
     else
-        len = snprintf(whole, sizeof whole, "%.*s/%s%s", (int)(slash - path), path, target, rest);
-    if (len < 0 || (size_t)len >= sizeof whole)
-        return false;
-    memcpy(path, whole, (size_t)len + 1);
-    return true;
+        self->retry_ms = self->retry_ms > LAST_RETRY_MS / 2 ? LAST_RETRY_MS : self->retry_ms * 2;
+    ms = self->retry_ms;
+    if (valid_at > now && valid_at - now < (int64_t)ms / 1000 + 1)
+        ms = (unsigned)(valid_at - now) * 1000;
+    self->retry_ns = shs__deadline_after(shs_now_ns(), ms);
 }
 
-/* Every directory in which a link or the file itself can be replaced. */
-static void watch_path(struct shs_tls_keeper *self, const char *from, void *ctx)
+static void reload(struct shs_tls_keeper *self, enum shs_tls_reload_why why)
 {
-    char path[PATH_CAP];
-    struct stat st;
-    int links = 0;
-    size_t at = 1;
-
-    SHS_UNUSED(ctx);
-    if (strlen(from) >= sizeof path)
-        return;
-    memcpy(path, from, strlen(from) + 1);
-    while (path[0] != '\0' && path[at - 1] != '\0') {
-        char saved;
-
-        at += strcspn(path + at, "/");
-        saved = path[at];
-        path[at] = '\0';
-        if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && links++ < LINKS_MAX) {
-            watch_parent(self, path);
-            path[at] = saved;
-            if (!follow(path, at))
-                return;
-            at = 1;
-            continue;
-        }
-        if (saved == '\0')
-            break;
-        path[at++] = saved;
-    }
-    watch_parent(self, path);
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        (void)inotify_add_watch(self->watch_fd, path, EVENTS);
+    (void)shs__tls_mixin_reload(self->mixin, why, NULL, NULL);
+    watch(self);
+    plan_retry(self, why == SHS_TLS_AGAIN);
+    self->due = shs__tls_mixin_advise_due(self->mixin, &self->advised);
 }
 
-/* -- what has changed -------------------------------------------------------------------------- */
-
-static uint64_t mix(uint64_t hash, const void *bytes, size_t len)
+/* Watches are set before the look: what changes between the two makes another event. */
+static void look(struct shs_tls_keeper *self)
 {
-    const unsigned char *at = bytes;
-
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ at[i]) * 1099511628211u;
-    return hash;
-}
-
-static void look_at(struct shs_tls_keeper *self, const char *path, void *ctx)
-{
-    uint64_t *hash = ctx, facts[5] = {0};
-    struct stat st;
-
-    SHS_UNUSED(self);
-    if (stat(path, &st) == 0) {
-        facts[0] = (uint64_t)st.st_dev;
-        facts[1] = (uint64_t)st.st_ino;
-        facts[2] = (uint64_t)st.st_size;
-        facts[3] = (uint64_t)st.st_mtim.tv_sec;
-        facts[4] = (uint64_t)st.st_mtim.tv_nsec;
-    }
-    *hash = mix(*hash, facts, sizeof facts);
-}
-
-static uint64_t look(struct shs_tls_keeper *self)
-{
-    uint64_t hash = 14695981039346656037u;
-
-    each_path(self, look_at, &hash);
-    return hash;
+    watch(self);
+    self->look_ns = shs__deadline_after(shs_now_ns(), config_of(self)->watch_interval_ms);
+    if (shs__tls_look(config_of(self)) != atomic_load(&self->mixin->seen))
+        reload(self, SHS_TLS_CHANGED);
 }
 
 /* -- the thread -------------------------------------------------------------------------------- */
 
 static void drain(int fd)
 {
-    _Alignas(struct inotify_event) char waste[4096];
+    uint64_t waste;
 
-    while (read(fd, waste, sizeof waste) > 0)
+    while (read(fd, &waste, sizeof waste) > 0)
         continue;
 }
 
-/* Waits until nothing has happened for QUIET_MS, or LATEST_MS are over, or we shall stop. */
+static bool wanted(struct shs_tls_keeper *self)
+{
+    return atomic_load(&self->stop) || atomic_load(&self->asked);
+}
+
+/* Until nothing has happened to the files for QUIET_MS, LATEST_MS are over, or we are wanted. */
 static void settle(struct shs_tls_keeper *self)
 {
     int64_t latest = shs__deadline_after(shs_now_ns(), LATEST_MS);
-    struct pollfd fds[2] = {{.fd = self->watch_fd, .events = POLLIN},
-                            {.fd = self->wake_fd, .events = POLLIN}};
+    int64_t quiet = shs__deadline_after(shs_now_ns(), QUIET_MS), now;
+    struct pollfd fds[2] = {{.fd = self->notify.fd, .events = POLLIN},
+                            {.fd = atomic_load(&self->wake_fd), .events = POLLIN}};
 
-    while (!atomic_load(&self->stop) && shs_now_ns() < latest) {
-        if (poll(fds, 2, QUIET_MS) == 0)
-            return;
-        drain(self->watch_fd);
-        drain(self->wake_fd);
+    while (!wanted(self) && (now = shs_now_ns()) < latest && now < quiet) {
+        if (poll(fds, 2, shs__poll_ms(quiet < latest ? quiet : latest, now)) <= 0)
+            continue;
+        drain(fds[1].fd);
+        if (shs__tls_notify_drain(&self->notify))
+            quiet = shs__deadline_after(shs_now_ns(), QUIET_MS);
     }
 }
 
-static void check_files(struct shs_tls_keeper *self)
+/* Until an event of ours, a wake-up, or the next thing that is due. True: an event. */
+static bool wait_for_work(struct shs_tls_keeper *self)
 {
-    uint64_t now = look(self);
+    struct pollfd fds[2] = {{.fd = atomic_load(&self->wake_fd), .events = POLLIN},
+                            {.fd = self->notify.fd, .events = POLLIN}};
+    int64_t now = shs_now_ns(), until = INT64_MAX;
 
-    if (now == self->seen)
-        return;
-    self->seen = now; /* before reading: what changes meanwhile is seen the next time */
-    (void)shs__tls_mixin_reload(self->mixin, NULL);
-    each_path(self, watch_path, NULL); /* links may lead elsewhere now */
+    if (self->due != INT64_MAX)
+        until = shs__deadline_after(now, CLOCK_MS);
+    if (self->look_ns < until)
+        until = self->look_ns;
+    if (self->retry_ns < until)
+        until = self->retry_ns;
+    if (poll(fds, 2, until == INT64_MAX ? -1 : shs__poll_ms(until, now)) <= 0)
+        return false;
+    drain(fds[0].fd);
+    return shs__tls_notify_drain(&self->notify);
 }
 
 static void *keep(void *arg)
 {
     struct shs_tls_keeper *self = arg;
-    struct pollfd fds[2] = {{.fd = self->wake_fd, .events = POLLIN},
-                            {.fd = self->watch_fd, .events = POLLIN}};
 
     pthread_setname_np(pthread_self(), "shs-keeper");
     sem_post(&self->began);
+    self->advised = (int64_t)time(NULL);
+    self->due = shs__tls_mixin_advise_due(self->mixin, &self->advised);
+    if (config_of(self)->watch)
+        look(self); /* what has changed since the files were read */
     while (!atomic_load(&self->stop)) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            break;
-        drain(self->wake_fd);
-        if (atomic_load(&self->stop))
-            break;
+        bool event;
+
         if (atomic_exchange(&self->asked, false)) {
-            self->seen = look(self);
-            (void)shs__tls_mixin_reload(self->mixin, NULL);
-            if (self->watch_fd >= 0)
-                each_path(self, watch_path, NULL);
-        }
-        if (self->watch_fd < 0 || (fds[1].revents & POLLIN) == 0)
+            reload(self, SHS_TLS_ASKED);
             continue;
-        settle(self);
-        check_files(self);
+        }
+        if (atomic_load(&self->mixin->incomplete) && self->retry_ns == INT64_MAX)
+            plan_retry(self, false); /* of a reload on another thread */
+        event = wait_for_work(self);
+        if (event)
+            settle(self);
+        if (wanted(self)) {
+            if (event)
+                self->look_ns = 0; /* first what we are wanted for */
+            continue;
+        }
+        if (event || shs_now_ns() >= self->look_ns)
+            look(self);
+        if (shs_now_ns() >= self->retry_ns)
+            reload(self, SHS_TLS_AGAIN);
+        if ((int64_t)time(NULL) >= self->due)
+            self->due = shs__tls_mixin_advise_due(self->mixin, &self->advised);
     }
     return NULL;
 }
@@ -269,57 +221,72 @@ static int start_thread(struct shs_tls_keeper *self)
     return rc;
 }
 
-static void free_keeper(struct shs_tls_keeper *self)
+/* Those of another process, whose thread is not here, are that one's. */
+static void close_descriptors(struct shs_tls_keeper *self)
 {
-    sem_destroy(&self->began);
-    if (self->wake_fd >= 0)
-        close(self->wake_fd);
-    if (self->watch_fd >= 0)
-        close(self->watch_fd);
-    shs__free(self);
+    int fd = atomic_exchange(&self->wake_fd, -1);
+
+    if (fd >= 0)
+        close(fd);
+    shs__tls_notify_close(&self->notify);
 }
 
-int shs__tls_keeper_start(struct shs_tls_keeper **out, struct shs_tls_mixin *mixin,
-                          struct shs_error *err)
+static int open_descriptors(struct shs_tls_keeper *self)
+{
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    if (fd < 0)
+        return errno;
+    atomic_store(&self->wake_fd, fd);
+    self->notify.fd = -1;
+    if (config_of(self)->watch && shs__tls_notify_open(&self->notify) != SHS_OK)
+        tell_blind(self, "files", errno); /* the slow look remains */
+    return 0;
+}
+
+int shs__tls_keeper_new(struct shs_tls_keeper **out, struct shs_tls_mixin *mixin)
 {
     struct shs_tls_keeper *self = shs__calloc(1, sizeof *self);
+
+    if (self == NULL)
+        return SHS_NOMEM;
+    self->mixin = mixin;
+    self->notify.fd = -1;
+    self->look_ns = self->retry_ns = self->due = INT64_MAX;
+    atomic_init(&self->wake_fd, -1);
+    sem_init(&self->began, 0, 0);
+    *out = self;
+    return SHS_OK;
+}
+
+int shs__tls_keeper_start(struct shs_tls_keeper *self, struct shs_error *err)
+{
     char text[96];
     int failed;
 
-    if (self == NULL)
-        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the thread that reloads TLS.");
-    self->mixin = mixin;
-    self->watch_fd = -1;
-    sem_init(&self->began, 0, 0);
-    self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (self->wake_fd >= 0 && mixin->config.config.watch) {
-        self->watch_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-        if (self->watch_fd < 0)
-            goto failed;
-        each_path(self, watch_path, NULL);
-        self->seen = look(self);
-    }
-    if (self->wake_fd < 0)
-        goto failed;
-    failed = start_thread(self);
+    if (atomic_load(&self->pid) == getpid() || atomic_load(&self->stop))
+        return SHS_OK;
+    close_descriptors(self); /* we were forked after it began */
+    failed = open_descriptors(self);
+    if (failed == 0)
+        failed = start_thread(self);
     if (failed == 0) {
-        *out = self;
+        atomic_store(&self->pid, getpid());
         return SHS_OK;
     }
-    errno = failed;
-failed:
-    failed = errno;
-    free_keeper(self);
-    return shs_error_set(err, SHS_IO, failed, "Cannot start the thread that reloads TLS: %s.",
+    close_descriptors(self);
+    return shs_error_set(err, SHS_IO, failed,
+                         "Cannot start the thread that reloads TLS: %s. Certificates are served as "
+                         "they are.",
                          shs__strerror(failed, text, sizeof text));
 }
 
-static void wake(struct shs_tls_keeper *self)
+void shs__tls_keeper_wake(struct shs_tls_keeper *self)
 {
     uint64_t one = 1;
-    int saved = errno;
+    int saved = errno, fd = self == NULL ? -1 : atomic_load(&self->wake_fd);
 
-    if (write(self->wake_fd, &one, sizeof one) < 0)
+    if (fd >= 0 && write(fd, &one, sizeof one) < 0)
         errno = saved; /* full: it is awake */
     errno = saved;
 }
@@ -327,14 +294,16 @@ static void wake(struct shs_tls_keeper *self)
 void shs__tls_keeper_poke(struct shs_tls_keeper *self)
 {
     atomic_store(&self->asked, true);
-    wake(self);
+    shs__tls_keeper_wake(self);
 }
 
 void shs__tls_keeper_stop(struct shs_tls_keeper *self)
 {
     if (self == NULL || atomic_exchange(&self->stop, true))
         return;
-    wake(self);
+    if (atomic_load(&self->pid) != getpid())
+        return; /* there is no such thread in this process */
+    shs__tls_keeper_wake(self);
     pthread_join(self->thread, NULL);
 }
 
@@ -343,5 +312,7 @@ void shs__tls_keeper_free(struct shs_tls_keeper *self)
     if (self == NULL)
         return;
     shs__tls_keeper_stop(self);
-    free_keeper(self);
+    close_descriptors(self);
+    sem_destroy(&self->began);
+    shs__free(self);
 }

@@ -1,5 +1,7 @@
 #include "tls/config/names.h"
 
+#include <arpa/inet.h>
+
 struct slot {
     char *name; /* lower case; a wildcard without its '*': ".example.com" */
     size_t len;
@@ -9,6 +11,7 @@ struct slot {
 struct shs_tls_names {
     struct slot *slots;
     size_t mask, left;
+    bool failed; /* there was no memory for one */
 };
 
 /* FNV-1a: the names are the administrator's, nobody chooses them to collide. */
@@ -104,8 +107,10 @@ bool shs__tls_names_add(struct shs_tls_names *self, struct shs_str name, unsigne
         if (self->left == 0)
             return false;
         slot->name = shs__strndup(buf, len);
-        if (slot->name == NULL)
+        if (slot->name == NULL) {
+            self->failed = true;
             return false;
+        }
         slot->len = len;
         slot->value = *value;
         self->left--;
@@ -114,7 +119,13 @@ bool shs__tls_names_add(struct shs_tls_names *self, struct shs_str name, unsigne
     return true;
 }
 
-bool shs__tls_names_find(const struct shs_tls_names *self, struct shs_str name, unsigned *value)
+bool shs__tls_names_complete(const struct shs_tls_names *self)
+{
+    return !self->failed;
+}
+
+/* `exact`: look for the whole name first. */
+static bool find(const struct shs_tls_names *self, struct shs_str name, bool exact, unsigned *value)
 {
     char buf[SHS_TLS_NAME_MAX];
     size_t len = normalise(name, buf);
@@ -123,8 +134,8 @@ bool shs__tls_names_find(const struct shs_tls_names *self, struct shs_str name, 
 
     if (len == 0 || buf[0] == '.')
         return false;
-    slot = slot_of(self, buf, len);
-    if (slot->name == NULL) {
+    slot = exact ? slot_of(self, buf, len) : NULL;
+    if (slot == NULL || slot->name == NULL) {
         dot = memchr(buf, '.', len);
         if (dot == NULL)
             return false;
@@ -134,4 +145,33 @@ bool shs__tls_names_find(const struct shs_tls_names *self, struct shs_str name, 
         return false;
     *value = slot->value;
     return true;
+}
+
+bool shs__tls_names_find(const struct shs_tls_names *self, struct shs_str name, unsigned *value)
+{
+    return find(self, name, true, value);
+}
+
+bool shs__tls_names_find_wild(const struct shs_tls_names *self, struct shs_str name,
+                              unsigned *value)
+{
+    return find(self, name, false, value);
+}
+
+bool shs__tls_name_is_address(struct shs_str name)
+{
+    unsigned char bytes[16];
+    char text[64];
+
+    if (name.len > 2 && name.ptr[0] == '[' && name.ptr[name.len - 1] == ']')
+        name = (struct shs_str){name.ptr + 1, name.len - 2};
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] == '%') /* a zone: fe80::1%eth0 */
+            name.len = i;
+    }
+    if (name.len == 0 || name.len >= sizeof text || memchr(name.ptr, '\0', name.len) != NULL)
+        return false;
+    memcpy(text, name.ptr, name.len);
+    text[name.len] = '\0';
+    return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
 }

@@ -24,7 +24,17 @@ void shs__tls_names_free(struct shs_tls_names *self);
  */
 bool shs__tls_names_add(struct shs_tls_names *self, struct shs_str name, unsigned *value);
 
+/* False when a name is missing because there was no memory for it. */
+bool shs__tls_names_complete(const struct shs_tls_names *self);
+
 /* The value for what a client asks for: a host name in any case, with or without a last dot. */
 bool shs__tls_names_find(const struct shs_tls_names *self, struct shs_str name, unsigned *value);
+
+/* The same, but only what a wildcard says. */
+bool shs__tls_names_find_wild(const struct shs_tls_names *self, struct shs_str name,
+                              unsigned *value);
+
+/* An IPv4 or IPv6 address: no host name, and not to be sent as one (RFC 6066, 3). */
+bool shs__tls_name_is_address(struct shs_str name);
 
 #endif

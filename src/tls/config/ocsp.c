@@ -100,37 +100,54 @@ static bool signed_by_issuer(OCSP_BASICRESP *basic, STACK_OF(X509) * chain)
     return good;
 }
 
+int shs__tls_ocsp_note(struct shs_tls_ocsp *self, const struct shs_error *why)
+{
+    if (self->note == NULL)
+        self->note = shs__malloc(sizeof *self->note);
+    if (self->note == NULL)
+        return SHS_NOMEM;
+    *self->note = *why;
+    return SHS_OK;
+}
+
+/* SHS_OK when it can be stapled; SHS_TLS and why not. */
 static int check(struct shs_tls_ocsp *self, OCSP_BASICRESP *basic, const char *path, X509 *leaf,
                  STACK_OF(X509) * chain, int64_t now, struct shs_error *err)
 {
     ASN1_GENERALIZEDTIME *this_update = NULL, *next_update = NULL;
     OCSP_SINGLERESP *single = find_single(basic, leaf, chain);
+    struct shs_tls_path_name name;
     int status;
 
+    shs__tls_path_name(&name, path);
     if (single == NULL)
         return shs_error_set(err, SHS_TLS, 0,
-                             "The OCSP response in '%s' is about another certificate.", path);
+                             "The OCSP response in %s is about another certificate, and is not "
+                             "stapled. Fetch one for this certificate.",
+                             name.text);
     if (!signed_by_issuer(basic, chain))
         return shs__tls_error(err, SHS_TLS,
-                              "The OCSP response in '%s' is not signed by the certificate's issuer",
-                              path);
+                              "The OCSP response in %s is not signed by the certificate's issuer, "
+                              "and is not stapled",
+                              name.text);
     status = OCSP_single_get0_status(single, NULL, NULL, &this_update, &next_update);
     if (status != V_OCSP_CERTSTATUS_GOOD)
         return shs_error_set(err, SHS_TLS, 0,
-                             "The OCSP response in '%s' says that the certificate is %s.", path,
-                             OCSP_cert_status_str(status));
+                             "The OCSP response in %s says that the certificate is %s, and is not "
+                             "stapled.",
+                             name.text, OCSP_cert_status_str(status));
     self->this_update = shs__tls_time(this_update);
     self->next_update = next_update == NULL ? INT64_MAX : shs__tls_time(next_update);
     if (self->next_update <= now)
         return shs_error_set(err, SHS_TLS, 0,
-                             "The OCSP response in '%s' is stale: its nextUpdate has passed. Fetch "
-                             "a new one.",
-                             path);
+                             "The OCSP response in %s is stale (its nextUpdate has passed), and is "
+                             "not stapled. Fetch a new one.",
+                             name.text);
     if (self->this_update > now + CLOCK_SLACK)
         return shs_error_set(err, SHS_TLS, 0,
-                             "The OCSP response in '%s' is from the future. Is the clock of this "
-                             "machine right?",
-                             path);
+                             "The OCSP response in %s is from the future, and is not stapled. Is "
+                             "the clock of this machine right?",
+                             name.text);
     return SHS_OK;
 }
 
@@ -139,14 +156,17 @@ int shs__tls_ocsp_load(struct shs_tls_ocsp *self, const char *path, X509 *leaf,
 {
     OCSP_RESPONSE *response = NULL;
     OCSP_BASICRESP *basic = NULL;
+    struct shs_error unfit;
     const unsigned char *at;
     struct shs_buf bytes;
     int rc;
 
     memset(self, 0, sizeof *self);
     rc = shs__tls_read_file(&bytes, path, RESPONSE_MAX, "OCSP response", err);
-    if (rc != SHS_OK)
+    if (rc != SHS_OK) {
+        shs__buf_free(&bytes);
         return rc;
+    }
     ERR_clear_error();
     at = (const unsigned char *)shs__buf_head(&bytes);
     response = bytes.len == 0 ? NULL : d2i_OCSP_RESPONSE(NULL, &at, (long)bytes.len);
@@ -158,9 +178,12 @@ int shs__tls_ocsp_load(struct shs_tls_ocsp *self, const char *path, X509 *leaf,
                            path);
         goto out;
     }
-    rc = check(self, basic, path, leaf, chain, now, err);
-    if (rc != SHS_OK)
+    if (check(self, basic, path, leaf, chain, now, &unfit) != SHS_OK) {
+        rc = shs__tls_ocsp_note(self, &unfit);
+        if (rc != SHS_OK)
+            shs_error_set(err, rc, 0, "Out of memory for an OCSP response.");
         goto out;
+    }
     self->der = shs__malloc(bytes.len);
     if (self->der == NULL) {
         rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for an OCSP response.");
@@ -176,8 +199,26 @@ out:
     return rc;
 }
 
+int shs__tls_ocsp_share(struct shs_tls_ocsp *self, const struct shs_tls_ocsp *from)
+{
+    self->der = shs__malloc(from->len);
+    if (self->der == NULL)
+        return SHS_NOMEM;
+    memcpy(self->der, from->der, from->len);
+    self->len = from->len;
+    self->this_update = from->this_update;
+    self->next_update = from->next_update;
+    return SHS_OK;
+}
+
+bool shs__tls_ocsp_same(const struct shs_tls_ocsp *a, const struct shs_tls_ocsp *b)
+{
+    return a->len == b->len && (a->len == 0 || memcmp(a->der, b->der, a->len) == 0);
+}
+
 void shs__tls_ocsp_free(struct shs_tls_ocsp *self)
 {
     shs__free(self->der);
+    shs__free(self->note);
     memset(self, 0, sizeof *self);
 }

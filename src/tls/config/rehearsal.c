@@ -1,9 +1,12 @@
 /*
  * rehearsal.c - a handshake in memory with each certificate, before anybody is served with it.
  */
+#include <time.h>
+
 #include <openssl/err.h>
 
 #include "tls/config/context.h"
+#include "tls/config/names.h"
 #include "tls/config/site.h"
 #include "tls/wire/stream.h"
 
@@ -63,40 +66,61 @@ static bool wants_certificate(const struct shs_tls_stream *server)
     return server->client_reason == SHS_CLIENT_NONE;
 }
 
+/*
+ * A name is asked for where it leads to the site now. A site of another time, of a wildcard, or of
+ * no name is put on trial whatever the name.
+ */
+static bool asks_by_name(const struct shs_tls_context *self, const struct shs_tls_site *site)
+{
+    unsigned found;
+
+    return site->name != NULL && site->name[0] != '*' &&
+           shs__tls_names_find(self->names, shs__str(site->name), &found) &&
+           shs__tls_site_at(self, self->period_of_name[found], (int64_t)time(NULL)) == site;
+}
+
+/* What came of it, in a sentence. */
+static int judge(const struct shs_tls_site *site, const struct shs_tls_pair *pair,
+                 struct shs_tls_stream *server, struct shs_tls_stream *client, bool done,
+                 struct shs_error *err)
+{
+    const char *file = pair->from->certfile == NULL ? "cert_pem" : pair->from->certfile;
+    struct shs_error why = {.code = SHS_OK};
+
+    if (!done && !wants_certificate(server)) {
+        (void)shs__stream_describe(server->failed != SHS_OK ? &server->base : &client->base,
+                                   SHS_TLS, &why);
+        return shs_error_set(err, SHS_TLS, 0,
+                             "A handshake with the certificate in '%.80s' fails: %.120s", file,
+                             why.text);
+    }
+    if (shs__tls_is_established(client) && !same_leaf(client->ssl, pair->identity.leaf))
+        return shs_error_set(err, SHS_TLS, 0,
+                             "A handshake for '%.80s' does not give the certificate in '%.80s'.",
+                             site->name == NULL ? "" : site->name, file);
+    return SHS_OK;
+}
+
 static int rehearse(struct shs_tls_context *self, const struct shs_tls_site *site,
                     const struct shs_tls_pair *pair, struct shs_error *err)
 {
     struct shs_tls_context *context = make_client(site, pair->kind);
     struct shs_stream *near_end = NULL, *far_end = NULL;
     struct shs_tls_stream *server = NULL, *client = NULL;
-    const char *file = pair->from->certfile == NULL ? "cert_pem" : pair->from->certfile;
+    bool by_name = asks_by_name(self, site), done;
     int rc = SHS_NOMEM;
 
     if (context == NULL || shs__memory_stream_pair(&near_end, &far_end, PIPE_SIZE, 0) != SHS_OK ||
         shs__tls_stream_new(&server, self, near_end) != SHS_OK ||
-        shs__tls_stream_new(&client, context, far_end) != SHS_OK) {
+        shs__tls_stream_new(&client, context, far_end) != SHS_OK ||
+        (by_name && SSL_set_tlsext_host_name(client->ssl, site->name) != 1)) {
         shs_error_set(err, rc, 0, "Out of memory for a handshake in memory.");
         goto out;
     }
-    if (site->name != NULL && site->name[0] != '*')
-        (void)SSL_set_tlsext_host_name(client->ssl, site->name);
-    rc = SHS_OK;
-    if (!converse(server, client) && !wants_certificate(server)) {
-        rc = SHS_TLS;
-        (void)shs__stream_describe(server->failed != SHS_OK ? &server->base : &client->base, rc,
-                                   err);
-        if (err != NULL) {
-            struct shs_error why = *err;
-
-            shs_error_set(err, rc, 0, "A handshake with the certificate in '%.80s' fails: %.120s",
-                          file, why.text);
-        }
-    } else if (site->name != NULL && site->name[0] != '*' && shs__tls_is_established(client) &&
-               !same_leaf(client->ssl, pair->identity.leaf)) {
-        rc = shs_error_set(err, SHS_TLS, 0,
-                           "A handshake for '%s' does not give the certificate in '%s'.",
-                           site->name, file);
-    }
+    self->on_trial = by_name ? NULL : site;
+    done = converse(server, client);
+    self->on_trial = NULL;
+    rc = judge(site, pair, server, client, done, err);
 out:
     if (server != NULL)
         server->base.cls->free(&server->base);
@@ -111,17 +135,28 @@ out:
     return rc;
 }
 
-int shs__tls_context_try(struct shs_tls_context *self, struct shs_error *err)
+int shs__tls_context_try_each(struct shs_tls_context *self, size_t *culprit, struct shs_error *err)
 {
     int rc = SHS_OK;
 
-    for (size_t i = 0; i < self->site_count; i++) {
+    for (size_t i = 0; rc == SHS_OK && i < self->site_count; i++) {
         for (size_t k = 0; rc == SHS_OK && k < SHS_TLS_KINDS; k++) {
-            if (self->sites[i].pairs[k] == NULL)
+            const struct shs_tls_pair *pair = self->sites[i].pairs[k];
+
+            if (pair == NULL)
                 continue;
-            rc = rehearse(self, &self->sites[i], self->sites[i].pairs[k], err);
+            rc = rehearse(self, &self->sites[i], pair, err);
+            if (rc != SHS_OK)
+                *culprit = (size_t)(pair - self->pairs);
             shs__tls_context_give_way(self);
         }
     }
     return rc;
+}
+
+int shs__tls_context_try(struct shs_tls_context *self, struct shs_error *err)
+{
+    size_t culprit;
+
+    return shs__tls_context_try_each(self, &culprit, err);
 }

@@ -3,6 +3,8 @@
 
 #include <openssl/crypto.h>
 
+#include "tls/config/paths.h"
+#include "tls/config/report.h"
 #include "tls/config/source.h"
 #include "tls/wire/mixin.h"
 
@@ -116,15 +118,19 @@ static void swap(struct shs_tls_mixin *self, struct shs_tls_context *context)
     retire(self, old);
 }
 
-/* The file's part of the deny list is this now; who is in it is cut off. */
-static void swap_denied(struct shs_tls_mixin *self, struct shs_tls_deny_set *set)
+/* The file's part of the deny list is this now; who is in it is cut off. True: it is another. */
+static bool swap_denied(struct shs_tls_mixin *self, struct shs_tls_deny_set *set)
 {
+    bool changed;
+
     pthread_mutex_lock(&self->sweeping);
-    if (shs__tls_deny_replace(self->deny, set)) {
+    changed = shs__tls_deny_replace(self->deny, set);
+    if (changed) {
         atomic_fetch_add(&self->shared->denials, 1);
         shs__tls_rechecks_sweep(self);
     }
     pthread_mutex_unlock(&self->sweeping);
+    return changed;
 }
 
 int shs_tls_deny(struct shs_server *self, const char *entry, struct shs_error *err)
@@ -150,86 +156,326 @@ int shs_tls_deny(struct shs_server *self, const char *entry, struct shs_error *e
 
 /* -- the transaction --------------------------------------------------------------------------- */
 
-int shs__tls_mixin_load(struct shs_tls_mixin *self, bool strict, bool dry, struct shs_error *err)
-{
-    const struct shs_tls_config *config = &self->config.config;
-    struct shs_tls_context *context = NULL;
-    struct shs_tls_deny_set *denied = NULL;
-    struct shs_buf secret;
-    int rc = SHS_OK;
+/* What was read, and is not served with yet. */
+struct draft {
+    struct shs_buf secret; /* empty: no other than before */
+    struct shs_tls_deny_set *denied;
+    bool has_denied;
+    struct shs_tls_context *context;
+};
 
-    shs__buf_init(&secret, SECRET_FILE_MAX);
-    if (config->ticket_secret != NULL)
-        rc = load_secret(&secret, config->ticket_secret, err);
-    if (rc == SHS_OK && config->deny != NULL)
-        rc = shs__tls_deny_read(&denied, config->deny, err);
-    if (rc == SHS_OK)
-        rc = shs__tls_context_build(&context, config, self->tickets, self->deny,
-                                    (int64_t)time(NULL), strict, err);
-    if (rc == SHS_OK)
-        rc = shs__tls_context_try(context, err);
-    if (rc == SHS_OK && !dry) {
-        if (secret.len > 0)
-            shs__tls_tickets_set_secret(self->tickets, shs__buf_head(&secret), secret.len);
-        swap(self, context);
-        swap_denied(self, denied);
-        context = NULL;
-        denied = NULL;
-    }
-    shs__tls_context_free(context);
-    shs__tls_deny_set_free(denied);
-    if (secret.data != NULL)
-        OPENSSL_cleanse(secret.data, secret.cap);
-    shs__buf_free(&secret);
+static void draft_free(struct draft *draft)
+{
+    shs__tls_context_free(draft->context);
+    shs__tls_deny_set_free(draft->denied);
+    if (draft->secret.data != NULL)
+        OPENSSL_cleanse(draft->secret.data, draft->secret.cap);
+    shs__buf_free(&draft->secret);
+}
+
+static void look(struct shs_tls_mixin *self)
+{
+    if (self->config.config.watch)
+        atomic_store(&self->seen, shs__tls_look(&self->config.config));
+}
+
+static int read_secret(struct draft *draft, const struct shs_tls_config *config,
+                       struct shs_error *err)
+{
+    int rc = config->ticket_secret == NULL
+                 ? SHS_OK
+                 : load_secret(&draft->secret, config->ticket_secret, err);
+
+    if (rc != SHS_OK)
+        draft->secret.len = 0;
     return rc;
 }
 
-int shs__tls_mixin_reload(struct shs_tls_mixin *self, struct shs_error *err)
+static int read_denied(struct draft *draft, const struct shs_tls_config *config,
+                       struct shs_error *err)
 {
+    int rc = config->deny == NULL ? SHS_OK : shs__tls_deny_read(&draft->denied, config->deny, err);
+
+    draft->has_denied = rc == SHS_OK;
+    return rc;
+}
+
+/* Serves with the draft, or with that part of it of which `report` says nothing. */
+static int commit(struct shs_tls_mixin *self, struct draft *draft, struct shs_tls_report *report,
+                  struct shs_error *err)
+{
+    const struct shs_tls_config *config = &self->config.config;
+    int changed = 0;
+
+    if (draft->secret.len > 0) {
+        changed = shs__tls_tickets_set_secret(self->tickets, shs__buf_head(&draft->secret),
+                                              draft->secret.len);
+        if (changed < 0)
+            return shs_error_set(err, changed, 0, "Out of memory for the ticket secret.");
+        shs__tls_report_add(report, changed ? SHS_TLS_FILE_TAKEN : SHS_TLS_FILE_SAME,
+                            config->ticket_secret, NULL);
+    }
+    if (draft->has_denied) {
+        bool other = swap_denied(self, draft->denied);
+
+        draft->denied = NULL;
+        shs__tls_report_add(report, other ? SHS_TLS_FILE_TAKEN : SHS_TLS_FILE_SAME, config->deny,
+                            NULL);
+    }
+    if (report->kept == 0 || report->taken > 0) {
+        swap(self, draft->context);
+        draft->context = NULL;
+    }
+    return SHS_OK;
+}
+
+int shs__tls_mixin_load(struct shs_tls_mixin *self, struct shs_error *err)
+{
+    const struct shs_tls_config *config = &self->config.config;
+    struct draft draft = {.context = NULL};
+    struct shs_tls_report report;
+    int rc;
+
+    shs__tls_report_init(&report);
+    shs__buf_init(&draft.secret, SECRET_FILE_MAX);
+    look(self); /* before reading: what changes meanwhile is seen later */
+    rc = read_secret(&draft, config, err);
+    if (rc == SHS_OK)
+        rc = read_denied(&draft, config, err);
+    if (rc == SHS_OK)
+        rc = shs__tls_context_build(&draft.context, config, self->tickets, self->deny,
+                                    (int64_t)time(NULL), false, err);
+    if (rc == SHS_OK)
+        rc = shs__tls_context_try(draft.context, err);
+    if (rc == SHS_OK)
+        rc = commit(self, &draft, &report, err);
+    draft_free(&draft);
+    shs__tls_report_free(&report);
+    return rc;
+}
+
+/* A file that cannot be read is kept; without memory there is no reload at all. */
+static int keep_or_fail(int rc, const char *file, const struct shs_error *why,
+                        struct shs_tls_report *report, struct shs_error *err)
+{
+    if (rc == SHS_OK)
+        return SHS_OK;
+    if (rc == SHS_NOMEM) {
+        *err = *why;
+        return rc;
+    }
+    shs__tls_report_add(report, SHS_TLS_FILE_KEPT, file, why);
+    return SHS_OK;
+}
+
+static int read_again(struct shs_tls_mixin *self, bool dry, struct shs_tls_report *report,
+                      struct shs_error *err)
+{
+    const struct shs_tls_config *config = &self->config.config;
+    struct shs_tls_context *before = shs__tls_mixin_context(self);
     struct shs_error why = {.code = SHS_OK};
+    struct draft draft = {.context = NULL};
+    int rc;
+
+    shs__buf_init(&draft.secret, SECRET_FILE_MAX);
+    rc = read_secret(&draft, config, &why);
+    rc = keep_or_fail(rc, config->ticket_secret, &why, report, err);
+    if (rc == SHS_OK) {
+        rc = read_denied(&draft, config, &why);
+        rc = keep_or_fail(rc, config->deny, &why, report, err);
+    }
+    if (rc == SHS_OK)
+        rc = shs__tls_context_rebuild(&draft.context, before, (int64_t)time(NULL), report, err);
+    if (rc == SHS_OK && !dry)
+        rc = commit(self, &draft, report, err);
+    draft_free(&draft);
+    shs__tls_context_free(before);
+    return rc;
+}
+
+/* The answer of a reload: SHS_TLS when something was kept back. */
+static int verdict(const struct shs_tls_report *report, struct shs_error *err)
+{
+    if (report->kept == 0)
+        return SHS_OK;
+    if (err != NULL)
+        *err = report->reason;
+    return SHS_TLS;
+}
+
+/* -- telling ----------------------------------------------------------------------------------- */
+
+static void tell_kept(struct shs_tls_mixin *self, const struct shs_tls_report *report)
+{
+    const struct shs_tls_report_line *line;
+    bool first = true;
+
+    for (line = report->first; line != NULL; line = line->next) {
+        if (line->state != SHS_TLS_FILE_KEPT)
+            continue;
+        if (!first)
+            shs_server_log(self->layer.server, SHS_LOG_ERROR,
+                           "TLS configuration: '%s' stays as it was, too: %s", line->file,
+                           line->why);
+        else if (report->taken == 0)
+            shs_server_log(self->layer.server, SHS_LOG_ERROR,
+                           "TLS configuration not reloaded, the old one stays: %s", line->why);
+        else
+            shs_server_log(self->layer.server, SHS_LOG_ERROR,
+                           "TLS configuration reloaded in part; '%s' stays as it was: %s",
+                           line->file, line->why);
+        first = false;
+    }
+}
+
+static void tell(struct shs_tls_mixin *self, enum shs_tls_reload_why why,
+                 const struct shs_tls_report *report)
+{
+    /* What is tried again each minute says nothing until it comes to something else. */
+    bool news = why != SHS_TLS_AGAIN || report->taken > 0 ||
+                (report->kept > 0 && strcmp(self->said, report->reason.text) != 0);
+
+    if (report->taken > 0 || (report->kept == 0 && why == SHS_TLS_ASKED))
+        atomic_fetch_add(&self->shared->reloads, 1);
+    if (report->kept > 0 && news)
+        atomic_fetch_add(&self->shared->reload_failures, 1);
+    if (report->kept > 0 && news)
+        tell_kept(self, report);
+    else if (report->kept == 0 && (report->taken > 0 || why == SHS_TLS_ASKED))
+        shs_server_log(self->layer.server, SHS_LOG_INFO, "TLS configuration reloaded");
+    else if (report->kept == 0)
+        shs_server_log(self->layer.server, SHS_LOG_DEBUG,
+                       "TLS files read again: they say what they said before");
+    if (report->taken > 0 || (report->kept == 0 && why == SHS_TLS_ASKED))
+        shs__tls_mixin_advise(self);
+}
+
+/* There could be no reload at all. */
+static void tell_failed(struct shs_tls_mixin *self, enum shs_tls_reload_why why,
+                        const struct shs_error *err)
+{
+    if (why == SHS_TLS_AGAIN && strcmp(self->said, err->text) == 0)
+        return;
+    atomic_fetch_add(&self->shared->reload_failures, 1);
+    shs_server_log(self->layer.server, SHS_LOG_ERROR,
+                   "TLS configuration not reloaded, the old one stays: %s", err->text);
+}
+
+static int reload(struct shs_tls_mixin *self, enum shs_tls_reload_why why,
+                  struct shs_tls_report *report, struct shs_error *err)
+{
+    struct shs_error failed = {.code = SHS_OK};
     int rc;
 
     pthread_mutex_lock(&self->reloading);
+    look(self);
     shs__tls_mixin_hold_forks(self);
     free_unused(self);
-    rc = shs__tls_mixin_load(self, true, false, &why);
+    rc = read_again(self, false, report, &failed);
     shs__tls_mixin_let_fork(self);
-    if (rc == SHS_OK)
-        shs__tls_mixin_advise(self);
-    pthread_mutex_unlock(&self->reloading);
     if (rc == SHS_OK) {
-        atomic_fetch_add(&self->shared->reloads, 1);
-        shs_server_log(self->layer.server, SHS_LOG_INFO, "TLS configuration reloaded");
-        return rc;
+        tell(self, why, report);
+        rc = verdict(report, &failed);
+    } else {
+        tell_failed(self, why, &failed);
     }
-    atomic_fetch_add(&self->shared->reload_failures, 1);
-    shs_server_log(self->layer.server, SHS_LOG_ERROR,
-                   "TLS configuration not reloaded, the old one stays: %s", why.text);
-    if (err != NULL)
-        *err = why;
+    snprintf(self->said, sizeof self->said, "%s", rc == SHS_OK ? "" : failed.text);
+    atomic_store(&self->valid_at, report->valid_at);
+    atomic_store(&self->incomplete, rc != SHS_OK);
+    pthread_mutex_unlock(&self->reloading);
+    if (rc != SHS_OK && err != NULL)
+        *err = failed;
+    return rc;
+}
+
+int shs__tls_mixin_reload(struct shs_tls_mixin *self, enum shs_tls_reload_why why,
+                          struct shs_tls_report *report, struct shs_error *err)
+{
+    struct shs_tls_report own;
+    int rc;
+
+    shs__tls_report_init(&own);
+    rc = reload(self, why, report == NULL ? &own : report, err);
+    shs__tls_report_free(&own);
+    return rc;
+}
+
+int shs_tls_reload_each(struct shs_server *self,
+                        void (*each)(void *ctx, const struct shs_tls_file_result *result),
+                        void *ctx, struct shs_error *err)
+{
+    struct shs_tls_mixin *mixin = shs__tls_mixin_of(self);
+    const struct shs_tls_report_line *line;
+    struct shs_tls_report report;
+    int rc;
+
+    if (mixin == NULL)
+        return no_mixin(err);
+    if (shs__tls_mixin_forked(mixin))
+        return in_a_child(err);
+    shs__tls_report_init(&report);
+    rc = shs__tls_mixin_reload(mixin, SHS_TLS_ASKED, &report, err);
+    if (rc != SHS_OK)
+        shs__tls_keeper_wake(mixin->keeper);
+    for (line = report.first; each != NULL && line != NULL; line = line->next) {
+        const struct shs_tls_file_result result = {line->file, line->state,
+                                                   line->why == NULL ? "" : line->why};
+
+        each(ctx, &result);
+    }
+    shs__tls_report_free(&report);
     return rc;
 }
 
 int shs_tls_reload(struct shs_server *self, struct shs_error *err)
 {
-    struct shs_tls_mixin *mixin = shs__tls_mixin_of(self);
-
-    if (mixin == NULL)
-        return no_mixin(err);
-    return shs__tls_mixin_forked(mixin) ? in_a_child(err) : shs__tls_mixin_reload(mixin, err);
+    return shs_tls_reload_each(self, NULL, NULL, err);
 }
 
 int shs_tls_check(struct shs_server *self, struct shs_error *err)
 {
     struct shs_tls_mixin *mixin = shs__tls_mixin_of(self);
+    struct shs_tls_report report;
+    struct shs_error failed;
     int rc;
 
     if (mixin == NULL)
         return no_mixin(err);
+    shs__tls_report_init(&report);
     shs__tls_mixin_hold_forks(mixin);
-    rc = shs__tls_mixin_load(mixin, true, true, err);
+    rc = read_again(mixin, true, &report, &failed);
     shs__tls_mixin_let_fork(mixin);
+    if (rc == SHS_OK)
+        rc = verdict(&report, &failed);
+    if (rc != SHS_OK && err != NULL)
+        *err = failed;
+    shs__tls_report_free(&report);
     return rc;
+}
+
+void shs__tls_mixin_advise(struct shs_tls_mixin *self)
+{
+    struct shs_tls_context *context = shs__tls_mixin_context(self);
+    int64_t now = (int64_t)time(NULL);
+    struct shs_error note;
+
+    for (unsigned i = 0; shs__tls_context_advice(context, i, now, &note); i++)
+        shs_server_log(self->layer.server, SHS_LOG_WARNING, "%s", note.text);
+    shs__tls_context_free(context);
+}
+
+int64_t shs__tls_mixin_advise_due(struct shs_tls_mixin *self, int64_t *since)
+{
+    struct shs_tls_context *context = shs__tls_mixin_context(self);
+    int64_t now = (int64_t)time(NULL), next;
+    struct shs_error note;
+
+    for (unsigned i = 0; shs__tls_context_due(context, i, *since, now, &note); i++)
+        shs_server_log(self->layer.server, SHS_LOG_WARNING, "%s", note.text);
+    next = shs__tls_context_next_due(context, now);
+    *since = now;
+    shs__tls_context_free(context);
+    return next;
 }
 
 void shs_tls_request_reload(struct shs_server *self)

@@ -104,17 +104,21 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
     struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
     const struct shs_tls_context *context = stream->context;
     struct shs_str name = hello_name(ssl);
-    const struct shs_tls_site *site = &context->sites[context->default_site];
-    unsigned found;
+    unsigned found, period = context->default_period;
+    const struct shs_tls_site *site;
 
     SHS_UNUSED(arg);
-    if (name.len > 0 && shs__tls_names_find(context->names, name, &found)) {
-        site = &context->sites[context->site_of_name[found]];
-    } else if (name.len > 0 && context->config->config.strict_sni) {
-        stream->no_name = true;
-        *alert = SSL_AD_UNRECOGNIZED_NAME;
-        return SSL_CLIENT_HELLO_ERROR;
+    if (name.len > 0 && !shs__tls_name_is_address(name)) {
+        if (shs__tls_names_find(context->names, name, &found)) {
+            period = context->period_of_name[found];
+        } else if (context->config->config.strict_sni) {
+            stream->no_name = true;
+            *alert = SSL_AD_UNRECOGNIZED_NAME;
+            return SSL_CLIENT_HELLO_ERROR;
+        }
     }
+    site = context->on_trial != NULL ? context->on_trial
+                                     : shs__tls_site_at(context, period, (int64_t)time(NULL));
     if (move_to(ssl, site))
         return SSL_CLIENT_HELLO_SUCCESS;
     *alert = SSL_AD_INTERNAL_ERROR;
@@ -157,10 +161,12 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 /* Takes note of the name, so that OpenSSL keeps it with the session too. */
 static int accept_name(SSL *ssl, int *alert, void *arg)
 {
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
     SHS_UNUSED(alert);
     SHS_UNUSED(arg);
-    return SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) == NULL ? SSL_TLSEXT_ERR_NOACK
-                                                                      : SSL_TLSEXT_ERR_OK;
+    return name == NULL || shs__tls_name_is_address(shs__str(name)) ? SSL_TLSEXT_ERR_NOACK
+                                                                    : SSL_TLSEXT_ERR_OK;
 }
 
 /* -- the client's certificate ------------------------------------------------------------------ */
@@ -375,7 +381,7 @@ static const char *sigalgs_of(const struct shs_tls_pair *pair)
                        : "ECDSA+SHA512:ECDSA+SHA256:ECDSA+SHA384";
 }
 
-static int set_certificates(SSL_CTX *ctx, const struct shs_tls_site *site, struct shs_error *err)
+static int set_certificates(SSL_CTX *ctx, struct shs_tls_site *site, struct shs_error *err)
 {
     struct shs_buf sigalgs;
     bool other = false;
@@ -390,10 +396,13 @@ static int set_certificates(SSL_CTX *ctx, const struct shs_tls_site *site, struc
         if (pair == NULL)
             continue;
         if (SSL_CTX_use_cert_and_key(ctx, pair->identity.leaf, pair->identity.key,
-                                     pair->identity.chain, 1) != 1)
+                                     pair->identity.chain, 1) != 1) {
+            site->culprit = pair;
             return shs__tls_error(err, SHS_TLS,
-                                  "OpenSSL refuses the certificate (RSA needs 2048 bits or more, "
-                                  "and the chain no SHA-1)");
+                                  "OpenSSL refuses the certificate in '%.80s' (RSA needs 2048 "
+                                  "bits or more, and the chain no SHA-1)",
+                                  pair->from->certfile == NULL ? "cert_pem" : pair->from->certfile);
+        }
         other = other || pair->kind == SHS_TLS_KIND_OTHER;
         if (!other)
             (void)shs__buf_printf(&sigalgs, "%s%s", sigalgs.len > 0 ? ":" : "", sigalgs_of(pair));

@@ -18,6 +18,9 @@ struct shs_tls_pair {
     const struct shs_tls_cert *from;
     unsigned host;
     struct shs_tls_identity identity;
+    int64_t not_before, not_after; /* Unix time */
+    bool same;                     /* as in the context before */
+    struct shs_error *kept; /* it is the one of the context before, and this is why; or NULL */
     struct shs_tls_ocsp ocsp;
     unsigned unused; /* certificates in its file that are not of its chain */
     int kind;
@@ -32,7 +35,32 @@ struct shs_tls_site {
     const struct shs_tls_pair *pairs[SHS_TLS_KINDS]; /* NULL: none of that kind */
     unsigned char scope[SHS_TLS_SCOPE_LEN];          /* of its tickets */
     const char *name;                                /* one of its names; NULL when it has none */
+    const struct shs_tls_pair *culprit; /* when it cannot be opened because of one of them */
 };
+
+/* What a name is answered with from the end of the period before until `until`, Unix time. */
+struct shs_tls_period {
+    int64_t until; /* INT64_MAX: the last of this name */
+    unsigned site;
+};
+
+/* The site of that name's period. */
+const struct shs_tls_site *shs__tls_site_at(const struct shs_tls_context *context,
+                                            unsigned first_period, int64_t now);
+
+/*
+ * From the certificates to names, periods and sites. SHS_OK; SHS_TLS, SHS_USAGE or SHS_NOMEM with
+ * *err; *culprit is the number of the certificate that is to blame, SIZE_MAX if none is.
+ */
+int shs__tls_sites_make(struct shs_tls_context *context, int64_t now, size_t *culprit,
+                        struct shs_error *err);
+void shs__tls_sites_free(struct shs_tls_context *context);
+
+/* True while its dates say that clients will take it. */
+static inline bool shs__tls_pair_valid(const struct shs_tls_pair *pair, int64_t now)
+{
+    return pair->not_before <= now && now < pair->not_after;
+}
 
 /* Makes site->ssl_ctx from what is in the rest of it. SHS_OK; SHS_TLS with *err. */
 int shs__tls_site_open(struct shs_tls_site *site, const struct shs_tls_context *context,

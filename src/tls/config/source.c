@@ -2,52 +2,139 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int fill(struct shs_buf *bytes, int fd, const char *path, const char *what,
+#define MIB ((size_t)1024 * 1024)
+#define GROWTH ((size_t)4096)
+
+void shs__tls_path_name(struct shs_tls_path_name *name, const char *path)
+{
+    size_t len = strlen(path), most = sizeof name->text - sizeof "'...'";
+
+    if (len <= most)
+        snprintf(name->text, sizeof name->text, "'%s'", path);
+    else
+        snprintf(name->text, sizeof name->text, "'...%s'", path + len - most);
+}
+
+/* What to do about an errno; "" when it says enough. */
+static const char *remedy(int sys_errno)
+{
+    switch (sys_errno) {
+    case ENOENT:
+    case ENOTDIR:
+        return " Is the path right?";
+    case EACCES:
+    case EPERM:
+        return " Let the user of this process read it (chown, chgrp, chmod).";
+    case EISDIR:
+        return " Name a file in it.";
+    case EMFILE:
+    case ENFILE:
+        return " Raise the limit of open files (ulimit -n).";
+    default:
+        return "";
+    }
+}
+
+static int fail(const char *what, const char *path, const char *verb, int sys_errno,
                 struct shs_error *err)
 {
+    struct shs_tls_path_name name;
     char text[96];
+
+    shs__tls_path_name(&name, path);
+    return shs_error_set(err, SHS_TLS, sys_errno, "Cannot %s the %s file %s: %s.%s", verb, what,
+                         name.text, shs__strerror(sys_errno, text, sizeof text), remedy(sys_errno));
+}
+
+static int too_long(const char *what, const char *path, size_t ceiling, struct shs_error *err)
+{
+    struct shs_tls_path_name name;
+    bool mib = ceiling >= MIB;
+
+    shs__tls_path_name(&name, path);
+    return shs_error_set(
+        err, SHS_TLS, 0, "The %s file %s is longer than %zu %s: that is no %s. Is the path right?",
+        what, name.text, mib ? ceiling / MIB : ceiling / 1024, mib ? "MiB" : "KiB", what);
+}
+
+/* A pipe may never begin; what is read from a device ends at the ceiling. */
+static int check_kind(int fd, const char *path, size_t ceiling, const char *what, size_t *size,
+                      struct shs_error *err)
+{
+    struct shs_tls_path_name name;
     struct stat st;
-    size_t want = 4096;
+
+    if (fstat(fd, &st) != 0)
+        return fail(what, path, "examine", errno, err);
+    if (S_ISDIR(st.st_mode))
+        return fail(what, path, "read", EISDIR, err);
+    if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) {
+        shs__tls_path_name(&name, path);
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The %s file %s is a pipe: it is read again at each reload, and must "
+                             "not block. Copy the content into a file.",
+                             what, name.text);
+    }
+    if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > ceiling)
+        return too_long(what, path, ceiling, err);
+    *size = S_ISREG(st.st_mode) ? (size_t)st.st_size : 0;
+    return SHS_OK;
+}
+
+static int fill(struct shs_buf *bytes, int fd, const char *path, const char *what, size_t size,
+                struct shs_error *err)
+{
+    /* One allocation where the size is known: a buffer that grows leaves copies of a secret. */
+    size_t want = size + 1;
     ssize_t n;
+    char more;
     int rc;
 
-    /* One allocation where the size is known: a buffer that grows leaves copies of a secret. */
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size < bytes->ceiling)
-        want = (size_t)st.st_size + 1;
     for (;;) {
-        rc = shs__buf_reserve(bytes, shs__buf_room(bytes) > 0 ? 1 : want);
-        if (rc == SHS_LIMIT)
-            return shs_error_set(err, SHS_TLS, 0, "The %s file '%s' is longer than %zu KiB.", what,
-                                 path, bytes->ceiling / 1024);
+        size_t left = bytes->ceiling - bytes->len;
+
+        if (left == 0)
+            return read(fd, &more, 1) == 0 ? SHS_OK : too_long(what, path, bytes->ceiling, err);
+        rc = shs__buf_room(bytes) > 0 ? SHS_OK : shs__buf_reserve(bytes, want < left ? want : left);
         if (rc != SHS_OK)
-            return shs_error_set(err, rc, 0, "Out of memory while reading '%s'.", path);
+            return shs_error_set(err, rc, 0, "Out of memory while reading '%.150s'.", path);
         n = read(fd, shs__buf_tail(bytes), shs__buf_room(bytes));
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return shs_error_set(err, SHS_TLS, errno, "Cannot read the %s file '%s': %s.", what,
-                                 path, shs__strerror(errno, text, sizeof text));
+            return fail(what, path, "read", errno, err);
         if (n == 0)
             return SHS_OK;
         bytes->len += (size_t)n;
+        want = GROWTH; /* it grows while it is read */
     }
 }
 
 int shs__tls_read_file(struct shs_buf *bytes, const char *path, size_t ceiling, const char *what,
                        struct shs_error *err)
 {
-    char text[96];
+    size_t size = 0;
     int fd, rc;
 
     shs__buf_init(bytes, ceiling);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* Not waiting: to open a pipe is to wait for its writer. */
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
-        return shs_error_set(err, SHS_TLS, errno, "Cannot open the %s file '%s': %s.", what, path,
-                             shs__strerror(errno, text, sizeof text));
-    rc = fill(bytes, fd, path, what, err);
+        return fail(what, path, "open", errno, err);
+    rc = check_kind(fd, path, ceiling, what, &size, err);
+    if (rc == SHS_OK)
+        rc = fill(bytes, fd, path, what, size, err);
     close(fd);
     return rc;
+}
+
+bool shs__tls_open_to_others(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 06) != 0;
 }

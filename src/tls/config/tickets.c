@@ -95,16 +95,18 @@ static bool hkdf(const struct shs_tls_tickets *self, const void *secret, size_t 
     return good;
 }
 
-void shs__tls_tickets_set_secret(struct shs_tls_tickets *self, const void *secret, size_t len)
+int shs__tls_tickets_set_secret(struct shs_tls_tickets *self, const void *secret, size_t len)
 {
     static const char info[] = "shs ticket secret";
     unsigned char fixed[SECRET_LEN];
+    bool other;
 
     /* Of one length whatever the file has; HKDF mixes all of it in. */
     if (!hkdf(self, secret, len, info, sizeof info - 1, fixed, sizeof fixed))
-        return;
+        return SHS_NOMEM;
     pthread_mutex_lock(&self->lock);
-    if (CRYPTO_memcmp(fixed, self->secrets[0], SECRET_LEN) != 0) {
+    other = CRYPTO_memcmp(fixed, self->secrets[0], SECRET_LEN) != 0;
+    if (other) {
         memcpy(self->secrets[1], self->secrets[0], SECRET_LEN);
         memcpy(self->secrets[0], fixed, SECRET_LEN);
         self->had_before = true;
@@ -112,6 +114,7 @@ void shs__tls_tickets_set_secret(struct shs_tls_tickets *self, const void *secre
     }
     pthread_mutex_unlock(&self->lock);
     OPENSSL_cleanse(fixed, sizeof fixed);
+    return other ? 1 : 0;
 }
 
 /* Under the lock. `which`: 0 the secret of now, 1 the one before. */

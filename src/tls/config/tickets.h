@@ -32,8 +32,9 @@ struct shs_tls_tickets *shs__tls_tickets_ref(struct shs_tls_tickets *self);
 /* NULL is fine. */
 void shs__tls_tickets_free(struct shs_tls_tickets *self);
 
-/* From now on with this secret; the last one still opens tickets. Safe from any thread. */
-void shs__tls_tickets_set_secret(struct shs_tls_tickets *self, const void *secret, size_t len);
+/* From now on with this secret; the last one still opens tickets. 1; 0 when it is the one of now
+   already; SHS_NOMEM, and nothing changes. Safe from any thread. */
+int shs__tls_tickets_set_secret(struct shs_tls_tickets *self, const void *secret, size_t len);
 
 struct shs_tls_ticket_key {
     unsigned char name[16], aes[32], mac[32];

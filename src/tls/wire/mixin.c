@@ -397,14 +397,14 @@ struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server)
     return layer == NULL || layer->ops != &tls_ops ? NULL : MIXIN(layer);
 }
 
-void shs__tls_mixin_advise(struct shs_tls_mixin *self)
+/* Serving begins, in this process: only now is a thread of use here. */
+static void serving_begins(struct shs_layer *layer)
 {
-    struct shs_error note;
-    int64_t now = (int64_t)time(NULL);
-    unsigned i;
+    struct shs_tls_mixin *self = MIXIN(layer);
+    struct shs_error err;
 
-    for (i = 0; shs__tls_context_advice(self->context, i, now, &note); i++)
-        shs_server_log(self->layer.server, SHS_LOG_WARNING, "%s", note.text);
+    if (self->keeper != NULL && shs__tls_keeper_start(self->keeper, &err) != SHS_OK)
+        shs_server_log(layer->server, SHS_LOG_ERROR, "%s", err.text);
 }
 
 /* Zeroed; NULL when there is no memory. */
@@ -443,6 +443,7 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
     pthread_mutex_init(&mixin->lock, NULL);
     pthread_mutex_init(&mixin->reloading, NULL);
     pthread_mutex_init(&mixin->sweeping, NULL);
+    atomic_init(&mixin->valid_at, INT64_MAX);
     shs__tls_rechecks_init(&mixin->rechecks);
     rc = shs__tls_config_copy(&mixin->config, config, err);
     if (rc != SHS_OK)
@@ -468,20 +469,24 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
         shs_error_set(err, rc, 0, "OpenSSL could not be set up for TLS.");
         goto out;
     }
-    rc = shs__tls_mixin_load(mixin, false, false, err);
+    rc = shs__tls_mixin_load(mixin, err);
     if (rc != SHS_OK)
         goto out;
+    if ((mixin->config.config.watch || mixin->config.config.reload_thread) &&
+        shs__tls_keeper_new(&mixin->keeper, mixin) != SHS_OK) {
+        rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for TLSMixIn.");
+        goto out;
+    }
     rc = shs_server_push(self, &mixin->layer, &tls_ops);
     if (rc != SHS_OK) {
         shs_error_set(err, rc, 0, "TLSMixIn cannot be pushed now: %s.", shs_err_text(rc));
         goto out;
     }
     self->client_first = true;
+    self->begins.now = serving_begins;
+    self->begins.layer = &mixin->layer;
     shs__tls_mixin_advise(mixin);
-    /* From here on the mixin is the server's, which frees it when this fails. */
-    if (mixin->config.config.watch || mixin->config.config.reload_thread)
-        rc = shs__tls_keeper_start(&mixin->keeper, mixin, err);
-    return rc;
+    return SHS_OK;
 out:
     free_mixin(mixin);
     return rc;

@@ -17,7 +17,15 @@
 #include "tls/config/tickets.h"
 
 struct shs_tls_keeper;
+struct shs_tls_report;
 struct shs_tls_retired;
+
+/* Why the files are read again. */
+enum shs_tls_reload_why {
+    SHS_TLS_ASKED,   /* somebody wants it: it is logged and counted */
+    SHS_TLS_CHANGED, /* a file is another: likewise, if it says something else */
+    SHS_TLS_AGAIN    /* the last time something was kept back: only what is new is said */
+};
 
 /*
  * In memory that forked children have in common with their parent: what happens to a connection
@@ -40,7 +48,11 @@ struct shs_tls_mixin {
     struct shs_tls_deny *deny;
     pthread_mutex_t lock; /* guards `context`; held for a reference count */
     struct shs_tls_context *context;
-    pthread_mutex_t reloading;       /* one at a time; guards `retired` */
+    pthread_mutex_t reloading;       /* one at a time; guards `retired` and `said` */
+    char said[240];                  /* why something was kept back the last time; "": nothing */
+    _Atomic bool incomplete;         /* something was */
+    _Atomic int64_t valid_at;        /* Unix time when a certificate kept back becomes valid */
+    _Atomic uint64_t seen;           /* all files, as they were before they were read last */
     struct shs_tls_retired *retired; /* large contexts of before, freed where nobody waits */
     pthread_mutex_t sweeping;        /* one change of the deny list at a time */
     struct shs_tls_rechecks rechecks;
@@ -52,14 +64,17 @@ struct shs_tls_mixin {
 /* The present context, with a reference. Any thread. */
 struct shs_tls_context *shs__tls_mixin_context(struct shs_tls_mixin *self);
 
-/* Reads, checks and, unless `dry`, swaps. Any thread. `strict`: not for the first time. */
-int shs__tls_mixin_load(struct shs_tls_mixin *self, bool strict, bool dry, struct shs_error *err);
+/* Reads, checks and serves with all files the first time: one that cannot be used is an error. */
+int shs__tls_mixin_load(struct shs_tls_mixin *self, struct shs_error *err);
 
-/* load, counted and logged. */
-int shs__tls_mixin_reload(struct shs_tls_mixin *self, struct shs_error *err);
+/* Reads them again as shs_tls_reload does; `report` (may be NULL) is initialised. Any thread. */
+int shs__tls_mixin_reload(struct shs_tls_mixin *self, enum shs_tls_reload_why why,
+                          struct shs_tls_report *report, struct shs_error *err);
 
-/* Logs what the owner of the files should know of them. Not beside a reload. */
+/* Logs what the owner of the files should know about them. */
 void shs__tls_mixin_advise(struct shs_tls_mixin *self);
+/* The same for what has become due since *since, which becomes now. The next time for it. */
+int64_t shs__tls_mixin_advise_due(struct shs_tls_mixin *self, int64_t *since);
 
 /* Frees what is retired, used or not. */
 void shs__tls_mixin_free_retired(struct shs_tls_mixin *self);
@@ -83,12 +98,16 @@ struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server);
 
 /* -- keeper.c ---------------------------------------------------------------------------------- */
 
-/* Starts the thread: SHS_OK, SHS_NOMEM or SHS_IO. */
-int shs__tls_keeper_start(struct shs_tls_keeper **out, struct shs_tls_mixin *mixin,
-                          struct shs_error *err);
-/* Async-signal-safe. */
+/* Makes one, without a thread: SHS_OK or SHS_NOMEM. */
+int shs__tls_keeper_new(struct shs_tls_keeper **out, struct shs_tls_mixin *mixin);
+/* Starts its thread, in the process that serves, unless it runs there. SHS_OK or SHS_IO. */
+int shs__tls_keeper_start(struct shs_tls_keeper *self, struct shs_error *err);
+/* Asks for a reload. Async-signal-safe. */
 void shs__tls_keeper_poke(struct shs_tls_keeper *self);
-/* Ends the thread and waits for it; once is enough. A poke after it does nothing. NULL is fine. */
+/* Has it look at what there is to do next. NULL is fine. */
+void shs__tls_keeper_wake(struct shs_tls_keeper *self);
+/* Ends the thread, if there is one in this process, and waits for it; once is enough. A poke after
+   it does nothing. NULL is fine. */
 void shs__tls_keeper_stop(struct shs_tls_keeper *self);
 /* Stops it and frees it. NULL is fine. */
 void shs__tls_keeper_free(struct shs_tls_keeper *self);

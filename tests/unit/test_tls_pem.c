@@ -1,0 +1,243 @@
+/* test_tls_pem.c - PEM without silent losses: what is meant is read, everything else is named. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include <openssl/pem.h>
+
+#include "tls/config/pem.h"
+#include "tls_lab.h"
+
+#define B "-----BEGIN "
+#define E "-----END "
+#define D "-----"
+/* "hello, world, hello, world, ..." of 48 bytes: a whole line. */
+#define LINE "aGVsbG8sIHdvcmxkLCBoZWxsbywgd29ybGQsIGhlbGxvLCB3b3JsZCwgaGVsbG8h"
+#define BODY LINE "\n"
+#define BLOCK(label) B label D "\n" BODY E label D "\n"
+
+static struct tls_lab lab;
+
+/* How many blocks are read; -1 with *err. */
+static int read_all(const char *text, size_t len, struct shs_error *err)
+{
+    struct shs_tls_pem_block block;
+    struct shs_tls_pem pem;
+    int count = 0, rc;
+
+    shs__tls_pem_begin(&pem, text, len, "'a.pem'");
+    while ((rc = shs__tls_pem_next(&pem, &block, err)) == SHS_OK) {
+        count++;
+        shs__tls_pem_drop(&block);
+        shs__tls_pem_drop(&block);
+    }
+    return rc == SHS_CLOSED ? count : -1;
+}
+
+static void reads(const char *text, int blocks)
+{
+    struct shs_error err = {.code = SHS_OK};
+
+    if (read_all(text, strlen(text), &err) != blocks)
+        fail_msg("%d blocks wanted of:\n%s%s", blocks, text, err.text);
+}
+
+static void refuses(const char *text, const char *line, const char *words)
+{
+    struct shs_error err = {.code = SHS_OK};
+
+    assert_int_equal(read_all(text, strlen(text), &err), -1);
+    assert_int_equal(err.code, SHS_TLS);
+    if (strstr(err.text, line) == NULL || strstr(err.text, words) == NULL ||
+        strstr(err.text, "'a.pem'") == NULL)
+        fail_msg("'%s' lacks '%s' or '%s'", err.text, line, words);
+}
+
+static void reads_what_is_meant(void **state)
+{
+    SHS_UNUSED(state);
+    reads("", 0);
+    reads("hello\n", 0);
+    reads(BLOCK("CERTIFICATE"), 1);
+    reads(BLOCK("CERTIFICATE") BLOCK("CERTIFICATE"), 2);
+    reads(" " BLOCK("CERTIFICATE"), 1);
+    reads("\t \xc2\xa0" BLOCK("CERTIFICATE"), 1);
+    reads("\xef\xbb\xbf" BLOCK("CERTIFICATE"), 1);
+    reads("\xe2\x80\x8b" BLOCK("CERTIFICATE"), 1);
+    reads("\xa0" BLOCK("CERTIFICATE"), 1);
+    reads("  " B "CERTIFICATE" D "  \r\n  " LINE " \r\n\t" E "CERTIFICATE" D "\t\r\n", 1);
+    reads(B "CERTIFICATE" D "\r" LINE "\r" E "CERTIFICATE" D, 1);
+    reads(B "CERTIFICATE" D "\nYQ==\n" E "CERTIFICATE" D "\n", 1);
+    reads(B "RSA PRIVATE KEY" D "\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n" BODY E
+            "RSA PRIVATE KEY" D "\n",
+          1);
+    /* What openssl writes beside certificates is no loss. */
+    reads(
+        "Bag Attributes\n    localKeyID: 01 02 \nsubject=CN = x\nissuer=CN = y\n"
+        "Certificate:\n    Data:\n        Version: 3 (0x2)\n            "
+        "04:a0:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee\n# --- the certificate of my friend ---\n"
+        "SHA256 Fingerprint=AB:CD\n" BLOCK("CERTIFICATE") "-- \nregards\n",
+        1);
+}
+
+static void names_what_is_lost(void **state)
+{
+    SHS_UNUSED(state);
+    refuses("x" BLOCK("CERTIFICATE"), "Line 1 ", "damaged BEGIN");
+    refuses("\n\n-" BLOCK("CERTIFICATE"), "Line 3 ", "damaged BEGIN");
+    refuses("----BEGIN CERTIFICATE-----\n" BODY E "CERTIFICATE" D "\n", "Line 1 ", "damaged BEGIN");
+    refuses(B "CERTIFICATE----\n" BODY E "CERTIFICATE" D "\n", "Line 1 ", "damaged BEGIN");
+    refuses(B "CERTIFICATE\n" BODY E "CERTIFICATE" D "\n", "Line 1 ", "damaged BEGIN");
+    refuses("-----begin certificate-----\n" BODY E "CERTIFICATE" D "\n", "Line 1 ", "damaged");
+    refuses("\xe2\x80\x94\xe2\x80\x94-BEGIN CERTIFICATE-----\n" BODY E "CERTIFICATE" D "\n",
+            "Line 1 ", "damaged");
+    refuses("-----BEGN CERTIFICATE-----\n" BODY E "CERTIFICATE" D "\n", "Line 2 ", "base64");
+    refuses("-----BEGN CERTIFICATE-----\nYQ==\n" E "CERTIFICATE" D "\n", "Line 3 ",
+            "no BEGIN line comes before");
+    refuses(BODY E "CERTIFICATE" D "\n" BLOCK("CERTIFICATE"), "Line 1 ", "base64");
+    refuses(BLOCK("CERTIFICATE") BODY, "Line 4 ", "base64");
+}
+
+static void names_what_is_damaged(void **state)
+{
+    SHS_UNUSED(state);
+    refuses(B "CERTIFICATE" D "\n", "on line 1 ", "no END");
+    refuses(B "CERTIFICATE" D "\n" BODY, "on line 1 ", "no END");
+    refuses("\n" B "CERTIFICATE" D "\n" BODY BLOCK("CERTIFICATE"), "on line 2 ", "no END");
+    refuses(B "CERTIFICATE" D "\n" BODY E "X509 CRL" D "\n", "on line 1 ", "names something else");
+    refuses(B "CERTIFICATE" D "\n" BODY "----END CERTIFICATE-----\n", "line 3", "not base64");
+    refuses(B "CERTIFICATE" D "\n" E "CERTIFICATE" D "\n", "on line 1 ", "empty");
+    refuses(B "CERTIFICATE" D "\nYQ\n" E "CERTIFICATE" D "\n", "on line 1 ", "cut off");
+    refuses(B "CERTIFICATE" D "\nYQ==YQ==\n" E "CERTIFICATE" D "\n", "line 2", "after the '='");
+    refuses(B "CERTIFICATE" D "\nY===\n" E "CERTIFICATE" D "\n", "line 2", "too many");
+    refuses(B "CERTIFICATE" D "\nY Q=\n" E "CERTIFICATE" D "\n", "line 2", "not base64");
+    refuses(B "RSA PRIVATE KEY" D "\nProc-Type: 4,ENCRYPTED\n", "on line 1 ", "no END");
+}
+
+/* The same bytes as OpenSSL's reader, and all of a certificate. */
+static void agrees_with_openssl(void **state)
+{
+    struct shs_tls_pem_block block;
+    struct shs_tls_pem pem;
+    struct shs_error err = {.code = SHS_OK};
+    struct shs_buf text;
+    BIO *trusted = BIO_new(BIO_s_mem());
+    X509 *cert = NULL;
+    char *bytes;
+    long len;
+
+    SHS_UNUSED(state);
+    shs__tls_pem_begin(&pem, lab.opt.cert_pem, lab.opt.cert_pem_len, "'a.pem'");
+    assert_int_equal(shs__tls_pem_next(&pem, &block, &err), SHS_OK);
+    assert_true(shs__tls_pem_is_certificate(&block));
+    assert_false(shs__tls_pem_is_key(&block));
+    assert_int_equal(shs__tls_pem_certificate(&cert, &pem, &block, &err), SHS_OK);
+    assert_int_equal(X509_cmp(cert, lab.leaf), 0);
+    X509_free(cert);
+    block.len--;
+    assert_int_equal(shs__tls_pem_certificate(&cert, &pem, &block, &err), SHS_TLS);
+    assert_non_null(strstr(err.text, "malformed"));
+    assert_null(cert);
+    shs__tls_pem_drop(&block);
+    assert_int_equal(shs__tls_pem_next(&pem, &block, &err), SHS_CLOSED);
+
+    shs__tls_pem_begin(&pem, lab.opt.key_pem, lab.opt.key_pem_len, "'k.pem'");
+    assert_int_equal(shs__tls_pem_next(&pem, &block, &err), SHS_OK);
+    assert_true(shs__tls_pem_is_key(&block));
+    shs__buf_init(&text, 65536);
+    assert_int_equal(shs__tls_pem_text(&block, &text), SHS_OK);
+    assert_int_equal(text.len, lab.opt.key_pem_len);
+    assert_memory_equal(shs__buf_head(&text), lab.opt.key_pem, text.len);
+    shs__buf_free(&text);
+    shs__tls_pem_drop(&block);
+
+    assert_int_equal(PEM_write_bio_X509_AUX(trusted, lab.leaf), 1);
+    len = BIO_get_mem_data(trusted, &bytes);
+    shs__tls_pem_begin(&pem, bytes, (size_t)len, "'t.pem'");
+    assert_int_equal(shs__tls_pem_next(&pem, &block, &err), SHS_OK);
+    assert_true(shs__tls_pem_is(&block, "TRUSTED CERTIFICATE"));
+    assert_int_equal(shs__tls_pem_certificate(&cert, &pem, &block, &err), SHS_OK);
+    assert_int_equal(X509_cmp(cert, lab.leaf), 0);
+    X509_free(cert);
+    shs__tls_pem_drop(&block);
+    BIO_free(trusted);
+}
+
+static void strays_have_a_remedy(void **state)
+{
+    static const struct {
+        const char *text, *remedy;
+    } cases[] = {{BLOCK("PKCS7"), "openssl pkcs7 -print_certs"},
+                 {BLOCK("CMS"), "openssl pkcs7 -print_certs"},
+                 {BLOCK("X509 CRL"), "a file of their own"},
+                 {BLOCK("CERTIFICATE REQUEST"), "have its CA sign it"},
+                 {BLOCK("NONSENSE"), "Take it out"}};
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        struct shs_tls_pem_block block;
+        struct shs_tls_pem pem;
+        struct shs_error err;
+
+        shs__tls_pem_begin(&pem, cases[i].text, strlen(cases[i].text), "'a.pem'");
+        assert_int_equal(shs__tls_pem_next(&pem, &block, &err), SHS_OK);
+        assert_int_equal(shs__tls_pem_stray(&pem, &block, "client CA", &err), SHS_TLS);
+        assert_non_null(strstr(err.text, cases[i].remedy));
+        assert_non_null(strstr(err.text, "line 1 of 'a.pem'"));
+        shs__tls_pem_drop(&block);
+    }
+}
+
+/* Whatever bytes come, it ends, and reads nothing beyond them. */
+static void any_bytes_end(void **state)
+{
+    static const char seed[] = "  " BLOCK("CERTIFICATE") "x\n" BLOCK("X509 CRL");
+    size_t len = sizeof seed - 1;
+    uint32_t random = 1;
+
+    SHS_UNUSED(state);
+    for (int round = 0; round < 20000; round++) {
+        char *text = shs__malloc(len);
+        struct shs_error err;
+        size_t cut;
+
+        memcpy(text, seed, len);
+        for (int i = 0; i < 3; i++) {
+            random = random * 1664525u + 1013904223u;
+            text[(random >> 8) % len] = (char)(random >> 24);
+        }
+        cut = random % (len + 1);
+        (void)read_all(text, cut, &err);
+        shs__free(text);
+    }
+}
+
+static int open_lab(void **state)
+{
+    SHS_UNUSED(state);
+    lab_open(&lab, SHS_KEY_P256);
+    return 0;
+}
+
+static int close_lab(void **state)
+{
+    SHS_UNUSED(state);
+    lab_close(&lab);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_what_is_meant),   cmocka_unit_test(names_what_is_lost),
+        cmocka_unit_test(names_what_is_damaged), cmocka_unit_test(agrees_with_openssl),
+        cmocka_unit_test(strays_have_a_remedy),  cmocka_unit_test(any_bytes_end),
+    };
+
+    return cmocka_run_group_tests(tests, open_lab, close_lab);
+}
