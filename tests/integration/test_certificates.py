@@ -65,7 +65,7 @@ def bad_files_are_refused():
             ("malformed", "malformed", ["--cert", lab("malformed.pem"), "--key", key], [lab("malformed.pem")]),
             ("cut", "malformed|not PEM", ["--cert", cut, "--key", key], [cut]),
             ("a cut key", "malformed|not PEM", ["--cert", good, "--key", cut_key], [cut_key]),
-            ("a log file", "PEM", ["--cert", log, "--key", key], [log]),
+            ("a log file", "longer than 1 MiB", ["--cert", log, "--key", key], [log]),
             ("no key in it", "no private key", ["--cert", good], [good]),
             ("exchanged", "swapped", ["--cert", key, "--key", good], [good, key]),
             ("twice the certificate", "no private key", ["--cert", good, "--key", good], [good]),
