@@ -220,6 +220,19 @@ SHS_API int shs_request_sink(struct shs_request *req, const struct shs_sink *sin
 SHS_API int shs_request_limit_body(struct shs_request *req, uint64_t max) SHS_MUST_CHECK;
 
 /*
+ * The client's content is not what it should be: for helpers that read it. A handler that returns
+ * the code has this status and sentence answered.
+ *
+ *   status  400 to 499
+ *   rule    a short name that does not change, for logs: a literal
+ *   text    a sentence for the client; copied
+ *
+ * Returns SHS_PROTO.
+ */
+SHS_API int shs_request_refuse(struct shs_request *req, int status, const char *rule,
+                               const char *text) SHS_MUST_CHECK;
+
+/*
  * Until when this request may be worked on, by shs_now_ns; the earliest of several counts. Nothing
  * that reads its body or writes its answer waits longer: SHS_TIMEOUT. A handler that computes, or
  * waits for something else, looks itself: INT64_MAX is no deadline.

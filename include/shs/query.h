@@ -61,6 +61,14 @@ SHS_API int shs_request_query_param(struct shs_request *req, const char *name,
                                     struct shs_str *out) SHS_MUST_CHECK;
 
 /*
+ * The first one with that name as a number: digits only, at most max. *out stays as it was when
+ * there is none. SHS_PROTO for anything else: 400 with the name and the bound, for a handler that
+ * returns it; or as above.
+ */
+SHS_API int shs_request_query_number(struct shs_request *req, const char *name, uint64_t max,
+                                     uint64_t *out) SHS_MUST_CHECK;
+
+/*
  * All fields of a form in the body, which is read here, up to `max` bytes. No body is no fields.
  *
  * Returns 0; SHS_PROTO when the Content-Type is another (415 for a handler that returns it) or the

@@ -9,6 +9,7 @@
  *   http.h                HTTPServer and its handlers
  *   router.h              from a method and a path to a function
  *   chain.h               middleware: what stands in front of a handler
+ *   json.h                JSON in and out, problem details
  *   query.h               the parameters of a query and of a form
  *   multipart.h           file uploads
  *   cookie.h              cookies
@@ -36,6 +37,7 @@
 #include <shs/error.h>
 #include <shs/handler.h>
 #include <shs/http.h>
+#include <shs/json.h>
 #include <shs/middleware.h>
 #include <shs/multipart.h>
 #include <shs/options.h>

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 /* A borrowed view. Not NUL-terminated. ptr is NULL only where a function says so. */
@@ -53,6 +54,28 @@ static inline bool shs_str_is(struct shs_str s, const char *text)
 static inline bool shs_str_is_nocase(struct shs_str s, const char *text)
 {
     return shs_str_eq_nocase(s, shs_str_of(text));
+}
+
+/*
+ * A decimal number of digits only, no larger than max: for an id or a limit that a client wrote.
+ * false, and *out as it was, for anything else, also for nothing at all.
+ */
+static inline bool shs_str_number(struct shs_str s, uint64_t max, uint64_t *out)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        uint64_t digit = 0;
+
+        while (digit < 10 && "0123456789"[digit] != s.ptr[i])
+            digit++;
+        if (digit == 10 || digit > max || n > (max - digit) / 10)
+            return false;
+        n = n * 10 + digit;
+    }
+    if (s.len > 0)
+        *out = n;
+    return s.len > 0;
 }
 
 static inline bool shs_str_starts_with(struct shs_str s, const char *text)

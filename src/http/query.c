@@ -3,6 +3,9 @@
  */
 #include <shs/query.h>
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/text.h"
 #include "http/content.h"
 
@@ -123,6 +126,19 @@ int shs_request_query_param(struct shs_request *req, const char *name, struct sh
     if (rc == SHS_OK)
         *out = shs_params_get(&params, name, 0);
     return rc;
+}
+
+int shs_request_query_number(struct shs_request *req, const char *name, uint64_t max, uint64_t *out)
+{
+    struct shs_str value;
+    char text[160];
+
+    SHS_RETURN_IF_ERROR(shs_request_query_param(req, name, &value));
+    if (value.ptr == NULL || shs_str_number(value, max, out))
+        return SHS_OK;
+    snprintf(text, sizeof text, "The parameter %.40s must be a number from 0 to %" PRIu64 ".", name,
+             max);
+    return shs_request_refuse(req, 400, "bad-number", text);
 }
 
 int shs_request_form(struct shs_request *req, size_t max, struct shs_params *out)

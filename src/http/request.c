@@ -91,6 +91,14 @@ int shs_request_limit_body(struct shs_request *req, uint64_t max)
     return req->body_read > req->max_body ? shs__content_too_long(req) : SHS_OK;
 }
 
+int shs_request_refuse(struct shs_request *req, int status, const char *rule, const char *text)
+{
+    struct shs_str copy = shs__arena_copy(&req->x->arena, shs__str(text));
+
+    return shs__refuse_content(req, SHS_PROTO, status, rule,
+                               copy.ptr == NULL ? shs_http_reason(status) : copy.ptr);
+}
+
 void shs_request_set_deadline(struct shs_request *req, int64_t deadline_ns)
 {
     if (deadline_ns < req->x->deadline_ns)

@@ -542,7 +542,7 @@ bool shs_response_header(const struct shs_response *res, const char *name, struc
 bool shs_response_body(const struct shs_response *res, struct shs_str *body)
 {
     if (!res->started || res->head_sent || res->broken || res->file_fd >= 0 ||
-        res->body_total != res->body.len)
+        res->source != NULL || res->body_total != res->body.len)
         return false;
     *body = (struct shs_str){shs__buf_head(&res->body), res->body.len};
     return true;
