@@ -36,6 +36,7 @@
 #ifndef SHS_TESTING_H
 #define SHS_TESTING_H
 
+#include <shs/certs.h>
 #include <shs/http.h>
 #include <shs/tls.h>
 
@@ -122,8 +123,15 @@ struct shs_test_server_options {
     /* DNS names and addresses in the certificate, NULL at the end. NULL = localhost, 127.0.0.1 and
        ::1 */
     const char *const *names;
+    const struct shs_ca
+        *ca; /* who signs what is made; used during the call. NULL = one that is made
+                                and thrown away */
+    /* What is wrong with the certificate, a word of shs_cert_fault: "expired", "wrong-name". What
+       OpenSSL itself does not serve, an RSA key of 512 bits, is SHS_TLS: the lab has it. NULL =
+       nothing */
+    const char *fault;
     /* A certificate of your own instead: PEM, leaf first, then its chain; and its key. NULL = one
-       of the throw-away CA. ca_path is then still that CA's */
+       that `ca` signs */
     const char *cert_pem, *key_pem;
     enum shs_tls_client_auth client_auth; /* SHS_TLS_CLIENT_NONE */
     bool client_cert; /* false. true: a client certificate is made also when nobody asks for one */
@@ -179,6 +187,103 @@ SHS_API struct shs_server *shs_test_server_server(const struct shs_test_server *
 SHS_API int shs_test_server_ask(struct shs_test_answer **out, struct shs_test_server *self,
                                 const struct shs_test_request *request,
                                 struct shs_error *err) SHS_MUST_CHECK;
+
+/* -- what the server saw ------------------------------------------------------------------------
+ *
+ * Everything is written down in the order it happened, up to 4,096 entries and 16 MiB of them; what
+ * comes then is not. Entries stay where they are until the server is stopped.
+ */
+
+enum shs_test_event_kind {
+    SHS_TEST_HANDSHAKE,        /* complete, of a client that is let in */
+    SHS_TEST_HANDSHAKE_FAILED, /* a connection without a byte (a probe) is none */
+    SHS_TEST_REQUEST,          /* its handler has returned, or it was refused before */
+    SHS_TEST_FAULT             /* a rule's fault has begun */
+};
+
+struct shs_test_event { /* members are only ever added at the end */
+    enum shs_test_event_kind kind;
+    unsigned connection; /* 1, 2, ... */
+    int64_t at_ns;       /* as shs_now_ns */
+    /* Of a failed handshake its label, "client-alert:unknown_ca"; of a request the rule that it
+       broke, "two-hosts"; of a fault its name. Else "" */
+    const char *reason;
+    const char *text;    /* the same as a sentence, or "" */
+    const char *sni;     /* "" = none */
+    const char *version; /* "TLSv1.3"; "" = no TLS, or no handshake */
+    const char *client;  /* the common name of a client certificate that was verified; or "" */
+    bool resumed;
+    const char *method, *target; /* "" where there is no request */
+    const char *const *fields;   /* of the request: name, value, ..., NULL */
+    struct shs_str body;         /* that the handler has read, its first 64 KiB */
+    int status;                  /* of the answer, as the handler left it; 0 = none */
+};
+
+/* The i-th, or NULL. */
+SHS_API const struct shs_test_event *shs_test_server_event(struct shs_test_server *self, size_t i);
+
+/*
+ * Waits until something of that kind has been seen, and takes it: each is found once.
+ *
+ *   what       SHS_TEST_REQUEST: "GET /a" or "/a"; SHS_TEST_HANDSHAKE_FAILED: a label, or its part
+ *              before the ":"; SHS_TEST_HANDSHAKE: the name asked for; SHS_TEST_FAULT: its name.
+ *              NULL = any
+ *   within_ms  how long it may take; 0 = it has to be there
+ *   out        may be NULL
+ *
+ * Returns 0; SHS_TIMEOUT with *err, which says what was seen instead.
+ */
+SHS_API int shs_test_server_expect(struct shs_test_server *self, enum shs_test_event_kind kind,
+                                   const char *what, unsigned within_ms,
+                                   const struct shs_test_event **out,
+                                   struct shs_error *err) SHS_MUST_CHECK;
+
+/* SHS_OK when everything that was seen has been taken; SHS_USAGE with *err: what has not. */
+SHS_API int shs_test_server_expect_no_more(struct shs_test_server *self,
+                                           struct shs_error *err) SHS_MUST_CHECK;
+
+/* -- canned answers, and faults by rule -------------------------------------------------------- */
+
+struct shs_test_rule {
+    size_t size; /* set by shs_test_rule_init */
+    /* Whom it is for: all of it has to be so. NULL = does not matter */
+    const char *method;
+    const char *path;   /* "/a", or with a "*" at its end all that begin so */
+    const char *sni;    /* "a.test", or "*.test" for all below it; "" = clients that name none */
+    const char *header; /* "Name": it is there; "Name: value": with that value */
+    unsigned after;     /* not for the first so many that it would be for. 0 */
+    unsigned times;     /* for so many after these; 0 = for all */
+    /* What they get: a fault, with `ms` for those that take time (0 = its default) ... */
+    const char *fault;
+    unsigned ms;
+    /* ... or an answer. A fault of an answer has the body of this one. */
+    int status;                /* 200 (0) */
+    const char *const *fields; /* name, value, ..., NULL; NULL = none */
+    const void *body;
+    size_t body_len;
+};
+
+SHS_API void shs_test_rule_init_sized(struct shs_test_rule *rule, size_t size);
+#define shs_test_rule_init(r) shs_test_rule_init_sized((r), sizeof *(r))
+
+/*
+ * Adds a rule, behind those that are there: the first one that is for a connection or a request
+ * counts, and what none is for goes to the handler. Copies it. Also while the server serves.
+ *
+ * Returns 0; SHS_USAGE with *err for an unknown fault, one of connections with a path, a method or
+ * a header, or a status that is none; SHS_LIMIT beyond 256 rules; SHS_NOMEM.
+ */
+SHS_API int shs_test_server_rule(struct shs_test_server *self, const struct shs_test_rule *rule,
+                                 struct shs_error *err) SHS_MUST_CHECK;
+/* Removes them all. */
+SHS_API void shs_test_server_clear_rules(struct shs_test_server *self);
+
+/*
+ * The i-th fault, NULL after the last, and what it does (`text` may be NULL). Static storage. Those
+ * whose names end in "-hello" and "-flight" are for connections, the others for requests. "alert-
+ * hello" may have an alert behind a colon: "alert-hello:unknown_ca", "alert-hello:48".
+ */
+SHS_API const char *shs_test_fault(size_t i, const char **text);
 
 /*
  * Stops it: no new connections, options.stop_ms for the requests under way, every thread joined,

@@ -231,7 +231,7 @@ int shs_parse_date(int64_t *out, const char *text, int64_t now, struct shs_error
 {
     /* What a certificate can say: the years 0 to 9999. */
     static const int64_t first = -62167219200, last = 253402300799;
-    int64_t when;
+    int64_t when = 0;
 
     if (!parse_date(&when, text, now) || when < first || when > last)
         return shs_error_set(err, SHS_USAGE, 0,

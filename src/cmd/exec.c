@@ -65,6 +65,8 @@ static int start_server(struct exec *self)
     }
     if (rc == SHS_OK)
         rc = shs_test_server_start(&self->server, handler, &opt, &err);
+    for (size_t i = 0; i < self->o.rule_count && rc == SHS_OK; i++)
+        rc = shs_test_server_rule(self->server, &self->o.rules[i], &err);
     if (rc == SHS_OK)
         return CMD_OK;
     return cmd_fail(rc == SHS_USAGE ? CMD_USAGE : EXEC_NO_SERVER, "%s", err.text);

@@ -33,6 +33,11 @@ static const char help[] =
     "      --dir DIR             the files of DIR (--handler files: the current directory)\n"
     "      --mtls[=MODE]         clients need a certificate: required (default), optional, or\n"
     "                            explain: who has none gets 403 and JSON that says why\n"
+    "      --fault FAULT[,KEY=VALUE]...\n"
+    "                            what goes wrong (below), and for whom: path=/a or path=/a*,\n"
+    "                            method=GET, sni=NAME, header=NAME or header=NAME:VALUE, after=N\n"
+    "                            (not for the first N), times=N (for so many), ms=N (how long it\n"
+    "                            takes). May be repeated; the first that is for a request counts\n"
     "      --name NAME           another name or address in the certificate; may be repeated\n"
     "      --plain               plain HTTP, without TLS\n"
     "      --timeout SECONDS     CMD is ended after this, and the status is 124\n"
@@ -61,6 +66,7 @@ enum {
     OPT_DIR,
     OPT_MTLS,
     OPT_NAME,
+    OPT_FAULT,
     OPT_PLAIN,
     OPT_TIMEOUT,
     OPT_GRACE,
@@ -72,6 +78,7 @@ static const struct option long_options[] = {
     {"dir", required_argument, NULL, OPT_DIR},
     {"mtls", optional_argument, NULL, OPT_MTLS},
     {"name", required_argument, NULL, OPT_NAME},
+    {"fault", required_argument, NULL, OPT_FAULT},
     {"plain", no_argument, NULL, OPT_PLAIN},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"grace", required_argument, NULL, OPT_GRACE},
@@ -131,7 +138,73 @@ static int add_name(struct exec_options *self, const char *name)
     return CMD_OK;
 }
 
-static int parse_option(struct exec_options *self, int option, const char *value)
+static bool parse_count(const char *text, unsigned *out)
+{
+    char *end = NULL;
+    unsigned long n = strtoul(text, &end, 10);
+
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || n > 1000000000)
+        return false;
+    *out = (unsigned)n;
+    return true;
+}
+
+/* "path=/a". */
+static int parse_fault_key(struct shs_test_rule *rule, const char *word)
+{
+    const char *value = strchr(word, '=') == NULL ? "" : strchr(word, '=') + 1;
+    const struct {
+        const char *key;
+        const char **text;
+        unsigned *count;
+    } keys[] = {
+        {"path=", &rule->path, NULL},   {"method=", &rule->method, NULL},
+        {"sni=", &rule->sni, NULL},     {"header=", &rule->header, NULL},
+        {"after=", NULL, &rule->after}, {"times=", NULL, &rule->times},
+        {"ms=", NULL, &rule->ms},
+    };
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(keys); i++) {
+        if (strncmp(word, keys[i].key, strlen(keys[i].key)) != 0)
+            continue;
+        if (keys[i].text != NULL)
+            *keys[i].text = value;
+        else if (!parse_count(value, keys[i].count))
+            return cmd_fail(CMD_USAGE, "--fault: '%s' is not a number", word);
+        return CMD_OK;
+    }
+    return cmd_fail(CMD_USAGE,
+                    "--fault: '%s' is none of path=, method=, sni=, header=, after=, "
+                    "times= and ms=",
+                    word);
+}
+
+/* The words of argv are cut in place. */
+static int parse_fault(struct exec_options *self, char *text)
+{
+    struct shs_test_rule *rule = &self->rules[self->rule_count];
+    int code = CMD_OK;
+
+    if (self->rule_count == EXEC_RULES_MAX)
+        return cmd_fail(CMD_USAGE, "more than %d --fault", EXEC_RULES_MAX);
+    shs_test_rule_init(rule);
+    rule->fault = text;
+    for (char *comma = strchr(text, ','); comma != NULL && code == CMD_OK;) {
+        char *word = comma + 1;
+
+        *comma = '\0';
+        comma = strchr(word, ',');
+        if (comma != NULL)
+            *comma = '\0';
+        code = parse_fault_key(rule, word);
+        if (comma != NULL)
+            *comma = ','; /* where the next word is looked for */
+    }
+    self->rule_count++;
+    return code;
+}
+
+static int parse_option(struct exec_options *self, int option, char *value)
 {
     switch (option) {
     case OPT_HANDLER:
@@ -144,6 +217,8 @@ static int parse_option(struct exec_options *self, int option, const char *value
         return parse_mtls(self, value);
     case OPT_NAME:
         return add_name(self, value);
+    case OPT_FAULT:
+        return parse_fault(self, value);
     case OPT_PLAIN:
         self->plain = true;
         return CMD_OK;
@@ -167,6 +242,15 @@ static int check(const struct exec_options *self)
     if (self->command[0] == NULL)
         return cmd_fail(CMD_USAGE, "the command to run is missing; try 'shs exec --help'");
     return CMD_OK;
+}
+
+static void print_faults(void)
+{
+    const char *name, *text;
+
+    puts("\nFaults: -hello and -flight for connections, the others for requests.");
+    for (size_t i = 0; (name = shs_test_fault(i, &text)) != NULL; i++)
+        printf("  %-19s %s\n", name, text);
 }
 
 /* One argument with a blank in it is a line for the shell, unless there is a file of that name. */
@@ -202,6 +286,7 @@ bool exec_options_parse(struct exec_options *self, int argc, char **argv, int *c
         if (option == 'h') {
             fputs(help, stdout);
             fputs(help_end, stdout);
+            print_faults();
             *code = CMD_OK;
             return false;
         }

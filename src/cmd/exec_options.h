@@ -9,6 +9,7 @@
 #include "base/base.h"
 
 #define EXEC_NAMES_MAX 32
+#define EXEC_RULES_MAX 64
 
 struct exec_options {
     const struct shs_http_handler *handler; /* NULL: the files of `directory` */
@@ -17,6 +18,8 @@ struct exec_options {
     bool plain;
     const char *names[EXEC_NAMES_MAX + 4]; /* of the certificate, NULL at the end */
     size_t name_count;
+    struct shs_test_rule rules[EXEC_RULES_MAX]; /* views into argv */
+    size_t rule_count;
     unsigned grace_ms;   /* from a signal that ends CMD to SIGKILL */
     unsigned drain_ms;   /* for the requests that are under way when CMD has ended */
     unsigned timeout_ms; /* for CMD; 0 = none */

@@ -56,6 +56,19 @@ const struct shs_http_handler *shs_status_handler(void)
     return &handler;
 }
 
+/* Who waits for the peer has to have read what it sent. */
+static int read_away(struct shs_request *req)
+{
+    char waste[4096];
+    size_t got = 0;
+    int rc;
+
+    do {
+        rc = shs_request_read(req, waste, sizeof waste, &got);
+    } while (rc == SHS_OK && got > 0);
+    return rc;
+}
+
 static int delay_any(struct shs_request *req, struct shs_response *res)
 {
     struct shs_exchange *x = req->x;
@@ -66,6 +79,7 @@ static int delay_any(struct shs_request *req, struct shs_response *res)
     if (!last_number(req, &ms) || ms > DELAY_MAX_MS)
         return shs_send_page(res, 404,
                              "The path has to end with milliseconds, 600000 at most: /delay/250");
+    SHS_RETURN_IF_ERROR(read_away(req));
     SHS_RETURN_IF_ERROR(x->ops->wait_peer(x, shs__deadline_after(shs_now_ns(), (unsigned)ms)));
     SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
     SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain; charset=utf-8"));

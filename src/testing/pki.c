@@ -5,86 +5,62 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "certs/minter.h"
+#include <shs/certs.h>
 
-#define PEM_MAX ((size_t)64 * 1024)
-/* From 2000 to the end of 2049: a test's certificate that runs out breaks the test. */
-#define NOT_BEFORE ((int64_t)946684800)
-#define NOT_AFTER ((int64_t)2524607999)
-
-struct signer {
-    EVP_PKEY *key;
-    X509 *cert;
-};
-
-static int terminate(struct shs_buf *pem)
+static int out_of_memory(struct shs_error *err)
 {
-    int rc = shs__buf_append(pem, "", 1);
+    return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a certificate.");
+}
+
+/* Certificates and key as PEM of our own. */
+static int keep(const struct shs_issued_cert *cert, char **cert_pem, char **key_pem,
+                struct shs_error *err)
+{
+    *cert_pem = shs__strdup(shs_issued_cert_pem(cert));
+    *key_pem = shs__strdup(shs_issued_cert_key_pem(cert));
+    return *cert_pem != NULL && *key_pem != NULL ? SHS_OK : out_of_memory(err);
+}
+
+static int issue(const struct shs_ca *ca, const struct shs_cert_options *opt, char **cert_pem,
+                 char **key_pem, struct shs_error *err)
+{
+    struct shs_issued_cert *cert = NULL;
+    int rc = shs_ca_issue(&cert, ca, opt, err);
 
     if (rc == SHS_OK)
-        pem->len--;
+        rc = keep(cert, cert_pem, key_pem, err);
+    shs_issued_cert_free(cert);
     return rc;
 }
 
-/* A certificate and its key as PEM; `ca` NULL: of itself, and *signer keeps the two. */
-static int make(const struct shs_cert_spec *spec, const struct signer *ca, struct signer *keep,
-                struct shs_buf *cert_pem, struct shs_buf *key_pem, struct shs_error *err)
-{
-    struct signer made = {NULL, NULL};
-    int rc = shs__mint_key(&made.key, SHS_KEY_P256, err);
-
-    if (rc == SHS_OK)
-        rc = shs__mint_cert(&made.cert, spec, made.key, ca == NULL ? NULL : ca->cert,
-                            ca == NULL ? NULL : ca->key, err);
-    if (rc == SHS_OK)
-        rc = shs__mint_cert_pem(cert_pem, made.cert, err);
-    if (rc == SHS_OK && key_pem != NULL)
-        rc = shs__mint_key_pem(key_pem, made.key, NULL, err);
-    if (rc == SHS_OK &&
-        (terminate(cert_pem) != SHS_OK || (key_pem != NULL && terminate(key_pem) != SHS_OK)))
-        rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a certificate.");
-    if (rc == SHS_OK && keep != NULL) {
-        *keep = made;
-        return SHS_OK;
-    }
-    X509_free(made.cert);
-    EVP_PKEY_free(made.key);
-    return rc;
-}
-
-static int make_certificates(struct shs_test_pki *self, const char *const *names, bool client,
+static int make_certificates(struct shs_test_pki *self, const struct shs_test_pki_wish *wish,
                              struct shs_error *err)
 {
-    struct shs_cert_spec ca = {.common_name = "shs throw-away test CA",
-                               .ca = true,
-                               .not_before = NOT_BEFORE,
-                               .not_after = NOT_AFTER};
-    struct shs_cert_spec leaf = {.common_name = "test server",
-                                 .names = names,
-                                 .server_auth = true,
-                                 .not_before = NOT_BEFORE,
-                                 .not_after = NOT_AFTER};
-    struct shs_cert_spec user = {.common_name = "client",
-                                 .client_auth = true,
-                                 .not_before = NOT_BEFORE,
-                                 .not_after = NOT_AFTER};
-    struct signer signer = {NULL, NULL};
-    int rc = make(&ca, NULL, &signer, &self->ca_pem, NULL, err);
+    struct shs_cert_options leaf = {
+        .size = sizeof leaf, .names = wish->names, .fault = wish->fault};
+    struct shs_cert_options user = {.size = sizeof user, .client = true, .common_name = "client"};
+    const struct shs_ca *ca = wish->ca;
+    struct shs_ca *own = NULL;
+    int rc = ca != NULL ? SHS_OK : shs_ca_new(&own, NULL, err);
 
+    if (ca == NULL)
+        ca = own;
+    if (rc == SHS_OK && (self->ca_pem = shs__strdup(shs_ca_root_pem(ca))) == NULL)
+        rc = out_of_memory(err);
     if (rc == SHS_OK)
-        rc = make(&leaf, &signer, NULL, &self->cert_pem, &self->key_pem, err);
-    if (rc == SHS_OK && client)
-        rc = make(&user, &signer, NULL, &self->client_pem, &self->client_key_pem, err);
-    X509_free(signer.cert);
-    EVP_PKEY_free(signer.key);
+        rc = issue(ca, &leaf, &self->cert_pem, &self->key_pem, err);
+    if (rc == SHS_OK && wish->client)
+        rc = issue(ca, &user, &self->client_pem, &self->client_key_pem, err);
+    shs_ca_free(own);
     return rc;
 }
 
 /* -- files ------------------------------------------------------------------------------------- */
 
-static int write_file(const struct shs_test_pki *self, const char *name, const void *bytes,
-                      size_t len, char **path, struct shs_error *err)
+static int write_file(const struct shs_test_pki *self, const char *name, const char *bytes,
+                      char **path, struct shs_error *err)
 {
+    size_t len = strlen(bytes);
     char *file = shs__asprintf("%s/%s", self->dir, name), why[96];
     ssize_t n = -1;
     int fd, saved;
@@ -131,49 +107,41 @@ static int make_directory(struct shs_test_pki *self, const char *temp_dir, struc
 static int write_files(struct shs_test_pki *self, bool client, const char *client_ca_pem,
                        struct shs_error *err)
 {
-    int rc = write_file(self, "ca.pem", shs__buf_head(&self->ca_pem), self->ca_pem.len,
-                        &self->ca_path, err);
+    int rc = write_file(self, "ca.pem", self->ca_pem, &self->ca_path, err);
 
     if (rc == SHS_OK && client)
-        rc = write_file(self, "client.pem", shs__buf_head(&self->client_pem), self->client_pem.len,
-                        &self->client_path, err);
+        rc = write_file(self, "client.pem", self->client_pem, &self->client_path, err);
     if (rc == SHS_OK && client)
-        rc = write_file(self, "client.key", shs__buf_head(&self->client_key_pem),
-                        self->client_key_pem.len, &self->client_key_path, err);
+        rc = write_file(self, "client.key", self->client_key_pem, &self->client_key_path, err);
     if (rc == SHS_OK && client_ca_pem != NULL)
-        rc = write_file(self, "client-ca.pem", client_ca_pem, strlen(client_ca_pem),
-                        &self->client_ca_path, err);
+        rc = write_file(self, "client-ca.pem", client_ca_pem, &self->client_ca_path, err);
     return rc;
 }
 
 /* -- life -------------------------------------------------------------------------------------- */
 
-int shs__test_pki_make(struct shs_test_pki *self, const char *temp_dir, const char *const *names,
-                       bool client, const char *client_ca_pem, struct shs_error *err)
+int shs__test_pki_make(struct shs_test_pki *self, const struct shs_test_pki_wish *wish,
+                       struct shs_error *err)
 {
     int rc;
 
     memset(self, 0, sizeof *self);
-    shs__buf_init(&self->ca_pem, PEM_MAX);
-    shs__buf_init(&self->cert_pem, PEM_MAX);
-    shs__buf_init(&self->key_pem, PEM_MAX);
-    shs__buf_init(&self->client_pem, PEM_MAX);
-    shs__buf_init(&self->client_key_pem, PEM_MAX);
-    rc = make_certificates(self, names, client, err);
+    rc = make_certificates(self, wish, err);
     if (rc == SHS_OK)
-        rc = make_directory(self, temp_dir, err);
+        rc = make_directory(self, wish->temp_dir, err);
     if (rc == SHS_OK)
-        rc = write_files(self, client, client_ca_pem, err);
+        rc = write_files(self, wish->client, wish->client_ca_pem, err);
     if (rc != SHS_OK)
         shs__test_pki_free(self);
     return rc;
 }
 
-static void forget_secret(struct shs_buf *pem)
+static void forget(char **pem)
 {
-    if (pem->data != NULL)
-        explicit_bzero(pem->data, pem->cap);
-    shs__buf_free(pem);
+    if (*pem != NULL)
+        explicit_bzero(*pem, strlen(*pem));
+    shs__free(*pem);
+    *pem = NULL;
 }
 
 static void remove_file(char **path)
@@ -194,9 +162,9 @@ void shs__test_pki_free(struct shs_test_pki *self)
         (void)rmdir(self->dir);
     shs__free(self->dir);
     self->dir = NULL;
-    shs__buf_free(&self->ca_pem);
-    shs__buf_free(&self->cert_pem);
-    shs__buf_free(&self->client_pem);
-    forget_secret(&self->key_pem);
-    forget_secret(&self->client_key_pem);
+    forget(&self->ca_pem);
+    forget(&self->cert_pem);
+    forget(&self->client_pem);
+    forget(&self->key_pem);
+    forget(&self->client_key_pem);
 }

@@ -7,22 +7,28 @@
 #ifndef SHS_TESTING_PKI_H
 #define SHS_TESTING_PKI_H
 
+#include <shs/certs.h>
+
 #include "base/base.h"
 
 struct shs_test_pki {
-    struct shs_buf ca_pem, cert_pem, key_pem; /* NUL-terminated; of the server */
-    struct shs_buf client_pem, client_key_pem;
+    char *ca_pem, *cert_pem, *key_pem; /* of the server */
+    char *client_pem, *client_key_pem;
     char *dir, *ca_path, *client_ca_path, *client_path, *client_key_path; /* NULL: not made */
 };
 
-/*
- * Makes the CA, a certificate for `names` (NULL-terminated), and with `client` one for a client.
- * With `client_ca_pem` that is written to client_ca_path; else the CA itself is whom clients are
- * let in by. SHS_OK; SHS_USAGE (a name), SHS_TLS, SHS_IO or SHS_NOMEM with *err, nothing is left
- * then.
- */
-int shs__test_pki_make(struct shs_test_pki *self, const char *temp_dir, const char *const *names,
-                       bool client, const char *client_ca_pem, struct shs_error *err);
+struct shs_test_pki_wish {
+    const struct shs_ca *ca; /* who signs; NULL = one that is made, and forgotten */
+    const char *temp_dir;
+    const char *const *names; /* of the server, NULL at the end */
+    const char *fault;        /* of the server's certificate, as shs_cert_fault has them; or NULL */
+    bool client;              /* make a certificate for a client */
+    const char *client_ca_pem; /* written to client_ca_path; or NULL */
+};
+
+/* SHS_OK; SHS_USAGE (a name, a fault), SHS_TLS, SHS_IO or SHS_NOMEM with *err: nothing is left. */
+int shs__test_pki_make(struct shs_test_pki *self, const struct shs_test_pki_wish *wish,
+                       struct shs_error *err);
 void shs__test_pki_free(struct shs_test_pki *self); /* removes the files; one of zeros is fine */
 
 #endif

@@ -11,8 +11,6 @@
 
 #define STOP_MS 2000u
 
-#define TEST(l) SHS_CONTAINER_OF(l, struct shs_test_server, layer)
-
 static const char *const local_names[] = {"localhost", "127.0.0.1", "::1", NULL};
 
 void shs_test_server_options_init_sized(struct shs_test_server_options *opt, size_t size)
@@ -24,92 +22,16 @@ void shs_test_server_options_init_sized(struct shs_test_server_options *opt, siz
 
 /* -- life -------------------------------------------------------------------------------------- */
 
-static void unref(struct shs_test_server *self)
+void shs__test_server_unref(struct shs_test_server *self)
 {
     if (atomic_fetch_sub(&self->references, 1) != 1)
         return;
     shs__test_pki_free(&self->pki);
+    shs__test_record_free(&self->record);
+    shs__test_rules_free(&self->rules);
     pthread_mutex_destroy(&self->lock);
-    pthread_cond_destroy(&self->changed);
     shs__free(self->url);
     shs__free(self);
-}
-
-static void test_layer_free(struct shs_layer *layer)
-{
-    unref(TEST(layer));
-}
-
-static const struct shs_server_ops test_ops = {
-    .name = "TestServer",
-    .layer_free = test_layer_free,
-};
-
-/* -- between the machine and the handler ------------------------------------------------------- */
-
-static void begin_running(struct shs_test_server *self, struct shs_test_running *r)
-{
-    pthread_mutex_lock(&self->lock);
-    r->prev = NULL;
-    r->next = self->running;
-    if (r->next != NULL)
-        r->next->prev = r;
-    self->running = r;
-    self->running_count++;
-    pthread_mutex_unlock(&self->lock);
-}
-
-static void end_running(struct shs_test_server *self, struct shs_test_running *r)
-{
-    pthread_mutex_lock(&self->lock);
-    if (r->prev != NULL)
-        r->prev->next = r->next;
-    else
-        self->running = r->next;
-    if (r->next != NULL)
-        r->next->prev = r->prev;
-    self->running_count--;
-    pthread_cond_broadcast(&self->changed);
-    pthread_mutex_unlock(&self->lock);
-}
-
-static int shim_any(struct shs_request *req, struct shs_response *res)
-{
-    struct shs_test_server *self = shs_request_ctx(req);
-    struct shs_test_running running = {.req = req, .began_ns = shs_now_ns()};
-    int rc;
-
-    begin_running(self, &running);
-    rc = shs_handler_call(&self->handler, req, res);
-    end_running(self, &running);
-    return rc;
-}
-
-static int not_here(struct shs_request *req, struct shs_response *res)
-{
-    SHS_UNUSED(req);
-    return shs_send_error(res, 404, "This test server has no answer for that.");
-}
-
-static void make_shim(struct shs_test_server *self, const struct shs_http_handler *handler)
-{
-    static const struct shs_http_handler nothing = {.name = "none", .do_any = not_here};
-
-    self->handler = handler == NULL ? nothing : *handler;
-    self->shim = (struct shs_http_handler){
-        .name = self->handler.name,
-        .do_GET = shim_any,
-        .do_HEAD = shim_any,
-        .do_POST = shim_any,
-        .do_PUT = shim_any,
-        .do_PATCH = shim_any,
-        .do_DELETE = shim_any,
-        .do_OPTIONS = shim_any,
-        .do_any = shim_any,
-        .log_request = self->handler.log_request,
-        .log_ctx = self->handler.log_ctx,
-        .ctx = self,
-    };
 }
 
 /* -- starting ---------------------------------------------------------------------------------- */
@@ -121,9 +43,7 @@ static void *serve(void *arg)
 
     shs__thread_begin("shs-test");
     rc = shs_serve_forever(self->server);
-    pthread_mutex_lock(&self->lock);
     self->serve_rc = rc;
-    pthread_mutex_unlock(&self->lock);
     return NULL;
 }
 
@@ -162,9 +82,8 @@ static int push_tls(struct shs_test_server *self, const struct shs_test_server_o
     const struct shs_test_pki *pki = &self->pki;
     struct shs_tls_config config;
     struct shs_tls_host host;
-    struct shs_tls_cert cert = {
-        .cert_pem = opt->cert_pem != NULL ? opt->cert_pem : shs__buf_head(&pki->cert_pem),
-        .key_pem = opt->cert_pem != NULL ? opt->key_pem : shs__buf_head(&pki->key_pem)};
+    struct shs_tls_cert cert = {.cert_pem = opt->cert_pem != NULL ? opt->cert_pem : pki->cert_pem,
+                                .key_pem = opt->cert_pem != NULL ? opt->key_pem : pki->key_pem};
 
     cert.cert_pem_len = strlen(cert.cert_pem);
     cert.key_pem_len = cert.key_pem == NULL ? 0 : strlen(cert.key_pem);
@@ -175,6 +94,8 @@ static int push_tls(struct shs_test_server *self, const struct shs_test_server_o
     host.client_auth = opt->client_auth;
     if (self->has_client)
         host.client_ca = pki->client_ca_path != NULL ? pki->client_ca_path : pki->ca_path;
+    config.on_failure = shs__test_record_failure;
+    config.on_failure_ctx = self;
     config.hosts = &host;
     config.host_count = 1;
     return shs_tls_mixin_push_config(self->server, &config, err);
@@ -191,15 +112,18 @@ static int compose(struct shs_test_server *self, const struct shs_test_server_op
     rc = shs_http_server_new(&self->server, &options, &self->shim, err);
     if (rc != SHS_OK)
         return rc;
+    rc = shs_server_push(self->server, &self->seen, &shs__test_seen_ops);
+    if (rc != SHS_OK)
+        return rc;
+    atomic_fetch_add(&self->references, 1); /* until that layer is freed */
     if (!self->plain)
         rc = push_tls(self, opt, err);
     if (rc == SHS_OK)
         rc = shs_thread_pool_mixin_push(self->server, err);
     if (rc == SHS_OK)
-        rc = shs_server_push(self->server, &self->layer, &test_ops);
+        rc = shs_server_push(self->server, &self->layer, &shs__test_ops);
     if (rc != SHS_OK)
         return rc;
-    atomic_fetch_add(&self->references, 1); /* until test_layer_free */
     return shs_server_bind_and_activate(self->server, err);
 }
 
@@ -217,13 +141,16 @@ static int make_url(struct shs_test_server *self, struct shs_error *err)
 static int start(struct shs_test_server *self, const struct shs_test_server_options *opt,
                  struct shs_error *err)
 {
-    int rc = SHS_OK;
+    const struct shs_test_pki_wish wish = {
+        .ca = opt->ca,
+        .temp_dir = opt->temp_dir == NULL ? "/tmp" : opt->temp_dir,
+        .names = opt->names == NULL ? local_names : opt->names,
+        .fault = opt->fault,
+        .client = self->has_client || opt->client_cert,
+        .client_ca_pem = self->has_client ? opt->client_ca_pem : NULL,
+    };
+    int rc = self->plain ? SHS_OK : shs__test_pki_make(&self->pki, &wish, err);
 
-    if (!opt->plain)
-        rc = shs__test_pki_make(&self->pki, opt->temp_dir == NULL ? "/tmp" : opt->temp_dir,
-                                opt->names == NULL ? local_names : opt->names,
-                                self->has_client || opt->client_cert,
-                                self->has_client ? opt->client_ca_pem : NULL, err);
     if (rc == SHS_OK)
         rc = compose(self, opt, err);
     if (rc == SHS_OK)
@@ -251,14 +178,15 @@ int shs_test_server_start(struct shs_test_server **out, const struct shs_http_ha
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a test server.");
     atomic_init(&self->references, 1);
     pthread_mutex_init(&self->lock, NULL);
-    pthread_cond_init(&self->changed, NULL);
+    shs__test_record_init(&self->record);
+    shs__test_rules_init(&self->rules);
     self->plain = o.plain;
     self->has_client = o.client_auth != SHS_TLS_CLIENT_NONE;
-    make_shim(self, handler);
+    shs__test_make_shim(self, handler);
     rc = start(self, &o, err);
     if (rc != SHS_OK) {
         shs_server_free(self->server);
-        unref(self);
+        shs__test_server_unref(self);
         return rc;
     }
     *out = self;
@@ -282,8 +210,11 @@ static int report(struct shs_test_server *self, struct shs_error *err)
                                  used == 0 ? "" : "; ", (int)method.len, method.ptr, (int)path.len,
                                  path.ptr, (double)(now - r->began_ns) / SHS_NS_PER_S);
     }
-    shs_error_set(err, SHS_TIMEOUT, 0, "%u %s not end: %s", self->running_count,
-                  self->running_count == 1 ? "request did" : "requests did", list);
+    if (self->running_count == 0)
+        shs_error_set(err, SHS_TIMEOUT, 0, "A connection did not end: its answer was not taken.");
+    else
+        shs_error_set(err, SHS_TIMEOUT, 0, "%u %s not end: %s", self->running_count,
+                      self->running_count == 1 ? "request did" : "requests did", list);
     pthread_mutex_unlock(&self->lock);
     return SHS_TIMEOUT;
 }
@@ -303,7 +234,7 @@ int shs_test_server_stop(struct shs_test_server *self, struct shs_error *err)
         rc = report(self, err);
     shs__test_pki_free(&self->pki); /* also when a handler keeps the rest */
     shs_server_free(self->server);
-    unref(self);
+    shs__test_server_unref(self);
     return rc == SHS_EXIT ? SHS_OK : rc;
 }
 
@@ -318,9 +249,9 @@ int shs_test_server_ask(struct shs_test_answer **out, struct shs_test_server *se
         .port = shs_server_port(self->server),
         .tls = !self->plain,
         .name = "localhost",
-        .ca_pem = shs__buf_head(&self->pki.ca_pem),
-        .cert_pem = shs__buf_head(&self->pki.client_pem),
-        .key_pem = shs__buf_head(&self->pki.client_key_pem),
+        .ca_pem = self->pki.ca_pem,
+        .cert_pem = self->pki.client_pem,
+        .key_pem = self->pki.client_key_pem,
     };
     struct shs_test_client client;
 
@@ -343,7 +274,7 @@ unsigned shs_test_server_port(const struct shs_test_server *self)
 
 const char *shs_test_server_ca_pem(const struct shs_test_server *self)
 {
-    return shs__buf_head(&self->pki.ca_pem);
+    return self->pki.ca_pem;
 }
 
 const char *shs_test_server_ca_path(const struct shs_test_server *self)
@@ -364,4 +295,34 @@ const char *shs_test_server_client_key_path(const struct shs_test_server *self)
 struct shs_server *shs_test_server_server(const struct shs_test_server *self)
 {
     return self->server;
+}
+
+/* -- what it saw, and what it does ------------------------------------------------------------- */
+
+const struct shs_test_event *shs_test_server_event(struct shs_test_server *self, size_t i)
+{
+    return shs__test_record_get(&self->record, i);
+}
+
+int shs_test_server_expect(struct shs_test_server *self, enum shs_test_event_kind kind,
+                           const char *what, unsigned within_ms, const struct shs_test_event **out,
+                           struct shs_error *err)
+{
+    return shs__test_record_expect(&self->record, kind, what, within_ms, out, err);
+}
+
+int shs_test_server_expect_no_more(struct shs_test_server *self, struct shs_error *err)
+{
+    return shs__test_record_expect_no_more(&self->record, err);
+}
+
+int shs_test_server_rule(struct shs_test_server *self, const struct shs_test_rule *rule,
+                         struct shs_error *err)
+{
+    return shs__test_rules_add(&self->rules, rule, err);
+}
+
+void shs_test_server_clear_rules(struct shs_test_server *self)
+{
+    shs__test_rules_clear(&self->rules);
 }

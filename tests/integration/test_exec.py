@@ -228,6 +228,63 @@ def time_limit():
     check(time.monotonic() - began >= 0.2 and "sleep" in err and "--timeout" in err, err)
 
 
+# What curl makes of each fault: exit code (several, where versions differ), and a part of its words.
+CURL = {
+    "stall-hello": ((28, 35), ""), "cut-hello": ((35,), ""), "rst-hello": ((35,), "reset"),
+    "alert-hello": ((35,), "handshake failure"), "plain-hello": ((35,), "version"), "garbage-hello": ((35,), "version"),
+    "stall-flight": ((28,), "timed out"), "cut-flight": ((35,), ""), "rst-flight": ((35,), "reset"),
+    "corrupt-flight": ((35,), ""), "drip-flight": ((0, 28), ""), "stall": ((28, 52), ""), "stall-head": ((0, 28), ""),
+    "stall-body": ((18, 28), ""), "cut": ((52, 56), ""), "cut-head": ((0, 56), ""), "cut-body": ((18, 56), ""),
+    "end": ((52,), "Empty reply"), "end-head": ((0, 56), ""), "end-body": ((18,), "remaining"), "rst": ((56,), "reset"),
+    "rst-body": ((56,), "reset"), "alert-body": ((56,), "bad record mac"), "close-cut": ((0, 56), ""),
+    "length-long": ((18,), "100 bytes remaining"), "length-short": ((0,), ""), "length-two": ((0, 8), ""),
+    "length-bad": ((8,), "Content-Length"), "length-and-chunked": ((0,), ""), "chunk-bad": ((56,), ""),
+    "chunk-cut": ((18,), ""), "chunk-open": ((56,), ""), "chunk-huge": ((56,), ""), "drip": ((0,), ""),
+    "gzip-cut": ((0, 18, 23, 61), ""), "gzip-bad": ((61,), ""), "interim": ((0,), ""), "upgrade": ((0, 8, 101), ""),
+    "status-bad": ((1, 8), ""), "version-bad": ((1,), "7.3"), "no-http": ((1,), "HTTP/0.9"), "header-nul": ((8,), "Nul"),
+    "header-long": ((27, 56, 100), ""), "header-many": ((56,), "headers"), "redirect-loop": ((47,), "redirects"),
+    "corrupt": ((56,), ""),
+}
+
+
+def every_fault_over_curl():
+    _, out, _ = shs_exec("--help")
+    listed = [line.split()[0] for line in out.partition("\nFaults:")[2].splitlines()[1:]]
+    equal(sorted(listed), sorted(CURL), "the faults that there are, and those of the table")
+    command = 'curl -sS -m %d --compressed -L --max-redirs 3 -o /dev/null "$SHS_URL/x"' % (2 * SLOWNESS)
+    running = {}
+    for fault in listed:  # all at once: some of them wait
+        wait = {"drip": ",ms=1", "drip-flight": ",ms=0"}.get(fault, ",ms=200" if fault.startswith("stall") else "")
+        running[fault] = subprocess.Popen([BIN, "exec", "--fault", fault + wait, command], stdout=subprocess.PIPE,
+                                          stderr=subprocess.PIPE)
+    wrong = []
+    for fault, process in running.items():
+        err = process.communicate(timeout=60 * SLOWNESS)[1].decode("utf-8", "replace")
+        codes, words = CURL[fault]
+        if process.returncode not in codes or words not in err or "warning" in err:
+            wrong.append("%s: %d %s" % (fault, process.returncode, err))
+    check(not wrong, "\n".join(wrong))
+
+
+def faults_for_some():
+    """By path, method, name and header; not for the first; only so often."""
+    code, out, err = shs_exec(
+        "--fault", "rst,path=/a", "--fault", "length-bad,path=/b*", "--fault", "end,method=DELETE", "--fault",
+        "no-http,header=X-Bad:yes", "--fault", "alert-hello:unknown_ca,sni=*.test", "--fault", "rst,path=/c,after=1,times=1",
+        "--name", "x.test", "--", "sh", "-c", """
+        ask() { curl -sS -o /dev/null "$@" 2>/dev/null; echo $?; }
+        ask "$SHS_URL/a"; ask "$SHS_URL/a/"; ask "$SHS_URL/bc"; ask -X DELETE "$SHS_URL/x"; ask -H 'X-Bad: yes' "$SHS_URL/x"
+        ask -H 'X-Bad: no' "$SHS_URL/x"; ask "$SHS_URL/c"; ask "$SHS_URL/c"; ask "$SHS_URL/c"
+        curl -sS --resolve "x.test:$SHS_PORT:127.0.0.1" "https://x.test:$SHS_PORT/" 2>&1 | grep -c 'unknown ca'""")
+    equal(code, 0, err)
+    equal(out.split(), "56 0 8 52 1 0 0 56 0 1".split())
+    for fault, word in (("nonsense", "nonsense"), ("rst,who=me", "who=me"), ("rst,after=x", "after=x"),
+                        ("rst-hello,path=/a", "rst-hello")):
+        code, _, err = shs_exec("--fault", fault, "true")
+        equal(code, 2, err)
+        check(word in err, err)
+
+
 def a_request_that_does_not_end():
     """The command is gone, and its request is not: said, and no reason to wait for long."""
     code, _, err = shs_exec("--handler", "delay", "--drain", "0.2",
@@ -246,6 +303,7 @@ def quick():
 
 
 shslib.main(statuses, commands_that_cannot_be_started, usage, environment, handlers, mutual_tls,
-            clients_that_are_told_nothing, two_hundred_at_once, signals, one_that_ignores_it_is_killed,
+            clients_that_are_told_nothing, every_fault_over_curl,
+            faults_for_some, two_hundred_at_once, signals, one_that_ignores_it_is_killed,
             what_it_leaves_behind_is_ended, when_it_is_killed_the_command_goes_too, time_limit,
             a_request_that_does_not_end, quick)

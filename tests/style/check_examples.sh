@@ -4,16 +4,16 @@ source "$(dirname "${BASH_SOURCE[0]}")/style.sh"
 
 check() {
     local file name
-    for file in "$tree"/examples/*.c; do
+    for file in "$tree"/examples/*.c "$tree"/examples/*.cpp; do
         [ -e "$file" ] || continue
-        name=$(basename "$file" .c)
+        name=$(basename "$file" | sed 's/\.[a-z]*$//')
         [ -e "$tree/tests/integration/example_$name.py" ] || [ -e "$tree/tests/integration/example_$name.sh" ] ||
-            fault "examples/$name.c    <- no test runs it: tests/integration/example_$name.py is missing"
+            fault "examples/$(basename "$file")    <- no test runs it: tests/integration/example_$name.py is missing"
     done
     for file in "$tree"/tests/integration/example_*; do
         [ -e "$file" ] || continue
         name=$(basename "$file" | sed 's/^example_//; s/\.[a-z]*$//')
-        [ -e "$tree/examples/$name.c" ] || fault "${file#"$tree"/}    <- there is no examples/$name.c"
+        [ -e "$tree/examples/$name.c" ] || [ -e "$tree/examples/$name.cpp" ] || fault "${file#"$tree"/}    <- there is no examples/$name.c"
     done
 }
 
@@ -23,6 +23,8 @@ self_test() {
     expect good "an example with its test"
     put examples/a.c <<<'int x;'
     expect bad "an example without a test"
+    put examples/a.cpp <<<'int x;'
+    expect bad "an example in C++ without a test"
     put tests/integration/example_a.sh <<<'x'
     expect bad "a test without an example"
 }

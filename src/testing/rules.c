@@ -1,0 +1,281 @@
+#include "testing/rules.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RULE_MAX ((size_t)64 << 20)
+
+void shs_test_rule_init_sized(struct shs_test_rule *rule, size_t size)
+{
+    struct shs_test_rule defaults = {.size = size};
+
+    memcpy(rule, &defaults, size < sizeof defaults ? size : sizeof defaults);
+}
+
+void shs__test_rules_init(struct shs_test_rules *self)
+{
+    memset(self, 0, sizeof *self);
+    pthread_mutex_init(&self->lock, NULL);
+    self->last = &self->first;
+}
+
+void shs__test_rules_free(struct shs_test_rules *self)
+{
+    shs__test_rules_clear(self);
+    pthread_mutex_destroy(&self->lock);
+}
+
+/* -- making one -------------------------------------------------------------------------------- */
+
+const char *shs_test_fault(size_t i, const char **text)
+{
+    for (size_t k = 0; k <= i; k++) {
+        if (shs__test_faults[k].name == NULL)
+            return NULL;
+    }
+    if (text != NULL)
+        *text = shs__test_faults[i].text;
+    return shs__test_faults[i].name;
+}
+
+static const struct shs_test_fault *find_fault(const char *name)
+{
+    size_t len = strcspn(name, ":");
+
+    for (const struct shs_test_fault *f = shs__test_faults; f->name != NULL; f++) {
+        if (strlen(f->name) == len && memcmp(f->name, name, len) == 0)
+            return f;
+    }
+    return NULL;
+}
+
+/* Beside the rule, in its memory; moves *room on. */
+static const char *put_text(char **room, const char *text)
+{
+    char *copy = *room;
+    size_t len;
+
+    if (text == NULL)
+        return NULL;
+    len = strlen(text) + 1;
+    memcpy(copy, text, len);
+    *room += len;
+    return copy;
+}
+
+static size_t length_of(const char *text)
+{
+    return text == NULL ? 0 : strlen(text) + 1;
+}
+
+static struct shs_test_kept_rule *copy_rule(const struct shs_test_rule *rule)
+{
+    size_t size = length_of(rule->method) + length_of(rule->path) + length_of(rule->sni) +
+                  length_of(rule->header) + length_of(rule->fault) + rule->body_len;
+    struct shs_test_kept_rule *kept;
+    const char **fields;
+    size_t count = 0;
+    char *room;
+
+    while (rule->fields != NULL && rule->fields[count] != NULL)
+        size += length_of(rule->fields[count++]);
+    if (size > RULE_MAX || rule->body_len > RULE_MAX)
+        return NULL;
+    kept = shs__calloc(1, sizeof *kept + (count + 2) * sizeof *fields + size);
+    if (kept == NULL)
+        return NULL;
+    fields = (const char **)(void *)(kept + 1);
+    room = (char *)(fields + count + 2);
+    kept->rule = *rule;
+    kept->rule.method = put_text(&room, rule->method);
+    kept->rule.path = put_text(&room, rule->path);
+    kept->rule.sni = put_text(&room, rule->sni);
+    kept->rule.header = put_text(&room, rule->header);
+    kept->rule.fault = put_text(&room, rule->fault);
+    for (size_t i = 0; i < count; i++)
+        fields[i] = put_text(&room, rule->fields[i]);
+    kept->rule.fields = rule->fields == NULL ? NULL : fields;
+    if (rule->body != NULL)
+        kept->rule.body = memcpy(room, rule->body, rule->body_len);
+    return kept;
+}
+
+static int check(const struct shs_test_rule *rule, struct shs_error *err)
+{
+    const struct shs_test_fault *fault = rule->fault == NULL ? NULL : find_fault(rule->fault);
+
+    if (rule->fault != NULL && fault == NULL)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "'%s' is no fault; shs_test_fault and `shs exec --help` list them.",
+                             rule->fault);
+    if (fault != NULL && fault->connect != NULL &&
+        (rule->method != NULL || rule->path != NULL || rule->header != NULL))
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "'%s' is for a connection, which has no path, method or header yet.",
+                             rule->fault);
+    if (rule->status != 0 && (rule->status < 200 || rule->status > 599))
+        return shs_error_set(err, SHS_USAGE, 0, "%d is no status from 200 to 599.", rule->status);
+    if (rule->body == NULL && rule->body_len > 0)
+        return shs_error_set(err, SHS_USAGE, 0, "A rule has the length of a body, and no body.");
+    return SHS_OK;
+}
+
+int shs__test_rules_add(struct shs_test_rules *self, const struct shs_test_rule *rule,
+                        struct shs_error *err)
+{
+    struct shs_test_kept_rule *kept;
+    struct shs_test_rule whole;
+    int rc;
+
+    shs_test_rule_init(&whole);
+    memcpy(&whole, rule, rule->size < sizeof whole ? rule->size : sizeof whole);
+    rc = check(&whole, err);
+    if (rc != SHS_OK)
+        return rc;
+    kept = copy_rule(&whole);
+    if (kept == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a rule.");
+    kept->references = 1;
+    kept->fault = kept->rule.fault == NULL ? NULL : find_fault(kept->rule.fault);
+    kept->argument = "";
+    if (kept->rule.fault != NULL && strchr(kept->rule.fault, ':') != NULL)
+        kept->argument = strchr(kept->rule.fault, ':') + 1;
+    if (kept->fault != NULL && kept->rule.ms == 0)
+        kept->rule.ms = kept->fault->ms;
+    pthread_mutex_lock(&self->lock);
+    if (self->count == SHS_TEST_RULES_MAX) {
+        rc = shs_error_set(err, SHS_LIMIT, 0, "A test server has at most %u rules.",
+                           SHS_TEST_RULES_MAX);
+        shs__free(kept);
+    } else {
+        *self->last = kept;
+        self->last = &kept->next;
+        self->count++;
+        self->for_connections =
+            self->for_connections || (kept->fault != NULL && kept->fault->connect != NULL);
+    }
+    pthread_mutex_unlock(&self->lock);
+    return rc;
+}
+
+/* Under the lock. */
+static void put(struct shs_test_kept_rule *rule)
+{
+    if (--rule->references == 0)
+        shs__free(rule);
+}
+
+void shs__test_rules_clear(struct shs_test_rules *self)
+{
+    pthread_mutex_lock(&self->lock);
+    while (self->first != NULL) {
+        struct shs_test_kept_rule *rule = self->first;
+
+        self->first = rule->next;
+        put(rule);
+    }
+    self->last = &self->first;
+    self->count = 0;
+    self->for_connections = false;
+    pthread_mutex_unlock(&self->lock);
+}
+
+/* -- whom it is for ---------------------------------------------------------------------------- */
+
+static bool path_is(const char *wanted, struct shs_str path)
+{
+    size_t len = strlen(wanted);
+
+    if (len > 0 && wanted[len - 1] == '*')
+        return path.len >= len - 1 && memcmp(path.ptr, wanted, len - 1) == 0;
+    return shs__str_eq(path, shs__str(wanted));
+}
+
+static bool name_is(const char *wanted, const char *sni)
+{
+    struct shs_str name = shs__str(sni), w = shs__str(wanted);
+
+    if (strncmp(wanted, "*.", 2) != 0)
+        return shs__str_eq_nocase(name, w);
+    w.ptr++;
+    w.len--;
+    if (name.len <= w.len)
+        return false;
+    name.ptr += name.len - w.len;
+    name.len = w.len;
+    return shs__str_eq_nocase(name, w);
+}
+
+/* "Name", or "Name: value". */
+static bool header_is(const char *wanted, const struct shs_request *req)
+{
+    size_t len = strcspn(wanted, ":");
+    const char *value = wanted[len] == '\0' ? NULL : wanted + len + 1;
+
+    while (value != NULL && *value == ' ')
+        value++;
+    for (size_t i = 0; i < shs_request_header_count(req); i++) {
+        struct shs_str name, there;
+
+        (void)shs_request_header_at(req, i, &name, &there);
+        if (shs__str_eq_nocase(name, (struct shs_str){wanted, len}) &&
+            (value == NULL || shs__str_eq(there, shs__str(value))))
+            return true;
+    }
+    return false;
+}
+
+static bool is_for(const struct shs_test_kept_rule *kept, const char *sni,
+                   const struct shs_request *req)
+{
+    const struct shs_test_rule *rule = &kept->rule;
+
+    if ((req == NULL) != (kept->fault != NULL && kept->fault->connect != NULL))
+        return false;
+    if (rule->sni != NULL && !name_is(rule->sni, sni))
+        return false;
+    if (req == NULL)
+        return true;
+    return (rule->method == NULL || shs__str_eq(shs_request_method(req), shs__str(rule->method))) &&
+           (rule->path == NULL || path_is(rule->path, shs_request_path(req))) &&
+           (rule->header == NULL || header_is(rule->header, req));
+}
+
+bool shs__test_rules_for_connections(struct shs_test_rules *self)
+{
+    bool are;
+
+    pthread_mutex_lock(&self->lock);
+    are = self->for_connections;
+    pthread_mutex_unlock(&self->lock);
+    return are;
+}
+
+struct shs_test_kept_rule *shs__test_rules_take(struct shs_test_rules *self, const char *sni,
+                                                const struct shs_request *req)
+{
+    struct shs_test_kept_rule *r;
+
+    pthread_mutex_lock(&self->lock);
+    for (r = self->first; r != NULL; r = r->next) {
+        unsigned before;
+
+        if (!is_for(r, sni, req))
+            continue;
+        before = r->matched++;
+        if (before >= r->rule.after &&
+            (r->rule.times == 0 || before - r->rule.after < r->rule.times))
+            break;
+    }
+    if (r != NULL)
+        r->references++;
+    pthread_mutex_unlock(&self->lock);
+    return r;
+}
+
+void shs__test_rule_put(struct shs_test_rules *self, struct shs_test_kept_rule *rule)
+{
+    pthread_mutex_lock(&self->lock);
+    put(rule);
+    pthread_mutex_unlock(&self->lock);
+}
