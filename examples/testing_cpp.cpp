@@ -59,7 +59,7 @@ class test_server
     }
     void expect(shs_test_event_kind kind, const char *what)
     {
-        shs_error err;
+        shs_error err{};
 
         check(shs_test_server_expect(self_, kind, what, 1000, nullptr, &err) == SHS_OK, err.text);
     }

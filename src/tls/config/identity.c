@@ -539,7 +539,7 @@ static int load_pkcs12(struct shs_tls_identity *self, PKCS12 *p12, const struct 
                        const struct shs_tls_cert *from, struct shs_error *err)
 {
     struct password_state state = {.from = from, .len = -1};
-    struct bags bags = {NULL};
+    struct bags bags = {.key = NULL};
     int rc = open_pkcs12(&bags, p12, &state, src, err);
 
     if (rc == SHS_OK)
