@@ -1,14 +1,10 @@
 /*
  * file_name.c - a name for a file, from a name that somebody sent.
  */
-#include "http/file_name.h"
-
 #include <shs/multipart.h>
 
 #include "base/text.h"
 
-/* ".jpeg", ".tar.gz": what is longer is no extension but a name with a dot in it. */
-#define MAX_EXTENSION 16u
 #define MAX_NAME 255u /* NAME_MAX of every file system that is met */
 #define MIN_CAP 16u
 
@@ -89,23 +85,10 @@ static bool is_dot_or_space(char c)
     return c == '.' || c == ' ';
 }
 
-size_t shs__extension_length(struct shs_str s)
-{
-    size_t dot = s.len;
-
-    while (dot > 1 && s.ptr[dot - 1] != '.')
-        dot--;
-    if (dot < 2 || s.len - dot > MAX_EXTENSION)
-        return 0;
-    if (dot > 5 && shs__str_eq_nocase((struct shs_str){s.ptr + dot - 5, 4}, SHS_STR(".tar")))
-        dot -= 4;
-    return s.len - (dot - 1);
-}
-
 /* The end of a name says what it is: of one that is too long the middle goes, and the end stays. */
 static void keep_extension(struct shs_str s, char *out, size_t *len, size_t max)
 {
-    char end[2 * MAX_EXTENSION];
+    char end[2 * SHS_EXTENSION_MAX];
     size_t end_len = 0, extension, stem;
 
     while (s.len > 0 && is_dot_or_space(s.ptr[s.len - 1]))

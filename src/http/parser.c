@@ -205,7 +205,8 @@ static bool feed_fields(struct shs_parser *self, const char *run, const char *en
 
 /*
  * The rest of the request line from `run` on, with its CRLF. llhttp knows 1.0 and 1.1 and no later
- * minor version, which is read as 1.1: there it is told so. Returns where the fields begin, or NULL.
+ * minor version, which is read as 1.1: there it is told so. Returns where the fields begin, or
+ * NULL.
  */
 static const char *feed_line(struct shs_parser *self, const char *run)
 {

@@ -14,9 +14,9 @@
 
 #include <shs/query.h>
 
+#include "base/text.h"
 #include "h1_lab.h"
 #include "http/multipart.h"
-#include "http/uri.h"
 
 /* -- a body in pieces -------------------------------------------------------------------------- */
 
@@ -374,7 +374,8 @@ static void test_content_types(void **state)
          "1234567890123456789012345678901234567890123456789012345678901234567890x",
          "bad-boundary"},
     };
-    /* As clients that are out there write them: the grammar wants quotes, or has no such character. */
+    /* As clients that are out there write them: the grammar wants quotes, or has no such
+       character. */
     static const char *const real[][2] = {
         {"multipart/form-data; boundary=*****", "*****"},
         {"multipart/form-data;boundary=\"*****\"", "*****"},
@@ -736,17 +737,11 @@ static void test_safe_file_names(void **state)
 /* What is too long loses its middle: the end says what it is. */
 static void test_long_names_keep_their_end(void **state)
 {
-    static const char
-        *const ends[][2] =
-            {
-                {".jpg", ".jpg"},
-                {".tar.gz", ".tar.gz"},
-                {".JPEG", ".JPEG"},
-                {".jpg. .", ".jpg"},
-                {".j|g", ".j_g"},
-                {".an-end-of-sixteen", NULL}, /* longer than any extension: a name with a dot in it */
-                {"", NULL},
-            };
+    static const char *const ends[][2] = {
+        {".jpg", ".jpg"}, {".tar.gz", ".tar.gz"},       {".JPEG", ".JPEG"}, {".jpg. .", ".jpg"},
+        {".j|g", ".j_g"}, {".an-end-of-sixteen", NULL}, /* longer than any extension */
+        {"", NULL},
+    };
     static const char *const fills[] = {"x", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "a."};
     char name[700], out[300];
     size_t len, n;
