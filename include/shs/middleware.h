@@ -38,6 +38,16 @@ struct shs_cors;
  */
 SHS_API int shs_cors_new(struct shs_cors **out, const struct shs_http_handler *next,
                          const char *origin, struct shs_error *err) SHS_MUST_CHECK;
+/*
+ * Only pages of these origins may ask with other methods than GET and HEAD; they may read, too.
+ * Until it is called, whoever may read may ask with any method that the handler has.
+ *
+ *   origins  NULL-terminated, copied; NULL or empty: nobody
+ *
+ * Before the server serves. Returns 0, SHS_USAGE (an origin that is none, "*" too), SHS_NOMEM.
+ */
+SHS_API int shs_cors_set_writers(struct shs_cors *self, const char *const *origins,
+                                 struct shs_error *err) SHS_MUST_CHECK;
 SHS_API void shs_cors_free(struct shs_cors *self); /* NULL is fine */
 SHS_API const struct shs_http_handler *shs_cors_handler(const struct shs_cors *self);
 

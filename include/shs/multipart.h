@@ -115,7 +115,7 @@ SHS_API int shs_multipart_save(struct shs_multipart *self, int fd, uint64_t max,
  * "/" or "\", without control characters, without what is special to shells or to Windows, not
  * hidden, not reserved, well-formed UTF-8; "upload" when nothing is left.
  *
- *   out  at least 16 bytes; the name is cut to fit, and NUL-terminated
+ *   out  at least 16 bytes; a name that does not fit keeps its extension; NUL-terminated
  *
  * Returns its length, at most 255; 0 when cap < 16. The name may exist already: create with O_EXCL.
  * Safe from any thread.

@@ -5,16 +5,22 @@
  *
  *   A handler that serves the files under one directory, and nothing else: every open goes through
  *   openat2(2) with RESOLVE_BENEATH, so neither "..", nor a symbolic link, nor a rename under way
- *   leads out of it. GET and HEAD; types by file name; index pages; a listing for a directory
- *   without one, sorted by name, size or time (?C=N|S|M;O=A|D); 301 to "dir/" for "dir".
+ *   leads out of it. The directory is looked up by its name for each request: a link that is
+ *   swapped to another release, or a directory that is built anew, is served at once. GET and HEAD;
+ *   types by file name; index pages; a listing for a directory without one, sorted by name, size or
+ *   time (?C=N|S|M;O=A|D); 301 to "dir/" for "dir".
  *
- *   Validators and preconditions (a strong ETag, Last-Modified, If-Match and the others), single
- *   and multiple ranges, and content codings: a sibling "app.js.br", ".zst" or ".gz" that is not
- *   older than "app.js" is sent to who accepts it; text is compressed on the fly otherwise.
+ *   Validators and preconditions (an ETag, Last-Modified, If-Match and the others), single and
+ *   multiple ranges, and content codings: a sibling "app.js.br", ".zst" or ".gz" that is not older
+ *   than "app.js" is sent to who accepts it; text is compressed on the fly otherwise, as long as no
+ *   more than two files are. An entity tag is a digest of the bytes: it changes when they do,
+ *   whatever a file's time says, and is the same on all servers with the same tree. A file beyond
+ *   32 MiB has a weak one until it has been read, once, by a thread.
  *
  *   With `upload`, PUT stores one file and a POST of multipart/form-data to a directory stores
  *   those of a form. A file appears under its name when it is complete and on the disk, or never.
- *   PUT replaces; POST does not, but finds a free name.
+ *   PUT replaces, and the mode of the file stays; POST does not, but finds a free name. Pages of
+ *   other sites may do neither.
  *
  * Follows: CPython Lib/http/server.py SimpleHTTPRequestHandler; RFC 9110 sections 8.8, 12.5.3, 13,
  * 14, 9.3.4 (PUT); RFC 7578 (forms).
@@ -47,6 +53,13 @@ struct shs_static_options {
     bool keep_small_files;  /* true: files of at most 16 KiB are kept in memory, up to 1,024 of
                                them. Each request still asks the file system whether the file has
                                changed (inode, size, times), so a change is seen at once */
+    /* Pages of other origins may not store files: a browser says where a request comes from, and
+       what is not from here is 403. Both lists end with NULL and hold origins, as
+       "https://app.example:8443". */
+    const char *const *write_origins; /* whose pages may all the same; NULL: nobody's. (For PUT
+                                         they ask first: shs_cors_set_writers.) */
+    const char *const *own_origins;   /* this server as browsers name it, where a proxy in front
+                                         changes Host; NULL: Host is right */
 };
 
 SHS_API void shs_static_options_init_sized(struct shs_static_options *opt, size_t size);

@@ -8,8 +8,9 @@
 
 enum {
     SHS_CHAR_TOKEN = 1,    /* tchar, RFC 9110 section 5.6.2 */
-    SHS_CHAR_PATH = 2,     /* pchar and "/", RFC 3986 section 3.3, without "%" */
-    SHS_CHAR_QUERY = 4,    /* the same, "?" and what browsers leave as it is: [ ] { } | \ ^ ` */
+    SHS_CHAR_PATH = 2,     /* pchar and "/", RFC 3986 section 3.3, without "%"; and what browsers
+                              and fetch() leave as it is: [ ] { } | ^ ` " */
+    SHS_CHAR_QUERY = 4,    /* the same, "?" and the backslash, which in a path may mean "/" */
     SHS_CHAR_HOST = 8,     /* letters, digits, - . _ ~ */
     SHS_CHAR_HEX = 16,     /* 0-9 a-f A-F */
     SHS_CHAR_VALUE = 32,   /* field content: HTAB, SP, VCHAR, obs-text */

@@ -240,3 +240,16 @@ int shs_log_escape(struct shs_str s, char *out, size_t cap, size_t *len)
 {
     return into(shs__log_escape, s, out, cap, len);
 }
+
+size_t shs__extension_length(struct shs_str s)
+{
+    size_t dot = s.len;
+
+    while (dot > 1 && s.ptr[dot - 1] != '.')
+        dot--;
+    if (dot < 2 || s.len - dot > SHS_EXTENSION_MAX)
+        return 0;
+    if (dot > 5 && shs__str_eq_nocase((struct shs_str){s.ptr + dot - 5, 4}, SHS_STR(".tar")))
+        dot -= 4;
+    return s.len - (dot - 1);
+}

@@ -29,4 +29,11 @@ size_t shs__utf8_length(struct shs_str s, size_t pos);
 /* 0x00-0x1f and 0x7f-0x9f as \xNN, backslash doubled: one line of a log stays one line. */
 int shs__log_escape(struct shs_buf *out, struct shs_str s);
 
+/*
+ * How long the end of a file's name is that says what it is, with its dot: 4 of "a.txt", 7 of
+ * "a.tar.gz", 0 of "README" and of ".profile". What is longer than this is a name with a dot in it.
+ */
+#define SHS_EXTENSION_MAX 16u
+size_t shs__extension_length(struct shs_str name);
+
 #endif

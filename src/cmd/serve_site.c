@@ -9,6 +9,8 @@ enum {
     SITE_SPA,
     SITE_NO_COMPRESS,
     SITE_CORS,
+    SITE_CORS_WRITE,
+    SITE_PUBLIC_ORIGIN,
     SITE_UPLOAD,
     SITE_MAX_UPLOAD,
     SITE_AUTH_FILE
@@ -20,11 +22,21 @@ const struct option serve_site_flags[] = {
     {"spa", no_argument, NULL, SITE_SPA},
     {"no-compress", no_argument, NULL, SITE_NO_COMPRESS},
     {"cors", optional_argument, NULL, SITE_CORS},
+    {"cors-write", required_argument, NULL, SITE_CORS_WRITE},
+    {"public-origin", required_argument, NULL, SITE_PUBLIC_ORIGIN},
     {"upload", no_argument, NULL, SITE_UPLOAD},
     {"max-upload", required_argument, NULL, SITE_MAX_UPLOAD},
     {"auth-file", required_argument, NULL, SITE_AUTH_FILE},
     {NULL, 0, NULL, 0},
 };
+
+static int add_origin(const char *option, const char **list, size_t *count, const char *value)
+{
+    if (*count == SERVE_ORIGINS_MAX)
+        return cmd_fail(CMD_USAGE, "more than %d times %s", SERVE_ORIGINS_MAX, option);
+    list[(*count)++] = value;
+    return CMD_OK;
+}
 
 int serve_site_parse(struct serve_site_options *self, int option, const char *value)
 {
@@ -50,6 +62,10 @@ int serve_site_parse(struct serve_site_options *self, int option, const char *va
     case SITE_CORS:
         self->cors = value == NULL ? "*" : value;
         return CMD_OK;
+    case SITE_CORS_WRITE:
+        return add_origin("--cors-write", self->write_origins, &self->write_count, value);
+    case SITE_PUBLIC_ORIGIN:
+        return add_origin("--public-origin", self->own_origins, &self->own_count, value);
     case SITE_UPLOAD:
         self->upload = true;
         return CMD_OK;
@@ -69,10 +85,14 @@ int serve_site_parse(struct serve_site_options *self, int option, const char *va
 int serve_site_check(const struct serve_site_options *self, bool files)
 {
     if (self->given && !files)
-        return cmd_fail(CMD_USAGE, "--index, --no-listing, --spa, --no-compress, --upload and "
-                                   "--max-upload go with --handler files only");
+        return cmd_fail(CMD_USAGE, "--index, --no-listing, --spa, --no-compress, "
+                                   "--upload, --max-upload, --cors-write and --public-origin go "
+                                   "with --handler files only");
     if (self->has_max_upload && !self->upload)
         return cmd_fail(CMD_USAGE, "--max-upload goes with --upload only");
+    if ((self->write_count > 0 || self->own_count > 0) && !self->upload)
+        return cmd_fail(CMD_USAGE, "%s goes with --upload only",
+                        self->write_count > 0 ? "--cors-write" : "--public-origin");
     return CMD_OK;
 }
 
@@ -90,11 +110,27 @@ static int make_files(struct serve_site *self, const struct serve_site_options *
     opt.spa = o->spa;
     opt.compress = !o->no_compress;
     opt.upload = o->upload;
+    opt.write_origins = o->write_origins;
+    opt.own_origins = o->own_origins;
     if (o->has_max_upload)
         opt.max_upload = o->max_upload;
     rc = shs_static_files_new(&self->files, &opt, err);
     if (rc == SHS_OK)
         self->handler = *shs_static_files_handler(self->files);
+    return rc;
+}
+
+/* Who may write may read, also where nobody else may. */
+static int make_cors(struct serve_site *self, const struct serve_site_options *o,
+                     struct shs_error *err)
+{
+    const char *readers = o->cors != NULL ? o->cors : o->write_origins[0];
+    int rc = shs_cors_new(&self->cors, &self->handler, readers, err);
+
+    if (rc == SHS_OK)
+        rc = shs_cors_set_writers(self->cors, o->write_origins, err);
+    if (rc == SHS_OK)
+        self->handler = *shs_cors_handler(self->cors);
     return rc;
 }
 
@@ -114,11 +150,8 @@ int serve_site_make(struct serve_site *self, const struct serve_site_options *o,
         if (rc == SHS_OK)
             self->handler = *shs_basic_auth_handler(self->auth);
     }
-    if (rc == SHS_OK && o->cors != NULL) {
-        rc = shs_cors_new(&self->cors, &self->handler, o->cors, &err);
-        if (rc == SHS_OK)
-            self->handler = *shs_cors_handler(self->cors);
-    }
+    if (rc == SHS_OK && (o->cors != NULL || o->write_count > 0))
+        rc = make_cors(self, o, &err);
     if (rc != SHS_OK)
         return cmd_fail(rc == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s", err.text);
     return CMD_OK;

@@ -13,6 +13,7 @@
 #include "base/base.h"
 
 #define SERVE_INDEX_MAX 16
+#define SERVE_ORIGINS_MAX 16
 /* What getopt gives for the flags of this table: the first one. */
 #define SERVE_SITE_FIRST 2048
 
@@ -20,6 +21,8 @@ struct serve_site_options {
     const char *index[SERVE_INDEX_MAX + 1]; /* NULL-terminated; none = the usual names */
     size_t index_count;
     const char *cors; /* NULL: none */
+    const char *write_origins[SERVE_ORIGINS_MAX + 1], *own_origins[SERVE_ORIGINS_MAX + 1];
+    size_t write_count, own_count;
     const char *auth_file;
     bool spa, no_listing, no_compress, upload, given; /* `given`: a flag for files only */
     bool has_max_upload;

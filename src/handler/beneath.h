@@ -8,8 +8,10 @@
 
 /*
  * openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_MAGICLINKS: "..", an absolute name, a symbolic
- * link or a rename under way that would lead out of root_fd fails with EXDEV. The descriptor is
- * close-on-exec and never blocks in open (a FIFO opens at once).
+ * link or a rename under way that would lead out of root_fd fails with EXDEV. A link that leaves it
+ * on its way and ends inside (one that is written from "/" on) is found by /proc, where there is
+ * one, and opened beneath root_fd by the name that it has there. The descriptor is close-on-exec
+ * and never blocks in open (a FIFO opens at once).
  *
  *   name   relative, NUL-terminated; "" is root_fd itself
  *   flags  more flags for open: O_RDONLY, O_PATH, O_DIRECTORY

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define TAG_MAX 80
+#define TAG_MAX 96
 
 struct entry {
     char tag[TAG_MAX]; /* "" = free */
@@ -17,6 +17,10 @@ struct entry {
 struct shs_coded_cache {
     pthread_mutex_t lock;
     uint64_t bytes, answers;
+    struct {
+        bool busy;
+        char tag[TAG_MAX];
+    } workers[SHS_CODED_WORKERS];
     struct entry entries[SHS_CODED_CACHE_ENTRIES];
 };
 
@@ -140,4 +144,38 @@ int shs__coded_cache_put(struct shs_coded_cache *self, const char *tag, const vo
     }
     keep(self, tag, fd, size);
     return fd;
+}
+
+bool shs__coded_cache_begin(struct shs_coded_cache *self, const char *tag)
+{
+    size_t place = SHS_CODED_WORKERS;
+    bool same = false;
+
+    if (strlen(tag) >= TAG_MAX)
+        return false;
+    pthread_mutex_lock(&self->lock);
+    for (size_t i = 0; i < SHS_CODED_WORKERS; i++) {
+        if (!self->workers[i].busy)
+            place = i;
+        else if (tag[0] != '\0' && strcmp(self->workers[i].tag, tag) == 0)
+            same = true;
+    }
+    if (!same && place < SHS_CODED_WORKERS) {
+        self->workers[place].busy = true;
+        memcpy(self->workers[place].tag, tag, strlen(tag) + 1);
+    }
+    pthread_mutex_unlock(&self->lock);
+    return !same && place < SHS_CODED_WORKERS;
+}
+
+void shs__coded_cache_end(struct shs_coded_cache *self, const char *tag)
+{
+    pthread_mutex_lock(&self->lock);
+    for (size_t i = 0; i < SHS_CODED_WORKERS; i++) {
+        if (self->workers[i].busy && strcmp(self->workers[i].tag, tag) == 0) {
+            self->workers[i].busy = false;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&self->lock);
 }

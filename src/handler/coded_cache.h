@@ -28,4 +28,13 @@ int shs__coded_cache_get(struct shs_coded_cache *self, const char *tag, uint64_t
 int shs__coded_cache_put(struct shs_coded_cache *self, const char *tag, const void *bytes,
                          size_t size);
 
+/*
+ * Compressing takes a processor, and memory: SHS_CODED_WORKERS do so at a time, and one for the
+ * same tag. False: not now; send the file as it is. True: shs__coded_cache_end with the same tag
+ * follows. "" stands for what has no tag.
+ */
+#define SHS_CODED_WORKERS 2u
+bool shs__coded_cache_begin(struct shs_coded_cache *self, const char *tag);
+void shs__coded_cache_end(struct shs_coded_cache *self, const char *tag);
+
 #endif

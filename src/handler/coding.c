@@ -19,6 +19,26 @@ const char *shs__coding_suffix(enum shs_coding coding)
     return codings[coding].suffix;
 }
 
+bool shs__coding_is_packed(const char *data, size_t len)
+{
+    static const struct shs_str magics[] = {
+        {"\x1f\x8b", 2},         /* gzip */
+        {"\x28\xb5\x2f\xfd", 4}, /* zstd */
+        {"\xfd"
+         "7zXZ",
+         5},                       /* xz */
+        {"BZh", 3},                /* bzip2 */
+        {"PK\x03\x04", 4},         /* zip, and what is one inside */
+        {"7z\xbc\xaf\x27\x1c", 6}, /* 7-Zip */
+    };
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(magics); i++) {
+        if (len >= magics[i].len && memcmp(data, magics[i].ptr, magics[i].len) == 0)
+            return true;
+    }
+    return false;
+}
+
 void shs__coding_wishes_init(struct shs_coding_wishes *wishes)
 {
     for (size_t i = 0; i < SHS_CODING_COUNT; i++)
@@ -114,4 +134,11 @@ enum shs_coding shs__coding_choose(const struct shs_coding_wishes *wishes, unsig
         chosen = *order;
     }
     return best >= identity ? chosen : SHS_CODING_IDENTITY;
+}
+
+bool shs__coding_refuses_identity(const struct shs_coding_wishes *wishes)
+{
+    int weight = wishes->weight[SHS_CODING_IDENTITY];
+
+    return weight == 0 || (weight < 0 && wishes->any == 0);
 }

@@ -23,6 +23,9 @@ enum shs_coding {
 #define SHS_COMPRESS_MIN 512
 #define SHS_COMPRESS_MAX ((size_t)4 << 20)
 
+/* Is that the beginning of a file that is compressed already (gzip, zstd, xz, zip ...)? */
+bool shs__coding_is_packed(const char *data, size_t len);
+
 /* "br", "zstd", "gzip"; and the end of the name of a file that has it: ".br", ".zst", ".gz". */
 const char *shs__coding_name(enum shs_coding coding);
 const char *shs__coding_suffix(enum shs_coding coding);
@@ -43,6 +46,9 @@ void shs__coding_wishes_add(struct shs_coding_wishes *wishes, struct shs_str val
  */
 enum shs_coding shs__coding_choose(const struct shs_coding_wishes *wishes, unsigned available,
                                    const enum shs_coding *order);
+
+/* Is the file as it is refused ("identity;q=0", or "*;q=0" without a word on identity)? */
+bool shs__coding_refuses_identity(const struct shs_coding_wishes *wishes);
 
 /* Codings that this build can make, as a mask of SHS_CODING_BIT. */
 unsigned shs__coders(void);

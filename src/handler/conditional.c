@@ -23,8 +23,17 @@ struct tags {
     bool there, found;
 };
 
-static struct tags look_for_tag(const struct shs_request *req, const char *name, const char *etag,
-                                bool strong)
+static bool list_has(struct shs_str list, const struct shs_validators *now, bool strong)
+{
+    if (now->etag == NULL)
+        return false;
+    return shs__etag_in(list, now->etag, strong) ||
+           (now->content != NULL && shs__etag_content_in(list, now->content, strong)) ||
+           (now->weak != NULL && !strong && shs__etag_in(list, now->weak, false));
+}
+
+static struct tags look_for_tag(const struct shs_request *req, const char *name,
+                                const struct shs_validators *now, bool strong)
 {
     struct shs_str field, list, wanted = shs__str(name);
     struct tags tags = {false, false};
@@ -33,10 +42,29 @@ static struct tags look_for_tag(const struct shs_request *req, const char *name,
         if (!shs__str_eq_nocase(field, wanted))
             continue;
         tags.there = true;
-        if (etag != NULL && shs__etag_in(list, etag, strong))
+        if (list_has(list, now, strong))
             tags.found = true;
     }
     return tags;
+}
+
+bool shs__asks_by_tag(const struct shs_request *req)
+{
+    static const char *const names[] = {"If-Match", "If-None-Match", "If-Range"};
+    struct shs_str name, value, tag;
+    bool weak;
+
+    for (size_t i = 0; shs_request_header_at(req, i, &name, &value); i++) {
+        bool asks = false;
+
+        for (size_t k = 0; k < SHS_ARRAY_LEN(names); k++)
+            asks = asks || shs__str_eq_nocase(name, shs__str(names[k]));
+        while (asks && shs__etag_next(&value, &tag, &weak)) {
+            if (!weak)
+                return true;
+        }
+    }
+    return false;
 }
 
 static bool date_field(const struct shs_request *req, const char *name, time_t *when)
@@ -53,26 +81,27 @@ static bool is_get(const struct shs_request *req)
     return shs__str_eq(method, SHS_STR("GET")) || shs__str_eq(method, SHS_STR("HEAD"));
 }
 
-enum shs_precondition shs__preconditions(const struct shs_request *req, const char *etag,
-                                         int64_t mtime)
+enum shs_precondition shs__preconditions(const struct shs_request *req,
+                                         const struct shs_validators *now)
 {
+    bool exists = now->etag != NULL;
     struct tags match, none_match;
     time_t when;
 
-    match = look_for_tag(req, "If-Match", etag, true);
+    match = look_for_tag(req, "If-Match", now, true);
     if (match.there) {
         if (!match.found)
             return SHS_PRECONDITION_FAILED;
-    } else if (etag != NULL && date_field(req, "If-Unmodified-Since", &when) && mtime > when) {
+    } else if (exists && date_field(req, "If-Unmodified-Since", &when) && now->mtime > when) {
         return SHS_PRECONDITION_FAILED;
     }
-    none_match = look_for_tag(req, "If-None-Match", etag, false);
+    none_match = look_for_tag(req, "If-None-Match", now, false);
     if (none_match.there) {
         if (!none_match.found)
             return SHS_PRECONDITION_HOLDS;
         return is_get(req) ? SHS_PRECONDITION_NOT_MODIFIED : SHS_PRECONDITION_FAILED;
     }
-    if (etag != NULL && is_get(req) && date_field(req, "If-Modified-Since", &when) && mtime <= when)
+    if (exists && is_get(req) && date_field(req, "If-Modified-Since", &when) && now->mtime <= when)
         return SHS_PRECONDITION_NOT_MODIFIED;
     return SHS_PRECONDITION_HOLDS;
 }

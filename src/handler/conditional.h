@@ -12,17 +12,41 @@
 
 #include "base/base.h"
 
-/* Three 64-bit numbers in hexadecimal, two dashes, two quotes, NUL. */
-#define SHS_ETAG_SIZE (3 * 16 + 2 + 2 + 1)
+/*
+ * An entity tag, NUL-terminated, with its quotes:
+ *
+ *   "CONTENT"                 a file: content_tag.h
+ *   "CONTENT-gzip"            what was made of it for an answer
+ *   "CONTENT-SIBLING-gzip"    its sibling "app.js.gz", which is a file of its own
+ *   W/"SIZE-MTIME-CTIME"      a file whose content is not known (yet)
+ */
+#define SHS_ETAG_SIZE 96
 
-/* A strong entity tag of a file: its time (ns), size and inode. NUL-terminated, with its quotes. */
-void shs__etag_format(char etag[SHS_ETAG_SIZE], const struct stat *st);
+void shs__etag_strong(char etag[SHS_ETAG_SIZE], const char *content);
+void shs__etag_weak(char etag[SHS_ETAG_SIZE], const struct stat *st);
+/* Puts "-part" before the closing quote. */
+void shs__etag_add(char etag[SHS_ETAG_SIZE], const char *part);
 
+/* Takes the next tag from a list, with its quotes; false at its end, and where it is no list. */
+bool shs__etag_next(struct shs_str *list, struct shs_str *tag, bool *weak);
 /*
  * True if a list of entity tags (`"a", W/"b"` or `*`) has this one. What is not a list matches
  * nothing. `strong`: a weak tag matches nothing either (RFC 9110 section 8.8.3.2).
  */
 bool shs__etag_in(struct shs_str list, const char *etag, bool strong);
+/* The same for any of the tags above of that content: whichever coding of the file was got. */
+bool shs__etag_content_in(struct shs_str list, const char *content, bool strong);
+
+/* What a file is now, for whoever asks on a condition. */
+struct shs_validators {
+    const char *etag;    /* of the representation; NULL: there is no file */
+    const char *content; /* not NULL: a tag of any representation of it will do (PUT) */
+    const char *weak;    /* its weak tag, which was said while the other was not known; or NULL */
+    int64_t mtime;
+};
+
+/* Does the request ask by a tag that only the bytes can answer? Then it is worth to read them. */
+bool shs__asks_by_tag(const struct shs_request *req);
 
 enum shs_precondition {
     SHS_PRECONDITION_HOLDS,
@@ -33,12 +57,9 @@ enum shs_precondition {
 /*
  * If-Match, If-Unmodified-Since, If-None-Match, If-Modified-Since, in the order of RFC 9110 section
  * 13.2.2. A date that cannot be read counts for nothing.
- *
- *   etag   of what the target is now; NULL when it does not exist yet
- *   mtime  likewise
  */
-enum shs_precondition shs__preconditions(const struct shs_request *req, const char *etag,
-                                         int64_t mtime);
+enum shs_precondition shs__preconditions(const struct shs_request *req,
+                                         const struct shs_validators *now);
 
 /*
  * If-Range: true if a Range field may be followed: there is no If-Range, or it names exactly this

@@ -8,14 +8,26 @@
 #include <shs/text.h>
 
 #include "base/base.h"
+#include "handler/origin.h"
 
-#define ORIGIN_MAX 300
 #define PREFLIGHT_SECONDS "600"
 
 struct shs_cors {
     struct shs_http_handler next, handler;
     char *origin;
+    char **writers; /* NULL: who may read may write */
 };
+
+/* May the page that this request is for use this method? */
+static bool may_use(const struct shs_cors *self, const struct shs_request *req,
+                    struct shs_str method)
+{
+    struct shs_str origin;
+
+    return self->writers == NULL || shs__str_eq(method, SHS_STR("GET")) ||
+           shs__str_eq(method, SHS_STR("HEAD")) ||
+           (shs_request_header(req, "Origin", &origin) && shs__origin_in(origin, self->writers));
+}
 
 /* The browser asks whether a page may ask: a question of its own, for the handler not to see. */
 static bool is_preflight(const struct shs_request *req)
@@ -27,15 +39,33 @@ static bool is_preflight(const struct shs_request *req)
            shs_request_header(req, "Access-Control-Request-Method", &value);
 }
 
+/* For whoever wonders why a page cannot: the browser does not say it. */
+static void say_refused(struct shs_request *req, struct shs_str method)
+{
+    struct shs_conn *conn = shs_request_conn(req);
+    struct shs_str origin;
+
+    if (conn != NULL && shs_request_header(req, "Origin", &origin) && origin.len < 300 &&
+        method.len < 40)
+        shs_server_log(
+            shs_conn_server(conn), SHS_LOG_INFO,
+            "A page of %.*s asked to %.*s and may not: --cors-write=%.*s would allow it.",
+            (int)origin.len, origin.ptr, (int)method.len, method.ptr, (int)origin.len, origin.ptr);
+}
+
 static int answer_preflight(const struct shs_cors *self, struct shs_request *req,
                             struct shs_response *res)
 {
-    struct shs_str method, fields;
+    struct shs_str method = SHS_STR(""), fields;
 
     SHS_RETURN_IF_ERROR(shs_send_response(res, 204));
-    if (shs_request_header(req, "Access-Control-Request-Method", &method) &&
-        shs_handler_has(&self->next, method) && shs_is_token(method))
-        SHS_RETURN_IF_ERROR(shs_send_header_str(res, "Access-Control-Allow-Methods", method));
+    (void)shs_request_header(req, "Access-Control-Request-Method", &method);
+    if (shs_handler_has(&self->next, method) && shs_is_token(method)) {
+        if (may_use(self, req, method))
+            SHS_RETURN_IF_ERROR(shs_send_header_str(res, "Access-Control-Allow-Methods", method));
+        else
+            say_refused(req, method);
+    }
     if (shs_request_header(req, "Access-Control-Request-Headers", &fields) && fields.len > 0)
         SHS_RETURN_IF_ERROR(shs_send_header_str(res, "Access-Control-Allow-Headers", fields));
     SHS_RETURN_IF_ERROR(shs_send_header(res, "Access-Control-Max-Age", PREFLIGHT_SECONDS));
@@ -44,11 +74,28 @@ static int answer_preflight(const struct shs_cors *self, struct shs_request *req
     return shs_end_headers(res);
 }
 
+/* Who may write may read, whoever else may. */
+static int stand_origin(const struct shs_cors *self, const struct shs_request *req,
+                        struct shs_response *res)
+{
+    const char *allowed = self->origin;
+    struct shs_str origin;
+
+    for (char **writer = self->writers; writer != NULL && *writer != NULL; writer++) {
+        if (strcmp(self->origin, "*") != 0 && shs_request_header(req, "Origin", &origin) &&
+            shs__str_eq(origin, shs__str(*writer)))
+            allowed = *writer;
+    }
+    if (self->writers != NULL && self->writers[0] != NULL)
+        SHS_RETURN_IF_ERROR(shs_response_stand(res, "Vary", "Origin"));
+    return shs_response_stand(res, "Access-Control-Allow-Origin", allowed);
+}
+
 static int cors_any(struct shs_request *req, struct shs_response *res)
 {
     const struct shs_cors *self = shs_request_ctx(req);
 
-    SHS_RETURN_IF_ERROR(shs_response_stand(res, "Access-Control-Allow-Origin", self->origin));
+    SHS_RETURN_IF_ERROR(stand_origin(self, req, res));
     if (is_preflight(req))
         return answer_preflight(self, req, res);
     SHS_RETURN_IF_ERROR(
@@ -57,31 +104,12 @@ static int cors_any(struct shs_request *req, struct shs_response *res)
     return shs_handler_call(&self->next, req, res);
 }
 
-/* scheme "://" host [":" port], without a path: compared byte by byte by browsers. */
-static bool is_origin(const char *text)
-{
-    const char *host = strstr(text, "://");
-
-    if (strcmp(text, "*") == 0)
-        return true;
-    if (host == NULL || host == text || strlen(text) > ORIGIN_MAX)
-        return false;
-    host += 3;
-    if (*host == '\0' || strchr(host, '/') != NULL)
-        return false;
-    for (; *text != '\0'; text++) {
-        if (*text <= ' ' || *text > '~' || *text == '*' || *text == ',' || *text == '"')
-            return false;
-    }
-    return true;
-}
-
 int shs_cors_new(struct shs_cors **out, const struct shs_http_handler *next, const char *origin,
                  struct shs_error *err)
 {
     struct shs_cors *self;
 
-    if (!is_origin(origin))
+    if (strcmp(origin, "*") != 0 && !shs__is_origin(origin))
         return shs_error_set(
             err, SHS_USAGE, 0,
             "\"%s\" is no origin: write * or SCHEME://HOST[:PORT], without a path.", origin);
@@ -105,10 +133,44 @@ int shs_cors_new(struct shs_cors **out, const struct shs_http_handler *next, con
     return SHS_OK;
 }
 
+static void free_writers(char **writers)
+{
+    for (char **writer = writers; writer != NULL && *writer != NULL; writer++)
+        shs__free(*writer);
+    shs__free(writers);
+}
+
+int shs_cors_set_writers(struct shs_cors *self, const char *const *origins, struct shs_error *err)
+{
+    size_t count = 0;
+    char **writers;
+
+    while (origins != NULL && origins[count] != NULL) {
+        if (!shs__is_origin(origins[count++]))
+            return shs_error_set(err, SHS_USAGE, 0,
+                                 "\"%s\" is no origin: write SCHEME://HOST[:PORT], without a path.",
+                                 origins[count - 1]);
+    }
+    writers = shs__calloc(count + 1, sizeof *writers);
+    for (size_t i = 0; writers != NULL && i < count; i++) {
+        writers[i] = shs__strdup(origins[i]);
+        if (writers[i] == NULL) {
+            free_writers(writers);
+            writers = NULL;
+        }
+    }
+    if (writers == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for CORS.");
+    free_writers(self->writers);
+    self->writers = writers;
+    return SHS_OK;
+}
+
 void shs_cors_free(struct shs_cors *self)
 {
     if (self == NULL)
         return;
+    free_writers(self->writers);
     shs__free(self->origin);
     shs__free(self);
 }

@@ -70,18 +70,6 @@ static bool has_name(const struct shs_kept_file *file, struct shs_str name)
     return file->name_len == name.len && memcmp(file->name, name.ptr, name.len) == 0;
 }
 
-static bool same_time(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
-static bool same_state(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           a->st_mode == b->st_mode && same_time(&a->st_mtim, &b->st_mtim) &&
-           same_time(&a->st_ctim, &b->st_ctim);
-}
-
 /* The way that has it, or WAYS. With the lock. */
 static unsigned find(const struct set *set, uint32_t hash, struct shs_str name)
 {
@@ -137,7 +125,7 @@ struct shs_kept_file *shs__file_cache_get(struct shs_file_cache *self, int root_
     now = shs_now_ns();
     /* The name was opened beneath the directory when it was kept. Should a link lead elsewhere now,
        the same file in the same state is what was allowed then. */
-    if (fstatat(root_fd, file->name, &st, 0) == 0 && same_state(&st, &file->st)) {
+    if (fstatat(root_fd, file->name, &st, 0) == 0 && shs__same_state(&st, &file->st)) {
         atomic_store_explicit(&file->looked_ns, now, memory_order_relaxed);
         return file;
     }
@@ -160,8 +148,8 @@ static bool is_settled(const struct stat *st)
     return age_m >= SETTLED_NS && age_c >= SETTLED_NS;
 }
 
-static struct shs_kept_file *make(struct shs_str name, const struct stat *st, const char *data,
-                                  size_t size)
+struct shs_kept_file *shs__file_cache_make(struct shs_str name, const struct stat *st,
+                                           const char *data, size_t size)
 {
     struct shs_kept_file *file = shs__malloc(sizeof *file + name.len + 1 + size);
 
@@ -170,7 +158,12 @@ static struct shs_kept_file *make(struct shs_str name, const struct stat *st, co
     memset(file, 0, sizeof *file);
     atomic_init(&file->references, 1);
     file->st = *st;
-    shs__etag_format(file->etag, st);
+    if (shs__content_tag_of(data, size, file->content)) {
+        shs__etag_strong(file->etag, file->content);
+    } else {
+        file->content[0] = '\0';
+        shs__etag_weak(file->etag, st);
+    }
     shs_http_date(st->st_mtime, file->modified);
     memcpy(file->name, name.ptr, name.len);
     file->name[name.len] = '\0';
@@ -182,20 +175,18 @@ static struct shs_kept_file *make(struct shs_str name, const struct stat *st, co
     return file;
 }
 
-void shs__file_cache_put(struct shs_file_cache *self, struct shs_str name, const struct stat *st,
-                         const char *data, size_t size)
+void shs__file_cache_keep(struct shs_file_cache *self, struct shs_kept_file *file)
 {
+    struct shs_str name = {file->name, file->name_len};
     uint32_t hash = hash_of(name);
-    struct shs_kept_file *file, *old;
+    struct shs_kept_file *old;
     struct set *set;
     unsigned way;
 
-    if (self == NULL || size > SHS_FILE_CACHE_MAX || (uint64_t)st->st_size != size ||
-        !is_settled(st))
+    if (self == NULL || file->size > SHS_FILE_CACHE_MAX ||
+        (uint64_t)file->st.st_size != file->size || !is_settled(&file->st))
         return;
-    file = make(name, st, data, size);
-    if (file == NULL)
-        return;
+    atomic_fetch_add_explicit(&file->references, 1, memory_order_relaxed);
     set = &self->sets[hash % SETS];
     pthread_mutex_lock(&set->lock);
     way = find(set, hash, name);
@@ -217,4 +208,17 @@ void shs__file_cache_put(struct shs_file_cache *self, struct shs_str name, const
     pthread_mutex_unlock(&set->lock);
     if (old != NULL)
         shs__file_cache_release(old);
+}
+
+void shs__file_cache_put(struct shs_file_cache *self, struct shs_str name, const struct stat *st,
+                         const char *data, size_t size)
+{
+    struct shs_kept_file *file = self == NULL || size > SHS_FILE_CACHE_MAX
+                                     ? NULL
+                                     : shs__file_cache_make(name, st, data, size);
+
+    if (file == NULL)
+        return;
+    shs__file_cache_keep(self, file);
+    shs__file_cache_release(file);
 }

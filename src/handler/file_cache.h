@@ -21,6 +21,7 @@
 
 #include "base/base.h"
 #include "handler/conditional.h"
+#include "handler/content_tag.h"
 
 #define SHS_FILE_CACHE_ENTRIES 1024u
 #define SHS_FILE_CACHE_MAX ((size_t)16384)
@@ -30,6 +31,7 @@ struct shs_kept_file {
     _Atomic unsigned references;
     _Atomic int64_t looked_ns; /* when the file system was last asked, and it was still this */
     struct stat st;
+    char content[SHS_CONTENT_TAG_LEN + 1]; /* "": not known */
     char etag[SHS_ETAG_SIZE];
     char modified[SHS_HTTP_DATE_LEN + 1];
     size_t size;
@@ -53,9 +55,14 @@ struct shs_kept_file *shs__file_cache_get(struct shs_file_cache *self, int root_
 void shs__file_cache_release(struct shs_kept_file *file);
 
 /*
- * Keeps a file, if that is wise: `data` are all of its bytes, and `st` was its state before they
- * were read.
+ * A file of these bytes, which are all of it, read after its state was *st; not kept yet. To be
+ * given back with shs__file_cache_release. NULL: no memory.
  */
+struct shs_kept_file *shs__file_cache_make(struct shs_str name, const struct stat *st,
+                                           const char *data, size_t size);
+/* Keeps it, if that is wise. `self` may be NULL. */
+void shs__file_cache_keep(struct shs_file_cache *self, struct shs_kept_file *file);
+/* Both. */
 void shs__file_cache_put(struct shs_file_cache *self, struct shs_str name, const struct stat *st,
                          const char *data, size_t size);
 

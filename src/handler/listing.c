@@ -1,68 +1,23 @@
 #include "handler/listing.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <shs/http.h>
 
 #include "base/text.h"
-#include "handler/beneath.h"
 
-/* The names of a full page: SHS_LISTING_ENTRIES_MAX of them, 255 bytes at most. */
-#define NAMES_BYTES_MAX ((size_t)4 << 20)
-/* No entry's row is longer: a name of 255 bytes three- and sixfold, and what is around it. */
-#define ROW_MAX ((size_t)255 * 3 + (size_t)255 * 6 + 512)
-#define TAIL_MAX 512u
+/*
+ * No entry's row is longer: a name of 255 bytes, threefold in its link and eightfold in its text,
+ * and what is around it.
+ */
+#define ROW_MAX ((size_t)255 * 3 + (size_t)255 * 8 + 512)
+/* What comes behind the rows: two sentences, and the script of the filter. */
+#define TAIL_MAX 1536u
 /* A path with more directories than this is shown without links to them. */
 #define CRUMBS_MAX 32u
-
-static const char page_head[] =
-    "<!DOCTYPE html>\n"
-    "<html lang=\"en\">\n"
-    "<head>\n"
-    "<meta charset=\"utf-8\">\n"
-    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-    "<meta name=\"color-scheme\" content=\"light dark\">\n"
-    "<style>\n"
-    ":root { --ink: #1c2530; --soft: #5d6b7a; --line: #dfe4ea; --link: #0b5cad; --page: #fff;"
-    " --row: #f5f7fa; }\n"
-    "@media (prefers-color-scheme: dark) { :root { --ink: #e4e9ef; --soft: #97a4b3;"
-    " --line: #333c47; --link: #7db8f5; --page: #14181d; --row: #1d232a; } }\n"
-    "body { margin: 2.5rem auto; max-width: 60rem; padding: 0 1rem; color: var(--ink);"
-    " background: var(--page); font: 1rem/1.5 system-ui, sans-serif; }\n"
-    "h1 { margin: 0; padding: 0 .5rem; font-size: 1.25rem; font-weight: 600;"
-    " overflow-wrap: anywhere; }\n"
-    "p { margin: .25rem 0 1rem; padding: 0 .5rem; color: var(--soft); font-size: .875rem; }\n"
-    "table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }\n"
-    "th { position: sticky; top: 0; padding: 0; background: var(--page); text-align: left; color: "
-    "var(--soft);"
-    " font-weight: 500; font-size: .875rem; box-shadow: inset 0 -1px var(--line); }\n"
-    "td { padding: 0; border-bottom: 1px solid var(--line); vertical-align: baseline; }\n"
-    "th a, td a, .size, .time { display: block; padding: .4rem .5rem; }\n"
-    "td.size, td.time { display: table-cell; }\n"
-    "th.size, th.time { display: table-cell; padding: 0; }\n"
-    "tbody tr:hover { background: var(--row); }\n"
-    "th:first-child { width: 100%; }\n"
-    "td:first-child { overflow-wrap: anywhere; }\n"
-    ".size, .time { white-space: nowrap; color: var(--soft); }\n"
-    ".size { text-align: right; }\n"
-    "a { color: var(--link); text-decoration: none; }\n"
-    "a:hover, a:focus { text-decoration: underline; }\n"
-    "td a[href$=\"/\"] { font-weight: 600; }\n"
-    "th a { color: inherit; } th[aria-sort] a { color: var(--ink); }\n"
-    "th[aria-sort=ascending] a::after { content: \" \\2191\"; }\n"
-    "th[aria-sort=descending] a::after { content: \" \\2193\"; }\n"
-    "form { margin: 1.5rem 0; padding: 0 .5rem; color: var(--soft); font-size: .875rem; }\n"
-    "input, button { font: inherit; max-width: 100%; }\n"
-    "@media (max-width: 36rem) { body { margin: 1rem auto; padding: 0 .25rem; }"
-    " .time span { display: none; } td.size, td.time { font-size: .875rem; } }\n"
-    "</style>\n";
+/* More rows than fit a screen or two: then a filter is of use. */
+#define FILTER_MIN 50u
 
 static const struct {
     const char *label;
@@ -73,12 +28,6 @@ static const struct {
     [SHS_LISTING_SIZE] = {"Size", " class=\"size\"", 'S'},
     [SHS_LISTING_TIME] = {"Changed<span> (UTC)</span>", " class=\"time\"", 'M'},
 };
-
-static const char upload_form[] =
-    "<form method=\"post\" enctype=\"multipart/form-data\">\n"
-    "<label>Add files <input type=\"file\" name=\"file\" multiple required></label>\n"
-    "<button>Upload</button>\n"
-    "</form>\n";
 
 void shs__listing_view_parse(struct shs_listing_view *view, struct shs_str query)
 {
@@ -96,86 +45,6 @@ void shs__listing_view_parse(struct shs_listing_view *view, struct shs_str query
                 view->column = (enum shs_listing_column)c;
         }
     }
-}
-
-static int compare_names(const void *left, const void *right)
-{
-    struct shs_str a = ((const struct shs_listing_entry *)left)->name;
-    struct shs_str b = ((const struct shs_listing_entry *)right)->name;
-    size_t common = a.len < b.len ? a.len : b.len;
-    int order;
-
-    for (size_t i = 0; i < common; i++) {
-        order = (int)shs__lower((unsigned char)a.ptr[i]) - (int)shs__lower((unsigned char)b.ptr[i]);
-        if (order != 0)
-            return order;
-    }
-    if (a.len != b.len)
-        return a.len < b.len ? -1 : 1;
-    return memcmp(a.ptr, b.ptr, common);
-}
-
-static int compare_names_down(const void *left, const void *right)
-{
-    return compare_names(right, left);
-}
-
-/* What is shown without a size, a directory, is smaller than an empty file. */
-static int compare_sizes(const struct shs_listing_entry *a, const struct shs_listing_entry *b)
-{
-    bool a_file = a->kind == SHS_ENTRY_FILE, b_file = b->kind == SHS_ENTRY_FILE;
-
-    if (a_file != b_file)
-        return a_file ? 1 : -1;
-    if (!a_file || a->size == b->size)
-        return 0;
-    return a->size < b->size ? -1 : 1;
-}
-
-static int compare_times(const struct shs_listing_entry *a, const struct shs_listing_entry *b)
-{
-    return (a->mtime > b->mtime) - (a->mtime < b->mtime);
-}
-
-static int compare_sizes_up(const void *left, const void *right)
-{
-    int order = compare_sizes(left, right);
-
-    return order != 0 ? order : compare_names(left, right);
-}
-
-static int compare_sizes_down(const void *left, const void *right)
-{
-    int order = compare_sizes(right, left);
-
-    return order != 0 ? order : compare_names(left, right);
-}
-
-static int compare_times_up(const void *left, const void *right)
-{
-    int order = compare_times(left, right);
-
-    return order != 0 ? order : compare_names(left, right);
-}
-
-static int compare_times_down(const void *left, const void *right)
-{
-    int order = compare_times(right, left);
-
-    return order != 0 ? order : compare_names(left, right);
-}
-
-void shs__listing_sort(struct shs_listing_entry *entries, size_t count,
-                       const struct shs_listing_view *view)
-{
-    static int (*const orders[][2])(const void *, const void *) = {
-        [SHS_LISTING_NAME] = {compare_names, compare_names_down},
-        [SHS_LISTING_SIZE] = {compare_sizes_up, compare_sizes_down},
-        [SHS_LISTING_TIME] = {compare_times_up, compare_times_down},
-    };
-
-    if (count > 1)
-        qsort(entries, count, sizeof *entries, orders[view->column][view->descending]);
 }
 
 /* The heads of the columns: a link sorts by its column, and the other way round if it is sorted. */
@@ -228,44 +97,85 @@ static int append_time(struct shs_buf *out, int64_t seconds)
 }
 
 /*
- * Text for people: escaped, and what is not UTF-8 as U+FFFD, so that the page is UTF-8 whatever the
- * names are. A link works all the same: it has the bytes.
+ * What is there and not seen: controls, and what turns the direction of text, so that a name that
+ * ends in "exe" reads as one that ends in "txt". Its code point; 0: an ordinary character.
+ */
+static uint32_t unseen(struct shs_str s, size_t at, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)s.ptr + at;
+    uint32_t c = 0;
+
+    if (len == 1)
+        return p[0] < 0x20 || p[0] == 0x7f ? p[0] : 0;
+    if (len == 2) {
+        c = (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu);
+        return c < 0xa0 || c == 0xad || c == 0x61c ? c : 0;
+    }
+    if (len == 3)
+        c = (p[0] & 0xfu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+    if (c == 0x200b || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
+        (c >= 0x2060 && c <= 0x206f) || c == 0xfeff)
+        return c;
+    return 0;
+}
+
+/*
+ * Text for people: escaped; what is not UTF-8 as U+FFFD, so that the page is UTF-8 whatever the
+ * names are; and what is not seen by its number. A link works all the same: it has the bytes.
  */
 static int append_text(struct shs_buf *out, struct shs_str s)
 {
     size_t start = 0, at = 0, len;
+    uint32_t c;
 
     while (at < s.len) {
         len = shs__utf8_length(s, at);
-        if (len > 0) {
+        c = len == 0 ? 0 : unseen(s, at, len);
+        if (len > 0 && c == 0) {
             at += len;
             continue;
         }
         SHS_RETURN_IF_ERROR(shs__html_escape(out, (struct shs_str){s.ptr + start, at - start}));
-        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("\xEF\xBF\xBD")));
-        start = ++at;
+        if (c != 0)
+            SHS_RETURN_IF_ERROR(shs__buf_printf(out, "[U+%04" PRIX32 "]", c));
+        else
+            SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("\xEF\xBF\xBD")));
+        at += len == 0 ? 1 : len;
+        start = at;
     }
     return shs__html_escape(out, (struct shs_str){s.ptr + start, at - start});
 }
 
-static int append_row(struct shs_buf *out, const struct shs_listing_entry *entry)
+/* The name, in a link unless it would lead to nothing. */
+static int append_name(struct shs_buf *out, const struct shs_listing_entry *entry)
 {
-    bool directory = entry->kind == SHS_ENTRY_DIRECTORY;
+    bool directory = entry->kind == SHS_ENTRY_DIRECTORY, link = entry->kind != SHS_ENTRY_OTHER;
 
-    /* Percent-encoded, ":" too, so that no name is read as a scheme or a query. */
-    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<tr><td><a href=\"")));
-    SHS_RETURN_IF_ERROR(shs__percent_encode(out, entry->name));
-    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, directory ? SHS_STR("/\">") : SHS_STR("\">")));
+    if (!link)
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<b>")));
+    if (link) {
+        /* Percent-encoded, ":" too, so that no name is read as a scheme or a query. */
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<a href=\"")));
+        SHS_RETURN_IF_ERROR(shs__percent_encode(out, entry->name));
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, directory ? SHS_STR("/\">") : SHS_STR("\">")));
+    }
     SHS_RETURN_IF_ERROR(append_text(out, entry->name));
     if (entry->link)
         SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("@")));
     else if (directory)
         SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("/")));
-    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("</a></td><td class=\"size\">")));
-    if (entry->kind == SHS_ENTRY_FILE)
+    return shs__buf_append_str(out, link ? SHS_STR("</a>") : SHS_STR("</b>"));
+}
+
+static int append_row(struct shs_buf *out, const struct shs_listing_entry *entry)
+{
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<tr><td>")));
+    SHS_RETURN_IF_ERROR(append_name(out, entry));
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("</td><td class=\"size\">")));
+    if (entry->kind == SHS_ENTRY_FILE && !entry->bare)
         SHS_RETURN_IF_ERROR(append_size(out, entry->size));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("</td><td class=\"time\">")));
-    if (entry->kind != SHS_ENTRY_OTHER)
+    if (entry->kind != SHS_ENTRY_OTHER && !entry->bare)
         SHS_RETURN_IF_ERROR(append_time(out, entry->mtime));
     return shs__buf_append_str(out, SHS_STR("</td></tr>\n"));
 }
@@ -311,7 +221,8 @@ static int append_summary(struct shs_buf *out, const struct shs_listing_entry *e
     others = count - directories;
     if (count == 0)
         return shs__buf_append_str(out, SHS_STR("<p>This directory is empty.</p>\n"));
-    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<p>")));
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, count > FILTER_MIN ? SHS_STR("<p id=\"count\">")
+                                                                    : SHS_STR("<p>")));
     if (directories > 0)
         SHS_RETURN_IF_ERROR(shs__buf_printf(out, "%zu %s%s", directories,
                                             directories == 1 ? "directory" : "directories",
@@ -321,13 +232,27 @@ static int append_summary(struct shs_buf *out, const struct shs_listing_entry *e
     return shs__buf_append_str(out, complete ? SHS_STR("</p>\n") : SHS_STR(", and more</p>\n"));
 }
 
-int shs__listing_page(struct shs_buf *out, struct shs_str path,
-                      const struct shs_listing_entry *entries, size_t count, bool complete,
-                      const struct shs_listing_view *view)
+/* A filter where there is much to filter, and the whole directory in one file where that is
+   offered. */
+static int append_tools(struct shs_buf *out, size_t count, const struct shs_listing_view *view)
 {
-    size_t shown = 0;
+    if (count <= FILTER_MIN && !view->archive)
+        return SHS_OK;
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<p class=\"tools\">\n")));
+    if (count > FILTER_MIN)
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, shs__listing_filter_box()));
+    if (view->archive)
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(
+            out, SHS_STR("<span>All of it as <a href=\"?archive=zip\" rel=\"nofollow\">.zip</a> or "
+                         "<a href=\"?archive=tar\" rel=\"nofollow\">.tar</a></span>\n")));
+    return shs__buf_append_str(out, SHS_STR("</p>\n"));
+}
 
-    SHS_RETURN_IF_ERROR(shs__buf_append(out, page_head, sizeof page_head - 1));
+static int append_beginning(struct shs_buf *out, struct shs_str path,
+                            const struct shs_listing_entry *entries, size_t count, bool complete,
+                            const struct shs_listing_view *view)
+{
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, shs__listing_head()));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<title>Directory listing for ")));
     SHS_RETURN_IF_ERROR(append_text(out, path));
     SHS_RETURN_IF_ERROR(
@@ -335,10 +260,22 @@ int shs__listing_page(struct shs_buf *out, struct shs_str path,
     SHS_RETURN_IF_ERROR(append_heading(out, path));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("</h1>\n")));
     SHS_RETURN_IF_ERROR(append_summary(out, entries, count, complete));
-    SHS_RETURN_IF_ERROR(append_table_head(out, view));
+    if (view->upload)
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, shs__listing_upload_form()));
+    SHS_RETURN_IF_ERROR(append_tools(out, count, view));
+    return append_table_head(out, view);
+}
+
+int shs__listing_page(struct shs_buf *out, struct shs_str path,
+                      const struct shs_listing_entry *entries, size_t count, bool complete,
+                      const struct shs_listing_view *view)
+{
+    size_t shown = 0;
+
+    SHS_RETURN_IF_ERROR(append_beginning(out, path, entries, count, complete, view));
     if (path.len > 1)
         SHS_RETURN_IF_ERROR(shs__buf_append_str(
-            out, SHS_STR("<tr><td><a href=\"../\">../</a></td><td class=\"size\"></td>"
+            out, SHS_STR("<tr class=\"up\"><td><a href=\"../\">../</a></td><td class=\"size\"></td>"
                          "<td class=\"time\"></td></tr>\n")));
     while (shown < count && out->ceiling - out->len >= ROW_MAX + TAIL_MAX)
         SHS_RETURN_IF_ERROR(append_row(out, &entries[shown++]));
@@ -346,131 +283,7 @@ int shs__listing_page(struct shs_buf *out, struct shs_str path,
     if (shown < count || !complete)
         SHS_RETURN_IF_ERROR(shs__buf_printf(
             out, "<p>Only %zu entries are shown; the directory has more.</p>\n", shown));
-    if (view->upload)
-        SHS_RETURN_IF_ERROR(shs__buf_append(out, upload_form, sizeof upload_form - 1));
+    if (count > FILTER_MIN)
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, shs__listing_filter_script()));
     return shs__buf_append_str(out, SHS_STR("</body>\n</html>\n"));
-}
-
-/* What is being read: entries whose names live in the arena. */
-struct listing {
-    struct shs_arena names;
-    struct shs_listing_entry *entries;
-    size_t count, room;
-    bool complete;
-};
-
-static void set_kind(struct shs_listing_entry *entry, const struct stat *st)
-{
-    if (S_ISDIR(st->st_mode))
-        entry->kind = SHS_ENTRY_DIRECTORY;
-    else if (S_ISREG(st->st_mode))
-        entry->kind = SHS_ENTRY_FILE;
-    entry->size = st->st_size > 0 ? (uint64_t)st->st_size : 0;
-    entry->mtime = st->st_mtime;
-}
-
-/* A link is described by what it leads to, and only if that is inside the served directory. */
-static int follow_link(struct shs_listing_entry *entry, int root_fd, struct shs_str directory)
-{
-    struct stat st;
-    char *path;
-    int fd;
-
-    path = shs__asprintf("%.*s/%s", (int)directory.len, directory.ptr, entry->name.ptr);
-    if (path == NULL)
-        return SHS_NOMEM;
-    fd = shs__open_beneath(root_fd, directory.len == 0 ? path + 1 : path, O_PATH);
-    if (fd >= 0) {
-        if (fstat(fd, &st) == 0)
-            set_kind(entry, &st);
-        close(fd);
-    }
-    shs__free(path);
-    return SHS_OK;
-}
-
-static int add_entry(struct listing *list, const char *name, const struct stat *st, int root_fd,
-                     struct shs_str directory)
-{
-    struct shs_listing_entry *entry;
-    void *grown;
-
-    if (list->count == list->room) {
-        list->room = list->room == 0 ? 64 : list->room * 2;
-        grown = shs__realloc(list->entries, list->room * sizeof *list->entries);
-        if (grown == NULL)
-            return SHS_NOMEM;
-        list->entries = grown;
-    }
-    entry = &list->entries[list->count];
-    memset(entry, 0, sizeof *entry);
-    entry->name = shs__arena_copy(&list->names, shs__str(name));
-    if (entry->name.ptr == NULL)
-        return SHS_NOMEM;
-    entry->kind = SHS_ENTRY_OTHER;
-    entry->link = S_ISLNK(st->st_mode);
-    list->count++;
-    if (entry->link)
-        return follow_link(entry, root_fd, directory);
-    set_kind(entry, st);
-    return SHS_OK;
-}
-
-static int read_entries(struct listing *list, DIR *dir, int root_fd, struct shs_str directory)
-{
-    const struct dirent *item;
-    struct stat st;
-    int rc;
-
-    for (;;) {
-        errno = 0;
-        item = readdir(dir);
-        if (item == NULL)
-            return errno == 0 ? SHS_OK : SHS_IO;
-        if (item->d_name[0] == '.')
-            continue;
-        if (list->count == SHS_LISTING_ENTRIES_MAX) {
-            list->complete = false;
-            return SHS_OK;
-        }
-        if (fstatat(dirfd(dir), item->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-            continue; /* removed meanwhile */
-        rc = add_entry(list, item->d_name, &st, root_fd, directory);
-        if (rc != SHS_OK)
-            return rc;
-    }
-}
-
-int shs__listing_read(struct shs_buf *out, int root_fd, int fd, struct shs_str name,
-                      const struct shs_listing_view *view)
-{
-    struct listing list = {.complete = true};
-    char *path = NULL;
-    DIR *dir = fdopendir(fd);
-    int rc = SHS_IO, saved;
-
-    shs__arena_init(&list.names, NAMES_BYTES_MAX);
-    if (dir == NULL) {
-        saved = errno;
-        close(fd);
-        errno = saved;
-        return errno == ENOMEM ? SHS_NOMEM : SHS_IO;
-    }
-    rc = read_entries(&list, dir, root_fd, name);
-    if (rc != SHS_OK)
-        goto out;
-    rc = SHS_NOMEM;
-    path = name.len == 0 ? shs__strdup("/") : shs__asprintf("/%.*s/", (int)name.len, name.ptr);
-    if (path == NULL)
-        goto out;
-    shs__listing_sort(list.entries, list.count, view);
-    rc = shs__listing_page(out, shs__str(path), list.entries, list.count, list.complete, view);
-out:
-    saved = errno;
-    closedir(dir);
-    shs__free(path);
-    shs__free(list.entries);
-    shs__arena_free(&list.names);
-    errno = saved;
-    return rc;
 }

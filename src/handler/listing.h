@@ -1,9 +1,11 @@
 /*
  * listing.h - the page that shows what is in a directory.
  *
- * One HTML page, UTF-8, light or dark as the reader's system is, without JavaScript: name, size and
- * time of each entry, sorted by one of them; the heads of the columns are links that sort. Names
- * that begin with "." are not shown: they are not served either.
+ * One HTML page, UTF-8, light or dark as the reader's system is: name, size and time of each entry,
+ * sorted by one of them; the heads of the columns are links that sort. All of that works without
+ * JavaScript; with it, a page of more than 50 rows has a filter, and uploads say how far they are.
+ * Names that begin with "." are not shown: they are not served either. What leads to nothing that
+ * is served (a FIFO, a link to the outside) is shown, and is no link.
  *
  * Follows: CPython Lib/http/server.py list_directory ("/" behind directories, "@" behind links, the
  * words of the heading).
@@ -23,6 +25,7 @@ struct shs_listing_entry {
     struct shs_str name;      /* as it is on disk: any bytes but "/" and NUL */
     enum shs_entry_kind kind; /* of what a link leads to; OTHER when it leads nowhere inside */
     bool link;                /* is itself a symbolic link */
+    bool bare;                /* its details cannot be had: neither size nor time is shown */
     uint64_t size;            /* of a FILE */
     int64_t mtime;            /* seconds of the Unix epoch; not shown for OTHER */
 };
@@ -33,18 +36,28 @@ enum shs_listing_column { SHS_LISTING_NAME, SHS_LISTING_SIZE, SHS_LISTING_TIME }
 struct shs_listing_view {
     enum shs_listing_column column;
     bool descending;
-    bool upload; /* with a form that sends files */
+    bool upload;  /* with a form that sends files */
+    bool archive; /* with links to all of it in one file */
 };
+
+/* listing_style.c: the beginning of every page of ours, up to its <title>; parts of a listing. */
+struct shs_str shs__listing_head(void);
+struct shs_str shs__listing_upload_form(void);
+struct shs_str shs__listing_filter_box(void);
+struct shs_str shs__listing_filter_script(void);
 
 /* Reads the query of a link of the page: "C=S;O=D" (or "&"). What is not understood is ignored. */
 void shs__listing_view_parse(struct shs_listing_view *view, struct shs_str query);
 
 /*
- * Sorts by the column of the view. By name: ASCII letters without case; names that differ in case
- * only, by their bytes. What is equal otherwise is sorted by name, ascending.
+ * Sorts by the column of the view, directories first whichever way it goes. By name: as below. What
+ * is equal otherwise is sorted by name, ascending.
  */
 void shs__listing_sort(struct shs_listing_entry *entries, size_t count,
                        const struct shs_listing_view *view);
+
+/* As people count, letters without case; never 0 for names that differ. < 0, > 0 as strcmp. */
+int shs__natural_order(struct shs_str a, struct shs_str b);
 
 /*
  * Appends the page.

@@ -78,6 +78,7 @@ static const struct shs_mime_entry mime_table[] = {
     {"rtf", "application/rtf"},
     {"sh", "text/x-shellscript" UTF8},
     {"svg", "image/svg+xml"},
+    {"svgz", "image/svg+xml"},
     {"tar", "application/x-tar"},
     {"tif", "image/tiff"},
     {"tiff", "image/tiff"},
@@ -146,6 +147,20 @@ const char *shs__mime_lookup(const struct shs_mime_map *map, struct shs_str name
         entry = bsearch(extension, mime_table, SHS_ARRAY_LEN(mime_table), sizeof mime_table[0],
                         compare_extension);
     return entry == NULL ? "application/octet-stream" : entry->type;
+}
+
+bool shs__mime_is_gzipped(struct shs_str name)
+{
+    static const char *const kinds[] = {"svgz", "x3dz", "x3dvz", "wrz"};
+    char extension[EXTENSION_MAX + 1];
+
+    if (!extension_of(name, extension))
+        return false;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(kinds); i++) {
+        if (strcmp(extension, kinds[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 static bool ends_with(struct shs_str s, struct shs_str end)

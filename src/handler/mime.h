@@ -31,6 +31,9 @@ void shs__mime_free(struct shs_mime_map *map); /* NULL is fine */
 /* As shs__mime_type, with the map (may be NULL) over our own table. Lives as long as the map. */
 const char *shs__mime_lookup(const struct shs_mime_map *map, struct shs_str name);
 
+/* Is that the name of a kind of file that is always gzip inside, "a.svgz"? */
+bool shs__mime_is_gzipped(struct shs_str name);
+
 /* Text, and formats that are text inside: what a general compressor makes smaller. */
 bool shs__mime_compressible(const char *type);
 

@@ -1,87 +1,56 @@
 /*
- * static_answer.c - a file is open: which representation of it, under which conditions, how much.
+ * static_answer.c - a file is open: which representation of it, and under which conditions.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
-#include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
-#include <shs/text.h>
-
 #include "handler/beneath.h"
-#include "handler/coding.h"
-#include "handler/conditional.h"
-#include "handler/range.h"
 #include "handler/static_site.h"
 
 /* A body up to this is read at once, so that it leaves with its head in one record. */
-#define SMALL_FILE_MAX 16384
-#define BOUNDARY_LEN 32
-#define PART_HEAD_MAX 512
-/* "-zstd" in an entity tag. */
-#define TAG_ROOM (SHS_ETAG_SIZE + 8)
-
-/* What is sent, and what is said of it. */
-struct representation {
-    int fd; /* -1: it is not open, because `kept` has all of it */
-    const struct shs_kept_file *kept;
-    uint64_t size;
-    int64_t mtime;
-    const char *type;
-    enum shs_coding coding;
-    bool to_compress; /* fd has the file as it is; the coding is still to be made */
-    bool varies;      /* by Accept-Encoding */
-    char etag[TAG_ROOM];
-    char modified[SHS_HTTP_DATE_LEN + 1];
-    /* Under which name it may be kept, and in which state it was found; ptr NULL: it may not. */
-    struct shs_file_cache *cache;
-    struct shs_str keep_as;
-    const struct stat *keep_st;
-};
+#define SMALL_FILE_MAX SHS_FILE_CACHE_MAX
 
 /* -- which one --------------------------------------------------------------------------------- */
 
 /* Another descriptor has what is sent. */
-static void replace_fd(struct representation *r, int fd)
+static void replace_fd(struct shs_representation *r, int fd)
 {
     if (r->fd >= 0)
         close(r->fd);
     r->fd = fd;
     r->kept = NULL;
-    r->keep_as.ptr = NULL;
+}
+
+static bool not_older(const struct stat *a, const struct stat *b)
+{
+    return a->st_mtim.tv_sec != b->st_mtim.tv_sec ? a->st_mtim.tv_sec > b->st_mtim.tv_sec
+                                                  : a->st_mtim.tv_nsec >= b->st_mtim.tv_nsec;
 }
 
 /* A sibling of the file that has it in this coding, and is not older: its descriptor, or -1. */
-static int open_sibling(const struct shs_static_files *self, const struct shs_clean_path *path,
-                        enum shs_coding coding, const struct stat *original, struct stat *st)
+static int open_sibling(const struct shs_visit *v, enum shs_coding coding,
+                        const struct stat *original, struct stat *st)
 {
     const char *suffix = shs__coding_suffix(coding);
     char name[SHS_STATIC_PATH_MAX + 8];
     int fd;
 
-    if (path->len + strlen(suffix) >= SHS_STATIC_PATH_MAX)
+    if (v->path.len + strlen(suffix) >= SHS_STATIC_PATH_MAX)
         return -1;
-    memcpy(name, path->name, path->len);
-    memcpy(name + path->len, suffix, strlen(suffix) + 1);
-    fd = shs__open_beneath(self->root_fd, name, O_RDONLY);
-    if (fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode) && st->st_mtime >= original->st_mtime)
+    memcpy(name, v->path.name, v->path.len);
+    memcpy(name + v->path.len, suffix, strlen(suffix) + 1);
+    fd = shs__open_beneath(v->root->fd, name, O_RDONLY);
+    if (fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode) && not_older(st, original))
         return fd;
     if (fd >= 0)
         close(fd);
     return -1;
 }
 
-/* The tag of what is made of a file is the file's, with the coding's name in it. */
-static void tag_coding(char etag[TAG_ROOM], enum shs_coding coding)
-{
-    size_t len = strlen(etag);
-
-    snprintf(etag + len - 1, TAG_ROOM - (len - 1), "-%s\"", shs__coding_name(coding));
-}
-
-static bool read_wishes(const struct shs_request *req, struct shs_coding_wishes *wishes)
+bool shs__static_wishes(const struct shs_request *req, struct shs_coding_wishes *wishes)
 {
     struct shs_str name, value;
     bool found = false;
@@ -96,9 +65,25 @@ static bool read_wishes(const struct shs_request *req, struct shs_coding_wishes 
     return found;
 }
 
-static bool use_sibling(struct shs_static_files *self, struct representation *r,
-                        const struct shs_coding_wishes *wishes, const struct stat *st,
-                        const struct shs_clean_path *path)
+/* Its tag has the file's in it: who has got it has got the file. */
+static void tag_sibling(const struct shs_visit *v, struct shs_representation *r,
+                        const struct stat *st)
+{
+    enum shs_tag_need need = shs__asks_by_tag(v->req) ? SHS_TAG_MUST : SHS_TAG_AT_HAND;
+    char content[SHS_CONTENT_TAG_LEN + 1];
+
+    if (r->content[0] != '\0' && shs__content_tag(v->site->tags, r->fd, st, need, content)) {
+        content[SHS_CONTENT_TAG_LEN / 2] = '\0';
+        shs__etag_strong(r->etag, r->content);
+        shs__etag_add(r->etag, content);
+    } else {
+        shs__etag_weak(r->etag, st);
+    }
+    shs__etag_add(r->etag, shs__coding_name(r->coding));
+}
+
+static bool use_sibling(const struct shs_visit *v, struct shs_representation *r,
+                        const struct shs_coding_wishes *wishes, const struct stat *st)
 {
     static const enum shs_coding smallest_first[] = {SHS_CODING_BR, SHS_CODING_ZSTD,
                                                      SHS_CODING_GZIP, SHS_CODING_IDENTITY};
@@ -113,87 +98,134 @@ static bool use_sibling(struct shs_static_files *self, struct representation *r,
         if (coding == SHS_CODING_IDENTITY)
             return false;
         left &= ~SHS_CODING_BIT(coding);
-        fd = open_sibling(self, path, coding, st, &sibling);
+        fd = open_sibling(v, coding, st, &sibling);
         if (fd < 0)
             continue;
         replace_fd(r, fd);
         r->coding = coding;
         r->size = (uint64_t)sibling.st_size;
         r->mtime = sibling.st_mtime;
-        shs__etag_format(r->etag, &sibling);
+        tag_sibling(v, r, &sibling);
+        r->weak[0] = '\0';
         return true;
     }
 }
 
-/* Chooses the content coding. A part of a file is a part of what is on the disk: a request for a
-   range is never compressed on the fly. */
-static void choose_coding(struct shs_static_files *self, struct representation *r,
-                          const struct shs_request *req, const struct stat *st,
-                          const struct shs_clean_path *path)
+/* Is what is in the file compressed already, whatever its name says? */
+static bool is_packed(const struct shs_representation *r)
+{
+    char begin[8];
+    size_t got = 0, want = r->size < sizeof begin ? (size_t)r->size : sizeof begin;
+
+    return shs__static_read_at(r, 0, begin, want, &got) == SHS_OK &&
+           shs__coding_is_packed(begin, got);
+}
+
+/* "a.svgz" is an image with a coding of its own, if it has one. */
+static bool has_own_coding(const struct shs_visit *v, const struct shs_representation *r)
+{
+    char begin[2] = "";
+    size_t got = 0;
+
+    return shs__mime_is_gzipped((struct shs_str){v->path.name, v->path.len}) && r->size > 2 &&
+           shs__static_read_at(r, 0, begin, sizeof begin, &got) == SHS_OK && got == 2 &&
+           memcmp(begin, "\x1f\x8b", 2) == 0;
+}
+
+/* Chooses what is made for this answer. */
+static void choose_coder(const struct shs_visit *v, struct shs_representation *r,
+                         const struct shs_coding_wishes *wishes)
 {
     static const enum shs_coding fastest_first[] = {SHS_CODING_ZSTD, SHS_CODING_BR, SHS_CODING_GZIP,
                                                     SHS_CODING_IDENTITY};
+
+    if (r->size > SHS_COMPRESS_MAX || r->content[0] == '\0')
+        return;
+    r->coding = shs__coding_choose(wishes, v->site->coders, fastest_first);
+    r->to_compress = r->coding != SHS_CODING_IDENTITY;
+    if (r->to_compress)
+        shs__etag_add(r->etag, shs__coding_name(r->coding));
+}
+
+/*
+ * Chooses the content coding. A part of a file is a part of what is on the disk: a request for a
+ * range is not compressed on the fly, and one for several has the file as it is, for the parts of a
+ * coding can be decoded by nobody. All that is overruled by a client who refuses the file as it is.
+ */
+static void choose_coding(const struct shs_visit *v, struct shs_representation *r,
+                          const struct stat *st)
+{
+    bool compressible = shs__mime_compressible(r->type), asked;
     struct shs_coding_wishes wishes;
     struct shs_str ignored;
 
-    if ((!self->precompressed && self->coders == 0) || !shs__mime_compressible(r->type))
+    if (has_own_coding(v, r)) {
+        r->coding = SHS_CODING_GZIP;
         return;
-    r->varies = true;
-    if (!read_wishes(req, &wishes) ||
-        (self->precompressed && use_sibling(self, r, &wishes, st, path)))
-        return;
-    if (r->size < SHS_COMPRESS_MIN || r->size > SHS_COMPRESS_MAX ||
-        shs_request_header(req, "Range", &ignored))
-        return;
-    r->coding = shs__coding_choose(&wishes, self->coders, fastest_first);
-    r->to_compress = r->coding != SHS_CODING_IDENTITY;
-    if (r->to_compress)
-        tag_coding(r->etag, r->coding);
+    }
+    asked = shs__static_wishes(v->req, &wishes);
+    r->must_code = asked && shs__coding_refuses_identity(&wishes);
+    if (v->site->precompressed || v->site->coders != 0)
+        r->varies = compressible || r->must_code;
+    if (asked && r->varies && (r->must_code || !shs__static_many_ranges(v->req)) &&
+        !(v->site->precompressed && use_sibling(v, r, &wishes, st)) &&
+        (r->must_code || (r->size >= SHS_COMPRESS_MIN &&
+                          !shs_request_header(v->req, "Range", &ignored) && !is_packed(r))))
+        choose_coder(v, r, &wishes);
+    r->refused = r->must_code && r->coding == SHS_CODING_IDENTITY;
+}
+
+/* The file as it is after all. */
+static void undo_coding(struct shs_representation *r)
+{
+    r->to_compress = false;
+    r->coding = SHS_CODING_IDENTITY;
+    memcpy(r->etag, r->plain_etag, sizeof r->etag);
 }
 
 /* -- heads ------------------------------------------------------------------------------------- */
 
-static int begin(const struct representation *r, struct shs_response *res, int status)
+static int begin(const struct shs_visit *v, const struct shs_representation *r, int status)
 {
-    SHS_RETURN_IF_ERROR(shs_send_response(res, status));
-    SHS_RETURN_IF_ERROR(shs_send_field(res, SHS_STR("Last-Modified"), shs__str(r->modified)));
-    SHS_RETURN_IF_ERROR(shs_send_field(res, SHS_STR("ETag"), shs__str(r->etag)));
+    SHS_RETURN_IF_ERROR(shs_send_response(v->res, status));
+    SHS_RETURN_IF_ERROR(shs_send_field(v->res, SHS_STR("Last-Modified"), shs__str(r->modified)));
+    SHS_RETURN_IF_ERROR(shs_send_field(v->res, SHS_STR("ETag"), shs__str(r->etag)));
     if (r->varies)
-        SHS_RETURN_IF_ERROR(shs_send_field(res, SHS_STR("Vary"), SHS_STR("Accept-Encoding")));
+        SHS_RETURN_IF_ERROR(shs_send_field(v->res, SHS_STR("Vary"), SHS_STR("Accept-Encoding")));
     return SHS_OK;
 }
 
-/* The head of a 200 or 206, but for its length. */
-static int begin_content(const struct shs_static_files *self, const struct representation *r,
-                         struct shs_response *res, int status, const char *type)
+int shs__static_begin_content(const struct shs_visit *v, const struct shs_representation *r,
+                              int status, const char *type)
 {
-    SHS_RETURN_IF_ERROR(begin(r, res, status));
-    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", type));
-    SHS_RETURN_IF_ERROR(shs_send_field(res, SHS_STR("Accept-Ranges"), SHS_STR("bytes")));
+    SHS_RETURN_IF_ERROR(begin(v, r, status));
+    SHS_RETURN_IF_ERROR(shs_send_header(v->res, "Content-Type", type));
+    SHS_RETURN_IF_ERROR(shs_send_field(v->res, SHS_STR("Accept-Ranges"), SHS_STR("bytes")));
     if (r->coding != SHS_CODING_IDENTITY)
-        SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Encoding", shs__coding_name(r->coding)));
-    return shs__static_extra_headers(self, res, false);
+        SHS_RETURN_IF_ERROR(
+            shs_send_header(v->res, "Content-Encoding", shs__coding_name(r->coding)));
+    return shs__static_extra_headers(v->site, v->res, false);
 }
 
-static int send_not_modified(const struct shs_static_files *self, const struct representation *r,
-                             struct shs_response *res)
+static int send_not_modified(const struct shs_visit *v, const struct shs_representation *r)
 {
-    SHS_RETURN_IF_ERROR(begin(r, res, 304));
-    SHS_RETURN_IF_ERROR(shs__static_extra_headers(self, res, true));
-    return shs_end_headers(res);
+    SHS_RETURN_IF_ERROR(begin(v, r, 304));
+    SHS_RETURN_IF_ERROR(shs__static_extra_headers(v->site, v->res, true));
+    return shs_end_headers(v->res);
 }
 
 /* -- bodies ------------------------------------------------------------------------------------ */
 
 /* Reads what there is of `want` bytes: a file that is cut shorter meanwhile is a shorter file. */
-static int read_at(const struct representation *r, uint64_t offset, char *data, size_t want,
-                   size_t *got)
+int shs__static_read_at(const struct shs_representation *r, uint64_t offset, char *data,
+                        size_t want, size_t *got)
 {
     ssize_t n;
 
     *got = 0;
     if (r->kept != NULL) {
-        memcpy(data, r->kept->data + offset, want);
+        if (want > 0)
+            memcpy(data, r->kept->data + offset, want);
         *got = want;
         return SHS_OK;
     }
@@ -209,263 +241,197 @@ static int read_at(const struct representation *r, uint64_t offset, char *data, 
     return SHS_OK;
 }
 
-static int send_kept(struct shs_response *res, const char *data, size_t length)
+static int send_memory(struct shs_response *res, const char *data, size_t length)
 {
     SHS_RETURN_IF_ERROR(shs_send_length(res, length));
     SHS_RETURN_IF_ERROR(shs_end_headers(res));
     return length == 0 ? SHS_OK : shs_write(res, data, length);
 }
 
-/* Length, end of the head, and these bytes of r->fd, which is taken when *taken is set. */
-static int send_bytes(const struct representation *r, struct shs_response *res, uint64_t first,
-                      uint64_t length, bool *taken)
+/* Length, end of the head, and these bytes. */
+int shs__static_send_bytes(const struct shs_visit *v, struct shs_representation *r, uint64_t first,
+                           uint64_t length)
 {
     char data[SMALL_FILE_MAX];
     size_t got;
 
     if (r->kept != NULL)
-        return send_kept(res, r->kept->data + first, (size_t)length);
+        return send_memory(v->res, r->kept->data + first, (size_t)length);
     if (length > sizeof data) {
-        *taken = true;
-        return shs_send_file(res, r->fd, first, length);
+        r->taken = true;
+        return shs_send_file(v->res, r->fd, first, length);
     }
-    if (read_at(r, first, data, (size_t)length, &got) != SHS_OK)
-        return shs__static_refuse(res, EIO);
-    if (r->keep_as.ptr != NULL && got == length && length == r->size)
-        shs__file_cache_put(r->cache, r->keep_as, r->keep_st, data, got);
-    SHS_RETURN_IF_ERROR(shs_send_length(res, got));
-    SHS_RETURN_IF_ERROR(shs_end_headers(res));
-    return got == 0 ? SHS_OK : shs_write(res, data, got);
+    if (shs__static_read_at(r, first, data, (size_t)length, &got) != SHS_OK)
+        return shs_send_error(v->res, 500, "The file cannot be read.");
+    return send_memory(v->res, data, got);
 }
 
-static int send_whole(const struct shs_static_files *self, struct shs_request *req,
-                      struct shs_response *res, const struct representation *r, bool *taken)
+static int send_whole(const struct shs_visit *v, struct shs_representation *r)
 {
-    SHS_RETURN_IF_ERROR(begin_content(self, r, res, 200, r->type));
-    if (!shs__static_is_head(req))
-        return send_bytes(r, res, 0, r->size, taken);
-    SHS_RETURN_IF_ERROR(shs_send_length(res, r->size));
-    return shs_end_headers(res);
+    SHS_RETURN_IF_ERROR(shs__static_begin_content(v, r, 200, r->type));
+    if (!shs__static_is_head(v->req))
+        return shs__static_send_bytes(v, r, 0, r->size);
+    SHS_RETURN_IF_ERROR(shs_send_length(v->res, r->size));
+    return shs_end_headers(v->res);
 }
 
-/* r->fd becomes a descriptor with the coded bytes; SHS_IO with errno, SHS_NOMEM. */
-static int make_coding(struct shs_static_files *self, struct representation *r)
+/* Compresses the file into a descriptor of its own: -1 when that cannot be done now. */
+static int compress_file(const struct shs_visit *v, struct shs_representation *r)
 {
     struct shs_buf plain, coded;
     size_t got = 0;
-    int rc, fd;
+    int rc, fd = -1;
 
-    fd = shs__coded_cache_get(self->coded, r->etag, &r->size);
     shs__buf_init(&plain, SHS_COMPRESS_MAX);
     shs__buf_init(&coded, SHS_COMPRESS_MAX + SHS_COMPRESS_MAX / 4 + 4096);
-    if (fd < 0) {
-        rc = shs__buf_reserve(&plain, (size_t)r->size);
-        if (rc == SHS_OK)
-            rc = read_at(r, 0, shs__buf_tail(&plain), (size_t)r->size, &got);
-        if (rc == SHS_OK)
-            rc = shs__compress(r->coding, shs__buf_head(&plain), got, &coded);
-        if (rc != SHS_OK)
-            goto out;
-        fd = shs__coded_cache_put(self->coded, r->etag, shs__buf_head(&coded), coded.len);
-        r->size = coded.len;
-    }
-    rc = fd < 0 ? SHS_IO : SHS_OK;
+    rc = shs__buf_reserve(&plain, (size_t)r->size);
+    if (rc == SHS_OK)
+        rc = shs__static_read_at(r, 0, shs__buf_tail(&plain), (size_t)r->size, &got);
+    if (rc == SHS_OK && got == r->size)
+        rc = shs__compress(r->coding, shs__buf_tail(&plain), got, &coded);
+    else
+        rc = SHS_IO;
+    if (rc == SHS_OK)
+        fd = shs__coded_cache_put(v->site->coded, r->etag, shs__buf_head(&coded), coded.len);
     if (fd >= 0)
-        replace_fd(r, fd);
-out:
+        r->size = coded.len;
     shs__buf_free(&plain);
     shs__buf_free(&coded);
-    return rc;
+    return fd;
 }
 
-/* -- ranges ------------------------------------------------------------------------------------ */
-
-static int send_content_range(struct shs_response *res, const struct shs_range *range,
-                              uint64_t size)
+/* The coded bytes become what is sent. False: not now. */
+static bool make_coding(const struct shs_visit *v, struct shs_representation *r)
 {
-    char text[80];
+    int fd = shs__coded_cache_get(v->site->coded, r->etag, &r->size);
 
-    if (range == NULL)
-        snprintf(text, sizeof text, "bytes */%" PRIu64, size);
-    else
-        snprintf(text, sizeof text, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, range->first,
-                 range->first + range->length - 1, size);
-    return shs_send_header(res, "Content-Range", text);
-}
-
-static int send_unsatisfiable(struct shs_response *res, const struct representation *r)
-{
-    static const char text[] = "The file has no such bytes.\n";
-
-    SHS_RETURN_IF_ERROR(shs_send_response(res, 416));
-    SHS_RETURN_IF_ERROR(send_content_range(res, NULL, r->size));
-    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain; charset=utf-8"));
-    SHS_RETURN_IF_ERROR(shs_end_headers(res));
-    return shs_write(res, text, sizeof text - 1);
-}
-
-/* No file has 128 random bits in it by chance. */
-static int make_boundary(char boundary[BOUNDARY_LEN + 1])
-{
-    unsigned char bits[BOUNDARY_LEN / 2];
-
-    if (getrandom(bits, sizeof bits, GRND_NONBLOCK) != (ssize_t)sizeof bits)
-        return SHS_IO;
-    for (size_t i = 0; i < sizeof bits; i++)
-        snprintf(boundary + 2 * i, 3, "%02x", bits[i]);
-    return SHS_OK;
-}
-
-static int part_head(char head[PART_HEAD_MAX], const struct representation *r,
-                     const struct shs_range *range, const char *boundary, bool first)
-{
-    return snprintf(head, PART_HEAD_MAX,
-                    "%s--%s\r\nContent-Type: %s\r\nContent-Range: bytes %" PRIu64 "-%" PRIu64
-                    "/%" PRIu64 "\r\n\r\n",
-                    first ? "" : "\r\n", boundary, r->type, range->first,
-                    range->first + range->length - 1, r->size);
-}
-
-static int write_range(const struct representation *r, struct shs_response *res,
-                       const struct shs_range *range)
-{
-    char data[SMALL_FILE_MAX];
-    uint64_t done = 0, left;
-    size_t want, got;
-
-    while (done < range->length) {
-        left = range->length - done;
-        want = left < sizeof data ? (size_t)left : sizeof data;
-        SHS_RETURN_IF_ERROR(read_at(r, range->first + done, data, want, &got));
-        if (got < want)
-            return SHS_IO; /* it became shorter: the length that was said cannot be kept */
-        SHS_RETURN_IF_ERROR(shs_write(res, data, got));
-        done += got;
+    if (fd < 0 && shs__coded_cache_begin(v->site->coded, r->etag)) {
+        fd = compress_file(v, r);
+        shs__coded_cache_end(v->site->coded, r->etag);
     }
-    return SHS_OK;
+    if (fd >= 0)
+        replace_fd(r, fd);
+    return fd >= 0;
 }
 
-/* multipart/byteranges, RFC 9110 section 14.6. */
-static int send_parts(const struct shs_static_files *self, struct shs_response *res,
-                      const struct representation *r, const struct shs_range *ranges, size_t count)
+static int answer(struct shs_visit *v, struct shs_representation *r)
 {
-    char boundary[BOUNDARY_LEN + 1], head[PART_HEAD_MAX], text[PART_HEAD_MAX];
-    uint64_t length = 0;
+    struct shs_validators now = {
+        .etag = r->etag, .weak = r->weak[0] == '\0' ? NULL : r->weak, .mtime = r->mtime};
+    int rc;
 
-    if (make_boundary(boundary) != SHS_OK)
-        return shs_send_error(res, 503, NULL);
-    for (size_t i = 0; i < count; i++)
-        length += (uint64_t)part_head(head, r, &ranges[i], boundary, i == 0) + ranges[i].length;
-    length += (uint64_t)snprintf(head, sizeof head, "\r\n--%s--\r\n", boundary);
-    snprintf(text, sizeof text, "multipart/byteranges; boundary=%s", boundary);
-    SHS_RETURN_IF_ERROR(begin_content(self, r, res, 206, text));
-    SHS_RETURN_IF_ERROR(shs_send_length(res, length));
-    SHS_RETURN_IF_ERROR(shs_end_headers(res));
-    for (size_t i = 0; i < count; i++) {
-        size_t len = (size_t)part_head(text, r, &ranges[i], boundary, i == 0);
-
-        SHS_RETURN_IF_ERROR(shs_write(res, text, len));
-        SHS_RETURN_IF_ERROR(write_range(r, res, &ranges[i]));
-    }
-    return shs_write(res, head, strlen(head));
-}
-
-static int send_ranges(const struct shs_static_files *self, struct shs_response *res,
-                       const struct representation *r, const struct shs_range *ranges, size_t count,
-                       bool *taken)
-{
-    if (count > 1)
-        return send_parts(self, res, r, ranges, count);
-    SHS_RETURN_IF_ERROR(begin_content(self, r, res, 206, r->type));
-    SHS_RETURN_IF_ERROR(send_content_range(res, &ranges[0], r->size));
-    return send_bytes(r, res, ranges[0].first, ranges[0].length, taken);
-}
-
-/* What Range asks for, if it is to be followed at all (RFC 9110 section 14.2: GET only). */
-static enum shs_range_verdict wanted_ranges(const struct shs_request *req,
-                                            const struct representation *r,
-                                            struct shs_range *ranges, size_t *count)
-{
-    struct shs_str value;
-
-    if (!shs__str_eq(shs_request_method(req), SHS_STR("GET")) ||
-        !shs__header_once(req, "Range", &value) || !shs__if_range(req, r->etag, r->mtime))
-        return SHS_RANGE_WHOLE;
-    return shs__ranges_parse(value, r->size, ranges, count);
-}
-
-static int answer(struct shs_static_files *self, struct shs_request *req, struct shs_response *res,
-                  struct representation *r, bool *taken)
-{
-    struct shs_range ranges[SHS_RANGES_MAX + 1];
-    size_t count = 0;
-
-    switch (shs__preconditions(req, r->etag, r->mtime)) {
+    switch (shs__preconditions(v->req, &now)) {
     case SHS_PRECONDITION_HOLDS:
         break;
     case SHS_PRECONDITION_NOT_MODIFIED:
-        return send_not_modified(self, r, res);
+        return send_not_modified(v, r);
     case SHS_PRECONDITION_FAILED:
-        return shs_send_page(res, 412, "The file is not what the request takes it to be.");
+        return shs_send_page(v->res, 412, "The file is not what the request takes it to be.");
     }
-    if (r->to_compress && make_coding(self, r) != SHS_OK)
-        return shs_send_error(res, 503, NULL);
-    switch (wanted_ranges(req, r, ranges, &count)) {
-    case SHS_RANGE_PARTS:
-        return send_ranges(self, res, r, ranges, count, taken);
-    case SHS_RANGE_UNSATISFIABLE:
-        return send_unsatisfiable(res, r);
-    case SHS_RANGE_WHOLE:
-        break;
+    if (r->to_compress && !make_coding(v, r)) {
+        if (r->must_code)
+            return shs__static_come_again(v->res, NULL);
+        undo_coding(r);
+        return answer(v, r); /* once: nothing is to be compressed any more */
     }
-    return send_whole(self, req, res, r, taken);
+    rc = shs__static_send_ranges(v, r);
+    return rc == SHS_STATIC_WHOLE ? send_whole(v, r) : rc;
 }
 
+/* -- the file ---------------------------------------------------------------------------------- */
+
 /* The rest of an answer, once it is known which file it is; closes it. */
-static int answer_with(struct shs_static_files *self, struct shs_request *req,
-                       struct shs_response *res, struct representation *r, const struct stat *st,
-                       const struct shs_clean_path *path)
+static int answer_with(struct shs_visit *v, struct shs_representation *r, const struct stat *st)
 {
-    bool taken = false;
+    time_t now;
     int rc;
 
-    r->size = (uint64_t)st->st_size;
     r->mtime = st->st_mtime;
-    r->type = shs__mime_lookup(self->types, (struct shs_str){path->name, path->len});
-    choose_coding(self, r, req, st, path);
-    if (r->kept == NULL)
-        shs_http_date((time_t)r->mtime, r->modified);
-    rc = answer(self, req, res, r, &taken);
-    if (!taken && r->fd >= 0)
+    r->type = shs__mime_lookup(v->site->types, (struct shs_str){v->path.name, v->path.len});
+    memcpy(r->plain_etag, r->etag, sizeof r->etag);
+    choose_coding(v, r, st);
+    if (r->modified[0] == '\0' || r->mtime != st->st_mtime) {
+        now = time(NULL); /* RFC 9110 section 8.8.2.1: never later than Date */
+        shs_http_date((time_t)r->mtime < now ? (time_t)r->mtime : now, r->modified);
+    }
+    if (r->refused)
+        rc = shs_send_page(v->res, 406, "The file is not to be had in a coding that is accepted.");
+    else
+        rc = answer(v, r);
+    if (!r->taken && r->fd >= 0)
         close(r->fd);
     return rc;
 }
 
-int shs__static_answer(struct shs_static_files *self, struct shs_request *req,
-                       struct shs_response *res, int fd, const struct stat *st,
-                       const struct shs_clean_path *path)
+static int answer_from(struct shs_visit *v, struct shs_kept_file *kept, bool dated)
 {
-    struct representation r = {.fd = fd, .cache = self->kept, .keep_st = st};
+    struct shs_representation r = {.fd = -1, .kept = kept, .size = kept->size};
 
-    r.keep_as = (struct shs_str){path->name, path->len};
-    shs__etag_format(r.etag, st);
-    return answer_with(self, req, res, &r, st, path);
+    memcpy(r.content, kept->content, sizeof r.content);
+    memcpy(r.etag, kept->etag, sizeof r.etag);
+    if (dated)
+        memcpy(r.modified, kept->modified, sizeof r.modified);
+    return answer_with(v, &r, &kept->st);
 }
 
-int shs__static_answer_kept(struct shs_static_files *self, struct shs_request *req,
-                            struct shs_response *res, const struct shs_clean_path *path)
+/* All of a small file: read once, for its tag and for what is sent. NULL with errno. */
+static struct shs_kept_file *read_small(const struct shs_visit *v, int fd, const struct stat *st)
 {
-    int64_t since_ns = shs_request_since(req);
-    struct shs_kept_file *kept = shs__file_cache_get(
-        self->kept, self->root_fd, (struct shs_str){path->name, path->len}, since_ns);
-    struct representation r = {.fd = -1, .kept = kept};
+    struct shs_representation r = {.fd = fd};
+    struct shs_kept_file *file;
+    char data[SMALL_FILE_MAX];
+    size_t got;
+
+    if (shs__static_read_at(&r, 0, data, (size_t)st->st_size, &got) != SHS_OK)
+        return NULL;
+    file = shs__file_cache_make((struct shs_str){v->path.name, v->path.len}, st, data, got);
+    if (file == NULL)
+        errno = ENOMEM;
+    else
+        shs__file_cache_keep(v->root->kept, file);
+    return file;
+}
+
+static int answer_small(struct shs_visit *v, int fd, const struct stat *st)
+{
+    struct shs_kept_file *file = read_small(v, fd, st);
+    int rc, saved = errno;
+
+    close(fd);
+    if (file == NULL)
+        return shs__static_refuse(v, saved);
+    rc = answer_from(v, file, false);
+    shs__file_cache_release(file);
+    return rc;
+}
+
+int shs__static_answer(struct shs_visit *v, int fd, const struct stat *st)
+{
+    enum shs_tag_need need = shs__asks_by_tag(v->req) ? SHS_TAG_MUST : SHS_TAG_AT_HAND;
+    struct shs_representation r = {.fd = fd, .size = (uint64_t)st->st_size};
+
+    if ((uint64_t)st->st_size <= SMALL_FILE_MAX)
+        return answer_small(v, fd, st);
+    shs__etag_weak(r.weak, st);
+    if (shs__content_tag(v->site->tags, fd, st, need, r.content)) {
+        shs__etag_strong(r.etag, r.content);
+    } else {
+        r.content[0] = '\0';
+        memcpy(r.etag, r.weak, sizeof r.etag);
+    }
+    return answer_with(v, &r, st);
+}
+
+int shs__static_answer_kept(struct shs_visit *v)
+{
+    struct shs_kept_file *kept =
+        shs__file_cache_get(v->root->kept, v->root->fd, (struct shs_str){v->path.name, v->path.len},
+                            shs_request_since(v->req));
     int rc;
 
     if (kept == NULL)
         return SHS_STATIC_NOT_KEPT;
-    memcpy(r.etag, kept->etag, sizeof kept->etag);
-    memcpy(r.modified, kept->modified, sizeof r.modified);
-    rc = answer_with(self, req, res, &r, &kept->st, path);
+    rc = answer_from(v, kept, true);
     shs__file_cache_release(kept);
     return rc;
 }

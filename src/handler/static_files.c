@@ -3,10 +3,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "handler/beneath.h"
-#include "handler/listing.h"
 #include "handler/static_site.h"
 
 #define REDIRECT_MAX ((size_t)64 * 1024)
@@ -25,27 +26,60 @@ static bool name_in(const char *name, const char *const *list, size_t count)
 
 /* -- answers ----------------------------------------------------------------------------------- */
 
-int shs__static_not_found(struct shs_response *res)
+/* 503, and when to come again. */
+int shs__static_come_again(struct shs_response *res, const char *why)
 {
-    return shs_send_page(res, 404, "File not found");
+    SHS_RETURN_IF_ERROR(shs_response_stand(res, "Retry-After", "2"));
+    return shs_send_error(res, 503, why);
 }
 
 /*
- * What to say when an open failed. Whatever the file system has against it, the name is not to be
- * had here: 404, as CPython. Only what is the server's own trouble is said to be that.
+ * What to say when an open failed. A name that the file system refuses is not to be had here,
+ * whatever the reason: 404, as CPython. All else is the server's own trouble, and said to be that:
+ * a file that is there must not look as if it were not.
  */
-int shs__static_refuse(struct shs_response *res, int sys_errno)
+int shs__static_refuse(struct shs_visit *v, int sys_errno)
 {
+    char text[64];
+
     switch (sys_errno) {
+    case ENOENT:
+    case ENOTDIR:
+    case EACCES:
+    case EPERM:
+    case ELOOP:
+    case EXDEV:
+    case ENAMETOOLONG:
+    case ENXIO:
+    case ENODEV:
+        return shs__static_not_found(v);
     case EMFILE:
     case ENFILE:
     case ENOMEM:
-        return shs_send_error(res, 503, NULL);
-    case EIO:
-        return shs_send_error(res, 500, NULL);
+    case EAGAIN:
+    case EINTR:
+        shs__static_log(v, "cannot be opened now: %s", shs__strerror(sys_errno, text, sizeof text));
+        return shs__static_come_again(v->res, NULL);
     default:
-        return shs__static_not_found(res);
+        shs__static_log(v, "cannot be read: %s", shs__strerror(sys_errno, text, sizeof text));
+        return shs_send_error(v->res, 500, "The file cannot be read.");
     }
+}
+
+void shs__static_log(struct shs_visit *v, const char *fmt, ...)
+{
+    struct shs_conn *conn = shs_request_conn(v->req);
+    struct shs_str method = shs_request_method(v->req), path = shs_request_full_path(v->req);
+    char text[400];
+    va_list args;
+
+    if (conn == NULL)
+        return;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    shs_server_log(shs_conn_server(conn), SHS_LOG_WARNING, "%.*s %.*s: %s", (int)method.len,
+                   method.ptr, (int)(path.len < 200 ? path.len : 200), path.ptr, text);
 }
 
 int shs__static_extra_headers(const struct shs_static_files *self, struct shs_response *res,
@@ -66,58 +100,55 @@ bool shs__static_is_head(const struct shs_request *req)
     return shs__str_eq(shs_request_method(req), SHS_STR("HEAD"));
 }
 
-static int send_redirect(struct shs_request *req, struct shs_response *res)
+static int send_redirect(struct shs_visit *v)
 {
     struct shs_buf location;
     int rc;
 
     shs__buf_init(&location, REDIRECT_MAX);
-    rc = shs__path_redirect(&location, shs_request_target(req), shs_request_full_path(req),
-                            shs_request_query(req));
+    rc = shs__path_redirect(&location, shs_request_target(v->req), shs_request_full_path(v->req),
+                            shs_request_query(v->req));
     if (rc == SHS_OK)
-        rc = shs_send_response(res, 301);
+        rc = shs_send_response(v->res, 301);
     if (rc == SHS_OK)
-        rc = shs_send_header_str(res, "Location",
+        rc = shs_send_header_str(v->res, "Location",
                                  (struct shs_str){shs__buf_head(&location), location.len});
     if (rc == SHS_OK)
-        rc = shs_send_header(res, "Content-Length", "0");
+        rc = shs_send_header(v->res, "Content-Length", "0");
     if (rc == SHS_OK)
-        rc = shs_end_headers(res);
+        rc = shs_end_headers(v->res);
     shs__buf_free(&location);
     return rc;
 }
 
-/* Lists the open directory `fd`; takes it. */
-static int send_listing(struct shs_static_files *self, struct shs_request *req,
-                        struct shs_response *res, int fd, struct shs_str name)
-{
-    struct shs_listing_view view;
-    struct shs_buf page;
-    int rc;
+/* -- the directory ----------------------------------------------------------------------------- */
 
-    shs__listing_view_parse(&view, shs_request_query(req));
-    view.upload = self->upload;
-    shs__buf_init(&page, SHS_LISTING_BYTES_MAX);
-    rc = shs__listing_read(&page, self->root_fd, fd, name, &view);
-    if (rc == SHS_IO) {
-        rc = shs_send_page(res, 404, "No permission to list directory");
-        goto out;
-    }
-    if (rc == SHS_OK)
-        rc = shs_send_response(res, 200);
-    if (rc == SHS_OK)
-        rc = shs_send_header(res, "Content-Type", "text/html; charset=utf-8");
-    if (rc == SHS_OK)
-        rc = shs__static_extra_headers(self, res, false);
-    if (rc == SHS_OK)
-        rc = shs_send_length(res, page.len);
-    if (rc == SHS_OK)
-        rc = shs_end_headers(res);
-    if (rc == SHS_OK && !shs__static_is_head(req))
-        rc = shs_write(res, shs__buf_head(&page), page.len);
-out:
-    shs__buf_free(&page);
-    return rc;
+bool shs__static_enter(struct shs_visit *v, int *rc)
+{
+    struct shs_conn *conn = shs_request_conn(v->req);
+    bool changed;
+    char text[64];
+    int why;
+
+    v->root = shs__static_root_enter(&v->site->root, shs_request_since(v->req), &changed);
+    why = errno;
+    if (changed && conn != NULL)
+        shs_server_log(
+            shs_conn_server(conn), SHS_LOG_WARNING,
+            v->root != NULL
+                ? "The served directory %s is there again."
+                : "The served directory %s is gone (%s): requests get 503 until it is back.",
+            v->site->root.directory, shs__strerror(why, text, sizeof text));
+    if (v->root != NULL)
+        return true;
+    *rc =
+        shs__static_come_again(v->res, "The directory that is served here is not there just now.");
+    return false;
+}
+
+void shs__static_leave(struct shs_visit *v)
+{
+    shs__static_root_leave(v->root);
 }
 
 /* -- finding ----------------------------------------------------------------------------------- */
@@ -142,47 +173,71 @@ static void cut_to(struct shs_clean_path *path, size_t len)
     path->name[len] = '\0';
 }
 
-/*
- * Opens the first index page of the directory `path` that is a regular file: SHS_OK with *fd, *st
- * and its name left in `path`. Otherwise SHS_IO with *why: ENOENT when there is none; `path` is as
- * it was. A directory of that name is none (bpo-31699).
- */
-static int open_index(const struct shs_static_files *self, struct shs_clean_path *path, int *fd,
-                      struct stat *st, int *why)
+/* Opens a regular file: its descriptor, or -1 with errno; EISDIR for what is none. */
+static int open_file(const struct shs_visit *v, struct stat *st)
 {
-    size_t base = path->len;
+    int fd = shs__open_beneath(v->root->fd, v->path.name, O_RDONLY), saved = EISDIR;
 
-    *why = ENOENT;
-    for (char *const *page = self->index_pages; *page != NULL; page++) {
-        if (!append_name(path, *page))
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, st) != 0)
+        saved = errno;
+    else if (S_ISREG(st->st_mode))
+        return fd;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+/*
+ * Opens the first index page of the directory that is a regular file: its descriptor, with *st and
+ * its name left in the path. Otherwise -1 with errno, and the path is as it was: ENOENT when there
+ * is none. A directory of that name is none (bpo-31699), and so is a link that leads nowhere here.
+ * What else stands in the way of a page that is there is not to be mistaken for that.
+ */
+static int open_index(struct shs_visit *v, struct stat *st)
+{
+    size_t base = v->path.len;
+    int why = ENOENT, fd;
+
+    for (char *const *page = v->site->index_pages; *page != NULL; page++) {
+        if (!append_name(&v->path, *page))
             continue;
-        *fd = shs__open_beneath(self->root_fd, path->name, O_RDONLY);
-        if (*fd >= 0 && fstat(*fd, st) == 0 && S_ISREG(st->st_mode))
-            return SHS_OK;
-        if (*fd >= 0)
-            close(*fd);
-        else if (errno != ENOENT)
-            *why = errno;
-        cut_to(path, base);
-        if (*why == ENOTDIR)
-            break; /* the path is a file's: "/file/" */
+        fd = open_file(v, st);
+        if (fd >= 0)
+            return fd;
+        cut_to(&v->path, base);
+        switch (errno) {
+        case ENOENT:
+        case EISDIR:
+        case ELOOP:
+        case EXDEV:
+        case ENAMETOOLONG:
+        case ENXIO:
+            break;
+        case EACCES:
+            why = EACCES;
+            break;
+        default: /* ENOTDIR too: the path is a file's, "/file/" */
+            return -1;
+        }
     }
-    return SHS_IO;
+    errno = why;
+    return -1;
 }
 
 /* Answers with the first index page if it was kept. Of the others nobody knows here whether one
    before them is there by now. */
-static int answer_kept_index(struct shs_static_files *self, struct shs_request *req,
-                             struct shs_response *res, struct shs_clean_path *path)
+static int answer_kept_index(struct shs_visit *v)
 {
-    size_t base = path->len;
+    size_t base = v->path.len;
     int rc;
 
-    if (self->index_pages[0] == NULL || !append_name(path, self->index_pages[0]))
+    if (v->site->index_pages[0] == NULL || !append_name(&v->path, v->site->index_pages[0]))
         return SHS_STATIC_NOT_KEPT;
-    rc = shs__static_answer_kept(self, req, res, path);
+    rc = shs__static_answer_kept(v);
     if (rc == SHS_STATIC_NOT_KEPT)
-        cut_to(path, base);
+        cut_to(&v->path, base);
     return rc;
 }
 
@@ -190,115 +245,110 @@ static int answer_kept_index(struct shs_static_files *self, struct shs_request *
  * Is it a page of the application that is asked for? A name with a dot is a file's: for a script
  * that is missing, a page would only be a riddle.
  */
-static bool is_route(const struct shs_request *req, const struct shs_clean_path *path)
+static bool is_route(const struct shs_visit *v)
 {
-    const char *slash = memrchr(path->name, '/', path->len);
-    const char *last = slash == NULL ? path->name : slash + 1;
-    struct shs_str accept;
+    const char *slash = memrchr(v->path.name, '/', v->path.len);
+    const char *last = slash == NULL ? v->path.name : slash + 1;
 
-    if (strchr(last, '.') == NULL)
-        return true;
-    return shs_request_header(req, "Accept", &accept) &&
-           memmem(accept.ptr, accept.len, "text/html", 9) != NULL;
+    return strchr(last, '.') == NULL || shs__static_wants_page(v->req);
 }
 
 /* There is no such file: 404, or the page that makes its own routes. */
-static int serve_missing(struct shs_static_files *self, struct shs_request *req,
-                         struct shs_response *res, struct shs_clean_path *path)
+static int serve_missing(struct shs_visit *v)
 {
     struct stat st;
-    int fd, why;
+    int fd;
 
-    if (!self->spa || !is_route(req, path))
-        return shs__static_not_found(res);
-    path->len = 0;
-    path->name[0] = '\0';
-    if (open_index(self, path, &fd, &st, &why) != SHS_OK)
-        return shs__static_not_found(res);
-    return shs__static_answer(self, req, res, fd, &st, path);
+    if (!v->site->spa || !is_route(v))
+        return shs__static_not_found(v);
+    cut_to(&v->path, 0);
+    fd = open_index(v, &st);
+    return fd < 0 ? shs__static_refuse(v, errno) : shs__static_answer(v, fd, &st);
 }
 
-static int serve_directory(struct shs_static_files *self, struct shs_request *req,
-                           struct shs_response *res, struct shs_clean_path *path)
+static int serve_directory(struct shs_visit *v)
 {
-    int rc = answer_kept_index(self, req, res, path), fd, why;
+    int rc = answer_kept_index(v), fd, why;
     struct stat st;
 
     if (rc != SHS_STATIC_NOT_KEPT)
         return rc;
-    if (open_index(self, path, &fd, &st, &why) == SHS_OK)
-        return shs__static_answer(self, req, res, fd, &st, path);
-    if (why == ENOTDIR || !self->listing)
-        return serve_missing(self, req, res, path);
-    fd = shs__open_beneath(self->root_fd, path->name, O_RDONLY | O_DIRECTORY);
+    fd = open_index(v, &st);
+    if (fd >= 0)
+        return shs__static_answer(v, fd, &st);
+    why = errno;
+    if (why != ENOENT && why != EACCES && why != ENOTDIR)
+        return shs__static_refuse(v, why);
+    if (why == ENOTDIR || !v->site->listing)
+        return serve_missing(v);
+    fd = shs__open_beneath(v->root->fd, v->path.name, O_RDONLY | O_DIRECTORY);
     if (fd < 0 && errno == EACCES)
-        return shs_send_page(res, 404, "No permission to list directory");
+        return shs_send_page(v->res, 404, "No permission to list directory");
     if (fd < 0)
-        return shs__static_refuse(res, errno);
+        return shs__static_refuse(v, errno);
     if (why == EACCES) {
         close(fd); /* there is an index page, and it is not for everybody */
-        return shs__static_not_found(res);
+        return shs__static_not_found(v);
     }
-    return send_listing(self, req, res, fd, (struct shs_str){path->name, path->len});
+    return shs__static_send_listing(v, fd);
 }
 
 /* A directory that may be entered but not read still has index pages: its "/" is all it lacks. */
-static int serve_unreadable(struct shs_static_files *self, struct shs_request *req,
-                            struct shs_response *res, const struct shs_clean_path *path)
+static int serve_unreadable(struct shs_visit *v)
 {
-    int fd = shs__open_beneath(self->root_fd, path->name, O_PATH | O_DIRECTORY);
+    int fd = shs__open_beneath(v->root->fd, v->path.name, O_PATH | O_DIRECTORY);
 
     if (fd < 0)
-        return shs__static_not_found(res);
+        return shs__static_not_found(v);
     close(fd);
-    return send_redirect(req, res);
+    return send_redirect(v);
 }
 
-static int serve_name(struct shs_static_files *self, struct shs_request *req,
-                      struct shs_response *res, struct shs_clean_path *path)
+static int serve_name(struct shs_visit *v)
 {
-    int rc = shs__static_answer_kept(self, req, res, path), fd, saved;
+    int rc = shs__static_answer_kept(v), fd, saved;
     struct stat st;
 
     if (rc != SHS_STATIC_NOT_KEPT)
         return rc;
-    fd = shs__open_beneath(self->root_fd, path->name, O_RDONLY);
+    fd = shs__open_beneath(v->root->fd, v->path.name, O_RDONLY);
     if (fd < 0 && errno == EACCES)
-        return serve_unreadable(self, req, res, path);
+        return serve_unreadable(v);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-        return serve_missing(self, req, res, path);
+        return serve_missing(v);
     if (fd < 0)
-        return shs__static_refuse(res, errno);
+        return shs__static_refuse(v, errno);
     if (fstat(fd, &st) != 0) {
         saved = errno;
         close(fd);
-        return shs__static_refuse(res, saved);
+        return shs__static_refuse(v, saved);
     }
     if (S_ISREG(st.st_mode))
-        return shs__static_answer(self, req, res, fd, &st, path);
+        return shs__static_answer(v, fd, &st);
     close(fd);
     if (S_ISDIR(st.st_mode))
-        return send_redirect(req, res);
-    return shs__static_not_found(res); /* a FIFO, a device, a socket */
+        return send_redirect(v);
+    return shs__static_not_found(v); /* a FIFO, a device, a socket */
 }
 
 int shs_static_files_serve(struct shs_static_files *self, struct shs_request *req,
                            struct shs_response *res)
 {
-    struct shs_clean_path path;
+    struct shs_visit v = {.site = self, .req = req, .res = res};
+    enum shs_path_verdict verdict = shs__path_clean(shs_request_path(req), &v.path);
+    int rc;
 
-    switch (shs__path_clean(shs_request_path(req), &path)) {
-    case SHS_PATH_OK:
-        break;
-    case SHS_PATH_NOT_FOUND:
-        return shs__static_not_found(res);
-    case SHS_PATH_MALFORMED:
+    if (verdict == SHS_PATH_MALFORMED)
         return shs_send_page(res, 400,
                              "The path has a \"%\" without two hexadecimal digits behind it.");
-    }
-    if (path.slash)
-        return serve_directory(self, req, res, &path);
-    return serve_name(self, req, res, &path);
+    if (!shs__static_enter(&v, &rc))
+        return rc;
+    if (verdict == SHS_PATH_NOT_FOUND)
+        rc = shs__static_not_found(&v);
+    else
+        rc = v.path.slash ? serve_directory(&v) : serve_name(&v);
+    shs__static_leave(&v);
+    return rc;
 }
 
 int shs__static_get(struct shs_request *req, struct shs_response *res)

@@ -9,7 +9,9 @@
 
 #include "handler/beneath.h"
 #include "handler/coding.h"
+#include "handler/origin.h"
 #include "handler/static_site.h"
+#include "handler/store.h"
 
 /* One name and value is a small thing; a list of them that is longer is a mistake. */
 #define EXTRA_HEADERS_MAX 64
@@ -118,22 +120,42 @@ static int copy_headers(char ***out, const char *const *headers, struct shs_erro
     return SHS_OK;
 }
 
-static int open_root(struct shs_static_files *self, const char *directory, struct shs_error *err)
+static int open_root(struct shs_static_files *self, const char *directory, bool keep,
+                     struct shs_error *err)
 {
+    int rc = shs__static_root_init(&self->root, directory, keep), fd;
     char text[32];
-    int fd;
 
-    self->root_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (self->root_fd < 0)
+    if (rc == SHS_NOMEM)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the files of a directory.");
+    if (rc != SHS_OK)
         return shs_error_set(err, SHS_IO, errno, "Cannot serve the directory %s: %s.", directory,
                              shs__strerror(errno, text, sizeof text));
     /* Better now than a 404 for everything: an old kernel or a seccomp filter without openat2. */
-    fd = shs__open_beneath(self->root_fd, "", O_PATH | O_DIRECTORY);
+    fd = shs__open_beneath(self->root.now->fd, "", O_PATH | O_DIRECTORY);
     if (fd < 0)
         return shs_error_set(err, SHS_IO, errno,
                              "Cannot serve %s: openat2(2) fails: %s. Linux 5.6 or newer is needed.",
                              directory, shs__strerror(errno, text, sizeof text));
     close(fd);
+    if (self->upload)
+        (void)shs__store_sweep(self->root.now->fd);
+    return SHS_OK;
+}
+
+static int copy_origins(char ***out, const char *const *list, const char *what,
+                        struct shs_error *err)
+{
+    for (size_t i = 0; list != NULL && list[i] != NULL; i++) {
+        if (!shs__is_origin(list[i]))
+            return shs_error_set(err, SHS_USAGE, 0,
+                                 "%s \"%s\" is no origin: write SCHEME://HOST[:PORT], without a "
+                                 "path.",
+                                 what, list[i]);
+    }
+    *out = copy_list(list);
+    if (*out == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the files of a directory.");
     return SHS_OK;
 }
 
@@ -180,10 +202,13 @@ static int set_up(struct shs_static_files *self, const struct shs_static_options
     SHS_RETURN_IF_ERROR(copy_headers(&self->extra_headers, o->extra_headers, err));
     self->index_pages = copy_list(o->index_pages == NULL ? default_index_pages : o->index_pages);
     if (self->index_pages == NULL || shs__coded_cache_new(&self->coded) != SHS_OK ||
-        (o->keep_small_files && shs__file_cache_new(&self->kept) != SHS_OK))
+        shs__content_tags_new(&self->tags) != SHS_OK)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the files of a directory.");
     SHS_RETURN_IF_ERROR(load_types(self, o->mime_types, err));
-    return open_root(self, o->directory == NULL ? "." : o->directory, err);
+    SHS_RETURN_IF_ERROR(copy_origins(&self->own_origins, o->own_origins, "own_origins:", err));
+    SHS_RETURN_IF_ERROR(
+        copy_origins(&self->write_origins, o->write_origins, "write_origins:", err));
+    return open_root(self, o->directory == NULL ? "." : o->directory, o->keep_small_files, err);
 }
 
 int shs_static_files_new(struct shs_static_files **out, const struct shs_static_options *opt,
@@ -198,7 +223,6 @@ int shs_static_files_new(struct shs_static_files **out, const struct shs_static_
     self = shs__calloc(1, sizeof *self);
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the files of a directory.");
-    self->root_fd = -1;
     pthread_mutex_init(&self->storing, NULL);
     rc = set_up(self, &o, err);
     if (rc != SHS_OK) {
@@ -213,13 +237,14 @@ void shs_static_files_free(struct shs_static_files *self)
 {
     if (self == NULL)
         return;
-    if (self->root_fd >= 0)
-        close(self->root_fd);
+    shs__static_root_free(&self->root);
     free_list(self->index_pages);
     free_list(self->extra_headers);
+    free_list(self->own_origins);
+    free_list(self->write_origins);
     shs__mime_free(self->types);
     shs__coded_cache_free(self->coded);
-    shs__file_cache_free(self->kept);
+    shs__content_tags_free(self->tags);
     pthread_mutex_destroy(&self->storing);
     shs__free(self);
 }

@@ -58,6 +58,55 @@ static bool is_reserved(struct shs_str s)
     return shs__str_eq_nocase(s, SHS_STR("COM")) || shs__str_eq_nocase(s, SHS_STR("LPT"));
 }
 
+/* Appends what is kept of s to out[*len ..], up to `max`. False: it does not all fit. */
+static bool clean(struct shs_str s, char *out, size_t *len, size_t max)
+{
+    for (size_t i = 0; i < s.len;) {
+        size_t n = shs__utf8_length(s, i);
+        size_t step = n == 0 ? 1 : n;
+        bool replace =
+            n == 0 || (n == 1 && is_special((unsigned char)s.ptr[i])) || is_invisible(s, i, n);
+
+        if (*len + step > max)
+            return false;
+        if (replace)
+            out[(*len)++] = '_';
+        else
+            memcpy(out + *len, s.ptr + i, n);
+        if (!replace)
+            *len += n;
+        i += step;
+    }
+    return true;
+}
+
+static bool is_dot_or_space(char c)
+{
+    return c == '.' || c == ' ';
+}
+
+/* The end of a name says what it is: of one that is too long the middle goes, and the end stays. */
+static void keep_extension(struct shs_str s, char *out, size_t *len, size_t max)
+{
+    char end[2 * SHS_EXTENSION_MAX];
+    size_t end_len = 0, extension, stem;
+
+    while (s.len > 0 && is_dot_or_space(s.ptr[s.len - 1]))
+        s.len--;
+    extension = shs__extension_length(s);
+    if (extension == 0 || extension > max / 2 ||
+        !clean((struct shs_str){s.ptr + s.len - extension, extension}, end, &end_len, sizeof end))
+        return;
+    stem = *len < max - end_len ? *len : max - end_len;
+    /* Not in the middle of a character: what follows it there is a continuation byte. */
+    while (stem > 1 && stem < *len && ((unsigned char)out[stem] & 0xc0) == 0x80)
+        stem--;
+    while (stem > 1 && is_dot_or_space(out[stem - 1]))
+        stem--;
+    memcpy(out + stem, end, end_len);
+    *len = stem + end_len;
+}
+
 size_t shs_safe_file_name(struct shs_str filename, char *out, size_t cap)
 {
     struct shs_str s = base_name(filename);
@@ -66,25 +115,11 @@ size_t shs_safe_file_name(struct shs_str filename, char *out, size_t cap)
     if (cap < MIN_CAP)
         return 0;
     out[0] = '_'; /* stays in front of a reserved name only */
-    for (size_t i = 0; i < s.len;) {
-        size_t n = shs__utf8_length(s, i);
-        size_t step = n == 0 ? 1 : n;
-        bool replace =
-            n == 0 || (n == 1 && is_special((unsigned char)s.ptr[i])) || is_invisible(s, i, n);
-
-        if (len + step > max)
-            break;
-        if (replace)
-            out[len++] = '_';
-        else
-            memcpy(out + len, s.ptr + i, n);
-        if (!replace)
-            len += n;
-        i += step;
-    }
-    while (len > 1 && (out[len - 1] == '.' || out[len - 1] == ' '))
+    if (!clean(s, out, &len, max))
+        keep_extension(s, out, &len, max);
+    while (len > 1 && is_dot_or_space(out[len - 1]))
         len--;
-    for (start = 1; start < len && (out[start] == '.' || out[start] == ' ' || out[start] == '-');)
+    for (start = 1; start < len && (is_dot_or_space(out[start]) || out[start] == '-');)
         start++;
     if (start == len) {
         memcpy(out, "upload", sizeof "upload");

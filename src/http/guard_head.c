@@ -42,14 +42,11 @@ static bool is_version_number(struct shs_str s)
     return pos == s.len;
 }
 
+/* RFC 9110 section 2.5: a later minor version is read as the latest one that is known, 1.1. */
 static int parse_version(struct shs_head *head, struct shs_str s, struct shs_refusal *why)
 {
-    if (s.len == 8 && memcmp(s.ptr, "HTTP/1.1", 8) == 0) {
-        head->version = 11;
-        return SHS_OK;
-    }
-    if (s.len == 8 && memcmp(s.ptr, "HTTP/1.0", 8) == 0) {
-        head->version = 10;
+    if (s.len == 8 && memcmp(s.ptr, "HTTP/1.", 7) == 0 && shs__is_digit(s.ptr[7])) {
+        head->version = s.ptr[7] == '0' ? 10 : 11;
         return SHS_OK;
     }
     if (s.len > 0 && s.ptr[0] == ' ')

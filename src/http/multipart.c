@@ -56,20 +56,49 @@ static int malformed(struct shs_multipart *self, const char *rule, const char *t
 
 /* -- the beginning ----------------------------------------------------------------------------- */
 
-/* bchars of RFC 2046 section 5.1.1; a space may not be the last one. */
+/*
+ * bchars of RFC 2046 section 5.1.1 but the space, and the characters of a token: clients that are
+ * out there say boundary=***** and boundary=--x&y.
+ */
+static bool is_boundary_char(char c)
+{
+    return shs__char_is(c, SHS_CHAR_TOKEN) || (c != '\0' && strchr("'()+_,-./:=?", c) != NULL);
+}
+
+/* A space, which only a quoted one can have, may not be the last one. */
 static bool is_boundary(struct shs_str s)
 {
-    static const char special[] = "'()+_,-./:=? ";
-
     if (s.len == 0 || s.len > SHS_MULTIPART_BOUNDARY || s.ptr[s.len - 1] == ' ')
         return false;
     for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i], lower = shs__lower(c);
-
-        if ((lower < 'a' || lower > 'z') && (c < '0' || c > '9') &&
-            (c == '\0' || strchr(special, c) == NULL))
+        if (s.ptr[i] != ' ' && !is_boundary_char(s.ptr[i]))
             return false;
     }
+    return true;
+}
+
+/*
+ * "; boundary=VALUE" at the front of *rest, without quotes: taken up to the next ";" or blank. By
+ * the grammar a value with "=" or "/" must be quoted; who sends ===1=== does not know that. False:
+ * something else is there, or it is quoted.
+ */
+static bool bare_boundary(struct shs_str *rest, struct shs_str *value)
+{
+    static const char name[] = "boundary=";
+    const char *p = rest->ptr, *end = p + rest->len, *start;
+
+    while (p < end && (shs__is_blank(*p) || *p == ';'))
+        p++;
+    if (p == rest->ptr || (size_t)(end - p) < sizeof name ||
+        !shs__str_eq_nocase((struct shs_str){p, sizeof name - 1}, SHS_STR("boundary=")))
+        return false;
+    start = p + sizeof name - 1;
+    for (p = start; p < end && is_boundary_char(*p);)
+        p++;
+    if (p == start || (p < end && *p != ';' && !shs__is_blank(*p)))
+        return false;
+    *value = (struct shs_str){start, (size_t)(p - start)};
+    *rest = (struct shs_str){p, (size_t)(end - p)};
     return true;
 }
 
@@ -83,12 +112,14 @@ static int take_boundary(struct shs_multipart *self, struct shs_str content_type
                       "A form of type multipart/form-data is expected.");
     rest = (struct shs_str){content_type.ptr + type.len, content_type.len - type.len};
     for (;;) {
-        if (shs__next_parameter(&rest, &name, &value, &quoted) != SHS_OK)
-            return malformed(self, "bad-content-type", "The Content-Type field is malformed.");
-        if (name.ptr == NULL)
-            break;
-        if (!shs__str_eq_nocase(name, SHS_STR("boundary")))
-            continue;
+        if (!bare_boundary(&rest, &value)) {
+            if (shs__next_parameter(&rest, &name, &value, &quoted) != SHS_OK)
+                return malformed(self, "bad-content-type", "The Content-Type field is malformed.");
+            if (name.ptr == NULL)
+                break;
+            if (!shs__str_eq_nocase(name, SHS_STR("boundary")))
+                continue;
+        }
         if (self->delimiter_len != 0 || !is_boundary(value))
             return malformed(self, "bad-boundary", "The boundary of the form is not valid.");
         memcpy(self->delimiter, "\r\n--", 4);

@@ -203,6 +203,22 @@ static bool feed_fields(struct shs_parser *self, const char *run, const char *en
     return feed(self, run, (size_t)(end - run));
 }
 
+/*
+ * The rest of the request line from `run` on, with its CRLF. llhttp knows 1.0 and 1.1 and no later
+ * minor version, which is read as 1.1: there it is told so. Returns where the fields begin, or
+ * NULL.
+ */
+static const char *feed_line(struct shs_parser *self, const char *run)
+{
+    const char *end = self->head->line.ptr + self->head->line.len;
+
+    if (end[-1] == '0' || end[-1] == '1')
+        return run;
+    if (!feed(self, run, (size_t)(end - 1 - run)) || !feed(self, "1", 1) || !feed(self, end, 2))
+        return NULL;
+    return end + 2;
+}
+
 bool shs__parser_head(struct shs_parser *parser, const struct shs_head *head, const char *raw,
                       size_t len)
 {
@@ -219,7 +235,8 @@ bool shs__parser_head(struct shs_parser *parser, const struct shs_head *head, co
         agrees = feed(parser, "POST", 4);
         run += head->method.len;
     }
-    agrees = agrees && feed_fields(parser, run, raw + len, &values);
+    run = agrees ? feed_line(parser, run) : NULL;
+    agrees = run != NULL && feed_fields(parser, run, raw + len, &values);
     parser->head = NULL; /* what comes now is content */
     return agrees && parser->headers_complete && parser->values_seen == values &&
            parser->message_complete == (!head->chunked && head->content_length == 0);

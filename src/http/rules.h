@@ -63,7 +63,7 @@
       "https://.")                                                                                 \
     X(TARGET_CHAR, 400, "target-char", "The target has a character that must be percent-encoded.") \
     X(FRAGMENT, 400, "fragment", "A fragment (#) is for the client alone and is not sent.")        \
-    X(BAD_PERCENT, 400, "bad-percent", "Each % in the target must be followed by two hex digits.") \
+    X(BAD_PERCENT, 400, "bad-percent", "Each % in the path must be followed by two hex digits.")   \
     X(ASTERISK, 400, "asterisk", "The target * is for OPTIONS only, and stands alone.")            \
     X(BAD_SCHEME, 400, "bad-scheme", "Only http and https targets are served.")                    \
     X(USERINFO, 400, "userinfo", "User names and passwords may not be part of a target.")          \

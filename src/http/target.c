@@ -62,13 +62,13 @@ static int refuse_char(char c, struct shs_refusal *why)
     return shs__refuse(why, SHS_RULE_TARGET_CHAR);
 }
 
-/* Runs over characters of the set and percent-encoded ones, from *pos to the first other one. */
-static int skip_encoded(struct shs_str s, size_t *pos, unsigned set, struct shs_refusal *why)
+/* Runs over a path and its percent-encoded characters, from *pos to the first other one. */
+static int skip_path(struct shs_str s, size_t *pos, struct shs_refusal *why)
 {
     size_t i = *pos;
 
     for (;;) {
-        while (i < s.len && shs__char_is(s.ptr[i], set))
+        while (i < s.len && shs__char_is(s.ptr[i], SHS_CHAR_PATH))
             i++;
         if (i == s.len || s.ptr[i] != '%')
             break;
@@ -81,11 +81,19 @@ static int skip_encoded(struct shs_str s, size_t *pos, unsigned set, struct shs_
     return SHS_OK;
 }
 
+/* A query is for a program to read, if at all: a "%" in it may be only that ("?q=100%"). */
+static size_t skip_query(struct shs_str s, size_t pos)
+{
+    while (pos < s.len && (shs__char_is(s.ptr[pos], SHS_CHAR_QUERY) || s.ptr[pos] == '%'))
+        pos++;
+    return pos;
+}
+
 /* absolute-path [ "?" query ] */
 static int parse_path(struct shs_head *head, struct shs_str s, struct shs_refusal *why)
 {
     size_t pos = 0, first = 0;
-    int rc = skip_encoded(s, &pos, SHS_CHAR_PATH, why);
+    int rc = skip_path(s, &pos, why);
 
     if (rc != SHS_OK)
         return rc;
@@ -99,10 +107,8 @@ static int parse_path(struct shs_head *head, struct shs_str s, struct shs_refusa
         return SHS_OK;
     pos++;
     head->query = (struct shs_str){s.ptr + pos, s.len - pos};
-    rc = skip_encoded(s, &pos, SHS_CHAR_QUERY, why);
-    if (rc == SHS_OK && pos < s.len)
-        return refuse_char(s.ptr[pos], why);
-    return rc;
+    pos = skip_query(s, pos);
+    return pos < s.len ? refuse_char(s.ptr[pos], why) : SHS_OK;
 }
 
 static size_t scheme_length(struct shs_str s) /* with its "://"; 0 when there is none */

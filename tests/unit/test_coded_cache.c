@@ -69,9 +69,30 @@ static void test_cache(void **state)
     shs__coded_cache_free(NULL);
 }
 
+/* Two at a time, and one for the same file: who comes beyond that sends it as it is. */
+static void test_workers(void **state)
+{
+    struct shs_coded_cache *cache;
+
+    SHS_UNUSED(state);
+    assert_int_equal(shs__coded_cache_new(&cache), SHS_OK);
+    assert_true(shs__coded_cache_begin(cache, "a"));
+    assert_false(shs__coded_cache_begin(cache, "a"));
+    assert_true(shs__coded_cache_begin(cache, ""));
+    assert_false(shs__coded_cache_begin(cache, "b"));
+    shs__coded_cache_end(cache, "a");
+    assert_true(shs__coded_cache_begin(cache, "")); /* what has no tag is never the same */
+    shs__coded_cache_end(cache, "");
+    shs__coded_cache_end(cache, "");
+    assert_true(shs__coded_cache_begin(cache, "a"));
+    assert_true(shs__coded_cache_begin(cache, "b"));
+    shs__coded_cache_free(cache);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cache)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cache),
+                                       cmocka_unit_test(test_workers)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

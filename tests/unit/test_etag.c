@@ -5,29 +5,78 @@
 #include <cmocka.h>
 
 #include "handler/conditional.h"
+#include "handler/content_tag.h"
 
+/* What a tag is made of, and what is not in it: a server of its own, an inode. */
 static void test_format(void **state)
 {
+    char content[SHS_CONTENT_TAG_LEN + 1], etag[SHS_ETAG_SIZE], other[SHS_ETAG_SIZE];
     struct stat st;
-    char etag[SHS_ETAG_SIZE], other[SHS_ETAG_SIZE];
 
     SHS_UNUSED(state);
+    assert_true(shs__content_tag_of("hello\n", 6, content));
+    assert_string_equal(content, "5891b5b522d5df086d0ff0b110fbd9d2"); /* sha256sum, half of it */
+    shs__etag_strong(etag, content);
+    assert_string_equal(etag, "\"5891b5b522d5df086d0ff0b110fbd9d2\"");
+    shs__etag_add(etag, "gzip");
+    assert_string_equal(etag, "\"5891b5b522d5df086d0ff0b110fbd9d2-gzip\"");
+    assert_true(shs__content_tag_of("", 0, content));
+    assert_string_equal(content, "e3b0c44298fc1c149afbf4c8996fb924");
+
     memset(&st, 0, sizeof st);
     st.st_mtim.tv_sec = 1;
     st.st_mtim.tv_nsec = 2;
+    st.st_ctim.tv_nsec = 3;
     st.st_size = 13;
-    st.st_ino = 0xabc;
-    shs__etag_format(etag, &st);
-    assert_string_equal(etag, "\"3b9aca02-d-abc\"");
-    st.st_mtim.tv_nsec = 3;
-    shs__etag_format(other, &st);
+    shs__etag_weak(etag, &st);
+    assert_string_equal(etag, "W/\"d-3b9aca02-3\"");
+    st.st_ino = 7;
+    st.st_dev = 8;
+    shs__etag_weak(other, &st);
+    assert_string_equal(etag, other);
+    st.st_ctim.tv_nsec = 4;
+    shs__etag_weak(other, &st);
     assert_string_not_equal(etag, other);
 
-    memset(&st, 0xff, sizeof st); /* the longest there is still fits */
-    st.st_mtim.tv_sec = -1;
-    st.st_mtim.tv_nsec = 0;
-    shs__etag_format(etag, &st);
-    assert_int_equal(etag[strlen(etag) - 1], '"');
+    memset(&st, 0xff, sizeof st); /* the longest there is still fits, with what is added */
+    shs__etag_weak(etag, &st);
+    shs__etag_add(etag, "zstd");
+    assert_non_null(strstr(etag, "-zstd\""));
+    memset(content, 'f', SHS_CONTENT_TAG_LEN);
+    shs__etag_strong(etag, content);
+    shs__etag_add(etag, "ffffffffffffffff");
+    shs__etag_add(etag, "zstd");
+    assert_non_null(strstr(etag, "-zstd\""));
+}
+
+/* PUT of a file that was got in another coding: the same file. */
+static void test_content(void **state)
+{
+    static const char content[] = "00112233445566778899aabbccddeeff";
+    static const struct {
+        const char *list;
+        bool found, strong;
+    } cases[] = {
+        {"\"00112233445566778899aabbccddeeff\"", true, true},
+        {"\"00112233445566778899aabbccddeeff-gzip\"", true, true},
+        {"\"00112233445566778899aabbccddeeff-0123456789abcdef-br\"", true, true},
+        {"\"x\", \"00112233445566778899aabbccddeeff-br\"", true, true},
+        {"W/\"00112233445566778899aabbccddeeff-gzip\"", true, false},
+        {"*", true, true},
+        {"\"00112233445566778899aabbccddeef\"", false, false},
+        {"\"00112233445566778899aabbccddeeff0\"", false, false},
+        {"\"-00112233445566778899aabbccddeeff\"", false, false},
+        {"\"10112233445566778899aabbccddeeff-gzip\"", false, false},
+        {"00112233445566778899aabbccddeeff", false, false},
+        {"", false, false},
+    };
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        if (shs__etag_content_in(shs__str(cases[i].list), content, false) != cases[i].found ||
+            shs__etag_content_in(shs__str(cases[i].list), content, true) != cases[i].strong)
+            fail_msg("%s", cases[i].list);
+    }
 }
 
 static void test_list(void **state)
@@ -71,12 +120,17 @@ static void test_strong(void **state)
     assert_true(shs__etag_in(SHS_STR("*"), "\"a-1\"", true));
     assert_false(shs__etag_in(SHS_STR("W/\"a-1\""), "\"a-1\"", true));
     assert_true(shs__etag_in(SHS_STR("W/\"a-1\", \"a-1\""), "\"a-1\"", true));
+    /* And one of ours that is weak names no bytes. */
+    assert_false(shs__etag_in(SHS_STR("W/\"a-1\", \"a-1\""), "W/\"a-1\"", true));
+    assert_true(shs__etag_in(SHS_STR("W/\"a-1\""), "W/\"a-1\"", false));
+    assert_true(shs__etag_in(SHS_STR("\"a-1\""), "W/\"a-1\"", false));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_format),
+        cmocka_unit_test(test_content),
         cmocka_unit_test(test_list),
         cmocka_unit_test(test_strong),
     };

@@ -65,6 +65,115 @@ static void test_sort(void **state)
         assert_string_equal(entries[i].name.ptr, sorted[i]);
 }
 
+/* As people count, whatever the locale. */
+static void test_natural_order(void **state)
+{
+    static const char *const sorted[] = {
+        "",
+        "1",
+        "2",
+        "10",
+        "010a",
+        "11",
+        "99999999999999999999",
+        "100000000000000000000",
+        "a",
+        "a2",
+        "a10",
+        "a10b2",
+        "a10b10",
+        "A11",
+        "file",
+        "File1",
+        "file02",
+        "file2",
+        "FILE3",
+        "file10",
+        "file10.txt",
+        "file10a",
+        "z",
+        "\xc3\xa4"
+        "1",
+        "\xc3\x84"
+        "2",
+        "\xc3\xa9",
+        "\xce\xb1",
+        "\xce\x91"
+        "2",
+        "\xd0\xb0",
+        "\xd0\x90"
+        "2",
+        "\xf0\x9f\x98\x80",
+        "\xff",
+    };
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(sorted); i++) {
+        for (size_t j = 0; j < SHS_ARRAY_LEN(sorted); j++) {
+            int order = shs__natural_order(shs__str(sorted[i]), shs__str(sorted[j]));
+
+            if ((order > 0) != (i > j) || (order < 0) != (i < j))
+                fail_msg("'%s' and '%s': %d", sorted[i], sorted[j], order);
+        }
+    }
+}
+
+/* What cannot be seen, or turns what is seen round, is shown by its number; the link has the
+   bytes. */
+static void test_unseen_characters(void **state)
+{
+    struct shs_listing_entry entries[] = {
+        entry("\xe2\x80\xae"
+              "gpj.exe",
+              SHS_ENTRY_FILE, 0),
+        entry("a\nb\x7f", SHS_ENTRY_FILE, 0),
+        entry("\xd8\x9c\xe2\x81\xa6\xe2\x81\xa9", SHS_ENTRY_FILE, 0),
+        entry("\xe2\x80\x8d\xf0\x9f\x98\x80\xd7\x90", SHS_ENTRY_FILE, 0)};
+    char *page = page_of("/\xe2\x80\xae/", entries, SHS_ARRAY_LEN(entries), true);
+
+    SHS_UNUSED(state);
+    assert_in(page, "href=\"%E2%80%AEgpj.exe\">[U+202E]gpj.exe</a>");
+    assert_in(page, "href=\"a%0Ab%7F\">a[U+000A]b[U+007F]</a>");
+    assert_in(page, ">[U+061C][U+2066][U+2069]</a>");
+    assert_in(page,
+              ">\xe2\x80\x8d\xf0\x9f\x98\x80\xd7\x90</a>"); /* a joiner joins, Hebrew is Hebrew */
+    assert_in(page, "<title>Directory listing for /[U+202E]/</title>");
+    shs__free(page);
+}
+
+/* A filter where a page is long, and a form at the top: with a script each, and no page without
+   need. */
+static void test_tools(void **state)
+{
+    struct shs_listing_view view = {.upload = true, .archive = true};
+    struct shs_listing_entry entries[51];
+    struct shs_buf out;
+    char *page;
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(entries); i++)
+        entries[i] = entry("name", SHS_ENTRY_FILE, 1);
+    page = page_of("/", entries, 50, true);
+    assert_not_in(page, "<script");
+    assert_not_in(page, "type=\"search\"");
+    assert_not_in(page, "archive=");
+    shs__free(page);
+    page = page_of("/", entries, 51, true);
+    assert_in(page, "type=\"search\"");
+    assert_in(page, "hidden>"); /* until the script that makes it work has run */
+    assert_in(page, "<p id=\"count\">51 files</p>");
+    assert_not_in(page, "id=\"upload\"");
+    shs__free(page);
+    shs__buf_init(&out, SHS_LISTING_BYTES_MAX);
+    assert_int_equal(shs__listing_page(&out, SHS_STR("/"), entries, 1, true, &view), SHS_OK);
+    page = shs__strndup(shs__buf_head(&out), out.len);
+    shs__buf_free(&out);
+    assert_in(page, "href=\"?archive=zip\"");
+    assert_true(strstr(page, "id=\"upload\"") < strstr(page, "<table>"));
+    assert_in(page, "method=\"post\" enctype=\"multipart/form-data\"");
+    shs__free(page);
+}
+
 static void test_kinds(void **state)
 {
     struct shs_listing_entry entries[] = {
@@ -83,7 +192,8 @@ static void test_kinds(void **state)
     assert_in(page, "href=\"file\">file</a></td><td class=\"size\">13 B<");
     assert_in(page, "href=\"linkdir/\">linkdir@</a>");
     assert_in(page, "href=\"linkfile\">linkfile@</a>");
-    assert_in(page, "href=\"nowhere\">nowhere@</a></td><td class=\"size\"></td>");
+    assert_in(page, "<td><b>nowhere@</b></td><td class=\"size\"></td>");
+    assert_not_in(page, "href=\"nowhere");
     assert_not_in(page, "4096");
     assert_not_in(page, "href=\"../\"");
     assert_not_in(page, "<script");
@@ -99,6 +209,8 @@ static void test_escapes(void **state)
     char *page = page_of("/<b>&\xe4/", entries, SHS_ARRAY_LEN(entries), true);
 
     SHS_UNUSED(state);
+    assert_in(page, "<title>Directory listing for /&lt;b&gt;&amp;\xEF\xBF\xBD/</title>");
+    assert_not_in(page, "<b>&");
     assert_in(page,
               "<h1>Directory listing for <a href=\"../\">/</a>&lt;b&gt;&amp;\xEF\xBF\xBD/</h1>");
     assert_in(page, "href=\"%3Ci%3E%26amp%3B%22dq%22%20%27sq%27\">"
@@ -241,8 +353,8 @@ static void test_read(void **state)
     assert_in(text, "href=\"deep/\">deep/</a>");
     assert_in(text, "href=\"file\">file</a></td><td class=\"size\">5 B<");
     assert_in(text, "href=\"inside/\">inside@</a>");
-    assert_in(text, "href=\"outside\">outside@</a></td><td class=\"size\"></td>");
-    assert_in(text, "href=\"dangling\">dangling@</a>");
+    assert_in(text, "<b>outside@</b></td><td class=\"size\"></td>");
+    assert_in(text, "<b>dangling@</b>");
     assert_not_in(text, "hidden");
     shs__free(text);
     shs__buf_free(&out);
@@ -320,12 +432,12 @@ static void test_sort_columns(void **state)
         struct shs_listing_view view;
         const char *order;
     } cases[] = {
-        {{.column = SHS_LISTING_NAME}, "abcd"},
+        {{.column = SHS_LISTING_NAME}, "dabc"}, /* a directory is first whichever way it goes */
         {{.column = SHS_LISTING_NAME, .descending = true}, "dcba"},
-        {{.column = SHS_LISTING_SIZE}, "dbac"}, /* a directory has no size */
-        {{.column = SHS_LISTING_SIZE, .descending = true}, "acbd"},
-        {{.column = SHS_LISTING_TIME}, "cabd"},
-        {{.column = SHS_LISTING_TIME, .descending = true}, "bdac"},
+        {{.column = SHS_LISTING_SIZE}, "dbac"},
+        {{.column = SHS_LISTING_SIZE, .descending = true}, "dacb"},
+        {{.column = SHS_LISTING_TIME}, "dcab"},
+        {{.column = SHS_LISTING_TIME, .descending = true}, "dbac"},
     };
 
     SHS_UNUSED(state);
@@ -394,6 +506,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sort),
+        cmocka_unit_test(test_natural_order),
+        cmocka_unit_test(test_unseen_characters),
+        cmocka_unit_test(test_tools),
         cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_escapes),
         cmocka_unit_test(test_sizes),

@@ -14,6 +14,7 @@
 
 #include <shs/query.h>
 
+#include "base/text.h"
 #include "h1_lab.h"
 #include "http/multipart.h"
 
@@ -363,6 +364,9 @@ static void test_content_types(void **state)
         {"multipart/form-data; boundary=B; boundary=B", "bad-boundary"},
         {"multipart/form-data; boundary=\"a\\\"b\"", "bad-boundary"},
         {"multipart/form-data; boundary=a[b", "bad-content-type"},
+        {"multipart/form-data; boundary=a\"b\"", "bad-content-type"},
+        {"multipart/form-data; boundary====; boundary====", "bad-boundary"},
+        {"multipart/form-data; xboundary====", "bad-content-type"},
         {"multipart/form-data, boundary=B", "not-multipart"},
         {"multipart/form-data boundary=B", "not-multipart"},
         {"multipart/form-data; boundary=B x", "bad-content-type"},
@@ -370,12 +374,40 @@ static void test_content_types(void **state)
          "1234567890123456789012345678901234567890123456789012345678901234567890x",
          "bad-boundary"},
     };
+    /* As clients that are out there write them: the grammar wants quotes, or has no such
+       character. */
+    static const char *const real[][2] = {
+        {"multipart/form-data; boundary=*****", "*****"},
+        {"multipart/form-data;boundary=\"*****\"", "*****"},
+        {"multipart/form-data; boundary====1===", "===1==="},
+        {"multipart/form-data; boundary=\"===============7330845974216740156==\"",
+         "===============7330845974216740156=="},
+        {"multipart/form-data; boundary=--x&y", "--x&y"},
+        {"multipart/form-data; boundary=a/b=c; charset=utf-8", "a/b=c"},
+        {"multipart/form-data; charset=utf-8;  BOUNDARY=a:b?(c),'d'", "a:b?(c),'d'"},
+        {"multipart/form-data; boundary=#$!|~^%`", "#$!|~^%`"},
+        {"multipart/form-data; boundary=-", "-"},
+        {"multipart/form-data; boundary="
+         "1234567890123456789012345678901234567890123456789012345678901234567890",
+         "1234567890123456789012345678901234567890123456789012345678901234567890"},
+    };
     static const char special[] = "multipart/form-data; boundary=\"'()+_,-./:=? 9\"";
     static const char body[] = "--'()+_,-./:=? 9\r\nContent-Disposition: form-data; name=a\r\n\r\n"
                                "v\r\n--'()+_,-./:=? 9--";
     struct result r;
+    char text[400];
 
     (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(real); i++) {
+        const char *b = real[i][1];
+        int len =
+            snprintf(text, sizeof text,
+                     "--%s\r\nContent-Disposition: form-data; name=a\r\n\r\nv\r\n--%s--", b, b);
+
+        parse_whole(&r, real[i][0], text, (size_t)len);
+        if (r.rc != SHS_OK || strcmp(r.text, "a|-|text/plain|v|") != 0)
+            fail_msg("%s: %s", real[i][0], r.rc == SHS_OK ? r.text : r.rule);
+    }
     for (size_t i = 0; i < SHS_ARRAY_LEN(types); i++) {
         parse_whole(&r, types[i].type, "--B--", 5);
         if (types[i].rule == NULL)
@@ -702,13 +734,62 @@ static void test_safe_file_names(void **state)
     }
 }
 
+/* What is too long loses its middle: the end says what it is. */
+static void test_long_names_keep_their_end(void **state)
+{
+    static const char *const ends[][2] = {
+        {".jpg", ".jpg"}, {".tar.gz", ".tar.gz"},       {".JPEG", ".JPEG"}, {".jpg. .", ".jpg"},
+        {".j|g", ".j_g"}, {".an-end-of-sixteen", NULL}, /* longer than any extension */
+        {"", NULL},
+    };
+    static const char *const fills[] = {"x", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "a."};
+    char name[700], out[300];
+    size_t len, n;
+
+    (void)state;
+    for (size_t f = 0; f < SHS_ARRAY_LEN(fills); f++) {
+        for (size_t e = 0; e < SHS_ARRAY_LEN(ends); e++) {
+            for (len = 0; len < 500; len += strlen(fills[f]))
+                memcpy(name + len, fills[f], strlen(fills[f]));
+            memcpy(name + len, ends[e][0], strlen(ends[e][0]));
+            len += strlen(ends[e][0]);
+            for (size_t cap = 16; cap <= sizeof out; cap++) {
+                const char *end = ends[e][1];
+
+                n = shs_safe_file_name((struct shs_str){name, len}, out, cap);
+                assert_true(n > 0 && n < cap && n <= 255 && n == strlen(out));
+                for (size_t i = 0; i < n;) { /* no character is cut in two */
+                    size_t step = shs__utf8_length((struct shs_str){out, n}, i);
+
+                    assert_true(step > 0);
+                    i += step;
+                }
+                if (end != NULL && cap > 2 * strlen(end) + 1 &&
+                    (n <= strlen(end) || strcmp(out + n - strlen(end), end) != 0 ||
+                     out[n - strlen(end) - 1] == '.'))
+                    fail_msg("%s at %zu: %s", end, cap, out);
+            }
+        }
+    }
+    /* ezshare#84: 245 bytes and ".jpg" in 241 bytes of room. */
+    memset(name, 'n', 245);
+    memcpy(name + 245, ".jpg", 5);
+    assert_int_equal(shs_safe_file_name((struct shs_str){name, 249}, out, 241), 239);
+    assert_string_equal(out + 235, ".jpg");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),       cmocka_unit_test(test_every_split),
-        cmocka_unit_test(test_random_data), cmocka_unit_test(test_content_types),
-        cmocka_unit_test(test_limits),      cmocka_unit_test(test_requests),
-        cmocka_unit_test(test_usage),       cmocka_unit_test(test_safe_file_names),
+        cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_every_split),
+        cmocka_unit_test(test_random_data),
+        cmocka_unit_test(test_content_types),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_safe_file_names),
+        cmocka_unit_test(test_long_names_keep_their_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
