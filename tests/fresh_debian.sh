@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# fresh_debian.sh - does it work for somebody who has a fresh Debian 12, git, and nothing else?
+# fresh_debian.sh - does it work for somebody who has a fresh Debian, git, and nothing else?
 #
-#   tests/fresh_debian.sh [--full] [CACHE_DIR]
+#   tests/fresh_debian.sh [--suite SUITE] [--full] [CACHE_DIR]
 #
-# Makes a Debian 12 with debootstrap from the mirror that this machine's apt is configured with, in a
+# Makes a Debian 12, or the SUITE named (trixie is Debian 13, with OpenSSL 3.5), with debootstrap from the mirror that this machine's apt is configured with, in a
 # temporary directory; clones the last commit into it; runs `bash examples/quickstart.sh --port 0`,
 # fetches every file of examples/site and compares them byte for byte; and runs `bash tests/run.sh
 # --quick` (--full: without --quick). CACHE_DIR keeps the bare system as a tarball for the
@@ -12,10 +12,19 @@ set -euo pipefail
 
 suite=bookworm
 quick=--quick
-if [ "${1:-}" = --full ]; then
-    quick=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --full) quick= ;;
+    --suite)
+        [ $# -ge 2 ] || { echo "--suite needs a name: bookworm, trixie" >&2; exit 2; }
+        suite=$2
+        shift
+        ;;
+    *) break ;;
+    esac
     shift
-fi
+done
+own_suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${1:-}
 
@@ -42,8 +51,16 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# The first mirror of the suite in apt's own configuration, in either of its formats.
+# The first mirror of the suite in apt's own configuration, in either of its formats. A mirror has all
+# suites: for one that this machine does not use, its own suite's mirror.
 mirror() {
+    local found
+    found=$(mirror_of "$suite")
+    echo "${found:-$(mirror_of "$own_suite")}"
+}
+
+mirror_of() {
+    local suite=$1
     {
         sed -nE 's/^deb +(\[[^]]*\] +)?([^ ]+) +'"$suite"' .*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/*.list
         awk -v suite="$suite" '
@@ -77,6 +94,9 @@ configure() {
     rm -f "$system/etc/apt/sources.list"
     cp -a /etc/apt/sources.list "$system/etc/apt/" 2>/dev/null || true
     local file name
+    if [ -z "$(mirror_of "$suite")" ]; then
+        echo "deb $(mirror) $suite main" >"$system/etc/apt/sources.list"
+    fi
     for file in /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
         # Only Debian's own: what else this machine installs from, a fresh one does not have.
         [ -f "$file" ] && grep -qE "(^|[[:space:]])$suite" "$file" && cp "$file" "$system/etc/apt/sources.list.d/"
