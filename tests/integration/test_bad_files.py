@@ -34,7 +34,9 @@ def make_pki(directory):
     subprocess.run(["openssl", "ocsp", "-index", server.base + ".db/index.txt", "-CA", server.cert, "-rsigner",
                     server.cert, "-rkey", server.key, "-issuer", server.cert, "-cert", cert, "-ndays", "2", "-respout",
                     files["--ocsp"]], check=True, capture_output=True, timeout=60)
-    return {"dir": directory, "ca": server.cert, "files": files, "serial": tls_pki.serial(cert)}
+    second = tls_pki.CA(directory, "second-root")
+    return {"dir": directory, "ca": server.cert, "files": files, "serial": tls_pki.serial(cert),
+            "clients": [(root.cert, root.client("one")), (second.cert, second.client("two"))], "crl": second.crl()}
 
 
 # -- kinds of bad --------------------------------------------------------------------------------
@@ -265,10 +267,52 @@ def pkcs12(pki):
         opens("--cert", cert, "--key", path + ".new", "--password-file", right)
 
 
+def client_cas(pki):
+    """A CA in a bundle is read, or the line is named: never passed over in silence."""
+    (first, one), (second, two) = pki["clients"]
+    begin = "-----BEGIN CERTIFICATE-----"
+    whole = [open(path).read() for path in (first, second)]
+    trusted = subprocess.run(["openssl", "x509", "-in", second, "-trustout"], check=True, capture_output=True,
+                             timeout=60).stdout.decode()
+    check("BEGIN TRUSTED CERTIFICATE" in trusted, trusted)
+    bundle = pki["dir"] + "/bundle.pem"
+    base = ["--cert", pki["files"]["--cert"], "--key", pki["files"]["--key"], "--password-file",
+            pki["files"]["--password-file"], "--client-ca", bundle]
+
+    def verified(server, client):
+        context = ssl.create_default_context(cafile=pki["ca"])
+        context.load_cert_chain(*client)
+        with context.wrap_socket(server.connect_plain(), server_hostname="localhost") as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return b'"verified":true' in shslib.read_all(sock).replace(b" ", b"")
+
+    good = ["", " ", "\t", "\u00a0", "\ufeff", "  \n\n  "]
+    for text in [before + whole[1] for before in good] + [trusted, whole[1].replace("\n", " \r\n")]:
+        for texts in ((text, whole[0]), (whole[0], text)):
+            shslib.write_file(bundle, "".join(texts))
+            with shslib.Server("--handler", "whoami", *base, "--log", "none") as server:
+                check(verified(server, one) and verified(server, two), repr(text[:40]))
+    bad = {"x" + whole[1]: "damaged BEGIN line", whole[1].replace("-----BEGIN", "----BEGIN"): "damaged BEGIN line",
+           whole[1].replace(begin, ""): "base64", whole[1].replace("-----END", "----END"): "not base64",
+           open(pki["crl"]).read(): "crl",
+           "-----BEGIN PKCS7-----\nAAAA\n-----END PKCS7-----\n": "openssl pkcs7 -print_certs"}
+    shslib.write_file(bundle, "".join(whole))
+    with shslib.Server("--handler", "whoami", *base, "--log", "none", "--log-level", "info") as server:
+        for text, words in bad.items():
+            shslib.write_file(bundle, whole[0] + text)
+            code, out, err = shslib.run(shslib.BIN, "serve", "-p", "0", *base, seconds=PATIENCE)
+            check(code == 1 and "bundle.pem" in err and words in err and re.search(r"[Ll]ine \d+", err), err)
+            before = len(server.stderr_lines())
+            server.signal(1)
+            shslib.wait_until(lambda: any("not reloaded" in line for line in server.stderr_lines()[before:]), PATIENCE,
+                              "a refusal: " + words)
+            check(verified(server, two), "the CAs of before stay")
+
+
 def bad_files():
     with shslib.temp_dir() as directory:
         tls_pki.each(make_pki(directory), at_a_start, at_a_reload, key_log, open_to_others, a_password_from_a_pipe,
-                     pkcs12)
+                     pkcs12, client_cas)
 
 
 shslib.main(bad_files)
