@@ -109,11 +109,13 @@ static void open_set(struct set *s)
 {
     struct shs_buf pem;
 
+    char dir[] = "/tmp/shs-test-XXXXXX";
+
     memset(s, 0, sizeof *s);
-    snprintf(s->dir, sizeof s->dir, "/tmp/shs-test-XXXXXX");
-    assert_non_null(mkdtemp(s->dir));
+    assert_non_null(mkdtemp(dir));
+    snprintf(s->dir, sizeof s->dir, "%s", dir);
     for (int i = 0; i < FILES; i++)
-        snprintf(s->path[i], sizeof s->path[i], "%s/%s", s->dir, file_names[i]);
+        snprintf(s->path[i], sizeof s->path[i], "%s/%s", dir, file_names[i]);
     put_good(s, A);
     put_good(s, B);
     put(s->path[A_KEY], lab.opt.key_pem, lab.opt.key_pem_len);
