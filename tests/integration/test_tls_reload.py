@@ -147,7 +147,11 @@ def hundred_swaps(pki):
         print("       %d handshakes, %d/s, none failed, the slowest %.0f ms"
               % (load.done, load.done / seconds, load.slow * 1000))
         server.stop()
-        check("reloads=50 reload-failures=50" in server.stderr, server.stderr[-300:])
+        # A bad one is tried again by itself: on a slow machine that is sometimes sooner than the next signal.
+        done, bad = map(int, re.search(r"reloads=(\d+) reload-failures=(\d+)", server.stderr).groups())
+        check(done >= 50 and bad >= 50, "reloads=%d reload-failures=%d" % (done, bad))
+        equal(done, log_count(server, "configuration reloaded"), "reloads counted and logged")
+        equal(bad, log_count(server, "not reloaded|stays as it was:"), "failures counted and logged")
 
 
 def in_flight(pki):

@@ -3,7 +3,6 @@
 #include <time.h>
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "tls/clients/client.h"
@@ -13,6 +12,7 @@
 #include "tls/config/context.h"
 #include "tls/config/identity.h"
 #include "tls/config/ocsp.h"
+#include "tls/config/pem.h"
 #include "tls/config/source.h"
 
 #define CA_FILE_MAX ((size_t)4 * 1024 * 1024)
@@ -55,33 +55,46 @@ static int add_ca(struct shs_tls_clients *self, X509 *ca, const char *path, stru
     return SHS_OK;
 }
 
+/* One block: a CA is added, and what would be lost in such a file is named. */
+static int take_block(struct shs_tls_clients *self, const struct shs_tls_pem *pem,
+                      const struct shs_tls_pem_block *block, const char *path,
+                      struct shs_error *err)
+{
+    X509 *ca = NULL;
+    int rc;
+
+    if (shs__tls_pem_is_key(block))
+        return SHS_OK; /* of a CA's own file; nobody needs it here */
+    if (!shs__tls_pem_is_certificate(block))
+        return shs__tls_pem_stray(pem, block, "client CA", err);
+    rc = shs__tls_pem_certificate(&ca, pem, block, err);
+    if (rc == SHS_OK)
+        rc = add_ca(self, ca, path, err);
+    X509_free(ca);
+    return rc;
+}
+
 static int load_cas(struct shs_tls_clients *self, const char *path, struct shs_error *err)
 {
+    struct shs_tls_pem_block block;
+    struct shs_tls_path_name name;
+    struct shs_tls_pem pem;
     struct shs_buf bytes;
-    BIO *bio = NULL;
     int rc = shs__tls_read_file(&bytes, path, CA_FILE_MAX, "client CA", err);
 
-    if (rc == SHS_OK)
-        bio = BIO_new_mem_buf(bytes.len == 0 ? "" : shs__buf_head(&bytes), (int)bytes.len);
-    while (rc == SHS_OK && bio != NULL) {
-        X509 *ca;
-
-        ERR_clear_error();
-        ca = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-        if (ca == NULL) {
-            if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-                rc = shs__tls_error(err, SHS_TLS, "The client CA file '%s' is malformed", path);
-            break;
-        }
-        rc = add_ca(self, ca, path, err);
-        X509_free(ca);
+    shs__tls_path_name(&name, path);
+    shs__tls_pem_begin(&pem, bytes.len == 0 ? "" : shs__buf_head(&bytes), bytes.len, name.text);
+    while (rc == SHS_OK && (rc = shs__tls_pem_next(&pem, &block, err)) == SHS_OK) {
+        rc = take_block(self, &pem, &block, path, err);
+        shs__tls_pem_drop(&block);
     }
+    if (rc == SHS_CLOSED)
+        rc = SHS_OK;
     if (rc == SHS_OK && sk_X509_num(self->cas) == 0)
         rc = shs_error_set(err, SHS_TLS, 0,
-                           "There is no CA certificate in '%s': a '-----BEGIN CERTIFICATE' line is "
+                           "There is no CA certificate in %s: a '-----BEGIN CERTIFICATE' line is "
                            "missing.",
-                           path);
-    BIO_free(bio);
+                           name.text);
     shs__buf_free(&bytes);
     ERR_clear_error();
     return rc;

@@ -13,6 +13,7 @@
 #include "tls/clients/client.h"
 #include "tls/config/identity.h"
 #include "tls/config/ocsp.h"
+#include "tls/config/pem.h"
 #include "tls/config/source.h"
 
 #define CRL_FILE_MAX ((size_t)64 * 1024 * 1024)
@@ -308,11 +309,13 @@ static int add_crl(struct loading *job, X509_CRL *crl, const char *path)
     return SHS_OK;
 }
 
-static int read_der(struct loading *job, const struct shs_buf *bytes, const char *path)
+static int take_crl(struct loading *job, const unsigned char *der, size_t len, const char *path)
 {
-    const unsigned char *at = (const unsigned char *)shs__buf_head(bytes);
-    X509_CRL *crl = d2i_X509_CRL(NULL, &at, (long)bytes->len);
+    const unsigned char *at = der;
+    X509_CRL *crl;
 
+    ERR_clear_error();
+    crl = d2i_X509_CRL(NULL, &at, (long)len);
     if (crl == NULL)
         return shs__tls_error(job->err, SHS_TLS, "The CRL in '%s' is malformed", path);
     return add_crl(job, crl, path);
@@ -320,23 +323,23 @@ static int read_der(struct loading *job, const struct shs_buf *bytes, const char
 
 static int read_pem(struct loading *job, const struct shs_buf *bytes, const char *path)
 {
-    BIO *bio = BIO_new_mem_buf(shs__buf_head(bytes), (int)bytes->len);
-    int rc = bio == NULL ? nomem(job->err) : SHS_OK;
+    struct shs_tls_pem_block block;
+    struct shs_tls_path_name name;
+    struct shs_tls_pem pem;
+    int rc;
 
-    while (rc == SHS_OK) {
-        X509_CRL *crl;
-
-        ERR_clear_error();
-        crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL);
-        if (crl == NULL) {
-            if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-                rc = shs__tls_error(job->err, SHS_TLS, "The CRL in '%s' is malformed", path);
-            break;
-        }
-        rc = add_crl(job, crl, path);
+    shs__tls_path_name(&name, path);
+    shs__tls_pem_begin(&pem, shs__buf_head(bytes), bytes->len, name.text);
+    while ((rc = shs__tls_pem_next(&pem, &block, job->err)) == SHS_OK) {
+        if (shs__tls_pem_is(&block, PEM_STRING_X509_CRL))
+            rc = take_crl(job, block.der, block.len, path);
+        else if (!shs__tls_pem_is_certificate(&block)) /* its CA's may be beside it */
+            rc = shs__tls_pem_stray(&pem, &block, "CRL", job->err);
+        shs__tls_pem_drop(&block);
+        if (rc != SHS_OK)
+            return rc;
     }
-    BIO_free(bio);
-    return rc;
+    return rc == SHS_CLOSED ? SHS_OK : rc;
 }
 
 static int load_file(struct loading *job, const char *path)
@@ -347,8 +350,9 @@ static int load_file(struct loading *job, const char *path)
 
     ERR_clear_error();
     if (rc == SHS_OK && bytes.len > 0)
-        rc = shs__buf_head(&bytes)[0] == 0x30 ? read_der(job, &bytes, path)
-                                              : read_pem(job, &bytes, path);
+        rc = shs__buf_head(&bytes)[0] == 0x30
+                 ? take_crl(job, (const unsigned char *)shs__buf_head(&bytes), bytes.len, path)
+                 : read_pem(job, &bytes, path);
     shs__buf_free(&bytes);
     if (rc == SHS_OK && job->crls->count == before)
         rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CRL in '%s', neither PEM nor DER.",
