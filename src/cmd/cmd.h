@@ -26,5 +26,6 @@ int cmd_serve(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_cert(int argc, char **argv);
 int cmd_trust(int argc, char **argv);
+int cmd_lab(int argc, char **argv);
 
 #endif

@@ -14,6 +14,7 @@ static const char usage[] = "usage: shs COMMAND [OPTION]...\n"
                             "  exec CMD      run a command with an HTTPS server beside it\n"
                             "  cert COMMAND  make and examine certificates\n"
                             "  trust print   say how clients are told of an authority\n"
+                            "  lab COMMAND   TLS servers that are wrong in exactly one way\n"
                             "  version       print the version\n"
                             "  help          print this text\n"
                             "\n"
@@ -39,10 +40,10 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"serve", cmd_serve},  {"exec", cmd_exec},         {"cert", cmd_cert},
-    {"trust", cmd_trust},  {"version", print_version}, {"--version", print_version},
-    {"-V", print_version}, {"help", print_usage},      {"--help", print_usage},
-    {"-h", print_usage},
+    {"serve", cmd_serve},         {"exec", cmd_exec},    {"cert", cmd_cert},
+    {"trust", cmd_trust},         {"lab", cmd_lab},      {"version", print_version},
+    {"--version", print_version}, {"-V", print_version}, {"help", print_usage},
+    {"--help", print_usage},      {"-h", print_usage},
 };
 
 int main(int argc, char **argv)

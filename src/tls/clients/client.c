@@ -181,6 +181,12 @@ static bool is_spiffe(struct shs_str uri)
     return shs__str_eq_nocase(uri, scheme);
 }
 
+/* Says it of itself, or may sign: X509_check_ca alone says no when keyUsage lacks keyCertSign. */
+static bool is_authority(X509 *cert)
+{
+    return (X509_get_extension_flags(cert) & EXFLAG_CA) != 0 || X509_check_ca(cert) != 0;
+}
+
 /* X509-SVID, 2: exactly one URI, and no CA. */
 static void find_spiffe(struct shs_client_record *self, X509 *cert)
 {
@@ -196,7 +202,7 @@ static void find_spiffe(struct shs_client_record *self, X509 *cert)
     }
     if (id->spiffe_id.ptr == NULL)
         return;
-    if (uris > 1 || X509_check_ca(cert) != 0) {
+    if (uris > 1 || is_authority(cert)) {
         id->spiffe_id = (struct shs_str){NULL, 0};
         refuse(self, SHS_CLIENT_AMBIGUOUS);
     }

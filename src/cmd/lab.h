@@ -1,0 +1,10 @@
+/*
+ * lab.h - the subcommands of `shs lab`.
+ */
+#ifndef SHS_CMD_LAB_H
+#define SHS_CMD_LAB_H
+
+/* argv[0] is "lab NAME", for messages. Each returns an exit code. */
+int lab_check_server(int argc, char **argv);
+
+#endif
