@@ -5,7 +5,7 @@
  */
 #include <shs/secure_http_server.h>
 
-#include <string.h>
+#include "server/server.h"
 
 typedef int push_mixin_fn(struct shs_server *self, struct shs_error *err);
 
@@ -16,18 +16,22 @@ static int compose(struct shs_server **out, const struct shs_options *opt,
 {
     struct shs_server *self = NULL;
     struct shs_options unbound;
+    bool bind;
     int rc;
 
-    shs_options_init(&unbound);
-    memcpy(&unbound, opt, opt->size < sizeof unbound ? opt->size : sizeof unbound);
-    unbound.size = sizeof unbound;
+    if (out == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "there is no place for the server: out is NULL");
+    rc = shs__options_take(&unbound, opt, err);
+    if (rc != SHS_OK)
+        return rc;
+    bind = unbound.bind_and_activate;
     unbound.bind_and_activate = false; /* the mixins come first */
     rc = shs_http_server_new(&self, &unbound, handler, err);
     if (rc == SHS_OK && tls)
         rc = shs_tls_mixin_push(self, err);
     if (rc == SHS_OK)
         rc = push_mixin(self, err);
-    if (rc == SHS_OK && opt->bind_and_activate)
+    if (rc == SHS_OK && bind)
         rc = shs_server_bind_and_activate(self, err);
     if (rc != SHS_OK) {
         shs_server_free(self);
@@ -41,10 +45,10 @@ int shs_threading_http_server_new(struct shs_server **out, const struct shs_opti
                                   const struct shs_http_handler *handler, struct shs_error *err)
 {
     struct shs_options daemon;
+    int rc = shs__options_take(&daemon, opt, err);
 
-    shs_options_init(&daemon);
-    memcpy(&daemon, opt, opt->size < sizeof daemon ? opt->size : sizeof daemon);
-    daemon.size = sizeof daemon;
+    if (rc != SHS_OK)
+        return rc;
     daemon.daemon_threads = true;
     return compose(out, &daemon, handler, err, false, shs_threading_mixin_push);
 }

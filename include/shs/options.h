@@ -64,19 +64,22 @@ typedef int shs_error_page_fn(void *error_ctx, const struct shs_request *req,
                               struct shs_response *res, int status, const char *message);
 
 struct shs_options {
-    size_t size; /* set by shs_options_init: the struct the caller was built with */
+    size_t size; /* set by shs_options_init: the struct the caller was built with. A constructor
+                    refuses a struct without one, and reads nothing behind it */
 
     /* -- BaseServer and TCPServer -------------------------------------------------------------- */
     const char *host;          /* "127.0.0.1" (NULL) | a name or address | "" = every interface,
                                  dual-stack where the system can */
-    const char *port;          /* "0" (NULL) = the kernel's choice | number | service name */
+    const char *port;          /* "0" (NULL) = the kernel's choice | a number up to 65535 | the
+                                 name of a service */
     bool bind_and_activate;    /* true: the constructor binds and listens. false: push mixins, then
                                  shs_server_bind_and_activate */
     bool allow_reuse_address;  /* SO_REUSEADDR. false; HTTPServer sets it */
     bool allow_reuse_port;     /* SO_REUSEPORT, for AF_INET and AF_INET6. false */
     int request_queue_size;    /* listen(2) backlog. SOMAXCONN */
     unsigned timeout_ms;       /* handle_request's limit. UINT_MAX = none */
-    unsigned poll_interval_ms; /* service_actions runs at least this often. 500 */
+    unsigned poll_interval_ms; /* service_actions runs at least this often; less than 10 is 10. 500
+                                */
 
     int address_family; /* AF_INET or AF_INET6: only such addresses of host. AF_UNSPEC */
 
@@ -84,10 +87,12 @@ struct shs_options {
     size_t max_packet_size; /* bytes of a datagram; what is beyond is cut off and flagged. 8192 */
 
     /* -- UnixStreamServer and UnixDatagramServer ----------------------------------------------- */
-    const char *path;    /* the socket's path; "@name" = an abstract name, "@" = one of the kernel's
+    const char *path; /* the socket's path; "@name" = an abstract name, "@" = one of the kernel's
                              choice. NULL = host has it. At most 107 bytes */
-    bool unlink_on_bind; /* a socket at that path which nobody serves any more is removed. false: it
-                             is reported as in use */
+    bool
+        unlink_on_bind; /* a socket at that path which nobody serves any more is removed; of several
+                             that start at once, one has it (a lock on the directory, which must be
+                             readable). false: it is reported as in use */
     bool unlink_on_close; /* server_close removes the path, if it is still ours. false */
 
     /* -- bounds -------------------------------------------------------------------------------- */
@@ -97,7 +102,8 @@ struct shs_options {
     unsigned max_threads;     /* alive at once; beyond it the server stops accepting. 1024 */
     bool daemon_threads;      /* false. true: server_close does not wait for handlers that run */
     bool block_on_close;      /* true: server_close waits for its threads, at most stop_ms */
-    size_t thread_stack_size; /* bytes per thread. 256 KiB */
+    size_t thread_stack_size; /* bytes per thread, at most 1 GiB; less than 128 KiB, which our own
+                                 code needs, is 128 KiB. 256 KiB */
 
     /* -- ForkingMixIn -------------------------------------------------------------------------- */
     unsigned max_children; /* alive at once; beyond it the server stops accepting. 40 */

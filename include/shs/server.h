@@ -48,12 +48,17 @@
  *   1. A constructor (shs_tcp_server_new, shs_http_server_new, shs_secure_http_server_new) makes
  *      the chain, and binds and listens unless opt.bind_and_activate is false.
  *   2. Mixins are pushed. One that defines server_bind or server_activate must come before binding.
- *   3. shs_serve_forever or shs_handle_request freezes the chain: from then on shs_server_push
- *      answers SHS_USAGE.
+ *   3. shs_serve_forever, shs_handle_request or shs_server_get_request freezes the chain, for good:
+ *      from then on shs_server_push answers SHS_USAGE.
  *   4. shs_shutdown ends the loop; shs_serve_forever may be called again.
  *   5. shs_server_close stops listening, ends every connection and waits for every thread, within
  *      opt.stop_ms + opt.close_ms.
- *   6. shs_server_free closes if need be, tells every layer (layer_free), and frees.
+ *   6. shs_server_free ends the loop and closes if need be, tells every layer (layer_free), and
+ *      frees.
+ *
+ *   A process may be forked between 1 and 3 (daemon(3), several that serve one socket): each that
+ *   serves makes what it would share with the others its own. After 3 the threads and connections
+ *   are those of the process that served, and another one's shs_serve_forever answers SHS_USAGE.
  *
  * Follows: CPython Lib/socketserver.py. Where this differs on purpose: the loop is woken, not
  * polled; shutdown does not deadlock; accept errors back off and are counted; threads are bounded;
@@ -143,8 +148,9 @@ struct shs_server_ops {
  *   handler  borrowed until the server is freed; must have `handle`
  *   err      may be NULL; filled when the call fails
  *
- * Returns 0, or < 0 with *err: SHS_USAGE (no handler), SHS_IO (bind or listen failed, errno there),
- * SHS_NOMEM. After an error nothing is left open.
+ * Returns 0, or < 0 with *err: SHS_USAGE (no handler, out or opt is NULL, opt was not initialised,
+ * a value that cannot be used), SHS_IO (bind or listen failed, errno there), SHS_NOMEM. After an
+ * error nothing is left open.
  */
 SHS_API int shs_tcp_server_new(struct shs_server **out, const struct shs_options *opt,
                                const struct shs_request_handler_class *handler,
@@ -210,8 +216,8 @@ SHS_API int shs_forking_unix_datagram_server_new(struct shs_server **out,
  *   layer  borrowed: it must outlive the server, or free itself in layer_free
  *   ops    borrowed; static const
  *
- * Returns 0; SHS_USAGE while the server serves, if the layer is in a chain already, or if it
- * defines server_bind or server_activate and the server is bound; SHS_LIMIT beyond 32 layers.
+ * Returns 0; SHS_USAGE when the server serves or has served, if the layer is in a chain already, or
+ * if it defines server_bind or server_activate and the server is bound; SHS_LIMIT beyond 32 layers.
  * Not thread-safe: compose, then serve.
  */
 SHS_API int shs_server_push(struct shs_server *self, struct shs_layer *layer,
@@ -223,7 +229,12 @@ SHS_API int shs_server_push(struct shs_server *self, struct shs_layer *layer,
  * is joined at once. server_close waits for all of them unless opt.daemon_threads or not
  * opt.block_on_close, and never longer than its deadline.
  *
- * Returns 0, SHS_NOMEM or what shs_server_push returns.
+ * The threads have the signal mask of the thread that composes, and so have the programs that a
+ * handler starts. One mixin serves a server's requests: ThreadingMixIn, ThreadPoolMixIn or
+ * ForkingMixIn.
+ *
+ * Returns 0, SHS_USAGE (there is one already, or thread_stack_size cannot be used), SHS_NOMEM or
+ * what shs_server_push returns.
  */
 SHS_API int shs_threading_mixin_push(struct shs_server *self, struct shs_error *err) SHS_MUST_CHECK;
 
@@ -261,8 +272,8 @@ SHS_API int shs_threading_mixin_push(struct shs_server *self, struct shs_error *
  *   end of a stream is not seen while another child has a copy of the other end. The parent's
  *   statistics do not see what happens in a child.
  *
- * Returns 0; SHS_USAGE (max_children is 0), SHS_NOMEM, SHS_IO (no descriptors), or what
- * shs_server_push returns.
+ * Returns 0; SHS_USAGE (max_children is 0; or as shs_threading_mixin_push), SHS_NOMEM, SHS_IO (no
+ * descriptors), or what shs_server_push returns.
  */
 SHS_API int shs_forking_mixin_push(struct shs_server *self, struct shs_error *err) SHS_MUST_CHECK;
 
@@ -290,7 +301,8 @@ SHS_API unsigned shs_server_active_children(const struct shs_server *self);
  *
  * Handlers run on several threads at once, and one connection's requests on different threads.
  *
- * Returns 0, SHS_NOMEM, SHS_IO (no descriptor for epoll) or what shs_server_push returns.
+ * Returns 0, SHS_USAGE as shs_threading_mixin_push, SHS_NOMEM, SHS_IO (no descriptor for epoll) or
+ * what shs_server_push returns.
  */
 SHS_API int shs_thread_pool_mixin_push(struct shs_server *self,
                                        struct shs_error *err) SHS_MUST_CHECK;
@@ -335,7 +347,7 @@ SHS_API int shs_serve_forever(struct shs_server *self) SHS_MUST_CHECK;
 
 /*
  * Serves at most one request, waiting for it opt.timeout_ms at most; then handle_timeout is called.
- * Returns 0 (also after the timeout), or < 0 as shs_serve_forever does.
+ * Returns 0 (also after the timeout), or < 0 as shs_serve_forever does. shs_shutdown ends one call.
  */
 SHS_API int shs_handle_request(struct shs_server *self) SHS_MUST_CHECK;
 
@@ -361,7 +373,12 @@ SHS_API int shs_shutdown_wait(struct shs_server *self, unsigned timeout_ms) SHS_
  */
 SHS_API int shs_server_close(struct shs_server *self);
 
-/* server_close, if nobody has, then frees. NULL is fine. Not from a handler. */
+/*
+ * server_close, if nobody has, then frees. NULL is fine. While another thread is in
+ * shs_serve_forever, that is ended first, as by shs_shutdown_wait, within opt.stop_ms +
+ * opt.close_ms; if it does not end in time (a handler on it does not return), it closes and frees
+ * the server when it ends. Not from a handler: there the loop does so when that has returned.
+ */
 SHS_API void shs_server_free(struct shs_server *self);
 
 /* The listening descriptor, for a poll loop of your own; -1 when there is none. Any thread. */

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/types.h>
 
 #include <shs/error.h>
 #include <shs/str.h>
@@ -52,6 +53,29 @@ static inline bool shs__is_peers_end(int code)
 {
     return code == SHS_CLOSED || code == SHS_RESET || code == SHS_TRUNCATED;
 }
+
+/* -- files ------------------------------------------------------------------------------------- */
+
+/*
+ * pwrite, or write where `at` is negative, without the signal by which a process that has reached
+ * RLIMIT_FSIZE is killed: EFBIG is for the client of an upload, not for the server.
+ */
+ssize_t shs__pwrite_unsignalled(int fd, const void *bytes, size_t len, off_t at);
+
+/* -- structs that begin with their size --------------------------------------------------------
+ *
+ * A caller that was built with an older header has a shorter one, with a newer header a longer one.
+ */
+
+/* Writes the defaults, as much of them as the caller's struct has; zeros behind those we know. */
+void shs__sized_init(void *to, size_t size, const void *defaults, size_t known);
+/*
+ * What both know of *from, over the defaults that are in *to; to's size becomes `known`. No byte of
+ * *from behind its size is read. SHS_USAGE for NULL, and for a size that no such struct can have:
+ * it was not initialised. `name` is the struct's, "shs_options".
+ */
+int shs__sized_copy(void *to, size_t known, const void *from, const char *name,
+                    struct shs_error *err);
 
 /* -- time -------------------------------------------------------------------------------------- */
 

@@ -46,6 +46,5 @@ void shs_options_init_sized(struct shs_options *opt, size_t size)
         .stuck_handler_ms = 30000,
     };
 
-    /* A caller built with an older, shorter struct gets the part it knows. */
-    memcpy(opt, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    shs__sized_init(opt, size, &defaults, sizeof defaults);
 }

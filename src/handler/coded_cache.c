@@ -131,7 +131,7 @@ int shs__coded_cache_put(struct shs_coded_cache *self, const char *tag, const vo
     if (fd < 0)
         return -1;
     while (done < size) {
-        n = write(fd, (const char *)bytes + done, size - done);
+        n = shs__pwrite_unsignalled(fd, (const char *)bytes + done, size - done, -1);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {

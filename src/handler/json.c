@@ -19,7 +19,7 @@ void shs_json_limits_init_sized(struct shs_json_limits *limits, size_t size)
 {
     struct shs_json_limits defaults = {size, (size_t)1 << 20, 32};
 
-    memcpy(limits, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    shs__sized_init(limits, size, &defaults, sizeof defaults);
 }
 
 bool shs_json_available(void)
@@ -130,8 +130,8 @@ int shs_request_json(struct shs_request *req, const struct shs_json_limits *limi
     struct shs_str type, body;
 
     shs_json_limits_init(&l);
-    if (limits != NULL)
-        memcpy(&l, limits, limits->size < sizeof l ? limits->size : sizeof l);
+    if (limits != NULL && shs__sized_copy(&l, sizeof l, limits, "shs_json_limits", NULL) != SHS_OK)
+        return SHS_USAGE;
     if (l.max_depth > DEPTH_MAX)
         l.max_depth = DEPTH_MAX;
     if (!shs_request_header(req, "Content-Type", &type) || !is_json_type(type))

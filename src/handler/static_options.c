@@ -43,7 +43,7 @@ void shs_static_options_init_sized(struct shs_static_options *opt, size_t size)
         .max_upload = (uint64_t)1 << 30,
     };
 
-    memcpy(opt, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    shs__sized_init(opt, size, &defaults, sizeof defaults);
 }
 
 static void free_list(char **list)
@@ -218,8 +218,12 @@ int shs_static_files_new(struct shs_static_files **out, const struct shs_static_
     struct shs_static_files *self;
     int rc;
 
+    if (out == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "There is no place for the handler: out is NULL.");
     shs_static_options_init(&o);
-    memcpy(&o, opt, opt->size < sizeof o ? opt->size : sizeof o);
+    rc = shs__sized_copy(&o, sizeof o, opt, "shs_static_options", err);
+    if (rc != SHS_OK)
+        return rc;
     self = shs__calloc(1, sizeof *self);
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the files of a directory.");

@@ -26,7 +26,7 @@ static int write_all(int fd, const char *data, size_t len)
     ssize_t n;
 
     while (len > 0) {
-        n = write(fd, data, len);
+        n = shs__pwrite_unsignalled(fd, data, len, -1);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {

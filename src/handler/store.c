@@ -165,7 +165,7 @@ static int copy_all(int from, int to)
     while (n > 0) {
         n = pread(from, data, COPY_SIZE, at);
         for (ssize_t done = 0, w; n > 0 && done < n; done += w) {
-            w = pwrite(to, data + done, (size_t)(n - done), at + done);
+            w = shs__pwrite_unsignalled(to, data + done, (size_t)(n - done), at + done);
             if (w <= 0)
                 n = -1;
         }

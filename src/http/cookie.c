@@ -91,7 +91,7 @@ void shs_cookie_init_sized(struct shs_cookie *cookie, size_t size, const char *n
         .same_site = SHS_SAME_SITE_LAX,
     };
 
-    memcpy(cookie, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    shs__sized_init(cookie, size, &defaults, sizeof defaults);
 }
 
 /* cookie-octet of RFC 6265bis section 4.1.1 */
@@ -198,7 +198,9 @@ int shs_send_cookie(struct shs_response *res, const struct shs_cookie *cookie)
     int rc;
 
     shs_cookie_init(&c, NULL, NULL);
-    memcpy(&c, cookie, cookie->size < sizeof c ? cookie->size : sizeof c);
+    rc = shs__sized_copy(&c, sizeof c, cookie, "shs_cookie", NULL);
+    if (rc != SHS_OK)
+        return rc;
     same_site = same_site_text(c.same_site);
     if (same_site == NULL || !is_valid(&c))
         return shs__mistake(res->x, "shs_send_cookie", "a name or value that no cookie can have");

@@ -36,6 +36,12 @@ void shs__h1_config_init(struct shs_h1_config *config, const struct shs_options 
         shs__str(opt->server_version == NULL ? "shs/" SHS_VERSION_STRING : opt->server_version);
 }
 
+/* Head and body together; the largest size means "no limit". */
+static size_t out_ceiling(size_t body, size_t more)
+{
+    return body > SIZE_MAX - more ? SIZE_MAX : body + more;
+}
+
 void shs__h1_init(struct shs_h1 *h1, const struct shs_h1_config *config, struct shs_stream *stream,
                   void *owner)
 {
@@ -45,8 +51,8 @@ void shs__h1_init(struct shs_h1 *h1, const struct shs_h1_config *config, struct 
     h1->owner = owner;
     h1->opened_ns = shs_now_ns();
     shs__buf_init(&h1->in, config->opt->max_head_bytes + SHS_H1_FIRST_READ * 4);
-    shs__buf_init(&h1->out, config->opt->max_buffered_response + SHS_MAX_RESPONSE_HEAD * 2 +
-                                SHS_H1_PIECE * 2);
+    shs__buf_init(&h1->out, out_ceiling(config->opt->max_buffered_response,
+                                        SHS_MAX_RESPONSE_HEAD * 2 + SHS_H1_PIECE * 2));
     config->host->set_deadline(owner, shs__deadline_after(h1->opened_ns, config->opt->head_ms));
 }
 

@@ -31,7 +31,7 @@ void shs_multipart_limits_init_sized(struct shs_multipart_limits *limits, size_t
         .max_bytes = UINT64_MAX,
     };
 
-    memcpy(limits, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    shs__sized_init(limits, size, &defaults, sizeof defaults);
 }
 
 static int fail(struct shs_multipart *self, int code)
@@ -174,8 +174,9 @@ int shs_multipart_new(struct shs_multipart **out, struct shs_request *req,
     int rc;
 
     shs_multipart_limits_init(&bounds);
-    if (limits != NULL)
-        memcpy(&bounds, limits, limits->size < sizeof bounds ? limits->size : sizeof bounds);
+    if (limits != NULL &&
+        shs__sized_copy(&bounds, sizeof bounds, limits, "shs_multipart_limits", NULL) != SHS_OK)
+        return SHS_USAGE;
     if (bounds.max_header_bytes < 64 || bounds.max_header_bytes > 65536 || req->body_taken)
         return shs__mistake(req->x, "shs_multipart_new",
                             "max_header_bytes from 64 to 65536, before the body is read");

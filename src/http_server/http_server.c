@@ -305,10 +305,15 @@ int shs_http_server_new(struct shs_server **out, const struct shs_options *opt,
 {
     struct http_server *http;
     struct shs_server *self = NULL;
-    int rc = check_options(opt, err);
+    struct shs_options taken;
+    int rc = shs__options_take(&taken, opt, err);
 
+    if (rc == SHS_OK)
+        rc = check_options(&taken, err);
     if (rc != SHS_OK)
         return rc;
+    if (out == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "there is no place for the server: out is NULL");
     if (handler == NULL)
         return shs_error_set(err, SHS_USAGE, 0, "an HTTP server needs a handler");
     http = shs__calloc(1, sizeof *http);
@@ -327,7 +332,7 @@ int shs_http_server_new(struct shs_server **out, const struct shs_options *opt,
         .finish = http_finish,
         .refuses = true,
     };
-    rc = shs__server_new(&self, opt, &http->cls, err);
+    rc = shs__server_new(&self, &taken, &http->cls, err);
     if (rc != SHS_OK) {
         shs__free(http);
         return rc;

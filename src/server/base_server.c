@@ -4,6 +4,7 @@
  * Follows CPython Lib/socketserver.py BaseServer; the names are the same.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@
 #define ACCEPT_BATCH 64
 /* After a failed accept: long enough not to spin, short enough that relief is seen at once. */
 #define ACCEPT_BACKOFF_MS 50u
+/* Looking after things more often is spinning. */
+#define LEAST_TURN_MS 10u
 
 void shs__server_wake(struct shs_server *self)
 {
@@ -145,6 +148,41 @@ bool shs__server_may_accept(struct shs_server *self)
     return may_accept(self, shs_now_ns());
 }
 
+/* In the loop's poll: wake_fd, the mixin's, the listening socket. */
+#define FIXED_FDS 3
+/* As many groups of workers as there may be. */
+#define MORE_LISTENERS 1024
+
+static nfds_t add_listeners(struct shs_server *self, struct pollfd *fds)
+{
+    int more[MORE_LISTENERS];
+    unsigned count = 0;
+
+    if (self->acceptor.listeners != NULL)
+        count = self->acceptor.listeners(self->acceptor.layer, more, MORE_LISTENERS);
+    for (unsigned i = 0; i < count; i++)
+        fds[i] = (struct pollfd){.fd = more[i], .events = POLLIN};
+    return count;
+}
+
+/* Which listening socket has somebody; those behind the one of last time come first. */
+static bool take_ready(struct shs_server *self, const struct pollfd *fds, nfds_t count)
+{
+    nfds_t from = 0;
+
+    while (from < count && fds[from].fd != self->ready_fd)
+        from++;
+    for (nfds_t i = 1; i <= count; i++) {
+        nfds_t at = (from + i) % count;
+
+        if (fds[at].revents != 0) {
+            self->ready_fd = fds[at].fd;
+            return true;
+        }
+    }
+    return false;
+}
+
 /*
  * Waits for a request, a wake-up, or the deadline. True: look for a request. `listens` is false
  * while somebody else accepts.
@@ -153,11 +191,12 @@ static bool wait_for_request(struct shs_server *self, int64_t deadline_ns, bool 
 {
     int64_t now = shs_now_ns(), retry = atomic_load(&self->accept_retry_ns);
     bool accepting = listens && may_accept(self, now);
-    struct pollfd fds[3] = {
+    struct pollfd fds[FIXED_FDS + MORE_LISTENERS] = {
         {.fd = self->wake_fd, .events = POLLIN},
-        {.fd = accepting ? self->fd : -1, .events = POLLIN},
         {.fd = self->watch.fd, .events = POLLIN},
+        {.fd = accepting ? self->fd : -1, .events = POLLIN},
     };
+    nfds_t count = FIXED_FDS + (accepting ? add_listeners(self, fds + FIXED_FDS) : 0);
     unsigned every_ms = self->watch.every_ms;
     int64_t turn;
     int n;
@@ -166,17 +205,19 @@ static bool wait_for_request(struct shs_server *self, int64_t deadline_ns, bool 
         deadline_ns = retry;
     if (every_ms == 0 || every_ms > self->opt.poll_interval_ms)
         every_ms = self->opt.poll_interval_ms;
+    if (every_ms < LEAST_TURN_MS)
+        every_ms = LEAST_TURN_MS;
     turn = shs__deadline_after(now, every_ms);
     if (self->watch.ready != NULL && turn < deadline_ns)
         deadline_ns = turn;
-    n = poll(fds, SHS_ARRAY_LEN(fds), shs__poll_ms(deadline_ns, now));
-    if (self->watch.ready != NULL && (n == 0 || (n > 0 && fds[2].revents != 0)))
+    n = poll(fds, count, shs__poll_ms(deadline_ns, now));
+    if (self->watch.ready != NULL && (n == 0 || (n > 0 && fds[1].revents != 0)))
         self->watch.ready(self->watch.layer);
     if (n <= 0)
         return false; /* the time is up, or a signal came: the caller looks at its flags */
     if (fds[0].revents != 0)
         drain_wake(self);
-    return fds[1].revents != 0;
+    return take_ready(self, fds + 2, count - 2);
 }
 
 /* Takes what is there, a bounded number of them. */
@@ -195,37 +236,53 @@ static int accept_batch(struct shs_server *self)
     return SHS_OK;
 }
 
+/* The loop lets go. Who wanted to free the server meanwhile, and could not wait, left it to us. */
+static void end_serving(struct shs_server *self)
+{
+    bool orphaned;
+
+    pthread_mutex_lock(&self->lock);
+    atomic_store(&self->serving, false);
+    orphaned = self->orphaned;
+    pthread_cond_broadcast(&self->changed);
+    pthread_mutex_unlock(&self->lock);
+    if (orphaned) {
+        shs_server_close(self);
+        shs__server_unref(self);
+    }
+    shs__server_unref(self);
+}
+
 /* Freezes the chain and takes the loop for this thread. */
 static int begin_serving(struct shs_server *self)
 {
-    bool free_loop = false;
-    int rc;
+    bool taken;
+    int rc = SHS_OK;
 
     if (self->closed)
         return shs_server_fail(self, SHS_USAGE, 0, "the server is closed");
-    if (!self->bound) {
+    if (!self->activated)
         rc = shs_server_bind_and_activate(self, NULL);
-        if (rc != SHS_OK)
-            return rc;
-    }
+    if (rc == SHS_OK)
+        rc = shs__server_adopt(self);
+    if (rc != SHS_OK)
+        return rc;
     pthread_mutex_lock(&self->lock);
-    if (atomic_compare_exchange_strong(&self->serving, &free_loop, true))
+    taken = self->orphaned || atomic_load(&self->serving);
+    if (!taken) {
+        atomic_store(&self->serving, true);
         self->loop_thread = pthread_self();
+    }
     pthread_mutex_unlock(&self->lock);
-    if (!free_loop)
-        self->loop_limit_ns = INT64_MAX;
-    if (!free_loop && self->begins.now != NULL)
-        self->begins.now(self->begins.layer);
     /* Not shs_server_fail: the error belongs to the thread that serves. */
-    return free_loop ? SHS_USAGE : SHS_OK;
-}
-
-static void end_serving(struct shs_server *self)
-{
-    pthread_mutex_lock(&self->lock);
-    atomic_store(&self->serving, false);
-    pthread_cond_broadcast(&self->changed);
-    pthread_mutex_unlock(&self->lock);
+    if (taken)
+        return SHS_USAGE;
+    shs__server_ref(self); /* whoever frees it meanwhile */
+    atomic_store(&self->frozen, true);
+    self->loop_limit_ns = INT64_MAX;
+    if (self->begins.now != NULL)
+        self->begins.now(self->begins.layer);
+    return SHS_OK;
 }
 
 static int loop_ended(struct shs_server *self, int rc)
@@ -236,13 +293,19 @@ static int loop_ended(struct shs_server *self, int rc)
 }
 
 /* The loop while it accepts by itself. */
+static int64_t turn_ends(const struct shs_server *self)
+{
+    unsigned ms = self->opt.poll_interval_ms;
+
+    return shs__deadline_after(shs_now_ns(), ms < LEAST_TURN_MS ? LEAST_TURN_MS : ms);
+}
+
 static int serve_by_loop(struct shs_server *self)
 {
     int rc = SHS_OK;
 
     while (rc == SHS_OK && !atomic_load(&self->shutdown_requested)) {
-        int64_t turn = shs__deadline_after(shs_now_ns(), self->opt.poll_interval_ms);
-        bool ready = wait_for_request(self, turn, true);
+        bool ready = wait_for_request(self, turn_ends(self), true);
 
         /* Asked to stop while we waited: a request that is ready is not begun (bpo-35017). */
         if (atomic_load(&self->shutdown_requested))
@@ -260,8 +323,7 @@ static int serve_by_acceptor(struct shs_server *self)
     int rc = SHS_OK;
 
     while (rc == SHS_OK && !atomic_load(&self->shutdown_requested)) {
-        (void)wait_for_request(self, shs__deadline_after(shs_now_ns(), self->opt.poll_interval_ms),
-                               false);
+        (void)wait_for_request(self, turn_ends(self), false);
         rc = atomic_load(&self->accept_result);
         if (rc == SHS_OK && !atomic_load(&self->shutdown_requested) &&
             may_accept(self, shs_now_ns()))
@@ -297,7 +359,7 @@ int shs_handle_request(struct shs_server *self)
 
     if (rc != SHS_OK)
         return rc;
-    if (self->opt.timeout_ms != UINT32_MAX)
+    if (self->opt.timeout_ms != UINT_MAX)
         deadline = shs__deadline_after(shs_now_ns(), self->opt.timeout_ms);
     rc = SHS_WAIT_READ;
     while (rc == SHS_WAIT_READ && !atomic_load(&self->shutdown_requested)) {
@@ -308,6 +370,9 @@ int shs_handle_request(struct shs_server *self)
             rc = SHS_OK;
         }
     }
+    /* Asked once, ended once: or who calls us in a loop would spin. */
+    if (rc == SHS_WAIT_READ)
+        atomic_store(&self->shutdown_requested, false);
     rc = loop_ended(self, rc == SHS_WAIT_READ ? SHS_OK : rc);
     end_serving(self);
     return rc;
@@ -374,6 +439,11 @@ static void wait_for_connections(struct shs_server *self, int64_t until_ns)
     }
 }
 
+static unsigned saturating_sum(unsigned a, unsigned b)
+{
+    return a > UINT_MAX - b ? UINT_MAX : a + b;
+}
+
 static int base_server_close(struct shs_layer *layer)
 {
     struct shs_server *self = layer->server;
@@ -394,19 +464,21 @@ static int base_server_close(struct shs_layer *layer)
     if (left > 0)
         return shs_server_fail(self, SHS_TIMEOUT, 0,
                                "%u request(s) still run after %u ms: their handlers do not return",
-                               left, self->opt.stop_ms + self->opt.close_ms);
+                               left, saturating_sum(self->opt.stop_ms, self->opt.close_ms));
     return SHS_OK;
 }
 
 int shs_server_close(struct shs_server *self)
 {
+    int64_t until;
+
     if (self->closed)
         return SHS_OK;
     if (atomic_load(&self->serving))
         return SHS_USAGE; /* shs_shutdown_wait first; the error is the serving thread's */
     self->closed = true;
-    atomic_store(&self->stop_deadline_ns,
-                 shs__deadline_after(shs_now_ns(), self->opt.stop_ms + self->opt.close_ms));
+    until = shs__deadline_after(shs_now_ns(), self->opt.stop_ms);
+    atomic_store(&self->stop_deadline_ns, shs__deadline_after(until, self->opt.close_ms));
     atomic_store(&self->stopping, true);
     return shs__server_close_chain(self);
 }

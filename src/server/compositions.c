@@ -32,8 +32,11 @@ static int compose(struct shs_server **out, const struct shs_options *opt,
                    push_server_fn *push_server, push_mixin_fn *push_mixin)
 {
     struct shs_server *self = NULL;
-    int rc = shs__server_new(&self, opt, handler, err);
+    int rc;
 
+    if (out == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "there is no place for the server: out is NULL");
+    rc = shs__server_new(&self, opt, handler, err);
     if (rc != SHS_OK)
         return rc;
     rc = push_server(self);

@@ -243,10 +243,8 @@ static void leave_parent(struct forking_mixin *self, struct shs_conn *conn)
             close(c->pidfd);
     }
     /* Who holds the listening socket keeps its port, and clients waiting in its queue. */
-    if (!conn->borrowed && server->fd >= 0) {
-        close(server->fd);
-        server->fd = -1;
-    }
+    if (!conn->borrowed && server->fd >= 0)
+        close(atomic_exchange(&server->fd, -1));
 }
 
 static _Noreturn void run_child(struct forking_mixin *self, struct shs_conn *conn)
@@ -452,11 +450,35 @@ static int open_descriptors(struct forking_mixin *self)
     return SHS_IO;
 }
 
+static void close_descriptors(struct forking_mixin *self)
+{
+    close(self->epoll_fd);
+    close(self->stop_pipe[0]);
+    close(self->stop_pipe[1]);
+}
+
+/* In a child of the process that has made the server: set and pipe would be one for both. */
+static int adopt(struct shs_layer *layer)
+{
+    struct forking_mixin *self = MIXIN(layer), anew;
+
+    if (open_descriptors(&anew) != SHS_OK)
+        return shs_server_fail(layer->server, SHS_IO, errno,
+                               "no descriptors for ForkingMixIn: raise ulimit -n");
+    close_descriptors(self);
+    self->epoll_fd = anew.epoll_fd;
+    memcpy(self->stop_pipe, anew.stop_pipe, sizeof self->stop_pipe);
+    layer->server->watch.fd = self->epoll_fd;
+    return SHS_OK;
+}
+
 int shs_forking_mixin_push(struct shs_server *server, struct shs_error *err)
 {
     struct forking_mixin *self;
-    int rc;
+    int rc = shs__server_may_serve(server, "ForkingMixIn", err);
 
+    if (rc != SHS_OK)
+        return rc;
     if (server->opt.max_children == 0)
         return shs_error_set(err, SHS_USAGE, 0, "max_children must be at least 1");
     self = shs__calloc(1, sizeof *self);
@@ -471,12 +493,12 @@ int shs_forking_mixin_push(struct shs_server *server, struct shs_error *err)
     if (rc != SHS_OK) {
         if (err != NULL)
             *err = *shs_server_error(server);
-        close(self->epoll_fd);
-        close(self->stop_pipe[0]);
-        close(self->stop_pipe[1]);
+        close_descriptors(self);
         shs__free(self);
         return rc;
     }
+    server->adopt = adopt;
+    server->adopt_layer = &self->layer;
     server->watch.fd = self->epoll_fd;
     server->watch.ready = collect;
     server->watch.layer = &self->layer;

@@ -13,8 +13,15 @@
 
 int shs_server_bind(struct shs_server *self)
 {
+    int rc;
+
     FIND(layer, self->top, server_bind);
-    return layer->ops->server_bind(layer);
+    if (self->closed || self->bound)
+        return shs_server_fail(self, SHS_USAGE, 0, "the server is %s",
+                               self->closed ? "closed" : "bound already");
+    rc = layer->ops->server_bind(layer);
+    self->bound = rc == SHS_OK;
+    return rc;
 }
 
 int shs_super_server_bind(struct shs_layer *self)
@@ -29,8 +36,7 @@ int shs_server_activate(struct shs_server *self)
 
     FIND(layer, self->top, server_activate);
     rc = layer->ops->server_activate(layer);
-    if (rc == SHS_OK)
-        self->bound = true;
+    self->activated = self->activated || rc == SHS_OK;
     return rc;
 }
 
@@ -45,6 +51,8 @@ int shs_server_get_request(struct shs_server *self, struct shs_conn **out)
     int rc;
 
     FIND(layer, self->top, get_request);
+    if (!atomic_load_explicit(&self->frozen, memory_order_relaxed))
+        atomic_store(&self->frozen, true);
     rc = layer->ops->get_request(layer, out);
     if (rc == SHS_OK)
         shs__server_add_conn(self, *out);

@@ -34,14 +34,21 @@ static const void *put(char **at, const void *bytes, size_t len)
     return copy;
 }
 
-int shs__options_copy(struct shs_options *to, const struct shs_options *from, void **strings)
+int shs__options_take(struct shs_options *to, const struct shs_options *from, struct shs_error *err)
+{
+    shs_options_init(to);
+    return shs__sized_copy(to, sizeof *to, from, "shs_options", err);
+}
+
+int shs__options_copy(struct shs_options *to, const struct shs_options *from, void **strings,
+                      struct shs_error *err)
 {
     size_t need = 1;
     char *at;
+    int rc = shs__options_take(to, from, err);
 
-    shs_options_init(to);
-    memcpy(to, from, from->size < sizeof *to ? from->size : sizeof *to);
-    to->size = sizeof *to;
+    if (rc != SHS_OK)
+        return rc;
     for (size_t i = 0; i < SHS_ARRAY_LEN(string_members); i++) {
         if (*string_at(to, i) != NULL)
             need += strlen(*string_at(to, i)) + 1;
@@ -49,7 +56,7 @@ int shs__options_copy(struct shs_options *to, const struct shs_options *from, vo
     need += to->cert_pem_len + to->key_pem_len;
     at = shs__malloc(need);
     if (at == NULL)
-        return SHS_NOMEM;
+        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for a server's options");
     *strings = at;
     for (size_t i = 0; i < SHS_ARRAY_LEN(string_members); i++) {
         const char **s = string_at(to, i);

@@ -39,32 +39,45 @@ static int init_sync(struct shs_server *self)
     return SHS_OK;
 }
 
-int shs__server_new(struct shs_server **out, const struct shs_options *opt,
-                    const struct shs_request_handler_class *handler, struct shs_error *err)
+static int check_handler(const struct shs_request_handler_class *handler, struct shs_error *err)
 {
-    struct shs_server *self;
-
     if (handler == NULL || handler->handle == NULL)
         return shs_error_set(err, SHS_USAGE, 0,
                              "the request handler class needs a `handle`: without it every request "
                              "would be answered by silence");
+    if (handler->name == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "the request handler class needs a name");
     if (handler->instance_size < sizeof(struct shs_request_handler))
         return shs_error_set(err, SHS_USAGE, 0,
                              "instance_size of handler %s is smaller than struct "
                              "shs_request_handler: begin your struct with one",
                              handler->name);
-    self = shs__calloc(1, sizeof *self);
-    if (self == NULL)
-        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for a server");
-    if (init_sync(self) != SHS_OK) {
-        shs__free(self);
-        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for a server's lock");
-    }
+    return SHS_OK;
+}
+
+/* Values that can only be mistakes: a server made of them would never answer anybody. */
+static int check_options(const struct shs_options *opt, struct shs_error *err)
+{
+    if (opt->max_connections == 0)
+        return shs_error_set(err, SHS_USAGE, 0, "max_connections must be at least 1");
+    if (opt->max_threads == 0)
+        return shs_error_set(err, SHS_USAGE, 0, "max_threads must be at least 1");
+    if ((opt->cert_pem == NULL && opt->cert_pem_len > 0) ||
+        (opt->key_pem == NULL && opt->key_pem_len > 0))
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "cert_pem_len or key_pem_len is set, but the PEM is NULL");
+    return SHS_OK;
+}
+
+static void init_members(struct shs_server *self, const struct shs_request_handler_class *handler)
+{
     self->fd = -1;
+    self->wake_fd = self->parents_wake_fd = -1;
     self->watch.fd = -1;
+    self->ready_fd = -1;
     self->address_family = AF_UNSPEC;
     self->socket_type = SOCK_STREAM;
-    self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    self->pid = getpid();
     atomic_init(&self->references, 1);
     atomic_init(&self->stop_deadline_ns, INT64_MAX);
     self->handler_class = handler;
@@ -72,17 +85,69 @@ int shs__server_new(struct shs_server **out, const struct shs_options *opt,
     self->base_layer.server = self;
     self->top = &self->base_layer;
     self->layer_count = 1;
-    if (self->wake_fd < 0) {
-        shs_error_set(err, SHS_IO, errno,
-                      "no descriptor for the server's eventfd: raise ulimit -n");
-        shs_server_free(self);
-        return SHS_IO;
+}
+
+int shs__server_new(struct shs_server **out, const struct shs_options *opt,
+                    const struct shs_request_handler_class *handler, struct shs_error *err)
+{
+    struct shs_server *self;
+    int rc;
+
+    if (out == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "there is no place for the server: out is NULL");
+    rc = check_handler(handler, err);
+    if (rc != SHS_OK)
+        return rc;
+    self = shs__calloc(1, sizeof *self);
+    if (self == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for a server");
+    if (init_sync(self) != SHS_OK) {
+        shs__free(self);
+        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for a server's lock");
     }
-    if (shs__options_copy(&self->opt, opt, &self->opt_strings) != SHS_OK) {
+    init_members(self, handler);
+    rc = shs__options_copy(&self->opt, opt, &self->opt_strings, err);
+    if (rc == SHS_OK)
+        rc = check_options(&self->opt, err);
+    if (rc == SHS_OK) {
+        self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (self->wake_fd < 0)
+            rc = shs_error_set(err, SHS_IO, errno,
+                               "no descriptor for the server's eventfd: raise ulimit -n");
+    }
+    if (rc != SHS_OK) {
         shs_server_free(self);
-        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for a server's options");
+        return rc;
     }
     *out = self;
+    return SHS_OK;
+}
+
+int shs__server_adopt(struct shs_server *self)
+{
+    int wake_fd, rc = SHS_OK;
+
+    if (self->pid == getpid() || self->forked)
+        return SHS_OK;
+    if (atomic_load(&self->frozen))
+        return shs_server_fail(self, SHS_USAGE, 0,
+                               "the server has served in the process that this one was forked "
+                               "from, and its threads are there: make another one here");
+    /* The parent has the same ones: who wakes, or watches, would do it for both. */
+    wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (wake_fd < 0)
+        return shs_server_fail(self, SHS_IO, errno,
+                               "no descriptor for the server's eventfd: raise ulimit -n");
+    if (self->adopt != NULL)
+        rc = self->adopt(self->adopt_layer);
+    if (rc != SHS_OK) {
+        close(wake_fd);
+        return rc;
+    }
+    if (self->parents_wake_fd >= 0)
+        close(self->parents_wake_fd);
+    self->parents_wake_fd = atomic_exchange(&self->wake_fd, wake_fd);
+    self->pid = getpid();
     return SHS_OK;
 }
 
@@ -118,9 +183,10 @@ int shs__server_finish_new(struct shs_server **server, struct shs_error *err)
 int shs_server_push(struct shs_server *self, struct shs_layer *layer,
                     const struct shs_server_ops *ops)
 {
-    if (atomic_load(&self->serving))
-        return shs_server_fail(self, SHS_USAGE, 0,
-                               "%s pushed while the server serves: compose first", ops->name);
+    /* A connection has a place for each layer that there was when it came. Not shs_server_fail:
+       the error belongs to the thread that serves. */
+    if (atomic_load(&self->frozen))
+        return SHS_USAGE;
     if (self->layer_count == SHS_MAX_LAYERS)
         return shs_server_fail(self, SHS_LIMIT, 0, "a server has at most %u layers",
                                SHS_MAX_LAYERS);
@@ -141,6 +207,22 @@ int shs_server_push(struct shs_server *self, struct shs_layer *layer,
     self->top = layer;
     shs__free(self->description);
     self->description = NULL;
+    return SHS_OK;
+}
+
+int shs__server_may_serve(struct shs_server *self, const char *mixin, struct shs_error *err)
+{
+    static const char *const mixins[] = {"ThreadingMixIn", "ThreadPoolMixIn", "ForkingMixIn"};
+
+    if (atomic_load(&self->frozen))
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "%s pushed on a server that has served already: compose first", mixin);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(mixins); i++) {
+        if (shs_server_layer(self, mixins[i]) != NULL)
+            return shs_error_set(err, SHS_USAGE, 0,
+                                 "%s cannot be pushed on %s: %s serves its requests already", mixin,
+                                 shs_server_describe(self), mixins[i]);
+    }
     return SHS_OK;
 }
 
@@ -176,14 +258,14 @@ int shs_server_bind_and_activate(struct shs_server *self, struct shs_error *err)
 {
     int rc;
 
-    if (self->closed || self->bound) {
+    if (self->closed || self->activated) {
         rc = shs_server_fail(self, SHS_USAGE, 0, "the server is %s",
                              self->closed ? "closed" : "bound already");
         if (err != NULL)
             *err = self->error;
         return rc;
     }
-    rc = shs_server_bind(self);
+    rc = self->bound ? SHS_OK : shs_server_bind(self);
     if (rc == SHS_OK)
         rc = shs_server_activate(self);
     if (rc == SHS_OK)
@@ -216,6 +298,8 @@ void shs__server_unref(struct shs_server *self)
     }
     if (self->wake_fd >= 0)
         close(self->wake_fd);
+    if (self->parents_wake_fd >= 0)
+        close(self->parents_wake_fd);
     pthread_mutex_destroy(&self->lock);
     pthread_mutex_destroy(&self->fork_lock);
     pthread_cond_destroy(&self->changed);
@@ -224,9 +308,34 @@ void shs__server_unref(struct shs_server *self)
     shs__free(self);
 }
 
+/*
+ * True: nobody serves it any more, and it can be closed here. False: its loop did not end in time,
+ * or is the caller's own; it closes and frees the server when it does.
+ */
+static bool end_loop(struct shs_server *self)
+{
+    int64_t until = shs__deadline_after(shs_now_ns(), self->opt.stop_ms);
+    struct timespec ts;
+    bool ended;
+
+    until = shs__deadline_after(until, self->opt.close_ms);
+    ts = (struct timespec){.tv_sec = until / SHS_NS_PER_S, .tv_nsec = until % SHS_NS_PER_S};
+    pthread_mutex_lock(&self->lock);
+    if (atomic_load(&self->serving)) {
+        shs_shutdown(self);
+        while (atomic_load(&self->serving) && !pthread_equal(self->loop_thread, pthread_self()) &&
+               pthread_cond_timedwait(&self->changed, &self->lock, &ts) != ETIMEDOUT)
+            ;
+    }
+    ended = !atomic_load(&self->serving);
+    self->orphaned = !ended;
+    pthread_mutex_unlock(&self->lock);
+    return ended;
+}
+
 void shs_server_free(struct shs_server *self)
 {
-    if (self == NULL)
+    if (self == NULL || !end_loop(self))
         return;
     shs_server_close(self);
     shs__server_unref(self);

@@ -38,14 +38,22 @@ struct shs_server {
     const char *protocol;
 
     /* server_address */
-    int fd;         /* listening; -1 when there is none */
+    _Atomic int fd; /* listening; -1 when there is none */
     char host[112]; /* room for a Unix socket's path */
     unsigned port;
-    bool bound;
+    bool bound, activated;
 
     /* the loop */
-    int wake_fd;          /* eventfd: shutdown, resume_accept */
-    _Atomic bool serving; /* the chain is frozen while it is */
+    _Atomic int wake_fd; /* eventfd: shutdown, resume_accept */
+    /* what it was before a fork, or -1: open until the end, for who has read it already */
+    int parents_wake_fd;
+    _Atomic bool serving;
+    _Atomic bool frozen; /* somebody has served: the chain is as it is for good */
+    bool
+        orphaned; /* shs_server_free could not wait for the loop: it closes and frees. Under lock */
+    pid_t pid;    /* who made it, or serves it: a child makes what is shared its own */
+    int (*adopt)(struct shs_layer *layer); /* a mixin's part of that; NULL: none */
+    struct shs_layer *adopt_layer;
     _Atomic bool shutdown_requested;
     _Atomic bool stopping; /* server_close has begun */
     _Atomic int64_t stop_deadline_ns;
@@ -75,8 +83,11 @@ struct shs_server {
         bool (*start)(struct shs_layer *layer); /* false: the loop accepts, as always */
         void (*stop)(struct shs_layer *layer);  /* after it nothing is accepted any more */
         void (*again)(struct shs_layer *layer); /* accepting was not possible, and is now */
+        /* its own listening sockets, which somebody must look at while it does not: how many */
+        unsigned (*listeners)(struct shs_layer *layer, int *fds, unsigned max);
         struct shs_layer *layer;
     } acceptor;
+    int ready_fd; /* which of several listening sockets get_request is for; -1: the only one */
     _Atomic int accept_result; /* why the acceptor gave up: SHS_OK, SHS_STOPPED */
 
     pthread_mutex_t fork_lock; /* no child is forked while it is held; taken before `lock` */
@@ -138,14 +149,25 @@ int shs__server_process_failed(struct shs_server *self, struct shs_conn *conn, i
  */
 void shs__server_after_fork(struct shs_server *self);
 
+/* Before anybody serves: if this is a child of the process that made the server, what both would
+   share is made anew. SHS_OK, or SHS_IO. */
+int shs__server_adopt(struct shs_server *self);
+
 /* References for a mixin's threads. unref may free the server, on whatever thread. */
 void shs__server_ref(struct shs_server *self);
 void shs__server_unref(struct shs_server *self);
 
 void shs__server_wake(struct shs_server *self);
 
-/* The first call of a mixin's thread: its name (15 bytes), and how it is scheduled. */
+/*
+ * For threads that run handlers: the stack, no less than what our own code needs, and the signal
+ * mask of the thread that composes. What a handler starts (popen, posix_spawn) inherits the mask.
+ */
+int shs__thread_attr_init(pthread_attr_t *attr, size_t stack);
+/* The first call of a mixin's thread: its name (15 bytes). */
 void shs__thread_begin(const char *name);
+/* Which of the mixins that serve requests is there, for a second one's message: SHS_USAGE, or 0. */
+int shs__server_may_serve(struct shs_server *self, const char *mixin, struct shs_error *err);
 
 /* The life of a connection in the live list: in; out, still allocated; gone. */
 void shs__server_add_conn(struct shs_server *self, struct shs_conn *conn);
@@ -158,7 +180,11 @@ void shs__conn_finish_handler(struct shs_conn *conn);
 /* server_close, from the top of the chain. */
 int shs__server_close_chain(struct shs_server *self);
 
-/* Copies options with their strings; free *strings with shs__free. */
-int shs__options_copy(struct shs_options *to, const struct shs_options *from, void **strings);
+/* The caller's options, of whatever version, as one of ours. Strings are borrowed. */
+int shs__options_take(struct shs_options *to, const struct shs_options *from,
+                      struct shs_error *err);
+/* The same with copies of the strings; free *strings with shs__free. */
+int shs__options_copy(struct shs_options *to, const struct shs_options *from, void **strings,
+                      struct shs_error *err);
 
 #endif

@@ -48,7 +48,13 @@ static void set_tcp_options(int fd)
     set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
 }
 
-static int open_and_bind(const struct shs_options *opt, const struct addrinfo *ai)
+static bool is_inet(int family)
+{
+    return family == AF_INET || family == AF_INET6;
+}
+
+/* `again`: one more at an address that we have. */
+static int open_and_bind(const struct shs_options *opt, const struct addrinfo *ai, bool again)
 {
     int fd = socket(ai->ai_family, ai->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, ai->ai_protocol);
     int saved;
@@ -57,16 +63,19 @@ static int open_and_bind(const struct shs_options *opt, const struct addrinfo *a
         return -1;
     if (opt->allow_reuse_address)
         set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    /* Each group of workers may have a listening socket of its own: the first must allow it. */
-    if ((opt->allow_reuse_port || (opt->thread_groups > 1 && ai->ai_socktype == SOCK_STREAM)) &&
-        (ai->ai_family == AF_INET || ai->ai_family == AF_INET6))
+    if ((opt->allow_reuse_port || again) && is_inet(ai->ai_family))
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (ai->ai_family == AF_INET6)
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     if (ai->ai_socktype == SOCK_STREAM)
         set_tcp_options(fd);
-    if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0)
+    if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0) {
+        /* Each group of workers may have a listening socket of its own, which the first must allow;
+           but not before the port is ours: another server's would be shared unnoticed. */
+        if (opt->thread_groups > 1 && ai->ai_socktype == SOCK_STREAM && is_inet(ai->ai_family))
+            set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
         return fd;
+    }
     saved = errno;
     close(fd);
     errno = saved;
@@ -83,7 +92,7 @@ static int bind_first(const struct shs_options *opt, const struct addrinfo *list
         for (const struct addrinfo *ai = list; ai != NULL && fd < 0; ai = ai->ai_next) {
             if (pass == 0 && ai->ai_family != AF_INET6)
                 continue;
-            fd = open_and_bind(opt, ai);
+            fd = open_and_bind(opt, ai, false);
             if (fd < 0 && first_errno == 0)
                 first_errno = errno;
         }
@@ -116,6 +125,24 @@ static int learn_address(struct shs_server *self)
     return SHS_OK;
 }
 
+/*
+ * A number from 0 to 65535, or a service's name. The C library takes other numbers, and uses what
+ * is left of them in 16 bits.
+ */
+static bool is_port(const char *text)
+{
+    static const char digits[] = "0123456789";
+    static const char others[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-./_";
+    size_t len = strlen(text), number = strspn(text, digits), value = 0;
+
+    if (len == 0 || number < len)
+        return len > 0 && number == 0 && text[0] != '-' && strspn(text, others) > 0 &&
+               strcspn(text, " \t\r\n") == len;
+    for (size_t i = 0; i < len && value <= 65535; i++)
+        value = value * 10 + (size_t)(text[i] - '0');
+    return value <= 65535;
+}
+
 static int tcp_server_bind(struct shs_layer *layer)
 {
     struct shs_server *self = layer->server;
@@ -128,8 +155,14 @@ static int tcp_server_bind(struct shs_layer *layer)
     };
     struct addrinfo *list = NULL;
     char why[96];
-    int rc = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &list);
+    int rc;
 
+    if (!is_port(port))
+        return shs_server_fail(self, SHS_USAGE, 0,
+                               "\"%s\" is no port: give a number from 0 to 65535, or the name of a "
+                               "service",
+                               port);
+    rc = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &list);
     if (rc != 0)
         return shs_server_fail(self, SHS_IO, rc == EAI_SYSTEM ? errno : 0,
                                "no address for host \"%s\" port \"%s\": %s", host, port,
@@ -151,11 +184,11 @@ int shs__tcp_listen_again(struct shs_server *self, int *fd)
 
     if (getsockname(self->fd, (struct sockaddr *)&address, &len) != 0)
         return SHS_IO;
-    if (address.ss_family != AF_INET && address.ss_family != AF_INET6)
+    if (!is_inet(address.ss_family))
         return SHS_IO; /* a path has one socket */
     ai.ai_family = address.ss_family;
     ai.ai_addrlen = len;
-    *fd = open_and_bind(&self->opt, &ai);
+    *fd = open_and_bind(&self->opt, &ai, true);
     if (*fd < 0)
         return SHS_IO;
     if (listen(*fd, self->opt.request_queue_size) == 0)
@@ -170,6 +203,9 @@ static int tcp_server_activate(struct shs_layer *layer)
     struct shs_server *self = layer->server;
     char why[96];
 
+    if (self->fd < 0)
+        return shs_server_fail(self, SHS_USAGE, 0,
+                               "the server is not bound: shs_server_bind first");
     if (listen(self->fd, self->opt.request_queue_size) != 0)
         return shs_server_fail(self, SHS_IO, errno, "cannot listen on %s port %u: %s", self->host,
                                self->port, shs__strerror(errno, why, sizeof why));
@@ -237,7 +273,10 @@ int shs__tcp_accept(struct shs_server *self, int listener, struct shs_conn **out
 
 static int tcp_get_request(struct shs_layer *layer, struct shs_conn **out)
 {
-    return shs__tcp_accept(layer->server, layer->server->fd, out);
+    const struct shs_server *server = layer->server;
+
+    return shs__tcp_accept(layer->server, server->ready_fd >= 0 ? server->ready_fd : server->fd,
+                           out);
 }
 
 /* -- the end of a connection ------------------------------------------------------------------- */
@@ -345,9 +384,10 @@ static int tcp_server_close(struct shs_layer *layer)
 {
     struct shs_server *self = layer->server;
 
-    if (self->fd >= 0)
-        close(self->fd);
-    self->fd = -1;
+    int fd = atomic_exchange(&self->fd, -1);
+
+    if (fd >= 0)
+        close(fd);
     return shs_super_server_close(layer);
 }
 

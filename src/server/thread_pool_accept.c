@@ -193,6 +193,19 @@ static void acceptor_again(struct shs_layer *layer)
     }
 }
 
+/* Who came by the others' sockets is served as well while the loop accepts by itself. */
+static unsigned acceptor_listeners(struct shs_layer *layer, int *fds, unsigned max)
+{
+    struct shs_thread_pool *pool = POOL(layer);
+    unsigned count = 0;
+
+    for (unsigned i = 1; i < pool->group_count && count < max; i++) {
+        if (pool->groups[i].listen_fd >= 0)
+            fds[count++] = pool->groups[i].listen_fd;
+    }
+    return count;
+}
+
 void shs__pool_close_listeners(struct shs_thread_pool *pool)
 {
     for (unsigned i = 1; i < pool->group_count; i++) {
@@ -209,5 +222,6 @@ void shs__pool_acceptor_init(struct shs_thread_pool *pool)
     server->acceptor.start = acceptor_start;
     server->acceptor.stop = acceptor_stop;
     server->acceptor.again = acceptor_again;
+    server->acceptor.listeners = acceptor_listeners;
     server->acceptor.layer = &pool->layer;
 }

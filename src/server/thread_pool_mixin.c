@@ -241,15 +241,47 @@ static int pool_server_close(struct shs_layer *layer)
     return rc;
 }
 
+static int open_descriptors(struct shs_pool_group *group)
+{
+    struct epoll_event kick = {.events = EPOLLIN | EPOLLET, .data.u64 = SHS_POOL_KICK};
+
+    group->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    group->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (group->epoll_fd < 0 || group->kick_fd < 0 ||
+        epoll_ctl(group->epoll_fd, EPOLL_CTL_ADD, group->kick_fd, &kick) != 0)
+        return SHS_IO;
+    return SHS_OK;
+}
+
+static void close_descriptors(struct shs_pool_group *group)
+{
+    if (group->epoll_fd >= 0)
+        close(group->epoll_fd);
+    if (group->kick_fd >= 0)
+        close(group->kick_fd);
+    group->epoll_fd = group->kick_fd = -1;
+}
+
+/* In a child of the process that has made the server: an epoll set is one for both. */
+static int adopt(struct shs_layer *layer)
+{
+    struct shs_thread_pool *pool = POOL(layer);
+
+    for (unsigned i = 0; i < pool->group_count; i++) {
+        close_descriptors(&pool->groups[i]);
+        if (open_descriptors(&pool->groups[i]) != SHS_OK)
+            return shs_server_fail(layer->server, SHS_IO, errno,
+                                   "no descriptor for ThreadPoolMixIn: raise ulimit -n");
+    }
+    return SHS_OK;
+}
+
 static void free_group(struct shs_pool_group *group)
 {
     for (unsigned i = 0; i < SHS_POOL_CHUNKS && group->chunks[i] != NULL; i++)
         shs__free(group->chunks[i]);
     shs__free(group->heap);
-    if (group->epoll_fd >= 0)
-        close(group->epoll_fd);
-    if (group->kick_fd >= 0)
-        close(group->kick_fd);
+    close_descriptors(group);
     pthread_mutex_destroy(&group->accept_lock);
     pthread_mutex_destroy(&group->slots_lock);
     pthread_mutex_destroy(&group->ready_lock);
@@ -294,24 +326,8 @@ static unsigned count_cores(void)
     return 1;
 }
 
-static int init_attr(pthread_attr_t *attr, size_t stack)
-{
-    sigset_t all;
-
-    if (pthread_attr_init(attr) != 0)
-        return SHS_NOMEM;
-    sigfillset(&all); /* signals are for the threads of the host */
-    if (stack < (size_t)PTHREAD_STACK_MIN)
-        stack = (size_t)PTHREAD_STACK_MIN;
-    if (pthread_attr_setstacksize(attr, stack) == 0 && pthread_attr_setsigmask_np(attr, &all) == 0)
-        return SHS_OK;
-    pthread_attr_destroy(attr);
-    return SHS_USAGE;
-}
-
 static int init_group(struct shs_pool_group *group, struct shs_thread_pool *pool)
 {
-    struct epoll_event kick = {.events = EPOLLIN | EPOLLET, .data.u64 = SHS_POOL_KICK};
     pthread_condattr_t attr;
 
     group->pool = pool;
@@ -326,12 +342,7 @@ static int init_group(struct shs_pool_group *group, struct shs_thread_pool *pool
     pthread_cond_init(&group->spare, &attr);
     pthread_cond_init(&group->gone, &attr);
     pthread_condattr_destroy(&attr);
-    group->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    group->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (group->epoll_fd < 0 || group->kick_fd < 0 ||
-        epoll_ctl(group->epoll_fd, EPOLL_CTL_ADD, group->kick_fd, &kick) != 0)
-        return SHS_IO;
-    return SHS_OK;
+    return open_descriptors(group);
 }
 
 /* Spreads the two bounds over the groups; each has a worker at least. */
@@ -341,8 +352,8 @@ static void set_bounds(struct shs_thread_pool *pool, unsigned threads, unsigned 
         threads = pool->cores;
     for (unsigned i = 0; i < pool->group_count; i++) {
         struct shs_pool_group *group = &pool->groups[i];
-        unsigned share = (threads + pool->group_count - 1 - i) / pool->group_count;
-        unsigned most = (max + pool->group_count - 1 - i) / pool->group_count;
+        unsigned share = threads / pool->group_count + (i < threads % pool->group_count);
+        unsigned most = max / pool->group_count + (i < max % pool->group_count);
 
         pthread_mutex_lock(&group->lock);
         group->max = most > 0 ? most : 1;
@@ -400,12 +411,15 @@ static int init_pool(struct shs_thread_pool *pool, const struct shs_options *opt
 
 int shs_thread_pool_mixin_push(struct shs_server *server, struct shs_error *err)
 {
-    struct shs_thread_pool *pool = shs__calloc(1, sizeof *pool);
-    int rc;
+    struct shs_thread_pool *pool;
+    int rc = shs__server_may_serve(server, "ThreadPoolMixIn", err);
 
+    if (rc != SHS_OK)
+        return rc;
+    pool = shs__calloc(1, sizeof *pool);
     if (pool == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "out of memory for ThreadPoolMixIn");
-    rc = init_attr(&pool->attr, server->opt.thread_stack_size);
+    rc = shs__thread_attr_init(&pool->attr, server->opt.thread_stack_size);
     if (rc != SHS_OK) {
         shs__free(pool);
         return shs_error_set(err, rc, 0, "thread_stack_size %zu cannot be used",
@@ -420,6 +434,8 @@ int shs_thread_pool_mixin_push(struct shs_server *server, struct shs_error *err)
         rc = shs_server_push(server, &pool->layer, &thread_pool_ops);
         if (rc == SHS_OK) {
             shs__pool_acceptor_init(pool);
+            server->adopt = adopt;
+            server->adopt_layer = &pool->layer;
             return SHS_OK;
         }
         if (err != NULL)

@@ -246,31 +246,18 @@ static const struct shs_server_ops threading_mixin_ops = {
     .layer_free = threading_layer_free,
 };
 
-/* A request's thread leaves the process's signals to the threads of the host. */
-static int init_attr(pthread_attr_t *attr, size_t stack)
-{
-    sigset_t all;
-
-    if (pthread_attr_init(attr) != 0)
-        return SHS_NOMEM;
-    sigfillset(&all);
-    if (stack < (size_t)PTHREAD_STACK_MIN)
-        stack = (size_t)PTHREAD_STACK_MIN;
-    if (pthread_attr_setstacksize(attr, stack) == 0 && pthread_attr_setsigmask_np(attr, &all) == 0)
-        return SHS_OK;
-    pthread_attr_destroy(attr);
-    return SHS_USAGE;
-}
-
 int shs_threading_mixin_push(struct shs_server *server, struct shs_error *err)
 {
-    struct threading_mixin *self = shs__calloc(1, sizeof *self);
+    struct threading_mixin *self;
     pthread_condattr_t cond_attr;
-    int rc;
+    int rc = shs__server_may_serve(server, "ThreadingMixIn", err);
 
+    if (rc != SHS_OK)
+        return rc;
+    self = shs__calloc(1, sizeof *self);
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "out of memory for ThreadingMixIn");
-    rc = init_attr(&self->attr, server->opt.thread_stack_size);
+    rc = shs__thread_attr_init(&self->attr, server->opt.thread_stack_size);
     if (rc != SHS_OK) {
         shs__free(self);
         return shs_error_set(err, rc, 0, "thread_stack_size %zu cannot be used",

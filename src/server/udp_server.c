@@ -9,6 +9,7 @@
  * overridden here by going on below TCPServer.
  */
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -19,7 +20,8 @@
 
 /* The largest packet anybody may ask for: more than any datagram of IP or of a Unix socket has. */
 #define MAX_PACKET_SIZE ((size_t)16 * 1024 * 1024)
-/* A Unix socket's sender is not told when a full receiver has room again: it tries so often. */
+/* A Unix socket's sender is not told when a full receiver has room again, and nobody is told when
+   the kernel has memory: it tries so often. */
 #define ROOM_RETRY_MS 5
 
 struct udp_server {
@@ -31,8 +33,21 @@ struct datagram_stream {
     struct shs_stream base;
     struct sockaddr_storage address;
     socklen_t address_len;
+    /* which of our addresses was asked: the answer comes from there. Family AF_UNSPEC: not known */
+    union {
+        sa_family_t family;
+        struct {
+            sa_family_t family;
+            struct in_pktinfo info;
+        } v4;
+        struct {
+            sa_family_t family;
+            struct in6_pktinfo info;
+        } v6;
+    } asked;
     size_t len, at;
     bool truncated;
+    bool no_buffers; /* the last try found no memory in the kernel: nobody tells when there is */
     char packet[];
 };
 
@@ -58,19 +73,57 @@ static int datagram_read(struct shs_stream *s, void *buf, size_t cap, size_t *go
     return SHS_OK;
 }
 
+/* Room for one control message, either kind. */
+union control {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+};
+
+static void put_info(struct msghdr *msg, union control *room, int level, int type, const void *info,
+                     size_t len)
+{
+    struct cmsghdr *c;
+
+    msg->msg_control = room->bytes;
+    msg->msg_controllen = CMSG_SPACE(len);
+    c = CMSG_FIRSTHDR(msg);
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(len);
+    memcpy(CMSG_DATA(c), info, len);
+}
+
+/* On a socket that is bound to every address the kernel would choose one by the route. */
+static void answer_from(struct datagram_stream *self, struct msghdr *msg, union control *room)
+{
+    if (self->asked.family == AF_INET)
+        put_info(msg, room, IPPROTO_IP, IP_PKTINFO, &self->asked.v4.info,
+                 sizeof self->asked.v4.info);
+    else if (self->asked.family == AF_INET6)
+        put_info(msg, room, IPPROTO_IPV6, IPV6_PKTINFO, &self->asked.v6.info,
+                 sizeof self->asked.v6.info);
+}
+
 static int datagram_send(struct datagram_stream *self, const void *buf, size_t len)
 {
     struct shs_socket_stream *socket = SOCKET(self->base.lower);
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
+    struct msghdr msg = {.msg_name = &self->address,
+                         .msg_namelen = self->address_len,
+                         .msg_iov = &iov,
+                         .msg_iovlen = 1};
+    union control room = {.align = {0}};
     ssize_t n;
 
     if (self->address_len <= sizeof(sa_family_t)) {
         self->base.sys_errno = EDESTADDRREQ;
         return SHS_IO;
     }
+    answer_from(self, &msg, &room);
     do {
-        n = sendto(socket->fd, buf, len, MSG_NOSIGNAL, (struct sockaddr *)&self->address,
-                   self->address_len);
+        n = sendmsg(socket->fd, &msg, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
+    self->no_buffers = n < 0 && errno == ENOBUFS;
     if (n >= 0) {
         socket->bytes_out += (uint64_t)n;
         return SHS_OK;
@@ -205,9 +258,63 @@ int shs_conn_sendto(struct shs_conn *conn, const void *buf, size_t len)
 
 /* -- the slots --------------------------------------------------------------------------------- */
 
+static bool is_every_address(int fd, int *family)
+{
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_storage any;
+    } address;
+    socklen_t len = sizeof address;
+
+    memset(&address, 0, sizeof address);
+    if (getsockname(fd, &address.sa, &len) != 0)
+        return false;
+    *family = address.sa.sa_family;
+    return *family == AF_INET
+               ? address.in.sin_addr.s_addr == htonl(INADDR_ANY)
+               : *family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address.in6.sin6_addr);
+}
+
 static int udp_server_activate(struct shs_layer *layer)
 {
+    int fd = layer->server->fd, family = AF_UNSPEC, yes = 1;
+
+    /* Without it the answers are only less good: a client may not take them for its own. */
+    if (is_every_address(fd, &family)) {
+        if (family == AF_INET)
+            setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &yes, sizeof yes);
+        else
+            setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &yes, sizeof yes);
+    }
     return shs_super_server_activate(layer->super); /* below TCPServer: nobody listens */
+}
+
+/* Which address was asked. A group's or a network's is none that can answer. */
+static void learn_asked(struct datagram_stream *self, const struct msghdr *msg)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL;
+         c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, c)) {
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo *info = &self->asked.v4.info;
+
+            memcpy(info, CMSG_DATA(c), sizeof *info);
+            if (info->ipi_spec_dst.s_addr != info->ipi_addr.s_addr)
+                continue;
+            info->ipi_ifindex = 0; /* the route there, which need not be the one from there */
+            self->asked.v4.family = AF_INET;
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo *info = &self->asked.v6.info;
+
+            memcpy(info, CMSG_DATA(c), sizeof *info);
+            if (IN6_IS_ADDR_MULTICAST(&info->ipi6_addr))
+                continue;
+            if (!IN6_IS_ADDR_LINKLOCAL(&info->ipi6_addr))
+                info->ipi6_ifindex = 0;
+            self->asked.v6.family = AF_INET6;
+        }
+    }
 }
 
 /* The request around what was received. */
@@ -229,6 +336,7 @@ static struct shs_conn *make_request(struct udp_server *self, const struct msghd
     stream->base.lower = conn->stream;
     memcpy(&stream->address, msg->msg_name, msg->msg_namelen);
     stream->address_len = msg->msg_namelen;
+    learn_asked(stream, msg);
     stream->len = len;
     stream->truncated = (msg->msg_flags & MSG_TRUNC) != 0;
     memcpy(stream->packet, self->packet, len);
@@ -244,12 +352,15 @@ static int udp_get_request(struct shs_layer *layer, struct shs_conn **out)
     struct shs_server *server = layer->server;
     struct sockaddr_storage address;
     struct iovec iov = {.iov_base = self->packet, .iov_len = server->opt.max_packet_size};
-    struct msghdr msg = {
-        .msg_name = &address, .msg_namelen = sizeof address, .msg_iov = &iov, .msg_iovlen = 1};
+    union control room = {.align = {0}};
+    struct msghdr msg = {.msg_name = &address, .msg_iov = &iov, .msg_iovlen = 1};
     ssize_t n;
 
     memset(&address, 0, sizeof address);
     do {
+        msg.msg_namelen = sizeof address;
+        msg.msg_control = room.bytes;
+        msg.msg_controllen = sizeof room.bytes;
         n = recvmsg(server->fd, &msg, 0);
     } while (n < 0 && errno == EINTR);
     if (n < 0)
@@ -269,9 +380,11 @@ static int udp_finish_request(struct shs_layer *layer, struct shs_conn *conn)
 
 static int udp_wait_request(struct shs_layer *layer, struct shs_conn *conn, int what)
 {
+    const struct datagram_stream *self = datagram_of(conn);
     int64_t now = shs_now_ns();
 
-    if (layer->server->address_family != AF_UNIX || what != SHS_WAIT_WRITE)
+    if (what != SHS_WAIT_WRITE ||
+        (layer->server->address_family != AF_UNIX && (self == NULL || !self->no_buffers)))
         return shs_super_wait_request(layer, conn, what);
     if (now >= conn->deadline_ns)
         return SHS_TIMEOUT;

@@ -8,7 +8,10 @@
  * Follows CPython Lib/socketserver.py UnixStreamServer, UnixDatagramServer.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,12 +19,17 @@
 
 #include "server/server.h"
 
+/* Another starter that is replacing a stale socket holds its directory's lock, at most so long. */
+#define LOCK_MS 5000u
+#define LOCK_RETRY_MS 5
+
 struct unix_server {
     struct shs_layer layer;
     bool made; /* the path is ours: this inode */
     dev_t dev;
     ino_t ino;
-    char path[sizeof((struct sockaddr_un *)NULL)->sun_path + 1];
+    int dir_fd; /* where it is, whatever the current directory is when it goes; -1: nobody asks */
+    char name[sizeof((struct sockaddr_un *)NULL)->sun_path + 1]; /* in there */
 };
 
 #define UNIX(l) SHS_CONTAINER_OF(l, struct unix_server, layer)
@@ -72,6 +80,47 @@ static bool is_stale(const struct sockaddr_un *address, socklen_t len, int type)
     return refused;
 }
 
+/* -- its directory ----------------------------------------------------------------------------- */
+
+/* The directory of a path, and the name in it; -1 with errno. */
+static int open_directory(const char *path, int flags, const char **name)
+{
+    char dir[sizeof((struct sockaddr_un *)NULL)->sun_path + 1];
+    const char *slash = strrchr(path, '/');
+    size_t len = slash == NULL ? 1 : slash == path ? 1 : (size_t)(slash - path);
+
+    *name = slash == NULL ? path : slash + 1;
+    memcpy(dir, slash == NULL ? "." : path, len);
+    dir[len] = '\0';
+    return open(dir, flags | O_DIRECTORY | O_CLOEXEC);
+}
+
+/*
+ * Who replaces a stale socket looks, removes and binds, and two at once would remove each other's,
+ * or one that is bound and not listening yet: they take turns, by a lock on the directory, which
+ * leaves nothing behind.
+ */
+static int lock_directory(const char *path)
+{
+    int64_t until = shs__deadline_after(shs_now_ns(), LOCK_MS);
+    const char *name;
+    int fd = open_directory(path, O_RDONLY, &name);
+
+    if (fd < 0)
+        return -1;
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if ((errno != EWOULDBLOCK && errno != EINTR) || shs_now_ns() >= until) {
+            int saved = errno;
+
+            close(fd);
+            errno = saved;
+            return -1;
+        }
+        poll(NULL, 0, LOCK_RETRY_MS);
+    }
+    return fd;
+}
+
 static int bind_failed(struct shs_server *self, const struct sockaddr_un *address, int sys_errno)
 {
     bool abstract = address->sun_path[0] == '\0';
@@ -88,20 +137,32 @@ static int bind_failed(struct shs_server *self, const struct sockaddr_un *addres
                                                    : shs__strerror(sys_errno, why, sizeof why));
 }
 
-/* server_address = socket.getsockname(), and which inode we have made. */
+/* Which inode we have made, for the end. */
+static void remember(struct unix_server *self, const char *path)
+{
+    const char *name;
+    struct stat st;
+
+    if (!self->layer.server->opt.unlink_on_close)
+        return;
+    self->dir_fd = open_directory(path, O_PATH, &name);
+    if (self->dir_fd < 0 || fstatat(self->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return;
+    self->made = true;
+    self->dev = st.st_dev;
+    self->ino = st.st_ino;
+    snprintf(self->name, sizeof self->name, "%s", name);
+}
+
+/* server_address = socket.getsockname() */
 static int learn_address(struct unix_server *unix_server, struct sockaddr_un *address)
 {
     struct shs_server *self = unix_server->layer.server;
     socklen_t len = sizeof *address;
-    struct stat st;
     char *name;
 
-    if (address->sun_path[0] != '\0' && lstat(address->sun_path, &st) == 0) {
-        unix_server->made = true;
-        unix_server->dev = st.st_dev;
-        unix_server->ino = st.st_ino;
-        memcpy(unix_server->path, address->sun_path, sizeof address->sun_path);
-    }
+    if (address->sun_path[0] != '\0')
+        remember(unix_server, address->sun_path);
     memset(address, 0, sizeof *address);
     if (getsockname(self->fd, (struct sockaddr *)address, &len) != 0)
         return shs_server_fail(self, SHS_IO, errno, "getsockname failed");
@@ -112,6 +173,35 @@ static int learn_address(struct unix_server *unix_server, struct sockaddr_un *ad
     shs__free(name);
     self->port = 0;
     return SHS_OK;
+}
+
+/*
+ * bind, and listen at once: a socket that is bound and does not listen refuses its clients, and
+ * another starter would take it for stale. server_activate sets the backlog that was asked for.
+ */
+static int bind_and_be_there(struct shs_server *self, const struct sockaddr_un *address,
+                             socklen_t len)
+{
+    if (bind(self->fd, (const struct sockaddr *)address, len) != 0)
+        return errno;
+    if (self->socket_type == SOCK_STREAM && listen(self->fd, self->opt.request_queue_size) != 0)
+        return errno;
+    return 0;
+}
+
+/* In the place of a socket that nobody serves any more, if it may. An errno, or 0. */
+static int take_path(struct shs_server *self, const struct sockaddr_un *address, socklen_t len)
+{
+    int lock = lock_directory(address->sun_path), rc;
+
+    if (lock < 0 && self->opt.unlink_on_bind)
+        return errno;
+    if (self->opt.unlink_on_bind && is_stale(address, len, self->socket_type))
+        unlink(address->sun_path);
+    rc = bind_and_be_there(self, address, len);
+    if (lock >= 0)
+        close(lock);
+    return rc;
 }
 
 static int unix_server_bind(struct shs_layer *layer)
@@ -130,16 +220,9 @@ static int unix_server_bind(struct shs_layer *layer)
         return shs_server_fail(server, SHS_IO, errno,
                                "no descriptor for a Unix socket: raise "
                                "ulimit -n");
-    if (bind(server->fd, (struct sockaddr *)&address, len) == 0)
-        return learn_address(self, &address);
-    rc = errno;
-    if (rc == EADDRINUSE && server->opt.unlink_on_bind && address.sun_path[0] != '\0' &&
-        is_stale(&address, len, server->socket_type) && unlink(address.sun_path) == 0) {
-        if (bind(server->fd, (struct sockaddr *)&address, len) == 0)
-            return learn_address(self, &address);
-        rc = errno;
-    }
-    return bind_failed(server, &address, rc);
+    rc = address.sun_path[0] != '\0' ? take_path(server, &address, len)
+                                     : bind_and_be_there(server, &address, len);
+    return rc == 0 ? learn_address(self, &address) : bind_failed(server, &address, rc);
 }
 
 static int unix_server_close(struct shs_layer *layer)
@@ -149,9 +232,12 @@ static int unix_server_close(struct shs_layer *layer)
 
     /* Before the socket is closed, so that nobody is sent to a path without a server; and only if
        nobody has put his own there. */
-    if (self->made && layer->server->opt.unlink_on_close && lstat(self->path, &st) == 0 &&
+    if (self->made && fstatat(self->dir_fd, self->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
         st.st_dev == self->dev && st.st_ino == self->ino)
-        unlink(self->path);
+        unlinkat(self->dir_fd, self->name, 0);
+    if (self->dir_fd >= 0)
+        close(self->dir_fd);
+    self->dir_fd = -1;
     self->made = false;
     return shs_super_server_close(layer);
 }
@@ -182,6 +268,7 @@ static int push(struct shs_server *server, const struct shs_server_ops *ops)
 
     if (self == NULL)
         return shs_server_fail(server, SHS_NOMEM, 0, "out of memory for %s", ops->name);
+    self->dir_fd = -1;
     rc = shs_server_push(server, &self->layer, ops);
     if (rc == SHS_OK)
         server->address_family = AF_UNIX;

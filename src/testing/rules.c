@@ -9,7 +9,7 @@ void shs_test_rule_init_sized(struct shs_test_rule *rule, size_t size)
 {
     struct shs_test_rule defaults = {.size = size};
 
-    memcpy(rule, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    shs__sized_init(rule, size, &defaults, sizeof defaults);
 }
 
 void shs__test_rules_init(struct shs_test_rules *self)
@@ -128,8 +128,9 @@ int shs__test_rules_add(struct shs_test_rules *self, const struct shs_test_rule 
     int rc;
 
     shs_test_rule_init(&whole);
-    memcpy(&whole, rule, rule->size < sizeof whole ? rule->size : sizeof whole);
-    rc = check(&whole, err);
+    rc = shs__sized_copy(&whole, sizeof whole, rule, "shs_test_rule", err);
+    if (rc == SHS_OK)
+        rc = check(&whole, err);
     if (rc != SHS_OK)
         return rc;
     kept = copy_rule(&whole);

@@ -14,7 +14,7 @@ void shs_tls_host_init_sized(struct shs_tls_host *host, size_t size)
 {
     struct shs_tls_host defaults = {.size = size, .client_depth = DEFAULT_DEPTH};
 
-    memcpy(host, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    shs__sized_init(host, size, &defaults, sizeof defaults);
 }
 
 void shs_tls_config_init_sized(struct shs_tls_config *config, size_t size)
@@ -27,7 +27,7 @@ void shs_tls_config_init_sized(struct shs_tls_config *config, size_t size)
         .watch_interval_ms = DEFAULT_WATCH_MS,
     };
 
-    memcpy(config, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    shs__sized_init(config, size, &defaults, sizeof defaults);
 }
 
 /* -- copying: each false when out of memory ---------------------------------------------------- */
@@ -104,9 +104,8 @@ static bool copy_host(struct shs_arena *arena, struct shs_tls_host *to,
                       const struct shs_tls_host *from)
 {
     shs_tls_host_init(to);
-    memcpy(to, from, from->size < sizeof *to ? from->size : sizeof *to);
-    to->size = sizeof *to;
-    return copy_names(arena, &to->names) && copy_certs(arena, to) &&
+    return shs__sized_copy(to, sizeof *to, from, "shs_tls_host", NULL) == SHS_OK &&
+           copy_names(arena, &to->names) && copy_certs(arena, to) &&
            copy_text(arena, &to->ciphers) && copy_text(arena, &to->groups) &&
            copy_text(arena, &to->client_ca) && copy_text(arena, &to->crl);
 }
@@ -194,6 +193,22 @@ static int check(const struct shs_tls_config *config, struct shs_error *err)
     return check_alpn(config->alpn, err);
 }
 
+/* Before anything is taken from them: the first that has no size hides where the next begins. */
+static int check_host_sizes(const struct shs_tls_config *config, struct shs_error *err)
+{
+    const struct shs_tls_host *from = config->hosts;
+
+    for (size_t i = 0; from != NULL && i < config->host_count; i++) {
+        struct shs_tls_host scratch;
+        int rc = shs__sized_copy(&scratch, sizeof scratch, from, "shs_tls_host", err);
+
+        if (rc != SHS_OK)
+            return rc;
+        from = (const void *)((const char *)from + from->size);
+    }
+    return SHS_OK;
+}
+
 int shs__tls_config_copy(struct shs_tls_config_copy *to, const struct shs_tls_config *from,
                          struct shs_error *err)
 {
@@ -202,8 +217,13 @@ int shs__tls_config_copy(struct shs_tls_config_copy *to, const struct shs_tls_co
 
     shs__arena_init(&to->memory, CONFIG_MAX);
     shs_tls_config_init(config);
-    memcpy(config, from, from->size < sizeof *config ? from->size : sizeof *config);
-    config->size = sizeof *config;
+    rc = shs__sized_copy(config, sizeof *config, from, "shs_tls_config", err);
+    if (rc == SHS_OK)
+        rc = check_host_sizes(config, err);
+    if (rc != SHS_OK) {
+        shs__tls_config_free(to);
+        return rc;
+    }
     if (config->host_count > 0 && config->hosts != NULL && !copy_hosts(&to->memory, config))
         goto nomem;
     if (!copy_text(&to->memory, &config->ticket_secret) ||
