@@ -10,12 +10,7 @@
 #include "tls/clients/verified.h"
 #include "tls/config/config.h"
 #include "tls/config/context.h"
-#include "tls/config/identity.h"
 #include "tls/config/ocsp.h"
-#include "tls/config/pem.h"
-#include "tls/config/source.h"
-
-#define CA_FILE_MAX ((size_t)4 * 1024 * 1024)
 
 /* Mixes a digest in, whatever the order: files of a directory have none. */
 static void mix(void *ctx, const unsigned char digest[32])
@@ -26,109 +21,39 @@ static void mix(void *ctx, const unsigned char digest[32])
         self->digest[i] = (unsigned char)(self->digest[i] + digest[i]);
 }
 
-/* -- the CAs ----------------------------------------------------------------------------------- */
+/* -- loading ----------------------------------------------------------------------------------- */
 
-static int add_ca(struct shs_tls_clients *self, X509 *ca, const char *path, struct shs_error *err)
+static int load(struct shs_tls_clients *self, const struct shs_tls_host *host,
+                struct shs_error *err)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    X509_NAME *name;
-    unsigned len = 0;
-
-    if (X509_check_ca(ca) == 0)
-        return shs_error_set(err, SHS_TLS, 0,
-                             "Certificate number %d in the client CA file '%s' is no CA "
-                             "certificate: it may not sign clients.",
-                             sk_X509_num(self->cas) + 1, path);
-    if (X509_digest(ca, EVP_sha256(), digest, &len) != 1 ||
-        X509_STORE_add_cert(self->store, ca) != 1 || X509_up_ref(ca) != 1)
-        return shs__tls_error(err, SHS_TLS, "The client CA file '%s' cannot be used", path);
-    if (sk_X509_push(self->cas, ca) == 0) {
-        X509_free(ca);
-        return SHS_NOMEM;
-    }
-    mix(self, digest);
-    name = X509_NAME_dup(X509_get_subject_name(ca));
-    if (name == NULL || sk_X509_NAME_push(self->names, name) == 0) {
-        X509_NAME_free(name);
-        return SHS_NOMEM;
-    }
-    return SHS_OK;
-}
-
-/* One block: a CA is added, and what would be lost in such a file is named. */
-static int take_block(struct shs_tls_clients *self, const struct shs_tls_pem *pem,
-                      const struct shs_tls_pem_block *block, const char *path,
-                      struct shs_error *err)
-{
-    X509 *ca = NULL;
+    unsigned long flags = (host->client_lax ? 0 : X509_V_FLAG_X509_STRICT) |
+                          (host->client_partial ? X509_V_FLAG_PARTIAL_CHAIN : 0);
     int rc;
 
-    if (shs__tls_pem_is_key(block))
-        return SHS_OK; /* of a CA's own file; nobody needs it here */
-    if (!shs__tls_pem_is_certificate(block))
-        return shs__tls_pem_stray(pem, block, "client CA", err);
-    rc = shs__tls_pem_certificate(&ca, pem, block, err);
-    if (rc == SHS_OK)
-        rc = add_ca(self, ca, path, err);
-    X509_free(ca);
+    self->store = X509_STORE_new();
+    self->verified = shs__tls_verified_new();
+    if (self->store == NULL || X509_STORE_set_flags(self->store, flags) != 1 ||
+        X509_STORE_set_depth(self->store, (int)host->client_depth) != 1 ||
+        X509_STORE_set_purpose(self->store, X509_PURPOSE_SSL_CLIENT) != 1)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the client CAs.");
+    rc = shs__tls_cas_load(&self->cas, host, self->store, mix, self, err);
+    if (rc == SHS_OK && host->crl != NULL)
+        rc = shs__tls_crls_load(&self->crls, &self->cas, host->crl, mix, self, err);
     return rc;
 }
-
-static int load_cas(struct shs_tls_clients *self, const char *path, struct shs_error *err)
-{
-    struct shs_tls_pem_block block;
-    struct shs_tls_path_name name;
-    struct shs_tls_pem pem;
-    struct shs_buf bytes;
-    int rc = shs__tls_read_file(&bytes, path, CA_FILE_MAX, "client CA", err);
-
-    shs__tls_path_name(&name, path);
-    shs__tls_pem_begin(&pem, bytes.len == 0 ? "" : shs__buf_head(&bytes), bytes.len, name.text);
-    while (rc == SHS_OK && (rc = shs__tls_pem_next(&pem, &block, err)) == SHS_OK) {
-        rc = take_block(self, &pem, &block, path, err);
-        shs__tls_pem_drop(&block);
-    }
-    if (rc == SHS_CLOSED)
-        rc = SHS_OK;
-    if (rc == SHS_OK && sk_X509_num(self->cas) == 0)
-        rc = shs_error_set(err, SHS_TLS, 0,
-                           "There is no CA certificate in %s: a '-----BEGIN CERTIFICATE' line is "
-                           "missing.",
-                           name.text);
-    shs__buf_free(&bytes);
-    ERR_clear_error();
-    return rc;
-}
-
-/* -- loading ----------------------------------------------------------------------------------- */
 
 int shs__tls_clients_load(struct shs_tls_clients *self, const struct shs_tls_host *host,
                           struct shs_error *err)
 {
-    unsigned long flags = host->client_lax ? 0 : X509_V_FLAG_X509_STRICT;
-    int rc;
+    int rc = SHS_OK;
 
     memset(self, 0, sizeof *self);
     self->auth = host->client_auth;
-    if (host->client_auth == SHS_TLS_CLIENT_NONE)
-        return SHS_OK;
-    self->store = X509_STORE_new();
-    self->verified = shs__tls_verified_new();
-    self->cas = sk_X509_new_null();
-    self->names = sk_X509_NAME_new_null();
-    if (self->store == NULL || self->cas == NULL || self->names == NULL) {
-        rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the client CAs.");
-        goto out;
-    }
-    rc = load_cas(self, host->client_ca, err);
-    if (rc == SHS_OK && host->crl != NULL)
-        rc = shs__tls_crls_load(&self->crls, self->cas, host->crl, mix, self, err);
-    X509_STORE_set_flags(self->store, flags);
-    X509_STORE_set_depth(self->store, (int)host->client_depth);
-    X509_STORE_set_purpose(self->store, X509_PURPOSE_SSL_CLIENT);
-out:
+    if (host->client_auth != SHS_TLS_CLIENT_NONE)
+        rc = load(self, host, err);
     if (rc != SHS_OK)
         shs__tls_clients_free(self);
+    ERR_clear_error();
     return rc;
 }
 
@@ -136,9 +61,8 @@ void shs__tls_clients_free(struct shs_tls_clients *self)
 {
     X509_STORE_free(self->store);
     shs__tls_crls_free(&self->crls);
+    shs__tls_cas_free(&self->cas);
     shs__tls_verified_free(self->verified);
-    sk_X509_pop_free(self->cas, X509_free);
-    sk_X509_NAME_pop_free(self->names, X509_NAME_free);
     memset(self, 0, sizeof *self);
 }
 
@@ -262,21 +186,27 @@ static bool judge_revocation(X509_STORE_CTX *ctx, const struct shs_tls_clients *
     return false;
 }
 
-/* X509_verify_cert and the CRLs, but for a chain that was good before. */
+/*
+ * X509_verify_cert and the CRLs, but for a chain that was good before: of this certificate, with
+ * these beside it. Who shows less than another did is not let in by what that one showed.
+ */
 static bool verify(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
                    struct shs_tls_until *until)
 {
-    X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
+    unsigned char key[SHS_TLS_VERIFIED_KEY];
     int64_t now = (int64_t)time(NULL);
+    bool keyed = shs__tls_verified_key(key, X509_STORE_CTX_get0_cert(ctx),
+                                       X509_STORE_CTX_get0_untrusted(ctx));
 
-    if (shs__tls_verified_find(clients->verified, leaf, now, until)) {
+    if (keyed && shs__tls_verified_find(clients->verified, key, now, until)) {
         X509_STORE_CTX_set_error(ctx, X509_V_OK);
         return true;
     }
     if (X509_verify_cert(ctx) != 1 || !judge_revocation(ctx, clients, now, &until->crls))
         return false;
     until->chain = shs__tls_chain_until(X509_STORE_CTX_get0_chain(ctx));
-    shs__tls_verified_keep(clients->verified, leaf, X509_STORE_CTX_get0_chain(ctx), until->crls);
+    if (keyed)
+        shs__tls_verified_keep(clients->verified, key, X509_STORE_CTX_get0_chain(ctx), until->crls);
     return true;
 }
 
@@ -336,6 +266,13 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
         shs_error_set(err, SHS_TLS, 0, "The client's certificates are longer than 32 KiB.");
     else if (refusal == NULL)
         shs_error_set(err, SHS_TLS, 0, "The client's certificate is refused: %s.", label);
+    else if (reason == SHS_CLIENT_NOT_STRICT && refusal->depth > 0)
+        shs_error_set(
+            err, SHS_TLS, 0,
+            "The client's certificate is refused, %s: %s, '%.50s'. Make that CA anew with "
+            "%s, or use --client-lax (client_lax).",
+            label, X509_verify_cert_error_string(refusal->code), refusal->subject,
+            shs__tls_strict_remedy(refusal->code));
     else
         shs_error_set(err, SHS_TLS, 0,
                       "The client's certificate is refused, %s: %s; at depth %d, '%.80s'.", label,
@@ -351,5 +288,11 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
 bool shs__tls_clients_advice(const struct shs_tls_clients *self, unsigned index, int64_t now,
                              struct shs_error *note)
 {
-    return shs__tls_crls_advice(&self->crls, index, now, note);
+    unsigned of_cas = 0;
+
+    for (; shs__tls_cas_advice(&self->cas, of_cas, note); of_cas++) {
+        if (of_cas == index)
+            return true;
+    }
+    return shs__tls_crls_advice(&self->crls, index - of_cas, now, note);
 }

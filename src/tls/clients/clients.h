@@ -12,6 +12,7 @@
 #include <shs/tls.h>
 
 #include "base/base.h"
+#include "tls/clients/cas.h"
 #include "tls/clients/crls.h"
 
 struct shs_client_record;
@@ -21,8 +22,7 @@ struct shs_tls_verified;
 struct shs_tls_clients {
     enum shs_tls_client_auth auth;
     X509_STORE *store; /* NULL when nobody is asked */
-    STACK_OF(X509) * cas;
-    STACK_OF(X509_NAME) * names;
+    struct shs_tls_cas cas;
     unsigned char digest[32]; /* of the CAs and the CRLs: the rules, for a ticket's scope */
     struct shs_tls_crls crls; /* none: nobody asks */
     struct shs_tls_verified *verified; /* the one thing in here that changes */

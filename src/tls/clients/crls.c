@@ -10,6 +10,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "tls/clients/cas.h"
 #include "tls/clients/client.h"
 #include "tls/config/identity.h"
 #include "tls/config/ocsp.h"
@@ -38,56 +39,21 @@ static int nomem(struct shs_error *err)
 
 /* -- whose it is ------------------------------------------------------------------------------- */
 
-/* By name and key: a CA may have several certificates. -1: none of ours. */
-static int find_ca(const struct shs_tls_crls *self, X509 *cert)
+static int ca_count(const struct shs_tls_crls *self)
 {
-    EVP_PKEY *key = X509_get0_pubkey(cert);
-    int i;
-
-    for (i = 0; i < sk_X509_num(self->cas); i++) {
-        X509 *ca = sk_X509_value(self->cas, i);
-
-        if (ca == cert ||
-            (X509_NAME_cmp(X509_get_subject_name(ca), X509_get_subject_name(cert)) == 0 &&
-             key != NULL && EVP_PKEY_eq(X509_get0_pubkey(ca), key) == 1))
-            return i;
-    }
-    return -1;
+    return sk_X509_num(self->cas->certs);
 }
 
-static bool is_own_issuer(X509 *cert)
+static X509 *ca_at(const struct shs_tls_crls *self, int index)
 {
-    return X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0;
-}
-
-static int find_parents(struct shs_tls_crls *self, struct shs_error *err)
-{
-    int count = sk_X509_num(self->cas);
-
-    self->parents = shs__calloc((size_t)count + 1, sizeof *self->parents);
-    if (self->parents == NULL)
-        return nomem(err);
-    for (int i = 0; i < count; i++) {
-        X509 *cert = sk_X509_value(self->cas, i);
-
-        self->parents[i] = -1;
-        for (int k = 0; k < count && !is_own_issuer(cert) && self->parents[i] < 0; k++) {
-            X509 *ca = sk_X509_value(self->cas, k);
-
-            if (X509_check_issued(ca, cert) == X509_V_OK &&
-                X509_verify(cert, X509_get0_pubkey(ca)) == 1)
-                self->parents[i] = k;
-        }
-    }
-    ERR_clear_error();
-    return SHS_OK;
+    return sk_X509_value(self->cas->certs, index);
 }
 
 /* The CA that has signed it; -1: none of ours. */
 static int find_signer(const struct shs_tls_crls *self, X509_CRL *crl)
 {
-    for (int i = 0; i < sk_X509_num(self->cas); i++) {
-        X509 *ca = sk_X509_value(self->cas, i);
+    for (int i = 0; i < ca_count(self); i++) {
+        X509 *ca = ca_at(self, i);
 
         if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(crl)) == 0 &&
             X509_CRL_verify(crl, X509_get0_pubkey(ca)) == 1)
@@ -113,7 +79,7 @@ static int check_signer(struct shs_tls_crl *item, const struct shs_tls_crls *sel
                              "'%s'.",
                              item->path, issuer);
     }
-    if ((X509_get_key_usage(sk_X509_value(self->cas, item->ca)) & KU_CRL_SIGN) == 0)
+    if ((X509_get_key_usage(ca_at(self, item->ca)) & KU_CRL_SIGN) == 0)
         return shs_error_set(err, SHS_TLS, 0,
                              "The CRL in '%s' does not count: its CA may not sign CRLs, for its "
                              "keyUsage lacks cRLSign.",
@@ -270,7 +236,7 @@ static void sort_entries(const struct shs_tls_crls *self, const struct shs_tls_c
 {
     X509_REVOKED *entry;
 
-    (void)X509_CRL_get0_by_cert(item->crl, &entry, sk_X509_value(self->cas, item->ca));
+    (void)X509_CRL_get0_by_cert(item->crl, &entry, ca_at(self, item->ca));
 }
 
 /* Takes the CRL. */
@@ -406,7 +372,7 @@ static int load_dir(struct loading *job, DIR *dir, const char *path)
     return rc;
 }
 
-int shs__tls_crls_load(struct shs_tls_crls *self, STACK_OF(X509) * cas, const char *path,
+int shs__tls_crls_load(struct shs_tls_crls *self, const struct shs_tls_cas *cas, const char *path,
                        void (*note)(void *ctx, const unsigned char digest[32]), void *ctx,
                        struct shs_error *err)
 {
@@ -418,9 +384,6 @@ int shs__tls_crls_load(struct shs_tls_crls *self, STACK_OF(X509) * cas, const ch
 
     memset(self, 0, sizeof *self);
     self->cas = cas;
-    rc = find_parents(self, err);
-    if (rc != SHS_OK)
-        return rc;
     if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
         return load_file(&job, path);
     dir = opendir(path);
@@ -437,29 +400,7 @@ void shs__tls_crls_free(struct shs_tls_crls *self)
     for (size_t i = 0; i < self->count; i++)
         free_item(&self->all[i]);
     shs__free(self->all);
-    shs__free(self->parents);
     memset(self, 0, sizeof *self);
-}
-
-void shs__tls_crls_each_path(const char *path, void (*each)(void *ctx, const char *path), void *ctx)
-{
-    struct dirent *entry;
-    DIR *dir;
-
-    each(ctx, path);
-    dir = opendir(path);
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        char *file;
-
-        if (entry->d_name[0] == '.')
-            continue;
-        file = shs__asprintf("%s/%s", path, entry->d_name);
-        if (file != NULL)
-            each(ctx, file);
-        shs__free(file);
-    }
-    if (dir != NULL)
-        closedir(dir);
 }
 
 /* -- what they say of a certificate ------------------------------------------------------------ */
@@ -649,15 +590,15 @@ static int judge_by(const struct shs_tls_crls *self, X509 *cert, int ca, int64_t
 static int judge_anchor(const struct shs_tls_crls *self, X509 *cert, bool alone, int64_t now,
                         int64_t *until)
 {
-    int at = find_ca(self, cert), code = X509_V_OK;
+    int at = shs__tls_cas_find(self->cas, cert), code = X509_V_OK;
 
-    if (is_own_issuer(cert))
+    if (X509_self_signed(cert, 0) == 1)
         return alone ? judge_by(self, cert, at, now, until) : X509_V_OK;
     for (int steps = 0;
-         code == X509_V_OK && at >= 0 && self->parents[at] >= 0 && steps < sk_X509_num(self->cas);
+         code == X509_V_OK && at >= 0 && self->cas->parents[at] >= 0 && steps < ca_count(self);
          steps++) {
-        code = judge_by(self, sk_X509_value(self->cas, at), self->parents[at], now, until);
-        at = self->parents[at];
+        code = judge_by(self, ca_at(self, at), self->cas->parents[at], now, until);
+        at = self->cas->parents[at];
     }
     return code;
 }
@@ -671,8 +612,8 @@ int shs__tls_crls_judge(const struct shs_tls_crls *self, STACK_OF(X509) * chain,
     *depth = 0;
     for (int i = 0; code == X509_V_OK && i < last; i++) {
         *depth = i;
-        code = judge_by(self, sk_X509_value(chain, i), find_ca(self, sk_X509_value(chain, i + 1)),
-                        now, until);
+        code = judge_by(self, sk_X509_value(chain, i),
+                        shs__tls_cas_find(self->cas, sk_X509_value(chain, i + 1)), now, until);
     }
     if (code == X509_V_OK && last >= 0) {
         *depth = last;
@@ -706,7 +647,7 @@ static bool has_fresh(const struct shs_tls_crls *self, int ca, int64_t now)
 static void advise_stale(const struct shs_tls_crls *self, const struct shs_tls_crl *item,
                          int64_t now, struct shs_error *note)
 {
-    X509 *ca = sk_X509_value(self->cas, item->ca);
+    X509 *ca = ca_at(self, item->ca);
     char name[64], since[32];
 
     if (!shs__client_name_text(X509_get_subject_name(ca), name, sizeof name))
@@ -724,13 +665,13 @@ static unsigned count_without(const struct shs_tls_crls *self)
 {
     unsigned count = 0;
 
-    for (int ca = 0; ca < sk_X509_num(self->cas); ca++) {
+    for (int ca = 0; ca < ca_count(self); ca++) {
         bool found = false;
 
         for (size_t i = 0; !found && i < self->count; i++)
             found = self->all[i].base == NULL &&
                     (self->all[i].ca == ca ||
-                     find_ca(self, sk_X509_value(self->cas, ca)) == self->all[i].ca);
+                     shs__tls_cas_find(self->cas, ca_at(self, ca)) == self->all[i].ca);
         count += !found;
     }
     return count;

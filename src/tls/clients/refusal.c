@@ -51,8 +51,9 @@ static int append_cas(struct shs_buf *out, const struct shs_tls_clients *clients
     int rc = shs__buf_printf(out, ",\"expected_cas\":[");
     char name[NAME_CAP];
 
-    for (int i = 0; rc == SHS_OK && i < sk_X509_NAME_num(clients->names) && i < NAMES_LISTED; i++) {
-        shs__client_name_text(sk_X509_NAME_value(clients->names, i), name, sizeof name);
+    for (int i = 0; rc == SHS_OK && i < sk_X509_NAME_num(clients->cas.names) && i < NAMES_LISTED;
+         i++) {
+        shs__client_name_text(sk_X509_NAME_value(clients->cas.names, i), name, sizeof name);
         rc = i == 0 ? SHS_OK : shs__buf_append(out, ",", 1);
         if (rc == SHS_OK)
             rc = append_json(out, name);

@@ -512,7 +512,8 @@ static bool set_clients(SSL_CTX *ctx, const struct shs_tls_clients *clients)
     SSL_CTX_set_cert_verify_callback(ctx, on_verify, NULL);
     if (clients->auth == SHS_TLS_CLIENT_NONE)
         return true;
-    names = SSL_dup_CA_list(clients->names);
+    names =
+        clients->cas.sends_names ? SSL_dup_CA_list(clients->cas.names) : sk_X509_NAME_new_null();
     if (names == NULL || SSL_CTX_set1_verify_cert_store(ctx, clients->store) != 1)
         return false;
     SSL_CTX_set_client_CA_list(ctx, names); /* takes it */
