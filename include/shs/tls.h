@@ -258,6 +258,7 @@ SHS_API int shs_tls_deny(struct shs_server *self, const char *entry, struct shs_
     X(TOO_LARGE, "too-large")                                                                      \
     X(MALFORMED, "malformed")                                                                      \
     X(DENIED, "denied")                                                                            \
+    X(UNDECIDED, "undecided") /* it could not be judged: our fault, memory; cause "internal" */    \
     X(UNSUPPORTED_KEY, "unsupported-key")                                                          \
     X(OTHER, "other")
 

@@ -9,6 +9,7 @@
 #include "tls/clients/client.h"
 #include "tls/clients/clients.h"
 #include "tls/config/identity.h"
+#include "tls/config/pem.h"
 #include "tls/config/source.h"
 
 #define CA_FILE_MAX ((size_t)4 * 1024 * 1024)
@@ -81,13 +82,13 @@ static int add_ca(struct loading *job, X509 *ca)
     }
     if (!is_whole(ca))
         return shs__tls_error(job->err, SHS_TLS,
-                              "Certificate number %d in the client CA file '%s' cannot be used",
-                              sk_X509_num(self->certs), self->path);
+                              "Certificate number %d in the client CA file %s cannot be used",
+                              sk_X509_num(self->certs), self->name.text);
     if (X509_check_ca(ca) == 0)
         return shs_error_set(job->err, SHS_TLS, 0,
-                             "Certificate number %d in the client CA file '%s' is no CA "
+                             "Certificate number %d in the client CA file %s is no CA "
                              "certificate: it may not sign clients.",
-                             sk_X509_num(self->certs), self->path);
+                             sk_X509_num(self->certs), self->name.text);
     if (X509_digest(ca, EVP_sha256(), digest, &len) != 1 || len != 32 ||
         X509_STORE_add_cert(job->store, ca) != 1)
         return nomem(job->err);
@@ -95,40 +96,66 @@ static int add_ca(struct loading *job, X509 *ca)
     return add_name(self, ca, job->err);
 }
 
-static int read_file(struct loading *job)
+/* A CRL in here would be lost, and whom it revokes be let in: so that is an error. */
+static int add_block(struct loading *job, const struct shs_tls_pem *pem,
+                     const struct shs_tls_pem_block *block)
 {
-    const char *path = job->cas->path;
+    X509 *ca = NULL;
+    int rc;
+
+    if (shs__tls_pem_is_key(block) || shs__tls_pem_is(block, PEM_STRING_ECPARAMETERS) ||
+        shs__tls_pem_is(block, PEM_STRING_DHPARAMS))
+        return SHS_OK; /* nothing that is missed */
+    if (!shs__tls_pem_is_certificate(block))
+        return shs__tls_pem_stray(pem, block, "client CA", job->err);
+    rc = shs__tls_pem_certificate(&ca, pem, block, job->err);
+    return rc == SHS_OK ? add_ca(job, ca) : rc;
+}
+
+static int read_blocks(struct loading *job, const struct shs_buf *bytes)
+{
+    char named[sizeof(struct shs_tls_path_name) + 32];
+    struct shs_tls_pem_block block;
+    struct shs_tls_pem pem;
+    int rc = SHS_OK;
+
+    snprintf(named, sizeof named, "the client CA file %s", job->cas->name.text);
+    shs__tls_pem_begin(&pem, shs__buf_head(bytes), bytes->len, named);
+    while (rc == SHS_OK && (rc = shs__tls_pem_next(&pem, &block, job->err)) == SHS_OK) {
+        rc = add_block(job, &pem, &block);
+        shs__tls_pem_drop(&block);
+    }
+    return rc == SHS_CLOSED ? SHS_OK : rc;
+}
+
+static int read_file(struct loading *job, const char *path)
+{
     struct shs_buf bytes;
-    BIO *bio = NULL;
+    bool is_der;
     int rc = shs__tls_read_file(&bytes, path, CA_FILE_MAX, "client CA", job->err);
 
-    if (rc == SHS_OK) {
-        bio = BIO_new_mem_buf(bytes.len == 0 ? "" : shs__buf_head(&bytes), (int)bytes.len);
-        if (bio == NULL)
-            rc = nomem(job->err);
-    }
-    while (rc == SHS_OK) {
-        X509 *ca;
-
-        ERR_clear_error();
-        ca = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-        if (ca == NULL) {
-            if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-                rc =
-                    shs__tls_error(job->err, SHS_TLS, "The client CA file '%s' is malformed", path);
-            break;
-        }
-        rc = add_ca(job, ca);
-    }
-    if (rc == SHS_OK && sk_X509_num(job->cas->certs) == 0)
-        rc = shs_error_set(job->err, SHS_TLS, 0,
-                           "There is no CA certificate in '%s': a '-----BEGIN CERTIFICATE' line is "
-                           "missing.",
-                           path);
-    BIO_free(bio);
+    is_der = rc == SHS_OK && bytes.len > 0 && shs__buf_head(&bytes)[0] == 0x30;
+    if (rc == SHS_OK && bytes.len > 0 && !is_der)
+        rc = read_blocks(job, &bytes);
     shs__buf_free(&bytes);
+    if (rc == SHS_OK && sk_X509_num(job->cas->certs) == 0)
+        rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CA certificate in %s: %s",
+                           job->cas->name.text,
+                           is_der ? "it looks like DER. Convert it: openssl x509 -inform DER."
+                                  : "a '-----BEGIN CERTIFICATE' line is missing.");
     ERR_clear_error();
     return rc;
+}
+
+/* The end of a file's name, for a sentence that has more to say. */
+static const char *short_name(const struct shs_tls_cas *self, char *buf, size_t cap)
+{
+    size_t len = strlen(self->name.text);
+
+    if (len < cap)
+        return self->name.text;
+    snprintf(buf, cap, "'...%s", self->name.text + len - (cap - 5));
+    return buf;
 }
 
 /* -- who signed whom --------------------------------------------------------------------------- */
@@ -189,7 +216,7 @@ static bool leads_to_a_root(const struct shs_tls_cas *self, int at)
 static int check_roots(const struct shs_tls_cas *self, struct shs_error *err)
 {
     int count = sk_X509_num(self->certs);
-    char name[48];
+    char name[32], file[60];
 
     for (int i = 0; i < count; i++) {
         X509 *cert = sk_X509_value(self->certs, i);
@@ -203,10 +230,10 @@ static int check_roots(const struct shs_tls_cas *self, struct shs_error *err)
         if (!shs__client_name_text(X509_get_subject_name(cert), name, sizeof name))
             return nomem(err);
         return shs_error_set(err, SHS_TLS, 0,
-                             "'%s' in the client CA file '%.80s' is no root, and its issuer is not "
+                             "'%s' in the client CA file %s is no root, and its issuer is not "
                              "in the file. Add that, or trust this CA alone: --client-ca-partial "
                              "(client_partial).",
-                             name, self->path);
+                             name, short_name(self, file, sizeof file));
     }
     return SHS_OK;
 }
@@ -299,20 +326,20 @@ int shs__tls_cas_load(struct shs_tls_cas *self, const struct shs_tls_host *host,
     int rc;
 
     memset(self, 0, sizeof *self);
-    self->path = shs__strdup(host->client_ca); /* it may outlive its configuration */
+    shs__tls_path_name(&self->name, host->client_ca);
     self->lax = host->client_lax;
     self->sends_names = !host->client_no_ca_names;
     self->certs = sk_X509_new_null();
     self->names = sk_X509_NAME_new_null();
-    if (self->path == NULL || self->certs == NULL || self->names == NULL)
+    if (self->certs == NULL || self->names == NULL)
         return nomem(err);
-    rc = read_file(&job);
+    rc = read_file(&job, host->client_ca);
     if (rc == SHS_OK && self->sends_names && self->names_len > SHS_TLS_CA_NAMES_MAX)
         rc = shs_error_set(err, SHS_TLS, 0,
-                           "The names of the CAs in the client CA file '%.80s' take %zu bytes, and "
+                           "The names of the CAs in the client CA file %s take %zu bytes, and "
                            "TLS has room for 64 KiB. Take CAs out, or send no names: "
                            "--client-no-ca-names.",
-                           self->path, self->names_len);
+                           self->name.text, self->names_len);
     if (rc == SHS_OK)
         rc = find_parents(self, err);
     if (rc == SHS_OK && !host->client_partial)
@@ -328,7 +355,6 @@ void shs__tls_cas_free(struct shs_tls_cas *self)
     sk_X509_NAME_pop_free(self->names, X509_NAME_free);
     shs__free(self->parents);
     shs__free(self->faults);
-    shs__free(self->path);
     memset(self, 0, sizeof *self);
 }
 
@@ -357,19 +383,20 @@ static void advise_fault(const struct shs_tls_cas *self, const struct shs_tls_ca
                          struct shs_error *note)
 {
     const char *why = X509_verify_cert_error_string(fault->code);
-    char name[40];
+    char name[32], file[44];
 
     if (!shs__client_name_text(X509_get_subject_name(fault->ca), name, sizeof name))
         snprintf(name, sizeof name, "(no memory for its name)");
     if (shs__tls_client_reason(fault->code) == SHS_CLIENT_NOT_STRICT)
         shs_error_set(note, SHS_TLS, 0,
-                      "Clients of '%s' in '%.64s' are refused: %s. Make that CA anew with %s, or "
-                      "use --client-lax (client_lax).",
-                      name, self->path, why, shs__tls_strict_remedy(fault->code));
+                      "Clients of '%s' in %s are refused: %s. Make that CA anew with %s, or "
+                      "use --client-lax.",
+                      name, short_name(self, file, sizeof file), why,
+                      shs__tls_strict_remedy(fault->code));
     else
         shs_error_set(note, SHS_TLS, 0,
-                      "Clients of '%s' in '%.100s' are refused, for it or a CA above it is: %s.",
-                      name, self->path, why);
+                      "Clients of '%s' in %s are refused, for it or a CA above it is: %s.", name,
+                      self->name.text, why);
 }
 
 bool shs__tls_cas_advice(const struct shs_tls_cas *self, unsigned index, struct shs_error *note)
@@ -382,8 +409,8 @@ bool shs__tls_cas_advice(const struct shs_tls_cas *self, unsigned index, struct 
         self->names_len <= SHS_TLS_CA_NAMES_ADVISED)
         return false;
     shs_error_set(note, SHS_TLS, 0,
-                  "The names of the CAs in the client CA file '%.80s' take %zu bytes: Java 17 and "
+                  "The names of the CAs in the client CA file %s take %zu bytes: Java 17 and "
                   "others give up beyond 32 KiB. --client-no-ca-names sends none.",
-                  self->path, self->names_len);
+                  self->name.text, self->names_len);
     return true;
 }

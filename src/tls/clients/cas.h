@@ -10,6 +10,7 @@
 #include <shs/tls.h>
 
 #include "base/base.h"
+#include "tls/config/source.h"
 
 /* As many bytes of names fit into a CertificateRequest, and as many Java 17 reads. */
 #define SHS_TLS_CA_NAMES_MAX ((size_t)65400)
@@ -22,7 +23,7 @@ struct shs_tls_cas {
     STACK_OF(X509_NAME) * names; /* each once */
     size_t names_len;            /* as they are sent */
     int *parents;                /* of each: the one that signed it; -1: none of them, or itself */
-    char *path;                  /* for people */
+    struct shs_tls_path_name name; /* of the file */
     bool lax, sends_names;
     struct shs_tls_ca_fault *faults; /* of CAs whose clients are refused */
     size_t fault_count;

@@ -66,7 +66,7 @@ void shs__tls_clients_free(struct shs_tls_clients *self)
     memset(self, 0, sizeof *self);
 }
 
-/* -- the judgement ----------------------------------------------------------------------------- */
+/* -- reasons ----------------------------------------------------------------------------------- */
 
 enum shs_client_reason shs__tls_client_reason(int verify_code)
 {
@@ -121,21 +121,30 @@ enum shs_client_reason shs__tls_client_reason(int verify_code)
     case X509_V_ERR_AUTHORITY_KEY_IDENTIFIER_CRITICAL:
     case X509_V_ERR_SUBJECT_KEY_IDENTIFIER_CRITICAL:
         return SHS_CLIENT_NOT_STRICT;
+    case X509_V_ERR_OUT_OF_MEM:
+    case X509_V_ERR_UNSPECIFIED: /* OpenSSL's own trouble */
+        return SHS_CLIENT_UNDECIDED;
     default:
         return SHS_CLIENT_OTHER;
     }
 }
 
 /* A last word on an identity that verified: of the configuration, and of the deny list. */
-const char *shs__tls_clients_veto(const struct shs_tls_context *context,
-                                  const struct shs_client_identity *identity)
+enum shs_client_reason shs__tls_clients_veto(const struct shs_tls_context *context,
+                                             const struct shs_client_identity *identity,
+                                             const char **note)
 {
     const struct shs_tls_config *config = &context->config->config;
+    int denied = context->deny == NULL ? 0 : shs__tls_deny_denies(context->deny, identity);
 
-    if (context->deny != NULL && shs__tls_deny_denies(context->deny, identity))
-        return "it is on the deny list";
-    return config->client_check == NULL ? NULL
-                                        : config->client_check(config->client_check_ctx, identity);
+    if (denied < 0)
+        return SHS_CLIENT_UNDECIDED;
+    *note = NULL;
+    if (denied > 0)
+        *note = "it is on the deny list";
+    else if (config->client_check != NULL)
+        *note = config->client_check(config->client_check_ctx, identity);
+    return *note == NULL ? SHS_CLIENT_OK : SHS_CLIENT_DENIED;
 }
 
 /* The chain is good; is the certificate also an identity, and one that is let in? */
@@ -146,13 +155,11 @@ static enum shs_client_reason judge_identity(X509 *leaf, const struct shs_tls_co
     enum shs_client_reason reason;
 
     if (shs__client_record_new(&record, leaf) != SHS_OK)
-        return SHS_CLIENT_OTHER;
+        return SHS_CLIENT_UNDECIDED;
     reason = record->identity.reason;
     if (reason == SHS_CLIENT_OK) {
         record->identity.verified = true;
-        *note = shs__tls_clients_veto(context, &record->identity);
-        if (*note != NULL)
-            reason = SHS_CLIENT_DENIED;
+        reason = shs__tls_clients_veto(context, &record->identity, note);
     }
     if (out != NULL)
         *out = record;
@@ -161,9 +168,11 @@ static enum shs_client_reason judge_identity(X509 *leaf, const struct shs_tls_co
     return reason;
 }
 
-/* OpenSSL's error for a reason of ours: bad_certificate, or certificate_revoked. */
+/* OpenSSL's error for a reason of ours: bad_certificate, certificate_revoked, internal_error. */
 static int code_of(enum shs_client_reason reason)
 {
+    if (reason == SHS_CLIENT_UNDECIDED)
+        return X509_V_ERR_OUT_OF_MEM;
     return reason == SHS_CLIENT_DENIED ? X509_V_ERR_CERT_REVOKED : X509_V_ERR_CERT_REJECTED;
 }
 
@@ -199,8 +208,11 @@ static bool verify(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
                                        X509_STORE_CTX_get0_untrusted(ctx));
 
     if (keyed && shs__tls_verified_find(clients->verified, key, now, until)) {
-        X509_STORE_CTX_set_error(ctx, X509_V_OK);
-        return true;
+        /* The very same certificate was good: what has no key now had no memory for it. */
+        bool whole = X509_get0_pubkey(X509_STORE_CTX_get0_cert(ctx)) != NULL;
+
+        X509_STORE_CTX_set_error(ctx, whole ? X509_V_OK : X509_V_ERR_OUT_OF_MEM);
+        return whole;
     }
     if (X509_verify_cert(ctx) != 1 || !judge_revocation(ctx, clients, now, &until->crls))
         return false;
@@ -209,6 +221,74 @@ static bool verify(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
         shs__tls_verified_keep(clients->verified, key, X509_STORE_CTX_get0_chain(ctx), until->crls);
     return true;
 }
+
+/* -- whose fault it is ------------------------------------------------------------------------- */
+
+/* Found by comparing dates, or by looking into lists: memory has no part in it. */
+static bool is_certain(int code)
+{
+    switch (code) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+    case X509_V_ERR_CERT_REVOKED:
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_OUT_OF_MEM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Taken apart anew. */
+static STACK_OF(X509) * copy_certs(STACK_OF(X509) * certs)
+{
+    STACK_OF(X509) *copy = sk_X509_new_null();
+
+    for (int i = 0; copy != NULL && i < sk_X509_num(certs); i++) {
+        X509 *cert = X509_dup(sk_X509_value(certs, i));
+
+        if (cert == NULL || sk_X509_push(copy, cert) == 0) {
+            X509_free(cert);
+            sk_X509_pop_free(copy, X509_free);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
+bool shs__tls_clients_prepare(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
+                              X509 *leaf, STACK_OF(X509) * others, int auth_level)
+{
+    if (X509_STORE_CTX_init(ctx, clients->store, leaf, others) != 1 ||
+        X509_STORE_CTX_set_default(ctx, "ssl_client") != 1)
+        return false;
+    X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(ctx), auth_level);
+    return true;
+}
+
+/*
+ * A certificate whose key or extensions could not be taken apart for want of memory looks as one
+ * that is bad, and OpenSSL does not tell the two apart. What is wrong with it is wrong with a copy.
+ */
+static bool is_reproduced(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients, int code)
+{
+    int level = X509_VERIFY_PARAM_get_auth_level(X509_STORE_CTX_get0_param(ctx));
+    X509 *leaf = X509_dup(X509_STORE_CTX_get0_cert(ctx));
+    STACK_OF(X509) *others = copy_certs(X509_STORE_CTX_get0_untrusted(ctx));
+    X509_STORE_CTX *again = X509_STORE_CTX_new();
+    bool same = leaf != NULL && others != NULL && again != NULL &&
+                shs__tls_clients_prepare(again, clients, leaf, others, level) &&
+                X509_verify_cert(again) != 1 && X509_STORE_CTX_get_error(again) == code;
+
+    X509_STORE_CTX_free(again);
+    sk_X509_pop_free(others, X509_free);
+    X509_free(leaf);
+    return same;
+}
+
+/* -- the judgement ----------------------------------------------------------------------------- */
 
 bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
                             const struct shs_tls_context *context, struct shs_tls_until *until,
@@ -230,8 +310,9 @@ bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *c
         X509_STORE_CTX_set_error(ctx, refusal->code);
     } else {
         refusal->code = X509_STORE_CTX_get_error(ctx);
-        if (refusal->code == X509_V_OK) { /* it could not even begin */
-            refusal->code = X509_V_ERR_UNSPECIFIED;
+        if (refusal->code == X509_V_OK || /* it could not even begin */
+            (!is_certain(refusal->code) && !is_reproduced(ctx, clients, refusal->code))) {
+            refusal->code = X509_V_ERR_OUT_OF_MEM;
             X509_STORE_CTX_set_error(ctx, refusal->code);
         }
         refusal->reason = shs__tls_client_reason(refusal->code);
@@ -239,8 +320,11 @@ bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *c
         if (X509_STORE_CTX_get_current_cert(ctx) != NULL)
             cert = X509_STORE_CTX_get_current_cert(ctx);
     }
-    shs__client_name_text(X509_get_subject_name(cert), refusal->subject, sizeof refusal->subject);
-    shs__client_name_text(X509_get_issuer_name(cert), refusal->issuer, sizeof refusal->issuer);
+    /* Without memory they are empty: they are for people. */
+    (void)shs__client_name_text(X509_get_subject_name(cert), refusal->subject,
+                                sizeof refusal->subject);
+    (void)shs__client_name_text(X509_get_issuer_name(cert), refusal->issuer,
+                                sizeof refusal->issuer);
     refusal->not_after = shs__tls_time(X509_get0_notAfter(cert));
     ERR_clear_error();
     return false;
@@ -264,13 +348,16 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
                       "accepted are " KEYS ".");
     else if (reason == SHS_CLIENT_TOO_LARGE && refusal == NULL)
         shs_error_set(err, SHS_TLS, 0, "The client's certificates are longer than 32 KiB.");
+    else if (reason == SHS_CLIENT_UNDECIDED)
+        shs_error_set(err, SHS_NOMEM, 0,
+                      "The client's certificate could not be judged: the server has no memory.");
     else if (refusal == NULL)
         shs_error_set(err, SHS_TLS, 0, "The client's certificate is refused: %s.", label);
     else if (reason == SHS_CLIENT_NOT_STRICT && refusal->depth > 0)
         shs_error_set(
             err, SHS_TLS, 0,
-            "The client's certificate is refused, %s: %s, '%.50s'. Make that CA anew with "
-            "%s, or use --client-lax (client_lax).",
+            "The client's certificate is refused, %s: %s, '%.30s'. Make that CA anew with "
+            "%s, or use --client-lax.",
             label, X509_verify_cert_error_string(refusal->code), refusal->subject,
             shs__tls_strict_remedy(refusal->code));
     else

@@ -23,8 +23,8 @@
 
 struct shs_tls_crl {
     X509_CRL *crl;
-    int ca;                    /* of cas: whose it is */
-    char *path;                /* for people */
+    int ca;                        /* of cas: whose it is */
+    struct shs_tls_path_name name; /* of its file */
     int64_t since, next;       /* thisUpdate and nextUpdate, Unix time; no nextUpdate: INT64_MAX */
     ASN1_INTEGER *number;      /* NULL when it has none */
     ASN1_INTEGER *base;        /* a delta: of this number or a later one; else NULL */
@@ -75,15 +75,15 @@ static int check_signer(struct shs_tls_crl *item, const struct shs_tls_crls *sel
         if (!shs__client_name_text(X509_CRL_get_issuer(item->crl), issuer, sizeof issuer))
             return nomem(err);
         return shs_error_set(err, SHS_TLS, 0,
-                             "The CRL in '%s' is not of a CA in the client CA file: its issuer is "
+                             "The CRL in %s is not of a CA in the client CA file: its issuer is "
                              "'%s'.",
-                             item->path, issuer);
+                             item->name.text, issuer);
     }
     if ((X509_get_key_usage(ca_at(self, item->ca)) & KU_CRL_SIGN) == 0)
         return shs_error_set(err, SHS_TLS, 0,
-                             "The CRL in '%s' does not count: its CA may not sign CRLs, for its "
+                             "The CRL in %s does not count: its CA may not sign CRLs, for its "
                              "keyUsage lacks cRLSign.",
-                             item->path);
+                             item->name.text);
     return SHS_OK;
 }
 
@@ -92,9 +92,9 @@ static int check_signer(struct shs_tls_crl *item, const struct shs_tls_crls *sel
 static int not_understood(const struct shs_tls_crl *item, const char *what, struct shs_error *err)
 {
     return shs_error_set(err, SHS_TLS, 0,
-                         "The CRL in '%.100s' %s, which is not understood. Use a complete CRL of "
+                         "The CRL in %s %s, which is not understood. Use a complete CRL of "
                          "the CA.",
-                         item->path, what);
+                         item->name.text, what);
 }
 
 static int unknown_critical(const struct shs_tls_crl *item, X509_EXTENSION *ext, const char *of,
@@ -132,8 +132,8 @@ static int read_extensions(struct shs_tls_crl *item, struct shs_error *err)
         return shs__tls_was_nomem()
                    ? nomem(err)
                    : shs_error_set(err, SHS_TLS, 0,
-                                   "The CRL in '%s' has a malformed extension, or one twice.",
-                                   item->path);
+                                   "The CRL in %s has a malformed extension, or one twice.",
+                                   item->name.text);
     for (int i = 0; i < X509_CRL_get_ext_count(item->crl); i++) {
         X509_EXTENSION *ext = X509_CRL_get_ext(item->crl, i);
         int nid = OBJ_obj2nid(X509_EXTENSION_get_object(ext));
@@ -193,7 +193,7 @@ static int read_times(struct shs_tls_crl *item, struct shs_error *err)
     if (shs__tls_time_read(X509_CRL_get0_lastUpdate(item->crl), &item->since) &&
         (next == NULL || shs__tls_time_read(next, &item->next)))
         return SHS_OK;
-    return shs_error_set(err, SHS_TLS, 0, "The CRL in '%s' has a malformed date.", item->path);
+    return shs_error_set(err, SHS_TLS, 0, "The CRL in %s has a malformed date.", item->name.text);
 }
 
 /* -- loading ----------------------------------------------------------------------------------- */
@@ -204,7 +204,6 @@ static void free_item(struct shs_tls_crl *item)
     ASN1_INTEGER_free(item->number);
     ASN1_INTEGER_free(item->base);
     ISSUING_DIST_POINT_free(item->point);
-    shs__free(item->path);
 }
 
 struct loading {
@@ -254,9 +253,8 @@ static int add_crl(struct loading *job, X509_CRL *crl, const char *path)
         return rc;
     }
     item = &self->all[self->count++]; /* freed with the others */
-    *item = (struct shs_tls_crl){.crl = crl, .path = shs__strdup(path)};
-    if (item->path == NULL)
-        return nomem(err);
+    *item = (struct shs_tls_crl){.crl = crl};
+    shs__tls_path_name(&item->name, path);
     rc = check_signer(item, self, err);
     if (rc == SHS_OK)
         rc = read_times(item, err);
@@ -275,15 +273,37 @@ static int add_crl(struct loading *job, X509_CRL *crl, const char *path)
     return SHS_OK;
 }
 
-static int take_crl(struct loading *job, const unsigned char *der, size_t len, const char *path)
+static const char *named(struct shs_tls_path_name *name, const char *path)
 {
-    const unsigned char *at = der;
+    shs__tls_path_name(name, path);
+    return name->text;
+}
+
+static int read_der(struct loading *job, const struct shs_buf *bytes, const char *path)
+{
+    struct shs_tls_path_name name;
+    const unsigned char *at = (const unsigned char *)shs__buf_head(bytes);
+    X509_CRL *crl = d2i_X509_CRL(NULL, &at, (long)bytes->len);
+
+    if (crl == NULL)
+        return shs__tls_error(job->err, SHS_TLS, "The CRL in %s is malformed", named(&name, path));
+    return add_crl(job, crl, path);
+}
+
+static int add_block(struct loading *job, const struct shs_tls_pem *pem,
+                     const struct shs_tls_pem_block *block, const char *path)
+{
+    const unsigned char *at = block->der;
     X509_CRL *crl;
 
-    ERR_clear_error();
-    crl = d2i_X509_CRL(NULL, &at, (long)len);
+    if (shs__tls_pem_is_certificate(block) || shs__tls_pem_is_key(block))
+        return SHS_OK; /* nothing that is missed */
+    if (!shs__tls_pem_is(block, PEM_STRING_X509_CRL))
+        return shs__tls_pem_stray(pem, block, "CRL", job->err);
+    crl = d2i_X509_CRL(NULL, &at, (long)block->len);
     if (crl == NULL)
-        return shs__tls_error(job->err, SHS_TLS, "The CRL in '%s' is malformed", path);
+        return shs__tls_error(job->err, SHS_TLS, "The CRL on line %u of %s is malformed",
+                              block->line, pem->name);
     return add_crl(job, crl, path);
 }
 
@@ -292,37 +312,33 @@ static int read_pem(struct loading *job, const struct shs_buf *bytes, const char
     struct shs_tls_pem_block block;
     struct shs_tls_path_name name;
     struct shs_tls_pem pem;
-    int rc;
+    int rc = SHS_OK;
 
     shs__tls_path_name(&name, path);
     shs__tls_pem_begin(&pem, shs__buf_head(bytes), bytes->len, name.text);
-    while ((rc = shs__tls_pem_next(&pem, &block, job->err)) == SHS_OK) {
-        if (shs__tls_pem_is(&block, PEM_STRING_X509_CRL))
-            rc = take_crl(job, block.der, block.len, path);
-        else if (!shs__tls_pem_is_certificate(&block)) /* its CA's may be beside it */
-            rc = shs__tls_pem_stray(&pem, &block, "CRL", job->err);
+    while (rc == SHS_OK && (rc = shs__tls_pem_next(&pem, &block, job->err)) == SHS_OK) {
+        ERR_clear_error();
+        rc = add_block(job, &pem, &block, path);
         shs__tls_pem_drop(&block);
-        if (rc != SHS_OK)
-            return rc;
     }
     return rc == SHS_CLOSED ? SHS_OK : rc;
 }
 
 static int load_file(struct loading *job, const char *path)
 {
+    struct shs_tls_path_name name;
     size_t before = job->crls->count;
     struct shs_buf bytes;
     int rc = shs__tls_read_file(&bytes, path, CRL_FILE_MAX, "CRL", job->err);
 
     ERR_clear_error();
     if (rc == SHS_OK && bytes.len > 0)
-        rc = shs__buf_head(&bytes)[0] == 0x30
-                 ? take_crl(job, (const unsigned char *)shs__buf_head(&bytes), bytes.len, path)
-                 : read_pem(job, &bytes, path);
+        rc = shs__buf_head(&bytes)[0] == 0x30 ? read_der(job, &bytes, path)
+                                              : read_pem(job, &bytes, path);
     shs__buf_free(&bytes);
     if (rc == SHS_OK && job->crls->count == before)
-        rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CRL in '%s', neither PEM nor DER.",
-                           path);
+        rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CRL in %s, neither PEM nor DER.",
+                           named(&name, path));
     ERR_clear_error();
     return rc;
 }
@@ -330,26 +346,29 @@ static int load_file(struct loading *job, const char *path)
 /* A file of the directory; *files counts them. What cannot be looked at must not be lost. */
 static int load_entry(struct loading *job, const char *path, unsigned *files)
 {
+    struct shs_tls_path_name name;
     char text[96];
     struct stat st;
 
     if (stat(path, &st) != 0)
-        return shs_error_set(job->err, SHS_TLS, errno, "Cannot read the CRL file '%s': %s.", path,
-                             shs__strerror(errno, text, sizeof text));
+        return shs_error_set(job->err, SHS_TLS, errno, "Cannot read the CRL file %s: %s.",
+                             named(&name, path), shs__strerror(errno, text, sizeof text));
     if (S_ISDIR(st.st_mode))
         return SHS_OK;
     if (!S_ISREG(st.st_mode))
         return shs_error_set(job->err, SHS_TLS, 0,
-                             "'%s' in the CRL directory is no file. Take it out.", path);
+                             "%s in the CRL directory is no file. Take it out.",
+                             named(&name, path));
     if (++*files > CRL_FILES_MAX)
         return shs_error_set(job->err, SHS_TLS, 0,
-                             "There are more than %d files in the CRL directory of '%s'.",
-                             CRL_FILES_MAX, path);
+                             "There are more than %d files in the CRL directory of %s.",
+                             CRL_FILES_MAX, named(&name, path));
     return load_file(job, path);
 }
 
 static int load_dir(struct loading *job, DIR *dir, const char *path)
 {
+    struct shs_tls_path_name name;
     struct dirent *entry;
     unsigned files = 0;
     int rc = SHS_OK;
@@ -366,9 +385,11 @@ static int load_dir(struct loading *job, DIR *dir, const char *path)
         shs__free(file);
     }
     if (rc == SHS_OK && errno != 0)
-        rc = shs_error_set(job->err, SHS_TLS, errno, "Cannot read the CRL directory '%s'.", path);
+        rc = shs_error_set(job->err, SHS_TLS, errno, "Cannot read the CRL directory %s.",
+                           named(&name, path));
     if (rc == SHS_OK && job->crls->count == 0)
-        rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CRL in the directory '%s'.", path);
+        rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CRL in the directory %s.",
+                           named(&name, path));
     return rc;
 }
 
@@ -376,6 +397,7 @@ int shs__tls_crls_load(struct shs_tls_crls *self, const struct shs_tls_cas *cas,
                        void (*note)(void *ctx, const unsigned char digest[32]), void *ctx,
                        struct shs_error *err)
 {
+    struct shs_tls_path_name name;
     struct loading job = {.crls = self, .note = note, .ctx = ctx, .err = err};
     char text[96];
     struct stat st;
@@ -388,8 +410,8 @@ int shs__tls_crls_load(struct shs_tls_crls *self, const struct shs_tls_cas *cas,
         return load_file(&job, path);
     dir = opendir(path);
     if (dir == NULL)
-        return shs_error_set(err, SHS_TLS, errno, "Cannot open the CRL directory '%s': %s.", path,
-                             shs__strerror(errno, text, sizeof text));
+        return shs_error_set(err, SHS_TLS, errno, "Cannot open the CRL directory %s: %s.",
+                             named(&name, path), shs__strerror(errno, text, sizeof text));
     rc = load_dir(&job, dir, path);
     closedir(dir);
     return rc;
@@ -654,8 +676,8 @@ static void advise_stale(const struct shs_tls_crls *self, const struct shs_tls_c
         snprintf(name, sizeof name, "(no memory for its name)");
     time_text(item->next, since, sizeof since);
     shs_error_set(note, SHS_TLS, 0,
-                  "The %s in '%.80s' is past its nextUpdate since %s: clients of '%s' %s",
-                  item->base == NULL ? "CRL" : "delta CRL", item->path, since, name,
+                  "The %s in %s is past its nextUpdate since %s: clients of '%s' %s",
+                  item->base == NULL ? "CRL" : "delta CRL", item->name.text, since, name,
                   has_fresh(self, item->ca, now) ? "are judged by another that is fresh."
                                                  : "are refused. Fetch a new one.");
 }

@@ -65,9 +65,10 @@ int shs__tls_refusal_json(struct shs_buf *out, const struct shs_tls_stream *tls)
 {
     const struct shs_tls_refusal *refusal = tls->refusal;
     enum shs_client_reason reason = (enum shs_client_reason)tls->client_reason;
-    int rc = shs__buf_printf(out,
-                             "{\"error\":\"client certificate not accepted\","
-                             "\"reason\":\"%s\"",
+    int rc = shs__buf_printf(out, "{\"error\":\"%s\",\"reason\":\"%s\"",
+                             reason == SHS_CLIENT_UNDECIDED
+                                 ? "the server has no memory to judge the client certificate"
+                                 : "client certificate not accepted",
                              shs_client_reason_label(reason));
 
     if (rc == SHS_OK && refusal != NULL) {
