@@ -33,7 +33,7 @@
 #include "tls/wire/mixin.h"
 #include "tls_lab.h"
 
-#define STRIDE 13
+#define STRIDE 23
 
 /* -- allocators that fail at the wanted place -------------------------------------------------- */
 
@@ -358,7 +358,7 @@ static void check_order(struct shs_tls_context *context, const char *when)
 static void sweep_handshake(enum shs_tls_client_auth auth, enum who who, int version)
 {
     struct asks a;
-    struct shs_server *server;
+    struct shs_server *server = NULL;
     struct shs_tls_context *client = new_client(who, version);
     bool failed = true;
     long n;
@@ -370,8 +370,7 @@ static void sweep_handshake(enum shs_tls_client_auth auth, enum who who, int ver
         enum verdict verdict;
 
         if (n % (stride() * 64) == 0) { /* what is known of a client is forgotten now and then */
-            if (n > 0)
-                shs_server_free(server);
+            shs_server_free(server);
             server = new_server(&a);
         }
         context = shs__tls_mixin_context(shs__tls_mixin_of(server));

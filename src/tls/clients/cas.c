@@ -65,7 +65,11 @@ static int add_name(struct shs_tls_cas *self, X509 *ca, struct shs_error *err)
  */
 static bool is_whole(X509 *ca)
 {
-    return X509_get0_pubkey(ca) != NULL && X509_check_purpose(ca, -1, 0) == 1;
+    EVP_PKEY *key = X509_get0_pubkey(ca);
+
+    /* What a key says of itself is asked for once, too, and is 0 if that failed. */
+    return key != NULL && EVP_PKEY_get_bits(key) > 0 && EVP_PKEY_get_security_bits(key) > 0 &&
+           EVP_PKEY_get_size(key) > 0 && X509_check_purpose(ca, -1, 0) == 1;
 }
 
 /* Takes the certificate. */

@@ -125,7 +125,7 @@ static void classify_protocol(struct shs_tls_failure *out, const struct shs_tls_
         return;
     }
     out->cause = cause_of_reason(tls->tls_code);
-    /* OpenSSL says so itself. But of a point on no curve it says so, too, and that is the peer's. */
+    /* OpenSSL says so itself; but also of a point on no curve, which is the peer's fault. */
     if (out->cause == SHS_TLS_CAUSE_PROTOCOL && tls->alert_out == SSL_AD_INTERNAL_ERROR &&
         ERR_GET_REASON(tls->tls_code) != ERR_R_EC_LIB)
         out->cause = SHS_TLS_CAUSE_INTERNAL;

@@ -117,7 +117,8 @@ static void note_client_reason(struct shs_tls_stream *self)
     } else if (SSL_get_state(self->ssl) == TLS_ST_SR_CERT_VRFY &&
                is_about_its_key(self->tls_code)) {
         self->client_reason = SHS_CLIENT_UNSUPPORTED_KEY;
-    } else if (is_reading_certificate(self->ssl) && self->alert_in == NO_ALERT) {
+    } else if (is_reading_certificate(self->ssl) && self->alert_in == NO_ALERT &&
+               self->alert_out != SSL_AD_INTERNAL_ERROR) {
         self->client_reason = ERR_GET_REASON(self->tls_code) == SSL_R_EXCESSIVE_MESSAGE_SIZE
                                   ? SHS_CLIENT_TOO_LARGE
                                   : SHS_CLIENT_MALFORMED;
