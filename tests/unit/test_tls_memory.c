@@ -15,10 +15,8 @@
 
 #include <cmocka.h>
 
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
@@ -26,6 +24,7 @@
 #include <shs/http.h>
 #include <shs/server.h>
 
+#include "failing_memory.h"
 #include "tls/clients/client.h"
 #include "tls/clients/clients.h"
 #include "tls/config/site.h"
@@ -34,76 +33,6 @@
 #include "tls_lab.h"
 
 #define STRIDE 23
-
-/* -- allocators that fail at the wanted place -------------------------------------------------- */
-
-static bool armed;
-static long fail_in = -1; /* while armed: this many succeed, then one fails; -1: all succeed */
-
-static bool fails(void)
-{
-    return armed && fail_in >= 0 && fail_in-- == 0;
-}
-
-static void *lab_malloc(size_t size)
-{
-    return fails() ? NULL : malloc(size);
-}
-
-static void *lab_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : calloc(count, size);
-}
-
-static void *lab_realloc(void *ptr, size_t size)
-{
-    return fails() ? NULL : realloc(ptr, size);
-}
-
-static void *openssl_malloc(size_t size, const char *file, int line)
-{
-    SHS_UNUSED(file);
-    SHS_UNUSED(line);
-    return lab_malloc(size);
-}
-
-static void *openssl_realloc(void *ptr, size_t size, const char *file, int line)
-{
-    SHS_UNUSED(file);
-    SHS_UNUSED(line);
-    return lab_realloc(ptr, size);
-}
-
-static void openssl_free(void *ptr, const char *file, int line)
-{
-    SHS_UNUSED(file);
-    SHS_UNUSED(line);
-    free(ptr);
-}
-
-/* The library's own file over these. */
-#define malloc lab_malloc
-#define calloc lab_calloc
-#define realloc lab_realloc
-#include "base/memory.c"
-#undef malloc
-#undef calloc
-#undef realloc
-
-/* From here on the allocation number n fails, when `fault` says so; was there one? */
-static void arm(long n)
-{
-    fail_in = n;
-    armed = true;
-}
-
-static bool disarm(void)
-{
-    bool failed = fail_in < 0;
-
-    armed = false;
-    return failed;
-}
 
 static long stride(void)
 {
@@ -481,7 +410,7 @@ int main(void)
         cmocka_unit_test(test_deny),
     };
 
-    if (CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free) != 1)
+    if (!take_over_openssl())
         return 1;
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }
