@@ -226,9 +226,32 @@ def names(pki):
     check(code == 2 and "--client-ca-partial" in err and "--client-ca" in err, err)
 
 
+def blocks(pki):
+    """Nothing in the file is lost without a word: it is read, or named with its line."""
+    root, one = open(pki["root"].cert).read(), open(pki["one"].cert).read()
+    path = pki["dir"] + "/blocks.pem"
+    shslib.write_file(path, "\ufeff  " + root + "\u00a0" + one)
+    with shslib.Server(*argv(pki, path)) as server:
+        equal([ask(server, pki, who) for who in ("of-root", "of-one-alone", "of-two-alone")], [200, 200, None])
+        crl = open(pki["root"].crl_of(pki["dir"] + "/blocks.crl")).read()
+        der = tls_pki._openssl("x509", "-in", pki["root"].cert, "-outform", "DER")
+        cases = ((root + one.replace("-----BEGIN", "----BEGIN"), "damaged BEGIN"),
+                 (root + crl, "CRLs go into a file of their own"), (der, "Convert it"), (root[:-60], "malformed"),
+                 ("", "BEGIN CERTIFICATE"), (root + one.replace("CERTIFICATE", "CERTIFICAT"), "CERTIFICAT"))
+        for number, (content, words) in enumerate(cases):
+            shslib.write_file(path, content)
+            code, _, err = start(pki, path)
+            equal((code, len(err.strip().splitlines())), (1, 1), words + err)
+            check(words in err and "blocks.pem" in err, words + err)
+            server.signal(1)
+            shslib.wait_until(lambda: sum("blocks.pem" in line for line in messages(server)) > number, 10,
+                              "a word about " + words)
+            equal(ask(server, pki, "of-one-alone"), 200, "the old ones stay")
+
+
 def cas():
     with shslib.temp_dir() as directory:
-        tls_pki.each(make_pki(directory), fresh_verdicts, partial, partial_and_crls, not_strict, other_faults, names)
+        tls_pki.each(make_pki(directory), fresh_verdicts, partial, partial_and_crls, blocks, not_strict, other_faults, names)
 
 
 shslib.main(cas)
