@@ -93,7 +93,7 @@ static void test_every_start(void **state)
         fflush(stdout);
         pid = fork();
         if (pid == 0)
-            _exit(start(n));
+            _exit((int)start(n));
         status = wait_for(pid);
         if (!WIFEXITED(status))
             fail_msg("without allocation %ld: signal %d", n, WTERMSIG(status));
