@@ -88,6 +88,11 @@ struct shs_tls_host {
     unsigned client_depth; /* intermediates in a client's chain, at most. 4 */
     bool client_lax;       /* false. true: accept chains that break rules of RFC 5280 which old
                               private CAs break (X509_V_FLAG_X509_STRICT off) */
+    bool client_partial;   /* false: a chain must end in a root that is in client_ca. true: each CA
+                              there is trusted as it is, an issuing CA without its root too
+                              (X509_V_FLAG_PARTIAL_CHAIN) */
+    bool client_no_ca_names; /* false. true: clients are not told the names of the CAs, by which
+                              they choose a certificate: for lists that are too long for them */
 };
 
 struct shs_tls_failure;
@@ -253,6 +258,7 @@ SHS_API int shs_tls_deny(struct shs_server *self, const char *entry, struct shs_
     X(TOO_LARGE, "too-large")                                                                      \
     X(MALFORMED, "malformed")                                                                      \
     X(DENIED, "denied")                                                                            \
+    X(UNDECIDED, "undecided") /* it could not be judged: our fault, memory; cause "internal" */    \
     X(UNSUPPORTED_KEY, "unsupported-key")                                                          \
     X(OTHER, "other")
 

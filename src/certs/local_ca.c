@@ -560,6 +560,9 @@ int shs__local_ca_open(struct shs_local_ca *out, const char *dir, const char *co
     int rc;
 
     memset(&made, 0, sizeof made);
+    /* What OpenSSL could not set up at its first use it falls over at the second. */
+    if (OSSL_LIB_CTX_get0_global_default() == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for OpenSSL.");
     ERR_clear_error();
     if (dir == NULL || dir[0] == '\0')
         return shs_error_set(err, SHS_USAGE, 0, "The local CA needs a directory for its files.");

@@ -33,6 +33,8 @@ static const char help[] =
     "                            who has no good one gets 403 and JSON that says why\n"
     "      --client-depth N      intermediates in a client's chain, at most (4)\n"
     "      --client-lax          accept client chains that break rules old private CAs break\n"
+    "      --client-ca-partial   trust each CA in --client-ca as it is, also without its root\n"
+    "      --client-no-ca-names  do not send clients the names of those CAs\n"
     "      --crl FILE|DIR        refuse revoked clients; every CA of a chain needs a fresh CRL\n"
     "      --deny FILE           refuse clients listed in it, and end their connections:\n"
     "                            'cert SHA256', 'spki SHA256' or 'serial HEX ISSUER' a line\n"
@@ -107,6 +109,8 @@ enum {
     OPT_CLIENT_AUTH,
     OPT_CLIENT_DEPTH,
     OPT_CLIENT_LAX,
+    OPT_CLIENT_CA_PARTIAL,
+    OPT_CLIENT_NO_CA_NAMES,
     OPT_CRL,
     OPT_DENY,
     OPT_TLS_POLICY,
@@ -146,6 +150,8 @@ static const struct option long_options[] = {
     {"client-auth", required_argument, NULL, OPT_CLIENT_AUTH},
     {"client-depth", required_argument, NULL, OPT_CLIENT_DEPTH},
     {"client-lax", no_argument, NULL, OPT_CLIENT_LAX},
+    {"client-ca-partial", no_argument, NULL, OPT_CLIENT_CA_PARTIAL},
+    {"client-no-ca-names", no_argument, NULL, OPT_CLIENT_NO_CA_NAMES},
     {"crl", required_argument, NULL, OPT_CRL},
     {"deny", required_argument, NULL, OPT_DENY},
     {"tls-policy", required_argument, NULL, OPT_TLS_POLICY},
@@ -412,6 +418,12 @@ static int parse_tls(struct serve_options *o, int option, const char *value)
     case OPT_CLIENT_LAX:
         o->host.client_lax = true;
         return CMD_OK;
+    case OPT_CLIENT_CA_PARTIAL:
+        o->host.client_partial = true;
+        return CMD_OK;
+    case OPT_CLIENT_NO_CA_NAMES:
+        o->host.client_no_ca_names = true;
+        return CMD_OK;
     case OPT_CRL:
         o->host.crl = value;
         return CMD_OK;
@@ -507,11 +519,14 @@ static int check_clients(struct serve_options *o)
     if (o->host.client_auth != SHS_TLS_CLIENT_NONE && o->host.client_ca == NULL)
         return cmd_fail(CMD_USAGE, "--client-auth needs --client-ca, the CAs by which to judge");
     if (o->host.client_auth == SHS_TLS_CLIENT_NONE &&
-        (o->host.client_ca != NULL || o->host.crl != NULL || o->tls.deny != NULL))
+        (o->host.client_ca != NULL || o->host.crl != NULL || o->tls.deny != NULL ||
+         o->host.client_partial || o->host.client_no_ca_names))
         return cmd_fail(CMD_USAGE, "%s goes with --client-auth optional, required or explain",
                         o->host.client_ca != NULL ? "--client-ca"
                         : o->host.crl != NULL     ? "--crl (and --client-ca)"
-                                                  : "--deny (and --client-ca)");
+                        : o->tls.deny != NULL     ? "--deny (and --client-ca)"
+                        : o->host.client_partial  ? "--client-ca-partial (and --client-ca)"
+                                                  : "--client-no-ca-names (and --client-ca)");
     return CMD_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 
 #include "base/base.h"
+#include "tls/openssl.h"
 
 /* Fetched once an instance, not looked up in every digest as EVP_sha256() would be: an instance is
    meant to be used again. */
@@ -14,7 +15,7 @@ struct shs_sha256 {
 
 int shs_sha256_new(struct shs_sha256 **out)
 {
-    struct shs_sha256 *self = shs__calloc(1, sizeof *self);
+    struct shs_sha256 *self = shs__openssl_ready() ? shs__calloc(1, sizeof *self) : NULL;
 
     if (self == NULL)
         return SHS_NOMEM;

@@ -37,8 +37,9 @@ def publish(pki, name, crls):
     """A directory with these CRLs, or one file with all of them: {file: (CA, what crl_of takes)}."""
     directory = os.path.join(pki["crls"], name)
     os.makedirs(directory)
+    now = time.time()  # the same for all
     for file, (ca, keywords) in crls.items():
-        pki[ca].crl_of(os.path.join(directory, file), **keywords)
+        pki[ca].crl_of(os.path.join(directory, file), now=now, **keywords)
     one = os.path.join(pki["crls"], name + ".pem")
     return directory, tls_pki.bundle(one, *(os.path.join(directory, file) for file in crls))
 

@@ -1,5 +1,6 @@
 """Clients that count no more: by the deny list, by a new CRL, by their date; and counters over forks."""
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -46,8 +47,10 @@ def entry(pki, who, kind):
 class Client:
     """A connection with a certificate, kept open."""
 
-    def __init__(self, server, pki, who, session=None, cert=None):
+    def __init__(self, server, pki, who, session=None, cert=None, version=None):
         self.context = ssl.create_default_context(cafile=pki["server_ca"])
+        if version is not None:
+            self.context.minimum_version = self.context.maximum_version = version
         self.context.load_cert_chain(*(cert or pki["clients"][who]))
         self.open(server, session)
 
@@ -203,6 +206,35 @@ def revoked_and_expired(pki):
         check(re.search(r"failed=2 client-cert=2 clients-ended=2 ", server.stderr), server.stderr[-200:])
 
 
+def expires(pki):
+    """An open connection does not outlive its client's certificate: without a reload, without CRLs, and resumed."""
+    with contextlib.ExitStack() as stack:
+        rounds = []
+        for threading, version in (("pool", ssl.TLSVersion.TLSv1_3), ("thread", ssl.TLSVersion.TLSv1_2)):
+            server = stack.enter_context(serve(pki, "--idle-timeout", "120000", "--threading", threading))
+            brief = pki["root"].client("brief-" + threading, end=5 * shslib.SLOWNESS)
+            client = Client(server, pki, None, cert=brief, version=version)
+            equal(client.get(), 200, "before its end")
+            again = Client(server, pki, None, cert=brief, version=version)
+            equal(again.get(), 200)
+            again.open(server, again.sock.session)
+            equal(again.get(), 200)
+            check(again.sock.session_reused, "not resumed")
+            other = Client(server, pki, "erin", version=version)
+            equal(other.get(), 200)
+            rounds.append((server, brief, client, again, other))
+        for server, brief, client, again, other in rounds:
+            tls_pki.sleep_past(tls_pki.end_of(brief[0]) + 1)
+            equal(client.get(), None, "after its end")
+            equal(again.get(), None, "resumed, after its end")
+            equal(other.get(), 200, "somebody else")
+            shslib.wait_until(lambda: len(lines(server)) >= 2, 10, "lines")
+            equal([(line["cause"], line["event"]) for line in lines(server)],
+                  [("client-cert:expired", "tls-connection-ended")] * 2)
+            server.stop()
+            check(" clients-ended=2 " in server.stderr and "reloads=0" in server.stderr, server.stderr[-200:])
+
+
 def resumed(pki):
     """Who came with a ticket is found on the list as well, and is judged again by new CRLs."""
     path = write_list(pki)
@@ -254,7 +286,7 @@ def reload_while_forking(pki):
 def deny():
     with shslib.temp_dir() as directory:
         tls_pki.each(make_pki(directory), denied, explained, bad_lists, resumed, forked, reload_while_forking,
-                     revoked_and_expired)
+                     revoked_and_expired, expires)
 
 
 shslib.main(deny)

@@ -17,8 +17,8 @@ def _openssl(*arguments, stdin=None):
     return done.stdout
 
 
-def _when(seconds):
-    return time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + seconds))
+def _when(seconds, now=None):
+    return time.strftime("%Y%m%d%H%M%SZ", time.gmtime((time.time() if now is None else now) + seconds))
 
 
 class CA:
@@ -132,9 +132,9 @@ authorityKeyIdentifier = keyid
         os.replace(path + ".new", path)
         return path
 
-    def crl_of(self, path, revoked=(), number=None, since=-60, until=DAY, delta=None, more=()):
+    def crl_of(self, path, revoked=(), number=None, since=-60, until=DAY, delta=None, more=(), now=None):
         """A CRL that says just this: `revoked` is {name of a certificate: reason} or names; times are seconds
-        from now. `delta`: a delta CRL, of the complete one with that number. `more`: lines of its extensions."""
+        from `now`. `delta`: a delta CRL, of the complete one with that number. `more`: lines of its extensions."""
         base = os.path.join(self.base + ".db", "only")
         reasons = revoked if isinstance(revoked, dict) else {name: "" for name in revoked}
         with open(base + ".txt", "w") as index:
@@ -152,8 +152,8 @@ authorityKeyIdentifier = keyid
                       "default_md = sha256\ncrl_extensions = ext\n[ext]\n%s\n" % (
                           base, "" if number is None else "crlnumber = %s.number\n" % base, self.cert, self.key,
                           "\n".join(lines)))
-        _openssl("ca", "-config", base + ".cnf", "-gencrl", "-crl_lastupdate", _when(since), "-crl_nextupdate",
-                 _when(until), "-out", path + ".new")
+        _openssl("ca", "-config", base + ".cnf", "-gencrl", "-crl_lastupdate", _when(since, now), "-crl_nextupdate",
+                 _when(until, now), "-out", path + ".new")
         os.replace(path + ".new", path)
         return path
 

@@ -627,11 +627,61 @@ static int close_labs(void **state)
     return 0;
 }
 
+/* A session is as old as its full handshake, however often its ticket was renewed since. */
+static void test_age_of_renewed_tickets(void **state)
+{
+    const int64_t age = 3;
+    struct shs_tls_cert cert = cert_of(&lab);
+    struct shs_tls_context *context, *client = client_context(NULL, NULL);
+    int64_t earliest = (int64_t)time(NULL), latest;
+    struct shs_tls_config config;
+    struct shs_tls_host host;
+    SSL_SESSION *session;
+    struct talk t;
+    unsigned renewed = 0;
+    bool over = false;
+
+    SHS_UNUSED(state);
+    one_host(&config, &host, &cert);
+    config.session_age_s = (unsigned)age;
+    context = build(&config);
+    talk(&t, context, client, NULL, NULL);
+    assert_int_equal(t.rc, SHS_OK);
+    assert_int_equal(SSL_version(t.server->ssl), TLS1_3_VERSION);
+    latest = (int64_t)time(NULL); /* it began between the two */
+    session = SSL_get1_session(t.client->ssl);
+    hang_up(&t);
+    while (!over) {
+        const struct timespec moment = {.tv_nsec = 100 * SHS_NS_PER_MS};
+        int64_t before = (int64_t)time(NULL);
+        bool reused;
+
+        talk(&t, context, client, NULL, session);
+        assert_int_equal(t.rc, SHS_OK);
+        reused = SSL_session_reused(t.server->ssl) == 1;
+        if (before >= latest + age)
+            assert_false(reused);
+        if ((int64_t)time(NULL) < earliest + age)
+            assert_true(reused);
+        renewed += reused;
+        over = !reused;
+        SSL_SESSION_free(session);
+        session = SSL_get1_session(t.client->ssl);
+        hang_up(&t);
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
+    }
+    print_message("%u renewed tickets were good\n", renewed);
+    SSL_SESSION_free(session);
+    shs__tls_context_free(client);
+    shs__tls_context_free(context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_client_check),
+        cmocka_unit_test(test_age_of_renewed_tickets),
         cmocka_unit_test(test_too_large_a_chain),
         cmocka_unit_test(test_stapling),
         cmocka_unit_test(test_contradictions),

@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include "tls/config/identity.h"
 #include "tls/config/ocsp.h"
 
 #define MEMORY_MAX ((size_t)512 * 1024)
@@ -68,9 +69,8 @@ static bool copy_string(struct shs_client_record *self, const ASN1_STRING *s, st
     default:
         len = ASN1_STRING_to_UTF8(&utf8, s);
         if (len < 0) {
-            ERR_clear_error();
             refuse(self, SHS_CLIENT_MALFORMED);
-            return true;
+            return !shs__tls_was_nomem();
         }
         bytes = (struct shs_str){(const char *)utf8, (size_t)len};
     }
@@ -155,8 +155,7 @@ static bool add_sans(struct shs_client_record *self, X509 *cert)
     if (names == NULL) {
         if (critical != -1) /* not "there is none", but unreadable or there twice */
             refuse(self, SHS_CLIENT_MALFORMED);
-        ERR_clear_error();
-        return true;
+        return !shs__tls_was_nomem();
     }
     count = sk_GENERAL_NAME_num(names);
     if (count > SHS_CLIENT_SANS_MAX) {

@@ -10,12 +10,7 @@
 #include "tls/clients/verified.h"
 #include "tls/config/config.h"
 #include "tls/config/context.h"
-#include "tls/config/identity.h"
 #include "tls/config/ocsp.h"
-#include "tls/config/pem.h"
-#include "tls/config/source.h"
-
-#define CA_FILE_MAX ((size_t)4 * 1024 * 1024)
 
 /* Mixes a digest in, whatever the order: files of a directory have none. */
 static void mix(void *ctx, const unsigned char digest[32])
@@ -26,109 +21,39 @@ static void mix(void *ctx, const unsigned char digest[32])
         self->digest[i] = (unsigned char)(self->digest[i] + digest[i]);
 }
 
-/* -- the CAs ----------------------------------------------------------------------------------- */
+/* -- loading ----------------------------------------------------------------------------------- */
 
-static int add_ca(struct shs_tls_clients *self, X509 *ca, const char *path, struct shs_error *err)
+static int load(struct shs_tls_clients *self, const struct shs_tls_host *host,
+                struct shs_error *err)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    X509_NAME *name;
-    unsigned len = 0;
-
-    if (X509_check_ca(ca) == 0)
-        return shs_error_set(err, SHS_TLS, 0,
-                             "Certificate number %d in the client CA file '%s' is no CA "
-                             "certificate: it may not sign clients.",
-                             sk_X509_num(self->cas) + 1, path);
-    if (X509_digest(ca, EVP_sha256(), digest, &len) != 1 ||
-        X509_STORE_add_cert(self->store, ca) != 1 || X509_up_ref(ca) != 1)
-        return shs__tls_error(err, SHS_TLS, "The client CA file '%s' cannot be used", path);
-    if (sk_X509_push(self->cas, ca) == 0) {
-        X509_free(ca);
-        return SHS_NOMEM;
-    }
-    mix(self, digest);
-    name = X509_NAME_dup(X509_get_subject_name(ca));
-    if (name == NULL || sk_X509_NAME_push(self->names, name) == 0) {
-        X509_NAME_free(name);
-        return SHS_NOMEM;
-    }
-    return SHS_OK;
-}
-
-/* One block: a CA is added, and what would be lost in such a file is named. */
-static int take_block(struct shs_tls_clients *self, const struct shs_tls_pem *pem,
-                      const struct shs_tls_pem_block *block, const char *path,
-                      struct shs_error *err)
-{
-    X509 *ca = NULL;
+    unsigned long flags = (host->client_lax ? 0 : X509_V_FLAG_X509_STRICT) |
+                          (host->client_partial ? X509_V_FLAG_PARTIAL_CHAIN : 0);
     int rc;
 
-    if (shs__tls_pem_is_key(block))
-        return SHS_OK; /* of a CA's own file; nobody needs it here */
-    if (!shs__tls_pem_is_certificate(block))
-        return shs__tls_pem_stray(pem, block, "client CA", err);
-    rc = shs__tls_pem_certificate(&ca, pem, block, err);
-    if (rc == SHS_OK)
-        rc = add_ca(self, ca, path, err);
-    X509_free(ca);
+    self->store = X509_STORE_new();
+    self->verified = shs__tls_verified_new();
+    if (self->store == NULL || X509_STORE_set_flags(self->store, flags) != 1 ||
+        X509_STORE_set_depth(self->store, (int)host->client_depth) != 1 ||
+        X509_STORE_set_purpose(self->store, X509_PURPOSE_SSL_CLIENT) != 1)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the client CAs.");
+    rc = shs__tls_cas_load(&self->cas, host, self->store, mix, self, err);
+    if (rc == SHS_OK && host->crl != NULL)
+        rc = shs__tls_crls_load(&self->crls, &self->cas, host->crl, mix, self, err);
     return rc;
 }
-
-static int load_cas(struct shs_tls_clients *self, const char *path, struct shs_error *err)
-{
-    struct shs_tls_pem_block block;
-    struct shs_tls_path_name name;
-    struct shs_tls_pem pem;
-    struct shs_buf bytes;
-    int rc = shs__tls_read_file(&bytes, path, CA_FILE_MAX, "client CA", err);
-
-    shs__tls_path_name(&name, path);
-    shs__tls_pem_begin(&pem, bytes.len == 0 ? "" : shs__buf_head(&bytes), bytes.len, name.text);
-    while (rc == SHS_OK && (rc = shs__tls_pem_next(&pem, &block, err)) == SHS_OK) {
-        rc = take_block(self, &pem, &block, path, err);
-        shs__tls_pem_drop(&block);
-    }
-    if (rc == SHS_CLOSED)
-        rc = SHS_OK;
-    if (rc == SHS_OK && sk_X509_num(self->cas) == 0)
-        rc = shs_error_set(err, SHS_TLS, 0,
-                           "There is no CA certificate in %s: a '-----BEGIN CERTIFICATE' line is "
-                           "missing.",
-                           name.text);
-    shs__buf_free(&bytes);
-    ERR_clear_error();
-    return rc;
-}
-
-/* -- loading ----------------------------------------------------------------------------------- */
 
 int shs__tls_clients_load(struct shs_tls_clients *self, const struct shs_tls_host *host,
                           struct shs_error *err)
 {
-    unsigned long flags = host->client_lax ? 0 : X509_V_FLAG_X509_STRICT;
-    int rc;
+    int rc = SHS_OK;
 
     memset(self, 0, sizeof *self);
     self->auth = host->client_auth;
-    if (host->client_auth == SHS_TLS_CLIENT_NONE)
-        return SHS_OK;
-    self->store = X509_STORE_new();
-    self->verified = shs__tls_verified_new();
-    self->cas = sk_X509_new_null();
-    self->names = sk_X509_NAME_new_null();
-    if (self->store == NULL || self->cas == NULL || self->names == NULL) {
-        rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the client CAs.");
-        goto out;
-    }
-    rc = load_cas(self, host->client_ca, err);
-    if (rc == SHS_OK && host->crl != NULL)
-        rc = shs__tls_crls_load(&self->crls, self->cas, host->crl, mix, self, err);
-    X509_STORE_set_flags(self->store, flags);
-    X509_STORE_set_depth(self->store, (int)host->client_depth);
-    X509_STORE_set_purpose(self->store, X509_PURPOSE_SSL_CLIENT);
-out:
+    if (host->client_auth != SHS_TLS_CLIENT_NONE)
+        rc = load(self, host, err);
     if (rc != SHS_OK)
         shs__tls_clients_free(self);
+    ERR_clear_error();
     return rc;
 }
 
@@ -136,13 +61,12 @@ void shs__tls_clients_free(struct shs_tls_clients *self)
 {
     X509_STORE_free(self->store);
     shs__tls_crls_free(&self->crls);
+    shs__tls_cas_free(&self->cas);
     shs__tls_verified_free(self->verified);
-    sk_X509_pop_free(self->cas, X509_free);
-    sk_X509_NAME_pop_free(self->names, X509_NAME_free);
     memset(self, 0, sizeof *self);
 }
 
-/* -- the judgement ----------------------------------------------------------------------------- */
+/* -- reasons ----------------------------------------------------------------------------------- */
 
 enum shs_client_reason shs__tls_client_reason(int verify_code)
 {
@@ -197,21 +121,30 @@ enum shs_client_reason shs__tls_client_reason(int verify_code)
     case X509_V_ERR_AUTHORITY_KEY_IDENTIFIER_CRITICAL:
     case X509_V_ERR_SUBJECT_KEY_IDENTIFIER_CRITICAL:
         return SHS_CLIENT_NOT_STRICT;
+    case X509_V_ERR_OUT_OF_MEM:
+    case X509_V_ERR_UNSPECIFIED: /* OpenSSL's own trouble */
+        return SHS_CLIENT_UNDECIDED;
     default:
         return SHS_CLIENT_OTHER;
     }
 }
 
 /* A last word on an identity that verified: of the configuration, and of the deny list. */
-const char *shs__tls_clients_veto(const struct shs_tls_context *context,
-                                  const struct shs_client_identity *identity)
+enum shs_client_reason shs__tls_clients_veto(const struct shs_tls_context *context,
+                                             const struct shs_client_identity *identity,
+                                             const char **note)
 {
     const struct shs_tls_config *config = &context->config->config;
+    int denied = context->deny == NULL ? 0 : shs__tls_deny_denies(context->deny, identity);
 
-    if (context->deny != NULL && shs__tls_deny_denies(context->deny, identity))
-        return "it is on the deny list";
-    return config->client_check == NULL ? NULL
-                                        : config->client_check(config->client_check_ctx, identity);
+    if (denied < 0)
+        return SHS_CLIENT_UNDECIDED;
+    *note = NULL;
+    if (denied > 0)
+        *note = "it is on the deny list";
+    else if (config->client_check != NULL)
+        *note = config->client_check(config->client_check_ctx, identity);
+    return *note == NULL ? SHS_CLIENT_OK : SHS_CLIENT_DENIED;
 }
 
 /* The chain is good; is the certificate also an identity, and one that is let in? */
@@ -222,13 +155,11 @@ static enum shs_client_reason judge_identity(X509 *leaf, const struct shs_tls_co
     enum shs_client_reason reason;
 
     if (shs__client_record_new(&record, leaf) != SHS_OK)
-        return SHS_CLIENT_OTHER;
+        return SHS_CLIENT_UNDECIDED;
     reason = record->identity.reason;
     if (reason == SHS_CLIENT_OK) {
         record->identity.verified = true;
-        *note = shs__tls_clients_veto(context, &record->identity);
-        if (*note != NULL)
-            reason = SHS_CLIENT_DENIED;
+        reason = shs__tls_clients_veto(context, &record->identity, note);
     }
     if (out != NULL)
         *out = record;
@@ -237,9 +168,11 @@ static enum shs_client_reason judge_identity(X509 *leaf, const struct shs_tls_co
     return reason;
 }
 
-/* OpenSSL's error for a reason of ours: bad_certificate, or certificate_revoked. */
+/* OpenSSL's error for a reason of ours: bad_certificate, certificate_revoked, internal_error. */
 static int code_of(enum shs_client_reason reason)
 {
+    if (reason == SHS_CLIENT_UNDECIDED)
+        return X509_V_ERR_OUT_OF_MEM;
     return reason == SHS_CLIENT_DENIED ? X509_V_ERR_CERT_REVOKED : X509_V_ERR_CERT_REJECTED;
 }
 
@@ -262,23 +195,100 @@ static bool judge_revocation(X509_STORE_CTX *ctx, const struct shs_tls_clients *
     return false;
 }
 
-/* X509_verify_cert and the CRLs, but for a chain that was good before. */
+/*
+ * X509_verify_cert and the CRLs, but for a chain that was good before: of this certificate, with
+ * these beside it. Who shows less than another did is not let in by what that one showed.
+ */
 static bool verify(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
                    struct shs_tls_until *until)
 {
-    X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
+    unsigned char key[SHS_TLS_VERIFIED_KEY];
     int64_t now = (int64_t)time(NULL);
+    bool keyed = shs__tls_verified_key(key, X509_STORE_CTX_get0_cert(ctx),
+                                       X509_STORE_CTX_get0_untrusted(ctx));
 
-    if (shs__tls_verified_find(clients->verified, leaf, now, until)) {
-        X509_STORE_CTX_set_error(ctx, X509_V_OK);
-        return true;
+    if (keyed && shs__tls_verified_find(clients->verified, key, now, until)) {
+        /* The very same certificate was good: what has no key now had no memory for it. */
+        bool whole = X509_get0_pubkey(X509_STORE_CTX_get0_cert(ctx)) != NULL;
+
+        X509_STORE_CTX_set_error(ctx, whole ? X509_V_OK : X509_V_ERR_OUT_OF_MEM);
+        return whole;
     }
     if (X509_verify_cert(ctx) != 1 || !judge_revocation(ctx, clients, now, &until->crls))
         return false;
     until->chain = shs__tls_chain_until(X509_STORE_CTX_get0_chain(ctx));
-    shs__tls_verified_keep(clients->verified, leaf, X509_STORE_CTX_get0_chain(ctx), until->crls);
+    if (keyed)
+        shs__tls_verified_keep(clients->verified, key, X509_STORE_CTX_get0_chain(ctx), until->crls);
     return true;
 }
+
+/* -- whose fault it is ------------------------------------------------------------------------- */
+
+/* Found by comparing dates, or by looking into lists: memory has no part in it. */
+static bool is_certain(int code)
+{
+    switch (code) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+    case X509_V_ERR_CERT_REVOKED:
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_OUT_OF_MEM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Taken apart anew. */
+static STACK_OF(X509) * copy_certs(STACK_OF(X509) * certs)
+{
+    STACK_OF(X509) *copy = sk_X509_new_null();
+
+    for (int i = 0; copy != NULL && i < sk_X509_num(certs); i++) {
+        X509 *cert = X509_dup(sk_X509_value(certs, i));
+
+        if (cert == NULL || sk_X509_push(copy, cert) == 0) {
+            X509_free(cert);
+            sk_X509_pop_free(copy, X509_free);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
+bool shs__tls_clients_prepare(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
+                              X509 *leaf, STACK_OF(X509) * others, int auth_level)
+{
+    if (X509_STORE_CTX_init(ctx, clients->store, leaf, others) != 1 ||
+        X509_STORE_CTX_set_default(ctx, "ssl_client") != 1)
+        return false;
+    X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(ctx), auth_level);
+    return true;
+}
+
+/*
+ * A certificate whose key or extensions could not be taken apart for want of memory looks as one
+ * that is bad, and OpenSSL does not tell the two apart. What is wrong with it is wrong with a copy.
+ */
+static bool is_reproduced(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients, int code)
+{
+    int level = X509_VERIFY_PARAM_get_auth_level(X509_STORE_CTX_get0_param(ctx));
+    X509 *leaf = X509_dup(X509_STORE_CTX_get0_cert(ctx));
+    STACK_OF(X509) *others = copy_certs(X509_STORE_CTX_get0_untrusted(ctx));
+    X509_STORE_CTX *again = X509_STORE_CTX_new();
+    bool same = leaf != NULL && others != NULL && again != NULL &&
+                shs__tls_clients_prepare(again, clients, leaf, others, level) &&
+                X509_verify_cert(again) != 1 && X509_STORE_CTX_get_error(again) == code;
+
+    X509_STORE_CTX_free(again);
+    sk_X509_pop_free(others, X509_free);
+    X509_free(leaf);
+    return same;
+}
+
+/* -- the judgement ----------------------------------------------------------------------------- */
 
 bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
                             const struct shs_tls_context *context, struct shs_tls_until *until,
@@ -300,8 +310,9 @@ bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *c
         X509_STORE_CTX_set_error(ctx, refusal->code);
     } else {
         refusal->code = X509_STORE_CTX_get_error(ctx);
-        if (refusal->code == X509_V_OK) { /* it could not even begin */
-            refusal->code = X509_V_ERR_UNSPECIFIED;
+        if (refusal->code == X509_V_OK || /* it could not even begin */
+            (!is_certain(refusal->code) && !is_reproduced(ctx, clients, refusal->code))) {
+            refusal->code = X509_V_ERR_OUT_OF_MEM;
             X509_STORE_CTX_set_error(ctx, refusal->code);
         }
         refusal->reason = shs__tls_client_reason(refusal->code);
@@ -309,8 +320,11 @@ bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *c
         if (X509_STORE_CTX_get_current_cert(ctx) != NULL)
             cert = X509_STORE_CTX_get_current_cert(ctx);
     }
-    shs__client_name_text(X509_get_subject_name(cert), refusal->subject, sizeof refusal->subject);
-    shs__client_name_text(X509_get_issuer_name(cert), refusal->issuer, sizeof refusal->issuer);
+    /* Without memory they are empty: they are for people. */
+    (void)shs__client_name_text(X509_get_subject_name(cert), refusal->subject,
+                                sizeof refusal->subject);
+    (void)shs__client_name_text(X509_get_issuer_name(cert), refusal->issuer,
+                                sizeof refusal->issuer);
     refusal->not_after = shs__tls_time(X509_get0_notAfter(cert));
     ERR_clear_error();
     return false;
@@ -334,8 +348,18 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
                       "accepted are " KEYS ".");
     else if (reason == SHS_CLIENT_TOO_LARGE && refusal == NULL)
         shs_error_set(err, SHS_TLS, 0, "The client's certificates are longer than 32 KiB.");
+    else if (reason == SHS_CLIENT_UNDECIDED)
+        shs_error_set(err, SHS_NOMEM, 0,
+                      "The client's certificate could not be judged: the server has no memory.");
     else if (refusal == NULL)
         shs_error_set(err, SHS_TLS, 0, "The client's certificate is refused: %s.", label);
+    else if (reason == SHS_CLIENT_NOT_STRICT && refusal->depth > 0)
+        shs_error_set(
+            err, SHS_TLS, 0,
+            "The client's certificate is refused, %s: %s, '%.30s'. Make that CA anew with "
+            "%s, or use --client-lax.",
+            label, X509_verify_cert_error_string(refusal->code), refusal->subject,
+            shs__tls_strict_remedy(refusal->code));
     else
         shs_error_set(err, SHS_TLS, 0,
                       "The client's certificate is refused, %s: %s; at depth %d, '%.80s'.", label,
@@ -351,5 +375,11 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
 bool shs__tls_clients_advice(const struct shs_tls_clients *self, unsigned index, int64_t now,
                              struct shs_error *note)
 {
-    return shs__tls_crls_advice(&self->crls, index, now, note);
+    unsigned of_cas = 0;
+
+    for (; shs__tls_cas_advice(&self->cas, of_cas, note); of_cas++) {
+        if (of_cas == index)
+            return true;
+    }
+    return shs__tls_crls_advice(&self->crls, index - of_cas, now, note);
 }

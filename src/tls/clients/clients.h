@@ -12,6 +12,7 @@
 #include <shs/tls.h>
 
 #include "base/base.h"
+#include "tls/clients/cas.h"
 #include "tls/clients/crls.h"
 
 struct shs_client_record;
@@ -21,8 +22,7 @@ struct shs_tls_verified;
 struct shs_tls_clients {
     enum shs_tls_client_auth auth;
     X509_STORE *store; /* NULL when nobody is asked */
-    STACK_OF(X509) * cas;
-    STACK_OF(X509_NAME) * names;
+    struct shs_tls_cas cas;
     unsigned char digest[32]; /* of the CAs and the CRLs: the rules, for a ticket's scope */
     struct shs_tls_crls crls; /* none: nobody asks */
     struct shs_tls_verified *verified; /* the one thing in here that changes */
@@ -50,9 +50,11 @@ void shs__tls_clients_free(struct shs_tls_clients *self);
 /* What OpenSSL's verify error means. */
 enum shs_client_reason shs__tls_client_reason(int verify_code);
 
-/* NULL when nothing speaks against an identity that verified, else why not. */
-const char *shs__tls_clients_veto(const struct shs_tls_context *context,
-                                  const struct shs_client_identity *identity);
+/* Does anything speak against an identity that verified? SHS_CLIENT_DENIED with a *note, or
+   SHS_CLIENT_UNDECIDED. */
+enum shs_client_reason shs__tls_clients_veto(const struct shs_tls_context *context,
+                                             const struct shs_client_identity *identity,
+                                             const char **note);
 
 /* A sentence into *err; `refusal` may be NULL. */
 void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
@@ -66,6 +68,10 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
 bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
                             const struct shs_tls_context *context, struct shs_tls_until *until,
                             struct shs_tls_refusal *refusal, struct shs_client_record **record);
+
+/* Prepares *ctx as libssl does in a handshake. False: no memory. */
+bool shs__tls_clients_prepare(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
+                              X509 *leaf, STACK_OF(X509) * others, int auth_level);
 
 /* What the owner of the CAs and CRLs should know: true, with a sentence; `index` counts from 0. */
 bool shs__tls_clients_advice(const struct shs_tls_clients *self, unsigned index, int64_t now,

@@ -10,6 +10,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "tls/clients/cas.h"
 #include "tls/clients/client.h"
 #include "tls/config/identity.h"
 #include "tls/config/ocsp.h"
@@ -22,8 +23,8 @@
 
 struct shs_tls_crl {
     X509_CRL *crl;
-    int ca;                    /* of cas: whose it is */
-    char *path;                /* for people */
+    int ca;                        /* of cas: whose it is */
+    struct shs_tls_path_name name; /* of its file */
     int64_t since, next;       /* thisUpdate and nextUpdate, Unix time; no nextUpdate: INT64_MAX */
     ASN1_INTEGER *number;      /* NULL when it has none */
     ASN1_INTEGER *base;        /* a delta: of this number or a later one; else NULL */
@@ -38,56 +39,21 @@ static int nomem(struct shs_error *err)
 
 /* -- whose it is ------------------------------------------------------------------------------- */
 
-/* By name and key: a CA may have several certificates. -1: none of ours. */
-static int find_ca(const struct shs_tls_crls *self, X509 *cert)
+static int ca_count(const struct shs_tls_crls *self)
 {
-    EVP_PKEY *key = X509_get0_pubkey(cert);
-    int i;
-
-    for (i = 0; i < sk_X509_num(self->cas); i++) {
-        X509 *ca = sk_X509_value(self->cas, i);
-
-        if (ca == cert ||
-            (X509_NAME_cmp(X509_get_subject_name(ca), X509_get_subject_name(cert)) == 0 &&
-             key != NULL && EVP_PKEY_eq(X509_get0_pubkey(ca), key) == 1))
-            return i;
-    }
-    return -1;
+    return sk_X509_num(self->cas->certs);
 }
 
-static bool is_own_issuer(X509 *cert)
+static X509 *ca_at(const struct shs_tls_crls *self, int index)
 {
-    return X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0;
-}
-
-static int find_parents(struct shs_tls_crls *self, struct shs_error *err)
-{
-    int count = sk_X509_num(self->cas);
-
-    self->parents = shs__calloc((size_t)count + 1, sizeof *self->parents);
-    if (self->parents == NULL)
-        return nomem(err);
-    for (int i = 0; i < count; i++) {
-        X509 *cert = sk_X509_value(self->cas, i);
-
-        self->parents[i] = -1;
-        for (int k = 0; k < count && !is_own_issuer(cert) && self->parents[i] < 0; k++) {
-            X509 *ca = sk_X509_value(self->cas, k);
-
-            if (X509_check_issued(ca, cert) == X509_V_OK &&
-                X509_verify(cert, X509_get0_pubkey(ca)) == 1)
-                self->parents[i] = k;
-        }
-    }
-    ERR_clear_error();
-    return SHS_OK;
+    return sk_X509_value(self->cas->certs, index);
 }
 
 /* The CA that has signed it; -1: none of ours. */
 static int find_signer(const struct shs_tls_crls *self, X509_CRL *crl)
 {
-    for (int i = 0; i < sk_X509_num(self->cas); i++) {
-        X509 *ca = sk_X509_value(self->cas, i);
+    for (int i = 0; i < ca_count(self); i++) {
+        X509 *ca = ca_at(self, i);
 
         if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(crl)) == 0 &&
             X509_CRL_verify(crl, X509_get0_pubkey(ca)) == 1)
@@ -109,15 +75,15 @@ static int check_signer(struct shs_tls_crl *item, const struct shs_tls_crls *sel
         if (!shs__client_name_text(X509_CRL_get_issuer(item->crl), issuer, sizeof issuer))
             return nomem(err);
         return shs_error_set(err, SHS_TLS, 0,
-                             "The CRL in '%s' is not of a CA in the client CA file: its issuer is "
+                             "The CRL in %s is not of a CA in the client CA file: its issuer is "
                              "'%s'.",
-                             item->path, issuer);
+                             item->name.text, issuer);
     }
-    if ((X509_get_key_usage(sk_X509_value(self->cas, item->ca)) & KU_CRL_SIGN) == 0)
+    if ((X509_get_key_usage(ca_at(self, item->ca)) & KU_CRL_SIGN) == 0)
         return shs_error_set(err, SHS_TLS, 0,
-                             "The CRL in '%s' does not count: its CA may not sign CRLs, for its "
+                             "The CRL in %s does not count: its CA may not sign CRLs, for its "
                              "keyUsage lacks cRLSign.",
-                             item->path);
+                             item->name.text);
     return SHS_OK;
 }
 
@@ -126,9 +92,9 @@ static int check_signer(struct shs_tls_crl *item, const struct shs_tls_crls *sel
 static int not_understood(const struct shs_tls_crl *item, const char *what, struct shs_error *err)
 {
     return shs_error_set(err, SHS_TLS, 0,
-                         "The CRL in '%.100s' %s, which is not understood. Use a complete CRL of "
+                         "The CRL in %s %s, which is not understood. Use a complete CRL of "
                          "the CA.",
-                         item->path, what);
+                         item->name.text, what);
 }
 
 static int unknown_critical(const struct shs_tls_crl *item, X509_EXTENSION *ext, const char *of,
@@ -166,8 +132,8 @@ static int read_extensions(struct shs_tls_crl *item, struct shs_error *err)
         return shs__tls_was_nomem()
                    ? nomem(err)
                    : shs_error_set(err, SHS_TLS, 0,
-                                   "The CRL in '%s' has a malformed extension, or one twice.",
-                                   item->path);
+                                   "The CRL in %s has a malformed extension, or one twice.",
+                                   item->name.text);
     for (int i = 0; i < X509_CRL_get_ext_count(item->crl); i++) {
         X509_EXTENSION *ext = X509_CRL_get_ext(item->crl, i);
         int nid = OBJ_obj2nid(X509_EXTENSION_get_object(ext));
@@ -227,7 +193,7 @@ static int read_times(struct shs_tls_crl *item, struct shs_error *err)
     if (shs__tls_time_read(X509_CRL_get0_lastUpdate(item->crl), &item->since) &&
         (next == NULL || shs__tls_time_read(next, &item->next)))
         return SHS_OK;
-    return shs_error_set(err, SHS_TLS, 0, "The CRL in '%s' has a malformed date.", item->path);
+    return shs_error_set(err, SHS_TLS, 0, "The CRL in %s has a malformed date.", item->name.text);
 }
 
 /* -- loading ----------------------------------------------------------------------------------- */
@@ -238,7 +204,6 @@ static void free_item(struct shs_tls_crl *item)
     ASN1_INTEGER_free(item->number);
     ASN1_INTEGER_free(item->base);
     ISSUING_DIST_POINT_free(item->point);
-    shs__free(item->path);
 }
 
 struct loading {
@@ -270,7 +235,7 @@ static void sort_entries(const struct shs_tls_crls *self, const struct shs_tls_c
 {
     X509_REVOKED *entry;
 
-    (void)X509_CRL_get0_by_cert(item->crl, &entry, sk_X509_value(self->cas, item->ca));
+    (void)X509_CRL_get0_by_cert(item->crl, &entry, ca_at(self, item->ca));
 }
 
 /* Takes the CRL. */
@@ -288,9 +253,8 @@ static int add_crl(struct loading *job, X509_CRL *crl, const char *path)
         return rc;
     }
     item = &self->all[self->count++]; /* freed with the others */
-    *item = (struct shs_tls_crl){.crl = crl, .path = shs__strdup(path)};
-    if (item->path == NULL)
-        return nomem(err);
+    *item = (struct shs_tls_crl){.crl = crl};
+    shs__tls_path_name(&item->name, path);
     rc = check_signer(item, self, err);
     if (rc == SHS_OK)
         rc = read_times(item, err);
@@ -309,15 +273,37 @@ static int add_crl(struct loading *job, X509_CRL *crl, const char *path)
     return SHS_OK;
 }
 
-static int take_crl(struct loading *job, const unsigned char *der, size_t len, const char *path)
+static const char *named(struct shs_tls_path_name *name, const char *path)
 {
-    const unsigned char *at = der;
+    shs__tls_path_name(name, path);
+    return name->text;
+}
+
+static int read_der(struct loading *job, const struct shs_buf *bytes, const char *path)
+{
+    struct shs_tls_path_name name;
+    const unsigned char *at = (const unsigned char *)shs__buf_head(bytes);
+    X509_CRL *crl = d2i_X509_CRL(NULL, &at, (long)bytes->len);
+
+    if (crl == NULL)
+        return shs__tls_error(job->err, SHS_TLS, "The CRL in %s is malformed", named(&name, path));
+    return add_crl(job, crl, path);
+}
+
+static int add_block(struct loading *job, const struct shs_tls_pem *pem,
+                     const struct shs_tls_pem_block *block, const char *path)
+{
+    const unsigned char *at = block->der;
     X509_CRL *crl;
 
-    ERR_clear_error();
-    crl = d2i_X509_CRL(NULL, &at, (long)len);
+    if (shs__tls_pem_is_certificate(block) || shs__tls_pem_is_key(block))
+        return SHS_OK; /* nothing that is missed */
+    if (!shs__tls_pem_is(block, PEM_STRING_X509_CRL))
+        return shs__tls_pem_stray(pem, block, "CRL", job->err);
+    crl = d2i_X509_CRL(NULL, &at, (long)block->len);
     if (crl == NULL)
-        return shs__tls_error(job->err, SHS_TLS, "The CRL in '%s' is malformed", path);
+        return shs__tls_error(job->err, SHS_TLS, "The CRL on line %u of %s is malformed",
+                              block->line, pem->name);
     return add_crl(job, crl, path);
 }
 
@@ -326,37 +312,33 @@ static int read_pem(struct loading *job, const struct shs_buf *bytes, const char
     struct shs_tls_pem_block block;
     struct shs_tls_path_name name;
     struct shs_tls_pem pem;
-    int rc;
+    int rc = SHS_OK;
 
     shs__tls_path_name(&name, path);
     shs__tls_pem_begin(&pem, shs__buf_head(bytes), bytes->len, name.text);
-    while ((rc = shs__tls_pem_next(&pem, &block, job->err)) == SHS_OK) {
-        if (shs__tls_pem_is(&block, PEM_STRING_X509_CRL))
-            rc = take_crl(job, block.der, block.len, path);
-        else if (!shs__tls_pem_is_certificate(&block)) /* its CA's may be beside it */
-            rc = shs__tls_pem_stray(&pem, &block, "CRL", job->err);
+    while (rc == SHS_OK && (rc = shs__tls_pem_next(&pem, &block, job->err)) == SHS_OK) {
+        ERR_clear_error();
+        rc = add_block(job, &pem, &block, path);
         shs__tls_pem_drop(&block);
-        if (rc != SHS_OK)
-            return rc;
     }
     return rc == SHS_CLOSED ? SHS_OK : rc;
 }
 
 static int load_file(struct loading *job, const char *path)
 {
+    struct shs_tls_path_name name;
     size_t before = job->crls->count;
     struct shs_buf bytes;
     int rc = shs__tls_read_file(&bytes, path, CRL_FILE_MAX, "CRL", job->err);
 
     ERR_clear_error();
     if (rc == SHS_OK && bytes.len > 0)
-        rc = shs__buf_head(&bytes)[0] == 0x30
-                 ? take_crl(job, (const unsigned char *)shs__buf_head(&bytes), bytes.len, path)
-                 : read_pem(job, &bytes, path);
+        rc = shs__buf_head(&bytes)[0] == 0x30 ? read_der(job, &bytes, path)
+                                              : read_pem(job, &bytes, path);
     shs__buf_free(&bytes);
     if (rc == SHS_OK && job->crls->count == before)
-        rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CRL in '%s', neither PEM nor DER.",
-                           path);
+        rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CRL in %s, neither PEM nor DER.",
+                           named(&name, path));
     ERR_clear_error();
     return rc;
 }
@@ -364,26 +346,29 @@ static int load_file(struct loading *job, const char *path)
 /* A file of the directory; *files counts them. What cannot be looked at must not be lost. */
 static int load_entry(struct loading *job, const char *path, unsigned *files)
 {
+    struct shs_tls_path_name name;
     char text[96];
     struct stat st;
 
     if (stat(path, &st) != 0)
-        return shs_error_set(job->err, SHS_TLS, errno, "Cannot read the CRL file '%s': %s.", path,
-                             shs__strerror(errno, text, sizeof text));
+        return shs_error_set(job->err, SHS_TLS, errno, "Cannot read the CRL file %s: %s.",
+                             named(&name, path), shs__strerror(errno, text, sizeof text));
     if (S_ISDIR(st.st_mode))
         return SHS_OK;
     if (!S_ISREG(st.st_mode))
         return shs_error_set(job->err, SHS_TLS, 0,
-                             "'%s' in the CRL directory is no file. Take it out.", path);
+                             "%s in the CRL directory is no file. Take it out.",
+                             named(&name, path));
     if (++*files > CRL_FILES_MAX)
         return shs_error_set(job->err, SHS_TLS, 0,
-                             "There are more than %d files in the CRL directory of '%s'.",
-                             CRL_FILES_MAX, path);
+                             "There are more than %d files in the CRL directory of %s.",
+                             CRL_FILES_MAX, named(&name, path));
     return load_file(job, path);
 }
 
 static int load_dir(struct loading *job, DIR *dir, const char *path)
 {
+    struct shs_tls_path_name name;
     struct dirent *entry;
     unsigned files = 0;
     int rc = SHS_OK;
@@ -400,16 +385,19 @@ static int load_dir(struct loading *job, DIR *dir, const char *path)
         shs__free(file);
     }
     if (rc == SHS_OK && errno != 0)
-        rc = shs_error_set(job->err, SHS_TLS, errno, "Cannot read the CRL directory '%s'.", path);
+        rc = shs_error_set(job->err, SHS_TLS, errno, "Cannot read the CRL directory %s.",
+                           named(&name, path));
     if (rc == SHS_OK && job->crls->count == 0)
-        rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CRL in the directory '%s'.", path);
+        rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CRL in the directory %s.",
+                           named(&name, path));
     return rc;
 }
 
-int shs__tls_crls_load(struct shs_tls_crls *self, STACK_OF(X509) * cas, const char *path,
+int shs__tls_crls_load(struct shs_tls_crls *self, const struct shs_tls_cas *cas, const char *path,
                        void (*note)(void *ctx, const unsigned char digest[32]), void *ctx,
                        struct shs_error *err)
 {
+    struct shs_tls_path_name name;
     struct loading job = {.crls = self, .note = note, .ctx = ctx, .err = err};
     char text[96];
     struct stat st;
@@ -418,15 +406,12 @@ int shs__tls_crls_load(struct shs_tls_crls *self, STACK_OF(X509) * cas, const ch
 
     memset(self, 0, sizeof *self);
     self->cas = cas;
-    rc = find_parents(self, err);
-    if (rc != SHS_OK)
-        return rc;
     if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
         return load_file(&job, path);
     dir = opendir(path);
     if (dir == NULL)
-        return shs_error_set(err, SHS_TLS, errno, "Cannot open the CRL directory '%s': %s.", path,
-                             shs__strerror(errno, text, sizeof text));
+        return shs_error_set(err, SHS_TLS, errno, "Cannot open the CRL directory %s: %s.",
+                             named(&name, path), shs__strerror(errno, text, sizeof text));
     rc = load_dir(&job, dir, path);
     closedir(dir);
     return rc;
@@ -437,29 +422,7 @@ void shs__tls_crls_free(struct shs_tls_crls *self)
     for (size_t i = 0; i < self->count; i++)
         free_item(&self->all[i]);
     shs__free(self->all);
-    shs__free(self->parents);
     memset(self, 0, sizeof *self);
-}
-
-void shs__tls_crls_each_path(const char *path, void (*each)(void *ctx, const char *path), void *ctx)
-{
-    struct dirent *entry;
-    DIR *dir;
-
-    each(ctx, path);
-    dir = opendir(path);
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        char *file;
-
-        if (entry->d_name[0] == '.')
-            continue;
-        file = shs__asprintf("%s/%s", path, entry->d_name);
-        if (file != NULL)
-            each(ctx, file);
-        shs__free(file);
-    }
-    if (dir != NULL)
-        closedir(dir);
 }
 
 /* -- what they say of a certificate ------------------------------------------------------------ */
@@ -649,15 +612,15 @@ static int judge_by(const struct shs_tls_crls *self, X509 *cert, int ca, int64_t
 static int judge_anchor(const struct shs_tls_crls *self, X509 *cert, bool alone, int64_t now,
                         int64_t *until)
 {
-    int at = find_ca(self, cert), code = X509_V_OK;
+    int at = shs__tls_cas_find(self->cas, cert), code = X509_V_OK;
 
-    if (is_own_issuer(cert))
+    if (X509_self_signed(cert, 0) == 1)
         return alone ? judge_by(self, cert, at, now, until) : X509_V_OK;
     for (int steps = 0;
-         code == X509_V_OK && at >= 0 && self->parents[at] >= 0 && steps < sk_X509_num(self->cas);
+         code == X509_V_OK && at >= 0 && self->cas->parents[at] >= 0 && steps < ca_count(self);
          steps++) {
-        code = judge_by(self, sk_X509_value(self->cas, at), self->parents[at], now, until);
-        at = self->parents[at];
+        code = judge_by(self, ca_at(self, at), self->cas->parents[at], now, until);
+        at = self->cas->parents[at];
     }
     return code;
 }
@@ -671,8 +634,8 @@ int shs__tls_crls_judge(const struct shs_tls_crls *self, STACK_OF(X509) * chain,
     *depth = 0;
     for (int i = 0; code == X509_V_OK && i < last; i++) {
         *depth = i;
-        code = judge_by(self, sk_X509_value(chain, i), find_ca(self, sk_X509_value(chain, i + 1)),
-                        now, until);
+        code = judge_by(self, sk_X509_value(chain, i),
+                        shs__tls_cas_find(self->cas, sk_X509_value(chain, i + 1)), now, until);
     }
     if (code == X509_V_OK && last >= 0) {
         *depth = last;
@@ -706,15 +669,15 @@ static bool has_fresh(const struct shs_tls_crls *self, int ca, int64_t now)
 static void advise_stale(const struct shs_tls_crls *self, const struct shs_tls_crl *item,
                          int64_t now, struct shs_error *note)
 {
-    X509 *ca = sk_X509_value(self->cas, item->ca);
+    X509 *ca = ca_at(self, item->ca);
     char name[64], since[32];
 
     if (!shs__client_name_text(X509_get_subject_name(ca), name, sizeof name))
         snprintf(name, sizeof name, "(no memory for its name)");
     time_text(item->next, since, sizeof since);
     shs_error_set(note, SHS_TLS, 0,
-                  "The %s in '%.80s' is past its nextUpdate since %s: clients of '%s' %s",
-                  item->base == NULL ? "CRL" : "delta CRL", item->path, since, name,
+                  "The %s in %s is past its nextUpdate since %s: clients of '%s' %s",
+                  item->base == NULL ? "CRL" : "delta CRL", item->name.text, since, name,
                   has_fresh(self, item->ca, now) ? "are judged by another that is fresh."
                                                  : "are refused. Fetch a new one.");
 }
@@ -724,13 +687,13 @@ static unsigned count_without(const struct shs_tls_crls *self)
 {
     unsigned count = 0;
 
-    for (int ca = 0; ca < sk_X509_num(self->cas); ca++) {
+    for (int ca = 0; ca < ca_count(self); ca++) {
         bool found = false;
 
         for (size_t i = 0; !found && i < self->count; i++)
             found = self->all[i].base == NULL &&
                     (self->all[i].ca == ca ||
-                     find_ca(self, sk_X509_value(self->cas, ca)) == self->all[i].ca);
+                     shs__tls_cas_find(self->cas, ca_at(self, ca)) == self->all[i].ca);
         count += !found;
     }
     return count;

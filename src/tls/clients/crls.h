@@ -25,11 +25,11 @@
 
 #include "base/base.h"
 
+struct shs_tls_cas;
 struct shs_tls_crl;
 
 struct shs_tls_crls {
-    STACK_OF(X509) * cas; /* the host's, borrowed: a CRL is of one of them */
-    int *parents;         /* of each CA: the one that signed it; -1: none of them, or itself */
+    const struct shs_tls_cas *cas; /* the host's, borrowed: a CRL is of one of them */
     struct shs_tls_crl *all;
     size_t count, room;
 };
@@ -38,7 +38,7 @@ struct shs_tls_crls {
  * Reads `path`, a file or a directory. `note` gets the digest of each. SHS_OK; SHS_TLS or SHS_NOMEM
  * with *err. To be freed in any case.
  */
-int shs__tls_crls_load(struct shs_tls_crls *self, STACK_OF(X509) * cas, const char *path,
+int shs__tls_crls_load(struct shs_tls_crls *self, const struct shs_tls_cas *cas, const char *path,
                        void (*note)(void *ctx, const unsigned char digest[32]), void *ctx,
                        struct shs_error *err);
 void shs__tls_crls_free(struct shs_tls_crls *self);
@@ -54,12 +54,5 @@ int shs__tls_crls_judge(const struct shs_tls_crls *self, STACK_OF(X509) * chain,
 /* What their owner should know: true, with a sentence; `index` counts from 0. */
 bool shs__tls_crls_advice(const struct shs_tls_crls *self, unsigned index, int64_t now,
                           struct shs_error *note);
-
-/*
- * Calls `each` for every path that loading `path` reads now: itself, and each file of a directory.
- * Files whose name begins with a dot are not read: Kubernetes keeps its own there.
- */
-void shs__tls_crls_each_path(const char *path, void (*each)(void *ctx, const char *path),
-                             void *ctx);
 
 #endif

@@ -69,9 +69,9 @@ static bool key_of_digest(unsigned char key[SHS_DENY_KEY_LEN], char kind, const 
     return true;
 }
 
-/* A number and a name become one digest: all keys are of one length. */
-static bool key_of_serial(unsigned char key[SHS_DENY_KEY_LEN], struct shs_str serial,
-                          struct shs_str issuer)
+/* A number and a name become one digest: all keys are of one length. SHS_NOMEM, or SHS_USAGE. */
+static int key_of_serial(unsigned char key[SHS_DENY_KEY_LEN], struct shs_str serial,
+                         struct shs_str issuer)
 {
     char text[SERIAL_DIGITS_MAX + 1 + ISSUER_MAX];
     unsigned len = 0;
@@ -81,7 +81,7 @@ static bool key_of_serial(unsigned char key[SHS_DENY_KEY_LEN], struct shs_str se
         serial.len--;
     }
     if (serial.len > SERIAL_DIGITS_MAX)
-        return false;
+        return SHS_USAGE;
     if (issuer.len > ISSUER_MAX)
         issuer.len = ISSUER_MAX;
     memcpy(text, serial.ptr, serial.len);
@@ -90,9 +90,9 @@ static bool key_of_serial(unsigned char key[SHS_DENY_KEY_LEN], struct shs_str se
     key[0] = 'n';
     if (EVP_Digest(text, serial.len + 1 + issuer.len, key + 1, &len, EVP_sha256(), NULL) == 1 &&
         len == SHS_DENY_KEY_LEN - 1)
-        return true;
+        return SHS_OK;
     ERR_clear_error();
-    return false;
+    return SHS_NOMEM;
 }
 
 bool shs__tls_deny_keys_of(struct shs_tls_deny_keys *out,
@@ -100,7 +100,7 @@ bool shs__tls_deny_keys_of(struct shs_tls_deny_keys *out,
 {
     return key_of_digest(out->key[0], 'c', identity->cert_sha256, 64) &&
            key_of_digest(out->key[1], 's', identity->spki_sha256, 64) &&
-           key_of_serial(out->key[2], identity->serial, identity->issuer);
+           key_of_serial(out->key[2], identity->serial, identity->issuer) == SHS_OK;
 }
 
 /* -- entries ----------------------------------------------------------------------------------- */
@@ -128,6 +128,7 @@ static int parse_entry(unsigned char key[SHS_DENY_KEY_LEN], const char *text, st
     char digits[SERIAL_DIGITS_MAX];
     size_t count, len, word = strcspn(text, " \t");
     const char *at = skip_blanks(text + word);
+    int rc = SHS_USAGE;
     size_t i = 0;
 
     while (i < SHS_ARRAY_LEN(kinds) &&
@@ -143,9 +144,12 @@ static int parse_entry(unsigned char key[SHS_DENY_KEY_LEN], const char *text, st
     while (len > 0 && strchr(" \t\r", at[len - 1]) != NULL)
         len--;
     if (kinds[i].kind == 'n') {
-        if (len > 0 &&
-            key_of_serial(key, (struct shs_str){digits, count}, (struct shs_str){at, len}))
-            return SHS_OK;
+        if (len > 0)
+            rc = key_of_serial(key, (struct shs_str){digits, count}, (struct shs_str){at, len});
+        if (rc == SHS_NOMEM)
+            return shs_error_set(err, rc, 0, "Out of memory for the deny list.");
+        if (rc == SHS_OK)
+            return rc;
     } else if (len == 0 && key_of_digest(key, kinds[i].kind, digits, count)) {
         return SHS_OK;
     }
@@ -200,14 +204,19 @@ static int read_line(struct shs_tls_deny_set *set, struct shs_str line, unsigned
     at = skip_blanks(text);
     if (*at == '\0' || *at == '#')
         return SHS_OK;
-    if (parse_entry(key, at, &why) != SHS_OK)
+    rc = parse_entry(key, at, &why);
+    if (rc == SHS_NOMEM)
+        return shs_error_set(err, rc, 0, "Out of memory for the deny list '%s'.", path);
+    if (rc != SHS_OK)
         return shs_error_set(err, SHS_TLS, 0, "Line %u of the deny list '%.80s': %.300s", number,
                              path, why.text);
     rc = set_append(set, key);
-    if (rc == SHS_OK)
-        return rc;
-    return shs_error_set(err, rc, 0, "The deny list '%s' has more than %zu entries.", path,
-                         rc == SHS_LIMIT ? ENTRIES_MAX : set->count);
+    if (rc == SHS_NOMEM)
+        return shs_error_set(err, rc, 0, "Out of memory for the deny list '%s'.", path);
+    if (rc != SHS_OK)
+        return shs_error_set(err, rc, 0, "The deny list '%s' has more than %zu entries.", path,
+                             ENTRIES_MAX);
+    return rc;
 }
 
 int shs__tls_deny_read(struct shs_tls_deny_set **out, const char *path, struct shs_error *err)
@@ -324,6 +333,8 @@ int shs__tls_deny_add(struct shs_tls_deny *self, const char *entry, struct shs_e
     }
     count_entries(self);
     pthread_mutex_unlock(&self->lock);
+    if (rc == SHS_NOMEM)
+        return shs_error_set(err, rc, 0, "Out of memory for the deny list.");
     if (rc != SHS_OK)
         return shs_error_set(err, rc, 0, "The deny list has no room for another entry.");
     return SHS_OK;
@@ -348,11 +359,13 @@ bool shs__tls_deny_has(struct shs_tls_deny *self, const struct shs_tls_deny_keys
     return found;
 }
 
-bool shs__tls_deny_denies(struct shs_tls_deny *self, const struct shs_client_identity *identity)
+int shs__tls_deny_denies(struct shs_tls_deny *self, const struct shs_client_identity *identity)
 {
     struct shs_tls_deny_keys keys;
 
     if (shs__tls_deny_is_empty(self))
-        return false;
-    return !shs__tls_deny_keys_of(&keys, identity) || shs__tls_deny_has(self, &keys);
+        return 0;
+    if (!shs__tls_deny_keys_of(&keys, identity))
+        return -1;
+    return shs__tls_deny_has(self, &keys);
 }

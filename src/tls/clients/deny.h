@@ -48,7 +48,7 @@ bool shs__tls_deny_keys_of(struct shs_tls_deny_keys *out,
                            const struct shs_client_identity *identity);
 bool shs__tls_deny_is_empty(const struct shs_tls_deny *self);
 bool shs__tls_deny_has(struct shs_tls_deny *self, const struct shs_tls_deny_keys *keys);
-/* Without keys at hand; a certificate of which none can be made is denied. */
-bool shs__tls_deny_denies(struct shs_tls_deny *self, const struct shs_client_identity *identity);
+/* Without keys at hand: 1, 0, or -1 when there was no memory to tell: then nobody may be let in. */
+int shs__tls_deny_denies(struct shs_tls_deny *self, const struct shs_client_identity *identity);
 
 #endif

@@ -91,17 +91,6 @@ void shs__tls_rechecks_sweep(struct shs_tls_mixin *mixin)
 
 /* -- judging again ----------------------------------------------------------------------------- */
 
-/* As libssl asks for it in a handshake. */
-static bool prepare(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients, SSL *ssl)
-{
-    if (X509_STORE_CTX_init(ctx, clients->store, SSL_get0_peer_certificate(ssl),
-                            SSL_get_peer_cert_chain(ssl)) != 1 ||
-        X509_STORE_CTX_set_default(ctx, "ssl_client") != 1)
-        return false;
-    X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(ctx), SSL_get_security_level(ssl));
-    return true;
-}
-
 /* By the rules of now. The host is the one of its handshake. */
 static enum shs_client_reason judge_again(struct shs_tls_recheck *self)
 {
@@ -110,11 +99,14 @@ static enum shs_client_reason judge_again(struct shs_tls_recheck *self)
     const struct shs_tls_clients *clients =
         now->clients[shs__tls_site_of(self->tls->ssl)->host - then->config->config.hosts];
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-    enum shs_client_reason reason = SHS_CLIENT_OTHER;
+    enum shs_client_reason reason = SHS_CLIENT_UNDECIDED;
     struct shs_tls_refusal refusal;
     struct shs_tls_until until;
 
-    if (ctx != NULL && prepare(ctx, clients, self->tls->ssl)) {
+    if (ctx != NULL &&
+        shs__tls_clients_prepare(ctx, clients, SSL_get0_peer_certificate(self->tls->ssl),
+                                 SSL_get_peer_cert_chain(self->tls->ssl),
+                                 SSL_get_security_level(self->tls->ssl))) {
         reason = shs__tls_clients_judge(ctx, clients, now, &until, &refusal, NULL) ? SHS_CLIENT_OK
                                                                                    : refusal.reason;
         if (reason == SHS_CLIENT_OK) {
@@ -183,8 +175,11 @@ int shs__tls_recheck_begin(struct shs_tls_mixin *mixin, struct shs_conn *conn,
 static void tell(struct shs_tls_recheck *self)
 {
     struct shs_tls_failure failure = {
-        .cause = SHS_TLS_CAUSE_CLIENT_CERT,
-        .client_reason = (enum shs_client_reason)self->reason,
+        .cause = self->reason == SHS_CLIENT_UNDECIDED ? SHS_TLS_CAUSE_INTERNAL
+                                                      : SHS_TLS_CAUSE_CLIENT_CERT,
+        .client_reason = self->reason == SHS_CLIENT_UNDECIDED
+                             ? SHS_CLIENT_OK
+                             : (enum shs_client_reason)self->reason,
         .alert = -1,
         .conn = self->conn,
         .open = true,
@@ -195,11 +190,16 @@ static void tell(struct shs_tls_recheck *self)
         return;
     self->told = true;
     atomic_fetch_add(&self->mixin->shared->clients_ended[self->reason], 1);
-    snprintf(text, sizeof text,
-             "The certificate of this open connection's client counts no more: "
-             "%s.",
-             self->reason == SHS_CLIENT_OTHER ? "the rules have changed, and it has to come again"
-                                              : shs_client_reason_label(failure.client_reason));
+    if (self->reason == SHS_CLIENT_UNDECIDED)
+        snprintf(text, sizeof text,
+                 "The certificate of this open connection's client could not be judged again: the "
+                 "server has no memory.");
+    else
+        snprintf(text, sizeof text,
+                 "The certificate of this open connection's client counts no more: %s.",
+                 self->reason == SHS_CLIENT_OTHER
+                     ? "the rules have changed, and it has to come again"
+                     : shs_client_reason_label(failure.client_reason));
     shs__tls_mixin_tell(self->mixin, self->tls, &failure, text);
 }
 

@@ -51,8 +51,9 @@ static int append_cas(struct shs_buf *out, const struct shs_tls_clients *clients
     int rc = shs__buf_printf(out, ",\"expected_cas\":[");
     char name[NAME_CAP];
 
-    for (int i = 0; rc == SHS_OK && i < sk_X509_NAME_num(clients->names) && i < NAMES_LISTED; i++) {
-        shs__client_name_text(sk_X509_NAME_value(clients->names, i), name, sizeof name);
+    for (int i = 0; rc == SHS_OK && i < sk_X509_NAME_num(clients->cas.names) && i < NAMES_LISTED;
+         i++) {
+        shs__client_name_text(sk_X509_NAME_value(clients->cas.names, i), name, sizeof name);
         rc = i == 0 ? SHS_OK : shs__buf_append(out, ",", 1);
         if (rc == SHS_OK)
             rc = append_json(out, name);
@@ -64,9 +65,10 @@ int shs__tls_refusal_json(struct shs_buf *out, const struct shs_tls_stream *tls)
 {
     const struct shs_tls_refusal *refusal = tls->refusal;
     enum shs_client_reason reason = (enum shs_client_reason)tls->client_reason;
-    int rc = shs__buf_printf(out,
-                             "{\"error\":\"client certificate not accepted\","
-                             "\"reason\":\"%s\"",
+    int rc = shs__buf_printf(out, "{\"error\":\"%s\",\"reason\":\"%s\"",
+                             reason == SHS_CLIENT_UNDECIDED
+                                 ? "the server has no memory to judge the client certificate"
+                                 : "client certificate not accepted",
                              shs_client_reason_label(reason));
 
     if (rc == SHS_OK && refusal != NULL) {

@@ -10,10 +10,11 @@
 
 /* 56 KiB for each host that asks for certificates; who comes later takes a place over. */
 #define PLACES 1024
-#define LEAF_LEN 32
+/* Who comes with more is verified from scratch. */
+#define OTHERS_MAX 15
 
 struct place {
-    unsigned char leaf[LEAF_LEN]; /* its SHA-256 */
+    unsigned char key[SHS_TLS_VERIFIED_KEY];
     int64_t since, until, crls_until;
 };
 
@@ -39,22 +40,47 @@ void shs__tls_verified_free(struct shs_tls_verified *self)
     shs__free(self);
 }
 
-static bool digest(X509 *leaf, unsigned char out[LEAF_LEN])
+static bool digest(X509 *cert, unsigned char out[SHS_TLS_VERIFIED_KEY])
 {
     unsigned char bytes[EVP_MAX_MD_SIZE];
     unsigned len = 0;
 
-    if (X509_digest(leaf, EVP_sha256(), bytes, &len) != 1 || len != LEAF_LEN) {
+    if (X509_digest(cert, EVP_sha256(), bytes, &len) != 1 || len != SHS_TLS_VERIFIED_KEY) {
         ERR_clear_error();
         return false;
     }
-    memcpy(out, bytes, LEAF_LEN);
+    memcpy(out, bytes, len);
     return true;
 }
 
-static struct place *place_of(struct shs_tls_verified *self, const unsigned char leaf[LEAF_LEN])
+bool shs__tls_verified_key(unsigned char key[SHS_TLS_VERIFIED_KEY], X509 *leaf,
+                           STACK_OF(X509) * others)
 {
-    return &self->places[((unsigned)leaf[0] << 8 | leaf[1]) % PLACES];
+    unsigned char all[OTHERS_MAX + 1][SHS_TLS_VERIFIED_KEY];
+    size_t count = 1;
+    unsigned len = 0;
+
+    if (!digest(leaf, all[0]))
+        return false;
+    for (int i = 0; i < sk_X509_num(others); i++) {
+        X509 *cert = sk_X509_value(others, i);
+
+        if (cert == leaf) /* OpenSSL has it among the others in a handshake, and not after it */
+            continue;
+        if (count > OTHERS_MAX || !digest(cert, all[count++]))
+            return false;
+    }
+    if (count == 1)
+        memcpy(key, all[0], sizeof all[0]);
+    else if (EVP_Digest(all, count * sizeof all[0], key, &len, EVP_sha256(), NULL) != 1)
+        return false;
+    return true;
+}
+
+static struct place *place_of(struct shs_tls_verified *self,
+                              const unsigned char key[SHS_TLS_VERIFIED_KEY])
+{
+    return &self->places[((unsigned)key[0] << 8 | key[1]) % PLACES];
 }
 
 int64_t shs__tls_chain_until(STACK_OF(X509) * chain)
@@ -81,26 +107,27 @@ static int64_t chain_since(STACK_OF(X509) * chain)
     return last;
 }
 
-bool shs__tls_verified_find(struct shs_tls_verified *self, X509 *leaf, int64_t now,
+bool shs__tls_verified_find(struct shs_tls_verified *self,
+                            const unsigned char key[SHS_TLS_VERIFIED_KEY], int64_t now,
                             struct shs_tls_until *until)
 {
-    unsigned char key[LEAF_LEN];
     const struct place *place;
     bool found;
 
-    if (self == NULL || !digest(leaf, key))
+    if (self == NULL)
         return false;
     pthread_mutex_lock(&self->lock);
     place = place_of(self, key);
-    found = memcmp(place->leaf, key, LEAF_LEN) == 0 && place->since <= now && place->until > now &&
-            place->crls_until > now;
+    found = memcmp(place->key, key, sizeof place->key) == 0 && place->since <= now &&
+            place->until > now && place->crls_until > now;
     if (found)
         *until = (struct shs_tls_until){place->until, place->crls_until};
     pthread_mutex_unlock(&self->lock);
     return found;
 }
 
-void shs__tls_verified_keep(struct shs_tls_verified *self, X509 *leaf, STACK_OF(X509) * chain,
+void shs__tls_verified_keep(struct shs_tls_verified *self,
+                            const unsigned char key[SHS_TLS_VERIFIED_KEY], STACK_OF(X509) * chain,
                             int64_t crls_until)
 {
     struct place new_one = {
@@ -109,9 +136,10 @@ void shs__tls_verified_keep(struct shs_tls_verified *self, X509 *leaf, STACK_OF(
         .crls_until = crls_until,
     };
 
-    if (self == NULL || sk_X509_num(chain) <= 0 || !digest(leaf, new_one.leaf))
+    if (self == NULL || sk_X509_num(chain) <= 0)
         return;
+    memcpy(new_one.key, key, sizeof new_one.key);
     pthread_mutex_lock(&self->lock);
-    *place_of(self, new_one.leaf) = new_one;
+    *place_of(self, key) = new_one;
     pthread_mutex_unlock(&self->lock);
 }

@@ -262,6 +262,7 @@ static bool client_still_good(const struct shs_tls_context *context, X509 *peer,
 {
     const struct shs_tls_config *config = &context->config->config;
     struct shs_client_record *record = NULL;
+    const char *note = NULL;
     bool good;
 
     if (shs__tls_time(X509_get0_notAfter(peer)) <= now ||
@@ -274,7 +275,7 @@ static bool client_still_good(const struct shs_tls_context *context, X509 *peer,
         return false;
     record->identity.verified = true;
     good = record->identity.reason == SHS_CLIENT_OK &&
-           shs__tls_clients_veto(context, &record->identity) == NULL;
+           shs__tls_clients_veto(context, &record->identity, &note) == SHS_CLIENT_OK;
     shs__client_record_free(record);
     return good;
 }
@@ -464,10 +465,11 @@ static int set_policy(SSL_CTX *ctx, const struct shs_tls_host *host, bool no_tic
         return rc;
     if (SSL_CTX_get_security_level(ctx) < 2)
         SSL_CTX_set_security_level(ctx, 2);
-    if (SSL_CTX_set1_groups_list(ctx, host->groups == NULL ? GROUPS : host->groups) != 1)
+    if (host->groups != NULL && SSL_CTX_set1_groups_list(ctx, host->groups) != 1)
         return shs__tls_error(err, SHS_USAGE, "The groups '%.100s' are not OpenSSL's names of any",
-                              host->groups == NULL ? GROUPS : host->groups);
-    if (SSL_CTX_set_min_proto_version(ctx, min_version(host)) != 1 ||
+                              host->groups);
+    if ((host->groups == NULL && SSL_CTX_set1_groups_list(ctx, GROUPS) != 1) ||
+        SSL_CTX_set_min_proto_version(ctx, min_version(host)) != 1 ||
         SSL_CTX_set_max_proto_version(ctx, 0) != 1 ||
         SSL_CTX_set_num_tickets(ctx, no_tickets ? 0 : 1) != 1 ||
         SSL_CTX_set1_client_sigalgs_list(ctx, CLIENT_SIGALGS) != 1)
@@ -512,7 +514,8 @@ static bool set_clients(SSL_CTX *ctx, const struct shs_tls_clients *clients)
     SSL_CTX_set_cert_verify_callback(ctx, on_verify, NULL);
     if (clients->auth == SHS_TLS_CLIENT_NONE)
         return true;
-    names = SSL_dup_CA_list(clients->names);
+    names =
+        clients->cas.sends_names ? SSL_dup_CA_list(clients->cas.names) : sk_X509_NAME_new_null();
     if (names == NULL || SSL_CTX_set1_verify_cert_store(ctx, clients->store) != 1)
         return false;
     SSL_CTX_set_client_CA_list(ctx, names); /* takes it */

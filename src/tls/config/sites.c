@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include <openssl/err.h>
-#include <openssl/rand.h>
 
 #include <shs/digest.h>
 
@@ -278,23 +277,32 @@ static int make_periods(struct maker *m)
 
 /* -- the sites --------------------------------------------------------------------------------- */
 
-static void scope_of(struct shs_tls_site *site, unsigned host)
+/* By whom a ticket is good. A scope that could not be made would be somebody else's, too. */
+static int scope_of(struct shs_tls_site *site, unsigned host, struct shs_error *err)
 {
     const struct shs_tls_host *h = site->host;
     unsigned char fixed[16] = {'s', 'h', 's', '1'};
     struct shs_sha256 *sha = NULL;
+    int rc;
 
     fixed[4] = (unsigned char)h->client_auth;
-    fixed[5] = (unsigned char)h->client_lax;
+    fixed[5] = (unsigned char)((h->client_lax ? 1 : 0) | (h->client_partial ? 2 : 0));
     fixed[6] = (unsigned char)h->client_depth;
     fixed[7] = (unsigned char)(h->crl != NULL);
     memcpy(fixed + 8, &host, sizeof host);
-    if (shs_sha256_new(&sha) != SHS_OK || shs_sha256_update(sha, fixed, sizeof fixed) != SHS_OK ||
-        shs_sha256_update(sha, site->clients->digest, sizeof site->clients->digest) != SHS_OK ||
-        (site->name != NULL && shs_sha256_update(sha, site->name, strlen(site->name)) != SHS_OK) ||
-        shs_sha256_final(sha, site->scope) != SHS_OK)
-        (void)RAND_bytes(site->scope, sizeof site->scope); /* of nobody else */
+    rc = shs_sha256_new(&sha);
+    if (rc == SHS_OK)
+        rc = shs_sha256_update(sha, fixed, sizeof fixed);
+    if (rc == SHS_OK)
+        rc = shs_sha256_update(sha, site->clients->digest, sizeof site->clients->digest);
+    if (rc == SHS_OK && site->name != NULL)
+        rc = shs_sha256_update(sha, site->name, strlen(site->name));
+    if (rc == SHS_OK)
+        rc = shs_sha256_final(sha, site->scope);
     shs_sha256_free(sha);
+    if (rc != SHS_OK)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory while setting up TLS.");
+    return rc;
 }
 
 /* The site of these certificates, which is made if there is none. */
@@ -317,8 +325,9 @@ static int find_site(struct shs_tls_context *self, const struct tuple *tuple, un
     site->clients = self->clients[tuple->host];
     site->name = tuple->name;
     memcpy(site->pairs, tuple->pairs, sizeof site->pairs);
-    scope_of(site, tuple->host);
-    rc = shs__tls_site_open(site, self, err);
+    rc = scope_of(site, tuple->host, err);
+    if (rc == SHS_OK)
+        rc = shs__tls_site_open(site, self, err);
     shs__tls_context_give_way(self);
     if (rc == SHS_OK)
         *out = (unsigned)self->site_count++;

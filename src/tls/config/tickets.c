@@ -9,6 +9,8 @@
 #include <openssl/kdf.h>
 #include <openssl/rand.h>
 
+#include "tls/openssl.h"
+
 #define SECRET_LEN 64 /* what is kept of a secret, by HKDF-Extract's own hash or as it is */
 #define IV_LEN 16
 #define CACHED 8 /* two secrets, three epochs, and two of the epoch that has just gone */
@@ -36,7 +38,7 @@ struct shs_tls_tickets {
 
 int shs__tls_tickets_new(struct shs_tls_tickets **out, unsigned epoch_s)
 {
-    struct shs_tls_tickets *self = shs__calloc(1, sizeof *self);
+    struct shs_tls_tickets *self = shs__openssl_ready() ? shs__calloc(1, sizeof *self) : NULL;
 
     if (self == NULL)
         return SHS_NOMEM;

@@ -125,6 +125,10 @@ static void classify_protocol(struct shs_tls_failure *out, const struct shs_tls_
         return;
     }
     out->cause = cause_of_reason(tls->tls_code);
+    /* OpenSSL says so itself; but also of a point on no curve, which is the peer's fault. */
+    if (out->cause == SHS_TLS_CAUSE_PROTOCOL && tls->alert_out == SSL_AD_INTERNAL_ERROR &&
+        ERR_GET_REASON(tls->tls_code) != ERR_R_EC_LIB)
+        out->cause = SHS_TLS_CAUSE_INTERNAL;
     if (tls->client_reason != SHS_CLIENT_OK || out->cause == SHS_TLS_CAUSE_CLIENT_CERT) {
         out->cause = SHS_TLS_CAUSE_CLIENT_CERT;
         out->client_reason =
@@ -138,6 +142,8 @@ void shs__tls_failure_classify(struct shs_tls_failure *out, const struct shs_tls
     out->cause = SHS_TLS_CAUSE_INTERNAL;
     out->client_reason = SHS_CLIENT_OK;
     out->alert = -1;
+    if (tls->client_reason == SHS_CLIENT_UNDECIDED)
+        return;                     /* our trouble, and not the client's */
     if (shs__tls_is_refused(tls)) { /* after a handshake that was complete, to be able to explain */
         out->cause = SHS_TLS_CAUSE_CLIENT_CERT;
         out->client_reason = tls->client_reason;

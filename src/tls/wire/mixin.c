@@ -96,7 +96,7 @@ static int explain(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs
     bool made = shs__tls_refusal_json(&talk->json, tls) == SHS_OK;
 
     talk->refusal = (struct shs_conn_refusal){
-        .status = 403,
+        .status = tls->client_reason == SHS_CLIENT_UNDECIDED ? 503 : 403,
         .type = "application/json",
         .text = {made ? shs__buf_head(&talk->json) : no_memory,
                  made ? talk->json.len : sizeof no_memory - 1},
@@ -239,7 +239,7 @@ static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct s
         leave(self, tls);
         shs__tls_failure_classify(&tls->talk->failure, tls, SHS_TLS);
         count_failure(self, &tls->talk->failure);
-        shs__tls_refusal_text(&err, tls->talk->failure.client_reason, tls->refusal);
+        shs__tls_refusal_text(&err, (enum shs_client_reason)tls->client_reason, tls->refusal);
         (void)shs_conn_fail(conn, SHS_TLS, 0, "%s", err.text);
         return explain(self, conn, tls);
     }

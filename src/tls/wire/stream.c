@@ -9,6 +9,7 @@
 #include "tls/clients/client.h"
 #include "tls/clients/clients.h"
 #include "tls/clients/recheck.h"
+#include "tls/config/identity.h"
 
 /* The plaintext of one record, and what sealing adds to it at most (RFC 8446, 5.2; 1.2: less). */
 #define RECORD_DATA ((size_t)16384)
@@ -116,7 +117,8 @@ static void note_client_reason(struct shs_tls_stream *self)
     } else if (SSL_get_state(self->ssl) == TLS_ST_SR_CERT_VRFY &&
                is_about_its_key(self->tls_code)) {
         self->client_reason = SHS_CLIENT_UNSUPPORTED_KEY;
-    } else if (is_reading_certificate(self->ssl) && self->alert_in == NO_ALERT) {
+    } else if (is_reading_certificate(self->ssl) && self->alert_in == NO_ALERT &&
+               self->alert_out != SSL_AD_INTERNAL_ERROR) {
         self->client_reason = ERR_GET_REASON(self->tls_code) == SSL_R_EXCESSIVE_MESSAGE_SIZE
                                   ? SHS_CLIENT_TOO_LARGE
                                   : SHS_CLIENT_MALFORMED;
@@ -169,6 +171,8 @@ static int explain(struct shs_tls_stream *self, int ret)
     if (self->bio.status != SHS_OK)
         return lower_ended(self);
     self->tls_code = ERR_peek_last_error();
+    if (shs__tls_was_nomem() && self->client_reason == SHS_CLIENT_OK)
+        return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM); /* whatever OpenSSL makes of it */
     note_client_reason(self);
     return fail(self, SHS_TLS_WHY_PROTOCOL, SHS_TLS);
 }

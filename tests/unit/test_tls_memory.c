@@ -1,0 +1,416 @@
+/*
+ * test_tls_memory.c - no memory, at each place in turn: who should be out is never in, nobody is
+ * blamed for the server's trouble, and what is loaded is loaded whole or not at all. Every
+ * allocation of the library and of OpenSSL fails once: base/memory.c is compiled here over
+ * allocators of this file, and OpenSSL is given the same ones.
+ *
+ * With SHS_SWEEP=1 in the environment really each, else every STRIDE-th.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include <shs/handler.h>
+#include <shs/http.h>
+#include <shs/server.h>
+
+#include "failing_memory.h"
+#include "tls/clients/client.h"
+#include "tls/clients/clients.h"
+#include "tls/config/site.h"
+#include "tls/wire/failure.h"
+#include "tls/wire/mixin.h"
+#include "tls_lab.h"
+
+#define STRIDE 23
+
+static long stride(void)
+{
+    return getenv("SHS_SWEEP") != NULL ? 1 : STRIDE;
+}
+
+/* -- who there is ------------------------------------------------------------------------------ */
+
+enum who { GOOD, DENIED, REVOKED, OTHER_CA, WHOS };
+
+static const char *const names[WHOS] = {"good", "denied", "revoked", "other"};
+
+static struct tls_lab lab, other;
+static EVP_PKEY *client_key;
+static X509 *certs[WHOS];
+static char dir[] = "/tmp/shs-memory-XXXXXX", ca_path[64], crl_path[64], deny_path[64];
+
+static X509 *client_of(const struct tls_lab *from, const char *name)
+{
+    int64_t now = (int64_t)time(NULL);
+    struct shs_cert_spec spec = {
+        .common_name = name,
+        .not_before = now - LAB_DAY,
+        .not_after = now + LAB_DAY,
+        .client_auth = true,
+    };
+    X509 *cert = NULL;
+
+    assert_int_equal(shs__mint_cert(&cert, &spec, client_key, from->ca, from->ca_key, NULL),
+                     SHS_OK);
+    return cert;
+}
+
+static void write_pem(const char *path, X509 *cert)
+{
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    assert_int_equal(PEM_write_X509(f, cert), 1);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* It revokes one, whatever else is asked of it. */
+static void write_crl(void)
+{
+    X509_CRL *crl = X509_CRL_new();
+    X509_REVOKED *entry = X509_REVOKED_new();
+    ASN1_TIME *when = ASN1_TIME_set(NULL, time(NULL) - 60);
+    FILE *f = fopen(crl_path, "w");
+
+    assert_non_null(f);
+    assert_int_equal(X509_CRL_set_version(crl, 1), 1);
+    assert_int_equal(X509_CRL_set_issuer_name(crl, X509_get_subject_name(lab.ca)), 1);
+    assert_int_equal(X509_CRL_set1_lastUpdate(crl, when), 1);
+    assert_int_equal(X509_REVOKED_set_revocationDate(entry, when), 1);
+    assert_non_null(ASN1_TIME_set(when, time(NULL) + LAB_DAY));
+    assert_int_equal(X509_CRL_set1_nextUpdate(crl, when), 1);
+    assert_int_equal(X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(certs[REVOKED])),
+                     1);
+    assert_int_equal(X509_CRL_add0_revoked(crl, entry), 1);
+    assert_int_equal(X509_CRL_sort(crl), 1);
+    assert_true(X509_CRL_sign(crl, lab.ca_key, EVP_sha256()) > 0);
+    assert_int_equal(PEM_write_X509_CRL(f, crl), 1);
+    assert_int_equal(fclose(f), 0);
+    ASN1_TIME_free(when);
+    X509_CRL_free(crl);
+}
+
+static void write_deny(void)
+{
+    struct shs_client_record *record = NULL;
+    FILE *f = fopen(deny_path, "w");
+
+    assert_non_null(f);
+    assert_int_equal(shs__client_record_new(&record, certs[DENIED]), SHS_OK);
+    fprintf(f, "serial %.*s %.*s\n", (int)record->identity.serial.len, record->identity.serial.ptr,
+            (int)record->identity.issuer.len, record->identity.issuer.ptr);
+    shs__client_record_free(record);
+    assert_int_equal(fclose(f), 0);
+}
+
+static int make_files(void **state)
+{
+    SHS_UNUSED(state);
+    assert_non_null(mkdtemp(dir));
+    snprintf(ca_path, sizeof ca_path, "%s/ca.pem", dir);
+    snprintf(crl_path, sizeof crl_path, "%s/ca.crl", dir);
+    snprintf(deny_path, sizeof deny_path, "%s/deny", dir);
+    lab_open(&lab, SHS_KEY_P256);
+    lab_open(&other, SHS_KEY_P256);
+    assert_int_equal(shs__mint_key(&client_key, SHS_KEY_P256, NULL), SHS_OK);
+    for (int who = 0; who < WHOS; who++)
+        certs[who] = client_of(who == OTHER_CA ? &other : &lab, names[who]);
+    write_pem(ca_path, lab.ca);
+    write_crl();
+    write_deny();
+    return 0;
+}
+
+static int remove_files(void **state)
+{
+    SHS_UNUSED(state);
+    for (int who = 0; who < WHOS; who++)
+        X509_free(certs[who]);
+    EVP_PKEY_free(client_key);
+    lab_close(&lab);
+    lab_close(&other);
+    unlink(ca_path);
+    unlink(crl_path);
+    unlink(deny_path);
+    return rmdir(dir);
+}
+
+/* -- a server, and its clients ----------------------------------------------------------------- */
+
+static const struct shs_http_handler handler = {.name = "h"};
+
+struct asks {
+    struct shs_tls_cert cert;
+    struct shs_tls_host host;
+    struct shs_tls_config config;
+    unsigned failures; /* that were told of */
+};
+
+static void ask_for(struct asks *a, enum shs_tls_client_auth auth)
+{
+    memset(a, 0, sizeof *a);
+    a->cert = (struct shs_tls_cert){
+        .cert_pem = lab.opt.cert_pem,
+        .cert_pem_len = lab.opt.cert_pem_len,
+        .key_pem = lab.opt.key_pem,
+        .key_pem_len = lab.opt.key_pem_len,
+    };
+    shs_tls_host_init(&a->host);
+    shs_tls_config_init(&a->config);
+    a->host.certs = &a->cert;
+    a->host.cert_count = 1;
+    a->host.client_auth = auth;
+    a->host.client_ca = ca_path;
+    a->host.crl = crl_path;
+    a->config.hosts = &a->host;
+    a->config.host_count = 1;
+    a->config.deny = deny_path;
+}
+
+static struct shs_server *new_server(const struct asks *a)
+{
+    struct shs_server *server = NULL;
+    struct shs_options opt;
+    struct shs_error err;
+    int rc;
+
+    shs_options_init(&opt);
+    opt.bind_and_activate = false;
+    assert_int_equal(shs_http_server_new(&server, &opt, &handler, &err), SHS_OK);
+    rc = shs_tls_mixin_push_config(server, &a->config, &err);
+    if (rc != SHS_OK)
+        print_error("%s\n", err.text);
+    assert_int_equal(rc, SHS_OK);
+    return server;
+}
+
+static struct shs_tls_context *new_client(enum who who, int version)
+{
+    struct shs_tls_context *context = lab_client(&lab, version);
+
+    assert_int_equal(SSL_CTX_use_certificate(context->ssl_ctx, certs[who]), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(context->ssl_ctx, client_key), 1);
+    return context;
+}
+
+enum verdict { IN, OUT, IN_TROUBLE };
+
+/* What became of one; *label says it as the log does. */
+static enum verdict verdict_of(struct shs_tls_stream *tls, int rc, char label[SHS_TLS_LABEL_MAX])
+{
+    struct shs_tls_failure failure = {.cause = SHS_TLS_CAUSE_NONE};
+
+    snprintf(label, SHS_TLS_LABEL_MAX, "ok");
+    if (rc == SHS_OK && tls->client_reason == SHS_CLIENT_OK &&
+        SSL_get_verify_result(tls->ssl) == X509_V_OK)
+        return IN;
+    if (rc == SHS_OK && tls->client_reason != SHS_CLIENT_UNDECIDED)
+        failure = (struct shs_tls_failure){
+            .cause = SHS_TLS_CAUSE_CLIENT_CERT,
+            .client_reason = (enum shs_client_reason)tls->client_reason,
+        };
+    else
+        shs__tls_failure_classify(&failure, tls, rc);
+    shs__tls_failure_label(&failure, label);
+    return failure.cause == SHS_TLS_CAUSE_INTERNAL ? IN_TROUBLE : OUT;
+}
+
+/* A handshake; while the server is at work, its allocation number n fails (-1: none). */
+static enum verdict come(struct shs_tls_context *context, struct shs_tls_context *client, long n,
+                         bool *failed, char label[SHS_TLS_LABEL_MAX])
+{
+    struct shs_stream *near, *far;
+    struct shs_tls_stream *tls = NULL, *peer = NULL;
+    enum verdict verdict = IN_TROUBLE;
+    int rc = SHS_WAIT_READ, theirs = SHS_WAIT_READ;
+
+    snprintf(label, SHS_TLS_LABEL_MAX, "no stream");
+    assert_int_equal(shs__memory_stream_pair(&near, &far, 65536, 0), SHS_OK);
+    assert_int_equal(shs__tls_stream_new(&peer, client, far), SHS_OK);
+    fail_in = n;
+    armed = true;
+    rc = shs__tls_stream_new(&tls, context, near);
+    for (int i = 0; rc == SHS_OK && i < 100; i++) {
+        int ours;
+
+        armed = false;
+        if (theirs > 0)
+            theirs = shs__tls_stream_handshake(peer);
+        (void)shs__stream_flush(&peer->base);
+        armed = true;
+        ours = shs__tls_stream_handshake(tls);
+        (void)shs__stream_flush(&tls->base);
+        if (ours <= 0) {
+            armed = false;
+            verdict = verdict_of(tls, ours, label);
+            break;
+        }
+    }
+    armed = false;
+    *failed = n >= 0 && fail_in < 0;
+    if (tls != NULL)
+        tls->base.cls->free(&tls->base);
+    peer->base.cls->free(&peer->base);
+    near->cls->free(near);
+    far->cls->free(far);
+    ERR_clear_error();
+    return verdict;
+}
+
+/* With all memory there is: everybody is where they belong. */
+static void check_order(struct shs_tls_context *context, const char *when)
+{
+    for (int who = 0; who < WHOS; who++) {
+        struct shs_tls_context *client = new_client((enum who)who, 0);
+        char label[SHS_TLS_LABEL_MAX];
+        bool failed;
+        enum verdict verdict = come(context, client, -1, &failed, label);
+
+        if (verdict != (who == GOOD ? IN : OUT))
+            fail_msg("%s: the client '%s' is %s (%s)", when, names[who],
+                     verdict == IN ? "in" : "not in", label);
+        shs__tls_context_free(client);
+    }
+}
+
+static void sweep_handshake(enum shs_tls_client_auth auth, enum who who, int version)
+{
+    struct asks a;
+    struct shs_server *server = NULL;
+    struct shs_tls_context *client = new_client(who, version);
+    bool failed = true;
+    long n;
+
+    ask_for(&a, auth);
+    for (n = 0; failed; n += stride()) {
+        struct shs_tls_context *context;
+        char label[SHS_TLS_LABEL_MAX];
+        enum verdict verdict;
+
+        if (n % (stride() * 64) == 0) { /* what is known of a client is forgotten now and then */
+            shs_server_free(server);
+            server = new_server(&a);
+        }
+        context = shs__tls_mixin_context(shs__tls_mixin_of(server));
+        verdict = come(context, client, n, &failed, label);
+        shs__tls_context_free(context);
+        if (who != GOOD && verdict == IN)
+            fail_msg("%s is in without allocation %ld", names[who], n);
+        /* Where OpenSSL itself takes a signature that it could not check for one that is bad. */
+        if (who == GOOD && verdict == OUT && strncmp(label, "client-cert", 11) == 0)
+            fail_msg("good is out, '%s', without allocation %ld", label, n);
+    }
+    print_message("%s, auth %d, version %x: %ld allocations\n", names[who], (int)auth, version, n);
+    shs_server_free(server);
+    shs__tls_context_free(client);
+}
+
+static void test_handshakes(void **state)
+{
+    SHS_UNUSED(state);
+    for (int who = 0; who < WHOS; who++) {
+        sweep_handshake(SHS_TLS_CLIENT_REQUIRED, (enum who)who, TLS1_3_VERSION);
+        sweep_handshake(SHS_TLS_CLIENT_EXPLAIN, (enum who)who, TLS1_2_VERSION);
+    }
+}
+
+/* -- loading ----------------------------------------------------------------------------------- */
+
+static void test_reload(void **state)
+{
+    struct asks a;
+    struct shs_server *server;
+    bool failed = true;
+    long n, done = 0;
+
+    SHS_UNUSED(state);
+    ask_for(&a, SHS_TLS_CLIENT_REQUIRED);
+    server = new_server(&a);
+    for (n = 0; failed; n += 3 * stride()) {
+        struct shs_tls_mixin *mixin = shs__tls_mixin_of(server);
+        struct shs_tls_context *before = mixin->context;
+        struct shs_error err = {.code = SHS_OK};
+        char when[64];
+        int rc;
+
+        arm(n);
+        rc = shs_tls_reload(server, &err);
+        failed = disarm();
+        snprintf(when, sizeof when, "allocation %ld, answer %d", n, rc);
+        if (rc != SHS_OK) {
+            assert_true(err.text[0] != '\0');
+            assert_ptr_equal(mixin->context, before);
+            continue;
+        }
+        done++;
+        assert_ptr_not_equal(mixin->context, before);
+        check_order(mixin->context, when);
+    }
+    print_message("%ld allocations, %ld reloads all the same\n", n, done);
+    check_order(shs__tls_mixin_of(server)->context, "at the end");
+    shs_server_free(server);
+}
+
+/* A denial that could not be taken note of is an error, and the list is as it was. */
+static void test_deny(void **state)
+{
+    struct shs_tls_deny *deny = NULL;
+    struct shs_client_record *record = NULL;
+    bool failed = true;
+    char entry[256];
+
+    SHS_UNUSED(state);
+    assert_int_equal(shs__client_record_new(&record, certs[GOOD]), SHS_OK);
+    snprintf(entry, sizeof entry, "serial %.*s %.*s", (int)record->identity.serial.len,
+             record->identity.serial.ptr, (int)record->identity.issuer.len,
+             record->identity.issuer.ptr);
+    for (long n = 0; failed; n++) {
+        struct shs_tls_deny_set *set = NULL;
+        struct shs_error err;
+        int rc;
+
+        assert_int_equal(shs__tls_deny_new(&deny), SHS_OK);
+        arm(n);
+        rc = shs__tls_deny_add(deny, entry, &err);
+        failed = disarm();
+        assert_int_equal(shs__tls_deny_denies(deny, &record->identity), rc == SHS_OK);
+        if (rc != SHS_OK) {
+            assert_int_equal(rc, SHS_NOMEM);
+            assert_non_null(strstr(err.text, "memory"));
+        }
+        shs__tls_deny_free(deny);
+        arm(n);
+        rc = shs__tls_deny_read(&set, deny_path, &err);
+        failed = disarm() || failed;
+        if (rc != SHS_OK) {
+            assert_int_equal(rc, SHS_NOMEM);
+            assert_non_null(strstr(err.text, "memory"));
+        }
+        shs__tls_deny_set_free(set);
+    }
+    shs__client_record_free(record);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_handshakes),
+        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_deny),
+    };
+
+    if (!take_over_openssl())
+        return 1;
+    return cmocka_run_group_tests(tests, make_files, remove_files);
+}
