@@ -179,9 +179,12 @@ class Model:
         self.history = {t: [(0.0, c[0][1])] for t, c in files.certs.items()}  # from when it may be so
         self.only_since = dict.fromkeys(files.certs, 0.0)  # the last one, and no other
 
-    def change(self, target, value):
+    def change(self, target, value, between=None):
+        """It becomes that; `between`: what it is for a moment on the way."""
+        now = time.monotonic()
         with self.lock:
-            self.history[target] = [self.history[target][-1], (time.monotonic(), value)]
+            self.history[target] = ([self.history[target][-1]] + ([] if between is None else [(now, between)]) +
+                                    [(now, value)])
 
     def seen(self, target):
         with self.lock:
@@ -283,7 +286,9 @@ def changes(files, model, server, load, seconds, within):
         target, way = random.choice(sorted(files.paths)), WAYS[count % len(WAYS)]
         now[target] = (now[target] + random.choice([1, 2])) % 3
         data, value = files.certs[target][now[target]]
-        model.change(target, value)
+        # A CA whose CRL is away has none: its clients are refused until there is one again.
+        away = way is deleted_and_made and not target.startswith("n")
+        model.change(target, value, tuple((target, i) for i in range(2)) if away else None)
         way(files.paths[target], data)
         changed = time.monotonic()
         while not agrees(files, server.port, target, value):
