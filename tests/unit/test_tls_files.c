@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -38,7 +39,8 @@ struct set {
     struct shs_tls_cert certs[2];
     struct shs_server *server;
     pthread_t thread;
-    unsigned lines; /* of the log, at warnings and above */
+    unsigned lines; /* of the log: errors */
+    _Atomic unsigned ends;
 };
 
 static struct tls_lab lab, other;
@@ -105,6 +107,16 @@ static int nothing(struct shs_request_handler *self)
 static const struct shs_request_handler_class nothing_class = {
     .name = "Nothing", .instance_size = sizeof(struct shs_request_handler), .handle = nothing};
 
+/* One that says a certificate is about to end is counted apart. */
+static void note_line(void *ctx, enum shs_log_level level, const char *line)
+{
+    struct set *s = ctx;
+
+    count_line(ctx, level, line);
+    if (level == SHS_LOG_WARNING && strstr(line, "a.pem' expires in less than ") != NULL)
+        atomic_fetch_add(&s->ends, 1);
+}
+
 static void open_set(struct set *s)
 {
     struct shs_buf pem;
@@ -145,7 +157,7 @@ static void make_server(struct set *s)
     struct shs_error err = {.code = SHS_OK};
 
     shs_options_init(&opt);
-    opt.log = count_line;
+    opt.log = note_line;
     opt.log_ctx = s;
     assert_int_equal(shs_tcp_server_new(&s->server, &opt, &nothing_class, &err), SHS_OK);
     if (shs_tls_mixin_push_config(s->server, &s->config, &err) != SHS_OK)
@@ -476,6 +488,33 @@ static void a_child_of_one_that_serves_is_free(void **state)
     close_set(&s);
 }
 
+/* With a thread for it, and without: the loop says it then. */
+static void an_end_is_announced_while_serving(void **state)
+{
+    SHS_UNUSED(state);
+    for (int keeper = 0; keeper < 2; keeper++) {
+        int64_t when = (int64_t)time(NULL) + 2;
+        struct set s;
+
+        open_set(&s);
+        s.config.reload_thread = keeper;
+        put_cert(s.path[A], lab.key, false, "a.example", -LAB_DAY, LAB_DAY + 2);
+        make_server(&s);
+        if ((int64_t)time(NULL) >= when) { /* the machine stood still: it is past already */
+            close_set(&s);
+            keeper--;
+            continue;
+        }
+        assert_int_equal(atomic_load(&s.ends), 1); /* when it was read */
+        begin(&s);
+        for (int i = 0; i < patience_ms() / 10 && atomic_load(&s.ends) == 1; i++)
+            poll(NULL, 0, 10);
+        assert_int_equal(atomic_load(&s.ends), 2); /* a day before its end */
+        end(&s);
+        close_set(&s);
+    }
+}
+
 static unsigned descriptors_of_this_process(void)
 {
     DIR *dir = opendir("/proc/self/fd");
@@ -547,6 +586,7 @@ int main(void)
         cmocka_unit_test(it_begins_with_serving),
         cmocka_unit_test(a_child_may_serve),
         cmocka_unit_test(a_child_of_one_that_serves_is_free),
+        cmocka_unit_test(an_end_is_announced_while_serving),
         cmocka_unit_test(nothing_grows),
     };
 

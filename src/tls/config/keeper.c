@@ -36,11 +36,11 @@ struct shs_tls_keeper {
     _Atomic int pid;     /* of the process it runs in; 0: nowhere */
     _Atomic bool stop, asked;
     struct shs_tls_notify notify;
-    bool said_blind;      /* that something cannot be watched */
-    int64_t look_ns;      /* when to look next; INT64_MAX */
-    int64_t retry_ns;     /* when to try again; INT64_MAX */
-    unsigned retry_ms;    /* how long it waited for that */
-    int64_t advised, due; /* Unix time: until when the owner was told, and when there is more */
+    bool said_blind;   /* that something cannot be watched */
+    int64_t look_ns;   /* when to look next; INT64_MAX */
+    int64_t retry_ns;  /* when to try again; INT64_MAX */
+    unsigned retry_ms; /* how long it waited for that */
+    int64_t due;       /* Unix time: when there is more to tell the owner */
 };
 
 /* -- what there is to do ----------------------------------------------------------------------- */
@@ -101,7 +101,7 @@ static void reload(struct shs_tls_keeper *self, enum shs_tls_reload_why why)
     (void)shs__tls_mixin_reload(self->mixin, why, NULL, NULL);
     watch(self);
     plan_retry(self, why == SHS_TLS_AGAIN);
-    self->due = shs__tls_mixin_advise_due(self->mixin, &self->advised);
+    self->due = shs__tls_mixin_advise_due(self->mixin, &self->mixin->advised);
 }
 
 /* Watches are set before the look: what changes between the two makes another event. */
@@ -145,6 +145,16 @@ static void settle(struct shs_tls_keeper *self)
     }
 }
 
+/* To a moment of Unix time; what is far away is asked for again, for clocks are set. */
+static unsigned ms_until(int64_t when)
+{
+    int64_t left = when - (int64_t)time(NULL);
+
+    if (left <= 0)
+        return 0;
+    return left >= (int64_t)CLOCK_MS / 1000 ? CLOCK_MS : (unsigned)left * 1000;
+}
+
 /* Until an event of ours, a wake-up, or the next thing that is due. True: an event. */
 static bool wait_for_work(struct shs_tls_keeper *self)
 {
@@ -153,7 +163,7 @@ static bool wait_for_work(struct shs_tls_keeper *self)
     int64_t now = shs_now_ns(), until = INT64_MAX;
 
     if (self->due != INT64_MAX)
-        until = shs__deadline_after(now, CLOCK_MS);
+        until = shs__deadline_after(now, ms_until(self->due));
     if (self->look_ns < until)
         until = self->look_ns;
     if (self->retry_ns < until)
@@ -170,8 +180,7 @@ static void *keep(void *arg)
 
     pthread_setname_np(pthread_self(), "shs-keeper");
     sem_post(&self->began);
-    self->advised = (int64_t)time(NULL);
-    self->due = shs__tls_mixin_advise_due(self->mixin, &self->advised);
+    self->due = shs__tls_mixin_advise_due(self->mixin, &self->mixin->advised);
     if (config_of(self)->watch)
         look(self); /* what has changed since the files were read */
     while (!atomic_load(&self->stop)) {
@@ -196,7 +205,7 @@ static void *keep(void *arg)
         if (shs_now_ns() >= self->retry_ns)
             reload(self, SHS_TLS_AGAIN);
         if ((int64_t)time(NULL) >= self->due)
-            self->due = shs__tls_mixin_advise_due(self->mixin, &self->advised);
+            self->due = shs__tls_mixin_advise_due(self->mixin, &self->mixin->advised);
     }
     return NULL;
 }

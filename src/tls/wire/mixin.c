@@ -366,11 +366,33 @@ static void tls_layer_free(struct shs_layer *layer)
     free_mixin(MIXIN(layer));
 }
 
+/* Serving begins, in this process: only now is a thread of use here. */
+static void serving_begins(struct shs_layer *layer)
+{
+    struct shs_tls_mixin *self = MIXIN(layer);
+    struct shs_error err;
+
+    if (self->keeper != NULL && shs__tls_keeper_start(self->keeper, &err) != SHS_OK)
+        shs_server_log(layer->server, SHS_LOG_ERROR, "%s", err.text);
+    if (self->keeper == NULL)
+        self->due = shs__tls_mixin_advise_due(self, &self->advised);
+}
+
+/* Without a keeper the loop says what it would: that a certificate is about to end. */
+static void tls_service_actions(struct shs_layer *layer)
+{
+    struct shs_tls_mixin *self = MIXIN(layer);
+
+    if (self->keeper == NULL && (int64_t)time(NULL) >= self->due)
+        self->due = shs__tls_mixin_advise_due(self, &self->advised);
+}
+
 static const struct shs_server_ops tls_ops = {
     .name = "TLSMixIn",
     .finish_request = tls_finish_request,
     .close_request = tls_close_request,
     .handle_error = tls_handle_error,
+    .service_actions = tls_service_actions,
     .server_close = tls_server_close,
     .layer_free = tls_layer_free,
 };
@@ -395,16 +417,6 @@ struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server)
     struct shs_layer *layer = shs_server_layer(server, tls_ops.name);
 
     return layer == NULL || layer->ops != &tls_ops ? NULL : MIXIN(layer);
-}
-
-/* Serving begins, in this process: only now is a thread of use here. */
-static void serving_begins(struct shs_layer *layer)
-{
-    struct shs_tls_mixin *self = MIXIN(layer);
-    struct shs_error err;
-
-    if (self->keeper != NULL && shs__tls_keeper_start(self->keeper, &err) != SHS_OK)
-        shs_server_log(layer->server, SHS_LOG_ERROR, "%s", err.text);
 }
 
 /* Zeroed; NULL when there is no memory. */
@@ -488,6 +500,7 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
     self->client_first = true;
     self->begins.now = serving_begins;
     self->begins.layer = &mixin->layer;
+    mixin->advised = (int64_t)time(NULL);
     shs__tls_mixin_advise(mixin);
     return SHS_OK;
 out:

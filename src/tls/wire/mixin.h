@@ -57,6 +57,9 @@ struct shs_tls_mixin {
     pthread_mutex_t sweeping;        /* one change of the deny list at a time */
     struct shs_tls_rechecks rechecks;
     struct shs_tls_keeper *keeper; /* NULL without a thread */
+    /* Unix time: until when the owner was told what is due, and when there is more. The keeper's;
+       without one, the serving thread's. */
+    int64_t advised, due;
     struct shs_tls_shared *shared;
     _Atomic unsigned in_progress; /* of this process: a child that is killed takes its own along */
 };
