@@ -25,9 +25,12 @@ static int pad(struct shs_archive *self, uint64_t len)
     return shs__buf_append(&self->out, zeros, (size_t)((BLOCK - len % BLOCK) % BLOCK));
 }
 
+/* Digits up to the last byte, which stays NUL. The value is known to fit. */
 static void octal(char *to, size_t cap, uint64_t value)
 {
-    snprintf(to, cap, "%0*" PRIo64, (int)cap - 1, value);
+    for (size_t i = cap - 1; i > 0; i--, value >>= 3)
+        to[i - 1] = (char)('0' + (int)(value & 7));
+    to[cap - 1] = '\0';
 }
 
 static int header(struct shs_archive *self, struct shs_str name, char type, unsigned mode,
