@@ -124,15 +124,17 @@ static bool is_unreserved(char c)
     return is_ALPHA(c) || is_DIGIT(c) || is_in(c, "-._~");
 }
 
+/* House: browsers and fetch() send some characters as they are, and so they may come. */
 static bool is_path_char(char c) /* pchar without pct-encoded, and "/" */
 {
-    return is_unreserved(c) || is_in(c, "!$&'()*+,;=") || is_in(c, ":@") || c == '/';
+    return is_unreserved(c) || is_in(c, "!$&'()*+,;=") || is_in(c, ":@") || c == '/' ||
+           is_in(c, "[]{}|^`\"");
 }
 
-/* House: browsers send some characters in a query as they are, and so they may come. */
+/* House: in a query a "%" may be only that, and the backslash is no "/". */
 static bool is_query_char(char c)
 {
-    return is_path_char(c) || c == '?' || is_in(c, "[]{}|\\^`");
+    return is_path_char(c) || is_in(c, "?\\%");
 }
 
 /* Characters of the set, and "%" HEXDIG HEXDIG. */
@@ -268,7 +270,7 @@ static bool read_path(struct ref_request *r, struct ref_text s)
     r->has_query = mark < s.len;
     if (r->has_query)
         r->query = part(s, mark + 1, s.len);
-    return !r->has_query || is_encoded(r->query, is_query_char);
+    return !r->has_query || all(r->query, is_query_char);
 }
 
 static bool read_absolute_form(struct ref_request *r)
@@ -324,12 +326,10 @@ static bool read_request_line(struct ref_request *r, struct ref_text line, bool 
         return false; /* House: no HTTP/0.9 */
     r->target = part(rest, 0, space);
     rest = part(rest, space + 1, rest.len);
-    if (equals(rest, "HTTP/1.1"))
-        r->version = 11;
-    else if (equals(rest, "HTTP/1.0"))
-        r->version = 10;
-    else
-        return false; /* House: 505 for another version, RFC 9110 section 2.5 */
+    /* RFC 9110 section 2.5: a later minor version is served as 1.1. House: 505 for others. */
+    if (rest.len != 8 || !equals(part(rest, 0, 7), "HTTP/1.") || !is_DIGIT(rest.at[7]))
+        return false;
+    r->version = rest.at[7] == '0' ? 10 : 11;
     if (!is_token(r->method) || r->method.len > 32 || equals(r->method, "CONNECT"))
         return false; /* House: 32 bytes; and this is no proxy */
     return read_target(r, absolute);

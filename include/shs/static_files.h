@@ -60,6 +60,11 @@ struct shs_static_options {
                                          they ask first: shs_cors_set_writers.) */
     const char *const *own_origins;   /* this server as browsers name it, where a proxy in front
                                          changes Host; NULL: Host is right */
+    bool
+        archive; /* false. true: a directory that is listed is to be had in one file: "?archive=zip"
+                     and "?archive=tar", with links to them in the listing. Hidden names and links
+                     are left out. Made while it is sent; four at a time, 503 beyond */
+    uint64_t max_archive; /* bytes of files in one archive; more is 403. 4 GiB */
 };
 
 SHS_API void shs_static_options_init_sized(struct shs_static_options *opt, size_t size);

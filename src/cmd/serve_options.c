@@ -67,6 +67,7 @@ static const char help_more[] =
     "                            the one that is asked for are used all the same\n"
     "      --upload              PUT stores a file, and so does a form sent to a directory\n"
     "      --max-upload BYTES    of one request (1g)\n"
+    "      --archive             a listing offers its directory as .zip and .tar\n"
     "      --cors[=ORIGIN]       pages of other origins (*) may read the answers; never write\n"
     "      --cors-write ORIGIN   pages of this origin may store files too; may be repeated\n"
     "      --public-origin ORIGIN  this server as browsers name it, where a proxy changes Host;\n"

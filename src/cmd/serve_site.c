@@ -11,6 +11,7 @@ enum {
     SITE_CORS,
     SITE_CORS_WRITE,
     SITE_PUBLIC_ORIGIN,
+    SITE_ARCHIVE,
     SITE_UPLOAD,
     SITE_MAX_UPLOAD,
     SITE_AUTH_FILE
@@ -24,6 +25,7 @@ const struct option serve_site_flags[] = {
     {"cors", optional_argument, NULL, SITE_CORS},
     {"cors-write", required_argument, NULL, SITE_CORS_WRITE},
     {"public-origin", required_argument, NULL, SITE_PUBLIC_ORIGIN},
+    {"archive", no_argument, NULL, SITE_ARCHIVE},
     {"upload", no_argument, NULL, SITE_UPLOAD},
     {"max-upload", required_argument, NULL, SITE_MAX_UPLOAD},
     {"auth-file", required_argument, NULL, SITE_AUTH_FILE},
@@ -47,7 +49,10 @@ int serve_site_parse(struct serve_site_options *self, int option, const char *va
         if (self->index_count == SERVE_INDEX_MAX)
             return cmd_fail(CMD_USAGE, "more than %d index pages", SERVE_INDEX_MAX);
         if (value[0] == '\0' || strchr(value, '/') != NULL)
-            return cmd_fail(CMD_USAGE, "--index '%s' is not the name of a file", value);
+            return cmd_fail(
+                CMD_USAGE, "--index, --no-listing, --spa, --no-compress, --archive, --upload, "
+                           "--max-upload, --cors-write and --public-origin go with --handler files "
+                           "only");
         self->index[self->index_count++] = value;
         return CMD_OK;
     case SITE_NO_LISTING:
@@ -66,6 +71,9 @@ int serve_site_parse(struct serve_site_options *self, int option, const char *va
         return add_origin("--cors-write", self->write_origins, &self->write_count, value);
     case SITE_PUBLIC_ORIGIN:
         return add_origin("--public-origin", self->own_origins, &self->own_count, value);
+    case SITE_ARCHIVE:
+        self->archive = true;
+        return CMD_OK;
     case SITE_UPLOAD:
         self->upload = true;
         return CMD_OK;
@@ -109,6 +117,7 @@ static int make_files(struct serve_site *self, const struct serve_site_options *
     opt.listing = !o->no_listing;
     opt.spa = o->spa;
     opt.compress = !o->no_compress;
+    opt.archive = o->archive;
     opt.upload = o->upload;
     opt.write_origins = o->write_origins;
     opt.own_origins = o->own_origins;

@@ -24,7 +24,7 @@ struct serve_site_options {
     const char *write_origins[SERVE_ORIGINS_MAX + 1], *own_origins[SERVE_ORIGINS_MAX + 1];
     size_t write_count, own_count;
     const char *auth_file;
-    bool spa, no_listing, no_compress, upload, given; /* `given`: a flag for files only */
+    bool spa, no_listing, no_compress, upload, archive, given; /* `given`: a flag for files only */
     bool has_max_upload;
     uint64_t max_upload;
 };

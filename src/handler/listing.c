@@ -123,7 +123,7 @@ static uint32_t unseen(struct shs_str s, size_t at, size_t len)
  * Text for people: escaped; what is not UTF-8 as U+FFFD, so that the page is UTF-8 whatever the
  * names are; and what is not seen by its number. A link works all the same: it has the bytes.
  */
-static int append_text(struct shs_buf *out, struct shs_str s)
+int shs__listing_text(struct shs_buf *out, struct shs_str s)
 {
     size_t start = 0, at = 0, len;
     uint32_t c;
@@ -159,7 +159,7 @@ static int append_name(struct shs_buf *out, const struct shs_listing_entry *entr
         SHS_RETURN_IF_ERROR(shs__percent_encode(out, entry->name));
         SHS_RETURN_IF_ERROR(shs__buf_append_str(out, directory ? SHS_STR("/\">") : SHS_STR("\">")));
     }
-    SHS_RETURN_IF_ERROR(append_text(out, entry->name));
+    SHS_RETURN_IF_ERROR(shs__listing_text(out, entry->name));
     if (entry->link)
         SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("@")));
     else if (directory)
@@ -190,7 +190,7 @@ static int append_heading(struct shs_buf *out, struct shs_str path)
     for (size_t i = 1; i < path.len; i++)
         depth += path.ptr[i] == '/';
     if (depth > CRUMBS_MAX)
-        return append_text(out, path);
+        return shs__listing_text(out, path);
     for (size_t i = 0; i < path.len; i++) {
         if (path.ptr[i] != '/')
             continue;
@@ -200,14 +200,15 @@ static int append_heading(struct shs_buf *out, struct shs_str path)
             SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("../")));
         if (depth > 0)
             SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("\">")));
-        SHS_RETURN_IF_ERROR(append_text(out, (struct shs_str){path.ptr + start, i + 1 - start}));
+        SHS_RETURN_IF_ERROR(
+            shs__listing_text(out, (struct shs_str){path.ptr + start, i + 1 - start}));
         if (depth > 0) {
             SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("</a>")));
             depth--;
         }
         start = i + 1;
     }
-    return append_text(out, (struct shs_str){path.ptr + start, path.len - start});
+    return shs__listing_text(out, (struct shs_str){path.ptr + start, path.len - start});
 }
 
 /* "3 directories, 1 file": what a page of a thousand rows does not show at a glance. */
@@ -254,7 +255,7 @@ static int append_beginning(struct shs_buf *out, struct shs_str path,
 {
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, shs__listing_head()));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<title>Directory listing for ")));
-    SHS_RETURN_IF_ERROR(append_text(out, path));
+    SHS_RETURN_IF_ERROR(shs__listing_text(out, path));
     SHS_RETURN_IF_ERROR(
         shs__buf_append_str(out, SHS_STR("</title>\n</head>\n<body>\n<h1>Directory listing for ")));
     SHS_RETURN_IF_ERROR(append_heading(out, path));

@@ -46,6 +46,9 @@ struct shs_str shs__listing_upload_form(void);
 struct shs_str shs__listing_filter_box(void);
 struct shs_str shs__listing_filter_script(void);
 
+/* A name for people: escaped, UTF-8 in any case, and with what cannot be seen by its number. */
+int shs__listing_text(struct shs_buf *out, struct shs_str s);
+
 /* Reads the query of a link of the page: "C=S;O=D" (or "&"). What is not understood is ignored. */
 void shs__listing_view_parse(struct shs_listing_view *view, struct shs_str query);
 

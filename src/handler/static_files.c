@@ -268,6 +268,7 @@ static int serve_missing(struct shs_visit *v)
 
 static int serve_directory(struct shs_visit *v)
 {
+    const struct shs_archive_format *format;
     int rc = answer_kept_index(v), fd, why;
     struct stat st;
 
@@ -290,7 +291,9 @@ static int serve_directory(struct shs_visit *v)
         close(fd); /* there is an index page, and it is not for everybody */
         return shs__static_not_found(v);
     }
-    return shs__static_send_listing(v, fd);
+    format = shs__static_wants_archive(v);
+    return format != NULL ? shs__static_send_archive(v, fd, format)
+                          : shs__static_send_listing(v, fd);
 }
 
 /* A directory that may be entered but not read still has index pages: its "/" is all it lacks. */

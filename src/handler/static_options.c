@@ -41,6 +41,7 @@ void shs_static_options_init_sized(struct shs_static_options *opt, size_t size)
         .compress = true,
         .keep_small_files = true,
         .max_upload = (uint64_t)1 << 30,
+        .max_archive = (uint64_t)4 << 30,
     };
 
     shs__sized_init(opt, size, &defaults, sizeof defaults);
@@ -196,6 +197,8 @@ static int set_up(struct shs_static_files *self, const struct shs_static_options
     self->spa = o->spa;
     self->upload = o->upload;
     self->max_upload = o->max_upload;
+    self->archive = o->archive;
+    self->max_archive = o->max_archive;
     self->precompressed = o->precompressed;
     self->coders = o->compress ? shs__coders() : 0;
     set_handler(self);

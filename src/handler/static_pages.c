@@ -12,6 +12,8 @@
 #include "handler/static_site.h"
 
 #define MISSING_MAX ((size_t)4096)
+/* What is sent with its head; a longer page is given away as its reader takes it. */
+#define PAGE_AT_ONCE ((size_t)16384)
 
 bool shs__static_wants_page(const struct shs_request *req)
 {
@@ -42,32 +44,76 @@ static bool code_page(const struct shs_visit *v, struct shs_str page, struct shs
     return rc == SHS_OK;
 }
 
-int shs__static_send_page(struct shs_visit *v, int status, const char *type, struct shs_str page)
+/* A page on its way to a reader who may be slow. */
+struct page {
+    struct shs_buf bytes;
+};
+
+static int read_page(void *ctx, void *buf, size_t cap, size_t *got)
 {
+    struct page *page = ctx;
+
+    *got = page->bytes.len < cap ? page->bytes.len : cap;
+    if (*got > 0)
+        memcpy(buf, shs__buf_head(&page->bytes), *got);
+    shs__buf_consume(&page->bytes, *got);
+    return SHS_OK;
+}
+
+static void free_page(void *ctx)
+{
+    struct page *page = ctx;
+
+    shs__buf_free(&page->bytes);
+    shs__free(page);
+}
+
+/* Takes the bytes: a long page holds no thread while it is read. */
+static int send_bytes(struct shs_visit *v, struct shs_buf *bytes)
+{
+    static const struct shs_source source = {read_page, free_page};
+    struct page *page;
+
+    if (bytes->len <= PAGE_AT_ONCE)
+        return shs_write(v->res, shs__buf_head(bytes), bytes->len);
+    page = shs__malloc(sizeof *page);
+    if (page == NULL)
+        return SHS_NOMEM;
+    page->bytes = *bytes;
+    shs__buf_init(bytes, 0);
+    return shs_send_source(v->res, &source, page);
+}
+
+static int send_head(struct shs_visit *v, int status, const char *type, enum shs_coding coding,
+                     size_t length)
+{
+    SHS_RETURN_IF_ERROR(shs_send_response(v->res, status));
+    SHS_RETURN_IF_ERROR(shs_send_header(v->res, "Content-Type", type));
+    if (v->site->coders != 0)
+        SHS_RETURN_IF_ERROR(shs_send_field(v->res, SHS_STR("Vary"), SHS_STR("Accept-Encoding")));
+    if (coding != SHS_CODING_IDENTITY)
+        SHS_RETURN_IF_ERROR(shs_send_header(v->res, "Content-Encoding", shs__coding_name(coding)));
+    if (status == 200)
+        SHS_RETURN_IF_ERROR(shs__static_extra_headers(v->site, v->res, false));
+    SHS_RETURN_IF_ERROR(shs_send_length(v->res, length));
+    return shs_end_headers(v->res);
+}
+
+int shs__static_send_page(struct shs_visit *v, int status, const char *type, struct shs_buf *page)
+{
+    struct shs_str plain = {shs__buf_head(page), page->len};
     enum shs_coding coding = SHS_CODING_IDENTITY;
-    struct shs_buf coded;
+    struct shs_buf coded, *bytes = page;
     int rc;
 
-    shs__buf_init(&coded, page.len + page.len / 4 + 4096);
-    if (code_page(v, page, &coded, &coding))
-        page = (struct shs_str){shs__buf_head(&coded), coded.len};
+    shs__buf_init(&coded, page->len + page->len / 4 + 4096);
+    if (code_page(v, plain, &coded, &coding))
+        bytes = &coded;
     else
         coding = SHS_CODING_IDENTITY;
-    rc = shs_send_response(v->res, status);
-    if (rc == SHS_OK)
-        rc = shs_send_header(v->res, "Content-Type", type);
-    if (rc == SHS_OK && v->site->coders != 0)
-        rc = shs_send_field(v->res, SHS_STR("Vary"), SHS_STR("Accept-Encoding"));
-    if (rc == SHS_OK && coding != SHS_CODING_IDENTITY)
-        rc = shs_send_header(v->res, "Content-Encoding", shs__coding_name(coding));
-    if (rc == SHS_OK && status == 200)
-        rc = shs__static_extra_headers(v->site, v->res, false);
-    if (rc == SHS_OK)
-        rc = shs_send_length(v->res, page.len);
-    if (rc == SHS_OK)
-        rc = shs_end_headers(v->res);
+    rc = send_head(v, status, type, coding, bytes->len);
     if (rc == SHS_OK && !shs__static_is_head(v->req))
-        rc = shs_write(v->res, page.ptr, page.len);
+        rc = send_bytes(v, bytes);
     shs__buf_free(&coded);
     return rc;
 }
@@ -82,60 +128,67 @@ int shs__static_send_listing(struct shs_visit *v, int fd)
 
     shs__listing_view_parse(&view, shs_request_query(v->req));
     view.upload = v->site->upload;
+    view.archive = v->site->archive;
     shs__buf_init(&page, SHS_LISTING_BYTES_MAX);
     rc = shs__listing_read(&page, v->root->fd, fd, (struct shs_str){v->path.name, v->path.len},
                            &view);
     if (rc == SHS_IO)
         rc = shs__static_refuse(v, errno);
     else if (rc == SHS_OK)
-        rc = shs__static_send_page(v, 200, "text/html; charset=utf-8",
-                                   (struct shs_str){shs__buf_head(&page), page.len});
+        rc = shs__static_send_page(v, 200, "text/html; charset=utf-8", &page);
     shs__buf_free(&page);
     return rc;
 }
 
 /* -- what is not there ------------------------------------------------------------------------- */
 
-/* The nearest directory above the path that is there and has a page; how many steps up, from 0. */
-static size_t way_back(struct shs_visit *v)
+/* Cuts the path to the nearest directory above it that is there. Returns how many steps up. */
+static size_t way_back(struct shs_visit *v, struct shs_clean_path *path)
 {
-    size_t steps = 0, len = v->path.len;
-    char name[SHS_STATIC_PATH_MAX];
-    int fd;
+    size_t steps = 0;
+    int fd = -1;
 
-    memcpy(name, v->path.name, len);
-    while (len > 0) {
-        char *slash = memrchr(name, '/', len);
+    while (path->len > 0 && fd < 0) {
+        char *slash = memrchr(path->name, '/', path->len);
 
-        len = slash == NULL ? 0 : (size_t)(slash - name);
-        name[len] = '\0';
-        fd = shs__open_beneath(v->root->fd, name, O_PATH | O_DIRECTORY);
-        if (fd >= 0 || len == 0) {
-            if (fd >= 0)
-                close(fd);
-            return steps;
-        }
+        path->len = slash == NULL ? 0 : (size_t)(slash - path->name);
+        path->name[path->len] = '\0';
+        fd = shs__open_beneath(v->root->fd, path->name, O_PATH | O_DIRECTORY);
         steps++;
     }
+    if (fd >= 0)
+        close(fd);
     return steps;
+}
+
+/* A link to that directory, relative: "/" may be somewhere else for the client. */
+static int append_way_back(struct shs_visit *v, struct shs_buf *page)
+{
+    struct shs_clean_path path = v->path;
+    /* "gone" is in its directory for the browser; "gone/" is one of its own. */
+    size_t steps = way_back(v, &path) - !path.slash;
+    const char *slash = memrchr(path.name, '/', path.len);
+    struct shs_str name = shs__str(slash == NULL ? path.name : slash + 1);
+
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(page, SHS_STR("<p><a href=\"./")));
+    for (size_t i = 0; i < steps; i++)
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(page, SHS_STR("../")));
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(page, SHS_STR("\">Back to ")));
+    if (name.len == 0)
+        return shs__buf_append_str(page, SHS_STR("the start page</a></p>\n"));
+    SHS_RETURN_IF_ERROR(shs__listing_text(page, name));
+    return shs__buf_append_str(page, SHS_STR("/</a></p>\n"));
 }
 
 static int append_missing(struct shs_visit *v, struct shs_buf *page)
 {
-    /* A path that ends in "/" is a directory of its own to the browser. */
-    size_t steps = v->path.len == 0 ? 0 : way_back(v) + v->path.slash;
-
     SHS_RETURN_IF_ERROR(shs__buf_append_str(page, shs__listing_head()));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(
         page, SHS_STR("<title>404 Not Found</title>\n</head>\n<body>\n<h1>404 Not Found</h1>\n"
                       "<p>File not found: there is nothing of that name here.</p>\n")));
-    if (v->path.len == 0)
-        return shs__buf_append_str(page, SHS_STR("</body>\n</html>\n"));
-    SHS_RETURN_IF_ERROR(shs__buf_append_str(page, SHS_STR("<p class=\"back\"><a href=\"./")));
-    for (size_t i = 0; i < steps; i++)
-        SHS_RETURN_IF_ERROR(shs__buf_append_str(page, SHS_STR("../")));
-    return shs__buf_append_str(page, SHS_STR("\">Back to where there is something</a></p>\n"
-                                             "</body>\n</html>\n"));
+    if (v->path.len > 0)
+        SHS_RETURN_IF_ERROR(append_way_back(v, page));
+    return shs__buf_append_str(page, SHS_STR("</body>\n</html>\n"));
 }
 
 int shs__static_not_found(struct shs_visit *v)
@@ -148,8 +201,7 @@ int shs__static_not_found(struct shs_visit *v)
     shs__buf_init(&page, MISSING_MAX + shs__listing_head().len);
     rc = append_missing(v, &page);
     if (rc == SHS_OK)
-        rc = shs__static_send_page(v, 404, "text/html; charset=utf-8",
-                                   (struct shs_str){shs__buf_head(&page), page.len});
+        rc = shs__static_send_page(v, 404, "text/html; charset=utf-8", &page);
     shs__buf_free(&page);
     return rc;
 }

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "handler/range.h"
 #include "handler/static_site.h"
@@ -60,47 +61,133 @@ static int part_head(char head[PART_HEAD_MAX], const struct shs_representation *
                     range->first + range->length - 1, r->size);
 }
 
-static int write_range(const struct shs_representation *r, struct shs_response *res,
-                       const struct shs_range *range)
-{
-    char data[PIECE];
-    uint64_t done = 0, left;
-    size_t want, got;
+/* Several parts on their way to a reader who may be slow. */
+struct parts {
+    struct shs_representation r; /* its descriptor is ours */
+    struct shs_range ranges[SHS_RANGES_MAX + 1];
+    size_t count, at; /* the part that is being sent */
+    bool headed;      /* its head is in `text`, or has been sent */
+    uint64_t done;    /* of its bytes */
+    char boundary[BOUNDARY_LEN + 1], text[PART_HEAD_MAX];
+    size_t text_at, text_len; /* what is to be sent before the bytes */
+};
 
-    while (done < range->length) {
-        left = range->length - done;
-        want = left < sizeof data ? (size_t)left : sizeof data;
-        SHS_RETURN_IF_ERROR(shs__static_read_at(r, range->first + done, data, want, &got));
-        if (got < want)
-            return SHS_IO; /* it became shorter: the length that was said cannot be kept */
-        SHS_RETURN_IF_ERROR(shs_write(res, data, got));
-        done += got;
+/* The next head, or what closes the last part; false at the end. */
+static bool next_text(struct parts *self)
+{
+    int len;
+
+    if (self->at > self->count)
+        return false;
+    if (self->at == self->count) {
+        len = snprintf(self->text, sizeof self->text, "\r\n--%s--\r\n", self->boundary);
+        self->at++;
+    } else {
+        len =
+            part_head(self->text, &self->r, &self->ranges[self->at], self->boundary, self->at == 0);
+        self->headed = true;
+        self->done = 0;
+    }
+    self->text_at = 0;
+    self->text_len = (size_t)len;
+    return true;
+}
+
+static int read_part(struct parts *self, void *buf, size_t cap, size_t *got)
+{
+    const struct shs_range *range = &self->ranges[self->at];
+    uint64_t left = range->length - self->done;
+    size_t want = left < cap ? (size_t)left : cap;
+
+    SHS_RETURN_IF_ERROR(shs__static_read_at(&self->r, range->first + self->done, buf, want, got));
+    if (*got < want)
+        return SHS_IO; /* it became shorter: the length that was said cannot be kept */
+    self->done += *got;
+    if (self->done == range->length) {
+        self->at++;
+        self->headed = false;
     }
     return SHS_OK;
 }
 
-static int send_parts(const struct shs_visit *v, const struct shs_representation *r,
+static int read_parts(void *ctx, void *buf, size_t cap, size_t *got)
+{
+    struct parts *self = ctx;
+
+    *got = 0;
+    if (self->text_at == self->text_len && self->headed)
+        return read_part(self, buf, cap, got);
+    if (self->text_at == self->text_len && !next_text(self))
+        return SHS_OK;
+    *got = self->text_len - self->text_at < cap ? self->text_len - self->text_at : cap;
+    memcpy(buf, self->text + self->text_at, *got);
+    self->text_at += *got;
+    return SHS_OK;
+}
+
+static void free_parts(void *ctx)
+{
+    struct parts *self = ctx;
+
+    if (self->r.fd >= 0)
+        close(self->r.fd);
+    shs__free(self);
+}
+
+/* A file that is in memory is small, and may be gone when its reader comes to it: sent at once. */
+static int write_parts(struct shs_response *res, struct parts *self)
+{
+    char data[PIECE];
+    size_t got = 1;
+    int rc = SHS_OK;
+
+    while (rc == SHS_OK && got > 0) {
+        rc = read_parts(self, data, sizeof data, &got);
+        if (rc == SHS_OK && got > 0)
+            rc = shs_write(res, data, got);
+    }
+    free_parts(self);
+    return rc;
+}
+
+static uint64_t length_of(const struct parts *self)
+{
+    char head[PART_HEAD_MAX];
+    uint64_t length = (uint64_t)BOUNDARY_LEN + 8; /* CR LF -- boundary -- CR LF */
+
+    for (size_t i = 0; i < self->count; i++)
+        length += (uint64_t)part_head(head, &self->r, &self->ranges[i], self->boundary, i == 0) +
+                  self->ranges[i].length;
+    return length;
+}
+
+static int send_parts(const struct shs_visit *v, struct shs_representation *r,
                       const struct shs_range *ranges, size_t count)
 {
-    char boundary[BOUNDARY_LEN + 1], head[PART_HEAD_MAX], text[PART_HEAD_MAX];
-    uint64_t length = 0;
+    static const struct shs_source source = {read_parts, free_parts};
+    struct parts *self = shs__calloc(1, sizeof *self);
+    char text[PART_HEAD_MAX];
+    int rc;
 
-    if (make_boundary(boundary) != SHS_OK)
+    if (self == NULL || make_boundary(self->boundary) != SHS_OK) {
+        shs__free(self);
         return shs__static_come_again(v->res, NULL);
-    for (size_t i = 0; i < count; i++)
-        length += (uint64_t)part_head(head, r, &ranges[i], boundary, i == 0) + ranges[i].length;
-    length += (uint64_t)snprintf(head, sizeof head, "\r\n--%s--\r\n", boundary);
-    snprintf(text, sizeof text, "multipart/byteranges; boundary=%s", boundary);
-    SHS_RETURN_IF_ERROR(shs__static_begin_content(v, r, 206, text));
-    SHS_RETURN_IF_ERROR(shs_send_length(v->res, length));
-    SHS_RETURN_IF_ERROR(shs_end_headers(v->res));
-    for (size_t i = 0; i < count; i++) {
-        size_t len = (size_t)part_head(text, r, &ranges[i], boundary, i == 0);
-
-        SHS_RETURN_IF_ERROR(shs_write(v->res, text, len));
-        SHS_RETURN_IF_ERROR(write_range(r, v->res, &ranges[i]));
     }
-    return shs_write(v->res, head, strlen(head));
+    self->r = *r;
+    r->taken = true;
+    self->count = count;
+    memcpy(self->ranges, ranges, count * sizeof *ranges);
+    snprintf(text, sizeof text, "multipart/byteranges; boundary=%s", self->boundary);
+    rc = shs__static_begin_content(v, r, 206, text);
+    if (rc == SHS_OK)
+        rc = shs_send_length(v->res, length_of(self));
+    if (rc == SHS_OK)
+        rc = shs_end_headers(v->res);
+    if (rc != SHS_OK) {
+        free_parts(self);
+        return rc;
+    }
+    return r->kept != NULL ? write_parts(v->res, self) : shs_send_source(v->res, &source, self);
 }
 
 bool shs__static_many_ranges(const struct shs_request *req)

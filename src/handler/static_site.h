@@ -5,6 +5,7 @@
  *   static_answer.c   answering with an open file: which representation, under which conditions
  *   static_ranges.c   and which parts of it
  *   static_pages.c    pages of our own: listings, and the way back from what is not there
+ *   static_archive.c  a directory in one file
  *   static_upload.c   PUT of a file
  *   static_form.c     POST of a form's files
  *   static_write.c    who may write, and what both have in common
@@ -14,6 +15,7 @@
 #define SHS_HANDLER_STATIC_SITE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #include <shs/static_files.h>
@@ -30,9 +32,10 @@
 
 struct shs_static_files {
     struct shs_static_root root;
-    bool listing, spa, upload, precompressed;
+    bool listing, spa, upload, precompressed, archive;
     unsigned coders; /* what is compressed on the fly: a mask of SHS_CODING_BIT */
-    uint64_t max_upload;
+    uint64_t max_upload, max_archive;
+    _Atomic unsigned archives;     /* that are being sent */
     char **index_pages;            /* NULL-terminated */
     char **extra_headers;          /* name, value, ..., NULL */
     char **own_origins;            /* of this server, as browsers name it */
@@ -109,10 +112,17 @@ bool shs__static_many_ranges(const struct shs_request *req);
 
 /* What Accept-Encoding says; false: nothing. */
 bool shs__static_wishes(const struct shs_request *req, struct shs_coding_wishes *wishes);
-/* Answers with the page, compressed if the client likes and a worker is free. */
-int shs__static_send_page(struct shs_visit *v, int status, const char *type, struct shs_str page);
+/* Answers with the page, compressed if the client likes and a worker is free. Its bytes may be
+   taken. */
+int shs__static_send_page(struct shs_visit *v, int status, const char *type, struct shs_buf *page);
 /* Lists the open directory `fd`; takes it. */
 int shs__static_send_listing(struct shs_visit *v, int fd);
+
+/* What the request wants of a directory in one file; NULL: nothing of the kind. */
+struct shs_archive_format;
+const struct shs_archive_format *shs__static_wants_archive(const struct shs_visit *v);
+/* Sends the open directory `fd` so; takes it. */
+int shs__static_send_archive(struct shs_visit *v, int fd, const struct shs_archive_format *format);
 
 int shs__static_get(struct shs_request *req, struct shs_response *res);
 /* The methods of a site that takes uploads. */

@@ -57,22 +57,30 @@ def make_site(top):
         rows.append((name, None, when))
     for name in ODD:
         shslib.write_file(os.path.join(top, "odd", name), name)
+    for number in range(12):
+        add("play/docs/part%d.txt" % number, 10, 1690000000)
+    os.utime(os.path.join(top, "play", "docs"), (1710000000, 1710000000))
     for number in range(1000):
         add("many/entry-%04d.%s" % (number, ("txt", "png", "pdf")[number % 3]), number * 7919, 1700000000 + number * 3600)
     return rows
 
 
+def natural(name):
+    """As people count: digits as a number, letters without case."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in re.findall(r"\d+|\D", name)]
+
+
 def ordered(rows, column, descending):
-    by_name = sorted(rows, key=lambda row: (row[0].lower(), row[0]))
-    if column == 0:
-        return [row[0] for row in (reversed(by_name) if descending else by_name)]
-    if column == 1:
-        def key(row):
-            return -1 if row[1] is None else row[1]
-    else:
-        def key(row):
-            return row[2]
-    return [row[0] for row in sorted(by_name, key=key, reverse=descending)]
+    """Directories first, whichever way it goes."""
+    keys = [lambda row: natural(row[0]), lambda row: row[1] or 0, lambda row: row[2]]
+    found = []
+    for directory in (True, False):
+        group = sorted((row for row in rows if (row[1] is None) == directory), key=keys[0])
+        if directory and column == 1:
+            found += group  # they have no size: by name
+            continue
+        found += sorted(group, key=keys[column], reverse=descending)
+    return [row[0] for row in found]
 
 
 class Browser:
@@ -170,7 +178,8 @@ class Browser:
 
 def names(browser):
     """The names in the rows, as shown, without the way up and without the mark of a directory."""
-    return [text.rstrip("/") for text in browser.texts("tbody td:first-child") if text != "../"]
+    found = run(browser, "return Array.from(document.querySelectorAll('tbody tr:not(.up) td:first-child'), c => c.textContent)")
+    return [text.rstrip("/") for text in found]
 
 
 def play(browser, url, rows):
@@ -191,7 +200,7 @@ def play(browser, url, rows):
     # Into a directory and back: the order of before.
     browser.click(browser.elements("thead a")[1])
     browser.click_link("docs/")
-    equal(names(browser), ["inside-docs.txt"], "in the directory")
+    equal(names(browser), ["inside-docs.txt"] + ["part%d.txt" % n for n in range(12)], "in the directory, as people count")
     browser.back()
     equal(names(browser), ordered(rows, 1, False), "back, sorted as before")
     browser.click_link("docs/")
@@ -206,6 +215,84 @@ def open_odd(browser, url):
         browser.click_link(name)
         equal(browser.texts("body")[0], name, "the content of %r at %s" % (name, browser.url()))
         browser.back()
+
+
+def run(browser, script, *arguments):
+    return browser.call("POST", "/execute/sync", {"script": script, "args": list(arguments)})
+
+
+def filter_names(browser, url, javascript):
+    """A page of more than 50 rows has a box that hides the others; a short one has none."""
+    browser.go(url + "/play/")
+    equal(browser.elements("#filter"), [], "no filter where there is nothing to filter")
+    browser.go(url + "/many/")
+    box = browser.elements("#filter")[0]
+    equal(browser.call("GET", "/element/%s/displayed" % box), javascript, "the box is there when it works")
+    if not javascript:
+        equal(len(names(browser)), 1000, "without it all rows are there")
+        return
+    browser.call("POST", "/element/%s/value" % box, {"text": "-00"})
+    shown = run(browser, "return Array.from(document.querySelectorAll('tbody tr:not(.up)')).filter(r => r.offsetParent).length")
+    equal(shown, 100)
+    check("100 of 1000" in browser.texts("#count")[0], browser.texts("#count")[0])
+    equal(len(browser.elements("tbody tr.up")), 1, "the way up stays")
+
+
+def upload(browser, url, top, javascript):
+    """A file is chosen and sent; what is dropped is sent; what is refused is said."""
+    source = os.path.join(top, "..", "chosen-%d.txt" % javascript)
+    shslib.write_file(os.path.abspath(source), "chosen")
+    browser.go(url + "/inbox/")
+    field = browser.elements("#upload input[type=file]")[0]
+    browser.call("POST", "/element/%s/value" % field, {"text": os.path.abspath(source)})
+    browser.click(browser.elements("#upload button")[0])
+    shslib.wait_until(lambda: "chosen-%d.txt" % javascript in names(browser), 20, "the file in the listing")
+    equal(browser.url(), url + "/inbox/", "back at the listing")
+    os.unlink(os.path.abspath(source))
+    if not javascript:
+        return
+    drop = """
+        const data = new DataTransfer();
+        data.items.add(new File(['d'.repeat(arguments[0])], arguments[1]));
+        for (const kind of ['dragenter', 'dragover', 'drop'])
+            document.body.dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true}));
+        return [document.querySelector('progress').hidden, document.querySelector('#upload button').textContent];"""
+    equal(run(browser, drop, 3000, "dropped.txt"), [False, "Cancel"], "it shows how far it is")
+    shslib.wait_until(lambda: "dropped.txt" in names(browser), 20, "what was dropped in the listing")
+    equal(os.path.getsize(os.path.join(top, "inbox", "dropped.txt")), 3000)
+    run(browser, drop, 5 << 20, "large.bin")
+    shslib.wait_until(lambda: "Not stored" in browser.texts("#upload output")[0], 20, "to be told that it is too large")
+    check("larger than is accepted" in browser.texts("#upload output")[0], browser.texts("#upload output")[0])
+    equal(run(browser, "return [document.querySelector('progress').hidden, document.querySelector('#upload button').textContent]"),
+          [True, "Upload"], "and it can be tried again")
+    check("large.bin" not in os.listdir(os.path.join(top, "inbox")), "it is not there")
+
+
+def way_back(browser, url):
+    browser.go(url + "/play/nothing/here")
+    check("404" in browser.title(), browser.title())
+    browser.click(browser.elements("a")[0])
+    equal(browser.url(), url + "/play/", "the nearest directory that is there")
+
+
+def progress_picture(browser, url, directory):
+    """A bar in the middle of its way: sent slowly enough to be looked at."""
+    browser.go(url + "/inbox/")
+    run(browser, """
+        document.querySelector('progress').hidden = false; document.querySelector('progress').value = 62;
+        document.querySelector('#upload button').textContent = 'Cancel';
+        document.querySelector('#upload output').textContent = '62 % of 481.3 MiB';
+        document.querySelector('#upload').classList.add('over');""")
+    for size, width in ((WIDE, "wide"), (NARROW, "narrow")):
+        for dark in (False, True):
+            browser.screen(size, dark)
+            browser.picture(os.path.join(directory, "progress-%s-%s.png" % (width, "dark" if dark else "light")))
+    browser.go(url + "/many/")
+    browser.call("POST", "/element/%s/value" % browser.elements("#filter")[0], {"text": "99"})
+    for size, width in ((WIDE, "wide"), (NARROW, "narrow")):
+        browser.screen(size, False)
+        browser.picture(os.path.join(directory, "filter-%s-light.png" % width))
+    browser.screen(WIDE, False)
 
 
 def pictures(browser, url, directory):
@@ -240,7 +327,8 @@ def main():
     with shslib.temp_dir() as top, shslib.temp_dir() as home:
         rows = make_site(top)
         shslib.write_file(top + "/script.html", "<title>off</title><script>document.title = 'on'</script>")
-        with shslib.Server("--log", "none", "--upload", top) as server:
+        os.mkdir(top + "/inbox")
+        with shslib.Server("--log", "none", "--upload", "--archive", "--max-upload", "1m", top) as server:
             trust(home, server.ca)
             url = "https://localhost:%d" % server.port
             for javascript in (True, False):
@@ -251,8 +339,13 @@ def main():
                     browser.screen(WIDE, False)
                     play(browser, url, rows)
                     open_odd(browser, url)
+                    filter_names(browser, url, javascript)
+                    upload(browser, url, top, javascript)
+                    way_back(browser, url)
                     if javascript:
                         pictures(browser, url, directory)
+                    if javascript and directory:
+                        progress_picture(browser, url, directory)
                 finally:
                     browser.close()
                 print("ok     %s JavaScript" % ("with" if javascript else "without"))
