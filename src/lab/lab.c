@@ -123,8 +123,9 @@ static int make_urls(struct shs_lab *lab)
     for (size_t i = 0; i < lab->count; i++) {
         struct shs__lab_unit *unit = &lab->units[i];
 
-        unit->own_url =
-            shs__asprintf("https://%s:%u/", unit->own_host, shs_server_port(lab->server));
+        unit->own_url = shs__asprintf(strchr(unit->own_host, ':') == NULL ? "https://%s:%u/"
+                                                                          : "https://[%s]:%u/",
+                                      unit->own_host, shs_server_port(lab->server));
         unit->public.url = unit->own_url;
         if (unit->own_url == NULL)
             return SHS_NOMEM;
@@ -214,6 +215,35 @@ static int make_lab(struct shs_lab **out, const struct shs_lab_options *opt, str
     return rc == SHS_OK ? make_units(lab) : rc;
 }
 
+static bool by_address(const struct shs__lab_row *row)
+{
+    return row->requires != NULL && strcmp(row->requires, "visit-by-address") == 0;
+}
+
+/* The addresses of conditions that are visited so: where the system has not the address, or another
+   program the port there, the way by CONNECT is left. */
+static void make_places(struct shs_lab *lab, const struct shs_options *like)
+{
+    struct shs_options o = *like;
+    size_t used = 1;
+    char port[16];
+
+    snprintf(port, sizeof port, "%u", shs_server_port(lab->server));
+    o.port = port;
+    for (size_t i = 0; i < lab->count && used < SHS_LAB_PLACES; i++) {
+        if (!by_address(lab->units[i].row))
+            continue;
+        o.host = lab->units[i].public.host;
+        if (shs_threading_tcp_server_new(&lab->places[used].server, &o, &lab->handler, NULL) ==
+            SHS_OK) {
+            used++;
+        } else if (lab->no_connect) {
+            lab->units[i].public.servable = false;
+            lab->units[i].public.why = "the address cannot be listened on, and CONNECT is refused";
+        }
+    }
+}
+
 static int make_server(struct shs_lab *lab, const struct shs_lab_options *opt,
                        struct shs_error *err)
 {
@@ -239,6 +269,8 @@ static int make_server(struct shs_lab *lab, const struct shs_lab_options *opt,
     rc = shs_threading_tcp_server_new(&lab->server, &o, &lab->handler, err);
     if (rc != SHS_OK)
         return rc;
+    lab->places[0].server = lab->server;
+    make_places(lab, &o);
     lab->base_url = strchr(shs_server_host(lab->server), ':') != NULL
                         ? shs__asprintf("http://[%s]:%u", shs_server_host(lab->server),
                                         shs_server_port(lab->server))
@@ -282,22 +314,45 @@ static int make_texts(struct shs_lab *lab, struct shs_error *err)
 
 static void *serve(void *arg)
 {
-    struct shs_lab *lab = arg;
+    struct shs_server *server = arg;
 
-    if (shs_serve_forever(lab->server) != SHS_OK)
-        shs_server_log(lab->server, SHS_LOG_ERROR, "The lab has ended: %s",
-                       shs_server_error(lab->server)->text);
+    if (shs_serve_forever(server) != SHS_OK)
+        shs_server_log(server, SHS_LOG_ERROR, "The lab has ended: %s",
+                       shs_server_error(server)->text);
     return NULL;
 }
 
-static int start_thread(struct shs_lab *lab, struct shs_error *err)
+static int start_threads(struct shs_lab *lab, struct shs_error *err)
 {
-    int failed = pthread_create(&lab->thread, NULL, serve, lab);
+    for (size_t i = 0; i < SHS_LAB_PLACES && lab->places[i].server != NULL; i++) {
+        struct shs__lab_place *place = &lab->places[i];
+        int failed = pthread_create(&place->thread, NULL, serve, place->server);
 
-    if (failed != 0)
-        return shs_error_set(err, SHS_IO, failed, "Cannot start the lab's thread.");
-    lab->thread_runs = true;
+        if (failed != 0)
+            return shs_error_set(err, SHS_IO, failed, "Cannot start the lab's thread.");
+        place->thread_runs = true;
+    }
     return SHS_OK;
+}
+
+/* False: a thread has not come back, and still uses all that the lab has. */
+static bool stop_places(struct shs_lab *lab)
+{
+    bool stopped = true;
+
+    for (size_t i = 0; i < SHS_LAB_PLACES; i++) {
+        if (lab->places[i].thread_runs) {
+            shs_shutdown(lab->places[i].server);
+            pthread_join(lab->places[i].thread, NULL);
+        }
+    }
+    for (size_t i = 0; i < SHS_LAB_PLACES; i++) {
+        if (lab->places[i].server != NULL && shs_server_close(lab->places[i].server) != SHS_OK)
+            stopped = false;
+    }
+    for (size_t i = 0; i < SHS_LAB_PLACES && stopped; i++)
+        shs_server_free(lab->places[i].server);
+    return stopped;
 }
 
 int shs_lab_start(struct shs_lab **out, const struct shs_lab_options *given, struct shs_error *err)
@@ -320,7 +375,7 @@ int shs_lab_start(struct shs_lab **out, const struct shs_lab_options *given, str
     if (rc == SHS_OK)
         rc = make_texts(lab, &own);
     if (rc == SHS_OK)
-        rc = start_thread(lab, &own);
+        rc = start_threads(lab, &own);
     if (rc == SHS_OK) {
         *out = lab;
         return SHS_OK;
@@ -337,14 +392,8 @@ void shs_lab_stop(struct shs_lab *self)
 {
     if (self == NULL)
         return;
-    if (self->thread_runs) {
-        shs_shutdown(self->server);
-        pthread_join(self->thread, NULL);
-    }
-    /* A thread that has not come back still uses all of this. */
-    if (self->server != NULL && shs_server_close(self->server) != SHS_OK)
+    if (!stop_places(self))
         return;
-    shs_server_free(self->server);
     for (size_t i = 0; i < self->count; i++)
         free_unit(&self->units[i]);
     free_unit(&self->stranger);

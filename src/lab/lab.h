@@ -16,7 +16,8 @@
 #include "certs/authority.h"
 #include "lab/rows.h"
 
-#define SHS_LAB_KEYS 12       /* kinds of key that are slow to make, and kept */
+#define SHS_LAB_KEYS 12 /* kinds of key that are slow to make, and kept */
+#define SHS_LAB_PLACES 8
 #define SHS_LAB_LOG_LINES 512 /* that /log remembers */
 
 /* A condition at work. What is made on first use is made under its lock. */
@@ -59,9 +60,14 @@ struct shs_lab {
     struct shs__lab_key keys[SHS_LAB_KEYS];
 
     struct shs_request_handler_class handler;
-    struct shs_server *server;
-    pthread_t thread;
-    bool thread_runs;
+    /* The first is the lab; the others are addresses of their own for conditions that are visited
+       by address, as far as the system has those. */
+    struct shs__lab_place {
+        struct shs_server *server;
+        pthread_t thread;
+        bool thread_runs;
+    } places[SHS_LAB_PLACES];
+    struct shs_server *server; /* places[0]'s */
 
     char *base_url, *ca_pem, *client_pem, *manifest, *page;
 

@@ -68,14 +68,16 @@ static int profiles(struct shs_buf *out, const struct shs_condition *c)
 /* In curl's and Python's words the host's name is told in another way than in OpenSSL's. */
 static int client_words(struct shs_buf *out, const struct shs_condition *c)
 {
+    bool address = strcmp(c->word, "IP address mismatch") == 0;
     bool mismatch = strcmp(c->word, "hostname mismatch") == 0;
     int rc = shs__buf_printf(out, ",\"words\":{\"curl_exit\":%d", c->curl_exit);
 
     if (rc == SHS_OK)
         rc = text(out, "openssl", c->word);
     if (rc == SHS_OK)
-        rc = text(out, "curl",
-                  mismatch ? "no alternative certificate subject name matches" : c->word);
+        rc =
+            text(out, "curl",
+                 mismatch || address ? "no alternative certificate subject name matches" : c->word);
     if (rc == SHS_OK)
         rc = text(out, "python", mismatch ? "Hostname mismatch" : c->word);
     if (rc == SHS_OK)

@@ -276,11 +276,19 @@ static int connect_to(struct shs__lab_talk *talk, char *target)
     static const char no[] = "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\n"
                              "Content-Length: 43\r\nConnection: close\r\n\r\n"
                              "This is a lab, and no proxy to other hosts\n";
+    size_t len;
 
     if (talk->lab->no_connect || !is_ours(talk->lab, target)) {
         (void)shs__lab_talk_send(talk, no, sizeof no - 1);
         return SHS_CLOSED;
     }
+    /* "[::1]" without its brackets. */
+    len = strlen(target);
+    if (target[0] == '[' && target[len - 1] == ']') {
+        target[len - 1] = '\0';
+        target++;
+    }
+    snprintf(talk->target, sizeof talk->target, "%s", target);
     return shs__lab_talk_send(talk, yes, sizeof yes - 1);
 }
 

@@ -1,7 +1,7 @@
 /* talk.c - one connection, from its first byte to its end. */
 #include "lab/talk.h"
 
-#include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -76,7 +76,15 @@ int shs__lab_talk_reset(struct shs__lab_talk *talk)
 
 /* -- which condition --------------------------------------------------------------------------- */
 
-/* The condition of a name: its id, or the labels behind the first ones ("a.wildcard-deep"). */
+static struct shs__lab_unit *find_id(struct shs_lab *lab, const char *id)
+{
+    for (size_t i = 0; i < lab->count; i++) {
+        if (strcmp(lab->units[i].row->id, id) == 0)
+            return &lab->units[i];
+    }
+    return NULL;
+}
+
 static struct shs__lab_unit *find_unit(struct shs_lab *lab, const char *sni)
 {
     for (size_t i = 0; i < lab->count; i++) {
@@ -86,18 +94,28 @@ static struct shs__lab_unit *find_unit(struct shs_lab *lab, const char *sni)
     return NULL;
 }
 
+/* Who says no name comes by an address: the one that CONNECT named, or that of this end. */
+static struct shs__lab_unit *find_by_address(struct shs__lab_talk *talk)
+{
+    struct sockaddr_storage own = {.ss_family = AF_UNSPEC};
+    struct shs__lab_unit *unit;
+    socklen_t len = sizeof own;
+
+    if (!talk->proxied &&
+        (getsockname(shs_conn_fileno(talk->conn), (struct sockaddr *)&own, &len) != 0 ||
+         getnameinfo((struct sockaddr *)&own, len, talk->target, sizeof talk->target, NULL, 0,
+                     NI_NUMERICHOST) != 0))
+        talk->target[0] = '\0';
+    unit = find_unit(talk->lab, talk->target);
+    return unit != NULL ? unit : find_id(talk->lab, "sni-missing");
+}
+
 static struct shs__lab_unit *choose(struct shs__lab_talk *talk)
 {
     struct shs_lab *lab = talk->lab;
     struct shs__lab_unit *unit =
-        talk->hello.sni[0] == '\0' ? NULL : find_unit(lab, talk->hello.sni);
+        talk->hello.sni[0] == '\0' ? find_by_address(talk) : find_unit(lab, talk->hello.sni);
 
-    if (unit == NULL && talk->hello.sni[0] == '\0') {
-        for (size_t i = 0; i < lab->count && unit == NULL; i++) {
-            if (strcmp(lab->units[i].row->id, "sni-missing") == 0)
-                unit = &lab->units[i];
-        }
-    }
     if (unit == NULL) {
         atomic_fetch_add(&lab->strangers, 1);
         return &lab->stranger;

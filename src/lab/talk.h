@@ -31,7 +31,8 @@ struct shs__lab_talk {
     const char *outcome;  /* for the journal */
     int alert;            /* the last that came; -1 = none */
     bool went_on;
-    bool proxied; /* by CONNECT */
+    bool proxied;     /* by CONNECT, */
+    char target[256]; /* ... to this name or address */
 };
 
 /* Reads some more bytes of the client into `in`. SHS_OK, or the end as shs_conn_read. */

@@ -95,7 +95,7 @@ def python(lab, condition):
 def curl(lab, condition):
     env = {"PATH": os.environ["PATH"]}
     done = subprocess.run(["curl", "-sS", "--proxy", lab.proxy, "--noproxy", "", "--cacert", lab.ca, "-o", os.devnull,
-                           "--max-time", str(limit_of(condition)), "https://%s/" % condition["host"]],
+                           "--max-time", str(limit_of(condition)), condition["url"].replace(":%d/" % lab.port, "/")],
                           capture_output=True, text=True, errors="replace", env=env, timeout=2 * LIMIT)
     return done.returncode == 0, "(%d) %s" % (done.returncode, done.stderr)
 
@@ -175,6 +175,8 @@ def wanted(condition, client):
 
 def applies(condition, client):
     """s_client does not know HTTP; nobody looks at CRLs unless told to."""
+    if client in ("openssl", "node") and "visit-by-address" in condition["requires"]:
+        return False  # they do not come by the proxy
     return condition["servable"] and not (client == "openssl" and "client-speaks-http" in condition["requires"])
 
 
