@@ -383,6 +383,7 @@ static int talk_tls(struct shs__lab_talk *talk, struct shs_buf *message)
         return rc;
     if (shs__lab_context(talk->lab, talk->unit, &ctx, &err) != SHS_OK)
         return fail_to_serve(talk, &err);
+    limit_phase(talk, LAB_PHASE_MS); /* a key may have been in the making: not the client's fault */
     shs__lab_hello_edit(message, make->edit);
     rc = make_ssl(talk, ctx, message);
     if (rc == SHS_OK)

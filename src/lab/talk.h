@@ -11,7 +11,7 @@
 #include "lab/lab.h"
 
 #define LAB_REQUEST_MAX 16384u
-#define LAB_PHASE_MS 10000u /* for a ClientHello, a handshake, a request */
+#define LAB_PHASE_MS 30000u /* for a ClientHello, a handshake, a request */
 
 struct shs__lab_talk {
     struct shs_lab *lab;
