@@ -114,10 +114,13 @@ int shs__key_quick(EVP_PKEY **out, OSSL_LIB_CTX *lib, const char *word, struct s
     unsigned long bits = rsa_bits(word);
     EVP_PKEY *key;
 
-    if (bits < 4096)
+    if (bits < 3072)
         return shs__key_word(out, lib, word, err);
     ERR_clear_error();
-    key = rsa_key(lib, "RSA", bits, RSA_F4, bits < 8192 ? 4 : 5); /* OpenSSL's largest numbers */
+    key = rsa_key(lib, "RSA", bits, RSA_F4,
+                  bits < 4096   ? 3
+                  : bits < 8192 ? 4
+                                : 5); /* OpenSSL's largest numbers */
     if (key == NULL)
         return shs__certs_fail(err, "Making a private key");
     *out = key;

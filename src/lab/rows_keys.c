@@ -453,7 +453,7 @@ const struct shs__lab_row shs__lab_rows_keys[] = {
      .tier = SHS_LAB_MEDIUM,
      .layer = "certificate",
      .reason = "ocsp",
-     .accepts = "openssl curl py311 py313 node go java",
+     .accepts = "openssl curl py311 py313 node go java gnutls",
      .make = {.o.names = LIST("@"), .staple = LAB_STAPLE_FUTURE}},
     {.id = "ocsp-delegated",
      .group = "revocation",

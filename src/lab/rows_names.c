@@ -452,6 +452,7 @@ const struct shs__lab_row shs__lab_rows_names[] = {
      .tier = SHS_LAB_LOW,
      .layer = "certificate",
      .reason = "name",
+     .accepts = "java",
      .note = "the real test of a wildcard for a whole top-level domain",
      .make = {.o.names = LIST("*.^"), .o.common_name = "x"}},
     {.id = "long-extended-subdomain-name-containing-many-letters-and-dashes",

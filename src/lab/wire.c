@@ -5,6 +5,7 @@
 #define ALERT_WARNING 1
 #define ALERT_FATAL 2
 #define UNRECOGNIZED_NAME 112
+#define USER_CANCELED 90 /* many clients end at a warning of 112, but not at this one */
 #define PROTOCOL_VERSION 70
 #define TYPE_HANDSHAKE 22
 #define TYPE_APPLICATION 23
@@ -46,7 +47,7 @@ int shs__lab_wire_hello(struct shs__lab_talk *talk)
         return send_alert(talk, ALERT_WARNING, UNRECOGNIZED_NAME);
     case LAB_WIRE_FLOOD:
         for (int i = 0; i < FLOOD && rc == SHS_OK; i++)
-            rc = send_alert(talk, ALERT_WARNING, UNRECOGNIZED_NAME);
+            rc = send_alert(talk, ALERT_WARNING, USER_CANCELED);
         return rc;
     case LAB_WIRE_INTOLERANT:
         if (talk->hello.offers_13)
