@@ -479,7 +479,7 @@ const struct shs__lab_row shs__lab_rows_chains[] = {
      .tier = SHS_LAB_HIGH,
      .layer = "certificate",
      .reason = "name-constraint",
-     .accepts = "openssl curl py311 py313 node java gnutls",
+     .accepts = "openssl curl py311 py313 node go java gnutls",
      .probe_first = "nc-ok",
      .note = "a wildcard covers a name that is excluded: a strict client refuses it; OpenSSL "
              "compares the texts",
