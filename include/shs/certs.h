@@ -131,7 +131,7 @@ struct shs_cert_options {
        "dns:TEXT" (as it stands, whatever it is: wrong names are written so) */
     const char *const *names;
     bool client;             /* for a client: clientAuth, and no name is needed */
-    const char *common_name; /* NULL = the first name, if it fits in 64 bytes */
+    const char *common_name; /* NULL = the first DNS name, if it fits in 64 bytes */
     /* The whole subject, instead: "C=CY", "O=ops", "OU=oncall", "CN=alice", in this order, any of
        them again and again. An empty list: an empty subject. */
     const char *const *subject;

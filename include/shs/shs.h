@@ -19,6 +19,7 @@
  *   digest.h              SHA-256
  *   tls.h                 TLSMixIn
  *   certs.h               authorities and certificates for tests, right or wrong in one thing
+ *   lab.h                 TLS servers that are wrong in one way each, to test clients with
  *   secure_http_server.h  SecureHTTPServer, the composition of them all
  *   testing.h             for tests: a handler without a socket, a server in a thread
  *   version.h
@@ -38,6 +39,7 @@
 #include <shs/handler.h>
 #include <shs/http.h>
 #include <shs/json.h>
+#include <shs/lab.h>
 #include <shs/middleware.h>
 #include <shs/multipart.h>
 #include <shs/options.h>

@@ -43,8 +43,15 @@ int shs__ca_new_in(struct shs_ca **out, OSSL_LIB_CTX *lib, const struct shs_ca_o
 int shs__ca_issue_for(struct shs_issued_cert **out, const struct shs_ca *ca, EVP_PKEY *key,
                       const struct shs_cert_options *opt, struct shs_error *err);
 
+/* It signs nothing any more. */
+void shs__ca_forget_key(struct shs_ca *ca);
+
 /* What "now" is for an authority. */
 int64_t shs__ca_now(const struct shs_ca *ca);
+
+/* As shs_ca_tempfile, with that text. */
+const char *shs__ca_tempfile_of(struct shs_ca *self, const char *dir, const char *pem,
+                                struct shs_error *err);
 
 /* The shapes that a chain may be sent in, by word; *out is for sk_X509_pop_free. */
 int shs__chain_word(STACK_OF(X509) * *out, const struct shs_ca *ca, const char *word,

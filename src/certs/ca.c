@@ -232,6 +232,14 @@ int shs_ca_cross_sign(struct shs_ca **out, const struct shs_ca *issuer,
     return make_ca(out, issuer->lib, issuer, subject, opt, err);
 }
 
+void shs__ca_forget_key(struct shs_ca *ca)
+{
+    EVP_PKEY_free(ca->key);
+    ca->key = NULL;
+    shs__text_wipe(ca->key_pem);
+    ca->key_pem = NULL;
+}
+
 /* -- from PEM ---------------------------------------------------------------------------------- */
 
 /* The certificates in any order: the one of the key is ours, the others are above it. */
@@ -316,6 +324,12 @@ const char *shs_ca_key_pem(const struct shs_ca *self)
 
 const char *shs_ca_tempfile(struct shs_ca *self, const char *dir, struct shs_error *err)
 {
+    return shs__ca_tempfile_of(self, dir, self->root_pem, err);
+}
+
+const char *shs__ca_tempfile_of(struct shs_ca *self, const char *dir, const char *pem,
+                                struct shs_error *err)
+{
     char *path;
     int fd;
 
@@ -327,8 +341,7 @@ const char *shs_ca_tempfile(struct shs_ca *self, const char *dir, struct shs_err
         return NULL;
     }
     fd = mkostemps(path, 4, O_CLOEXEC);
-    if (fd < 0 || shs__file_fill(fd, self->root_pem, strlen(self->root_pem)) != 0 ||
-        fchmod(fd, 0644) != 0) {
+    if (fd < 0 || shs__file_fill(fd, pem, strlen(pem)) != 0 || fchmod(fd, 0644) != 0) {
         shs_error_set(err, SHS_IO, errno, "Cannot write the authority's certificate to %s.", path);
         if (fd >= 0)
             (void)unlink(path);

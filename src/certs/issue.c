@@ -93,16 +93,25 @@ static int check_names(const struct shs_cert_options *opt, struct shs_error *err
     return SHS_OK;
 }
 
-/* The common name when none is given: the first name as it is without its prefix. */
+/*
+ * The common name when none is given: the first DNS name, if it fits. An address is none: OpenSSL
+ * holds a common name that looks like a DNS name against an authority's constraints on those.
+ */
 static const char *default_name(const struct shs_cert_options *opt)
 {
-    const char *first = opt->names == NULL ? NULL : opt->names[0];
-
-    if (opt->common_name != NULL || first == NULL)
+    if (opt->common_name != NULL)
         return opt->common_name;
-    if (strncmp(first, "dns:", 4) == 0)
-        first += 4;
-    return first[0] == '\0' || strlen(first) > CN_MAX ? NULL : first;
+    for (size_t i = 0; opt->names != NULL && opt->names[i] != NULL; i++) {
+        const char *name = opt->names[i];
+
+        if (strncmp(name, "dns:", 4) == 0)
+            name += 4;
+        else if (strchr(name, ':') != NULL || name[strspn(name, "0123456789.")] == '\0')
+            continue; /* an address, an e-mail address, a URI */
+        if (name[0] != '\0' && strlen(name) <= CN_MAX)
+            return name;
+    }
+    return opt->client ? "shs test client" : "shs test server";
 }
 
 static int describe(struct shs_cert_spec *spec, const struct shs_ca *ca,

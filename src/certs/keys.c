@@ -45,7 +45,7 @@ static EVP_PKEY *ec_key(OSSL_LIB_CTX *lib, const char *curve, bool spelled_out)
 }
 
 static EVP_PKEY *rsa_key(OSSL_LIB_CTX *lib, const char *type, unsigned long bits,
-                         unsigned long exponent)
+                         unsigned long exponent, int primes)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(lib, type, NULL);
     BIGNUM *e = BN_new();
@@ -53,7 +53,8 @@ static EVP_PKEY *rsa_key(OSSL_LIB_CTX *lib, const char *type, unsigned long bits
 
     if (ctx != NULL && e != NULL && BN_set_word(e, exponent) == 1 &&
         EVP_PKEY_keygen_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, (int)bits) == 1 &&
-        EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, e) == 1) {
+        EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, e) == 1 &&
+        (primes == 2 || EVP_PKEY_CTX_set_rsa_keygen_primes(ctx, primes) == 1)) {
         key = generate(ctx);
         ctx = NULL;
     }
@@ -108,6 +109,24 @@ static unsigned long rsa_bits(const char *word)
     return bits < RSA_MIN_BITS || bits > RSA_MAX_BITS ? 0 : bits;
 }
 
+int shs__key_quick(EVP_PKEY **out, OSSL_LIB_CTX *lib, const char *word, struct shs_error *err)
+{
+    unsigned long bits = rsa_bits(word);
+    EVP_PKEY *key;
+
+    if (bits < 3072)
+        return shs__key_word(out, lib, word, err);
+    ERR_clear_error();
+    key = rsa_key(lib, "RSA", bits, RSA_F4,
+                  bits < 4096   ? 3
+                  : bits < 8192 ? 4
+                                : 5); /* OpenSSL's largest numbers */
+    if (key == NULL)
+        return shs__certs_fail(err, "Making a private key");
+    *out = key;
+    return SHS_OK;
+}
+
 int shs__key_word(EVP_PKEY **out, OSSL_LIB_CTX *lib, const char *word, struct shs_error *err)
 {
     EVP_PKEY *key = NULL;
@@ -119,11 +138,11 @@ int shs__key_word(EVP_PKEY **out, OSSL_LIB_CTX *lib, const char *word, struct sh
         word = "p256";
     bits = rsa_bits(word);
     if (bits > 0)
-        key = rsa_key(lib, "RSA", bits, RSA_F4);
+        key = rsa_key(lib, "RSA", bits, RSA_F4, 2);
     else if (strcmp(word, "rsa-e3") == 0)
-        key = rsa_key(lib, "RSA", 2048, RSA_3);
+        key = rsa_key(lib, "RSA", 2048, RSA_3, 2);
     else if (strcmp(word, "rsa-pss") == 0)
-        key = rsa_key(lib, "RSA-PSS", 2048, RSA_F4);
+        key = rsa_key(lib, "RSA-PSS", 2048, RSA_F4, 2);
     else if (strcmp(word, "p256-explicit") == 0)
         key = ec_key(lib, "P-256", true);
     else if (strcmp(word, "ed25519") == 0)

@@ -10,6 +10,8 @@ static const char usage[] =
     "\n"
     "A laboratory for TLS clients: servers that are wrong in exactly one way.\n"
     "\n"
+    "  serve          serve them all on one port\n"
+    "  list           what they are, and what a careful client does with each\n"
     "  check-server   the lab turned round: bad client certificates knock at a server\n"
     "\n"
     "'shs lab COMMAND --help' tells more about each.\n";
@@ -19,7 +21,7 @@ int cmd_lab(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"check-server", lab_check_server}};
+    } commands[] = {{"serve", lab_serve}, {"list", lab_list}, {"check-server", lab_check_server}};
     char name[40];
 
     if (argc < 2)

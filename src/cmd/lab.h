@@ -5,6 +5,8 @@
 #define SHS_CMD_LAB_H
 
 /* argv[0] is "lab NAME", for messages. Each returns an exit code. */
+int lab_serve(int argc, char **argv);
+int lab_list(int argc, char **argv);
 int lab_check_server(int argc, char **argv);
 
 #endif

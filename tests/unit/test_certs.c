@@ -302,6 +302,40 @@ static void constraints(void **state)
     shs_ca_free(ca);
 }
 
+/* A certificate for an address alone is good under an authority that has constraints on names. */
+static void common_names(void **state)
+{
+    const struct {
+        const char *const *names;
+        bool client;
+        const char *common_name;
+    } all[] = {{LIST("127.0.0.1"), false, "shs test server"},
+               {LIST("::1", "a.test"), false, "a.test"},
+               {LIST("dns:b.test"), false, "b.test"},
+               {LIST("uri:spiffe://a/b", "email:a@a.test"), true, "shs test client"},
+               {LIST("0123456789012345678901234567890123456789012345678901234567890.a.test"), false,
+                "shs test server"}};
+    struct shs_ca *ca =
+        new_ca(&(struct shs_ca_options){.constrain = LIST("test", "127.0.0.0/8", "::1")});
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
+        struct shs_issued_cert *cert =
+            issue(ca, &(struct shs_cert_options){.names = all[i].names, .client = all[i].client});
+        X509 *x = parse(shs_issued_cert_leaf_pem(cert));
+        char text[100] = "";
+
+        X509_NAME_get_text_by_NID(X509_get_subject_name(x), NID_commonName, text, sizeof text);
+        assert_string_equal(text, all[i].common_name);
+        assert_int_equal(
+            verdict_at(ca, cert, NULL, NULL, all[i].client ? "ssl_client" : "ssl_server"),
+            X509_V_OK);
+        X509_free(x);
+        shs_issued_cert_free(cert);
+    }
+    shs_ca_free(ca);
+}
+
 static void levels(void **state)
 {
     struct shs_ca *root = new_ca(&(struct shs_ca_options){.levels = 1}), *below = NULL;
@@ -939,29 +973,18 @@ static void used(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_keys),
-        cmocka_unit_test(good_digests),
-        cmocka_unit_test(names),
-        cmocka_unit_test(subjects),
-        cmocka_unit_test(chains),
-        cmocka_unit_test(cross_signed),
-        cmocka_unit_test(constraints),
-        cmocka_unit_test(levels),
-        cmocka_unit_test(faults),
-        cmocka_unit_test(serials),
-        cmocka_unit_test(extensions),
-        cmocka_unit_test(words),
-        cmocka_unit_test(words_of_authorities),
-        cmocka_unit_test(dates),
-        cmocka_unit_test(virtual_clock),
-        cmocka_unit_test(crls),
-        cmocka_unit_test(crl_numbers),
-        cmocka_unit_test(ocsp),
-        cmocka_unit_test(revocation_words),
-        cmocka_unit_test(saved),
-        cmocka_unit_test(loaded),
-        cmocka_unit_test(pkcs12),
-        cmocka_unit_test(used),
+        cmocka_unit_test(good_keys),    cmocka_unit_test(good_digests),
+        cmocka_unit_test(names),        cmocka_unit_test(subjects),
+        cmocka_unit_test(chains),       cmocka_unit_test(cross_signed),
+        cmocka_unit_test(constraints),  cmocka_unit_test(levels),
+        cmocka_unit_test(common_names), cmocka_unit_test(faults),
+        cmocka_unit_test(serials),      cmocka_unit_test(extensions),
+        cmocka_unit_test(words),        cmocka_unit_test(words_of_authorities),
+        cmocka_unit_test(dates),        cmocka_unit_test(virtual_clock),
+        cmocka_unit_test(crls),         cmocka_unit_test(crl_numbers),
+        cmocka_unit_test(ocsp),         cmocka_unit_test(revocation_words),
+        cmocka_unit_test(saved),        cmocka_unit_test(loaded),
+        cmocka_unit_test(pkcs12),       cmocka_unit_test(used),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,221 @@
+/* lab_serve.c - `shs lab serve`: the lab until somebody stops it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <shs/certs.h>
+#include <shs/lab.h>
+
+#include "cmd/cmd.h"
+#include "cmd/flags.h"
+#include "cmd/lab.h"
+#include "cmd/stop_signals.h"
+
+#define SECONDS_MAX 1000000
+
+static const char about[] =
+    "usage: shs lab serve [OPTION]...\n"
+    "\n"
+    "Serves TLS that is wrong in exactly one way, a way for each name: "
+    "https://expired.badssl.test\n"
+    "and some two hundred others on one port of this computer. Clients reach it through\n"
+    "--proxy http://127.0.0.1:PORT, which leads to the lab and nowhere else; the same port has, "
+    "in\n"
+    "plain HTTP, a page that lists the names, /manifest.json, /ca.pem, /crl/, /ocsp, /proxy.pac,\n"
+    "/hello (what the last client offered) and /log. Nothing is left when it ends.\n";
+
+struct args {
+    struct flag_list operands;
+    struct shs_lab_options o;
+    const char *listen, *now, *ready_file;
+    char host[256];
+    unsigned ready_fd;
+    int64_t exit_after, stall;
+    bool log, with_parent;
+};
+
+/* "127.0.0.1:0" or "[::1]:8443" or a port. */
+static bool split_listen(struct args *a)
+{
+    const char *colon = strrchr(a->listen, ':');
+    size_t len = colon == NULL ? 0 : (size_t)(colon - a->listen);
+    const char *host = a->listen;
+
+    a->o.port = colon == NULL ? a->listen : colon + 1;
+    if (len >= 2 && host[0] == '[' && host[len - 1] == ']') {
+        host++;
+        len -= 2;
+    }
+    if (len >= sizeof a->host || a->o.port[0] == '\0' ||
+        a->o.port[strspn(a->o.port, "0123456789")] != '\0')
+        return false;
+    memcpy(a->host, host, len);
+    a->host[len] = '\0';
+    a->o.host = len == 0 ? NULL : a->host;
+    return true;
+}
+
+/* A shs_log_fn. */
+static void print_log(void *ctx, enum shs_log_level level, const char *line)
+{
+    SHS_UNUSED(ctx);
+    SHS_UNUSED(level);
+    fprintf(stderr, "%s\n", line);
+}
+
+static int settle(struct args *a)
+{
+    struct shs_error err = {.code = SHS_OK};
+
+    if (!split_listen(a))
+        return cmd_fail(CMD_USAGE, "--listen takes ADDRESS:PORT or PORT, not '%s'", a->listen);
+    if (a->now != NULL && shs_parse_date(&a->o.now, a->now, (int64_t)time(NULL), &err) != SHS_OK)
+        return cmd_fail(CMD_USAGE, "%s", err.text);
+    if (a->stall > SECONDS_MAX || a->exit_after > SECONDS_MAX)
+        return cmd_fail(CMD_USAGE, "that is more than %d seconds", SECONDS_MAX);
+    a->o.stall_ms = (unsigned)a->stall * 1000;
+    if (a->log)
+        a->o.log = print_log;
+    a->o.temp_dir = getenv("TMPDIR");
+    if (a->o.temp_dir != NULL && a->o.temp_dir[0] != '/')
+        a->o.temp_dir = NULL;
+    return CMD_OK;
+}
+
+/* -- being ready ------------------------------------------------------------------------------- */
+
+static void print_hello(const struct shs_lab *lab)
+{
+    const struct shs_condition *c;
+    char *ca = cmd_shell_quote(shs_lab_ca_path(lab));
+    size_t missing = 0;
+
+    for (c = shs_lab_first(lab); c != NULL; c = shs_lab_next(lab, c))
+        missing += c->servable ? 0 : 1;
+    printf("lab     https://%s:%u   domain %s   %zu conditions", shs_lab_host(lab),
+           shs_lab_port(lab), shs_lab_domain(lab), shs_lab_count(lab));
+    if (missing > 0) {
+        printf(" (%zu not servable here:", missing);
+        for (c = shs_lab_first(lab); c != NULL; c = shs_lab_next(lab, c)) {
+            if (!c->servable)
+                printf(" %s", c->id);
+        }
+        putchar(')');
+    }
+    printf("\ntrust   %s   for names under .%s and loopback alone; gone at the end\n", ca,
+           strrchr(shs_lab_domain(lab), '.') + 1);
+    printf("page    %s/\n", shs_lab_proxy_url(lab));
+    printf("try     curl --proxy %s --cacert %s https://expired.%s/\n", shs_lab_proxy_url(lab), ca,
+           shs_lab_domain(lab));
+    fflush(stdout);
+    shs__free(ca);
+}
+
+static int say_ready(const struct args *a, const struct shs_lab *lab)
+{
+    char line[64], why[64];
+    int fd = (int)a->ready_fd, code = CMD_OK;
+    FILE *file;
+
+    snprintf(line, sizeof line, "%u\n", shs_lab_port(lab));
+    if (fd > 0) {
+        if (write(fd, line, strlen(line)) < 0)
+            code = cmd_fail(CMD_FAILED, "cannot write to --ready-fd %d: %s", fd,
+                            shs__strerror(errno, why, sizeof why));
+        close(fd);
+    }
+    if (a->ready_file != NULL) {
+        file = fopen(a->ready_file, "we");
+        if (file == NULL || fputs(line, file) < 0 || fclose(file) != 0)
+            code = cmd_fail(CMD_FAILED, "cannot write %s: %s", a->ready_file,
+                            shs__strerror(errno, why, sizeof why));
+    }
+    return code;
+}
+
+/* -- the wait ---------------------------------------------------------------------------------- */
+
+/* Until SIGINT or SIGTERM, the time to exit, or the end of the parent. */
+static void wait_for_end(const struct args *a, const sigset_t *signals)
+{
+    int64_t end = shs_now_ns() + a->exit_after * SHS_NS_PER_S;
+    pid_t parent = getppid();
+
+    for (;;) {
+        struct timespec step = {.tv_sec = 1};
+        int64_t left = end - shs_now_ns();
+
+        if (a->exit_after > 0 && left <= 0)
+            return;
+        if (a->exit_after > 0 && left < SHS_NS_PER_S)
+            step = (struct timespec){.tv_nsec = (long)left};
+        if (sigtimedwait(signals, NULL, &step) > 0)
+            return;
+        if (a->with_parent && getppid() != parent)
+            return;
+    }
+}
+
+static int run(const struct args *a)
+{
+    struct shs_error err = {.code = SHS_OK};
+    struct shs_lab *lab = NULL;
+    sigset_t signals;
+    int code;
+
+    /* Blocked before the lab's threads are made, so that this one alone has them. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    stop_signals_ignore_pipe();
+    if (shs_lab_start(&lab, &a->o, &err) != SHS_OK)
+        return cmd_fail(err.code == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s", err.text);
+    print_hello(lab);
+    code = say_ready(a, lab);
+    if (code == CMD_OK)
+        wait_for_end(a, &signals);
+    shs_lab_stop(lab);
+    return code;
+}
+
+int lab_serve(int argc, char **argv)
+{
+    static struct args a;
+    const struct flag flags[] = {
+        {"listen", FLAG_TEXT, &a.listen, "ADDRESS:PORT",
+         "where (127.0.0.1:0, a port that is free)"},
+        {"domain", FLAG_TEXT, &a.o.domain, "NAME", "of the names (badssl.test)"},
+        {"now", FLAG_TEXT, &a.now, "DATE", "what now is for all that is made: +30d, 2026-11-28"},
+        {"stall", FLAG_SPAN, &a.stall, "TIME",
+         "how long a server that says nothing keeps a client\n(30s)"},
+        {"no-connect", FLAG_SET, &a.o.no_connect, NULL, "CONNECT is refused"},
+        {"strict", FLAG_SET, &a.o.strict, NULL,
+         "a name that is no condition gets an alert, not a page"},
+        {"keylog", FLAG_TEXT, &a.o.keylog, "FILE", "append the secrets of all sessions"},
+        {"log", FLAG_SET, &a.log, NULL, "a line of JSON for each connection on stderr"},
+        {"ready-fd", FLAG_NUMBER, &a.ready_fd, "N",
+         "write the port to this descriptor when it listens,\nand close it"},
+        {"ready-file", FLAG_TEXT, &a.ready_file, "FILE", "write the port to it when it listens"},
+        {"exit-after", FLAG_SPAN, &a.exit_after, "TIME", "end by itself: 10m"},
+        {"exit-with-parent", FLAG_SET, &a.with_parent, NULL,
+         "end when the process that started it ends"},
+        {"insecure-address", FLAG_SET, &a.o.insecure_address, NULL,
+         "--listen may be more than loopback"},
+    };
+    int code;
+
+    shs_lab_options_init(&a.o);
+    a.listen = "127.0.0.1:0";
+    a.stall = 30;
+    if (!flags_parse(argc, argv, flags, SHS_ARRAY_LEN(flags), &a.operands, 0, about, NULL, &code))
+        return code;
+    code = settle(&a);
+    return code == CMD_OK ? run(&a) : code;
+}
