@@ -11,12 +11,12 @@
 #include <shs/testing.h>
 
 #include "cmd/cmd.h"
+#include "cmd/env_list.h"
 #include "cmd/exec_child.h"
 #include "cmd/exec_options.h"
 #include "cmd/trust_env.h"
 #include "testing/truststore.h"
 
-#define VARIABLES_MAX 64
 #define TRUSTSTORE_MAX ((size_t)64 * 1024)
 
 struct exec {
@@ -24,9 +24,7 @@ struct exec {
     struct shs_static_files *files;
     struct shs_test_server *server;
     char *p12_path, *wgetrc, *no_proxy;
-    char **env;          /* of the command */
-    char **own;          /* those of it that were made here */
-    size_t count, owned; /* of either */
+    struct env_list env; /* of the command */
 };
 
 /* -- the server -------------------------------------------------------------------------------- */
@@ -130,92 +128,35 @@ static void remove_file(char **path)
 
 /* -- the environment --------------------------------------------------------------------------- */
 
-static void forget(struct exec *self, const char *name)
-{
-    size_t len = strlen(name), kept = 0;
-
-    for (size_t i = 0; i < self->count; i++) {
-        if (strncmp(self->env[i], name, len) != 0 || self->env[i][len] != '=')
-            self->env[kept++] = self->env[i];
-    }
-    self->count = kept;
-    self->env[kept] = NULL;
-}
-
-/* A trust_env_each function. */
-static int set(void *ctx, const char *name, const char *value)
-{
-    struct exec *self = ctx;
-    char *text;
-
-    forget(self, name);
-    if (value == NULL)
-        return CMD_OK;
-    text = self->owned == VARIABLES_MAX ? NULL : shs__asprintf("%s=%s", name, value);
-    if (text == NULL)
-        return cmd_fail(EXEC_NO_SERVER, "out of memory for the environment");
-    self->own[self->owned++] = text;
-    self->env[self->count++] = text;
-    self->env[self->count] = NULL;
-    return CMD_OK;
-}
-
-static int copy_environment(struct exec *self)
-{
-    size_t count = 0;
-
-    while (environ[count] != NULL)
-        count++;
-    self->env = shs__calloc(count + VARIABLES_MAX + 1, sizeof *self->env);
-    self->own = shs__calloc(VARIABLES_MAX, sizeof *self->own);
-    if (self->env == NULL || self->own == NULL)
-        return cmd_fail(EXEC_NO_SERVER, "out of memory for the environment");
-    memcpy(self->env, environ, count * sizeof *self->env);
-    self->count = count;
-    return CMD_OK;
-}
-
-/* Whoever is not asked through a proxy today, and this server. */
-static int make_no_proxy(struct exec *self)
-{
-    const char *now = getenv("no_proxy");
-
-    if (now == NULL)
-        now = getenv("NO_PROXY");
-    self->no_proxy = now == NULL || now[0] == '\0'
-                         ? shs__strdup("127.0.0.1,localhost,::1")
-                         : shs__asprintf("127.0.0.1,localhost,::1,%s", now);
-    return self->no_proxy == NULL ? cmd_fail(EXEC_NO_SERVER, "out of memory") : CMD_OK;
-}
-
 static int make_environment(struct exec *self)
 {
     const struct shs_test_server *server = self->server;
     struct trust_env trust;
     char port[16];
-    int code = copy_environment(self);
+    int code = env_list_init(&self->env);
 
-    if (code == CMD_OK)
-        code = make_no_proxy(self);
+    self->no_proxy = env_list_no_proxy();
+    if (code == CMD_OK && self->no_proxy == NULL)
+        code = cmd_fail(CMD_FAILED, "out of memory");
     if (code != CMD_OK)
-        return code;
+        return EXEC_NO_SERVER;
     snprintf(port, sizeof port, "%u", shs_test_server_port(server));
-    code = set(self, "SHS_URL", shs_test_server_url(server));
+    code = env_list_set(&self->env, "SHS_URL", shs_test_server_url(server));
     if (code == CMD_OK)
-        code = set(self, "SHS_PORT", port);
+        code = env_list_set(&self->env, "SHS_PORT", port);
     if (code == CMD_OK)
-        code = set(self, "SHS_CA", shs_test_server_ca_path(server));
+        code = env_list_set(&self->env, "SHS_CA", shs_test_server_ca_path(server));
     if (code == CMD_OK)
-        code = set(self, "SHS_CERT", shs_test_server_client_cert_path(server));
+        code = env_list_set(&self->env, "SHS_CERT", shs_test_server_client_cert_path(server));
     if (code == CMD_OK)
-        code = set(self, "SHS_KEY", shs_test_server_client_key_path(server));
+        code = env_list_set(&self->env, "SHS_KEY", shs_test_server_client_key_path(server));
     trust = (struct trust_env){
         .ca_path = shs_test_server_ca_path(server),
         .p12_path = self->p12_path,
         .wgetrc = self->wgetrc,
         .no_proxy = self->no_proxy,
     };
-    return code == CMD_OK ? trust_env_each(&trust, set, self) : code;
+    return code == CMD_OK ? trust_env_each(&trust, env_list_set, &self->env) : code;
 }
 
 /* -- life -------------------------------------------------------------------------------------- */
@@ -230,10 +171,7 @@ static void clean_up(struct exec *self)
     stuck = shs_test_server_stop(self->server, &err) != SHS_OK;
     if (stuck)
         fprintf(stderr, "shs: warning: %s\n", err.text);
-    for (size_t i = 0; i < self->owned; i++)
-        shs__free(self->own[i]);
-    shs__free(self->own);
-    shs__free(self->env);
+    env_list_free(&self->env);
     shs__free(self->no_proxy);
     if (!stuck)
         shs_static_files_free(self->files);
@@ -253,7 +191,7 @@ int cmd_exec(int argc, char **argv)
     if (code == CMD_OK)
         code = make_environment(&self);
     if (code == CMD_OK)
-        code = exec_child_run(self.o.command, self.env, self.o.timeout_ms, self.o.grace_ms);
+        code = exec_child_run(self.o.command, self.env.env, self.o.timeout_ms, self.o.grace_ms);
     clean_up(&self);
     return code;
 }

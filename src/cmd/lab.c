@@ -12,6 +12,10 @@ static const char usage[] =
     "\n"
     "  serve          serve them all on one port\n"
     "  list           what they are, and what a careful client does with each\n"
+    "  run            send a client through all of them, and score it\n"
+    "  env            every variable by which programs are told of a lab that is served\n"
+    "  hosts          the same for clients that know no proxy\n"
+    "  hello          what the last client offered\n"
     "  check-server   the lab turned round: bad client certificates knock at a server\n"
     "\n"
     "'shs lab COMMAND --help' tells more about each.\n";
@@ -21,7 +25,13 @@ int cmd_lab(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"serve", lab_serve}, {"list", lab_list}, {"check-server", lab_check_server}};
+    } commands[] = {{"serve", lab_serve},
+                    {"list", lab_list},
+                    {"run", lab_run},
+                    {"env", lab_env},
+                    {"hosts", lab_hosts},
+                    {"hello", lab_hello},
+                    {"check-server", lab_check_server}};
     char name[40];
 
     if (argc < 2)

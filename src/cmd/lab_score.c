@@ -350,13 +350,15 @@ static const char page_head[] =
     "max-width:60rem;margin:2rem auto;padding:0 1rem}\n"
     "h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}\n"
     "table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.3rem .5rem;\n"
-    "border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}\n"
+    "border-bottom:1px solid var(--line);vertical-align:top}\n"
+    ".said{overflow-wrap:anywhere}\n"
     ".bar{display:flex;height:1rem;border-radius:3px;overflow:hidden;min-width:8rem;\n"
     "background:var(--line)}.bar i{display:block}\n"
     ".p{background:var(--pass)}.f{background:var(--fail)}.o{background:var(--other)}\n"
     ".r{background:var(--rest)}.key i{display:inline-block;width:.8rem;height:.8rem;\n"
     "border-radius:2px;margin:0 .3rem 0 .9rem}b.bad{color:var(--fail)}\n"
-    "@media(max-width:40rem){.wide{display:none}}\n"
+    "@media(max-width:40rem){.wide,.miss th{display:none}.miss td{display:block;border:0;\n"
+    "padding:0 .5rem}.miss tr{display:block;border-bottom:1px solid var(--line);padding:.5rem 0}}\n"
     "</style>\n";
 
 static void print_bar(FILE *to, const struct group *g)
@@ -394,15 +396,15 @@ static void print_chart(FILE *to, const struct score *score)
 static void print_mismatches(FILE *to, const struct score *score)
 {
     fputs("<h2>What is not as it should be</h2>\n"
-          "<table><tr><th>label<th>tier<th>should<th>did<th>said\n",
+          "<table class=miss><tr><th>label<th>tier<th>should<th>did<th>said\n",
           to);
     for (size_t i = 0; i < score->count; i++) {
         const struct score_case *c = &score->cases[i];
 
         if (!score_is_bad(c) && !c->other_reason)
             continue;
-        fprintf(to, "<tr><td>%s<td>%s<td>%s%s%s<td><b class=%s>%s</b><td>", c->id, c->tier,
-                expect_word(c), c->reason[0] == '\0' ? "" : ": ", c->reason,
+        fprintf(to, "<tr><td>%s<td>%s<td>%s%s%s<td><b class=%s>%s</b><td class=said>", c->id,
+                c->tier, expect_word(c), c->reason[0] == '\0' ? "" : ": ", c->reason,
                 score_is_bad(c) ? "bad" : "other", verdict_word(c));
         print_html_text(to, c->said);
         fputc('\n', to);
