@@ -7,6 +7,11 @@
  *   GET /            13 bytes from memory
  *   GET /f/NAME      DIR/NAME as a file
  *   GET /block/MS    13 bytes, after the handler has slept
+ *   GET /sleep/US    the same, in microseconds
+ *   GET /spin/US     13 bytes, after the handler has computed for so long
+ *   GET /some/US     13 bytes; one of ten sleeps before
+ *   GET /tide/S      13 bytes; one of ten sleeps before: 1 ms, and after S seconds each 5 ms,
+ *                    100 ms, 1 ms ...
  *
  * For cases that the command `shs serve` cannot show. Prints one line, "PID PORT COMPOSITION".
  */
@@ -15,6 +20,8 @@
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,13 +71,75 @@ static int answer_file(const struct bench *self, struct shs_response *res, const
     return shs_send_file(res, fd, 0, (uint64_t)st.st_size);
 }
 
-static int answer_late(struct shs_response *res, long ms)
+static int answer_late(struct shs_response *res, long us)
 {
-    struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    struct timespec ts = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
 
     while (nanosleep(&ts, &ts) != 0 && errno == EINTR)
         continue;
     return answer_text(res);
+}
+
+static int64_t thread_cpu_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static int answer_computed(struct shs_response *res, long us)
+{
+    int64_t until = thread_cpu_us() + us;
+    volatile unsigned long sum = 0;
+
+    while (thread_cpu_us() < until) {
+        for (unsigned i = 0; i < 1000; i++)
+            sum += i;
+    }
+    return answer_text(res);
+}
+
+/* One of ten sleeps. */
+static int answer_some(struct shs_response *res, long us)
+{
+    static _Atomic unsigned turn;
+
+    return atomic_fetch_add(&turn, 1) % 10 == 0 ? answer_late(res, us) : answer_text(res);
+}
+
+static int answer_tide(struct shs_response *res, long seconds)
+{
+    static const long sleeps_us[] = {1000, 5000, 100000};
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return answer_some(res, sleeps_us[ts.tv_sec / (seconds > 0 ? seconds : 1) % 3]);
+}
+
+/* The number behind a prefix of the path, or -1. */
+static long number_after(const char *path, const char *prefix)
+{
+    size_t len = strlen(prefix);
+
+    return strncmp(path, prefix, len) == 0 ? strtol(path + len, NULL, 10) : -1;
+}
+
+static int answer_slowly(struct shs_response *res, const char *path)
+{
+    long n;
+
+    if ((n = number_after(path, "/block/")) >= 0)
+        return answer_late(res, n * 1000);
+    if ((n = number_after(path, "/sleep/")) >= 0)
+        return answer_late(res, n);
+    if ((n = number_after(path, "/spin/")) >= 0)
+        return answer_computed(res, n);
+    if ((n = number_after(path, "/some/")) >= 0)
+        return answer_some(res, n);
+    if ((n = number_after(path, "/tide/")) >= 0)
+        return answer_tide(res, n);
+    return shs_send_error(res, 404, NULL);
 }
 
 static int bench_get(struct shs_request *req, struct shs_response *res)
@@ -87,9 +156,7 @@ static int bench_get(struct shs_request *req, struct shs_response *res)
     name[path.len] = '\0';
     if (strncmp(name, "/f/", 3) == 0 && strchr(name + 3, '/') == NULL && self->root >= 0)
         return answer_file(self, res, name + 3);
-    if (strncmp(name, "/block/", 7) == 0)
-        return answer_late(res, strtol(name + 7, NULL, 10));
-    return shs_send_error(res, 404, NULL);
+    return answer_slowly(res, name);
 }
 
 struct settings {

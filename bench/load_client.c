@@ -14,6 +14,9 @@
  *       opens COUNT connections, one request on each, and keeps them. Prints "held COUNT SECONDS".
  *       For each line on stdin one request on each of them, in turns; prints the latencies in us:
  *       "median p99 max errors". Ends with stdin.
+ *   load_client burst PORT PATH COUNT CONNECTIONS PAUSE_MS tls|plain
+ *       COUNT times a request on all connections at the same moment. Prints how long it took until
+ *       the last was answered, in us: "median p99 max errors".
  *
  * With CLIENT_PEM in the environment, a file with a certificate, its chain and key, it shows that
  * to who asks. Every answer's status and length are checked. Sources are spread over 127.0.0.0/8,
@@ -276,6 +279,63 @@ static int run_hold(char **argv)
     fflush(stdout);
     while (fgets(line, sizeof line, stdin) != NULL)
         ask_all(links, count, us);
+    for (unsigned i = 0; i < count; i++)
+        drop(&links[i]);
+    SSL_CTX_free(ctx);
+    free(links);
+    free(us);
+    return 0;
+}
+
+/* -- burst ------------------------------------------------------------------------------------- */
+
+static bool say(struct link *link)
+{
+    size_t len = strlen(request);
+    long n = link->ssl != NULL ? SSL_write(link->ssl, request, (int)len)
+                               : (long)send(link->fd, request, len, MSG_NOSIGNAL);
+
+    return n == (long)len;
+}
+
+/* Waits for the answer to what was said; it is short, and comes in one piece. */
+static bool hear(struct link *link)
+{
+    char buf[4096];
+    long n = receive(link, buf, sizeof buf - 1);
+
+    if (n <= 0)
+        return false;
+    buf[n] = '\0';
+    return strncmp(buf, "HTTP/1.1 200", 12) == 0 && strstr(buf, "\r\n\r\n") != NULL;
+}
+
+static int run_burst(char **argv)
+{
+    unsigned turns = (unsigned)strtoul(argv[4], NULL, 10);
+    unsigned count = (unsigned)strtoul(argv[5], NULL, 10), bad = 0;
+    unsigned pause_ms = (unsigned)strtoul(argv[6], NULL, 10);
+    struct link *links = calloc(count, sizeof *links);
+    double *us = calloc(turns, sizeof *us);
+    SSL_CTX *ctx = new_context();
+
+    plain = strcmp(argv[7], "plain") == 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (!open_link(&links[i], ctx, NULL, i) || !exchange(&links[i]))
+            return 1;
+    }
+    for (unsigned turn = 0; turn < turns; turn++) {
+        double began = now_s();
+
+        for (unsigned i = 0; i < count; i++)
+            bad += !say(&links[i]);
+        for (unsigned i = 0; i < count; i++)
+            bad += !hear(&links[i]);
+        us[turn] = (now_s() - began) * 1e6;
+        usleep(pause_ms * 1000);
+    }
+    qsort(us, turns, sizeof *us, by_value);
+    printf("%.0f %.0f %.0f %u\n", us[turns / 2], us[turns * 99 / 100], us[turns - 1], bad);
     for (unsigned i = 0; i < count; i++)
         drop(&links[i]);
     SSL_CTX_free(ctx);
@@ -583,9 +643,10 @@ int main(int argc, char **argv)
     struct rlimit files = {.rlim_cur = 1 << 18, .rlim_max = 1 << 18};
     bool closes = argc == 7 && strcmp(argv[1], "close") == 0;
     struct sigaction ignore = {.sa_handler = SIG_IGN};
+    bool bursts = argc == 8 && strcmp(argv[1], "burst") == 0;
     bool loads = (argc == 8 || argc == 10) && strcmp(argv[1], "load") == 0;
 
-    if (!closes && !loads && !(argc == 6 && strcmp(argv[1], "hold") == 0)) {
+    if (!closes && !loads && !bursts && !(argc == 6 && strcmp(argv[1], "hold") == 0)) {
         fprintf(stderr, "usage: the comment at the top of load_client.c\n");
         return 2;
     }
@@ -599,5 +660,7 @@ int main(int argc, char **argv)
              (unsigned)port, closes ? "Connection: close\r\n" : "");
     if (loads)
         return run_load(argc, argv);
+    if (bursts)
+        return run_burst(argv);
     return closes ? run_close(argv) : run_hold(argv);
 }

@@ -76,7 +76,7 @@ struct shs_options {
                                  shs_server_bind_and_activate */
     bool allow_reuse_address;  /* SO_REUSEADDR. false; HTTPServer sets it */
     bool allow_reuse_port;     /* SO_REUSEPORT, for AF_INET and AF_INET6. false */
-    int request_queue_size;    /* listen(2) backlog. SOMAXCONN */
+    int request_queue_size;    /* listen(2) backlog; longer only keeps who has given up. 511 */
     unsigned timeout_ms;       /* handle_request's limit. UINT_MAX = none */
     unsigned poll_interval_ms; /* service_actions runs at least this often; less than 10 is 10. 500
                                 */

@@ -11,7 +11,7 @@ void shs_options_init_sized(struct shs_options *opt, size_t size)
     struct shs_options defaults = {
         .size = size,
         .bind_and_activate = true,
-        .request_queue_size = SOMAXCONN,
+        .request_queue_size = 511,
         .timeout_ms = UINT_MAX,
         .poll_interval_ms = 500,
         .max_packet_size = 8192,

@@ -24,6 +24,8 @@ static const struct limit limits[] = {
      "connections at once, at most (10000)"},
     {"max-connections-per-address", COUNT, MEMBER(max_connections_per_address), 1, 10000000,
      "of them from one address (no bound)"},
+    {"backlog", COUNT, MEMBER(request_queue_size), 1, INT_MAX,
+     "connections that wait to be accepted (511)"},
     {"max-requests", COUNT, MEMBER(max_requests_per_connection), 1, UINT_MAX,
      "requests on one connection (10000)"},
     {"max-queue", COUNT, MEMBER(max_queue), 1, 10000000,

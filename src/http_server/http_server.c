@@ -147,16 +147,21 @@ static int host_dispatch(void *owner, struct shs_exchange *x)
 {
     struct http_request_handler *self = owner;
     const struct shs_http_handler *handler = &server_of(self)->handler;
+    struct shs_activity *activity = self->base.request->activity;
+    int rc;
 
     x->conn = self->base.request;
     if (self->base.request->refusal != NULL)
         return refuse_client(self->base.request->refusal, &x->req, &x->res);
     if (self->base.request->overloaded)
         return refuse_overload(&x->res);
-    if (x->req.sink_over)
-        return shs__sink_done(&x->req, &x->res);
-    shs__activity_name(self->base.request->activity, x->req.head.method, x->req.head.path);
-    return shs_handler_call(handler, &x->req, &x->res);
+    if (!x->req.sink_over)
+        shs__activity_name(activity, x->req.head.method, x->req.head.path);
+    shs__activity_enter(activity, shs__activity_route(x->req.head.method, x->req.head.path));
+    rc = x->req.sink_over ? shs__sink_done(&x->req, &x->res)
+                          : shs_handler_call(handler, &x->req, &x->res);
+    shs__activity_leave(activity);
+    return rc;
 }
 
 static void host_log(void *owner, const struct shs_access *access)

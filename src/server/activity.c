@@ -62,6 +62,25 @@ void shs__activity_name(struct shs_activity *self, struct shs_str method, struct
     atomic_store_explicit(&self->turn, turn + 2, memory_order_release);
 }
 
+uint64_t shs__activity_route(struct shs_str method, struct shs_str path)
+{
+    uint64_t head = 0, tail = 0, hash;
+    size_t len = 1;
+
+    while (len < path.len && len < 64 && path.ptr[len] != '/')
+        len++;
+    if (len > path.len)
+        len = path.len;
+    memcpy(&head, path.ptr, len < sizeof head ? len : sizeof head);
+    if (len > sizeof tail)
+        memcpy(&tail, path.ptr + len - sizeof tail, sizeof tail);
+    hash = (head ^ tail * 31) + len;
+    if (method.len > 0)
+        hash += (uint64_t)(unsigned char)method.ptr[0] << 32 | method.len << 40;
+    hash *= 0x9e3779b97f4a7c15u;
+    return hash ^ hash >> 32;
+}
+
 /* -- reading ----------------------------------------------------------------------------------- */
 
 static void load_words(const _Atomic uint64_t *words, uint64_t *to, unsigned count)

@@ -23,7 +23,17 @@ struct shs_activity_report {
     char line[440]; /* empty: nothing to say */
 };
 
+struct shs_activity;
+
+/* Around the code of a handler, for a mixin that has to know when its threads may block. */
+struct shs_activity_ops {
+    /* `route` tells handlers apart that do different things: any number. */
+    void (*enter)(struct shs_activity *self, uint64_t route);
+    void (*leave)(struct shs_activity *self);
+};
+
 struct shs_activity {
+    const struct shs_activity_ops *ops; /* NULL: nobody has to know */
     _Atomic uint32_t turn;  /* odd while a handler runs and the words below are complete */
     _Atomic uint32_t waits; /* odd while it waits for its peer; another number for each wait */
     _Atomic uint64_t client[SHS_ACTIVITY_CLIENT_WORDS];
@@ -57,6 +67,22 @@ static inline void shs__activity_wait(struct shs_activity *self)
         atomic_store_explicit(&self->waits,
                               atomic_load_explicit(&self->waits, memory_order_relaxed) + 1,
                               memory_order_relaxed);
+}
+
+/*
+ * Around a call of code that is not the library's, within the two above. A request's route is its
+ * method and the first part of its path, so that /users/1 and /users/2 are one.
+ */
+uint64_t shs__activity_route(struct shs_str method, struct shs_str path);
+static inline void shs__activity_enter(struct shs_activity *self, uint64_t route)
+{
+    if (self != NULL && self->ops != NULL)
+        self->ops->enter(self, route);
+}
+static inline void shs__activity_leave(struct shs_activity *self)
+{
+    if (self != NULL && self->ops != NULL)
+        self->ops->leave(self);
 }
 
 /* -- the watcher's ----------------------------------------------------------------------------- */

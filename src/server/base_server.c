@@ -571,6 +571,22 @@ void shs__conn_finish_handler(struct shs_conn *conn)
     shs__free(handler);
 }
 
+/* A handler of HTTP tells its requests apart; of any other this is all that is known. */
+static int handle(struct shs_conn *conn)
+{
+    const struct shs_request_handler_class *cls = conn->handler->cls;
+    int rc;
+
+    shs__activity_begin(conn);
+    if (!cls->refuses)
+        shs__activity_enter(conn->activity, 0);
+    rc = cls->handle(conn->handler);
+    if (!cls->refuses)
+        shs__activity_leave(conn->activity);
+    shs__activity_end(conn->activity);
+    return rc;
+}
+
 /*
  * What a stream above the socket holds already is not told by the socket again: a handler that has
  * read half a record and waits for more is called at once. Not without end: one that takes nothing
@@ -583,9 +599,7 @@ static int call_handler(struct shs_conn *conn)
 
     do {
         conn->has_read = false;
-        shs__activity_begin(conn);
-        rc = conn->handler->cls->handle(conn->handler);
-        shs__activity_end(conn->activity);
+        rc = handle(conn);
         took_nothing = conn->has_read ? 0 : took_nothing + 1;
     } while (rc == SHS_WAIT_READ && !conn->yielded && took_nothing < 2 &&
              shs__stream_pending(conn->stream));

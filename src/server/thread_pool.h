@@ -19,6 +19,12 @@
  *
  *   Groups share nothing but the server; each has its epoll set, its slots, timers and workers.
  *
+ *   How many workers there are: as many are active as there are cores. One whose handler waits is
+ *   away, and then another one takes its place: at once where the route is known to wait (how much
+ *   of its time is measured, now and then), else when the monitor sees it. Who comes back makes
+ *   one more, and that stays so, because the next handler will wait too, until for a while
+ *   somebody was not needed.
+ *
  * Locks, all leaves but `lock`, which may be held around ready_lock:
  *   lock        a group's workers       ready_lock   connections that wait for a worker
  *   slots_lock  the free list           timer_lock   the heap
@@ -79,18 +85,58 @@ struct shs_pool_batch {
     _Atomic uint32_t events[SHS_POOL_BATCH];
 };
 
+/* A worker in the counts below; one that is away counts for less, or for nothing. */
+#define SHS_POOL_ONE 16
+
+/*
+ * What the handlers of one route do, as seen by the workers: many routes may share one. Read for
+ * each request, written only for those that are measured.
+ */
+struct shs_pool_route {
+    _Atomic uint32_t wait_ns;  /* of a call, as far as it does not compute; a cautious mean */
+    _Atomic uint32_t usual_ns; /* the mean of those that waited; 0: not known */
+    _Atomic uint32_t cpu_ns;
+    _Atomic uint32_t measure; /* so many of the next calls are measured */
+    _Atomic bool known;       /* one has been */
+};
+
+#define SHS_POOL_ROUTES 256u
+
+struct shs_pool_meter {
+    int64_t wall_ns, cpu_ns;
+    long switches; /* voluntary: it has waited for something */
+};
+
 struct shs_pool_worker {
     struct shs_pool_group *group;
     struct shs_pool_worker *prev, *next; /* of the group, or of its dead */
     pthread_t thread;
     _Atomic int tid;
     _Atomic uint32_t busy; /* odd while it runs a connection, another number for each */
-    _Atomic bool away;     /* not counted as runnable: it waits, or its handler blocks */
-    uint32_t seen;         /* monitor: `busy` at the last look */
-    bool looked;           /* monitor: and it was the same then, and running */
-    int64_t cpu_ns;        /* monitor: what it had computed at that look */
-    int64_t busy_since_ns; /* its own: since then every batch was full */
-    int64_t told_ns; /* its own: when the event that it follows had been fetched; 0: no event */
+    _Atomic int away;      /* how much of SHS_POOL_ONE it waits, or its handler may */
+    _Atomic(struct shs_pool_route *) route; /* of the handler that it runs; NULL: none */
+    _Atomic int64_t back_ns; /* while it is away: expected back; INT64_MAX: nobody knows */
+
+    /* the monitor's */
+    uint32_t seen;      /* `busy` at the last look */
+    uint32_t looks;     /* and so often before */
+    int64_t cpu_ns;     /* what it had computed at the first of these */
+    int64_t looked_ns;  /* when that was */
+    int64_t cpu_now_ns; /* at the last */
+
+    /* asleep; under the group's lock */
+    struct shs_pool_worker *next_asleep;
+    pthread_cond_t wake;
+    bool asleep;
+
+    /* its own */
+    int64_t busy_since_ns; /* since then every batch was full */
+    int64_t told_ns;       /* when the event that it follows had been fetched; 0: no event */
+    bool measures;         /* `meter` was read when that handler began */
+    uint32_t blocking;     /* how many of its handlers lately might block, of 65536 */
+    uint32_t calls;
+    uint32_t suspects; /* so many of its next calls are measured, for a turn took long */
+    struct shs_pool_meter meter;
     struct shs_pool_batch batch;
     struct shs_activity activity;
 };
@@ -126,16 +172,21 @@ struct shs_pool_group {
     struct shs_pool_timer *heap;
     unsigned heap_len, heap_cap;
 
+    /* Who is awake: thread_pool_crew.c */
     pthread_mutex_t lock;
-    pthread_cond_t spare; /* a token for one of those who sleep, or the end */
-    pthread_cond_t gone;  /* a worker has left */
+    pthread_cond_t gone; /* a worker has left */
     struct shs_pool_worker *workers, *dead;
-    _Atomic unsigned runnable; /* awake and not away; shs__pool_wanted of them, if it can be */
-    _Atomic unsigned target;   /* as many as cores, or as was said */
-    _Atomic unsigned extra;    /* beside them, while handlers block again and again */
-    unsigned pressure;         /* the monitor's: how often they do */
-    unsigned max;
-    unsigned threads, sleeping, tokens;
+    struct shs_pool_worker *asleep; /* the last one first */
+    _Atomic unsigned target; /* as many should be active as there are cores, or as was said */
+    _Atomic int active; /* those who are awake, less what they are away; in parts of SHS_POOL_ONE */
+    _Atomic int dismiss; /* so many of those who are awake go to sleep */
+    _Atomic int surplus; /* how many more are awake than should be, at the monitor's last looks */
+    int64_t sum;         /* the monitor's: the same, since it last asked who is not needed */
+    unsigned looks;
+    int64_t trim_ns;           /* when it asks again */
+    _Atomic int64_t enough_ns; /* until then there are enough, says who has counted them */
+    int64_t start_ns; /* before this moment no thread is started: there was none to be had */
+    unsigned max, threads, sleeping;
 };
 
 struct shs_pool_addresses;
@@ -144,6 +195,7 @@ struct shs_thread_pool {
     struct shs_layer layer;
     struct shs_pool_addresses *addresses; /* NULL: no bound per address */
     struct shs_pool_group *groups;
+    struct shs_pool_route routes[SHS_POOL_ROUTES];
     unsigned group_count;
     _Atomic unsigned next_group;
     bool one_listener; /* for all groups: connections go to them in turns */
@@ -221,23 +273,55 @@ bool shs__pool_ready(struct shs_thread_pool *pool, struct shs_pool_group *group)
 /* Goes on with a connection that the caller owns, until it is parked or gone. */
 void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
                    struct shs_pool_worker *worker, struct shs_pool_slot *slot);
-/* How many workers should be runnable. */
-static inline unsigned shs__pool_wanted(const struct shs_pool_group *group)
-{
-    return atomic_load_explicit(&group->target, memory_order_relaxed) +
-           atomic_load_explicit(&group->extra, memory_order_relaxed);
-}
-/* With the group's lock: as many runnable workers as there should be, if it can be. */
-void shs__pool_replace(struct shs_pool_group *group);
-/* With the lock. This worker waits: another may run in its place, and does what it has fetched. */
-void shs__pool_went_away(struct shs_pool_worker *worker);
-void shs__pool_came_back(struct shs_pool_worker *worker);
-/* Wakes a worker that sleeps in epoll_wait. */
-void shs__pool_kick(struct shs_pool_group *group);
+/* Gives what a worker has fetched and not begun to the others. Any thread. */
+void shs__pool_hand_over(struct shs_pool_worker *worker);
 /* The pool is abandoned: ends the connections that nobody runs. */
 void shs__pool_end_parked(struct shs_pool_group *group);
+/* A worker's thread; `arg` is the worker. */
+void *shs__pool_worker_main(void *arg);
+
+/* thread_pool_crew.c -------------------------------------------------------------------------- */
+
+/* With the group's lock: as many active workers as there should be, if it can be. */
+void shs__pool_replace(struct shs_pool_group *group);
+/* With the lock: the same, but nobody is replaced who will be back as soon as another one would be
+   there. False: nobody is left, and nobody can be had. */
+bool shs__pool_fill_up(struct shs_pool_group *group);
+/*
+ * `away` of a worker, from now on; returns what it was. Others do what it has fetched; and where
+ * too few are active now, another one is woken or started. The worker itself, without the lock.
+ * `now_ns` may be 0 where `away` is none.
+ */
+int shs__pool_set_away(struct shs_pool_worker *worker, int away, int64_t now_ns);
+/* The monitor, with the lock: it blocks. Taken back when it has gone on meanwhile. */
+void shs__pool_found_blocked(struct shs_pool_worker *worker);
+/* The monitor, with the lock, at each look: who is not needed goes to sleep. True: there may be
+   somebody at the next look. */
+bool shs__pool_trim(struct shs_pool_group *group, int64_t now_ns);
+/* True: go on; the worker may have slept. False: it leaves, and is not counted any more. */
+bool shs__pool_stays(struct shs_pool_worker *worker);
+/* With the lock: all who sleep, for the end. */
+void shs__pool_wake_all(struct shs_pool_group *group);
+/* Nothing is left to do, ever. */
+bool shs__pool_is_over(const struct shs_thread_pool *pool);
+/* Wakes a worker that waits in epoll_wait. */
+void shs__pool_kick(struct shs_pool_group *group);
+/* The last that a worker does; frees it, or leaves it to shs__pool_reap. */
+void shs__pool_leave(struct shs_pool_worker *worker);
 /* Joins those that have left. */
 void shs__pool_reap(struct shs_pool_group *group);
+
+/* thread_pool_route.c ------------------------------------------------------------------------- */
+
+/* What a worker does around the code of a handler. */
+extern const struct shs_activity_ops shs__pool_activity_ops;
+/* The monitor has found a handler that waits, for `for_ns`: the next of its route will, too. */
+void shs__pool_route_blocks(struct shs_pool_route *route, int64_t for_ns);
+/* How many events this worker may fetch at once: nothing waits behind a handler that blocks. */
+static inline int shs__pool_batch_size(const struct shs_pool_worker *worker)
+{
+    return worker->blocking > 1024 ? 1 : (int)SHS_POOL_BATCH;
+}
 
 /* thread_pool_address.c: how many connections each address has; any thread */
 struct shs_pool_addresses *shs__pool_addresses_new(void);

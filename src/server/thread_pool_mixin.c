@@ -53,7 +53,7 @@ static bool has_worker(struct shs_pool_group *group)
 {
     bool any;
 
-    if (atomic_load_explicit(&group->runnable, memory_order_relaxed) > 0)
+    if (atomic_load_explicit(&group->active, memory_order_relaxed) > 0)
         return true;
     pthread_mutex_lock(&group->lock);
     shs__pool_replace(group);
@@ -142,17 +142,14 @@ static int pool_wait_request(struct shs_layer *layer, struct shs_conn *conn, int
 {
     struct place place = place_of(layer, conn);
     struct shs_pool_worker *worker = place.slot == NULL ? NULL : place.slot->worker;
-    int rc;
+    int before, rc;
 
     if (worker == NULL)
         return shs_super_wait_request(layer, conn, what);
-    pthread_mutex_lock(&place.group->lock);
-    shs__pool_went_away(worker);
-    pthread_mutex_unlock(&place.group->lock);
+    atomic_store_explicit(&worker->back_ns, INT64_MAX, memory_order_relaxed);
+    before = shs__pool_set_away(worker, SHS_POOL_ONE, INT64_MAX);
     rc = shs_super_wait_request(layer, conn, what);
-    pthread_mutex_lock(&place.group->lock);
-    shs__pool_came_back(worker);
-    pthread_mutex_unlock(&place.group->lock);
+    (void)shs__pool_set_away(worker, before, 0);
     return rc;
 }
 
@@ -180,7 +177,7 @@ static void wait_for_workers(struct shs_pool_group *group, int64_t until)
     int rc = 0;
 
     pthread_mutex_lock(&group->lock);
-    pthread_cond_broadcast(&group->spare);
+    shs__pool_wake_all(group);
     shs__pool_kick(group);
     while (group->threads > 0 && rc == 0)
         rc = pthread_cond_timedwait(&group->gone, &group->lock, &ts);
@@ -287,7 +284,6 @@ static void free_group(struct shs_pool_group *group)
     pthread_mutex_destroy(&group->ready_lock);
     pthread_mutex_destroy(&group->timer_lock);
     pthread_mutex_destroy(&group->lock);
-    pthread_cond_destroy(&group->spare);
     pthread_cond_destroy(&group->gone);
 }
 
@@ -339,7 +335,6 @@ static int init_group(struct shs_pool_group *group, struct shs_thread_pool *pool
     pthread_mutex_init(&group->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&group->spare, &attr);
     pthread_cond_init(&group->gone, &attr);
     pthread_condattr_destroy(&attr);
     return open_descriptors(group);

@@ -13,10 +13,14 @@
 #include "server/thread_pool.h"
 
 #define LOOK_MS 3u
+#define LOOK_NS (LOOK_MS * SHS_NS_PER_MS)
 /* So many looks at nothing, then it rests until a worker begins something. */
 #define LOOKS_BEFORE_REST 64u
-/* A handler that computes for so long is as good as blocked: others want their turn. */
-#define COMPUTES_NS (15 * SHS_NS_PER_MS)
+/* A handler that computes for so long is as good as blocked: others want their turn. Handlers that
+   compute for less have no more workers than there are cores. */
+#define COMPUTES_NS (500 * SHS_NS_PER_MS)
+/* When the kernel does not say whether a thread runs: one that has not, for so many looks. */
+#define LOOKS_IN_THE_DARK 8u
 /* Handlers that do not return which are reported at one look; the others at the next. */
 #define REPORTS 4u
 
@@ -30,22 +34,25 @@ void shs__pool_monitor_call(struct shs_thread_pool *pool)
 
 /* -- workers ---------------------------------------------------------------------------------- */
 
-/* Does the kernel say that this thread runs, or would if there were a core for it? */
+/*
+ * Does the kernel say that this thread runs, or would if there were a core for it? Where it does
+ * not say (no /proc, no descriptor), one that has not computed for some looks is known to wait.
+ */
 static bool is_running(const struct shs_pool_worker *worker)
 {
     char path[64], stat[128];
     const char *state;
-    ssize_t n;
+    ssize_t n = -1;
     int fd;
 
     snprintf(path, sizeof path, "/proc/self/task/%d/stat", atomic_load(&worker->tid));
     fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false; /* no /proc: a look that is too careful costs one more thread */
-    n = read(fd, stat, sizeof stat - 1);
-    close(fd);
+    if (fd >= 0) {
+        n = read(fd, stat, sizeof stat - 1);
+        close(fd);
+    }
     if (n <= 0)
-        return false;
+        return worker->looks < LOOKS_IN_THE_DARK || worker->cpu_now_ns != worker->cpu_ns;
     stat[n] = '\0';
     state = strrchr(stat, ')'); /* behind the name, which may hold anything */
     return state != NULL && state[1] == ' ' && state[2] == 'R';
@@ -66,29 +73,35 @@ enum look { LOOK_FINE, LOOK_COMPUTES, LOOK_SLEEPS };
 
 /*
  * What a worker is found at that is with the same connection at two looks. One that only lacks a
- * core, because others have them, is fine: more workers would make it worse.
+ * core, because others have them, is fine: more workers would make it worse. So is one that
+ * computes most of the time, and waits for a page or a lock just now.
  */
-static enum look look_at_one(struct shs_pool_worker *worker, bool *any)
+static enum look look_at_one(struct shs_pool_worker *worker, int64_t now_ns, bool *any)
 {
     uint32_t busy = atomic_load(&worker->busy);
+    int64_t before;
 
-    if (busy != worker->seen) {
+    if ((busy & 1) == 0) {
+        *any = *any || busy != worker->seen;
         worker->seen = busy;
-        worker->looked = false;
-        *any = true;
         return LOOK_FINE;
     }
-    if ((busy & 1) == 0)
-        return LOOK_FINE;
     *any = true;
-    if (atomic_load(&worker->away))
+    if (busy != worker->seen || worker->looks == 0) {
+        worker->seen = busy;
+        worker->looks = 1;
+        worker->looked_ns = now_ns;
+        worker->cpu_ns = worker->cpu_now_ns = cpu_of(worker);
         return LOOK_FINE;
-    if (!is_running(worker))
+    }
+    if (atomic_load(&worker->away) == SHS_POOL_ONE && atomic_load(&worker->back_ns) == INT64_MAX)
+        return LOOK_FINE; /* it is known */
+    worker->looks++;
+    before = worker->cpu_now_ns;
+    worker->cpu_now_ns = cpu_of(worker);
+    if (worker->cpu_now_ns - before < LOOK_NS / 2 && !is_running(worker))
         return LOOK_SLEEPS;
-    if (!worker->looked)
-        worker->cpu_ns = cpu_of(worker);
-    worker->looked = true;
-    return cpu_of(worker) - worker->cpu_ns >= COMPUTES_NS ? LOOK_COMPUTES : LOOK_FINE;
+    return worker->cpu_now_ns - worker->cpu_ns >= COMPUTES_NS ? LOOK_COMPUTES : LOOK_FINE;
 }
 
 static void look_for_stuck(struct shs_pool_worker *worker, int64_t now_ns, int64_t limit_ns,
@@ -116,29 +129,6 @@ void shs__pool_report_stuck(struct shs_pool_group *group)
         shs__activity_say(group->pool->layer.server, &reports[i]);
 }
 
-/*
- * With the lock. A blocked handler is only found at the next look, and until then the worker is
- * missing. Where it happens once that does not matter; where it happens again and again, some
- * workers more are kept at hand, about as many as will be found blocked in the next few looks.
- */
-static void adapt(struct shs_pool_group *group, unsigned blocked)
-{
-    unsigned most = group->max - atomic_load(&group->target), before = atomic_load(&group->extra);
-    unsigned extra;
-
-    group->pressure = group->pressure * 15 / 16 + blocked * 8;
-    extra = group->pressure / 8;
-    if (extra > most)
-        extra = most;
-    if (extra == before)
-        return;
-    atomic_store(&group->extra, extra);
-    if (extra > before)
-        shs__pool_replace(group);
-    else if (atomic_load(&group->runnable) > shs__pool_wanted(group))
-        shs__pool_kick(group); /* somebody who waits for events goes to sleep instead */
-}
-
 /* Looks at every worker of a group; true when any of them does something. */
 static bool look_at(struct shs_pool_group *group, int64_t now)
 {
@@ -146,7 +136,8 @@ static bool look_at(struct shs_pool_group *group, int64_t now)
     int64_t limit = (int64_t)opt->stuck_handler_ms * SHS_NS_PER_MS;
     struct shs_activity_report reports[REPORTS];
     struct shs_pool_worker *worker;
-    unsigned count = 0, blocked = 0;
+    struct shs_pool_route *route;
+    unsigned count = 0;
     enum look look;
     bool any = false;
 
@@ -156,18 +147,15 @@ static bool look_at(struct shs_pool_group *group, int64_t now)
             look_for_stuck(worker, now, limit, &reports[count]);
             count += reports[count].line[0] != '\0';
         }
-        look = look_at_one(worker, &any);
+        look = look_at_one(worker, now, &any);
         if (look == LOOK_FINE)
             continue;
-        blocked += look == LOOK_SLEEPS;
-        shs__pool_went_away(worker);
-        /* It marks what it begins and ends, and then looks whether it is away; this is the other
-           order, so one of us sees the other. */
-        if (atomic_load(&worker->busy) != worker->seen)
-            shs__pool_came_back(worker);
+        route = atomic_load_explicit(&worker->route, memory_order_relaxed);
+        if (look == LOOK_SLEEPS && route != NULL)
+            shs__pool_route_blocks(route, now - worker->looked_ns);
+        shs__pool_found_blocked(worker);
     }
-    adapt(group, blocked);
-    any = any || atomic_load(&group->extra) > 0;
+    any |= shs__pool_trim(group, now);
     pthread_mutex_unlock(&group->lock);
     for (unsigned i = 0; i < count; i++)
         shs__activity_say(group->pool->layer.server, &reports[i]);
@@ -180,12 +168,11 @@ static bool is_saturated(struct shs_pool_group *group)
 {
     bool saturated;
 
+    if (atomic_load(&group->active) > 0)
+        return false;
     pthread_mutex_lock(&group->lock);
-    saturated = atomic_load(&group->runnable) == 0 && group->threads > 0;
-    if (saturated) { /* a thread that could not be made then can perhaps be made now */
-        shs__pool_replace(group);
-        saturated = atomic_load(&group->runnable) == 0;
-    }
+    /* A thread that could not be made then can perhaps be made now. */
+    saturated = group->threads > 0 && !shs__pool_fill_up(group);
     pthread_mutex_unlock(&group->lock);
     return saturated;
 }
@@ -222,7 +209,7 @@ static void serve_saturated(struct shs_pool_group *group, int64_t now)
          slot = shs__pool_ready_pop(group, patience))
         refuse(group, slot);
     /* Somebody came back while we fetched, and may have gone to wait for what we hold. */
-    if (atomic_load(&group->runnable) > 0)
+    if (atomic_load(&group->active) > 0)
         shs__pool_kick(group);
 }
 

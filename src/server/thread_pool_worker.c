@@ -1,10 +1,5 @@
 /*
- * thread_pool_worker.c - a worker's life, and how many of them are awake.
- *
- * `runnable` counts those who are awake and not away; there should be as many as cores. A worker
- * goes away when its handler waits for the peer, or when the monitor sees that it does not come
- * on. Then a sleeping one is woken, or a new one started. When it comes back there is one too
- * many: whoever notices first goes to sleep, and leaves after a while.
+ * thread_pool_worker.c - what a worker does: events are fetched, connections go on.
  */
 #include <errno.h>
 #include <poll.h>
@@ -53,8 +48,7 @@ static bool batch_is_empty(const struct shs_pool_batch *batch)
     return CURSOR_NEXT(cursor) >= CURSOR_COUNT(cursor);
 }
 
-/* Gives what a worker has fetched and not begun to the others. */
-static void batch_hand_over(struct shs_pool_worker *worker)
+void shs__pool_hand_over(struct shs_pool_worker *worker)
 {
     struct shs_pool_group *group = worker->group;
     uint64_t data;
@@ -208,128 +202,6 @@ void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
     end(pool, group, conn, rc);
 }
 
-/* -- awake, away, asleep ---------------------------------------------------------------------- */
-
-void shs__pool_kick(struct shs_pool_group *group)
-{
-    uint64_t one = 1;
-    ssize_t n = write(group->kick_fd, &one, sizeof one);
-
-    SHS_UNUSED(n); /* a full counter was an event as well */
-}
-
-static void *worker_main(void *arg);
-
-/* With the lock: a new worker, counted as runnable. */
-static bool start_worker(struct shs_pool_group *group)
-{
-    struct shs_pool_worker *worker = shs__calloc(1, sizeof *worker);
-    struct shs_server *server = group->pool->layer.server;
-
-    if (worker == NULL)
-        return false;
-    worker->group = group;
-    shs__server_ref(server);
-    if (pthread_create(&worker->thread, &group->pool->attr, worker_main, worker) != 0) {
-        shs__server_unref(server);
-        shs__free(worker);
-        return false;
-    }
-    worker->next = group->workers;
-    if (group->workers != NULL)
-        group->workers->prev = worker;
-    group->workers = worker;
-    group->threads++;
-    atomic_fetch_add(&group->runnable, 1);
-    shs_server_count_threads(server, 1);
-    return true;
-}
-
-void shs__pool_replace(struct shs_pool_group *group)
-{
-    while (atomic_load(&group->runnable) < shs__pool_wanted(group)) {
-        if (group->sleeping > group->tokens) {
-            group->tokens++;
-            atomic_fetch_add(&group->runnable, 1);
-            pthread_cond_signal(&group->spare);
-        } else if (group->threads >= group->max || !start_worker(group)) {
-            return;
-        }
-    }
-}
-
-void shs__pool_went_away(struct shs_pool_worker *worker)
-{
-    struct shs_pool_group *group = worker->group;
-
-    if (atomic_exchange(&worker->away, true))
-        return;
-    atomic_fetch_sub(&group->runnable, 1);
-    batch_hand_over(worker);
-    shs__pool_replace(group);
-    if (atomic_load(&group->ready_count) > 0)
-        shs__pool_kick(group);
-}
-
-void shs__pool_came_back(struct shs_pool_worker *worker)
-{
-    if (atomic_exchange(&worker->away, false))
-        atomic_fetch_add(&worker->group->runnable, 1);
-}
-
-/* Nothing is left to do, ever. */
-static bool is_over(const struct shs_thread_pool *pool)
-{
-    return atomic_load(&pool->closing) &&
-           (atomic_load(&pool->abandoned) || atomic_load(&pool->layer.server->open_count) == 0);
-}
-
-/* With the lock: one too many is awake; sleeps until it is needed. False: it is not needed any
-   more. */
-static bool sleep_spare(struct shs_pool_group *group)
-{
-    struct shs_thread_pool *pool = group->pool;
-    unsigned spare_ms = pool->layer.server->opt.spare_ms;
-    int64_t until = shs__deadline_after(shs_now_ns(), spare_ms);
-    struct timespec ts = {.tv_sec = until / SHS_NS_PER_S, .tv_nsec = until % SHS_NS_PER_S};
-    int rc = 0;
-
-    atomic_fetch_sub(&group->runnable, 1);
-    group->sleeping++;
-    while (group->tokens == 0 && rc == 0 && !is_over(pool))
-        rc = pthread_cond_timedwait(&group->spare, &group->lock, &ts);
-    group->sleeping--;
-    if (group->tokens > 0) {
-        group->tokens--; /* who gave it has counted us */
-        return true;
-    }
-    return false;
-}
-
-/* True: go on; the worker may have slept. False: it leaves, and is not counted any more. */
-static bool stays(struct shs_pool_worker *worker)
-{
-    struct shs_pool_group *group = worker->group;
-    bool awake = true, over;
-
-    if (atomic_load_explicit(&group->runnable, memory_order_relaxed) <= shs__pool_wanted(group) &&
-        !atomic_load_explicit(&group->pool->closing, memory_order_relaxed))
-        return true;
-    /* Others may have to do what this one would have seen. */
-    if (atomic_load(&group->ready_count) > 0)
-        shs__pool_kick(group);
-    pthread_mutex_lock(&group->lock);
-    over = is_over(group->pool);
-    while (!over && awake && atomic_load(&group->runnable) > shs__pool_wanted(group)) {
-        awake = sleep_spare(group);
-        over = is_over(group->pool);
-    }
-    if (over && awake)
-        atomic_fetch_sub(&group->runnable, 1);
-    pthread_mutex_unlock(&group->lock);
-    return awake && !over;
-}
-
 /* -- a worker --------------------------------------------------------------------------------- */
 
 static void work(struct shs_pool_worker *worker, struct shs_pool_slot *slot)
@@ -342,11 +214,8 @@ static void work(struct shs_pool_worker *worker, struct shs_pool_slot *slot)
         shs__pool_monitor_call(pool);
     shs__pool_run(pool, worker->group, worker, slot);
     atomic_fetch_add(&worker->busy, 1);
-    if (!atomic_load(&worker->away))
-        return;
-    pthread_mutex_lock(&worker->group->lock);
-    shs__pool_came_back(worker);
-    pthread_mutex_unlock(&worker->group->lock);
+    if (atomic_load(&worker->away) != 0)
+        (void)shs__pool_set_away(worker, 0, 0);
 }
 
 /*
@@ -362,8 +231,8 @@ static bool is_group_event(struct shs_pool_group *group, uint64_t data)
     if (data != SHS_POOL_KICK)
         return false;
     /* Each wakes one: passed on, as long as there is something to be done. */
-    if (atomic_load(&group->ready_count) > 1 || is_over(group->pool) ||
-        atomic_load(&group->runnable) > shs__pool_wanted(group))
+    if (atomic_load(&group->ready_count) > 1 || shs__pool_is_over(group->pool) ||
+        atomic_load(&group->dismiss) > 0)
         shs__pool_kick(group);
     return true;
 }
@@ -375,20 +244,19 @@ static bool is_group_event(struct shs_pool_group *group, uint64_t data)
  */
 #define YIELD_NS (SHS_NS_PER_MS / 5)
 
-static void work_turn(struct shs_pool_worker *worker)
+/* A turn is not expected to take longer than this, and so much for each event. */
+#define LONG_NS 60000
+#define SHORT_NS 30000
+/* After one that does, so many handlers are measured. */
+#define SUSPECTS 32u
+
+/* Events that have been fetched, while nobody else takes them. */
+static void work_events(struct shs_pool_worker *worker, int64_t told_ns)
 {
     struct shs_pool_group *group = worker->group;
-    struct epoll_event events[SHS_POOL_BATCH];
-    unsigned ready = atomic_load(&group->ready_count);
-    /* Where handlers block again and again, nothing is taken that would wait behind one. */
-    int most = atomic_load_explicit(&group->extra, memory_order_relaxed) > 0 ? 1 : SHS_POOL_BATCH;
-    int count = epoll_wait(group->epoll_fd, events, most, ready > 0 ? 0 : -1);
-    int64_t told_ns = count > 0 ? shs_now_ns() : 0;
     uint64_t data;
     uint32_t what;
 
-    if (count > 0)
-        batch_fill(&worker->batch, events, count);
     while (batch_take(&worker->batch, &data, &what)) {
         struct shs_pool_slot *slot;
 
@@ -400,14 +268,44 @@ static void work_turn(struct shs_pool_worker *worker)
             work(worker, slot);
     }
     worker->told_ns = 0;
-    ready = atomic_load(&group->ready_count);
+}
+
+static void work_ready(struct shs_pool_worker *worker, unsigned ready)
+{
     for (unsigned i = 0; i < ready && i < SHS_POOL_BATCH; i++) {
-        struct shs_pool_slot *slot = shs__pool_ready_pop(group, INT64_MAX);
+        struct shs_pool_slot *slot = shs__pool_ready_pop(worker->group, INT64_MAX);
 
         if (slot == NULL)
-            break;
+            return;
         work(worker, slot);
     }
+}
+
+/* It took long for what there was: perhaps because a handler waits, and nobody knows. */
+static void suspect(struct shs_pool_worker *worker, int64_t took_ns, unsigned count)
+{
+    if (took_ns > LONG_NS + (int64_t)count * SHORT_NS)
+        worker->suspects = SUSPECTS;
+}
+
+static void work_turn(struct shs_pool_worker *worker)
+{
+    struct shs_pool_group *group = worker->group;
+    struct epoll_event events[SHS_POOL_BATCH];
+    unsigned ready = atomic_load(&group->ready_count);
+    int count =
+        epoll_wait(group->epoll_fd, events, shs__pool_batch_size(worker), ready > 0 ? 0 : -1);
+    int64_t told_ns = count > 0 || ready > 0 ? shs_now_ns() : 0;
+
+    if (count > 0) {
+        batch_fill(&worker->batch, events, count);
+        work_events(worker, told_ns);
+    }
+    ready = atomic_load(&group->ready_count);
+    if (ready > 0)
+        work_ready(worker, ready);
+    if (told_ns != 0)
+        suspect(worker, shs_now_ns() - told_ns, (unsigned)(count > 0 ? count : 0) + ready);
     if (count < (int)SHS_POOL_BATCH) {
         worker->busy_since_ns = told_ns;
     } else if (told_ns - worker->busy_since_ns >= YIELD_NS) {
@@ -416,74 +314,14 @@ static void work_turn(struct shs_pool_worker *worker)
     }
 }
 
-static void unlink_worker(struct shs_pool_group *group, struct shs_pool_worker *worker)
-{
-    if (worker->prev != NULL)
-        worker->prev->next = worker->next;
-    else
-        group->workers = worker->next;
-    if (worker->next != NULL)
-        worker->next->prev = worker->prev;
-}
-
-/* The last that a worker does. Somebody joins it, or it frees the server if it is the last of
-   all. */
-static void leave(struct shs_pool_worker *worker)
-{
-    struct shs_pool_group *group = worker->group;
-    struct shs_server *server = group->pool->layer.server;
-    bool abandoned;
-
-    if (atomic_load(&group->pool->abandoned)) {
-        batch_hand_over(worker);
-        shs__pool_end_parked(group);
-    }
-    shs_server_count_threads(server, -1);
-    shs__pool_kick(group); /* the next one, if it all ends */
-    pthread_mutex_lock(&group->lock);
-    unlink_worker(group, worker);
-    group->threads--;
-    abandoned = atomic_load(&group->pool->abandoned);
-    if (!abandoned) {
-        worker->next = group->dead;
-        group->dead = worker;
-    }
-    pthread_cond_broadcast(&group->spare);
-    pthread_cond_broadcast(&group->gone);
-    pthread_mutex_unlock(&group->lock);
-    if (!abandoned)
-        return;
-    pthread_detach(pthread_self());
-    shs__free(worker);
-    shs__server_unref(server);
-}
-
-static void *worker_main(void *arg)
+void *shs__pool_worker_main(void *arg)
 {
     struct shs_pool_worker *worker = arg;
 
     atomic_store(&worker->tid, (int)gettid());
     shs__thread_begin("shs-worker");
-    while (stays(worker))
+    while (shs__pool_stays(worker))
         work_turn(worker);
-    leave(worker);
+    shs__pool_leave(worker);
     return NULL;
-}
-
-void shs__pool_reap(struct shs_pool_group *group)
-{
-    struct shs_pool_worker *dead;
-
-    pthread_mutex_lock(&group->lock);
-    dead = group->dead;
-    group->dead = NULL;
-    pthread_mutex_unlock(&group->lock);
-    while (dead != NULL) {
-        struct shs_pool_worker *next = dead->next;
-
-        pthread_join(dead->thread, NULL);
-        shs__free(dead);
-        shs__server_unref(group->pool->layer.server);
-        dead = next;
-    }
 }

@@ -2,7 +2,9 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* -- a handler that can be held back ---------------------------------------------------------- */
@@ -55,6 +57,39 @@ void pool_wait_at_gate(unsigned count)
     assert_int_equal(rc, 0);
 }
 
+/* -- handlers that wait or compute for a while ------------------------------------------------- */
+
+static _Atomic unsigned at_once, most_at_once;
+
+unsigned pool_most_at_once(void)
+{
+    return atomic_exchange(&most_at_once, 0);
+}
+
+static int64_t thread_cpu_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * SHS_NS_PER_S + ts.tv_nsec;
+}
+
+/* "/nap/US" sleeps, "/compute/US" does not; both are counted. */
+static void pass_time(const char *path)
+{
+    unsigned now = atomic_fetch_add(&at_once, 1) + 1, most = atomic_load(&most_at_once);
+    int64_t ns = strtol(strrchr(path, '/') + 1, NULL, 10) * 1000, until = thread_cpu_ns() + ns;
+    struct timespec ts = {.tv_sec = ns / SHS_NS_PER_S, .tv_nsec = ns % SHS_NS_PER_S};
+
+    while (now > most && !atomic_compare_exchange_weak(&most_at_once, &most, now))
+        continue;
+    if (path[1] == 'n')
+        nanosleep(&ts, NULL);
+    while (path[1] == 'c' && thread_cpu_ns() < until)
+        continue;
+    atomic_fetch_sub(&at_once, 1);
+}
+
 static int answer(struct shs_response *res, struct shs_str text)
 {
     SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
@@ -65,9 +100,16 @@ static int answer(struct shs_response *res, struct shs_str text)
 static int test_get(struct shs_request *req, struct shs_response *res)
 {
     struct shs_str path = shs_request_path(req);
+    char text[64];
 
     if (shs__str_eq(path, SHS_STR("/block")))
         pass_gate();
+    if (path.len < sizeof text && path.len > 5 && path.ptr[path.len - 1] != '/') {
+        memcpy(text, path.ptr, path.len);
+        text[path.len] = '\0';
+        if (strncmp(text, "/nap/", 5) == 0 || strncmp(text, "/compute/", 9) == 0)
+            pass_time(text);
+    }
     return answer(res, path);
 }
 

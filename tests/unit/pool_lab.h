@@ -35,6 +35,10 @@ extern const struct shs_http_handler pool_handler;
 void pool_set_gate(bool closed);
 void pool_wait_at_gate(unsigned count);
 
+/* GET of "/nap/US" sleeps so many microseconds, "/compute/US" computes: how many such handlers ran
+   at the same time, at most, since the last call. */
+unsigned pool_most_at_once(void);
+
 /* Two workers, and who closes it waits for as long as a machine may stand still; what a test wants
    otherwise it sets. */
 void pool_defaults(struct shs_options *opt);

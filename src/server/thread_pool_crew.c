@@ -1,0 +1,403 @@
+/*
+ * thread_pool_crew.c - how many workers are awake.
+ *
+ * `active` counts those who are awake, each as SHS_POOL_ONE less what it is away: a handler that
+ * waits for three quarters of its time leaves a quarter of a worker. There should be `target` of
+ * them. When one goes away and too few are left, the last one that went to sleep is woken, or a new
+ * one is started, before the handler runs: nobody has to find out that it blocks.
+ *
+ * When it comes back there is one too many, and it stays: it waits for events like the others, and
+ * the next handler that blocks finds it there. So now there are more than `target`, now fewer; what
+ * counts is the mean, over the monitor's looks: as long as there are not too many, who goes away is
+ * replaced; else only if nobody is left at all, and some go to sleep. A sleeper leaves when nobody
+ * has woken it for opt.spare_ms; far more of them than work do not wait so long.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "server/thread_pool.h"
+
+/* The mean of the active ones is watched for so long before some are sent to sleep. */
+#define TRIM_MS 30u
+/* A mean that is no number of workers is rounded up from here. */
+#define BIT (SHS_POOL_ONE / 2)
+/* Those who sleep beside few who work leave after this. */
+#define CROWD_MS 300u
+/* No thread was to be had: not tried again before. */
+#define START_AGAIN_MS 20u
+/* A worker that is expected back so soon is not replaced: waking another one takes as long. */
+#define SOON_NS 30000
+/* Where there are enough in the mean, and just now none: this long is waited for the first. */
+#define PATIENCE_NS SHS_NS_PER_MS
+/* So long it is not counted again who will be back. */
+#define ENOUGH_NS 150000
+/* And one that is so late is not expected any more, whatever the monitor says. */
+#define LATE_NS (50 * SHS_NS_PER_MS)
+
+void shs__pool_kick(struct shs_pool_group *group)
+{
+    uint64_t one = 1;
+    ssize_t n = write(group->kick_fd, &one, sizeof one);
+
+    SHS_UNUSED(n); /* a full counter was an event as well */
+}
+
+bool shs__pool_is_over(const struct shs_thread_pool *pool)
+{
+    return atomic_load(&pool->closing) &&
+           (atomic_load(&pool->abandoned) || atomic_load(&pool->layer.server->open_count) == 0);
+}
+
+static int wanted(const struct shs_pool_group *group)
+{
+    return (int)atomic_load_explicit(&group->target, memory_order_relaxed) * SHS_POOL_ONE;
+}
+
+/* Half a worker is missing, or more. */
+static bool too_few(const struct shs_pool_group *group, int active)
+{
+    return active + SHS_POOL_ONE / 2 <= wanted(group);
+}
+
+/* -- more -------------------------------------------------------------------------------------- */
+
+static void free_worker(struct shs_pool_worker *worker)
+{
+    pthread_cond_destroy(&worker->wake);
+    shs__free(worker);
+}
+
+static struct shs_pool_worker *new_worker(struct shs_pool_group *group)
+{
+    struct shs_pool_worker *worker = shs__calloc(1, sizeof *worker);
+    pthread_condattr_t attr;
+
+    if (worker == NULL)
+        return NULL;
+    worker->group = group;
+    atomic_init(&worker->back_ns, INT64_MAX);
+    worker->activity.ops = &shs__pool_activity_ops;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&worker->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    return worker;
+}
+
+/* With the lock: a new worker, counted as active. */
+static bool start_worker(struct shs_pool_group *group)
+{
+    struct shs_server *server = group->pool->layer.server;
+    struct shs_pool_worker *worker;
+
+    if (group->start_ns != 0 && shs_now_ns() < group->start_ns)
+        return false;
+    group->start_ns = 0;
+    worker = new_worker(group);
+    if (worker != NULL) {
+        shs__server_ref(server);
+        if (pthread_create(&worker->thread, &group->pool->attr, shs__pool_worker_main, worker) !=
+            0) {
+            shs__server_unref(server);
+            free_worker(worker);
+            worker = NULL;
+        }
+    }
+    if (worker == NULL) {
+        group->start_ns = shs__deadline_after(shs_now_ns(), START_AGAIN_MS);
+        return false;
+    }
+    worker->next = group->workers;
+    if (group->workers != NULL)
+        group->workers->prev = worker;
+    group->workers = worker;
+    group->threads++;
+    atomic_fetch_add(&group->active, SHS_POOL_ONE);
+    shs_server_count_threads(server, 1);
+    return true;
+}
+
+/* With the lock: one more, a sleeper or a new one. False: there is none to be had. */
+static bool add_one(struct shs_pool_group *group)
+{
+    struct shs_pool_worker *sleeper = group->asleep;
+
+    if (sleeper == NULL)
+        return group->threads < group->max && start_worker(group);
+    group->asleep = sleeper->next_asleep;
+    group->sleeping--;
+    sleeper->asleep = false;
+    atomic_fetch_add(&group->active, SHS_POOL_ONE);
+    pthread_cond_signal(&sleeper->wake);
+    return true;
+}
+
+void shs__pool_replace(struct shs_pool_group *group)
+{
+    int missing = wanted(group) - atomic_load(&group->active);
+
+    /* A number, not a moment: while they are started, those before them may go away again. */
+    for (; missing >= SHS_POOL_ONE / 2; missing -= SHS_POOL_ONE) {
+        if (!add_one(group))
+            return;
+    }
+}
+
+/* -- away -------------------------------------------------------------------------------------- */
+
+/*
+ * With the lock: how much of those who are away is about to be back, or is back and only lacks a
+ * core. Others in their place would make it worse. Who is much later than expected waits for
+ * something else.
+ */
+static int back_by(const struct shs_pool_group *group, int64_t now_ns, int64_t by_ns)
+{
+    int back = 0;
+
+    for (const struct shs_pool_worker *worker = group->workers; worker != NULL;
+         worker = worker->next) {
+        int64_t when = atomic_load_explicit(&worker->back_ns, memory_order_relaxed);
+
+        if (when <= by_ns && now_ns - when < LATE_NS)
+            back += atomic_load_explicit(&worker->away, memory_order_relaxed);
+    }
+    return back;
+}
+
+bool shs__pool_fill_up(struct shs_pool_group *group)
+{
+    int64_t now = shs_now_ns();
+    int active = atomic_load(&group->active);
+    bool any = active + back_by(group, now, now + PATIENCE_NS) >= SHS_POOL_ONE / 2;
+    bool short_of = too_few(group, active + back_by(group, now, now + SOON_NS));
+
+    if (short_of && atomic_load(&group->surplus) <= 0)
+        shs__pool_replace(group);
+    else if (short_of && !any)
+        (void)add_one(group);
+    else /* counting costs more than it brings, for a moment */
+        atomic_store_explicit(&group->enough_ns, now + ENOUGH_NS, memory_order_relaxed);
+    return any || atomic_load(&group->active) > 0;
+}
+
+int shs__pool_set_away(struct shs_pool_worker *worker, int away, int64_t now_ns)
+{
+    struct shs_pool_group *group = worker->group;
+    int before = atomic_exchange(&worker->away, away);
+    int more = away - before;
+
+    if (more <= 0) {
+        if (more < 0)
+            atomic_fetch_sub(&group->active, more);
+        return before;
+    }
+    shs__pool_hand_over(worker);
+    if (too_few(group, atomic_fetch_sub(&group->active, more) - more) &&
+        now_ns >= atomic_load_explicit(&group->enough_ns, memory_order_relaxed)) {
+        pthread_mutex_lock(&group->lock);
+        (void)shs__pool_fill_up(group);
+        pthread_mutex_unlock(&group->lock);
+    }
+    if (atomic_load(&group->ready_count) > 0)
+        shs__pool_kick(group);
+    return before;
+}
+
+void shs__pool_found_blocked(struct shs_pool_worker *worker)
+{
+    struct shs_pool_group *group = worker->group;
+    int before = atomic_exchange(&worker->away, SHS_POOL_ONE);
+
+    /* Not expected any more, so that others are: see back_by. */
+    atomic_store_explicit(&worker->back_ns, INT64_MAX, memory_order_relaxed);
+    if (before < SHS_POOL_ONE) {
+        shs__pool_hand_over(worker);
+        atomic_fetch_sub(&group->active, SHS_POOL_ONE - before);
+    }
+    if (too_few(group, atomic_load(&group->active)))
+        (void)shs__pool_fill_up(group);
+    /* It marks what it begins and ends, and then looks whether it is away; this is the other order,
+       so one of us sees the other. */
+    if (atomic_load(&worker->busy) != worker->seen)
+        atomic_fetch_add(&group->active, atomic_exchange(&worker->away, 0));
+    if (atomic_load(&group->ready_count) > 0)
+        shs__pool_kick(group);
+}
+
+/* -- fewer ------------------------------------------------------------------------------------- */
+
+/*
+ * With the lock: more are awake than should be by so much. `target` of them are to be active; and
+ * half as many as wait, because not all of these wait at the same time.
+ */
+static int surplus_of(const struct shs_pool_group *group, int64_t now_ns)
+{
+    int awake = (int)(group->threads - group->sleeping) * SHS_POOL_ONE;
+    int active = atomic_load(&group->active) + back_by(group, now_ns, now_ns);
+
+    return active - wanted(group) - (awake - active) / 2;
+}
+
+bool shs__pool_trim(struct shs_pool_group *group, int64_t now_ns)
+{
+    int now = surplus_of(group, now_ns), before = atomic_load(&group->surplus), spare;
+
+    atomic_store(&group->surplus, before + (now - before) / 4);
+    group->sum += now;
+    group->looks++;
+    if (now_ns >= group->trim_ns) {
+        spare = ((int)(group->sum / (int)group->looks) + BIT - 1) / SHS_POOL_ONE;
+        group->sum = 0;
+        group->looks = 0;
+        group->trim_ns = shs__deadline_after(now_ns, TRIM_MS);
+        atomic_store(&group->dismiss, spare > 0 ? (spare + 1) / 2 : 0);
+        if (spare > 0)
+            shs__pool_kick(group);
+    }
+    return now > BIT;
+}
+
+static void forget_sleeper(struct shs_pool_group *group, const struct shs_pool_worker *worker)
+{
+    struct shs_pool_worker **at = &group->asleep;
+
+    while (*at != worker)
+        at = &(*at)->next_asleep;
+    *at = worker->next_asleep;
+    group->sleeping--;
+}
+
+/* With the lock: far more sleep than work. */
+static bool is_crowd(const struct shs_pool_group *group)
+{
+    unsigned few = atomic_load(&group->target), work = group->threads - group->sleeping;
+
+    return group->sleeping > few && group->sleeping > work / 4;
+}
+
+/* With the lock: sleeps until it is needed. False: it is not needed any more. */
+static bool sleep_spare(struct shs_pool_worker *worker)
+{
+    struct shs_pool_group *group = worker->group;
+    struct shs_thread_pool *pool = group->pool;
+    unsigned spare_ms = pool->layer.server->opt.spare_ms, crowd_ms = CROWD_MS;
+    int64_t now = shs_now_ns(), until = shs__deadline_after(now, spare_ms);
+    int rc = 0;
+
+    atomic_fetch_sub(&group->active, SHS_POOL_ONE);
+    worker->asleep = true;
+    worker->next_asleep = group->asleep;
+    group->asleep = worker;
+    group->sleeping++;
+    while (worker->asleep && !shs__pool_is_over(pool) &&
+           (rc == 0 || (now < until && !is_crowd(group)))) {
+        int64_t next = shs__deadline_after(now, crowd_ms);
+        struct timespec ts;
+
+        next = next < until ? next : until;
+        ts = (struct timespec){.tv_sec = next / SHS_NS_PER_S, .tv_nsec = next % SHS_NS_PER_S};
+        rc = pthread_cond_timedwait(&worker->wake, &group->lock, &ts);
+        now = shs_now_ns();
+    }
+    if (!worker->asleep)
+        return true; /* who woke us has counted us */
+    forget_sleeper(group, worker);
+    return false;
+}
+
+void shs__pool_wake_all(struct shs_pool_group *group)
+{
+    for (struct shs_pool_worker *worker = group->asleep; worker != NULL;
+         worker = worker->next_asleep)
+        pthread_cond_signal(&worker->wake);
+}
+
+bool shs__pool_stays(struct shs_pool_worker *worker)
+{
+    struct shs_pool_group *group = worker->group;
+    bool awake = true, over;
+
+    if (atomic_load_explicit(&group->dismiss, memory_order_relaxed) == 0 &&
+        !atomic_load_explicit(&group->pool->closing, memory_order_relaxed))
+        return true;
+    /* Others may have to do what this one would have seen. */
+    if (atomic_load(&group->ready_count) > 0)
+        shs__pool_kick(group);
+    pthread_mutex_lock(&group->lock);
+    over = shs__pool_is_over(group->pool);
+    if (!over && atomic_load(&group->dismiss) > 0) {
+        if (too_few(group, atomic_load(&group->active) - SHS_POOL_ONE)) {
+            atomic_store(&group->dismiss, 0); /* it is needed, after all */
+        } else {
+            if (atomic_fetch_sub(&group->dismiss, 1) > 1)
+                shs__pool_kick(group); /* the next one, if all of them wait for events */
+            awake = sleep_spare(worker);
+            over = shs__pool_is_over(group->pool);
+        }
+    }
+    if (over && awake)
+        atomic_fetch_sub(&group->active, SHS_POOL_ONE);
+    pthread_mutex_unlock(&group->lock);
+    return awake && !over;
+}
+
+/* -- the end of one ---------------------------------------------------------------------------- */
+
+static void unlink_worker(struct shs_pool_group *group, struct shs_pool_worker *worker)
+{
+    if (worker->prev != NULL)
+        worker->prev->next = worker->next;
+    else
+        group->workers = worker->next;
+    if (worker->next != NULL)
+        worker->next->prev = worker->prev;
+}
+
+/* Somebody joins it, or it frees the server if it is the last of all. */
+void shs__pool_leave(struct shs_pool_worker *worker)
+{
+    struct shs_pool_group *group = worker->group;
+    struct shs_server *server = group->pool->layer.server;
+    bool abandoned;
+
+    if (atomic_load(&group->pool->abandoned)) {
+        shs__pool_hand_over(worker);
+        shs__pool_end_parked(group);
+    }
+    shs_server_count_threads(server, -1);
+    shs__pool_kick(group); /* the next one, if it all ends */
+    pthread_mutex_lock(&group->lock);
+    unlink_worker(group, worker);
+    group->threads--;
+    abandoned = atomic_load(&group->pool->abandoned);
+    if (!abandoned) {
+        worker->next = group->dead;
+        group->dead = worker;
+    }
+    shs__pool_wake_all(group);
+    pthread_cond_broadcast(&group->gone);
+    pthread_mutex_unlock(&group->lock);
+    if (!abandoned)
+        return;
+    pthread_detach(pthread_self());
+    free_worker(worker);
+    shs__server_unref(server);
+}
+
+void shs__pool_reap(struct shs_pool_group *group)
+{
+    struct shs_pool_worker *dead;
+
+    pthread_mutex_lock(&group->lock);
+    dead = group->dead;
+    group->dead = NULL;
+    pthread_mutex_unlock(&group->lock);
+    while (dead != NULL) {
+        struct shs_pool_worker *next = dead->next;
+
+        pthread_join(dead->thread, NULL);
+        free_worker(dead);
+        shs__server_unref(group->pool->layer.server);
+        dead = next;
+    }
+}

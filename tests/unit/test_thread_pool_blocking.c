@@ -1,0 +1,222 @@
+/*
+ * test_thread_pool_blocking.c - ThreadPoolMixIn: handlers that wait for a moment, and handlers that
+ * compute.
+ */
+#include "pool_lab.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define CLIENTS 32
+#define WORKERS 8
+
+/* So many ask at the same time, and hear all of it. */
+static void burst(const int *fds, unsigned count, const char *path)
+{
+    for (unsigned i = 0; i < count; i++)
+        loopback_ask(fds[i], path);
+    for (unsigned i = 0; i < count; i++)
+        assert_true(loopback_hears(fds[i], path));
+}
+
+/* Bursts until so many handlers ran at once, within the limit. */
+static bool reaches(const int *fds, unsigned count, const char *path, unsigned wanted)
+{
+    int64_t until = shs__deadline_after(shs_now_ns(), (unsigned)patience_ms());
+
+    (void)pool_most_at_once();
+    while (shs_now_ns() < until) {
+        burst(fds, count, path);
+        if (pool_most_at_once() >= wanted)
+            return true;
+    }
+    return false;
+}
+
+static void dial_all(const struct pool_fixture *f, int *fds, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        fds[i] = pool_dial(f);
+}
+
+static void close_all(int *fds, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        close(fds[i]);
+}
+
+/* Shorter than any look of the monitor: it never sees the same request twice. */
+static void test_short_waits_get_workers(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[CLIENTS];
+
+    (void)state;
+    pool_defaults(&opt);
+    opt.threads = 1;
+    opt.spare_ms = 50;
+    pool_start(&f, &opt);
+    dial_all(&f, fds, CLIENTS);
+    assert_true(reaches(fds, CLIENTS, "/nap/1500", CLIENTS / 2));
+    close_all(fds, CLIENTS);
+    assert_true(pool_becomes_threads(&f, 2)); /* they leave again */
+    pool_finish(&f);
+}
+
+/* All of it is there before a worker looks: each takes one, and none waits behind another. */
+static void burst_at_once(const int *fds, const int *blocked)
+{
+    pool_set_gate(true);
+    for (unsigned i = 0; i < WORKERS; i++)
+        loopback_ask(blocked[i], "/block");
+    pool_wait_at_gate(WORKERS);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        loopback_ask(fds[i], "/nap/1500");
+    pool_set_gate(false);
+    for (unsigned i = 0; i < WORKERS; i++)
+        assert_true(loopback_hears(blocked[i], "/block"));
+    for (unsigned i = 0; i < CLIENTS; i++)
+        assert_true(loopback_hears(fds[i], "/nap/1500"));
+}
+
+static void test_a_burst_is_shared_out(void **state)
+{
+    int64_t until = shs__deadline_after(shs_now_ns(), (unsigned)patience_ms());
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[CLIENTS], blocked[WORKERS];
+    unsigned most = 0;
+
+    (void)state;
+    pool_defaults(&opt);
+    opt.threads = opt.max_threads = WORKERS;
+    pool_start(&f, &opt);
+    dial_all(&f, fds, CLIENTS);
+    dial_all(&f, blocked, WORKERS);
+    for (unsigned i = 0; i < 10; i++)
+        pool_assert_served(fds[0], "/nap/1500"); /* that it waits is known then */
+    (void)pool_most_at_once();
+    while (most < WORKERS && shs_now_ns() < until) {
+        burst_at_once(fds, blocked);
+        most = pool_most_at_once();
+    }
+    assert_int_equal(most, WORKERS);
+    assert_in_range(pool_threads_of(&f), WORKERS + 1, WORKERS + 1);
+    close_all(fds, CLIENTS);
+    close_all(blocked, WORKERS);
+    pool_finish(&f);
+}
+
+/* What waited once is not taken to wait for ever: such handlers have their batches again. */
+static void test_a_route_may_change(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[CLIENTS];
+
+    (void)state;
+    pool_defaults(&opt);
+    opt.threads = 2;
+    opt.spare_ms = 20;
+    pool_start(&f, &opt);
+    dial_all(&f, fds, CLIENTS);
+    assert_true(reaches(fds, CLIENTS, "/nap/1000", 8));
+    for (unsigned i = 0; i < 200; i++)
+        burst(fds, CLIENTS, "/nap/0");
+    assert_true(pool_becomes_threads(&f, 3));
+    close_all(fds, CLIENTS);
+    pool_finish(&f);
+}
+
+/* More threads than cores would only take them from each other. */
+static void test_computing_handlers_get_no_workers(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[CLIENTS];
+
+    (void)state;
+    pool_defaults(&opt);
+    pool_start(&f, &opt);
+    dial_all(&f, fds, CLIENTS);
+    (void)pool_most_at_once();
+    burst(fds, CLIENTS, "/compute/8000");
+    assert_in_range(pool_most_at_once(), 1, 3);
+    assert_in_range(pool_threads_of(&f), 3, 4);
+    close_all(fds, CLIENTS);
+    pool_finish(&f);
+}
+
+/* Without a descriptor the monitor cannot ask the kernel what a thread does. */
+static void test_no_descriptor_is_no_reason_for_threads(void **state)
+{
+    struct rlimit before, none;
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[CLIENTS];
+
+    (void)state;
+    pool_defaults(&opt);
+    pool_start(&f, &opt);
+    dial_all(&f, fds, CLIENTS);
+    burst(fds, CLIENTS, "/"); /* all are accepted */
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    (void)pool_most_at_once();
+    burst(fds, CLIENTS, "/compute/20000");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_in_range(pool_most_at_once(), 1, 3);
+    assert_in_range(pool_threads_of(&f), 3, 4);
+    close_all(fds, CLIENTS);
+    pool_finish(&f);
+}
+
+/* And those that do wait are found all the same. */
+static void test_who_waits_is_found_without_a_descriptor(void **state)
+{
+    struct rlimit before, none;
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[5];
+
+    (void)state;
+    pool_defaults(&opt);
+    pool_start(&f, &opt);
+    dial_all(&f, fds, 5);
+    burst(fds, 5, "/");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    pool_set_gate(true);
+    for (unsigned i = 0; i < 4; i++)
+        loopback_ask(fds[i], "/block");
+    pool_wait_at_gate(4);
+    pool_assert_served(fds[4], "/quick");
+    pool_set_gate(false);
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(loopback_hears(fds[i], "/block"));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    close_all(fds, 5);
+    pool_finish(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_short_waits_get_workers),
+        cmocka_unit_test(test_a_burst_is_shared_out),
+        cmocka_unit_test(test_a_route_may_change),
+        cmocka_unit_test(test_computing_handlers_get_no_workers),
+        cmocka_unit_test(test_no_descriptor_is_no_reason_for_threads),
+        cmocka_unit_test(test_who_waits_is_found_without_a_descriptor),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
