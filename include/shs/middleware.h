@@ -19,7 +19,7 @@
 #ifndef SHS_MIDDLEWARE_H
 #define SHS_MIDDLEWARE_H
 
-#include <shs/http.h>
+#include <shs/chain.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -63,9 +63,11 @@ struct shs_basic_auth;
  *          mkpasswd(1) or htpasswd -B make them
  *   realm  shown by browsers; copied
  *
- * A password that was right is known again for a minute, so that a page with many pictures costs
- * one verification. At most two verifications run at a time; who comes beyond that is told to come
- * again (503): a flood of guesses takes no more than that.
+ * A password that was right is known again until it was not used for a minute (and verified again
+ * after an hour), so that who is active pays once. Equal ones that come at the same time are
+ * verified once. Two verifications run at a time; the others wait, for at most ten seconds, up to
+ * 64 of them and 16 of one address; beyond it 503 with Retry-After. An address that guessed wrong
+ * waits behind those that did not, and never has both: a flood of guesses hurts whoever sends it.
  *
  * Returns 0, SHS_IO (the file cannot be read), SHS_USAGE (a line that is none, with its number, or
  * no user at all; or a library built without libcrypt), SHS_NOMEM.
@@ -75,6 +77,8 @@ SHS_API int shs_basic_auth_new(struct shs_basic_auth **out, const struct shs_htt
                                struct shs_error *err) SHS_MUST_CHECK;
 SHS_API void shs_basic_auth_free(struct shs_basic_auth *self); /* NULL is fine */
 SHS_API const struct shs_http_handler *shs_basic_auth_handler(const struct shs_basic_auth *self);
+/* For a chain; `next` is NULL then. So it is with every other one that has both. */
+SHS_API const struct shs_middleware *shs_basic_auth_middleware(const struct shs_basic_auth *self);
 
 #ifdef __cplusplus
 }
