@@ -1,6 +1,6 @@
 /*
- * keyed_hash.h - SipHash-1-3 (Aumasson and Bernstein): a table that strangers fill needs a hash that
- * they cannot steer.
+ * keyed_hash.h - SipHash-1-3 (Aumasson and Bernstein): a table that strangers fill needs a hash
+ * that they cannot steer.
  */
 #ifndef SHS_KEYED_HASH_H
 #define SHS_KEYED_HASH_H

@@ -61,7 +61,8 @@ static bool is_fresh(const struct known *k, int64_t now)
            now < shs__deadline_after(k->verified_ns, SHS_CHECKS_KNOWN_AGE_MS);
 }
 
-/* A digest is no secret that a comparison could tell: it is keyed. Its first byte finds its place. */
+/* A digest is no secret that a comparison could tell: it is keyed. Its first byte finds its
+   place. */
 static size_t place_of(const unsigned char *digest)
 {
     return ((size_t)digest[0] << 8 | digest[1]) % SHS_CHECKS_KNOWN;
@@ -99,7 +100,7 @@ static void keep_known(struct shs_checks *self, const unsigned char *digest, int
     oldest->used_ns = oldest->verified_ns = now;
 }
 
-/* -- what is held against addresses -------------------------------------------------------------- */
+/* -- what is held against addresses ----------------------------------------------------------- */
 
 static unsigned guesses_of(struct guilt *g, uint64_t address, int64_t now)
 {
@@ -128,7 +129,7 @@ static void hold_against(struct shs_checks *self, uint64_t address, int64_t now)
         g->guesses++;
 }
 
-/* -- turns --------------------------------------------------------------------------------------- */
+/* -- turns ------------------------------------------------------------------------------------ */
 
 static struct shs_check *find_equal(struct shs_checks *self, const unsigned char *digest)
 {
@@ -148,7 +149,8 @@ static void unlink_check(struct shs_checks *self, struct shs_check *check)
     *at = check->next;
 }
 
-/* Who is next: the innocent first, then in the order they came. One place is never a guilty one's. */
+/* Who is next: the innocent first, then in the order they came. One place is never a guilty
+   one's. */
 static bool may_run(const struct shs_checks *self, const struct shs_check *check)
 {
     if (self->running == SHS_CHECKS_RUNNING)

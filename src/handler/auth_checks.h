@@ -5,7 +5,8 @@
  *
  *   A password's hash is slow on purpose: verifying one keeps a core busy for a tenth of a second.
  *   So few run at a time, and the others wait, each for a bounded time. Equal credentials are
- *   verified once, whoever asks meanwhile has the same result; what was right is known as long as it
+ *   verified once, whoever asks meanwhile has the same result; what was right is known as long as
+ *   it
  *   is used. An address whose guesses were wrong comes behind those that made none, and one check
  *   is always left to the others.
  *

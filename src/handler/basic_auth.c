@@ -13,6 +13,7 @@
 
 #include "base/base.h"
 #include "handler/auth_checks.h"
+#include "handler/authorization.h"
 #include "handler/chain.h"
 #include "handler/client_key.h"
 #include "handler/password.h"
@@ -69,32 +70,6 @@ static int decode_base64(struct shs_str s, char out[CREDENTIALS_MAX])
     return (int)len;
 }
 
-/* The value behind "Basic ", when there is exactly one Authorization field and it is that. */
-static bool find_credentials(const struct shs_request *req, struct shs_str *token)
-{
-    struct shs_str name, value;
-    bool found = false;
-
-    for (size_t i = 0; shs_request_header_at(req, i, &name, &value); i++) {
-        if (!shs__str_eq_nocase(name, SHS_STR("Authorization")))
-            continue;
-        if (found)
-            return false;
-        *token = value;
-        found = true;
-    }
-    if (!found || token->len < 7 ||
-        !shs__str_eq_nocase((struct shs_str){token->ptr, 6}, SHS_STR("Basic ")))
-        return false;
-    token->ptr += 6;
-    token->len -= 6;
-    while (token->len > 0 && token->ptr[0] == ' ') {
-        token->ptr++;
-        token->len--;
-    }
-    return token->len > 0;
-}
-
 static int digest_of(const struct shs_basic_auth *self, struct shs_str token,
                      unsigned char out[SHS_SHA256_LEN])
 {
@@ -139,7 +114,7 @@ static int judge(struct shs_basic_auth *self, const struct shs_request *req, enu
     int rc = SHS_OK;
 
     *out = REFUSED;
-    if (!find_credentials(req, &token))
+    if (!shs__authorization(req, "Basic", &token))
         return SHS_OK;
     SHS_RETURN_IF_ERROR(digest_of(self, token, check.digest));
     check.address = shs__client_key(self->address_key, shs_request_conn(req));
@@ -170,7 +145,7 @@ static int keep_user(struct shs_request *req)
     const char *colon;
     int len, rc;
 
-    if (!find_credentials(req, &token))
+    if (!shs__authorization(req, "Basic", &token))
         return SHS_OK;
     len = decode_base64(token, text);
     colon = len <= 0 ? NULL : memchr(text, ':', (size_t)len);

@@ -9,8 +9,8 @@
 #include "base/base.h"
 
 /*
- * A keyed hash of its address: of an IPv6 one the first 64 bits, since whoever has one has them all.
- * 0 without a connection (in a test), and for a Unix socket the same for all.
+ * A keyed hash of its address: of an IPv6 one the first 64 bits, since whoever has one has them
+ * all. 0 without a connection (in a test), and for a Unix socket the same for all.
  */
 uint64_t shs__client_key(const uint64_t key[2], struct shs_conn *conn);
 
