@@ -7,8 +7,9 @@
 
 #include <string.h>
 
-int shs_secure_http_server_new(SecureHTTPServer **out, const struct shs_options *opt,
-                               const struct shs_http_handler *handler, struct shs_error *err)
+int shs_secure_http_server_new_config(SecureHTTPServer **out, const struct shs_options *opt,
+                                      const struct shs_tls_config *config,
+                                      const struct shs_http_handler *handler, struct shs_error *err)
 {
     struct shs_options unbound;
     SecureHTTPServer *self = NULL;
@@ -20,7 +21,8 @@ int shs_secure_http_server_new(SecureHTTPServer **out, const struct shs_options 
     unbound.bind_and_activate = false; /* the mixins come first */
     rc = shs_http_server_new(&self, &unbound, handler, err);
     if (rc == SHS_OK)
-        rc = shs_tls_mixin_push(self, err);
+        rc = config == NULL ? shs_tls_mixin_push(self, err)
+                            : shs_tls_mixin_push_config(self, config, err);
     if (rc == SHS_OK)
         rc = shs_thread_pool_mixin_push(self, err);
     if (rc == SHS_OK && opt->bind_and_activate)
@@ -31,4 +33,10 @@ int shs_secure_http_server_new(SecureHTTPServer **out, const struct shs_options 
     }
     *out = self;
     return SHS_OK;
+}
+
+int shs_secure_http_server_new(SecureHTTPServer **out, const struct shs_options *opt,
+                               const struct shs_http_handler *handler, struct shs_error *err)
+{
+    return shs_secure_http_server_new_config(out, opt, NULL, handler, err);
 }
