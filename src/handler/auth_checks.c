@@ -19,7 +19,7 @@ struct shs_checks {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     unsigned wait_ms;
-    uint64_t numbers;
+    uint64_t numbers, turns;
     unsigned running, guilty_running, waiting;
     struct shs_check *checks; /* that wait or run, in any order */
     struct known known[SHS_CHECKS_KNOWN];
@@ -238,6 +238,7 @@ static enum shs_check_turn lead(struct shs_checks *self, struct shs_check *check
         return SHS_CHECK_TOO_MANY;
     }
     check->state = SHS_CHECK_RUNS;
+    check->turn = self->turns++;
     self->running++;
     self->guilty_running += check->guilty;
     pthread_cond_broadcast(&self->changed); /* another one may be next */

@@ -53,6 +53,7 @@ struct shs_check {
     unsigned char digest[SHS_SHA256_LEN];
     uint64_t address; /* a hash of it */
     uint64_t number;  /* in the order they came */
+    uint64_t turn;    /* in the order they got their turn */
     unsigned followers;
     enum { SHS_CHECK_WAITS, SHS_CHECK_RUNS, SHS_CHECK_OVER } state;
     bool guilty; /* its address had made more wrong guesses than are forgiven */
