@@ -1,6 +1,8 @@
 /*
- * http_compositions.c - the ready HTTP classes beside SecureHTTPServer.
+ * http_compositions.c - the ready HTTP classes, SecureHTTPServer among them: the only place that
+ * knows all of their parts.
  *
+ *          class SecureHTTPServer(ThreadPoolMixIn, TLSMixIn, HTTPServer)
  * Python:  class ThreadingHTTPServer(ThreadingMixIn, HTTPServer): daemon_threads = True
  */
 #include <shs/secure_http_server.h>
@@ -9,10 +11,13 @@
 
 typedef int push_mixin_fn(struct shs_server *self, struct shs_error *err);
 
-/* HTTPServer, TLSMixIn if `tls`, and the mixin on top. */
+/*
+ * HTTPServer, TLSMixIn if `tls` (with `config`, or with the certificate of the options), and the
+ * mixin on top.
+ */
 static int compose(struct shs_server **out, const struct shs_options *opt,
                    const struct shs_http_handler *handler, struct shs_error *err, bool tls,
-                   push_mixin_fn *push_mixin)
+                   const struct shs_tls_config *config, push_mixin_fn *push_mixin)
 {
     struct shs_server *self = NULL;
     struct shs_options unbound;
@@ -28,7 +33,8 @@ static int compose(struct shs_server **out, const struct shs_options *opt,
     unbound.bind_and_activate = false; /* the mixins come first */
     rc = shs_http_server_new(&self, &unbound, handler, err);
     if (rc == SHS_OK && tls)
-        rc = shs_tls_mixin_push(self, err);
+        rc = config == NULL ? shs_tls_mixin_push(self, err)
+                            : shs_tls_mixin_push_config(self, config, err);
     if (rc == SHS_OK)
         rc = push_mixin(self, err);
     if (rc == SHS_OK && bind)
@@ -50,18 +56,31 @@ int shs_threading_http_server_new(struct shs_server **out, const struct shs_opti
     if (rc != SHS_OK)
         return rc;
     daemon.daemon_threads = true;
-    return compose(out, &daemon, handler, err, false, shs_threading_mixin_push);
+    return compose(out, &daemon, handler, err, false, NULL, shs_threading_mixin_push);
 }
 
 int shs_forking_http_server_new(struct shs_server **out, const struct shs_options *opt,
                                 const struct shs_http_handler *handler, struct shs_error *err)
 {
-    return compose(out, opt, handler, err, false, shs_forking_mixin_push);
+    return compose(out, opt, handler, err, false, NULL, shs_forking_mixin_push);
 }
 
 int shs_forking_secure_http_server_new(struct shs_server **out, const struct shs_options *opt,
                                        const struct shs_http_handler *handler,
                                        struct shs_error *err)
 {
-    return compose(out, opt, handler, err, true, shs_forking_mixin_push);
+    return compose(out, opt, handler, err, true, NULL, shs_forking_mixin_push);
+}
+
+int shs_secure_http_server_new_config(SecureHTTPServer **out, const struct shs_options *opt,
+                                      const struct shs_tls_config *config,
+                                      const struct shs_http_handler *handler, struct shs_error *err)
+{
+    return compose(out, opt, handler, err, true, config, shs_thread_pool_mixin_push);
+}
+
+int shs_secure_http_server_new(SecureHTTPServer **out, const struct shs_options *opt,
+                               const struct shs_http_handler *handler, struct shs_error *err)
+{
+    return shs_secure_http_server_new_config(out, opt, NULL, handler, err);
 }

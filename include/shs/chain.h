@@ -49,7 +49,7 @@ typedef int shs_middleware_fn(struct shs_request *req, struct shs_response *res,
 struct shs_middleware {
     const char *name;
     shs_middleware_fn *handle;
-    void *ctx SHS_OPTIONAL; /* yours: handed to handle */
+    void *ctx; /* yours: handed to handle */
 };
 
 /* The rest of the chain, and the handler. Until handle returns; as shs_handler_call. */

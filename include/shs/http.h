@@ -303,7 +303,7 @@ SHS_API int shs_send_length(struct shs_response *res, uint64_t length) SHS_MUST_
 /*
  * A field for whatever answer there will be, an error's too: for a handler that stands around
  * others. Copies both. Any time before the head has left; SHS_USAGE later, for what cannot be a
- * field, and for one that steers the framing; SHS_LIMIT beyond 16 of them, or 1 KiB for one.
+ * field, and for one that steers the framing; SHS_LIMIT beyond 16 of them, or 16 KiB.
  */
 SHS_API int shs_response_stand(struct shs_response *res, const char *name,
                                const char *value) SHS_MUST_CHECK;
@@ -406,8 +406,8 @@ SHS_API bool shs_response_header(const struct shs_response *res, const char *nam
 SHS_API bool shs_response_body(const struct shs_response *res, struct shs_str *body);
 /*
  * Puts another body in its place, with another Content-Length, and one more field (NULL: none),
- * as "Content-Encoding". Copies. 0, SHS_USAGE when shs_response_body is false, SHS_LIMIT,
- * SHS_NOMEM; the answer is as it was then.
+ * as "Content-Encoding". A strong ETag becomes weak. Copies. 0, SHS_USAGE when shs_response_body
+ * is false, SHS_LIMIT, SHS_NOMEM; the answer is as it was then.
  */
 SHS_API int shs_response_replace_body(struct shs_response *res, const void *body, size_t len,
                                       const char *name, const char *value) SHS_MUST_CHECK;

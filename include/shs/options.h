@@ -28,6 +28,9 @@ extern "C" {
 /* Levels of a diagnostic line, RFC 5424's words. */
 enum shs_log_level { SHS_LOG_ERROR = 3, SHS_LOG_WARNING = 4, SHS_LOG_INFO = 6, SHS_LOG_DEBUG = 7 };
 
+/* "error", "warning", "info", "debug": for a line of a log. Static storage. Any thread. */
+SHS_API const char *shs_log_level_name(enum shs_log_level level);
+
 /*
  * Receives diagnostic lines (no newline at the end, control characters already escaped).
  * Called from any thread, several at once: it must be thread-safe and should not block.

@@ -37,6 +37,17 @@ SHS_API int shs_secure_http_server_new(SecureHTTPServer **out, const struct shs_
                                        struct shs_error *err) SHS_MUST_CHECK;
 
 /*
+ * The same with a TLS configuration: several certificates, client CAs, reload (shs/tls.h).
+ *
+ *   config  copied; NULL = the one certificate of opt. What opt says of certificates counts only
+ *           then
+ */
+SHS_API int shs_secure_http_server_new_config(SecureHTTPServer **out, const struct shs_options *opt,
+                                              const struct shs_tls_config *config,
+                                              const struct shs_http_handler *handler,
+                                              struct shs_error *err) SHS_MUST_CHECK;
+
+/*
  * The same with a child process per connection: ForkingMixIn > TLSMixIn > HTTPServer > TCPServer >
  * BaseServer. The handshake is in the child; all children share the ticket keys, so sessions are
  * resumed. What a handler may do is said at shs_forking_mixin_push.

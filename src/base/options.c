@@ -5,6 +5,21 @@
 
 #include <shs/options.h>
 
+const char *shs_log_level_name(enum shs_log_level level)
+{
+    switch (level) {
+    case SHS_LOG_ERROR:
+        return "error";
+    case SHS_LOG_WARNING:
+        return "warning";
+    case SHS_LOG_INFO:
+        return "info";
+    case SHS_LOG_DEBUG:
+        break;
+    }
+    return "debug";
+}
+
 /* Every ceiling and every deadline of the library, in one place. */
 void shs_options_init_sized(struct shs_options *opt, size_t size)
 {

@@ -100,7 +100,7 @@ static size_t replace_log(unsigned char c, char out[8])
 {
     if (c == '\\')
         return put(out, "\\\\");
-    if (c >= 0x20 && (c < 0x7f || c > 0x9f))
+    if (c >= 0x20 && c < 0x7f)
         return 0;
     out[0] = '\\';
     out[1] = 'x';
@@ -201,9 +201,45 @@ int shs__html_escape(struct shs_buf *out, struct shs_str s)
     return append_replaced(out, s, replace_html);
 }
 
+/* What is no text becomes \\xNN, byte by byte: control characters, also U+0080 to U+009f, which a
+   terminal obeys, and broken sequences. */
 int shs__log_escape(struct shs_buf *out, struct shs_str s)
 {
-    return append_replaced(out, s, replace_log);
+    size_t pos = 0;
+
+    while (pos < s.len) {
+        size_t start = pos, len;
+        int rc;
+
+        while (pos < s.len &&
+               ((len = shs__utf8_length(s, pos)) <= 1 ||
+                ((unsigned char)s.ptr[pos] == 0xc2 && (unsigned char)s.ptr[pos + 1] < 0xa0)))
+            pos += len > 1 ? len : 1;
+        rc = append_replaced(out, (struct shs_str){s.ptr + start, pos - start}, replace_log);
+        if (rc != SHS_OK)
+            return rc;
+        start = pos;
+        while (pos < s.len && (len = shs__utf8_length(s, pos)) > 1 &&
+               !((unsigned char)s.ptr[pos] == 0xc2 && (unsigned char)s.ptr[pos + 1] < 0xa0))
+            pos += len;
+        rc = shs__buf_append(out, s.ptr + start, pos - start);
+        if (rc != SHS_OK)
+            return rc;
+    }
+    return SHS_OK;
+}
+
+size_t shs__utf8_cut(struct shs_str s, size_t max)
+{
+    size_t start = max;
+
+    if (s.len <= max)
+        return s.len;
+    while (start > 0 && max - start < 3 && ((unsigned char)s.ptr[start] & 0xc0) == 0x80)
+        start--;
+    return shs__utf8_length(s, start) > max - start && ((unsigned char)s.ptr[max] & 0xc0) == 0x80
+               ? start
+               : max;
 }
 
 /* -- the same into a caller's memory ----------------------------------------------------------- */

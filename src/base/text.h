@@ -26,7 +26,10 @@ int shs__json_escape(struct shs_buf *out, struct shs_str s);
 /* The length of the well-formed UTF-8 sequence at s.ptr[pos]; 0 when there is none. */
 size_t shs__utf8_length(struct shs_str s, size_t pos);
 
-/* 0x00-0x1f and 0x7f-0x9f as \xNN, backslash doubled: one line of a log stays one line. */
+/* How much of it is at most max bytes long and ends with no broken sequence. */
+size_t shs__utf8_cut(struct shs_str s, size_t max);
+
+/* Control characters and what is not UTF-8 as \xNN, backslash doubled: one line stays one line. */
 int shs__log_escape(struct shs_buf *out, struct shs_str s);
 
 /*

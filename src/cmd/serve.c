@@ -53,6 +53,19 @@ static void raise_file_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* {"time":"2026-11-28T02:30:00Z","level":"info" */
+static int begin_json(struct shs_buf *out, enum shs_log_level level)
+{
+    time_t now = time(NULL);
+    char when[40];
+    struct tm tm;
+
+    if (gmtime_r(&now, &tm) == NULL || strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        when[0] = '\0';
+    return shs__buf_printf(out, "{\"time\":\"%s\",\"level\":\"%s\"", when,
+                           shs_log_level_name(level));
+}
+
 /* A shs_log_fn: the server's own lines, beside the access log. */
 static void log_diagnostic(void *log_ctx, enum shs_log_level level, const char *line)
 {
@@ -67,7 +80,9 @@ static void log_diagnostic(void *log_ctx, enum shs_log_level level, const char *
     if (!self->o.log || self->o.log_style != SHS_ACCESS_JSON) {
         rc = shs__buf_printf(&out, "shs: %s", line);
     } else {
-        rc = shs__buf_printf(&out, "{\"level\":%d,\"message\":\"", (int)level);
+        rc = begin_json(&out, level);
+        if (rc == SHS_OK)
+            rc = shs__buf_append_str(&out, SHS_STR(",\"message\":\""));
         if (rc == SHS_OK)
             rc = shs__json_escape(&out, shs__str(line));
         if (rc == SHS_OK)
@@ -90,10 +105,8 @@ static void log_failure(void *log_ctx, const struct shs_tls_failure *failure)
     struct serve *self = log_ctx;
     const char *host = shs_conn_client_host(failure->conn);
     unsigned port = shs_conn_client_port(failure->conn);
-    char text[DIAGNOSTIC_MAX], when[40];
-    time_t now = time(NULL);
+    char text[DIAGNOSTIC_MAX];
     struct shs_buf out;
-    struct tm tm;
 
     shs__buf_init(&out, sizeof text);
     out.data = text;
@@ -105,9 +118,7 @@ static void log_failure(void *log_ctx, const struct shs_tls_failure *failure)
         shs__log_queue_push(self->queue, text, out.len);
         return;
     }
-    if (gmtime_r(&now, &tm) == NULL || strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        when[0] = '\0';
-    (void)shs__buf_printf(&out, "{\"time\":\"%s\",\"level\":%d", when, (int)SHS_LOG_INFO);
+    (void)begin_json(&out, SHS_LOG_INFO);
     append_member(&out, "event", failure->open ? "tls-connection-ended" : "tls-handshake-failed");
     append_member(&out, "cause", failure->label);
     append_member(&out, "client", host);

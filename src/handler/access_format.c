@@ -57,8 +57,7 @@ static void clock_text(struct shs_access_clock *clock, int64_t second, bool iso,
 
 static struct shs_str cut(struct shs_str s, size_t max)
 {
-    if (s.len > max)
-        s.len = max;
+    s.len = shs__utf8_cut(s, max);
     return s;
 }
 

@@ -16,9 +16,9 @@
 
 #include <pthread.h>
 
-#include "base/base.h"
+#include <shs/middleware.h>
 
-enum shs_access_style { SHS_ACCESS_COMMON, SHS_ACCESS_COMBINED, SHS_ACCESS_JSON };
+#include "base/base.h"
 
 struct shs_access_line {
     int64_t when_ns;                        /* wall clock: ns of the Unix epoch */
@@ -55,7 +55,6 @@ void shs__access_clock_free(struct shs_access_clock *clock);
  * Appends the line, without a newline: at most SHS_ACCESS_LINE_MAX bytes. Returns SHS_OK, SHS_LIMIT
  * (out->ceiling is smaller), SHS_NOMEM. Safe from any thread.
  */
-#define SHS_ACCESS_LINE_MAX 32768
 int shs__access_format(struct shs_buf *out, enum shs_access_style style,
                        struct shs_access_clock *clock, const struct shs_access_line *line);
 

@@ -89,6 +89,23 @@ void shs__access_log_request(void *log_ctx, const struct shs_access *access)
         shs__log_queue_push(self->queue, text, out.len);
 }
 
+int shs_access_line(const struct shs_access *access, enum shs_access_style style, char *buf,
+                    size_t cap, size_t *len)
+{
+    struct shs_buf out = {.data = buf, .cap = cap, .ceiling = cap};
+    struct shs_access_clock clock;
+    struct shs_access_line line;
+    int rc;
+
+    shs__access_clock_init(&clock);
+    shs__access_line_fill(&line, access);
+    rc = shs__access_format(&out, style, &clock, &line);
+    shs__access_clock_free(&clock);
+    if (rc == SHS_OK)
+        *len = out.len;
+    return rc;
+}
+
 size_t shs__access_json_dropped(char *buf, size_t cap, uint64_t dropped)
 {
     int len = snprintf(buf, cap, "{\"dropped_lines\":%" PRIu64 "}", dropped);

@@ -4,7 +4,6 @@
  * Follows RFC 7617, and RFC 9110 section 11.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <sys/random.h>
 
@@ -13,30 +12,24 @@
 #include <shs/text.h>
 
 #include "base/base.h"
+#include "handler/auth_checks.h"
+#include "handler/authorization.h"
+#include "handler/chain.h"
+#include "handler/client_key.h"
 #include "handler/password.h"
 
 #define CREDENTIALS_MAX 1024
-#define KNOWN_MAX 64
-#define KNOWN_MS 60000u
-/* Verifications at a time: each keeps a core busy, for a tenth of a second or so. */
-#define VERIFYING_MAX 2
 #define KEY_LEN 32
 #define REALM_MAX 100
-
-/* Credentials that were right: their digest, keyed so that memory alone does not give them away. */
-struct known {
-    unsigned char digest[SHS_SHA256_LEN];
-    int64_t until_ns;
-};
 
 struct shs_basic_auth {
     struct shs_http_handler next, handler;
     struct shs_users *users;
     char *challenge;
-    unsigned char key[KEY_LEN];
-    pthread_mutex_t lock;
-    struct known known[KNOWN_MAX]; /* under the lock, as is: */
-    unsigned verifying;
+    unsigned char key[KEY_LEN]; /* of the digests: memory alone does not give a password away */
+    uint64_t address_key[2];
+    struct shs_checks *checks;
+    struct shs_middleware middleware;
 };
 
 /* -- what the request says --------------------------------------------------------------------- */
@@ -77,34 +70,6 @@ static int decode_base64(struct shs_str s, char out[CREDENTIALS_MAX])
     return (int)len;
 }
 
-/* The value behind "Basic ", when there is exactly one Authorization field and it is that. */
-static bool find_credentials(const struct shs_request *req, struct shs_str *token)
-{
-    struct shs_str name, value;
-    bool found = false;
-
-    for (size_t i = 0; shs_request_header_at(req, i, &name, &value); i++) {
-        if (!shs__str_eq_nocase(name, SHS_STR("Authorization")))
-            continue;
-        if (found)
-            return false;
-        *token = value;
-        found = true;
-    }
-    if (!found || token->len < 7 ||
-        !shs__str_eq_nocase((struct shs_str){token->ptr, 6}, SHS_STR("Basic ")))
-        return false;
-    token->ptr += 6;
-    token->len -= 6;
-    while (token->len > 0 && token->ptr[0] == ' ') {
-        token->ptr++;
-        token->len--;
-    }
-    return token->len > 0;
-}
-
-/* -- what was right a moment ago --------------------------------------------------------------- */
-
 static int digest_of(const struct shs_basic_auth *self, struct shs_str token,
                      unsigned char out[SHS_SHA256_LEN])
 {
@@ -122,83 +87,54 @@ static int digest_of(const struct shs_basic_auth *self, struct shs_str token,
     return rc;
 }
 
-/* Known to be right: true. Otherwise a place to verify in, if there is one: *may_verify. */
-static bool is_known(struct shs_basic_auth *self, const unsigned char digest[SHS_SHA256_LEN],
-                     bool *may_verify)
-{
-    int64_t now = shs_now_ns();
-    bool known = false;
-
-    pthread_mutex_lock(&self->lock);
-    for (size_t i = 0; i < KNOWN_MAX; i++)
-        known |= self->known[i].until_ns > now &&
-                 shs_equal_secret(self->known[i].digest, digest, SHS_SHA256_LEN);
-    *may_verify = !known && self->verifying < VERIFYING_MAX;
-    if (*may_verify)
-        self->verifying++;
-    pthread_mutex_unlock(&self->lock);
-    return known;
-}
-
-/* A verification is over; credentials that were right are kept in the place of the oldest. */
-static void verified(struct shs_basic_auth *self, const unsigned char digest[SHS_SHA256_LEN],
-                     bool right)
-{
-    struct known *oldest = &self->known[0];
-
-    pthread_mutex_lock(&self->lock);
-    self->verifying--;
-    for (size_t i = 1; i < KNOWN_MAX; i++) {
-        if (self->known[i].until_ns < oldest->until_ns)
-            oldest = &self->known[i];
-    }
-    if (right) {
-        memcpy(oldest->digest, digest, SHS_SHA256_LEN);
-        oldest->until_ns = shs__deadline_after(shs_now_ns(), KNOWN_MS);
-    }
-    pthread_mutex_unlock(&self->lock);
-}
-
 /* -- the answer -------------------------------------------------------------------------------- */
 
 enum verdict { LET_IN, REFUSED, TOO_BUSY };
 
-static int verify(struct shs_basic_auth *self, struct shs_str token,
-                  const unsigned char digest[SHS_SHA256_LEN], enum verdict *out)
+static int verify(struct shs_basic_auth *self, struct shs_str token, bool *right)
 {
     char text[CREDENTIALS_MAX];
     int len = decode_base64(token, text), rc = SHS_OK;
     const char *colon = len <= 0 ? NULL : memchr(text, ':', (size_t)len);
-    bool right = false;
 
+    *right = false;
     if (colon != NULL)
         rc = shs__password_check(
             self->users, (struct shs_str){text, (size_t)(colon - text)},
-            (struct shs_str){colon + 1, (size_t)len - (size_t)(colon + 1 - text)}, &right);
+            (struct shs_str){colon + 1, (size_t)len - (size_t)(colon + 1 - text)}, right);
     explicit_bzero(text, sizeof text);
-    verified(self, digest, right);
-    *out = right ? LET_IN : REFUSED;
     return rc;
 }
 
 static int judge(struct shs_basic_auth *self, const struct shs_request *req, enum verdict *out)
 {
-    unsigned char digest[SHS_SHA256_LEN];
+    struct shs_check check;
     struct shs_str token;
-    bool may_verify;
+    bool right = false;
+    int rc = SHS_OK;
 
     *out = REFUSED;
-    if (!find_credentials(req, &token))
+    if (!shs__authorization(req, "Basic", &token))
         return SHS_OK;
-    SHS_RETURN_IF_ERROR(digest_of(self, token, digest));
-    if (is_known(self, digest, &may_verify)) {
+    SHS_RETURN_IF_ERROR(digest_of(self, token, check.digest));
+    check.address = shs__client_key(self->address_key, shs_request_conn(req));
+    switch (shs__checks_enter(self->checks, &check)) {
+    case SHS_CHECK_RIGHT:
         *out = LET_IN;
-        return SHS_OK;
+        break;
+    case SHS_CHECK_WRONG:
+        break;
+    case SHS_CHECK_YOURS:
+        rc = verify(self, token, &right);
+        shs__checks_done(self->checks, &check, right, rc != SHS_OK);
+        *out = right ? LET_IN : REFUSED;
+        break;
+    case SHS_CHECK_TOO_MANY:
+        *out = TOO_BUSY;
+        break;
     }
-    if (may_verify)
-        return verify(self, token, digest, out);
-    *out = TOO_BUSY;
-    return SHS_OK;
+    explicit_bzero(check.digest, sizeof check.digest);
+    return rc;
 }
 
 /* Who was let in, for the handler and the log. */
@@ -209,7 +145,7 @@ static int keep_user(struct shs_request *req)
     const char *colon;
     int len, rc;
 
-    if (!find_credentials(req, &token))
+    if (!shs__authorization(req, "Basic", &token))
         return SHS_OK;
     len = decode_base64(token, text);
     colon = len <= 0 ? NULL : memchr(text, ':', (size_t)len);
@@ -227,9 +163,10 @@ static int send_text(struct shs_response *res, const char *text)
     return shs_write(res, text, strlen(text));
 }
 
-static int auth_any(struct shs_request *req, struct shs_response *res)
+static int auth_handle(struct shs_request *req, struct shs_response *res, void *ctx,
+                       const struct shs_next *next)
 {
-    struct shs_basic_auth *self = shs_request_ctx(req);
+    struct shs_basic_auth *self = ctx;
     enum verdict verdict;
 
     SHS_RETURN_IF_ERROR(judge(self, req, &verdict));
@@ -243,10 +180,18 @@ static int auth_any(struct shs_request *req, struct shs_response *res)
         return send_text(res, "A user's name and password are needed.\n");
     case TOO_BUSY:
         SHS_RETURN_IF_ERROR(shs_send_response(res, 503));
-        SHS_RETURN_IF_ERROR(shs_send_header(res, "Retry-After", "1"));
+        SHS_RETURN_IF_ERROR(shs_send_header(res, "Retry-After", "5"));
         return send_text(res, "Too many passwords are being verified. Please try again.\n");
     }
-    return shs_handler_call(&self->next, req, res);
+    return shs_next_call(next, req, res);
+}
+
+static int auth_any(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_basic_auth *self = shs_request_ctx(req);
+    struct shs_next next = {NULL, &self->next, NULL};
+
+    return auth_handle(req, res, self, &next);
 }
 
 /* -- life -------------------------------------------------------------------------------------- */
@@ -263,10 +208,12 @@ static int prepare(struct shs_basic_auth *self, const char *file, const char *re
         strpbrk(realm, "\"\\") != NULL)
         return shs_error_set(err, SHS_USAGE, 0,
                              "The realm is too long, or has a quote or a control character.");
-    if (getrandom(self->key, sizeof self->key, 0) != (ssize_t)sizeof self->key)
+    if (getrandom(self->key, sizeof self->key, 0) != (ssize_t)sizeof self->key ||
+        getrandom(self->address_key, sizeof self->address_key, 0) !=
+            (ssize_t)sizeof self->address_key)
         return shs_error_set(err, SHS_IO, errno, "The system has no random bits.");
     self->challenge = shs__asprintf("Basic realm=\"%s\", charset=\"UTF-8\"", realm);
-    if (self->challenge == NULL)
+    if (self->challenge == NULL || shs__checks_new(&self->checks, SHS_CHECKS_WAIT_MS) != SHS_OK)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for passwords.");
     return shs__users_load(&self->users, file, err);
 }
@@ -279,16 +226,8 @@ int shs_basic_auth_new(struct shs_basic_auth **out, const struct shs_http_handle
 
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for passwords.");
-    pthread_mutex_init(&self->lock, NULL);
-    self->next = *next;
-    self->handler = (struct shs_http_handler){
-        .name = "BasicAuth",
-        .do_HEAD = auth_any,
-        .do_any = auth_any,
-        .log_request = next->log_request,
-        .log_ctx = next->log_ctx,
-        .ctx = self,
-    };
+    shs__stand_before(&self->next, &self->handler, "BasicAuth", auth_any, next, self);
+    self->middleware = (struct shs_middleware){"BasicAuth", auth_handle, self};
     rc = prepare(self, file, realm, err);
     if (rc != SHS_OK) {
         shs_basic_auth_free(self);
@@ -304,7 +243,7 @@ void shs_basic_auth_free(struct shs_basic_auth *self)
         return;
     shs__users_free(self->users);
     shs__free(self->challenge);
-    pthread_mutex_destroy(&self->lock);
+    shs__checks_free(self->checks);
     explicit_bzero(self->key, sizeof self->key);
     shs__free(self);
 }
@@ -312,4 +251,9 @@ void shs_basic_auth_free(struct shs_basic_auth *self)
 const struct shs_http_handler *shs_basic_auth_handler(const struct shs_basic_auth *self)
 {
     return &self->handler;
+}
+
+const struct shs_middleware *shs_basic_auth_middleware(const struct shs_basic_auth *self)
+{
+    return &self->middleware;
 }

@@ -39,6 +39,30 @@ bool shs_next_has(const struct shs_next *next, struct shs_str method)
     return next->allow != NULL ? lists(next->allow, method) : shs_handler_has(next->end, method);
 }
 
+static int nothing_any(struct shs_request *req, struct shs_response *res)
+{
+    SHS_UNUSED(req);
+    return shs_send_page(res, 404, NULL);
+}
+
+void shs__stand_before(struct shs_http_handler *kept, struct shs_http_handler *handler,
+                       const char *name, shs_method_fn *any, const struct shs_http_handler *next,
+                       void *ctx)
+{
+    static const struct shs_http_handler nothing = {
+        .name = "nothing", .do_HEAD = nothing_any, .do_any = nothing_any};
+
+    *kept = next == NULL ? nothing : *next;
+    *handler = (struct shs_http_handler){
+        .name = name,
+        .do_HEAD = any,
+        .do_any = any,
+        .log_request = kept->log_request,
+        .log_ctx = kept->log_ctx,
+        .ctx = ctx,
+    };
+}
+
 static int chain_any(struct shs_request *req, struct shs_response *res)
 {
     const struct shs_chain *self = shs_request_ctx(req);
@@ -66,15 +90,7 @@ int shs_chain_new(struct shs_chain **out, const struct shs_middleware *const *ch
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a chain of middleware.");
     memcpy(self->list, chain, count * sizeof chain[0]);
-    self->next = *next;
-    self->handler = (struct shs_http_handler){
-        .name = next->name,
-        .do_HEAD = chain_any,
-        .do_any = chain_any,
-        .log_request = next->log_request,
-        .log_ctx = next->log_ctx,
-        .ctx = self,
-    };
+    shs__stand_before(&self->next, &self->handler, next->name, chain_any, next, self);
     *out = self;
     return SHS_OK;
 }

@@ -15,4 +15,12 @@ struct shs_next {
     const char *allow; /* "GET, HEAD": what the end takes; NULL: ask the handler */
 };
 
+/*
+ * For middleware that is also a handler in front of another one: keeps a copy of `next` (NULL: it
+ * is for chains only, and as a handler it is 404) and makes the handler, whose method is `any`.
+ */
+void shs__stand_before(struct shs_http_handler *kept, struct shs_http_handler *handler,
+                       const char *name, shs_method_fn *any, const struct shs_http_handler *next,
+                       void *ctx);
+
 #endif

@@ -8,12 +8,14 @@
 #include <shs/text.h>
 
 #include "base/base.h"
+#include "handler/chain.h"
 #include "handler/origin.h"
 
 #define PREFLIGHT_SECONDS "600"
 
 struct shs_cors {
     struct shs_http_handler next, handler;
+    struct shs_middleware middleware;
     char *origin;
     char **writers; /* NULL: who may read may write */
 };
@@ -53,14 +55,14 @@ static void say_refused(struct shs_request *req, struct shs_str method)
             (int)origin.len, origin.ptr, (int)method.len, method.ptr, (int)origin.len, origin.ptr);
 }
 
-static int answer_preflight(const struct shs_cors *self, struct shs_request *req,
-                            struct shs_response *res)
+static int answer_preflight(const struct shs_cors *self, const struct shs_next *next,
+                            struct shs_request *req, struct shs_response *res)
 {
     struct shs_str method = SHS_STR(""), fields;
 
     SHS_RETURN_IF_ERROR(shs_send_response(res, 204));
     (void)shs_request_header(req, "Access-Control-Request-Method", &method);
-    if (shs_handler_has(&self->next, method) && shs_is_token(method)) {
+    if (shs_next_has(next, method) && shs_is_token(method)) {
         if (may_use(self, req, method))
             SHS_RETURN_IF_ERROR(shs_send_header_str(res, "Access-Control-Allow-Methods", method));
         else
@@ -91,17 +93,26 @@ static int stand_origin(const struct shs_cors *self, const struct shs_request *r
     return shs_response_stand(res, "Access-Control-Allow-Origin", allowed);
 }
 
-static int cors_any(struct shs_request *req, struct shs_response *res)
+static int cors_handle(struct shs_request *req, struct shs_response *res, void *ctx,
+                       const struct shs_next *next)
 {
-    const struct shs_cors *self = shs_request_ctx(req);
+    const struct shs_cors *self = ctx;
 
     SHS_RETURN_IF_ERROR(stand_origin(self, req, res));
     if (is_preflight(req))
-        return answer_preflight(self, req, res);
+        return answer_preflight(self, next, req, res);
     SHS_RETURN_IF_ERROR(
         shs_response_stand(res, "Access-Control-Expose-Headers",
                            "Content-Length, Content-Range, Accept-Ranges, ETag, Location"));
-    return shs_handler_call(&self->next, req, res);
+    return shs_next_call(next, req, res);
+}
+
+static int cors_any(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_cors *self = shs_request_ctx(req);
+    struct shs_next next = {NULL, &self->next, NULL};
+
+    return cors_handle(req, res, self, &next);
 }
 
 int shs_cors_new(struct shs_cors **out, const struct shs_http_handler *next, const char *origin,
@@ -120,15 +131,8 @@ int shs_cors_new(struct shs_cors **out, const struct shs_http_handler *next, con
         shs__free(self);
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for CORS.");
     }
-    self->next = *next;
-    self->handler = (struct shs_http_handler){
-        .name = "CORS",
-        .do_HEAD = cors_any,
-        .do_any = cors_any,
-        .log_request = next->log_request,
-        .log_ctx = next->log_ctx,
-        .ctx = self,
-    };
+    shs__stand_before(&self->next, &self->handler, "CORS", cors_any, next, self);
+    self->middleware = (struct shs_middleware){"CORS", cors_handle, self};
     *out = self;
     return SHS_OK;
 }
@@ -178,4 +182,9 @@ void shs_cors_free(struct shs_cors *self)
 const struct shs_http_handler *shs_cors_handler(const struct shs_cors *self)
 {
     return &self->handler;
+}
+
+const struct shs_middleware *shs_cors_middleware(const struct shs_cors *self)
+{
+    return &self->middleware;
 }

@@ -41,13 +41,6 @@ static int digest_body(struct shs_request *req, uint64_t *length, char hex[2 * S
     return SHS_OK;
 }
 
-static int append_string(struct shs_buf *out, struct shs_str s)
-{
-    SHS_RETURN_IF_ERROR(shs__buf_append(out, "\"", 1));
-    SHS_RETURN_IF_ERROR(shs__json_escape(out, s));
-    return shs__buf_append(out, "\"", 1);
-}
-
 static int append_headers(struct shs_buf *out, const struct shs_request *req)
 {
     struct shs_str name, value;
@@ -55,9 +48,9 @@ static int append_headers(struct shs_buf *out, const struct shs_request *req)
     SHS_RETURN_IF_ERROR(shs__buf_append(out, "[", 1));
     for (size_t i = 0; shs_request_header_at(req, i, &name, &value); i++) {
         SHS_RETURN_IF_ERROR(shs__buf_append_str(out, i == 0 ? SHS_STR("[") : SHS_STR(", [")));
-        SHS_RETURN_IF_ERROR(append_string(out, name));
+        SHS_RETURN_IF_ERROR(shs__json_string(out, name));
         SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(", ")));
-        SHS_RETURN_IF_ERROR(append_string(out, value));
+        SHS_RETURN_IF_ERROR(shs__json_string(out, value));
         SHS_RETURN_IF_ERROR(shs__buf_append(out, "]", 1));
     }
     return shs__buf_append(out, "]", 1);
@@ -69,9 +62,9 @@ static int append_answer(struct shs_buf *out, struct shs_request *req)
     uint64_t length;
 
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("{\"method\": ")));
-    SHS_RETURN_IF_ERROR(append_string(out, shs_request_method(req)));
+    SHS_RETURN_IF_ERROR(shs__json_string(out, shs_request_method(req)));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(", \"target\": ")));
-    SHS_RETURN_IF_ERROR(append_string(out, shs_request_target(req)));
+    SHS_RETURN_IF_ERROR(shs__json_string(out, shs_request_target(req)));
     SHS_RETURN_IF_ERROR(shs__buf_printf(
         out, ", \"version\": \"HTTP/%d.%d\", \"headers\": ", shs_request_version(req) / 10,
         shs_request_version(req) % 10));

@@ -8,6 +8,9 @@
 
 #include "base/base.h"
 
+/* "text", escaped; null for one that is not there. */
+int shs__json_string(struct shs_buf *out, struct shs_str s);
+
 /* 200 with this text, which nobody is to keep. */
 int shs__send_json(struct shs_response *res, const struct shs_buf *json);
 

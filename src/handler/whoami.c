@@ -12,20 +12,11 @@
 #define ANSWER_MAX ((size_t)2 * 1024 * 1024)
 #define FORWARDED_MAX ((size_t)64 * 1024)
 
-static int append_string(struct shs_buf *out, struct shs_str s)
-{
-    if (s.ptr == NULL)
-        return shs__buf_append_str(out, SHS_STR("null"));
-    SHS_RETURN_IF_ERROR(shs__buf_append(out, "\"", 1));
-    SHS_RETURN_IF_ERROR(shs__json_escape(out, s));
-    return shs__buf_append(out, "\"", 1);
-}
-
 /* "key": "text", */
 static int append_member(struct shs_buf *out, const char *key, struct shs_str value)
 {
     SHS_RETURN_IF_ERROR(shs__buf_printf(out, "\"%s\": ", key));
-    SHS_RETURN_IF_ERROR(append_string(out, value));
+    SHS_RETURN_IF_ERROR(shs__json_string(out, value));
     return shs__buf_append(out, ", ", 2);
 }
 
@@ -72,7 +63,7 @@ static int append_sans(struct shs_buf *out, const struct shs_client_identity *id
     for (size_t i = 0; i < id->san_count; i++) {
         SHS_RETURN_IF_ERROR(
             shs__buf_printf(out, "%s[\"%s\", ", i == 0 ? "" : ", ", kind_text(id->sans[i].kind)));
-        SHS_RETURN_IF_ERROR(append_string(out, id->sans[i].value));
+        SHS_RETURN_IF_ERROR(shs__json_string(out, id->sans[i].value));
         SHS_RETURN_IF_ERROR(shs__buf_append(out, "]", 1));
     }
     return shs__buf_append_str(out, SHS_STR("], "));
@@ -109,7 +100,7 @@ static int append_forwarded(struct shs_buf *out, struct shs_request *req)
         shs_conn_forwarded_client_cert(shs_request_conn(req), text, FORWARDED_MAX) != SHS_OK)
         text = NULL;
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(", \"forwarded_client_cert\": ")));
-    return append_string(out, shs__str(text));
+    return shs__json_string(out, shs__str(text));
 }
 
 static int append_answer(struct shs_buf *out, struct shs_request *req)

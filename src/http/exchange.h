@@ -112,7 +112,7 @@ struct shs_response {
     struct shs_field *trailers; /* NULL: none */
     size_t trailer_count;
     struct shs_field *standing; /* sent with any answer, an error's too; NULL: none */
-    size_t standing_count;
+    size_t standing_count, standing_bytes;
     bool started;   /* shs_send_response was called */
     bool head_done; /* shs_end_headers was called */
     bool head_sent; /* bytes are on their way: no other answer is possible */

@@ -292,7 +292,7 @@ int shs_response_stand(struct shs_response *res, const char *name, const char *t
         return shs__mistake(res->x, "shs_response_stand",
                             "the answer has left, or this cannot stand on every answer");
     if (res->standing_count == SHS_MAX_STANDING_FIELDS ||
-        strlen(name) + value.len + 4 > SHS_MAX_RESPONSE_HEAD / SHS_MAX_STANDING_FIELDS)
+        strlen(name) + value.len + 4 > SHS_MAX_RESPONSE_HEAD - res->standing_bytes)
         return SHS_LIMIT;
     if (res->standing == NULL)
         res->standing = shs__arena_alloc(arena, SHS_MAX_STANDING_FIELDS * sizeof *res->standing);
@@ -304,6 +304,7 @@ int shs_response_stand(struct shs_response *res, const char *name, const char *t
     if (field->name.ptr == NULL || field->value.ptr == NULL)
         return SHS_NOMEM;
     res->standing_count++;
+    res->standing_bytes += strlen(name) + value.len + 4;
     return SHS_OK;
 }
 
@@ -548,6 +549,27 @@ bool shs_response_body(const struct shs_response *res, struct shs_str *body)
     return true;
 }
 
+/* A strong tag names these bytes; others have the same meaning at best (RFC 9110 section 8.8.1). */
+static int weaken_tag(struct shs_response *res)
+{
+    for (size_t i = 0; i < res->field_count; i++) {
+        struct shs_field *f = &res->fields[i];
+        char *weak;
+
+        if (!shs__str_eq_nocase(f->name, SHS_STR("ETag")) || f->value.len == 0 ||
+            f->value.ptr[0] != '"')
+            continue;
+        weak = shs__arena_alloc(&res->x->arena, f->value.len + 2);
+        if (weak == NULL)
+            return SHS_NOMEM;
+        memcpy(weak, "W/", 2);
+        memcpy(weak + 2, f->value.ptr, f->value.len);
+        f->value = (struct shs_str){weak, f->value.len + 2};
+        res->field_bytes += 2;
+    }
+    return SHS_OK;
+}
+
 int shs_response_replace_body(struct shs_response *res, const void *body, size_t len,
                               const char *name, const char *value)
 {
@@ -559,6 +581,8 @@ int shs_response_replace_body(struct shs_response *res, const void *body, size_t
         return shs__mistake(res->x, "shs_response_replace_body", "the body has left, or is a file");
     if (len > before.len)
         rc = shs__buf_reserve(&res->body, len - before.len);
+    if (rc == SHS_OK)
+        rc = weaken_tag(res);
     if (rc == SHS_OK && name != NULL) {
         res->head_done = false; /* nothing of it has left */
         rc = shs_send_header(res, name, value);

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import shslib
@@ -504,6 +505,45 @@ def test_errors_keep_the_connection():
 # -- logs -----------------------------------------------------------------------------------------
 
 
+def test_auth_under_load():
+    """A page's first requests come at once; guessers slow nobody but themselves down."""
+    with shslib.temp_dir() as root:
+        users = root + "/users"
+        slow = subprocess.run(["openssl", "passwd", "-6", "-salt", "rounds=100000$abcdefgh", "good"],
+                              stdout=subprocess.PIPE, check=True).stdout.decode().strip()
+        shslib.write_file(users, "ann:%s\n" % (slow if slow.startswith("$6$rounds=") else hashed("-6", "good")))
+        with Site("--auth-file", users) as server:
+            got, over = [], threading.Event()
+
+            def visit(count, fields, seen):
+                for _ in range(count):
+                    seen.append(server.get("/text.txt", fields, seconds=60)[0])
+
+            def guess(number):
+                guesses = 0
+                while not over.is_set():
+                    guesses += 1
+                    server.get("/text.txt", login("ann", "%d-%d" % (number, guesses)), seconds=60)
+
+            first = [threading.Thread(target=visit, args=(1, login("ann", "good"), got)) for _ in range(6)]
+            for thread in first:
+                thread.start()
+            for thread in first:
+                thread.join()
+            equal(got, [200] * 6, "the first requests of one user, at once")
+        with Site("--auth-file", users) as server:
+            seen, bad = [], [threading.Thread(target=guess, args=(n,)) for n in range(6)]
+            for thread in bad:
+                thread.start()
+            try:
+                visit(20, login("ann", "good"), seen)
+            finally:
+                over.set()
+                for thread in bad:
+                    thread.join()
+            equal(seen, [200] * 20, "a good user beside six who guess")
+
+
 def test_log_file_and_request_ids():
     with shslib.temp_dir() as root:
         log = root + "/access.log"
@@ -520,6 +560,9 @@ def test_log_file_and_request_ids():
             equal(sorted(line["request_id"] for line in requests), sorted(ids))
             equal([line["rule"] for line in requests if line["status"] == 400], ["bare-lf"])
             check(any("[bare-lf]" in line.get("message", "") for line in lines), lines)
+            for line in lines:
+                check(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z", line["time"]), line)
+                check("status" in line or line["level"] == "info", line)
             # Moved away, and opened again.
             os.rename(log, log + ".1")
             server.get("/text.txt")
@@ -599,5 +642,5 @@ def test_curl():
 shslib.main(test_single_ranges, test_multiple_ranges, test_if_range, test_preconditions,
             test_compression_on_the_fly, test_precompressed_siblings, test_listing_sorts,
             test_index_listing_and_spa, test_cors, test_put, test_form_upload, test_disk_full,
-            test_errors_keep_the_connection, test_auth, test_log_file_and_request_ids, test_tls_in_the_log,
+            test_errors_keep_the_connection, test_auth, test_auth_under_load, test_log_file_and_request_ids, test_tls_in_the_log,
             test_curl)

@@ -75,9 +75,10 @@ static void test_combined_escapes(void **state)
     line.request_line = SHS_STR("GET /\x1b[2J\\\x7f\xc2\x80 x");
     line.user_agent = SHS_STR("a\" 200 1 \"b\"\"\n");
     line.referer = SHS_STR("https://e.example/");
-    check(SHS_ACCESS_COMBINED, &line,
-          "192.0.2.7 - - [21/Nov/2026:14:00:00 +0000] \"GET /\\x1b[2J\\\\\\x7f\xc2\\x80 x\" 200 13 "
-          "\"https://e.example/\" \"a\\x22 200 1 \\x22b\\x22\\x22\\x0a\"");
+    check(
+        SHS_ACCESS_COMBINED, &line,
+        "192.0.2.7 - - [21/Nov/2026:14:00:00 +0000] \"GET /\\x1b[2J\\\\\\x7f\\xc2\\x80 x\" 200 13 "
+        "\"https://e.example/\" \"a\\x22 200 1 \\x22b\\x22\\x22\\x0a\"");
 }
 
 static void test_nothing_understood(void **state)

@@ -151,7 +151,75 @@ static void test_log(void **state)
     check(shs__log_escape, SHS_STR("GET / HTTP/1.1"), SHS_STR("GET / HTTP/1.1"));
     check(shs__log_escape, SHS_STR("a\nb\r\x1b[31m\0"), SHS_STR("a\\x0ab\\x0d\\x1b[31m\\x00"));
     check(shs__log_escape, SHS_STR("\\x41"), SHS_STR("\\\\x41"));
-    check(shs__log_escape, SHS_STR("\x7f\x80\x9f\xa0\xff ~"), SHS_STR("\\x7f\\x80\\x9f\xa0\xff ~"));
+    check(shs__log_escape, SHS_STR("\x7f\x80\x9f\xa0\xff ~"),
+          SHS_STR("\\x7f\\x80\\x9f\\xa0\\xff ~"));
+    /* UTF-8 stays whole, also with bytes 0x80 to 0x9f in it; U+0080 to U+009f do not. */
+    check(shs__log_escape, SHS_STR("\xc3\x84\xe2\x80\x9c\xf0\x9f\x98\x80"),
+          SHS_STR("\xc3\x84\xe2\x80\x9c\xf0\x9f\x98\x80"));
+    check(shs__log_escape, SHS_STR("\xc2\x9b\x31m\xc2\xa0\xe2\x80"),
+          SHS_STR("\\xc2\\x9b1m\xc2\xa0\\xe2\\x80"));
+}
+
+static void test_cut(void **state)
+{
+    struct shs_str s = SHS_STR("a\xc3\x84\xf0\x9f\x98\x80z");
+    static const size_t wanted[] = {0, 1, 1, 3, 3, 3, 3, 7, 8, 8};
+
+    SHS_UNUSED(state);
+    for (size_t max = 0; max < SHS_ARRAY_LEN(wanted); max++)
+        assert_int_equal(shs__utf8_cut(s, max), wanted[max]);
+    assert_int_equal(shs__utf8_cut(SHS_STR("\x80\x80\x80\x80\x80\x80"), 3), 3);
+}
+
+/* The public ones are the same, into memory of the caller's, and say when it is too small. */
+static void test_into_memory(void **state)
+{
+    char out[12];
+    size_t len = 99;
+
+    SHS_UNUSED(state);
+    assert_int_equal(shs_html_escape(SHS_STR("<&"), out, sizeof out, &len), SHS_OK);
+    assert_true(shs__str_eq((struct shs_str){out, len}, SHS_STR("&lt;&amp;")));
+    assert_int_equal(shs_json_escape(SHS_STR("\"\xc3\x84"), out, sizeof out, &len), SHS_OK);
+    assert_true(shs__str_eq((struct shs_str){out, len}, SHS_STR("\\\"\xc3\x84")));
+    assert_int_equal(shs_log_escape(SHS_STR("\n"), out, 4, &len), SHS_OK);
+    assert_true(shs__str_eq((struct shs_str){out, len}, SHS_STR("\\x0a")));
+    assert_int_equal(shs_percent_encode(SHS_STR("a/b"), out, 5, &len), SHS_OK);
+    assert_true(shs__str_eq((struct shs_str){out, len}, SHS_STR("a%2Fb")));
+    assert_int_equal(shs_percent_encode(SHS_STR("a/b"), out, 4, &len), SHS_LIMIT);
+    assert_int_equal(len, 5);
+}
+
+static void test_numbers(void **state)
+{
+    uint64_t n = 7;
+
+    SHS_UNUSED(state);
+    assert_true(shs_str_number(SHS_STR("0"), 0, &n) && n == 0);
+    assert_true(shs_str_number(SHS_STR("0012"), 12, &n) && n == 12);
+    assert_true(shs_str_number(SHS_STR("18446744073709551615"), UINT64_MAX, &n) && n == UINT64_MAX);
+    n = 7;
+    assert_false(shs_str_number(SHS_STR("18446744073709551616"), UINT64_MAX, &n));
+    assert_false(shs_str_number(SHS_STR("99999999999999999999"), UINT64_MAX, &n));
+    assert_false(shs_str_number(SHS_STR("13"), 12, &n));
+    assert_false(shs_str_number(SHS_STR("1"), 0, &n));
+    assert_false(shs_str_number(SHS_STR(""), 12, &n));
+    assert_false(shs_str_number(SHS_STR("-1"), 12, &n));
+    assert_false(shs_str_number(SHS_STR("1 "), 12, &n));
+    assert_false(shs_str_number(SHS_STR("1\0"), 12, &n));
+    assert_int_equal(n, 7);
+}
+
+static void test_compare(void **state)
+{
+    SHS_UNUSED(state);
+    assert_true(shs_str_is(SHS_STR("GET"), "GET") && !shs_str_is(SHS_STR("GET"), "get"));
+    assert_true(shs_str_is_nocase(SHS_STR("GeT"), "gEt"));
+    assert_false(shs_str_is_nocase(SHS_STR("@[`{"), "`{@[")); /* letters only */
+    assert_false(shs_str_is_nocase(SHS_STR("\xc4"), "\xe4"));
+    assert_true(shs_str_starts_with(SHS_STR("/api/x"), "/api/"));
+    assert_false(shs_str_starts_with(SHS_STR("/ap"), "/api/"));
+    assert_true(shs_str_eq(shs_str_of(NULL), SHS_STR("")));
 }
 
 static void test_ceiling(void **state)
@@ -182,6 +250,10 @@ int main(void)
         cmocka_unit_test(test_html),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_log),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_into_memory),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_compare),
         cmocka_unit_test(test_ceiling),
     };
 

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <shs/secure_http_server.h>
 #include <shs/shs.h>
 
 #include "loopback.h"
@@ -511,6 +512,36 @@ static void only_http_can_explain(void **state)
     shs_server_free(server);
 }
 
+/* SecureHTTPServer takes a whole configuration in one call, and refuses what contradicts itself. */
+static void one_call_for_a_configuration(void **state)
+{
+    static const struct shs_http_handler nothing = {.name = "nothing"};
+    struct shs_tls_simple_config simple;
+    struct shs_options opt = group_lab.opt, bare;
+    struct shs_error err = {.code = SHS_OK};
+    SecureHTTPServer *server = NULL;
+
+    SHS_UNUSED(state);
+    shs__tls_simple_config(&simple, &opt);
+    simple.host.client_auth = SHS_TLS_CLIENT_EXPLAIN; /* as only HTTP can */
+    simple.host.client_ca = opt.certfile;
+    shs_options_init(&bare); /* no certificate in here */
+    if (opt.certfile == NULL)
+        simple.host.client_auth = SHS_TLS_CLIENT_NONE;
+    if (shs_secure_http_server_new_config(&server, &bare, &simple.config, &nothing, &err) != SHS_OK)
+        fail_msg("%s", err.text);
+    assert_string_equal(shs_server_describe(server),
+                        "ThreadPoolMixIn > TLSMixIn > HTTPServer > TCPServer > BaseServer");
+    assert_true(shs_server_port(server) > 0);
+    shs_server_free(server);
+    simple.config.host_count = 0;
+    assert_int_equal(
+        shs_secure_http_server_new_config(&server, &bare, &simple.config, &nothing, &err),
+        SHS_USAGE);
+    assert_int_equal(shs_secure_http_server_new_config(&server, &bare, NULL, &nothing, &err),
+                     SHS_USAGE); /* neither */
+}
+
 /* The alert arrives although the client has sent far more than was read: no reset eats it. */
 static void the_alert_arrives(void **state)
 {
@@ -642,6 +673,7 @@ int main(void)
         cmocka_unit_test(only_http_can_explain),
         cmocka_unit_test(the_alert_arrives),
         cmocka_unit_test(who_says_nothing_is_no_error),
+        cmocka_unit_test(one_call_for_a_configuration),
         cmocka_unit_test(closing_ends_a_handshake),
         cmocka_unit_test(a_bad_certificate_is_told_when_pushed),
         cmocka_unit_test(an_owner_is_told_of_a_date_that_nears),

@@ -1,0 +1,25 @@
+#include "handler/client_key.h"
+
+#include <arpa/inet.h>
+
+#include "base/keyed_hash.h"
+
+uint64_t shs__client_key(const uint64_t key[2], struct shs_conn *conn)
+{
+    const char *host = conn == NULL ? NULL : shs_conn_client_host(conn);
+    char plain[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+    size_t len;
+
+    if (host == NULL)
+        return 0;
+    len = strcspn(host, "%"); /* without the zone */
+    if (len < sizeof plain) {
+        memcpy(plain, host, len);
+        plain[len] = '\0';
+        if (inet_pton(AF_INET6, plain, &address) == 1)
+            return shs__keyed_hash(key, &address,
+                                   IN6_IS_ADDR_V4MAPPED(&address) ? sizeof address : 8);
+    }
+    return shs__keyed_hash(key, host, len);
+}

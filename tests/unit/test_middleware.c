@@ -1,0 +1,421 @@
+/* test_middleware.c - each middleware of the library, in a chain and as a handler. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <shs/middleware.h>
+#include <shs/router.h>
+
+#include "h1_expect.h"
+
+static struct h1_lab lab;
+static char page[2000];
+
+static int pages(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_str user = shs_request_user(req);
+
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain; charset=utf-8"));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "ETag", "\"tag\""));
+    if (user.ptr != NULL)
+        SHS_RETURN_IF_ERROR(shs_send_header_str(res, "X-User", user));
+    return shs_write(res, page, sizeof page);
+}
+
+static const struct shs_http_handler files = {.name = "pages", .do_GET = pages, .do_POST = pages};
+
+/* One request to the handler behind these links. */
+static void ask(const struct shs_middleware *const *links, const struct shs_http_handler *handler,
+                const char *request)
+{
+    struct shs_chain *chain;
+
+    memset(page, 'p', sizeof page);
+    assert_int_equal(shs_chain_new(&chain, links, handler, NULL), SHS_OK);
+    h1_lab_open(&lab, shs_chain_handler(chain));
+    h1_lab_talk(&lab, request, strlen(request));
+    shs_chain_free(chain);
+}
+
+#define ASK(link, handler, request)                                                                \
+    do {                                                                                           \
+        const struct shs_middleware link_ = (link);                                                \
+        const struct shs_middleware *const list_[] = {&link_, NULL};                               \
+                                                                                                   \
+        ask(list_, (handler), (request));                                                          \
+    } while (0)
+#define GET_WITH(fields) "GET / HTTP/1.1\r\nHost: a\r\n" fields "\r\n"
+#define GET GET_WITH("")
+
+/* -- the small ones ---------------------------------------------------------------------------- */
+
+static void test_limits(void **state)
+{
+    static const uint64_t max = 3;
+
+    (void)state;
+    ASK(shs_body_limit_middleware(&max), &files,
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    assert_int_equal(lab.last_status, 200);
+    h1_lab_close(&lab);
+    ASK(shs_body_limit_middleware(&max), &files,
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabcd");
+    assert_int_equal(lab.last_status, 413);
+    h1_lab_close(&lab);
+}
+
+static int slow(struct shs_request *req, struct shs_response *res)
+{
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    if (shs_request_query(req).ptr != NULL)
+        SHS_RETURN_IF_ERROR(shs_flush(res));
+    while (shs_now_ns() < shs_request_deadline(req))
+        continue;
+    return SHS_OK;
+}
+
+static const struct shs_http_handler slow_handler = {.name = "slow", .do_GET = slow};
+
+static void test_time(void **state)
+{
+    static const unsigned ms = 1, long_ms = 60000;
+
+    (void)state;
+    ASK(shs_time_limit_middleware(&ms), &slow_handler, GET);
+    assert_int_equal(lab.last_status, 503);
+    h1_lab_close(&lab);
+    ASK(shs_time_limit_middleware(&ms), &slow_handler, "GET /?x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(lab.last_status, 200); /* it has left */
+    h1_lab_close(&lab);
+    ASK(shs_time_limit_middleware(&long_ms), &files, GET);
+    assert_int_equal(lab.last_status, 200);
+    h1_lab_close(&lab);
+}
+
+static void test_security(void **state)
+{
+    static const struct shs_security_fields own = {.referrer_policy = "same-origin",
+                                                   .permissions_policy = ""};
+
+    (void)state;
+    ASK(shs_security_middleware(NULL), &files, GET);
+    h1_has(&lab, "\r\nContent-Security-Policy: default-src 'self'; ");
+    h1_has(&lab, "\r\nReferrer-Policy: no-referrer\r\n");
+    h1_has(&lab, "\r\nPermissions-Policy: camera=()");
+    h1_has(&lab, "\r\nX-Content-Type-Options: nosniff\r\n");
+    h1_has_not(&lab, "Strict-Transport-Security"); /* there is no TLS */
+    h1_lab_close(&lab);
+    ASK(shs_security_middleware(&own), &files, "DELETE / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(lab.last_status, 501); /* on an error's answer, too */
+    h1_has(&lab, "\r\nReferrer-Policy: same-origin\r\n");
+    h1_has(&lab, "\r\nX-Content-Type-Options: nosniff\r\n");
+    h1_has_not(&lab, "Permissions-Policy");
+    h1_lab_close(&lab);
+}
+
+static int fails(struct shs_request *req, struct shs_response *res)
+{
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_write(res, "half", 4));
+    if (shs_request_query(req).ptr != NULL)
+        SHS_RETURN_IF_ERROR(shs_flush(res));
+    return SHS_IO;
+}
+
+static const struct shs_http_handler fails_handler = {.name = "fails", .do_GET = fails};
+
+static void test_errors(void **state)
+{
+    static const struct shs_error_answer table[] = {
+        {SHS_TIMEOUT, 504, NULL}, {SHS_IO, 502, "The store is away."}, {0, 0, NULL}};
+    static const struct shs_error_answer other[] = {{SHS_TIMEOUT, 504, NULL}, {0, 0, NULL}};
+
+    (void)state;
+    ASK(shs_error_map_middleware(table), &fails_handler, GET);
+    assert_int_equal(lab.last_status, 502);
+    h1_has(&lab, "The store is away.");
+    h1_has_not(&lab, "half");
+    h1_has_not(&lab, "Connection: close");
+    assert_int_equal(lab.fail_code, 0);
+    h1_lab_close(&lab);
+    ASK(shs_error_map_middleware(other), &fails_handler, GET);
+    assert_int_equal(lab.last_status, 500);
+    h1_lab_close(&lab);
+    ASK(shs_error_map_middleware(table), &fails_handler, "GET /?x HTTP/1.1\r\nHost: a\r\n\r\n");
+    h1_has(&lab, "HTTP/1.1 200 ");
+    h1_has_not(&lab, "\r\n0\r\n\r\n"); /* cut, so that it is seen */
+    h1_lab_close(&lab);
+}
+
+/* -- compression ------------------------------------------------------------------------------- */
+
+static int no_transform(struct shs_request *req, struct shs_response *res)
+{
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    if (shs_request_query(req).ptr != NULL)
+        SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "image/png"));
+    else
+        SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain"));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Cache-Control", "no-transform"));
+    return shs_write(res, page, sizeof page);
+}
+
+static int small(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain"));
+    SHS_RETURN_IF_ERROR(shs_send_length(res, 511));
+    return shs_write(res, page, 511);
+}
+
+static int fixed_length(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain"));
+    SHS_RETURN_IF_ERROR(shs_send_length(res, sizeof page));
+    return shs_write(res, page, sizeof page);
+}
+
+static void test_compression(void **state)
+{
+    (void)state;
+#ifdef SHS_HAVE_ZLIB
+    ASK(shs_compress_middleware(), &files, GET_WITH("Accept-Encoding: gzip\r\n"));
+    h1_has(&lab, "\r\nContent-Encoding: gzip\r\n");
+    h1_has(&lab, "\r\nVary: Accept-Encoding\r\n");
+    h1_has(&lab, "\r\nETag: W/\"tag\"\r\n");
+    assert_memory_equal(h1_body(&lab), "\x1f\x8b", 2);
+    assert_true(lab.last_bytes < 100);
+    h1_lab_close(&lab);
+    ASK(shs_compress_middleware(), H1_HANDLER(fixed_length), GET_WITH("Accept-Encoding: gzip\r\n"));
+    h1_has(&lab, "\r\nContent-Encoding: gzip\r\n");
+    assert_int_equal(h1_count(&lab, "\r\nContent-Length: "), 1);
+    assert_int_equal(lab.last_status, 200);
+    h1_lab_close(&lab);
+#endif
+    ASK(shs_compress_middleware(), &files, GET);
+    h1_has_not(&lab, "Content-Encoding");
+    h1_has(&lab, "\r\nVary: Accept-Encoding\r\n");
+    h1_has(&lab, "\r\nETag: \"tag\"\r\n");
+    h1_lab_close(&lab);
+    ASK(shs_compress_middleware(), &files, GET_WITH("Accept-Encoding: gzip;q=0\r\n"));
+    h1_has_not(&lab, "Content-Encoding");
+    h1_lab_close(&lab);
+    ASK(shs_compress_middleware(), H1_HANDLER(no_transform), GET_WITH("Accept-Encoding: gzip\r\n"));
+    h1_has_not(&lab, "Content-Encoding");
+    h1_lab_close(&lab);
+    ASK(shs_compress_middleware(), H1_HANDLER(small), GET_WITH("Accept-Encoding: gzip\r\n"));
+    h1_has_not(&lab, "Content-Encoding");
+    h1_lab_close(&lab);
+}
+
+/* -- Bearer ------------------------------------------------------------------------------------ */
+
+/* printf %s sesame | sha256sum */
+#define SESAME "d0c04f4b1951e4aeaaec8223ed2039e542f3aae805a6fa7f6d794e5afff5d272"
+
+static int verify(void *ctx, struct shs_request *req, struct shs_str token, struct shs_str *user)
+{
+    (void)req;
+    ++*(unsigned *)ctx;
+    if (shs_str_is(token, "broken"))
+        return SHS_IO;
+    user->ptr = shs_str_is(token, "from.elsewhere") ? "else" : NULL;
+    user->len = 4;
+    return SHS_OK;
+}
+
+static void bearer(const struct shs_bearer *self, const char *fields, int status, const char *has)
+{
+    char request[500];
+
+    snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", fields);
+    h1_lab_open(&lab, shs_bearer_handler(self));
+    h1_lab_talk(&lab, request, strlen(request));
+    if (lab.last_status != status)
+        fail_msg("%s: %d", fields, lab.last_status);
+    h1_has(&lab, has);
+    h1_lab_close(&lab);
+}
+
+static void test_bearer(void **state)
+{
+    const struct shs_bearer_token tokens[] = {{SESAME, "ali"}, {NULL, NULL}};
+    const struct shs_bearer_token bad[] = {{SESAME "0", "ali"}, {NULL, NULL}};
+    struct shs_bearer *self = NULL;
+    unsigned calls = 0;
+
+    (void)state;
+    assert_int_equal(shs_bearer_new(&self, &files, bad, NULL, NULL, "r", NULL), SHS_USAGE);
+    assert_int_equal(shs_bearer_new(&self, &files, NULL, NULL, NULL, "r", NULL), SHS_USAGE);
+    assert_int_equal(shs_bearer_new(&self, &files, tokens, NULL, NULL, "a\"b", NULL), SHS_USAGE);
+    assert_int_equal(shs_bearer_new(&self, &files, tokens, verify, &calls, "r", NULL), SHS_OK);
+    bearer(self, "", 401, "\r\nWWW-Authenticate: Bearer realm=\"r\"\r\n");
+    bearer(self, "Authorization: Basic c2VzYW1l\r\n", 401, "Bearer realm=\"r\"\r\n");
+    bearer(self, "Authorization: Bearer sesame\r\n", 200, "\r\nX-User: ali\r\n");
+    bearer(self, "Authorization: bEARER  sesame\r\n", 200, "\r\nX-User: ali\r\n");
+    assert_int_equal(calls, 0);
+    bearer(self, "Authorization: Bearer Sesame\r\n", 401, "error=\"invalid_token\"");
+    bearer(self, "Authorization: Bearer from.elsewhere\r\n", 200, "\r\nX-User: else\r\n");
+    bearer(self, "Authorization: Bearer broken\r\n", 500, "HTTP/1.1 500");
+    assert_int_equal(calls, 3);
+    bearer(self, "Authorization: Bearer sesame x\r\n", 401, "invalid_token");
+    bearer(self, "Authorization: Bearer a=b\r\n", 401, "invalid_token");
+    bearer(self, "Authorization: Bearer sesame\r\nAuthorization: Bearer sesame\r\n", 401, "realm");
+    assert_int_equal(calls, 3);
+    shs_bearer_free(self);
+    shs_bearer_free(NULL);
+}
+
+/* -- rate limits ------------------------------------------------------------------------------- */
+
+static struct shs_str key_of(void *ctx, struct shs_request *req)
+{
+    struct shs_str key = {NULL, 0};
+
+    (void)ctx;
+    (void)shs_request_header(req, "X-Key", &key);
+    return key;
+}
+
+static int status_of(const struct shs_rate_limit *self, const char *key)
+{
+    char request[200];
+
+    snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: a\r\n%s%s\r\n\r\n",
+             key == NULL ? "X: y" : "X-Key: ", key == NULL ? "" : key);
+    h1_lab_open(&lab, shs_rate_limit_handler(self));
+    h1_lab_talk(&lab, request, strlen(request));
+    if (lab.last_status == 429) {
+        h1_has(&lab, "\r\nRetry-After: 60\r\n");
+        h1_has_not(&lab, "Connection: close");
+    }
+    h1_lab_close(&lab);
+    return lab.last_status;
+}
+
+static void test_rate(void **state)
+{
+    struct shs_rate_options opt;
+    struct shs_rate_limit *self = NULL;
+    char key[20];
+
+    (void)state;
+    shs_rate_options_init(&opt);
+    opt.by = SHS_RATE_BY_KEY;
+    assert_int_equal(shs_rate_limit_new(&self, &files, &opt, NULL), SHS_USAGE); /* no function */
+    opt.key = key_of;
+    opt.burst = 0;
+    assert_int_equal(shs_rate_limit_new(&self, &files, &opt, NULL), SHS_USAGE);
+    opt.burst = 3;
+    opt.per_minute = 1;
+    opt.max_keys = 64;
+    assert_int_equal(shs_rate_limit_new(&self, &files, &opt, NULL), SHS_OK);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(status_of(self, "a"), 200);
+    assert_int_equal(status_of(self, "a"), 429);
+    assert_int_equal(status_of(self, "a"), 429); /* and that costs nothing more */
+    assert_int_equal(status_of(self, "b"), 200);
+    assert_int_equal(status_of(self, NULL), 200); /* not counted */
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(status_of(self, NULL), 200);
+    for (unsigned i = 0; i < 1000; i++) { /* far more than have a place */
+        snprintf(key, sizeof key, "k%u", i);
+        assert_int_equal(status_of(self, key), 200);
+    }
+    shs_rate_limit_free(self);
+    /* Tokens come back: a hundred thousand a second. */
+    opt.by = SHS_RATE_BY_ADDRESS;
+    opt.burst = 1;
+    opt.per_minute = 6000000;
+    assert_int_equal(shs_rate_limit_new(&self, &files, &opt, NULL), SHS_OK);
+    assert_int_equal(status_of(self, "a"), 200);
+    for (int64_t until = shs_now_ns() + 10000; shs_now_ns() < until;)
+        continue;
+    assert_int_equal(status_of(self, "a"), 200);
+    shs_rate_limit_free(self);
+    shs_rate_limit_free(NULL);
+}
+
+/* -- CORS behind a router: the preflight asks for what the path has --------------------------- */
+
+static void test_cors_in_a_chain(void **state)
+{
+    struct shs_cors *cors = NULL;
+    struct shs_router *router = NULL;
+
+    (void)state;
+    assert_int_equal(shs_cors_new(&cors, NULL, "https://app.example", NULL), SHS_OK);
+    const struct shs_middleware *const chain[] = {shs_cors_middleware(cors), NULL};
+    const struct shs_route inner[] = {SHS_ROUTE("GET", "/x", pages), SHS_ROUTE("PUT", "/x", pages),
+                                      SHS_ROUTES_END};
+    const struct shs_route routes[] = {SHS_GROUP("", inner, chain), SHS_ROUTES_END};
+
+    assert_int_equal(shs_router_new(&router, routes, NULL, NULL), SHS_OK);
+    for (unsigned i = 0; i < 2; i++) {
+        char request[300];
+
+        snprintf(request, sizeof request,
+                 "OPTIONS /x HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example\r\n"
+                 "Access-Control-Request-Method: %s\r\n\r\n",
+                 i == 0 ? "PUT" : "DELETE");
+        h1_lab_open(&lab, shs_router_handler(router));
+        h1_lab_talk(&lab, request, strlen(request));
+        assert_int_equal(lab.last_status, 204);
+        h1_has(&lab, "\r\nAccess-Control-Allow-Origin: https://app.example\r\n");
+        assert_int_equal(h1_count(&lab, "\r\nAccess-Control-Allow-Methods: PUT\r\n"), i == 0);
+        h1_has_not(&lab, "Allow-Methods: DELETE");
+        h1_lab_close(&lab);
+    }
+    shs_router_free(router);
+    shs_cors_free(cors);
+}
+
+/* -- a line of an access log ------------------------------------------------------------------ */
+
+static char line[SHS_ACCESS_LINE_MAX + 1];
+
+static void log_line(void *log_ctx, const struct shs_access *access)
+{
+    size_t len = 0;
+
+    assert_int_equal(
+        shs_access_line(access, *(enum shs_access_style *)log_ctx, line, sizeof line - 1, &len),
+        SHS_OK);
+    line[len] = '\0';
+    assert_int_equal(shs_access_line(access, SHS_ACCESS_JSON, line, len / 4, &len), SHS_LIMIT);
+}
+
+static void test_access_line(void **state)
+{
+    enum shs_access_style style = SHS_ACCESS_COMBINED;
+    struct shs_access access = {.request_line = SHS_STR("GET /\xc3\x84\xc2\x9b\xff HTTP/1.1"),
+                                .status = 200,
+                                .body_bytes = 5};
+
+    (void)state;
+    log_line(&style, &access);
+    assert_non_null(strstr(line, "] \"GET /\xc3\x84\\xc2\\x9b\\xff HTTP/1.1\" 200 5 \"-\" \"-\""));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_limits),      cmocka_unit_test(test_time),
+        cmocka_unit_test(test_security),    cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_compression), cmocka_unit_test(test_bearer),
+        cmocka_unit_test(test_rate),        cmocka_unit_test(test_cors_in_a_chain),
+        cmocka_unit_test(test_access_line),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
