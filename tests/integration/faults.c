@@ -127,6 +127,13 @@ int openat(int dir_fd, const char *name, int flags, ...)
     return REAL(openat)(dir_fd, name, flags, mode);
 }
 
+/* What openat without a mode is with _FORTIFY_SOURCE. */
+int __openat_2(int dir_fd, const char *name, int flags);
+int __openat_2(int dir_fd, const char *name, int flags)
+{
+    return openat(dir_fd, name, flags);
+}
+
 /* The only one that the library asks for by number is openat2. */
 long syscall(long number, ...)
 {

@@ -315,7 +315,8 @@ def test_compression_is_bounded(v):
         with open("/proc/%d/status" % site.server.pid) as file:
             peak = int(re.search(r"^VmHWM:\s+(\d+) kB", file.read(), re.MULTILINE).group(1))
         check(peak < (1200 if shslib.SANITIZE else 160) * 1024, "peak %d KiB" % peak)
-        check(None in codings and len(set(codings)) > 1, "some are coded, the others are not waiting: %s" % codings)
+        # How many find both workers busy, and are not coded, is the speed of the machine.
+        check(any(codings), "some are coded: %s" % codings)
 
 
 rows(test_a_long_listing, test_a_slow_reader_of_a_listing_holds_nobody, test_hostile_names, test_the_way_back, test_archives,

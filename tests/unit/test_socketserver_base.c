@@ -32,6 +32,8 @@ static void test_S2_mixin_overrides_win(void **state)
                                                                      shs_forking_mixin_push};
 
     (void)state;
+    if (!sst_composed("none")) /* it pushes its own: a server has one of them */
+        skip();
     for (int i = 0; i < 2; i++) {
         struct sst_spy below;
         struct sst_server s;

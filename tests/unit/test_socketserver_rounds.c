@@ -138,6 +138,8 @@ static void test_thread_pool_over_each(void **state)
                                  "UnixDatagramServer"};
 
     (void)state;
+    if (!sst_composed("none")) /* it pushes its own: a server has one of them */
+        skip();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const struct sst_class *cls = sst_class(names[i]);
         struct shs_server_stats stats;
