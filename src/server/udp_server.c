@@ -9,6 +9,7 @@
  * overridden here by going on below TCPServer.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@
 struct udp_server {
     struct shs_layer layer;
     char *packet; /* opt.max_packet_size bytes, for the one that is being received */
+    int late_fd;  /* the socket's number, closed for others but not for late handlers; or -1 */
 };
 
 struct datagram_stream {
@@ -402,10 +404,41 @@ static void udp_close_request(struct shs_layer *layer, struct shs_conn *conn)
     shs_super_close_request(layer->super, conn); /* the socket stays open */
 }
 
+/*
+ * Handlers answer through the server's own socket, so it is closed after them, not before. Those
+ * that do not return in time keep the number, and the socket behind it is gone: a late answer
+ * fails, and can never go to a descriptor that somebody opens next.
+ */
+static int udp_server_close(struct shs_layer *layer)
+{
+    struct shs_server *server = layer->server;
+    int fd = atomic_exchange(&server->fd, -1), rc = shs_super_server_close(layer);
+    unsigned late;
+
+    if (fd < 0)
+        return rc;
+    pthread_mutex_lock(&server->lock);
+    late = server->live_count;
+    pthread_mutex_unlock(&server->lock);
+    if (!late) {
+        close(fd);
+        return rc;
+    }
+    UDP(layer)->late_fd = fd;
+    if (dup3(server->wake_fd, fd, O_CLOEXEC) <
+        0) /* then the port stays taken until they are gone */
+        shs_server_log(server, SHS_LOG_WARNING,
+                       "the datagram socket is still open for %u handler(s) that do not return",
+                       late);
+    return rc;
+}
+
 static void udp_layer_free(struct shs_layer *layer)
 {
     struct udp_server *self = UDP(layer);
 
+    if (self->late_fd >= 0)
+        close(self->late_fd);
     shs__free(self->packet);
     shs__free(self);
 }
@@ -418,6 +451,7 @@ static const struct shs_server_ops udp_server_ops = {
     .wait_request = udp_wait_request,
     .shutdown_request = udp_shutdown_request,
     .close_request = udp_close_request,
+    .server_close = udp_server_close,
     .layer_free = udp_layer_free,
 };
 
@@ -431,8 +465,10 @@ int shs__udp_server_push(struct shs_server *server)
     if (server->opt.max_packet_size == 0 || server->opt.max_packet_size > MAX_PACKET_SIZE)
         return shs_server_fail(server, SHS_USAGE, 0, "max_packet_size must be from 1 to 16 MiB");
     self = shs__calloc(1, sizeof *self);
-    if (self != NULL)
+    if (self != NULL) {
+        self->late_fd = -1;
         self->packet = shs__malloc(server->opt.max_packet_size);
+    }
     if (self == NULL || self->packet == NULL) {
         shs__free(self);
         return shs_server_fail(server, SHS_NOMEM, 0, "out of memory for UDPServer");

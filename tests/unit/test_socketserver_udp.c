@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -123,14 +125,23 @@ static void test_S34_the_socket_stays_open(void **state)
 }
 
 /* A datagram whose handler still runs when the server closes: nobody shuts the socket down. */
-static _Atomic int held, released;
+static _Atomic int held, released, answered;
 
 static int hold_handle(struct shs_request_handler *self)
 {
     held = 1;
     for (unsigned i = 0; i < SST_PAUSES && !released; i++)
         sst_pause();
-    return shs_conn_sendto(self->request, "late", 4);
+    answered = shs_conn_sendto(self->request, "late", 4);
+    return answered;
+}
+
+static void assert_is_free(const struct sockaddr_in *address)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+    assert_int_equal(bind(fd, (const struct sockaddr *)address, sizeof *address), 0);
+    close(fd);
 }
 
 static void test_closing_waits_for_datagrams(void **state)
@@ -139,24 +150,82 @@ static void test_closing_waits_for_datagrams(void **state)
         .name = "Hold", .instance_size = sizeof(struct shs_request_handler), .handle = hold_handle};
     struct sst_server s;
     struct shs_options opt;
-    int fd;
+    struct sockaddr_in address;
+    socklen_t len = sizeof address;
+    int fd, number, others[2];
 
     (void)state;
     sst_options(&opt, NULL, NULL);
     opt.stop_ms = 100;
     opt.close_ms = 100;
     held = released = 0;
+    answered = 1;
     sst_start(&s, sst_class("ThreadingUDPServer"), &opt, &cls);
     fd = sst_dial(&s, NULL);
     sst_say(fd, "x", 1);
     sst_wait_until(held);
     assert_int_equal(shs_shutdown_wait(s.server, (unsigned)patience_ms()), SHS_OK);
     assert_int_equal(sst_join(&s), SHS_OK);
+    number = shs_server_fileno(s.server);
+    assert_int_equal(getsockname(number, (struct sockaddr *)&address, &len), 0);
     assert_int_equal(shs_server_close(s.server), SHS_TIMEOUT); /* its handler does not return */
+    assert_int_equal(shs_server_fileno(s.server), -1);
+    /* What is opened now is not what the handler answers through, and the port is free. */
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, others), 0);
+    assert_int_not_equal(others[0], number);
+    assert_int_not_equal(others[1], number);
+    assert_is_free(&address);
     released = 1;
     shs_server_free(s.server); /* the last thread frees what it uses */
     sst_wait_until(sst_threads() == 1);
+    assert_true(answered < 0);
+    assert_int_equal(fcntl(number, F_GETFD), -1);
+    close(others[0]);
+    close(others[1]);
     close(fd);
+}
+
+static void *close_server(void *server)
+{
+    return (void *)(intptr_t)shs_server_close(server);
+}
+
+/* One that returns within the grace is heard. */
+static void test_closing_lets_late_answers_out(void **state)
+{
+    static const struct shs_request_handler_class cls = {
+        .name = "Hold", .instance_size = sizeof(struct shs_request_handler), .handle = hold_handle};
+    const char *const names[] = {"ThreadingUDPServer", "ThreadingUnixDatagramServer"};
+    struct sst_dir dir;
+
+    (void)state;
+    sst_dir_make(&dir);
+    for (int i = 0; i < 2; i++) {
+        struct sst_server s;
+        struct shs_options opt;
+        pthread_t closer;
+        void *rc;
+        char buf[8];
+        int fd;
+
+        sst_options(&opt, sst_class(names[i]), &dir);
+        held = released = 0;
+        sst_start(&s, sst_class(names[i]), &opt, &cls);
+        fd = sst_dial(&s, i == 1 ? &dir : NULL);
+        sst_say(fd, "x", 1);
+        sst_wait_until(held);
+        assert_int_equal(shs_shutdown_wait(s.server, (unsigned)patience_ms()), SHS_OK);
+        assert_int_equal(sst_join(&s), SHS_OK);
+        assert_int_equal(pthread_create(&closer, NULL, close_server, s.server), 0);
+        sst_wait_until(shs_server_fileno(s.server) == -1);
+        released = 1;
+        assert_int_equal(sst_hear(fd, buf, sizeof buf), 4);
+        assert_int_equal(pthread_join(closer, &rc), 0);
+        assert_int_equal((intptr_t)rc, SHS_OK);
+        shs_server_free(s.server);
+        close(fd);
+    }
+    sst_dir_remove(&dir);
 }
 
 static int read_write_handle(struct shs_request_handler *self)
@@ -488,6 +557,7 @@ int main(void)
         cmocka_unit_test(test_max_packet_size_has_bounds),
         cmocka_unit_test(test_S34_the_socket_stays_open),
         cmocka_unit_test(test_closing_waits_for_datagrams),
+        cmocka_unit_test(test_closing_lets_late_answers_out),
         cmocka_unit_test(test_a_packet_is_a_short_stream),
         cmocka_unit_test(test_too_long_an_answer),
         cmocka_unit_test(test_wrong_compositions_are_refused),
