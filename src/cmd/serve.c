@@ -29,7 +29,6 @@
 
 struct serve {
     struct serve_options o;
-    struct shs_options opt;
     struct credentials credentials;
     struct serve_site site;
     struct shs_log_queue *queue;
@@ -77,7 +76,7 @@ static void log_diagnostic(void *log_ctx, enum shs_log_level level, const char *
     shs__buf_init(&out, sizeof text);
     out.data = text;
     out.cap = sizeof text;
-    if (!self->o.log || self->o.log_style != SHS_ACCESS_JSON) {
+    if (self->o.log != SERVE_LOG_JSON) {
         rc = shs__buf_printf(&out, "shs: %s", line);
     } else {
         rc = begin_json(&out, level);
@@ -111,7 +110,7 @@ static void log_failure(void *log_ctx, const struct shs_tls_failure *failure)
     shs__buf_init(&out, sizeof text);
     out.data = text;
     out.cap = sizeof text;
-    if (!self->o.log || self->o.log_style != SHS_ACCESS_JSON) {
+    if (self->o.log != SERVE_LOG_JSON) {
         (void)shs__buf_printf(&out, "shs: TLS %s %s port %u %s, %s: %s",
                               failure->open ? "connection of" : "handshake with", host, port,
                               failure->open ? "ended" : "failed", failure->label, failure->text);
@@ -148,7 +147,13 @@ static int open_log(struct serve *self)
 
 static int make_log(struct serve *self)
 {
-    bool json = self->o.log && self->o.log_style == SHS_ACCESS_JSON;
+    static const enum shs_access_style styles[] = {
+        [SERVE_LOG_COMBINED] = SHS_ACCESS_COMBINED,
+        [SERVE_LOG_COMMON] = SHS_ACCESS_COMMON,
+        [SERVE_LOG_JSON] = SHS_ACCESS_JSON,
+        [SERVE_LOG_NONE] = SHS_ACCESS_COMBINED, /* and nobody asks for it */
+    };
+    bool json = self->o.log == SERVE_LOG_JSON;
     int rc;
 
     if (open_log(self) != CMD_OK)
@@ -157,10 +162,10 @@ static int make_log(struct serve *self)
                             json ? shs__access_json_dropped : NULL);
     if (rc != SHS_OK)
         return cmd_fail(CMD_FAILED, "cannot start the log: %s", shs_err_text(rc));
-    shs__access_log_init(&self->access_log, self->queue, self->o.log_style);
-    self->opt.log = log_diagnostic;
-    self->opt.log_ctx = self;
-    self->opt.log_level = self->o.log_level;
+    shs__access_log_init(&self->access_log, self->queue, styles[self->o.log]);
+    self->o.opt.log = log_diagnostic;
+    self->o.opt.log_ctx = self;
+    self->o.opt.log_level = self->o.log_level;
     return CMD_OK;
 }
 
@@ -174,28 +179,14 @@ static int make_handler(struct serve *self)
     else if (self->o.handler == SERVE_WHOAMI)
         handler = shs_whoami_handler();
     code = serve_site_make(&self->site, &self->o.site, handler, self->o.directory,
-                           (const char *const *)self->o.headers);
+                           (const char *const *)self->o.fields);
     if (code != CMD_OK)
         return code;
-    if (self->o.log) {
+    if (self->o.log != SERVE_LOG_NONE) {
         self->site.handler.log_request = shs__access_log_request;
         self->site.handler.log_ctx = &self->access_log;
     }
     return CMD_OK;
-}
-
-static void set_limits(struct shs_options *opt, const struct serve_options *o)
-{
-    if (o->has_threads)
-        memcpy((char *)opt + o->threading->bound, &o->threads, sizeof o->threads);
-    if (o->has_max_threads)
-        opt->max_threads = o->max_threads;
-    serve_limits_apply(&o->limits, opt);
-    if (o->request_id)
-        opt->request_id_field = "X-Request-Id";
-    /* An upload may be as large as --max-upload says, whatever other bodies may be. */
-    if (o->site.has_max_upload && opt->max_body_bytes < o->site.max_upload)
-        opt->max_body_bytes = o->site.max_upload;
 }
 
 /* TLSMixIn with what the command line says; a local certificate is in the server's options. */
@@ -207,11 +198,11 @@ static int push_tls(struct serve *self, struct shs_error *err)
 
     for (i = 0; i < count; i++) {
         self->certs[i] = (struct shs_tls_cert){
-            .certfile = i < self->o.cert_count ? self->o.certs[i].cert : self->opt.certfile,
+            .certfile = i < self->o.cert_count ? self->o.certs[i].cert : self->o.opt.certfile,
             .keyfile = self->o.certs[i].key,
             .ocspfile = self->o.certs[i].ocsp,
-            .password = self->opt.password,
-            .password_ctx = self->opt.password_ctx,
+            .password = self->o.opt.password,
+            .password_ctx = self->o.opt.password_ctx,
         };
     }
     host.certs = self->certs;
@@ -219,8 +210,7 @@ static int push_tls(struct serve *self, struct shs_error *err)
     config.hosts = &host;
     config.host_count = 1;
     config.reload_thread = true;
-    config.fingerprint =
-        self->o.handler == SERVE_WHOAMI || (self->o.log && self->o.log_style == SHS_ACCESS_JSON);
+    config.fingerprint = self->o.handler == SERVE_WHOAMI || self->o.log == SERVE_LOG_JSON;
     config.on_failure = log_failure;
     config.on_failure_ctx = self;
     return shs_tls_mixin_push_config(self->server, &config, err);
@@ -232,15 +222,17 @@ static int push_tls(struct serve *self, struct shs_error *err)
  */
 static int make_server(struct serve *self)
 {
+    int (*push_threading)(struct shs_server *, struct shs_error *) =
+        serve_threading_push(self->o.threading);
     struct shs_error err = {.code = SHS_OK};
     int rc;
 
-    self->opt.bind_and_activate = false;
-    rc = shs_http_server_new(&self->server, &self->opt, &self->site.handler, &err);
+    self->o.opt.bind_and_activate = false;
+    rc = shs_http_server_new(&self->server, &self->o.opt, &self->site.handler, &err);
     if (rc == SHS_OK && !self->o.plain)
         rc = push_tls(self, &err);
-    if (rc == SHS_OK && self->o.threading->push != NULL)
-        rc = self->o.threading->push(self->server, &err);
+    if (rc == SHS_OK && push_threading != NULL)
+        rc = push_threading(self->server, &err);
     if (rc == SHS_OK)
         rc = shs_server_bind_and_activate(self->server, &err);
     if (rc != SHS_OK)
@@ -338,7 +330,7 @@ static int prepare(struct serve *self)
     if (code == CMD_OK)
         code = make_handler(self);
     if (code == CMD_OK && !self->o.plain)
-        code = credentials_load(&self->credentials, &self->o, &self->opt);
+        code = credentials_load(&self->credentials, &self->o, &self->o.opt);
     if (code == CMD_OK)
         code = make_server(self);
     if (code == CMD_OK && !self->o.plain)
@@ -374,10 +366,6 @@ int cmd_serve(int argc, char **argv)
     }
     stop_signals_ignore_pipe();
     raise_file_limit();
-    shs_options_init(&self.opt);
-    self.opt.host = self.o.bind;
-    self.opt.port = self.o.port;
-    set_limits(&self.opt, &self.o);
     code = prepare(&self);
     if (code == CMD_OK)
         code = run(&self);

@@ -1,5 +1,6 @@
 /*
- * serve_options.h - the command line of `shs serve`, as values.
+ * serve_options.h - what `shs serve` is asked to do, as values. The table that fills them from the
+ * command line is serve_settings.c.
  */
 #ifndef SHS_CMD_SERVE_OPTIONS_H
 #define SHS_CMD_SERVE_OPTIONS_H
@@ -7,21 +8,18 @@
 #include <shs/server.h>
 #include <shs/tls.h>
 
-#include "cmd/serve_limits.h"
 #include "cmd/serve_site.h"
+#include "cmd/settings.h"
 #include "handler/access_format.h"
 
-#define SERVE_HEADERS_MAX 32
 #define SERVE_CERTS_MAX 1024
 
-/* How requests are served side by side: a name and the mixin that does it. */
-struct serve_threading {
-    const char *name;
-    int (*push)(struct shs_server *server, struct shs_error *err); /* NULL: one after the other */
-    size_t bound; /* offset of the member of struct shs_options that --threads sets */
-};
+extern const struct settings serve_settings;
 
+/* How requests are served side by side. */
+enum serve_threading { SERVE_POOL, SERVE_THREAD, SERVE_FORK, SERVE_NONE };
 enum serve_handler { SERVE_FILES, SERVE_ECHO, SERVE_WHOAMI };
+enum serve_log { SERVE_LOG_COMBINED, SERVE_LOG_COMMON, SERVE_LOG_JSON, SERVE_LOG_NONE };
 
 /* A certificate of the command line. */
 struct serve_cert {
@@ -38,21 +36,16 @@ struct serve_options {
     bool plain;
     struct shs_tls_host host;  /* what --tls-policy and the like say; no certificates in it */
     struct shs_tls_config tls; /* and the rest of TLS; no hosts in it */
-    bool tls_given;            /* an option for one of them was given */
-    bool has_client_auth;
-    const struct serve_threading *threading;
+    enum serve_threading threading;
     enum serve_handler handler;
+    enum serve_log log;
     const char *log_file; /* NULL: stderr */
     enum shs_log_level log_level;
     bool request_id;
-    bool log; /* false: no access log */
-    enum shs_access_style log_style;
-    char *headers[2 * SERVE_HEADERS_MAX + 1]; /* name, value, ..., NULL: ours */
-    size_t header_count;
-    /* Copied into the server's options where they were given. */
-    bool has_threads, has_max_threads;
-    unsigned threads, max_threads;
-    struct serve_limits limits;
+    struct setting_list headers;            /* as they were given: "Name: value" */
+    char *fields[2 * SETTING_LIST_MAX + 1]; /* the same as name, value, ..., NULL: ours */
+    unsigned threads, max_threads;          /* 0: not given */
+    struct shs_options opt;                 /* the server's, with deadlines and bounds */
     struct serve_site_options site;
 };
 
@@ -62,5 +55,9 @@ struct serve_options {
  */
 bool serve_options_parse(struct serve_options *out, int argc, char **argv, int *exit_code);
 void serve_options_free(struct serve_options *self);
+
+/* The mixin of that threading; NULL: one connection after the other. */
+int (*serve_threading_push(enum serve_threading threading))(struct shs_server *,
+                                                            struct shs_error *);
 
 #endif

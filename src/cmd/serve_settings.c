@@ -1,0 +1,662 @@
+/*
+ * serve_settings.c - the settings of `shs serve`: a new one is a row here.
+ *
+ * The order of the rows is that of --help, within their groups.
+ */
+#include <limits.h>
+#include <stdio.h>
+
+#include "cmd/serve_options.h"
+
+#define AT(member)                                                                                 \
+    .offset = offsetof(struct serve_options, member),                                              \
+    .size = sizeof(((struct serve_options *)0)->member)
+#define GIB ((uint64_t)1 << 30)
+#define THREADS_MAX 100000
+
+/* -- names of values --------------------------------------------------------------------------- */
+
+static const struct setting_choice handlers[] = {
+    {"files", SERVE_FILES}, {"echo", SERVE_ECHO}, {"whoami", SERVE_WHOAMI}, {NULL, 0}};
+
+static const struct setting_choice client_auths[] = {{"none", SHS_TLS_CLIENT_NONE},
+                                                     {"optional", SHS_TLS_CLIENT_OPTIONAL},
+                                                     {"required", SHS_TLS_CLIENT_REQUIRED},
+                                                     {"explain", SHS_TLS_CLIENT_EXPLAIN},
+                                                     {NULL, 0}};
+
+static const struct setting_choice policies[] = {
+    {"intermediate", SHS_TLS_INTERMEDIATE}, {"modern", SHS_TLS_MODERN}, {NULL, 0}};
+
+static const struct setting_choice versions[] = {{"1.2", 12}, {"1.3", 13}, {NULL, 0}};
+
+static const struct setting_choice logs[] = {{"combined", SERVE_LOG_COMBINED},
+                                             {"common", SERVE_LOG_COMMON},
+                                             {"json", SERVE_LOG_JSON},
+                                             {"none", SERVE_LOG_NONE},
+                                             {NULL, 0}};
+
+static const struct setting_choice levels[] = {{"error", SHS_LOG_ERROR},
+                                               {"warning", SHS_LOG_WARNING},
+                                               {"info", SHS_LOG_INFO},
+                                               {"debug", SHS_LOG_DEBUG},
+                                               {NULL, 0}};
+
+static const struct setting_choice threadings[] = {{"pool", SERVE_POOL},
+                                                   {"thread", SERVE_THREAD},
+                                                   {"fork", SERVE_FORK},
+                                                   {"none", SERVE_NONE},
+                                                   {NULL, 0}};
+
+/* -- looks at values, and values of more than one part ----------------------------------------- */
+
+static void say(struct setting_problem *problem, const char *text)
+{
+    snprintf(problem->text, sizeof problem->text, "%s", text);
+}
+
+static bool look_at_port(void *to, const struct setting *row, const char *value,
+                         struct setting_problem *problem)
+{
+    unsigned port = 0;
+
+    SHS_UNUSED(to);
+    SHS_UNUSED(row);
+    for (size_t i = 0; value[i] >= '0' && value[i] <= '9' && i < 6; i++)
+        port = port * 10 + (unsigned)(value[i] - '0');
+    if (value[0] != '\0' && value[strspn(value, "0123456789")] == '\0' && port <= 65535)
+        return true;
+    say(problem, "is not a number from 0 to 65535");
+    return false;
+}
+
+/* Whether the two parts can be sent is for the handler to say. */
+static bool look_at_header(void *to, const struct setting *row, const char *value,
+                           struct setting_problem *problem)
+{
+    const char *colon = strchr(value, ':');
+
+    SHS_UNUSED(to);
+    SHS_UNUSED(row);
+    if (colon != NULL && colon != value)
+        return true;
+    say(problem, "is not of the form 'Name: value'");
+    return false;
+}
+
+static bool look_at_index(void *to, const struct setting *row, const char *value,
+                          struct setting_problem *problem)
+{
+    SHS_UNUSED(to);
+    SHS_UNUSED(row);
+    if (value[0] != '\0' && strchr(value, '/') == NULL)
+        return true;
+    say(problem, "is not the name of a file: a name has no '/'");
+    return false;
+}
+
+static void forget_certs(void *to, const struct setting *row)
+{
+    struct serve_options *o = to;
+
+    SHS_UNUSED(row);
+    for (size_t i = 1; i < o->cert_count; i++)
+        o->certs[i] = (struct serve_cert){NULL, NULL, NULL};
+    if (o->cert_count > 0) /* a --key that came before the first --cert stays */
+        o->certs[0] = (struct serve_cert){NULL, NULL, NULL};
+    o->cert_count = 0;
+}
+
+static bool take_cert(void *to, const struct setting *row, const char *value,
+                      struct setting_problem *problem)
+{
+    struct serve_options *o = to;
+
+    SHS_UNUSED(row);
+    if (o->cert_count == SERVE_CERTS_MAX) {
+        snprintf(problem->text, sizeof problem->text, "is one too many: at most %d",
+                 SERVE_CERTS_MAX);
+        return false;
+    }
+    o->certs[o->cert_count++].cert = value;
+    return true;
+}
+
+/* What belongs to the --cert before it, once; before any --cert, to the first that will come. */
+static bool take_of_cert(void *to, const struct setting *row, const char *value,
+                         struct setting_problem *problem)
+{
+    struct serve_options *o = to;
+    struct serve_cert *last = &o->certs[o->cert_count == 0 ? 0 : o->cert_count - 1];
+    const char **member = strcmp(row->name, "key") == 0 ? &last->key : &last->ocsp;
+
+    if (*member != NULL) {
+        snprintf(problem->text, sizeof problem->text,
+                 "and '%s' are for one certificate: each belongs to the --cert before it", *member);
+        return false;
+    }
+    *member = value;
+    return true;
+}
+
+static void forget_nothing(void *to, const struct setting *row)
+{
+    SHS_UNUSED(to);
+    SHS_UNUSED(row);
+}
+
+/* -- the rows ---------------------------------------------------------------------------------- */
+
+static const struct settings_group groups[] = {
+    {NULL, "Where it listens, and what it serves"},
+    {"certificates", "Certificates of the server. Without any, it makes one for this computer"},
+    {"clients", "Certificates of clients"},
+    {"tls", "TLS"},
+    {"files", "Files, and what stands in front of them"},
+    {"log", "Log"},
+    {"workers", "Requests side by side"},
+    {"deadlines", "Deadlines. MS is milliseconds"},
+    {"limits", "Bounds. BYTES may end in k, m or g"},
+};
+
+#define TLS "!plain"
+#define FILES "handler=files"
+#define ASKED "client-auth=optional,required,explain"
+#define CLIENTS TLS " client-ca " ASKED
+
+static const struct setting rows[] = {
+    {.name = "bind",
+     .letter = 'b',
+     .kind = SETTING_TEXT,
+     AT(bind),
+     .value = "ADDRESS",
+     .preset = "127.0.0.1",
+     .help = "address or name to listen on; '' = every interface"},
+    {.name = "port",
+     .letter = 'p',
+     .kind = SETTING_TEXT,
+     AT(port),
+     .value = "PORT",
+     .take = look_at_port,
+     .preset = "8443, or 8080 with --plain",
+     .help = "port; 0 = one that is free"},
+    {.name = "plain", .kind = SETTING_FLAG, AT(plain), .help = "plain HTTP, without TLS"},
+    {.name = "handler",
+     .kind = SETTING_CHOICE,
+     AT(handler),
+     .choices = handlers,
+     .preset = "files",
+     .help = "files; echo: answers with the request; whoami: with the\n"
+             "connection: TLS, client certificate, JA4"},
+    {.name = "directory",
+     .letter = 'd',
+     .kind = SETTING_TEXT,
+     AT(directory),
+     .once = true,
+     .value = "DIR",
+     .needs = FILES,
+     .preset = "the current one",
+     .help = "the same as DIR"},
+    {.group = "certificates",
+     .name = "cert",
+     .kind = SETTING_OWN,
+     .value = "FILE",
+     .needs = TLS,
+     .take = take_cert,
+     .reset = forget_certs,
+     .help = "PEM: the certificate, then its chain; may have the key as well;\n"
+             "or PKCS #12. May be repeated: which one is used depends on the\n"
+             "name a client asks for, and on the kind of key"},
+    {.group = "certificates",
+     .name = "key",
+     .kind = SETTING_OWN,
+     .value = "FILE",
+     .needs = TLS " cert",
+     .take = take_of_cert,
+     .reset = forget_nothing,
+     .help = "PEM: the private key of the --cert before it"},
+    {.group = "certificates",
+     .name = "ocsp",
+     .kind = SETTING_OWN,
+     .value = "FILE",
+     .needs = TLS " cert",
+     .take = take_of_cert,
+     .reset = forget_nothing,
+     .help = "DER: OCSP response to staple, for the --cert before it"},
+    {.group = "certificates",
+     .name = "password-file",
+     .kind = SETTING_TEXT,
+     AT(password_file),
+     .value = "FILE",
+     .needs = TLS " cert",
+     .help = "the password of the keys, without its newline"},
+    {.group = "certificates",
+     .name = "strict-sni",
+     .kind = SETTING_FLAG,
+     AT(tls.strict_sni),
+     .needs = TLS,
+     .help = "refuse names that no certificate has"},
+    {.group = "certificates",
+     .name = "watch",
+     .kind = SETTING_FLAG,
+     AT(tls.watch),
+     .needs = TLS,
+     .help = "reload certificates, CAs, CRLs ... when their files change;\n"
+             "SIGHUP reloads them at any time. A bad file stays as it was,\n"
+             "and is tried again"},
+    {.group = "certificates",
+     .name = "watch-interval",
+     .kind = SETTING_MS,
+     AT(tls.watch_interval_ms),
+     .min = 1,
+     .max = INT_MAX,
+     .needs = TLS,
+     .help = "look at all of them that often, too; implies --watch"},
+    {.group = "clients",
+     .name = "client-ca",
+     .kind = SETTING_TEXT,
+     AT(host.client_ca),
+     .value = "FILE",
+     .needs = TLS " " ASKED,
+     .help = "PEM: ask clients for a certificate of these CAs"},
+    {.group = "clients",
+     .name = "client-auth",
+     .kind = SETTING_CHOICE,
+     AT(host.client_auth),
+     .choices = client_auths,
+     .value = "MODE",
+     .needs = TLS,
+     .help = "none, optional, required (default with --client-ca), or\n"
+             "explain: a client without a good one gets 403 and JSON that\n"
+             "says why"},
+    {.group = "clients",
+     .name = "client-depth",
+     .kind = SETTING_NUMBER,
+     AT(host.client_depth),
+     .min = 0,
+     .max = 100,
+     .needs = TLS,
+     .help = "intermediates in a client's chain, at most"},
+    {.group = "clients",
+     .name = "client-lax",
+     .kind = SETTING_FLAG,
+     AT(host.client_lax),
+     .needs = TLS,
+     .help = "accept client chains that break rules old private CAs break"},
+    {.group = "clients",
+     .name = "client-ca-partial",
+     .kind = SETTING_FLAG,
+     AT(host.client_partial),
+     .needs = CLIENTS,
+     .help = "trust each CA in --client-ca as it is, also without its root"},
+    {.group = "clients",
+     .name = "client-no-ca-names",
+     .kind = SETTING_FLAG,
+     AT(host.client_no_ca_names),
+     .needs = CLIENTS,
+     .help = "do not send clients the names of those CAs"},
+    {.group = "clients",
+     .name = "crl",
+     .kind = SETTING_TEXT,
+     AT(host.crl),
+     .value = "FILE|DIR",
+     .needs = CLIENTS,
+     .help = "refuse revoked clients; every CA of a chain needs a fresh CRL"},
+    {.group = "clients",
+     .name = "deny",
+     .kind = SETTING_TEXT,
+     AT(tls.deny),
+     .value = "FILE",
+     .needs = CLIENTS,
+     .help = "refuse clients listed in it, and end their connections:\n"
+             "'cert SHA256', 'spki SHA256' or 'serial HEX ISSUER' a line"},
+    {.group = "tls",
+     .name = "tls-policy",
+     .kind = SETTING_CHOICE,
+     AT(host.policy),
+     .choices = policies,
+     .needs = TLS,
+     .preset = "intermediate",
+     .help = "intermediate: TLS 1.2 and 1.3; or modern: TLS 1.3"},
+    {.group = "tls",
+     .name = "tls-min",
+     .kind = SETTING_CHOICE,
+     AT(host.min_version),
+     .choices = versions,
+     .value = "VERSION",
+     .needs = TLS,
+     .help = "1.2 or 1.3"},
+    {.group = "tls",
+     .name = "ciphers",
+     .kind = SETTING_TEXT,
+     AT(host.ciphers),
+     .value = "LIST",
+     .needs = TLS,
+     .help = "OpenSSL's names, ':' between"},
+    {.group = "tls",
+     .name = "groups",
+     .kind = SETTING_TEXT,
+     AT(host.groups),
+     .value = "LIST",
+     .needs = TLS,
+     .preset = "X25519:P-256:P-384",
+     .help = "likewise"},
+    {.group = "tls",
+     .name = "ticket-secret",
+     .kind = SETTING_TEXT,
+     AT(tls.ticket_secret),
+     .value = "FILE",
+     .needs = TLS,
+     .help = "32 bytes or more: servers with the same resume each other's\n"
+             "sessions"},
+    {.group = "tls",
+     .name = "ticket-epoch",
+     .kind = SETTING_S,
+     AT(tls.ticket_epoch_s),
+     .min = 1,
+     .max = INT_MAX,
+     .needs = TLS,
+     .help = "new ticket keys that often"},
+    {.group = "tls",
+     .name = "keylog",
+     .kind = SETTING_TEXT,
+     AT(tls.keylog),
+     .value = "FILE",
+     .needs = TLS,
+     .help = "append the secrets of all sessions, to decrypt captures"},
+    {.group = "files",
+     .name = "header",
+     .letter = 'H',
+     .kind = SETTING_TEXTS,
+     AT(headers),
+     .value = "'NAME: VALUE'",
+     .needs = FILES,
+     .take = look_at_header,
+     .help = "add a field to files and listings; may be repeated"},
+    {.group = "files",
+     .name = "index",
+     .kind = SETTING_TEXTS,
+     AT(site.index),
+     .needs = FILES,
+     .take = look_at_index,
+     .preset = "index.html, index.htm",
+     .help = "the page of a directory; may be repeated"},
+    {.group = "files",
+     .name = "no-listing",
+     .kind = SETTING_FLAG,
+     AT(site.no_listing),
+     .needs = FILES,
+     .help = "a directory without such a page is 404"},
+    {.group = "files",
+     .name = "spa",
+     .kind = SETTING_FLAG,
+     AT(site.spa),
+     .needs = FILES,
+     .help = "for applications that make their routes in the browser: a\n"
+             "page that does not exist is the one of DIR; no listings"},
+    {.group = "files",
+     .name = "no-compress",
+     .kind = SETTING_FLAG,
+     AT(site.no_compress),
+     .needs = FILES,
+     .help = "nothing is compressed on the fly; files .br, .zst and .gz\n"
+             "beside the one that is asked for are used all the same"},
+    {.group = "files",
+     .name = "upload",
+     .kind = SETTING_FLAG,
+     AT(site.upload),
+     .needs = FILES,
+     .help = "PUT stores a file, and so does a form sent to a directory"},
+    {.group = "files",
+     .name = "max-upload",
+     .kind = SETTING_BYTES,
+     AT(site.max_upload),
+     .min = 1,
+     .max = 1024 * 1024 * GIB,
+     .needs = FILES " upload",
+     .preset = "1g",
+     .help = "of one request"},
+    {.group = "files",
+     .name = "archive",
+     .kind = SETTING_FLAG,
+     AT(site.archive),
+     .needs = FILES,
+     .help = "a listing offers its directory as .zip and .tar"},
+    {.group = "files",
+     .name = "cors",
+     .kind = SETTING_TEXT,
+     AT(site.cors),
+     .alone = "*",
+     .value = "ORIGIN",
+     .help = "pages of other origins (*) may read the answers; never write"},
+    {.group = "files",
+     .name = "cors-write",
+     .kind = SETTING_TEXTS,
+     AT(site.write_origins),
+     .value = "ORIGIN",
+     .needs = FILES " upload",
+     .help = "pages of this origin may store files too; may be repeated"},
+    {.group = "files",
+     .name = "public-origin",
+     .kind = SETTING_TEXTS,
+     AT(site.own_origins),
+     .value = "ORIGIN",
+     .needs = FILES " upload",
+     .help = "this server as browsers name it, where a proxy changes Host;\n"
+             "may be repeated"},
+    {.group = "files",
+     .name = "auth-file",
+     .kind = SETTING_TEXT,
+     AT(site.auth_file),
+     .value = "FILE",
+     .help = "lines 'user:hash' of crypt(5): nobody else is answered"},
+    {.group = "log",
+     .name = "log",
+     .kind = SETTING_CHOICE,
+     AT(log),
+     .choices = logs,
+     .value = "FORMAT",
+     .preset = "combined",
+     .help = "access log on stderr: combined, common, json or none"},
+    {.group = "log",
+     .name = "log-file",
+     .kind = SETTING_TEXT,
+     AT(log_file),
+     .value = "FILE",
+     .help = "all that is logged goes there; opened again on SIGUSR1"},
+    {.group = "log",
+     .name = "log-level",
+     .kind = SETTING_CHOICE,
+     AT(log_level),
+     .choices = levels,
+     .value = "LEVEL",
+     .preset = "info",
+     .help = "what the server says of itself: error, warning, info or debug;\n"
+             "with --log none: warning"},
+    {.group = "log",
+     .name = "request-id",
+     .kind = SETTING_FLAG,
+     AT(request_id),
+     .help = "answers say the request's number of the log: X-Request-Id"},
+    {.group = "workers",
+     .name = "threading",
+     .kind = SETTING_CHOICE,
+     AT(threading),
+     .choices = threadings,
+     .preset = "pool",
+     .help = "pool: a few threads, none for a client that waits; thread: one\n"
+             "for each connection; fork: a process for each; none: one\n"
+             "connection after the other"},
+    {.group = "workers",
+     .name = "threads",
+     .kind = SETTING_NUMBER,
+     AT(threads),
+     .min = 1,
+     .max = THREADS_MAX,
+     .needs = "threading=pool,thread,fork",
+     .help = "pool: threads that run at once (one per core); thread: at most\n"
+             "(1024); fork: processes at most (40)"},
+    {.group = "workers",
+     .name = "max-threads",
+     .kind = SETTING_NUMBER,
+     AT(max_threads),
+     .min = 1,
+     .max = THREADS_MAX,
+     .needs = "threading=pool",
+     .preset = "1024",
+     .help = "pool: with those whose handler waits"},
+    {.group = "workers",
+     .name = "thread-groups",
+     .kind = SETTING_NUMBER,
+     AT(opt.thread_groups),
+     .min = 1,
+     .max = 64,
+     .help = "sets of pool threads that share nothing; for many cores"},
+    {.group = "deadlines",
+     .name = "handshake-timeout",
+     .kind = SETTING_MS,
+     AT(opt.handshake_ms),
+     .min = 1,
+     .max = INT_MAX,
+     .help = "from accepting to the end of the TLS handshake"},
+    {.group = "deadlines",
+     .name = "head-timeout",
+     .kind = SETTING_MS,
+     AT(opt.head_ms),
+     .min = 1,
+     .max = INT_MAX,
+     .help = "for the head of a request"},
+    {.group = "deadlines",
+     .name = "body-timeout",
+     .kind = SETTING_MS,
+     AT(opt.body_ms),
+     .min = 1,
+     .max = INT_MAX,
+     .help = "for its body, again whenever --min-rate is kept"},
+    {.group = "deadlines",
+     .name = "write-timeout",
+     .kind = SETTING_MS,
+     AT(opt.write_ms),
+     .min = 1,
+     .max = INT_MAX,
+     .help = "for the answer, likewise"},
+    {.group = "deadlines",
+     .name = "min-rate",
+     .kind = SETTING_NUMBER,
+     AT(opt.min_rate),
+     .min = 1,
+     .max = INT_MAX,
+     .help = "bytes per second that a client must send and read"},
+    {.group = "deadlines",
+     .name = "idle-timeout",
+     .kind = SETTING_MS,
+     AT(opt.idle_ms),
+     .min = 1,
+     .max = INT_MAX,
+     .help = "between two requests of a connection"},
+    {.group = "deadlines",
+     .name = "close-timeout",
+     .kind = SETTING_MS,
+     AT(opt.close_ms),
+     .min = 1,
+     .max = INT_MAX,
+     .help = "at the end of a connection, for the client's end"},
+    {.group = "deadlines",
+     .name = "queue-timeout",
+     .kind = SETTING_MS,
+     AT(opt.queue_ms),
+     .min = 1,
+     .max = INT_MAX,
+     .help = "for a thread, when all are taken; then 503"},
+    {.group = "deadlines",
+     .name = "connection-age",
+     .kind = SETTING_MS,
+     AT(opt.connection_age_ms),
+     .min = 1,
+     .max = INT_MAX,
+     .help = "of a connection, then it ends after an answer"},
+    {.group = "deadlines",
+     .name = "stop-timeout",
+     .kind = SETTING_MS,
+     AT(opt.stop_ms),
+     .min = 1,
+     .max = INT_MAX,
+     .help = "for requests under way when it is stopped"},
+    {.group = "deadlines",
+     .name = "stuck-handler",
+     .kind = SETTING_MS,
+     AT(opt.stuck_handler_ms),
+     .min = 1,
+     .max = INT_MAX,
+     .help = "then a handler that runs on is logged"},
+    {.group = "limits",
+     .name = "max-connections",
+     .kind = SETTING_NUMBER,
+     AT(opt.max_connections),
+     .min = 1,
+     .max = 10000000,
+     .help = "connections at once"},
+    {.group = "limits",
+     .name = "max-connections-per-address",
+     .kind = SETTING_NUMBER,
+     AT(opt.max_connections_per_address),
+     .min = 1,
+     .max = 10000000,
+     .preset = "no bound",
+     .help = "of them from one address"},
+    {.group = "limits",
+     .name = "backlog",
+     .kind = SETTING_NUMBER,
+     AT(opt.request_queue_size),
+     .min = 1,
+     .max = INT_MAX,
+     .help = "connections that wait to be accepted"},
+    {.group = "limits",
+     .name = "max-requests",
+     .kind = SETTING_NUMBER,
+     AT(opt.max_requests_per_connection),
+     .min = 1,
+     .max = UINT_MAX,
+     .help = "requests on one connection"},
+    {.group = "limits",
+     .name = "max-queue",
+     .kind = SETTING_NUMBER,
+     AT(opt.max_queue),
+     .min = 1,
+     .max = 10000000,
+     .help = "requests that wait for a thread; more are 503"},
+    {.group = "limits",
+     .name = "max-request-line",
+     .kind = SETTING_BYTES,
+     AT(opt.max_request_line),
+     .min = 16,
+     .max = 1024 * 1024,
+     .help = "of the request line; longer is 414"},
+    {.group = "limits",
+     .name = "max-head",
+     .kind = SETTING_BYTES,
+     AT(opt.max_head_bytes),
+     .min = 64,
+     .max = 16 * 1024 * 1024,
+     .help = "of line and fields together; more is 431"},
+    {.group = "limits",
+     .name = "max-headers",
+     .kind = SETTING_NUMBER,
+     AT(opt.max_headers),
+     .min = 1,
+     .max = 10000,
+     .help = "fields of a head; more is 431"},
+    {.group = "limits",
+     .name = "max-body",
+     .kind = SETTING_BYTES,
+     AT(opt.max_body_bytes),
+     .min = 1,
+     .max = 1024 * 1024 * GIB,
+     .help = "of a body; more is 413"},
+};
+
+const struct settings serve_settings = {.rows = rows,
+                                        .count = SHS_ARRAY_LEN(rows),
+                                        .groups = groups,
+                                        .group_count = SHS_ARRAY_LEN(groups),
+                                        .command = "shs serve"};
