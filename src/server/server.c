@@ -319,7 +319,7 @@ static bool end_loop(struct shs_server *self)
     bool ended;
 
     until = shs__deadline_after(until, self->opt.close_ms);
-    ts = (struct timespec){.tv_sec = until / SHS_NS_PER_S, .tv_nsec = until % SHS_NS_PER_S};
+    ts = shs__timespec(until);
     pthread_mutex_lock(&self->lock);
     if (atomic_load(&self->serving)) {
         shs_shutdown(self);

@@ -111,6 +111,10 @@ struct shs_server {
 
 extern const struct shs_server_ops shs__base_server_ops;
 
+/* BaseServer's slots that are not in base_server.c: conversation.c. */
+int shs__base_finish_request(struct shs_layer *layer, struct shs_conn *conn);
+int shs__base_wait_request(struct shs_layer *layer, struct shs_conn *conn, int what);
+
 /* BaseServer alone: no socket yet. *out is freed with shs_server_free. */
 int shs__server_new(struct shs_server **out, const struct shs_options *opt,
                     const struct shs_request_handler_class *handler, struct shs_error *err);
@@ -153,11 +157,21 @@ void shs__server_after_fork(struct shs_server *self);
    share is made anew. SHS_OK, or SHS_IO. */
 int shs__server_adopt(struct shs_server *self);
 
+/* A deadline for pthread_cond_timedwait; the conditions here count in CLOCK_MONOTONIC. */
+static inline struct timespec shs__timespec(int64_t ns)
+{
+    struct timespec ts = {.tv_sec = ns / SHS_NS_PER_S, .tv_nsec = ns % SHS_NS_PER_S};
+
+    return ts;
+}
+
 /* References for a mixin's threads. unref may free the server, on whatever thread. */
 void shs__server_ref(struct shs_server *self);
 void shs__server_unref(struct shs_server *self);
 
 void shs__server_wake(struct shs_server *self);
+/* The serving thread has seen that it was woken. */
+void shs__server_drain_wake(struct shs_server *self);
 
 /*
  * For threads that run handlers: the stack, no less than what our own code needs, and the signal

@@ -295,7 +295,7 @@ static bool sleep_spare(struct shs_pool_worker *worker)
         struct timespec ts;
 
         next = next < until ? next : until;
-        ts = (struct timespec){.tv_sec = next / SHS_NS_PER_S, .tv_nsec = next % SHS_NS_PER_S};
+        ts = shs__timespec(next);
         rc = pthread_cond_timedwait(&worker->wake, &group->lock, &ts);
         now = shs_now_ns();
     }

@@ -173,7 +173,7 @@ static void pool_close_request(struct shs_layer *layer, struct shs_conn *conn)
 
 static void wait_for_workers(struct shs_pool_group *group, int64_t until)
 {
-    struct timespec ts = {.tv_sec = until / SHS_NS_PER_S, .tv_nsec = until % SHS_NS_PER_S};
+    struct timespec ts = shs__timespec(until);
     int rc = 0;
 
     pthread_mutex_lock(&group->lock);

@@ -261,7 +261,7 @@ static bool tick(struct shs_thread_pool *pool, int64_t now, int64_t *until)
 /* With the lock: sleeps until it is called or the moment has come. */
 static void rest(struct shs_thread_pool *pool, int64_t until)
 {
-    struct timespec ts = {.tv_sec = until / SHS_NS_PER_S, .tv_nsec = until % SHS_NS_PER_S};
+    struct timespec ts = shs__timespec(until);
 
     while (!pool->monitor_called) {
         if (until == INT64_MAX)

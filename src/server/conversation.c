@@ -1,0 +1,233 @@
+/*
+ * conversation.c - a request from its first byte to its last: the handler is called, its peer is
+ * waited for. BaseServer's finish_request and wait_request, and who drives them on one thread.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+
+#include "server/activity.h"
+#include "server/server.h"
+
+/* -- the handler ------------------------------------------------------------------------------- */
+
+/* A fresh instance per connection; its setup. */
+static int begin_handler(struct shs_conn *conn)
+{
+    const struct shs_request_handler_class *cls = conn->server->handler_class;
+    int rc = shs__conn_make_handler(conn);
+
+    if (rc != SHS_OK)
+        return rc;
+    /* What the composition has waited with for the first byte is over: the handler begins without a
+       deadline, whoever it is that has called it. */
+    conn->deadline_ns = INT64_MAX;
+    rc = cls->setup == NULL ? SHS_OK : cls->setup(conn->handler);
+    if (rc != SHS_OK) {
+        conn->handled = true; /* no finish after a failed setup */
+        return shs_conn_fail(conn, rc, 0, "setup of handler %s failed: %s", cls->name,
+                             shs_err_text(rc));
+    }
+    conn->set_up = true;
+    return SHS_OK;
+}
+
+int shs__conn_make_handler(struct shs_conn *conn)
+{
+    const struct shs_request_handler_class *cls = conn->server->handler_class;
+
+    if (conn->handler != NULL)
+        return SHS_OK;
+    conn->handler = shs__calloc(1, cls->instance_size);
+    if (conn->handler == NULL)
+        return shs_conn_fail(conn, SHS_NOMEM, 0, "out of memory for a %s handler", cls->name);
+    conn->handler->cls = cls;
+    conn->handler->request = conn;
+    conn->handler->server = conn->server;
+    return SHS_OK;
+}
+
+void shs__conn_finish_handler(struct shs_conn *conn)
+{
+    struct shs_request_handler *handler = conn->handler;
+
+    if (handler == NULL || !conn->set_up)
+        return;
+    conn->handled = true;
+    if (handler->cls->finish != NULL)
+        handler->cls->finish(handler);
+    conn->handler = NULL;
+    shs__free(handler);
+}
+
+/* A handler of HTTP tells its requests apart; of any other this is all that is known. */
+static int handle(struct shs_conn *conn)
+{
+    const struct shs_request_handler_class *cls = conn->handler->cls;
+    int rc;
+
+    shs__activity_begin(conn);
+    if (!cls->refuses)
+        shs__activity_enter(conn->activity, 0);
+    rc = cls->handle(conn->handler);
+    if (!cls->refuses)
+        shs__activity_leave(conn->activity);
+    shs__activity_end(conn->activity);
+    return rc;
+}
+
+/*
+ * What a stream above the socket holds already is not told by the socket again: a handler that has
+ * read half a record and waits for more is called at once. Not without end: one that takes nothing
+ * twice in a row waits as it asked.
+ */
+static int call_handler(struct shs_conn *conn)
+{
+    unsigned took_nothing = 0;
+    int rc;
+
+    do {
+        conn->has_read = false;
+        rc = handle(conn);
+        took_nothing = conn->has_read ? 0 : took_nothing + 1;
+    } while (rc == SHS_WAIT_READ && !conn->yielded && took_nothing < 2 &&
+             shs__stream_pending(conn->stream));
+    return rc;
+}
+
+int shs__base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    int rc;
+
+    SHS_UNUSED(layer);
+    if (conn->handled)
+        return SHS_OK;
+    if (conn->refusal != NULL && conn->server->protocol == NULL)
+        return shs_conn_fail(conn, SHS_TLS, 0, "the peer is not let in");
+    if (conn->overloaded && !conn->server->handler_class->refuses)
+        return shs_conn_fail(conn, SHS_LIMIT, 0, "every worker is busy; raise max_threads");
+    if (!conn->set_up) {
+        rc = begin_handler(conn);
+        if (rc != SHS_OK)
+            return rc;
+    }
+    rc = call_handler(conn);
+    if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE)
+        return rc;
+    shs__conn_finish_handler(conn);
+    if (rc < 0 && rc != SHS_EXIT)
+        shs_conn_fail(conn, rc, 0, "%s", shs_err_text(rc));
+    return rc;
+}
+
+/* -- the peer ---------------------------------------------------------------------------------- */
+
+/* Until when a conversation on the loop's own thread may go on: stop_ms from the first notice. */
+static int64_t loop_limit(struct shs_server *self, int64_t now)
+{
+    if (!atomic_load(&self->shutdown_requested))
+        return INT64_MAX;
+    if (self->loop_limit_ns == INT64_MAX)
+        self->loop_limit_ns = shs__deadline_after(now, self->opt.stop_ms);
+    return self->loop_limit_ns;
+}
+
+/*
+ * On the loop's own thread somebody else may be waiting behind this peer: a shutdown ends an idle
+ * wait, and so does a new client when this one is only being kept alive. A request that is under
+ * way has the grace of server_close, which cannot be called before the loop has ended.
+ */
+static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer)
+{
+    struct shs_server *self = conn->server;
+    int64_t now = shs_now_ns(), until = loop_limit(self, now);
+    bool stopping = until != INT64_MAX, idle = atomic_load(&conn->idle);
+    bool yields = idle && conn->served > 0;
+    struct pollfd fds[3] = {
+        *peer,
+        {.fd = stopping ? -1 : self->wake_fd, .events = POLLIN},
+        {.fd = yields ? self->fd : -1, .events = POLLIN},
+    };
+    int n;
+
+    if (stopping && (idle || now >= until))
+        return -1;
+    if (conn->deadline_ns < until)
+        until = conn->deadline_ns;
+    n = poll(fds, SHS_ARRAY_LEN(fds), shs__poll_ms(until, now));
+    peer->revents = fds[0].revents;
+    if (n <= 0 || fds[0].revents != 0)
+        return n;
+    if (fds[1].revents == 0)
+        return -1;
+    if (!atomic_load(&self->shutdown_requested))
+        shs__server_drain_wake(self);
+    return 0;
+}
+
+static int wait_for_peer(struct shs_conn *conn, int what)
+{
+    struct pollfd peer = {.fd = conn->socket.fd,
+                          .events = what == SHS_WAIT_READ ? POLLIN : POLLOUT};
+
+    for (;;) {
+        int64_t now = shs_now_ns();
+        int n;
+
+        if (now >= conn->deadline_ns)
+            return SHS_TIMEOUT;
+        errno = 0;
+        if (conn->on_loop) {
+            n = wait_on_loop(conn, &peer);
+        } else {
+            /* Others first: when there are any, what we wait for is often there when our turn
+               comes again, and this thread need not sleep and be woken, which costs more. */
+            sched_yield();
+            n = poll(&peer, 1, shs__poll_ms(conn->deadline_ns, now));
+        }
+        if (n > 0)
+            return SHS_OK;
+        if (n < 0 && errno == 0)
+            return SHS_STOPPED;
+        if (n < 0 && errno != EINTR)
+            return SHS_IO;
+    }
+}
+
+int shs__base_wait_request(struct shs_layer *layer, struct shs_conn *conn, int what)
+{
+    int rc;
+
+    SHS_UNUSED(layer);
+    shs__activity_wait(conn->activity);
+    rc = wait_for_peer(conn, what);
+    shs__activity_wait(conn->activity);
+    return rc;
+}
+
+/* -- both in turn ------------------------------------------------------------------------------ */
+
+int shs_server_converse(struct shs_server *self, struct shs_conn *conn)
+{
+    int64_t expired = INT64_MIN;
+
+    for (;;) {
+        int rc = shs_server_finish_request(self, conn);
+
+        if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
+            return rc;
+        rc = shs_server_wait_request(self, conn, rc);
+        if (rc == SHS_TIMEOUT) {
+            /* The conversation is called once more, to end itself. One that goes on waiting for the
+               same moment is ended here: nobody waits twice for a deadline that has passed. */
+            if (expired == conn->deadline_ns)
+                return shs_conn_fail(conn, SHS_TIMEOUT, 0, "the deadline passed");
+            expired = conn->deadline_ns;
+            continue;
+        }
+        if (rc == SHS_STOPPED && atomic_load(&conn->idle))
+            return SHS_OK; /* between two requests: nothing failed, so there is nothing to say */
+        if (rc < 0)
+            return shs_conn_fail(conn, rc, errno, "%s", shs_err_text(rc));
+    }
+}
