@@ -6,25 +6,31 @@
 
 #include <shs/tls.h>
 
-/* Lock-free, so that a handler may use it on any thread. */
-static _Atomic(struct shs_server *) target;
+#include "cmd/stop_signals.h"
+
+/* Lock-free, so that a handler may use them on any thread. */
+static _Atomic(struct shs_server *) targets[STOP_SIGNALS_MAX];
 
 static void on_reload(int number)
 {
-    struct shs_server *server = atomic_load(&target);
     int saved = errno;
 
     (void)number;
-    if (server != NULL)
-        shs_tls_request_reload(server);
+    for (size_t i = 0; i < STOP_SIGNALS_MAX; i++) {
+        struct shs_server *server = atomic_load(&targets[i]);
+
+        if (server != NULL)
+            shs_tls_request_reload(server);
+    }
     errno = saved;
 }
 
-void reload_signal_install(struct shs_server *server)
+void reload_signal_install(struct shs_server *const *servers, size_t count)
 {
     struct sigaction action = {.sa_handler = on_reload, .sa_flags = SA_RESTART};
 
-    atomic_store(&target, server);
+    for (size_t i = 0; i < STOP_SIGNALS_MAX; i++)
+        atomic_store(&targets[i], i < count ? servers[i] : NULL);
     sigemptyset(&action.sa_mask);
     sigaction(SIGHUP, &action, NULL);
 }

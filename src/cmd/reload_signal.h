@@ -6,7 +6,7 @@
 
 #include <shs/server.h>
 
-/* From now on SIGHUP calls shs_tls_request_reload(server); with NULL it is ignored. */
-void reload_signal_install(struct shs_server *server);
+/* From now on SIGHUP calls shs_tls_request_reload for each; with none of them it is ignored. */
+void reload_signal_install(struct shs_server *const *servers, size_t count);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -27,16 +28,29 @@
 #define LOG_STOP_MS 2000
 #define DIAGNOSTIC_MAX 2048
 
-struct serve {
-    struct serve_options o;
+struct serve;
+
+/* A socket, and all that answers on it. */
+struct listener {
+    struct serve *serve;
+    struct serve_options *o; /* the plan's */
     struct credentials credentials;
     struct serve_site site;
-    struct shs_log_queue *queue;
-    struct shs_access_log access_log;
     struct shs_tls_cert certs[SERVE_CERTS_MAX];
     struct shs_server *server;
-    int log_fd;
+    pthread_t thread; /* of all but the first */
+    bool started;
+    int code;       /* what came of it */
     bool abandoned; /* a request still runs: what it uses stays until the process ends */
+};
+
+struct serve {
+    struct serve_plan plan;
+    struct listener *listeners;    /* plan.count of them */
+    const struct serve_options *o; /* the first one's, for what they share */
+    struct shs_log_queue *queue;
+    struct shs_access_log access_log;
+    int log_fd;
 };
 
 /* -- the parts --------------------------------------------------------------------------------- */
@@ -76,7 +90,7 @@ static void log_diagnostic(void *log_ctx, enum shs_log_level level, const char *
     shs__buf_init(&out, sizeof text);
     out.data = text;
     out.cap = sizeof text;
-    if (self->o.log != SERVE_LOG_JSON) {
+    if (self->o->log != SERVE_LOG_JSON) {
         rc = shs__buf_printf(&out, "shs: %s", line);
     } else {
         rc = begin_json(&out, level);
@@ -110,7 +124,7 @@ static void log_failure(void *log_ctx, const struct shs_tls_failure *failure)
     shs__buf_init(&out, sizeof text);
     out.data = text;
     out.cap = sizeof text;
-    if (self->o.log != SERVE_LOG_JSON) {
+    if (self->o->log != SERVE_LOG_JSON) {
         (void)shs__buf_printf(&out, "shs: TLS %s %s port %u %s, %s: %s",
                               failure->open ? "connection of" : "handshake with", host, port,
                               failure->open ? "ended" : "failed", failure->label, failure->text);
@@ -135,13 +149,13 @@ static int open_log(struct serve *self)
     char text[64];
 
     self->log_fd = STDERR_FILENO;
-    if (self->o.log_file == NULL)
+    if (self->o->log_file == NULL)
         return CMD_OK;
-    self->log_fd = open(self->o.log_file, STOP_SIGNALS_LOG_FLAGS, 0640);
+    self->log_fd = open(self->o->log_file, STOP_SIGNALS_LOG_FLAGS, 0640);
     if (self->log_fd < 0)
-        return cmd_fail(CMD_FAILED, "cannot open the log file %s: %s", self->o.log_file,
+        return cmd_fail(CMD_FAILED, "cannot open the log file %s: %s", self->o->log_file,
                         shs__strerror(errno, text, sizeof text));
-    stop_signals_reopen(self->o.log_file, self->log_fd);
+    stop_signals_reopen(self->o->log_file, self->log_fd);
     return CMD_OK;
 }
 
@@ -153,7 +167,7 @@ static int make_log(struct serve *self)
         [SERVE_LOG_JSON] = SHS_ACCESS_JSON,
         [SERVE_LOG_NONE] = SHS_ACCESS_COMBINED, /* and nobody asks for it */
     };
-    bool json = self->o.log == SERVE_LOG_JSON;
+    bool json = self->o->log == SERVE_LOG_JSON;
     int rc;
 
     if (open_log(self) != CMD_OK)
@@ -162,47 +176,44 @@ static int make_log(struct serve *self)
                             json ? shs__access_json_dropped : NULL);
     if (rc != SHS_OK)
         return cmd_fail(CMD_FAILED, "cannot start the log: %s", shs_err_text(rc));
-    shs__access_log_init(&self->access_log, self->queue, styles[self->o.log]);
-    self->o.opt.log = log_diagnostic;
-    self->o.opt.log_ctx = self;
-    self->o.opt.log_level = self->o.log_level;
+    shs__access_log_init(&self->access_log, self->queue, styles[self->o->log]);
     return CMD_OK;
 }
 
-static int make_handler(struct serve *self)
+static int make_handler(struct listener *self)
 {
     const struct shs_http_handler *handler = NULL; /* the files of a directory */
     int code;
 
-    if (self->o.handler == SERVE_ECHO)
+    if (self->o->handler == SERVE_ECHO)
         handler = shs_echo_handler();
-    else if (self->o.handler == SERVE_WHOAMI)
+    else if (self->o->handler == SERVE_WHOAMI)
         handler = shs_whoami_handler();
-    code = serve_site_make(&self->site, &self->o.site, handler, self->o.directory,
-                           (const char *const *)self->o.fields);
+    code = serve_site_make(&self->site, &self->o->site, handler, self->o->directory,
+                           (const char *const *)self->o->fields);
     if (code != CMD_OK)
         return code;
-    if (self->o.log != SERVE_LOG_NONE) {
+    if (self->o->log != SERVE_LOG_NONE) {
         self->site.handler.log_request = shs__access_log_request;
-        self->site.handler.log_ctx = &self->access_log;
+        self->site.handler.log_ctx = &self->serve->access_log;
     }
     return CMD_OK;
 }
 
 /* TLSMixIn with what the command line says; a local certificate is in the server's options. */
-static int push_tls(struct serve *self, struct shs_error *err)
+static int push_tls(struct listener *self, struct shs_error *err)
 {
-    struct shs_tls_host host = self->o.host;
-    struct shs_tls_config config = self->o.tls;
-    size_t i, count = self->o.cert_count == 0 ? 1 : self->o.cert_count;
+    struct shs_tls_host host = self->o->host;
+    struct shs_tls_config config = self->o->tls;
+    size_t i, count = self->o->cert_count == 0 ? 1 : self->o->cert_count;
 
     for (i = 0; i < count; i++) {
         self->certs[i] = (struct shs_tls_cert){
-            .certfile = i < self->o.cert_count ? self->o.certs[i].cert : self->o.opt.certfile,
-            .keyfile = self->o.certs[i].key,
-            .ocspfile = self->o.certs[i].ocsp,
-            .password = self->o.opt.password,
-            .password_ctx = self->o.opt.password_ctx,
+            .certfile = i < self->o->cert_count ? self->o->certs[i].cert : self->o->opt.certfile,
+            .keyfile = self->o->certs[i].key,
+            .ocspfile = self->o->certs[i].ocsp,
+            .password = self->o->opt.password,
+            .password_ctx = self->o->opt.password_ctx,
         };
     }
     host.certs = self->certs;
@@ -210,9 +221,9 @@ static int push_tls(struct serve *self, struct shs_error *err)
     config.hosts = &host;
     config.host_count = 1;
     config.reload_thread = true;
-    config.fingerprint = self->o.handler == SERVE_WHOAMI || self->o.log == SERVE_LOG_JSON;
+    config.fingerprint = self->o->handler == SERVE_WHOAMI || self->o->log == SERVE_LOG_JSON;
     config.on_failure = log_failure;
-    config.on_failure_ctx = self;
+    config.on_failure_ctx = self->serve;
     return shs_tls_mixin_push_config(self->server, &config, err);
 }
 
@@ -220,20 +231,23 @@ static int push_tls(struct serve *self, struct shs_error *err)
  * The composition. shs_secure_http_server_new is these same lines for the usual case; here TLS and
  * the threading mixin are each a choice.
  */
-static int make_server(struct serve *self)
+static int make_server(struct listener *self)
 {
     int (*push_threading)(struct shs_server *, struct shs_error *) =
-        serve_threading_push(self->o.threading);
+        serve_threading_push(self->o->threading);
     struct shs_error err = {.code = SHS_OK};
     int rc;
 
-    self->o.opt.bind_and_activate = false;
-    rc = shs_http_server_new(&self->server, &self->o.opt, &self->site.handler, &err);
-    if (rc == SHS_OK && !self->o.plain)
+    self->o->opt.log = log_diagnostic;
+    self->o->opt.log_ctx = self->serve;
+    self->o->opt.log_level = self->o->log_level;
+    self->o->opt.bind_and_activate = false;
+    rc = shs_http_server_new(&self->server, &self->o->opt, &self->site.handler, &err);
+    if (rc == SHS_OK && !self->o->plain)
         rc = push_tls(self, &err);
     if (rc == SHS_OK && push_threading != NULL)
         rc = push_threading(self->server, &err);
-    if (rc == SHS_OK)
+    if (rc == SHS_OK && !self->o->check)
         rc = shs_server_bind_and_activate(self->server, &err);
     if (rc != SHS_OK)
         return cmd_fail(rc == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s",
@@ -244,9 +258,9 @@ static int make_server(struct serve *self)
 /* -- what it says ------------------------------------------------------------------------------ */
 
 /* The URL to try: by name where the address is this computer's, for certificates have names. */
-static void format_url(const struct serve *self, char *url, size_t cap)
+static void format_url(const struct listener *self, char *url, size_t cap)
 {
-    const char *host = shs_server_host(self->server), *scheme = self->o.plain ? "http" : "https";
+    const char *host = shs_server_host(self->server), *scheme = self->o->plain ? "http" : "https";
     unsigned port = shs_server_port(self->server);
 
     if (strcmp(host, "127.0.0.1") == 0 || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
@@ -257,12 +271,12 @@ static void format_url(const struct serve *self, char *url, size_t cap)
         snprintf(url, cap, "%s://%s:%u/", scheme, host, port);
 }
 
-static void say_hello(const struct serve *self)
+static void say_hello(const struct listener *self)
 {
     char url[512], *quoted;
 
     format_url(self, url, sizeof url);
-    printf("Serving %s on %s port %u (%s) ...\n", self->o.plain ? "HTTP" : "HTTPS",
+    printf("Serving %s on %s port %u (%s) ...\n", self->o->plain ? "HTTP" : "HTTPS",
            shs_server_host(self->server), shs_server_port(self->server), url);
     if (self->credentials.local.ca_path != NULL) {
         quoted = cmd_shell_quote(self->credentials.local.ca_path);
@@ -275,14 +289,14 @@ static void say_hello(const struct serve *self)
 }
 
 /* What came of the handshakes and reloads, when any of them went wrong or was asked for. */
-static void log_tls(const struct serve *self)
+static void log_tls(const struct listener *self)
 {
     struct shs_tls_stats stats;
     uint64_t failed = 0, ended = 0;
     char causes[1024] = "";
     size_t used = 0;
 
-    if (self->o.plain || !shs_tls_get_stats(self->server, &stats))
+    if (self->o->plain || !shs_tls_get_stats(self->server, &stats))
         return;
     for (int i = 0; i < SHS_TLS_CAUSE_COUNT; i++) {
         failed += stats.causes[i];
@@ -303,56 +317,149 @@ static void log_tls(const struct serve *self)
 
 /* -- life -------------------------------------------------------------------------------------- */
 
-static int run(struct serve *self)
+static int prepare(struct listener *self)
 {
-    int code = CMD_OK, rc;
+    /* Looking at a configuration makes no authority. */
+    bool own_certificate = self->o->check && self->o->cert_count == 0;
+    int code = make_handler(self);
 
-    stop_signals_install(self->server);
-    reload_signal_install(self->o.plain ? NULL : self->server);
-    say_hello(self);
-    rc = shs_serve_forever(self->server);
+    if (code == CMD_OK && !self->o->plain && !own_certificate)
+        code = credentials_load(&self->credentials, self->o, &self->o->opt);
+    if (code == CMD_OK && !own_certificate)
+        code = make_server(self);
+    if (code == CMD_OK && !self->o->plain)
+        credentials_advise(&self->credentials, self->o);
+    return code;
+}
+
+static int prepare_all(struct serve *self)
+{
+    int code = make_log(self);
+
+    for (size_t i = 0; code == CMD_OK && i < self->plan.count; i++)
+        code = prepare(&self->listeners[i]);
+    return code;
+}
+
+/* One that ends, ends all. */
+static void stop_all(struct serve *self)
+{
+    for (size_t i = 0; i < self->plan.count; i++) {
+        if (self->listeners[i].server != NULL)
+            shs_shutdown(self->listeners[i].server);
+    }
+}
+
+/* Serves until it is stopped, and closes. */
+static void run(struct listener *self)
+{
+    int rc = shs_serve_forever(self->server);
+
     if (rc != SHS_OK && rc != SHS_EXIT)
-        code = cmd_fail(CMD_FAILED, "%s", shs_server_error(self->server)->text);
-    reload_signal_install(NULL);
+        self->code = cmd_fail(CMD_FAILED, "%s", shs_server_error(self->server)->text);
+    stop_all(self->serve);
     rc = shs_server_close(self->server);
     log_tls(self);
     if (rc == SHS_OK)
-        return code;
+        return;
     self->abandoned = true;
-    return cmd_fail(CMD_FAILED, "a request was still running when the time to stop was over");
+    self->code = cmd_fail(CMD_FAILED, "a request was still running when the time to stop was over");
 }
 
-static int prepare(struct serve *self)
+static void *run_thread(void *listener)
 {
+    run(listener);
+    return NULL;
+}
+
+static int start_others(struct serve *self)
+{
+    for (size_t i = 1; i < self->plan.count; i++) {
+        struct listener *l = &self->listeners[i];
+        int e = pthread_create(&l->thread, NULL, run_thread, l);
+        char text[64];
+
+        if (e != 0)
+            return cmd_fail(CMD_FAILED, "cannot start a thread: %s",
+                            shs__strerror(e, text, sizeof text));
+        l->started = true;
+    }
+    return CMD_OK;
+}
+
+static int run_all(struct serve *self)
+{
+    struct shs_server *servers[SETTINGS_SECTIONS_MAX];
     int code;
 
-    code = make_log(self);
-    if (code == CMD_OK)
-        code = make_handler(self);
-    if (code == CMD_OK && !self->o.plain)
-        code = credentials_load(&self->credentials, &self->o, &self->o.opt);
-    if (code == CMD_OK)
-        code = make_server(self);
-    if (code == CMD_OK && !self->o.plain)
-        credentials_advise(&self->credentials, &self->o);
+    for (size_t i = 0; i < self->plan.count; i++)
+        servers[i] = self->listeners[i].server;
+    stop_signals_install(servers, self->plan.count);
+    reload_signal_install(servers, self->plan.count);
+    for (size_t i = 0; i < self->plan.count; i++)
+        say_hello(&self->listeners[i]);
+    code = start_others(self);
+    if (code != CMD_OK)
+        stop_all(self);
+    run(&self->listeners[0]);
+    reload_signal_install(NULL, 0);
+    for (size_t i = 0; i < self->plan.count; i++) {
+        struct listener *l = &self->listeners[i];
+
+        if (l->started)
+            pthread_join(l->thread, NULL);
+        if (code == CMD_OK)
+            code = l->code;
+    }
     return code;
+}
+
+static bool any_abandoned(const struct serve *self)
+{
+    for (size_t i = 0; i < self->plan.count; i++) {
+        if (self->listeners[i].abandoned)
+            return true;
+    }
+    return false;
 }
 
 static void clean_up(struct serve *self)
 {
+    bool abandoned = any_abandoned(self);
+
     stop_signals_forget();
-    if (!self->abandoned)
-        shs_server_free(self->server);
+    for (size_t i = 0; i < self->plan.count; i++) {
+        if (!self->listeners[i].abandoned)
+            shs_server_free(self->listeners[i].server);
+    }
     if (self->queue != NULL)
         (void)shs__log_queue_stop(self->queue, LOG_STOP_MS, NULL);
-    if (self->abandoned)
+    if (abandoned)
         return;
-    serve_site_free(&self->site);
+    for (size_t i = 0; i < self->plan.count; i++) {
+        serve_site_free(&self->listeners[i].site);
+        credentials_free(&self->listeners[i].credentials);
+    }
     if (self->queue != NULL)
         shs__access_log_free(&self->access_log);
     shs__log_queue_free(self->queue);
-    credentials_free(&self->credentials);
-    serve_options_free(&self->o);
+    shs__free(self->listeners);
+    serve_plan_free(&self->plan);
+}
+
+static int make_listeners(struct serve *self)
+{
+    self->listeners = shs__calloc(self->plan.count, sizeof *self->listeners);
+    if (self->listeners == NULL) {
+        serve_plan_free(&self->plan);
+        return cmd_fail(CMD_FAILED, "out of memory");
+    }
+    for (size_t i = 0; i < self->plan.count; i++) {
+        self->listeners[i].serve = self;
+        self->listeners[i].o = &self->plan.listeners[i];
+    }
+    self->o = &self->plan.listeners[0];
+    return CMD_OK;
 }
 
 int cmd_serve(int argc, char **argv)
@@ -360,15 +467,21 @@ int cmd_serve(int argc, char **argv)
     static struct serve self; /* static: an abandoned request may outlive this function */
     int code;
 
-    if (!serve_options_parse(&self.o, argc, argv, &code)) {
-        serve_options_free(&self.o);
+    if (!serve_plan_read(&self.plan, argc, argv, &code)) {
+        serve_plan_free(&self.plan);
         return code;
     }
     stop_signals_ignore_pipe();
     raise_file_limit();
-    code = prepare(&self);
-    if (code == CMD_OK)
-        code = run(&self);
+    code = make_listeners(&self);
+    if (code != CMD_OK)
+        return code;
+    code = prepare_all(&self);
+    if (code == CMD_OK && self.o->check)
+        printf("This can be served: %zu listener%s\n", self.plan.count,
+               self.plan.count == 1 ? "" : "s");
+    else if (code == CMD_OK)
+        code = run_all(&self);
     clean_up(&self);
     return code;
 }

@@ -55,19 +55,33 @@ static void follow(struct serve_options *o, const struct settings_given *said)
         o->port = o->plain ? DEFAULT_PLAIN_PORT : DEFAULT_PORT;
 }
 
-/* What the rows' `needs` cannot say, then what they say. */
-static int check(const struct serve_options *o, const struct settings_given *said)
+static int blame(const struct serve_plan *plan, const struct serve_options *o, const char *name,
+                 const char *what)
 {
+    size_t section = plan->file.sections == 0 ? 0 : (size_t)(o - plan->listeners) + 1;
+    const struct setting *row = settings_find(&serve_settings, name);
+    unsigned line = row == NULL ? 0 : settings_file_line(&plan->file, row, section);
+
+    if (line > 0)
+        return cmd_fail(CMD_USAGE, "%s:%u: %s %s", plan->file.path, line, name, what);
+    return cmd_fail(CMD_USAGE, "--%s %s", name, what);
+}
+
+/* What the rows' `needs` cannot say, then what they say. */
+static int check(const struct serve_plan *plan, const struct serve_options *o,
+                 const struct settings_given *said)
+{
+    /* What the top of a file says to all listeners need not fit each of them. */
+    enum settings_layer least = plan->count > 1 ? SETTINGS_SECTION : SETTINGS_FILE;
     const struct setting *row;
     struct setting_problem problem;
 
-    if (o->handler != SERVE_FILES && given(said, "directory"))
-        return cmd_fail(CMD_USAGE, "--handler %s serves no directory, '%s' is one too many",
-                        o->handler == SERVE_ECHO ? "echo" : "whoami", o->directory);
     if (!o->plain && o->host.client_auth != SHS_TLS_CLIENT_NONE && o->host.client_ca == NULL)
-        return cmd_fail(CMD_USAGE, "--client-auth needs --client-ca, the CAs by which to judge");
-    if (!settings_check(&serve_settings, o, said, &row, &problem))
-        return cmd_fail(CMD_USAGE, "--%s %s", row->name, problem.text);
+        return blame(plan, o, "client-auth", "needs --client-ca, the CAs by which to judge");
+    if (!settings_check(&serve_settings, o, said, least, &row, &problem))
+        return blame(plan, o, row->name, problem.text);
+    if (plan->count > 1 && o->threading == SERVE_FORK)
+        return blame(plan, o, "threading", "fork goes with one listener: use pool or thread");
     return CMD_OK;
 }
 
@@ -105,50 +119,195 @@ static void set_server(struct serve_options *o)
         o->opt.max_body_bytes = o->site.max_upload;
 }
 
-static void print_help(const struct serve_options *defaults)
+/* -- the plan ---------------------------------------------------------------------------------- */
+
+static void print_certs(const struct settings_group *group, const void *to, int indent)
 {
-    fputs(help_above, stdout);
-    settings_print_help(&serve_settings, defaults);
-    fputs(help_below, stdout);
+    const struct serve_options *o = to;
+
+    printf("%*s%s%s:%s\n", indent, "", o->cert_count == 0 ? "# " : "", group->name,
+           o->cert_count == 0 ? " [{cert: FILE, key: FILE, ocsp: FILE}]" : "");
+    for (size_t i = 0; i < o->cert_count; i++) {
+        const struct {
+            const char *key, *value;
+        } parts[] = {
+            {"cert", o->certs[i].cert}, {"key", o->certs[i].key}, {"ocsp", o->certs[i].ocsp}};
+
+        for (size_t p = 0; p < SHS_ARRAY_LEN(parts); p++) {
+            if (parts[p].value == NULL)
+                continue;
+            printf("%*s%s%s: ", indent + 2, "", p == 0 ? "- " : "  ", parts[p].key);
+            settings_print_value(parts[p].value);
+            putchar('\n');
+        }
+    }
 }
 
-static int parse(struct serve_options *out, const struct settings_words *words)
+static void print_plan(const struct serve_plan *plan, const struct settings_given *said)
 {
-    struct settings_given said = {{0}};
-    int code = settings_apply_words(&serve_settings, words, out, &said);
-
-    if (code != CMD_OK)
-        return code;
-    follow(out, &said);
-    code = check(out, &said);
-    if (code == CMD_OK)
-        code = split_headers(out);
-    if (code == CMD_OK)
-        set_server(out);
-    return code;
+    if (plan->count == 1) {
+        settings_print(&serve_settings, &plan->listeners[0], &said[0], SETTINGS_ALL, 0,
+                       print_certs);
+        return;
+    }
+    settings_print(&serve_settings, &plan->listeners[0], &said[0], SETTINGS_SHARED, 0, NULL);
+    printf("%s:\n", serve_settings.sections);
+    for (size_t i = 0; i < plan->count; i++) {
+        printf("  -\n");
+        settings_print(&serve_settings, &plan->listeners[i], &said[i], SETTINGS_OF_SECTION, 4,
+                       print_certs);
+    }
 }
 
-bool serve_options_parse(struct serve_options *out, int argc, char **argv, int *exit_code)
+static void init(struct serve_options *out)
 {
-    struct settings_words words;
-
     memset(out, 0, sizeof *out);
     shs_options_init(&out->opt);
     shs_tls_host_init(&out->host);
     shs_tls_config_init(&out->tls);
-    *exit_code = settings_read_words(&serve_settings, argc, argv, "directory", &words);
-    if (words.help)
-        print_help(out);
-    else if (*exit_code == CMD_OK)
-        *exit_code = parse(out, &words);
-    shs__free(words.items);
-    return *exit_code == CMD_OK && !words.help;
 }
 
-void serve_options_free(struct serve_options *self)
+/* The values of one listener, from the weakest to the strongest. */
+static int fill(struct serve_plan *plan, size_t i, struct settings_given *said)
 {
-    for (size_t i = 0; i < SHS_ARRAY_LEN(self->fields); i++) {
-        shs__free(self->fields[i]);
-        self->fields[i] = NULL;
+    struct serve_options *o = &plan->listeners[i];
+    size_t section = plan->file.sections == 0 ? 0 : i + 1;
+    int code;
+
+    init(o);
+    code = settings_file_apply(&serve_settings, &plan->file, section, o, said);
+    if (code == CMD_OK)
+        code = settings_apply_words(&serve_settings, &plan->words, o, said);
+    if (code != CMD_OK)
+        return code;
+    follow(o, said);
+    code = check(plan, o, said);
+    if (code == CMD_OK)
+        code = split_headers(o);
+    if (code == CMD_OK)
+        set_server(o);
+    return code;
+}
+
+/* A flag that names a socket can be one listener's only. */
+static int check_words(const struct serve_plan *plan)
+{
+    for (size_t i = 0; plan->count > 1 && i < plan->words.count; i++) {
+        const char *name = plan->words.items[i].row->name;
+
+        if (strcmp(name, "bind") == 0 || strcmp(name, "port") == 0)
+            return cmd_fail(CMD_USAGE, "--%s is for one listener, and %s has %zu", name,
+                            plan->file.path, plan->count);
     }
+    return CMD_OK;
+}
+
+/* But what fits none is a mistake. */
+static int check_shared(const struct serve_plan *plan, const struct settings_given *said)
+{
+    struct setting_problem problem;
+
+    for (size_t r = 0; plan->count > 1 && r < serve_settings.count; r++) {
+        const struct setting *row = &serve_settings.rows[r];
+        size_t given_at_top = 0, misfits = 0;
+
+        for (size_t i = 0; i < plan->count; i++) {
+            if (said[i].layer[r] != SETTINGS_FILE)
+                continue;
+            given_at_top++;
+            misfits +=
+                !settings_fits(&serve_settings, row, &plan->listeners[i], &said[i], &problem);
+        }
+        if (misfits > 0 && misfits == given_at_top)
+            return blame(plan, &plan->listeners[0], row->name, problem.text);
+    }
+    return CMD_OK;
+}
+
+/* The values that can be looked at though the file has mistakes: all are said at once. */
+static void look_at_values(struct serve_plan *plan)
+{
+    struct serve_options *scratch = shs__malloc(sizeof *scratch);
+
+    for (size_t i = 0; scratch != NULL && (i == 0 || i < plan->file.sections); i++) {
+        struct settings_given said = {{0}};
+
+        init(scratch);
+        (void)settings_file_apply(&serve_settings, &plan->file, i + 1, scratch, &said);
+    }
+    shs__free(scratch);
+}
+
+static const char *config_of(const struct settings_words *words)
+{
+    for (size_t i = 0; i < words->count; i++) {
+        if (strcmp(words->items[i].row->name, "config") == 0)
+            return words->items[i].value;
+    }
+    return NULL;
+}
+
+static int read_plan(struct serve_plan *plan)
+{
+    const char *config = config_of(&plan->words);
+    struct settings_given *said;
+    int code = CMD_OK;
+
+    if (config != NULL)
+        code = settings_file_read(&serve_settings, config, &plan->file);
+    if (code == CMD_USAGE)
+        look_at_values(plan);
+    if (code != CMD_OK)
+        return code;
+    plan->count = plan->file.sections == 0 ? 1 : plan->file.sections;
+    plan->listeners = shs__calloc(plan->count, sizeof *plan->listeners);
+    said = shs__calloc(plan->count, sizeof *said);
+    if (plan->listeners == NULL || said == NULL)
+        code = cmd_fail(CMD_FAILED, "out of memory");
+    if (code == CMD_OK)
+        code = check_words(plan);
+    for (size_t i = 0; code == CMD_OK && i < plan->count; i++)
+        code = fill(plan, i, &said[i]);
+    if (code == CMD_OK)
+        code = check_shared(plan, said);
+    if (code == CMD_OK && plan->listeners[0].print_config)
+        print_plan(plan, said);
+    shs__free(said);
+    return code;
+}
+
+static void print_help(void)
+{
+    struct serve_options *defaults = shs__malloc(sizeof *defaults);
+
+    if (defaults == NULL)
+        return;
+    init(defaults);
+    fputs(help_above, stdout);
+    settings_print_help(&serve_settings, defaults);
+    fputs(help_below, stdout);
+    shs__free(defaults);
+}
+
+bool serve_plan_read(struct serve_plan *out, int argc, char **argv, int *exit_code)
+{
+    memset(out, 0, sizeof *out);
+    *exit_code = settings_read_words(&serve_settings, argc, argv, "directory", &out->words);
+    if (out->words.help)
+        print_help();
+    else if (*exit_code == CMD_OK)
+        *exit_code = read_plan(out);
+    return *exit_code == CMD_OK && !out->words.help && !out->listeners[0].print_config;
+}
+
+void serve_plan_free(struct serve_plan *self)
+{
+    for (size_t i = 0; self->listeners != NULL && i < self->count; i++) {
+        for (size_t f = 0; f < SHS_ARRAY_LEN(self->listeners[i].fields); f++)
+            shs__free(self->listeners[i].fields[f]);
+    }
+    shs__free(self->listeners);
+    settings_file_free(&self->file);
+    shs__free(self->words.items);
+    memset(self, 0, sizeof *self);
 }

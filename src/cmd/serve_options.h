@@ -10,6 +10,7 @@
 
 #include "cmd/serve_site.h"
 #include "cmd/settings.h"
+#include "cmd/settings_file.h"
 #include "handler/access_format.h"
 
 #define SERVE_CERTS_MAX 1024
@@ -47,14 +48,25 @@ struct serve_options {
     unsigned threads, max_threads;          /* 0: not given */
     struct shs_options opt;                 /* the server's, with deadlines and bounds */
     struct serve_site_options site;
+    const char *config;
+    bool check, print_config;
+};
+
+/* All that is served: a listener, or those of the file. They share log and threading. */
+struct serve_plan {
+    struct serve_options *listeners;
+    size_t count; /* at least 1, once it has been read */
+    struct settings_file file;
+    struct settings_words words;
 };
 
 /*
- * Reads the command line. True: go on with *out. False: it is done, with *exit_code (--help was
- * printed, or one line says what is wrong). serve_options_free in either case.
+ * Reads the command line, and the file that it names. True: go on with *out. False: it is done,
+ * with *exit_code (--help or --print-config was printed, or it has been said what is wrong).
+ * serve_plan_free in either case.
  */
-bool serve_options_parse(struct serve_options *out, int argc, char **argv, int *exit_code);
-void serve_options_free(struct serve_options *self);
+bool serve_plan_read(struct serve_plan *out, int argc, char **argv, int *exit_code);
+void serve_plan_free(struct serve_plan *self);
 
 /* The mixin of that threading; NULL: one connection after the other. */
 int (*serve_threading_push(enum serve_threading threading))(struct shs_server *,

@@ -80,22 +80,40 @@ static size_t distance(const char *a, const char *b)
     return row[len];
 }
 
-const char *settings_nearest(const struct settings *table, const char *name,
-                             bool (*wanted)(const struct setting *row))
+struct nearest {
+    const char *wanted, *name;
+    size_t distance;
+};
+
+static void look_whether_nearer(struct nearest *self, const char *name)
 {
-    size_t least = NEAR_MAX + 1;
-    const char *nearest = NULL;
+    size_t d = name == NULL ? SIZE_MAX : distance(self->wanted, name);
 
-    for (size_t i = 0; i < table->count; i++) {
-        const struct setting *row = &table->rows[i];
-        size_t d = wanted == NULL || wanted(row) ? distance(name, row->name) : SIZE_MAX;
-
-        if (d < least && d < strlen(row->name)) {
-            least = d;
-            nearest = row->name;
-        }
+    if (d < self->distance && d < strlen(name)) {
+        self->distance = d;
+        self->name = name;
     }
-    return nearest;
+}
+
+const char *settings_nearest_flag(const struct settings *table, const char *name)
+{
+    struct nearest nearest = {name, NULL, NEAR_MAX + 1};
+
+    for (size_t i = 0; i < table->count; i++)
+        look_whether_nearer(&nearest, table->rows[i].name);
+    return nearest.name;
+}
+
+const char *settings_nearest_key(const struct settings *table, const char *name)
+{
+    struct nearest nearest = {name, NULL, NEAR_MAX + 1};
+
+    for (size_t i = 0; i < table->count; i++)
+        look_whether_nearer(&nearest, table->rows[i].flag_only ? NULL : table->rows[i].name);
+    for (size_t i = 0; i < table->group_count; i++)
+        look_whether_nearer(&nearest, table->groups[i].name);
+    look_whether_nearer(&nearest, table->sections);
+    return nearest.name;
 }
 
 /* -- values ------------------------------------------------------------------------------------ */
@@ -381,25 +399,30 @@ static bool meets(const struct settings *table, const void *to, const struct set
     return good != off;
 }
 
+bool settings_fits(const struct settings *table, const struct setting *row, const void *to,
+                   const struct settings_given *given, struct setting_problem *problem)
+{
+    if (row->needs == NULL || (is_switch(row) && !switch_is_on(to, row)))
+        return true;
+    for (const char *at = row->needs; *at != '\0'; at += strspn(at, " ")) {
+        size_t len = strcspn(at, " ");
+
+        if (!meets(table, to, given, at, len, problem))
+            return false;
+        at += len;
+    }
+    return true;
+}
+
 bool settings_check(const struct settings *table, const void *to,
-                    const struct settings_given *given, const struct setting **row,
-                    struct setting_problem *problem)
+                    const struct settings_given *given, enum settings_layer least,
+                    const struct setting **row, struct setting_problem *problem)
 {
     for (size_t i = 0; i < table->count; i++) {
-        const struct setting *r = &table->rows[i];
-
-        if (given->layer[i] == SETTINGS_DEFAULT || r->needs == NULL ||
-            (is_switch(r) && !switch_is_on(to, r)))
-            continue;
-        for (const char *at = r->needs; *at != '\0'; at += strspn(at, " ")) {
-            size_t len = strcspn(at, " ");
-
-            if (!meets(table, to, given, at, len, problem)) {
-                *row = r;
-                return false;
-            }
-            at += len;
-        }
+        *row = &table->rows[i];
+        if (given->layer[i] != SETTINGS_DEFAULT && given->layer[i] >= least &&
+            !settings_fits(table, *row, to, given, problem))
+            return false;
     }
     return true;
 }
@@ -446,7 +469,7 @@ static int wrong_word(const struct settings *table, int argc, char **argv, int o
         return cmd_fail(CMD_USAGE, "unknown option '-%c'; try '%s --help'", optopt, table->command);
     if (strncmp(word, "--", 2) == 0) {
         snprintf(name, sizeof name, "%.*s", (int)strcspn(word + 2, "="), word + 2);
-        nearest = settings_nearest(table, name, NULL);
+        nearest = settings_nearest_flag(table, name);
     }
     if (nearest != NULL)
         return cmd_fail(CMD_USAGE, "unknown option '%s'; did you mean '--%s'?", word, nearest);
@@ -663,4 +686,92 @@ bool settings_show(const struct setting *row, const void *to, size_t item, char 
         break;
     }
     return false;
+}
+
+/* -- as a file --------------------------------------------------------------------------------- */
+
+static bool is_plain(const char *text)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./";
+
+    return text[0] != '\0' && strcmp(text, "null") != 0 && text[strspn(text, safe)] == '\0';
+}
+
+void settings_print_value(const char *text)
+{
+    bool control = false;
+
+    for (const char *c = text; *c != '\0'; c++)
+        control = control || (unsigned char)*c < 0x20 || *c == 0x7f;
+    if (is_plain(text)) {
+        fputs(text, stdout);
+        return;
+    }
+    putchar(control ? '"' : '\'');
+    for (const char *c = text; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            printf("\\x%02x", (unsigned char)*c);
+        else if (control && (*c == '"' || *c == '\\'))
+            printf("\\%c", *c);
+        else
+            printf(!control && *c == '\'' ? "''" : "%c", *c);
+    }
+    putchar(control ? '"' : '\'');
+}
+
+/* "name: value", or the list below "name:". */
+static void print_given(const struct setting *row, const void *to, int indent)
+{
+    char value[1024];
+
+    if (row->kind == SETTING_TEXTS) {
+        printf("%*s%s:\n", indent, "", row->name);
+        for (size_t i = 0; settings_show(row, to, i, value, sizeof value); i++) {
+            printf("%*s  - ", indent, "");
+            settings_print_value(value);
+            putchar('\n');
+        }
+    } else if (settings_show(row, to, 0, value, sizeof value)) {
+        printf("%*s%s: ", indent, "", row->name);
+        settings_print_value(value);
+        putchar('\n');
+    }
+}
+
+static void print_default(const struct setting *row, const void *to, int indent)
+{
+    char value[1024];
+
+    if ((is_switch(row) || is_number(row) || row->kind == SETTING_CHOICE) &&
+        (is_switch(row) || stored(to, row) != 0 || row->kind == SETTING_CHOICE) &&
+        settings_show(row, to, 0, value, sizeof value))
+        printf("%*s# %s: %s\n", indent, "", row->name, value);
+    else
+        printf("%*s# %s: %s\n", indent, "", row->name, placeholder(row));
+}
+
+void settings_print(const struct settings *table, const void *to,
+                    const struct settings_given *given, enum settings_part part, int indent,
+                    void (*print)(const struct settings_group *group, const void *to, int indent))
+{
+    for (size_t g = 0; g < table->group_count; g++) {
+        const struct settings_group *group = &table->groups[g];
+
+        if (part != SETTINGS_ALL && group->shared != (part == SETTINGS_SHARED))
+            continue;
+        printf("%*s# %s\n", indent, "", group->heading);
+        if (group->listed != NULL && print != NULL)
+            print(group, to, indent);
+        for (size_t i = 0; i < table->count; i++) {
+            const struct setting *row = &table->rows[i];
+
+            if (!same_group(row->group, group->name) || row->flag_only || row->kind == SETTING_OWN)
+                continue;
+            if (given->layer[i] == SETTINGS_DEFAULT)
+                print_default(row, to, indent);
+            else
+                print_given(row, to, indent);
+        }
+        putchar('\n');
+    }
 }

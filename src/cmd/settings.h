@@ -50,6 +50,8 @@ struct setting {
     const char *group; /* a heading of --help and a mapping of the file; NULL: at the top */
     char letter;       /* 'p': -p; 0: none */
     enum setting_kind kind;
+    bool flag_only;    /* no key of the file */
+    bool pairs;        /* SETTING_TEXTS: in the file also as keys, "Name: value" each */
     bool once;         /* a second value in the same layer is a mistake */
     const char *alone; /* SETTING_TEXT: what the flag means without a value; NULL: it needs one */
     const char *value; /* what it takes, for the help: "FILE"; NULL: by its kind */
@@ -72,6 +74,8 @@ struct setting {
 struct settings_group {
     const char *name;    /* NULL: the rows at the top */
     const char *heading; /* of --help */
+    const char *listed;  /* its rows that belong together in an entry of a list, blanks between */
+    bool shared;         /* the same for all sections of a file */
 };
 
 struct settings {
@@ -79,7 +83,8 @@ struct settings {
     size_t count;
     const struct settings_group *groups; /* in the order of --help; all that the rows name */
     size_t group_count;
-    const char *command; /* for "try 'shs serve --help'" */
+    const char *command;  /* for "try 'shs serve --help'" */
+    const char *sections; /* the key of the file whose entries are sections */
 };
 
 /* Where a value came from. */
@@ -97,10 +102,9 @@ struct settings_given {
 
 /* The row of that name, or NULL. */
 const struct setting *settings_find(const struct settings *table, const char *name);
-/* The name nearest to one that is not there, of those that `wanted` lets pass (NULL: all); NULL:
-   none is near. */
-const char *settings_nearest(const struct settings *table, const char *name,
-                             bool (*wanted)(const struct setting *row));
+/* The name nearest to one that is not there, of a flag or of a key; NULL: none is near. */
+const char *settings_nearest_flag(const struct settings *table, const char *name);
+const char *settings_nearest_key(const struct settings *table, const char *name);
 
 /* A value for the row. False: nothing was changed, and *problem says what is wrong. */
 bool settings_take(const struct settings *table, const struct setting *row, void *to,
@@ -109,10 +113,13 @@ bool settings_take(const struct settings *table, const struct setting *row, void
 bool settings_was_given(const struct settings *table, const struct settings_given *given,
                         const char *name);
 
-/* Whether all that was given goes together; else *row is the one that does not. */
+/* Whether a row that was given goes with the rest; if not, *problem says why. */
+bool settings_fits(const struct settings *table, const struct setting *row, const void *to,
+                   const struct settings_given *given, struct setting_problem *problem);
+/* Whether all that `least` or a later layer gave does; else *row is the one that does not. */
 bool settings_check(const struct settings *table, const void *to,
-                    const struct settings_given *given, const struct setting **row,
-                    struct setting_problem *problem);
+                    const struct settings_given *given, enum settings_layer least,
+                    const struct setting **row, struct setting_problem *problem);
 
 /* A value of the command line. `row` is part of a table that lives on; `value` is borrowed. */
 struct settings_word {
@@ -142,7 +149,22 @@ int settings_apply_words(const struct settings *table, const struct settings_wor
 /* The flags of --help, group by group. `defaults`: values nobody has changed. */
 void settings_print_help(const struct settings *table, const void *defaults);
 
-/* How a row's value reads in the file; false: it has none to show. SETTING_OWN rows have none. */
+/* A row's value as the file has it, the n-th of a list. False: there is none, as for SETTING_OWN. */
 bool settings_show(const struct setting *row, const void *to, size_t item, char *out, size_t cap);
+
+/* Which rows settings_print prints. */
+enum settings_part { SETTINGS_ALL, SETTINGS_SHARED, SETTINGS_OF_SECTION };
+
+/*
+ * Prints values as a file that says the same: what was given as it is, the rest as comments.
+ *
+ *   indent  blanks before each line
+ *   print   prints a group's list of entries; NULL: there are none
+ */
+void settings_print(const struct settings *table, const void *to,
+                    const struct settings_given *given, enum settings_part part, int indent,
+                    void (*print)(const struct settings_group *group, const void *to, int indent));
+/* A value as YAML writes it: quoted if it must be. */
+void settings_print_value(const char *text);
 
 #endif

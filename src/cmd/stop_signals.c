@@ -9,25 +9,32 @@
 #include "base/base.h"
 
 /* Lock-free, so that a handler may use them on any thread. */
-static _Atomic(struct shs_server *) target;
+static _Atomic(struct shs_server *) targets[STOP_SIGNALS_MAX];
+static atomic_bool installed;
 static atomic_bool caught;
 
 static void on_stop(int number)
 {
-    struct shs_server *server = atomic_load(&target);
     int saved = errno;
 
-    if (atomic_exchange(&caught, true) || server == NULL)
+    if (atomic_exchange(&caught, true) || !atomic_load(&installed))
         _exit(128 + number);
-    shs_shutdown(server);
+    for (size_t i = 0; i < STOP_SIGNALS_MAX; i++) {
+        struct shs_server *server = atomic_load(&targets[i]);
+
+        if (server != NULL)
+            shs_shutdown(server);
+    }
     errno = saved;
 }
 
-void stop_signals_install(struct shs_server *server)
+void stop_signals_install(struct shs_server *const *servers, size_t count)
 {
     struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
 
-    atomic_store(&target, server);
+    for (size_t i = 0; i < count && i < STOP_SIGNALS_MAX; i++)
+        atomic_store(&targets[i], servers[i]);
+    atomic_store(&installed, true);
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
@@ -35,7 +42,9 @@ void stop_signals_install(struct shs_server *server)
 
 void stop_signals_forget(void)
 {
-    atomic_store(&target, NULL);
+    atomic_store(&installed, false);
+    for (size_t i = 0; i < STOP_SIGNALS_MAX; i++)
+        atomic_store(&targets[i], NULL);
 }
 
 static const char *log_path;

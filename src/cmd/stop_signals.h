@@ -9,10 +9,13 @@
 /* How a log file is opened, the first time and again. */
 #define STOP_SIGNALS_LOG_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY)
 
-/* From now on the first of them calls shs_shutdown(server); the next is _exit(128 + its number). */
-void stop_signals_install(struct shs_server *server);
+/* Servers that can be stopped by a signal. */
+#define STOP_SIGNALS_MAX 64
 
-/* The server is about to be freed: a first signal that comes now ends at once as well. */
+/* From now on the first calls shs_shutdown for each of them; the next is _exit(128 + its number). */
+void stop_signals_install(struct shs_server *const *servers, size_t count);
+
+/* The servers are about to be freed: a first signal that comes now ends at once as well. */
 void stop_signals_forget(void);
 
 /*

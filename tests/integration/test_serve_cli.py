@@ -82,7 +82,7 @@ def test_usage_errors():
     refused(2, "--threads goes with", "serve", "--threading", "none", "--threads", "4")
     refused(2, "--max-threads goes with", "serve", "--threading", "thread", "--max-threads", "4")
     refused(2, "--idle-timeout '1s'", "serve", "--idle-timeout", "1s")
-    refused(2, "--handler echo serves no directory", "serve", "--handler", "echo", ".")
+    refused(2, "--directory goes with --handler files only", "serve", "--handler", "echo", ".")
     refused(2, "--header goes with", "serve", "--handler", "echo", "-H", "a: b")
 
 

@@ -1,0 +1,223 @@
+"""`shs serve --config`: a file that says what flags say, several listeners, and mistakes by their line."""
+
+import http.client
+import os
+import re
+import ssl
+
+import shslib
+from shslib import check, equal
+
+SITE = os.path.join(shslib.SOURCE_DIR, "examples", "site")
+
+
+def shs(*arguments, cwd):
+    return shslib.run(shslib.BIN, "serve", *arguments, cwd=cwd, seconds=20,
+                      env={"HOME": cwd, "XDG_STATE_HOME": cwd + "/state"})
+
+
+def faults(text, *arguments):
+    """Exit code and lines of stderr for that file, without what they begin with."""
+    with shslib.temp_dir() as path:
+        shslib.write_file(path + "/c.yaml", text)
+        code, out, err = shs("--config", "c.yaml", "--check", *arguments, cwd=path)
+        equal(out if code else "", "", text)
+        return code, [re.sub(r"^shs: error: ", "", line) for line in err.splitlines()]
+
+
+def faulty(text, *lines):
+    code, got = faults(text)
+    equal((code, got), (2, list(lines)), text)
+
+
+# -- what is wrong, and where -----------------------------------------------------------------------
+
+
+def test_each_mistake_has_its_line():
+    faulty("port: 1\n\nmax-boddy: 1k\nlistners: []\n",
+           "c.yaml:3: there is no key 'max-boddy'; did you mean 'max-body'?",
+           "c.yaml:4: there is no key 'listners'; did you mean 'listeners'?")
+    faulty("qqqqqqqq: 1\n",
+           "c.yaml:1: there is no key 'qqqqqqqq'; a key is the name of a flag: see 'shs serve --help'")
+    faulty("port: 80x\nlimits:\n  max-body: 1q\n",
+           "c.yaml:1: port '80x' is not a number from 0 to 65535",
+           "c.yaml:3: max-body '1q' is not a number of bytes (k, m and g may be used) from 1 to 1125899906842624")
+    faulty("log: xml\n", "c.yaml:1: log 'xml' is not one of: combined, common, json, none")
+    faulty("plain: yes\n", "c.yaml:1: plain 'yes' is neither true nor false")
+    faulty("port: 1\nport: 2\n", "c.yaml:2: 'port' is there twice, first in line 1")
+    faulty("crl:\n", "c.yaml:1: 'crl' has no value; an empty one is ''")
+    faulty("port: [1, 2]\n", "c.yaml:1: 'port' takes one value, not a list")
+    faulty("port: {a: 1}\n", "c.yaml:1: 'port' takes one value, not keys")
+    faulty("config: c.yaml\n", "c.yaml:1: there is no key 'config'; a key is the name of a flag: see "
+           "'shs serve --help'")
+
+
+def test_what_does_not_go_together_has_its_line():
+    faulty("port: 0\ncrl: x\n", "c.yaml:2: crl needs --client-ca")
+    faulty("plain: true\nwatch: true\n", "c.yaml:2: watch does not go with --plain")
+    faulty("listeners:\n- port: 0\n- port: 0\n  max-upload: 1k\n",
+           "c.yaml:4: max-upload goes with --upload only")
+    # What stands at the top need not fit each listener, but one.
+    faulty("max-upload: 1k\nlisteners:\n- port: 0\n- port: 0\n",
+           "c.yaml:1: max-upload goes with --upload only")
+    equal(faults("max-upload: 1k\nlisteners: [{port: 0, upload: true, plain: true}, {port: 0, plain: true}]\n"),
+          (0, []))
+    faulty("threading: fork\nlisteners: [{port: 0}, {port: 0}]\n",
+           "c.yaml:1: threading fork goes with one listener: use pool or thread")
+
+
+def test_where_keys_belong():
+    faulty("limits:\n  idle-timeout: 5\n", "c.yaml:2: 'idle-timeout' does not belong under 'limits' but under "
+           "'deadlines'")
+    faulty("limits:\n  port: 5\n", "c.yaml:2: 'port' does not belong under 'limits' but at the top")
+    faulty("listeners:\n- log: none\n", "c.yaml:2: 'log' is for all listeners: put it at the top of the file")
+    faulty("listeners:\n- workers: {threads: 2}\n",
+           "c.yaml:2: 'workers' is for all listeners: put it at the top of the file")
+    faulty("listeners:\n- listeners: []\n", "c.yaml:2: 'listeners' is a list at the top of the file")
+    faulty("listeners: {port: 1}\n", "c.yaml:1: 'listeners' is a list at the top of the file")
+    faulty("listeners: []\n", "c.yaml:1: 'listeners' is empty")
+    faulty("listeners: [1]\n", "c.yaml:1: an entry of 'listeners' has keys: \"- port: 8443\"")
+    faulty("cert: a\n", "c.yaml:1: 'cert' belongs in the list 'certificates': \"certificates: [{cert: ...}]\"")
+    faulty("certificates:\n- crt: a\n", "c.yaml:2: there is no key 'crt'; did you mean 'cert'?")
+    faulty("certificates:\n- {cert: a, port: 1}\n", "c.yaml:2: 'port' does not belong under 'certificates' but at the top")
+    faulty("certificates:\n- {cert: a, watch: true}\n", "c.yaml:2: an entry of 'certificates' has only: cert key ocsp")
+    faulty("deadlines: 5\n", "c.yaml:1: 'deadlines' has keys under it")
+
+
+def test_files_that_are_none():
+    faulty("- a\n", "c.yaml:1: a configuration is made of lines 'key: value'")
+    faulty("a: b\n---\nc: d\n", "c.yaml:1: there is no key 'a'; did you mean 'spa'?")
+    faulty("port: 0\n---\nport: 0\n", "c.yaml:2: a second document: a configuration is one")
+    code, lines = faults("port: 0\n crl: x\n")
+    equal((code, len(lines)), (2, 1))
+    check(re.match(r"c\.yaml:2: this is not YAML: ", lines[0]), lines[0])
+    code, lines = faults('port: "\\q"\n')
+    check(code == 2 and "this is not YAML" in lines[0], str(lines))
+    # Nodes that have themselves as children, and many mistakes.
+    faulty("index: &a [*a]\n", "c.yaml:1: 'index' takes one value, not a list")
+    code, lines = faults("".join("zzzzzzz%d: 1\n" % i for i in range(100)))
+    equal((code, len(lines), lines[-1]), (2, 21, "c.yaml: and 80 mistakes more"))
+    code, lines = faults("index: [%s]\n" % ", ".join("a" for _ in range(40)))
+    equal(code, 2)
+    check("is one too many: at most 32" in lines[0], lines[0])
+    with shslib.temp_dir() as path:
+        os.mkfifo(path + "/fifo")
+        shslib.write_file(path + "/long", "#" * ((1 << 20) + 1))
+        for name, why in (("none", "No such file"), (".", "Is a directory"), ("fifo", "Invalid argument"),
+                          ("long", "more than 1048576 bytes")):
+            code, out, err = shs("--config", name, cwd=path)
+            equal((code, out), (1, ""))
+            check(re.fullmatch(r"shs: error: [^\n]*%s[^\n]*\n" % why, err), err)
+
+
+# -- what is right ----------------------------------------------------------------------------------
+
+
+def test_empty_files_say_nothing():
+    for text in ("", "# a comment\n", "---\n", "limits: {}\n"):
+        code, lines = faults(text, "--plain", "--port", "0")
+        equal((code, lines), (0, []), text)
+
+
+def test_printed_is_read():
+    """What --print-config prints says the same when it is read, and all keys can be uncommented."""
+    with shslib.temp_dir() as path:
+        flags = ["--cert", "a b.pem", "--key", "it's.key", "--ocsp", "x", "--cert", "c", "-H", "X-A: 'b\"",
+                 "-H", "Y: z", "--max-body", "10m", "--max-head", "65537", "--no-listing", "--client-ca", "ca",
+                 "--tls-min", "1.3", "--log", "none", "--bind", "", "--threads", "3", "--header", "T: null"]
+        code, first, err = shs(*flags, "--print-config", cwd=path)
+        equal((code, err), (0, ""))
+        for line in ("bind: ''", "max-body: 10m", "max-head: 65537", "no-listing: true", "tls-min: 1.3",
+                     "  - cert: 'a b.pem'", "    key: 'it''s.key'", "# max-headers: 100", "log: none"):
+            check(line in first.split("\n"), "%r is not in\n%s" % (line, first))
+        shslib.write_file(path + "/c.yaml", first)
+        equal(shs("--config", "c.yaml", "--print-config", cwd=path), (0, first, ""))
+        code, out, _ = shs("--print-config", cwd=path)
+        equal(code, 0)
+        keys = re.findall(r"^# ([a-z-]+): ", out, re.M)
+        for name in re.findall(r"^ +(?:-\w, )?--([a-z-]+)", shs("--help", cwd=path)[1], re.M):
+            if name not in ("help", "config", "check", "print-config", "key", "ocsp", "cert"):
+                check(name in keys, "--%s is no key" % name)
+
+
+def test_flags_win():
+    with shslib.temp_dir() as path:
+        shslib.write_file(path + "/c.yaml", "max-body: 1k\nheader: {A: b}\nlimits: {max-headers: 7}\n")
+        out = shs("--config", "c.yaml", "--max-body", "2k", "-H", "C: d", "--print-config", cwd=path)[1]
+        for line in ("max-body: 2k", "max-headers: 7", "  - 'C: d'"):
+            check(line in out.split("\n"), out)
+        check("A: b" not in out, "a list of the command line is added to the file's")
+        shslib.write_file(path + "/two.yaml", "listeners: [{port: 0}, {port: 0}]\n")
+        code, out, err = shs("--config", "two.yaml", "--port", "1", cwd=path)
+        equal((code, err), (2, "shs: error: --port is for one listener, and two.yaml has 2\n"))
+
+
+def test_check_serves_nothing():
+    with shslib.temp_dir() as path:
+        code, out, err = shs("--check", SITE, cwd=path)
+        equal((code, out, err), (0, "This can be served: 1 listener\n", ""))
+        check(not os.path.exists(path + "/state"), "looking at it made an authority")
+        code, out, err = shs("--check", "--cert", "none.pem", SITE, cwd=path)
+        equal((code, out), (1, ""))
+        check("none.pem" in err, err)
+        code, out, err = shs("--check", "--plain", path + "/none", cwd=path)
+        equal((code, out), (1, ""))
+
+
+def get(port, path, tls):
+    if tls:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10 * shslib.SLOWNESS, context=context)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10 * shslib.SLOWNESS)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+@shslib.not_under("fork")
+def test_listeners_have_their_own():
+    with shslib.temp_dir() as path:
+        shslib.write_file(path + "/c.yaml", "directory: %s\n"
+                          "header: {X-All: yes}\n"
+                          "listeners:\n"
+                          "  - {port: 0, plain: true}\n"
+                          "  - {port: 0, header: {X-Own: '2'}}\n"
+                          "  - {port: 0, handler: echo, limits: {max-body: 3}}\n" % SITE)
+        with shslib.Server("--config", path + "/c.yaml", argv=[shslib.BIN, "serve", "--config", path + "/c.yaml"],
+                           env={"HOME": path, "XDG_STATE_HOME": path + "/state"}) as server:
+            server.wait_stdout(r"(?s)(Serving .*){3}Try: [^\n]*\n")
+            ports = [int(port) for port in re.findall(r"^Serving \S+ on \S+ port (\d+)", server.stdout, re.M)]
+            equal(len(ports), 3)
+            status, headers, _ = get(ports[0], "/", False)
+            equal((status, headers["X-All"], headers["X-Own"]), (200, "yes", None))
+            status, headers, _ = get(ports[1], "/", True)
+            equal((status, headers["X-All"], headers["X-Own"]), (200, None, "2"))
+            status, headers, body = get(ports[2], "/", True)
+            equal((status, headers["X-All"]), (200, None))
+            check(b"body_length" in body, body)
+            server.stop()
+        equal(server.wait(), 0)
+
+
+def test_one_that_cannot_listen_ends_all():
+    with shslib.temp_dir() as path:
+        shslib.write_file(path + "/c.yaml", "plain: true\nlisteners: [{port: 0}, {port: 0, bind: 192.0.2.1}]\n")
+        code, out, err = shs("--config", "c.yaml", cwd=path)
+        equal((code, out), (1, ""))
+        check("192.0.2.1" in err, err)
+
+
+def test_the_example():
+    code, out, err = shslib.run(shslib.BIN, "serve", "--config", "examples/shs.yaml", "--check",
+                                cwd=shslib.SOURCE_DIR)
+    equal((code, out, err), (0, "This can be served: 2 listeners\n", ""))
+
+
+if __name__ == "__main__":
+    shslib.main(*[value for name, value in list(globals().items()) if name.startswith("test_")])
