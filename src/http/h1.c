@@ -277,14 +277,16 @@ static int step_head(struct shs_h1 *h1)
         return head_complete(h1, head_len);
     if (rc != SHS_WAIT_READ)
         return refuse(h1, &why, SHS_PROTO);
-    if (expired(h1))
-        return refuse_late(h1, "head-timeout", "The request's head did not arrive in time.");
     rc = shs__buf_reserve(&h1->in, 1);
     if (rc == SHS_OK)
         rc = shs__h1_fill(h1);
     if (rc < 0)
         return broken(h1, rc, rc != SHS_NOMEM && rc != SHS_CLOSED && rc != SHS_TRUNCATED,
                       "the client closed in the middle of a request's head");
+    /* What has come is looked at before the clock: it is not the client who is late when this
+       process was stopped, or had no core. What a head may have bounds how long that goes on. */
+    if (rc > 0 && expired(h1))
+        return refuse_late(h1, "head-timeout", "The request's head did not arrive in time.");
     return rc;
 }
 
