@@ -430,7 +430,9 @@ static int step_sink(struct shs_h1 *h1)
         rc = shs__request_count_body(req, got);
         if (rc != SHS_OK)
             return refuse(h1, &req->refusal, rc);
+        shs__h1_enter_body(x);
         rc = req->sink->write(req->sink_ctx, piece, got);
+        shs__h1_leave_body(x);
         if (rc != SHS_OK)
             return sink_over(h1, rc < 0 ? rc : SHS_USAGE);
         if (++pieces % SHS_H1_SINK_TURN == 0 && h1->config->host->turn_over != NULL &&
