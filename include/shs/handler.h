@@ -37,9 +37,12 @@
  *   Deadlines
  *   4. `setup` and `handle` begin without a deadline (INT64_MAX). The time that a handshake or the
  *      wait for the first byte had is not theirs.
- *   5. No wait is without end. Where no deadline is set, each shs_conn_read has opt.idle_ms, and so
- *      has each return of SHS_WAIT_*; shs_rfile_read and shs_rfile_readline have one for the whole
- *      call; a write has opt.write_ms as long as the peer takes opt.min_rate.
+ *   5. No wait is without end. Where no deadline is set, each return of SHS_WAIT_* has opt.idle_ms,
+ *      and so have all reads together (of shs_conn_read and of rfile) that wait one after the other
+ *      without a write in between: they have it again after a write, and when the peer has kept up
+ *      opt.min_rate for so long. A peer that sends a byte now and then holds nobody; who listens to
+ *      one that says little, and never answers it, sets a deadline before each read. A write has
+ *      opt.write_ms as long as the peer takes opt.min_rate.
  *   6. When a deadline has passed, a blocking call answers SHS_TIMEOUT. A resumed handler is called
  *      once more; if it goes on to wait for the same moment, the request ends with SHS_TIMEOUT.
  *   7. Who returned SHS_WAIT_READ is called at once while something of what has come is unread, in
@@ -101,7 +104,7 @@ struct shs_wfile;
  * < 0 as shs_conn_read, with *got bytes in `buf` that came before the failure.
  *
  * The class's timeout_ms is for the whole call. Without one, and without a deadline of the
- * connection, the peer has opt.idle_ms and must keep up opt.min_rate from then on.
+ * connection, the peer has opt.idle_ms and must keep up opt.min_rate from then on (see 5 above).
  */
 SHS_API int shs_rfile_read(struct shs_rfile *self, void *buf, size_t cap,
                            size_t *got) SHS_MUST_CHECK;

@@ -277,14 +277,16 @@ static int step_head(struct shs_h1 *h1)
         return head_complete(h1, head_len);
     if (rc != SHS_WAIT_READ)
         return refuse(h1, &why, SHS_PROTO);
-    if (expired(h1))
-        return refuse_late(h1, "head-timeout", "The request's head did not arrive in time.");
     rc = shs__buf_reserve(&h1->in, 1);
     if (rc == SHS_OK)
         rc = shs__h1_fill(h1);
     if (rc < 0)
         return broken(h1, rc, rc != SHS_NOMEM && rc != SHS_CLOSED && rc != SHS_TRUNCATED,
                       "the client closed in the middle of a request's head");
+    /* What has come is looked at before the clock: it is not the client who is late when this
+       process was stopped, or had no core. What a head may have bounds how long that goes on. */
+    if (rc > 0 && expired(h1))
+        return refuse_late(h1, "head-timeout", "The request's head did not arrive in time.");
     return rc;
 }
 
@@ -428,7 +430,9 @@ static int step_sink(struct shs_h1 *h1)
         rc = shs__request_count_body(req, got);
         if (rc != SHS_OK)
             return refuse(h1, &req->refusal, rc);
+        shs__h1_enter_body(x);
         rc = req->sink->write(req->sink_ctx, piece, got);
+        shs__h1_leave_body(x);
         if (rc != SHS_OK)
             return sink_over(h1, rc < 0 ? rc : SHS_USAGE);
         if (++pieces % SHS_H1_SINK_TURN == 0 && h1->config->host->turn_over != NULL &&

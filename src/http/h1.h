@@ -43,6 +43,10 @@ struct shs_h1_host {
     bool (*turn_over)(void *owner); /* NULL: never */
     /* Calls the handler's method. */
     int (*dispatch)(void *owner, struct shs_exchange *x);
+    /* Before, and after, a source or a sink of a handler's is called: it may take as long as a
+       handler. NULL: nobody counts. */
+    void (*enter_body)(void *owner, const struct shs_exchange *x);
+    void (*leave_body)(void *owner);
     /* One answer is out, or has failed. */
     void (*log)(void *owner, const struct shs_access *access);
     /* Does anybody read what `log` is told? False: it is called with NULL. NULL: always. */

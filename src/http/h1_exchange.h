@@ -57,6 +57,21 @@ int shs__h1_next_content(struct shs_h1_exchange *x);
 int shs__h1_take_body(struct shs_h1_exchange *x, void *buf, size_t cap, size_t *got);
 /* Is the body read, or short enough to be thrown away for the next request's sake? */
 bool shs__h1_can_drain(const struct shs_h1_exchange *x);
+/* Around code of a handler's that makes or takes a body, for whoever counts its time. */
+static inline void shs__h1_enter_body(struct shs_h1_exchange *x)
+{
+    const struct shs_h1_host *host = x->h1->config->host;
+
+    if (host->enter_body != NULL)
+        host->enter_body(x->h1->owner, &x->base);
+}
+static inline void shs__h1_leave_body(struct shs_h1_exchange *x)
+{
+    const struct shs_h1_host *host = x->h1->config->host;
+
+    if (host->leave_body != NULL)
+        host->leave_body(x->h1->owner);
+}
 /* Starts the clock of a body or an answer: ms, and opt->min_rate from then on. */
 void shs__h1_start_progress(struct shs_h1_exchange *x, unsigned ms);
 

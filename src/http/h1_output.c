@@ -271,7 +271,9 @@ int shs__h1_fill_from_source(struct shs_h1_exchange *x)
 
     if (rc != SHS_OK)
         return rc;
+    shs__h1_enter_body(x);
     rc = ask_source(res, to + before, SHS_H1_SOURCE_PIECE, &got);
+    shs__h1_leave_body(x);
     if (rc != SHS_OK)
         return rc;
     res->file_offset += got;

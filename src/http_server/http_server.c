@@ -164,6 +164,26 @@ static int host_dispatch(void *owner, struct shs_exchange *x)
     return rc;
 }
 
+/* What is done to a body is another thing than what its handler did, and counted apart. */
+#define ROUTE_OF_BODY 0x6b
+
+static void host_enter_body(void *owner, const struct shs_exchange *x)
+{
+    struct http_request_handler *self = owner;
+    struct shs_activity *activity = self->base.request->activity;
+    const struct shs_head *head = &x->req.head;
+
+    shs__activity_name(activity, head->method, head->path);
+    shs__activity_enter(activity, shs__activity_route(head->method, head->path) ^ ROUTE_OF_BODY);
+}
+
+static void host_leave_body(void *owner)
+{
+    struct http_request_handler *self = owner;
+
+    shs__activity_leave(self->base.request->activity);
+}
+
 static void host_log(void *owner, const struct shs_access *access)
 {
     struct http_request_handler *self = owner;
@@ -237,6 +257,8 @@ static const struct shs_h1_host h1_host = {
     .stopping = host_stopping,
     .turn_over = host_turn_over,
     .dispatch = host_dispatch,
+    .enter_body = host_enter_body,
+    .leave_body = host_leave_body,
     .log = host_log,
     .log_is_read = host_log_is_read,
     .there_since = host_there_since,

@@ -235,24 +235,55 @@ static int wait_to_read(struct shs_conn *conn, int what)
     return rc;
 }
 
+/*
+ * The same where nobody set a deadline, for no wait is without end: and so that a byte now and then
+ * does not make one of many, all of them together have idle_ms. They have it again when the handler
+ * has written, for then the two talk, or when the peer has kept up min_rate. Only what was waited
+ * counts: what the handler does in between is not the peer's time.
+ */
+static int wait_for_more(struct shs_conn *conn, int what)
+{
+    int64_t then = shs_now_ns(),
+            until = shs__deadline_after(then, conn->server->opt.idle_ms) - conn->read_waits_ns;
+    int rc;
+
+    conn->deadline_ns = until < then ? then : until;
+    rc = wait_to_read(conn, what);
+    conn->deadline_ns = INT64_MAX;
+    conn->read_waits_ns += shs_now_ns() - then;
+    return rc;
+}
+
+static void begin_reading_anew(struct shs_conn *conn)
+{
+    conn->read_bytes = 0;
+    conn->read_waits_ns = 0;
+}
+
+static void count_read(struct shs_conn *conn, size_t got)
+{
+    const struct shs_options *opt = &conn->server->opt;
+
+    conn->has_read = true;
+    conn->read_bytes += got;
+    if (conn->read_bytes >= (uint64_t)opt->idle_ms * opt->min_rate / 1000)
+        begin_reading_anew(conn);
+}
+
 int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *got)
 {
-    int64_t deadline = conn->deadline_ns;
     int rc;
 
     if (cap == 0)
         return shs_conn_fail(conn, SHS_USAGE, 0, "shs_conn_read needs room for at least one byte");
-    /* Nobody set one: then each read has idle_ms, for no wait is without end. */
-    if (deadline == INT64_MAX)
-        conn->deadline_ns = shs__deadline_after(shs_now_ns(), conn->server->opt.idle_ms);
     do {
         rc = shs__stream_read(conn->stream, buf, cap, got);
         if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
             break;
-        rc = wait_to_read(conn, rc);
+        rc = conn->deadline_ns == INT64_MAX ? wait_for_more(conn, rc) : wait_to_read(conn, rc);
     } while (rc == SHS_OK);
-    conn->deadline_ns = deadline;
-    conn->has_read = conn->has_read || rc == SHS_OK;
+    if (rc == SHS_OK)
+        count_read(conn, *got);
     if (rc < 0 && rc != SHS_CLOSED)
         shs__conn_fail_stream(conn, rc);
     return rc;
@@ -302,6 +333,7 @@ int shs__conn_write_within(struct shs_conn *conn, const void *buf, size_t len, u
     if (rc == SHS_OK)
         rc = write_some(conn, &progress, NULL, 0, NULL);
     conn->deadline_ns = before;
+    begin_reading_anew(conn);
     return rc;
 }
 

@@ -80,30 +80,19 @@ int shs_rfile_read1(struct shs_rfile *self, void *buf, size_t cap, size_t *got)
     return rc;
 }
 
-/*
- * Many bytes may take long, but not as long as the peer likes: without any deadline each wait has
- * idle_ms at most, and all of them together what min_rate allows.
- */
+/* Without any deadline, what shs_conn_read has for all that is read without a word in between. */
 int shs_rfile_read(struct shs_rfile *self, void *buf, size_t cap, size_t *got)
 {
-    const struct shs_options *opt = &self->conn->server->opt;
     int64_t before = begin_call(self);
-    bool own = shs_conn_deadline(self->conn) == INT64_MAX;
-    struct shs_progress progress;
     size_t have = 0;
     int rc = cap == 0 ? SHS_USAGE : SHS_OK;
 
-    shs__progress_start(&progress, shs_now_ns(), opt->idle_ms, opt->min_rate);
     while (rc == SHS_OK && have < cap) {
         size_t n = 0;
 
-        if (own)
-            shs_conn_set_deadline(self->conn, progress.deadline_ns);
         rc = read_some(self, (char *)buf + have, cap - have, &n);
-        if (rc != SHS_OK)
-            break;
-        have += n;
-        shs__progress_made(&progress, n);
+        if (rc == SHS_OK)
+            have += n;
     }
     shs_conn_set_deadline(self->conn, before);
     *got = have;
@@ -161,10 +150,6 @@ int shs_rfile_readline(struct shs_rfile *self, char *buf, size_t cap, size_t *go
     if (cap == 0)
         return SHS_USAGE;
     before = begin_call(self);
-    /* One deadline for the line, also without a timeout: a byte now and then does not help. */
-    if (self->timeout_ms == 0 && before == INT64_MAX)
-        shs_conn_set_deadline(self->conn,
-                              shs__deadline_after(shs_now_ns(), self->conn->server->opt.idle_ms));
     rc = readline(self, buf, cap, &have);
     shs_conn_set_deadline(self->conn, before);
     *got = have;

@@ -210,6 +210,7 @@ struct shs_thread_pool {
     pthread_t monitor;
     _Atomic bool monitor_rests;       /* it must be told when a worker begins something */
     _Atomic int64_t monitor_until_ns; /* it looks again at this moment */
+    int64_t resumed_ns; /* its own: when the process ran again that had been stopped; or 0 */
     bool monitor_called, monitor_gone, monitor_detached;
 };
 

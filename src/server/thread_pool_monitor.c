@@ -23,6 +23,10 @@
 #define LOOKS_IN_THE_DARK 8u
 /* Handlers that do not return which are reported at one look; the others at the next. */
 #define REPORTS 4u
+/* Fetching what there is while nobody else does, before the timers are looked at. */
+#define EVENT_ROUNDS 64u
+/* A look so much later than it was to be: the process was not running. */
+#define NOT_RUNNING_NS (250 * SHS_NS_PER_MS)
 
 void shs__pool_monitor_call(struct shs_thread_pool *pool)
 {
@@ -184,12 +188,10 @@ static void refuse(struct shs_pool_group *group, struct shs_pool_slot *slot)
     shs__pool_run(group->pool, group, NULL, slot);
 }
 
-/* All workers are away. Whoever waits for one is put in the queue, and refused when it was too
-   long. */
-static void serve_saturated(struct shs_pool_group *group, int64_t now)
+/* All workers are away: whoever waits for one is put in the queue. How many were told of. */
+static int queue_events(struct shs_pool_group *group)
 {
     const struct shs_options *opt = &group->pool->layer.server->opt;
-    int64_t patience = now - (int64_t)opt->queue_ms * SHS_NS_PER_MS;
     struct epoll_event events[SHS_POOL_BATCH];
     struct shs_pool_slot *slot;
     int count = epoll_wait(group->epoll_fd, events, (int)SHS_POOL_BATCH, 0);
@@ -205,6 +207,23 @@ static void serve_saturated(struct shs_pool_group *group, int64_t now)
         else if (slot != NULL)
             shs__pool_ready_push(group, slot);
     }
+    return count;
+}
+
+/*
+ * All workers are away. Who waits for one is refused when it was too long; the time in which this
+ * process was stopped, or had no core, does not count.
+ */
+static void serve_saturated(struct shs_pool_group *group, int64_t now)
+{
+    const struct shs_options *opt = &group->pool->layer.server->opt;
+    int64_t patience = now - (int64_t)opt->queue_ms * SHS_NS_PER_MS;
+    struct shs_pool_slot *slot;
+
+    for (unsigned i = 0; i < EVENT_ROUNDS && queue_events(group) == (int)SHS_POOL_BATCH; i++)
+        continue;
+    if (patience < group->pool->resumed_ns)
+        patience = INT64_MIN;
     for (slot = shs__pool_ready_pop(group, patience); slot != NULL;
          slot = shs__pool_ready_pop(group, patience))
         refuse(group, slot);
@@ -246,12 +265,14 @@ static bool tick(struct shs_thread_pool *pool, int64_t now, int64_t *until)
     for (unsigned i = 0; i < pool->group_count; i++) {
         struct shs_pool_group *group = &pool->groups[i];
         bool saturated = is_saturated(group);
-        int64_t next = expire(group, now, saturated);
+        int64_t next;
 
-        if (next < *until)
-            *until = next;
+        /* What the peers have sent comes before their deadlines. */
         if (saturated)
             serve_saturated(group, now);
+        next = expire(group, now, saturated);
+        if (next < *until)
+            *until = next;
         any |= look_at(group, now) || saturated;
         shs__pool_reap(group);
     }
@@ -305,6 +326,8 @@ static void watch(struct shs_thread_pool *pool)
         atomic_store(&pool->monitor_until_ns, until);
         rest(pool, until);
         pthread_mutex_unlock(&pool->monitor_lock);
+        if (until != INT64_MAX && shs_now_ns() - until > NOT_RUNNING_NS)
+            pool->resumed_ns = shs_now_ns();
         if (atomic_exchange(&pool->monitor_rests, false))
             quiet = LOOKS_BEFORE_REST / 2;
     }

@@ -78,6 +78,8 @@ struct contract_client {
 /* Connected, and through with its handshake. */
 void contract_dial(struct contract_client *c, const struct contract_server *s);
 void contract_say(struct contract_client *c, const void *bytes, size_t len);
+/* The same to a server that may have ended: false when it has. */
+bool contract_try_to_say(struct contract_client *c, const void *bytes, size_t len);
 /* At most patience_ms: how many bytes; 0 at any end. */
 size_t contract_hear(struct contract_client *c, void *buf, size_t cap);
 void contract_end_data(struct contract_client *c); /* in order; may still hear */

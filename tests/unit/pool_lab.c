@@ -74,7 +74,7 @@ static int64_t thread_cpu_ns(void)
     return (int64_t)ts.tv_sec * SHS_NS_PER_S + ts.tv_nsec;
 }
 
-/* "/nap/US" sleeps, "/compute/US" does not; both are counted. */
+/* "/nap/US", "/source/US" and "/sink/US" sleep, "/compute/US" does not; all are counted. */
 static void pass_time(const char *path)
 {
     unsigned now = atomic_fetch_add(&at_once, 1) + 1, most = atomic_load(&most_at_once);
@@ -83,7 +83,7 @@ static void pass_time(const char *path)
 
     while (now > most && !atomic_compare_exchange_weak(&most_at_once, &most, now))
         continue;
-    if (path[1] == 'n')
+    if (path[1] == 'n' || path[1] == 's')
         nanosleep(&ts, NULL);
     while (path[1] == 'c' && thread_cpu_ns() < until)
         continue;
@@ -97,6 +97,45 @@ static int answer(struct shs_response *res, struct shs_str text)
     return shs_write(res, text.ptr, text.len);
 }
 
+/* "/source/US": the handler is done at once, and the body sleeps; "/sink/US": its body does. */
+static int source_read(void *ctx, void *buf, size_t cap, size_t *got)
+{
+    char *path = ctx;
+    size_t len = strlen(path);
+
+    if (path[0] == '\0' || len > cap)
+        return SHS_OK;
+    pass_time(path);
+    memcpy(buf, path, len);
+    *got = len;
+    path[0] = '\0';
+    return SHS_OK;
+}
+static const struct shs_source slow_source = {.read = source_read, .free = free};
+
+static int sink_write(void *ctx, const void *buf, size_t len)
+{
+    (void)buf, (void)len;
+    pass_time(ctx);
+    return SHS_OK;
+}
+static int sink_done(void *ctx, struct shs_request *req, struct shs_response *res, int rc)
+{
+    (void)ctx;
+    return rc == SHS_OK ? answer(res, shs_request_path(req)) : rc;
+}
+static const struct shs_sink slow_sink = {.write = sink_write, .done = sink_done, .free = free};
+
+static char *copy_of(struct shs_str path)
+{
+    char *text = malloc(path.len + 1);
+
+    assert_non_null(text);
+    memcpy(text, path.ptr, path.len);
+    text[path.len] = '\0';
+    return text;
+}
+
 static int test_get(struct shs_request *req, struct shs_response *res)
 {
     struct shs_str path = shs_request_path(req);
@@ -104,6 +143,10 @@ static int test_get(struct shs_request *req, struct shs_response *res)
 
     if (shs__str_eq(path, SHS_STR("/block")))
         pass_gate();
+    if (path.len > 8 && memcmp(path.ptr, "/source/", 8) == 0) {
+        SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+        return shs_send_source(res, &slow_source, copy_of(path));
+    }
     if (path.len < sizeof text && path.len > 5 && path.ptr[path.len - 1] != '/') {
         memcpy(text, path.ptr, path.len);
         text[path.len] = '\0';
@@ -117,7 +160,10 @@ static int test_post(struct shs_request *req, struct shs_response *res)
 {
     char buf[8192];
     size_t got = 0, total = 0;
+    struct shs_str path = shs_request_path(req);
 
+    if (path.len > 6 && memcmp(path.ptr, "/sink/", 6) == 0)
+        return shs_request_sink(req, &slow_sink, copy_of(path));
     do {
         SHS_RETURN_IF_ERROR(shs_request_read(req, buf, sizeof buf, &got));
         total += got;

@@ -86,6 +86,22 @@ static void rfile_finish(struct shs_request_handler *self)
     }
 STREAM_CLASS(rfile_to_end);
 
+static int rfile_lines(struct shs_request_handler *base)
+{
+    struct shs_stream_request_handler *self =
+        SHS_CONTAINER_OF(base, struct shs_stream_request_handler, base);
+    char line[64];
+    size_t got = 0;
+    int rc;
+
+    contract_called(base);
+    while ((rc = shs_rfile_readline(self->rfile, line, sizeof line, &got)) == SHS_OK)
+        atomic_fetch_add(&contract_seen->bytes, got);
+    contract_ended(base, rc);
+    return rc == SHS_CLOSED ? SHS_OK : rc;
+}
+STREAM_CLASS(rfile_lines);
+
 typedef void end_fn(struct contract_client *c);
 
 static void it_ends(const struct contract_variant *v, const struct shs_request_handler_class *cls,
@@ -226,6 +242,71 @@ static void who_is_active_goes_on(void **state)
         contract_free(&s);
         assert_int_equal(contract_seen->errors, 0);
     }
+}
+
+/* A byte now and then is not worth idle_ms each time, whoever loops: this handler, or rfile. */
+static void a_byte_now_and_then_ends(void **state)
+{
+    const struct contract_variant *v = *state;
+    const struct shs_request_handler_class *const classes[] = {
+        &read_to_end_class, &rfile_to_end_class.base, &rfile_lines_class.base};
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(classes); i++) {
+        struct contract_server s;
+        struct contract_client c;
+        struct shs_options opt;
+        int64_t then;
+
+        contract_options(v, &opt);
+        opt.idle_ms = SHORT_MS;
+        contract_start(&s, v, &opt, classes[i]);
+        then = shs_now_ns();
+        contract_dial(&c, &s);
+        for (int k = 0; k < patience_ms() && atomic_load(&contract_seen->end_ns) == 0; k++) {
+            contract_try_to_say(&c, "\n", 1);
+            poll(NULL, 0, SHORT_MS / 8);
+        }
+        contract_await_finish();
+        assert_true(ms_since(then) >= SHORT_MS);
+        assert_int_equal(contract_seen->rc, SHS_TIMEOUT);
+        contract_hang_up(&c);
+        contract_free(&s);
+        assert_int_equal(contract_seen->told, SHS_TIMEOUT);
+    }
+}
+
+/* True: it was answered each time. False: cut off, perhaps because this machine was late. */
+static bool talks_for_longer(const struct contract_variant *v, unsigned idle_ms)
+{
+    struct contract_server s;
+    struct contract_client c;
+    struct shs_options opt;
+    int64_t then = shs_now_ns();
+    bool answered = true;
+    char buf[8];
+
+    contract_options(v, &opt);
+    opt.idle_ms = idle_ms;
+    contract_start(&s, v, &opt, &echo_class);
+    contract_dial(&c, &s);
+    while (answered && ms_since(then) < (int64_t)(idle_ms + idle_ms / 2)) {
+        contract_try_to_say(&c, "on", 2);
+        answered = contract_hear(&c, buf, sizeof buf) == 2;
+        poll(NULL, 0, (int)idle_ms / 6);
+    }
+    contract_hang_up(&c);
+    contract_free(&s);
+    return answered;
+}
+
+/* Who answers has the whole time again. */
+static void who_is_answered_goes_on(void **state)
+{
+    bool goes_on = false;
+
+    for (unsigned idle_ms = 2 * SHORT_MS; !goes_on && idle_ms < 100 * SHORT_MS; idle_ms *= 2)
+        goes_on = talks_for_longer(*state, idle_ms);
+    assert_true(goes_on);
 }
 
 static int wait_on(struct shs_request_handler *self)
@@ -514,6 +595,7 @@ static const struct {
 } lines[] = {
     TEST(ends_are_four_answers),          TEST(a_read_has_idle_ms),
     TEST(who_is_active_goes_on),          TEST(a_wait_without_a_deadline_ends),
+    TEST(a_byte_now_and_then_ends),       TEST(who_is_answered_goes_on),
     TEST(half_a_record_is_not_forgotten), TEST(who_takes_nothing_does_not_spin),
     TEST(drops_do_not_hold_a_read),       TEST(a_reader_that_is_gone),
     TEST(a_reader_that_does_not_read),    TEST(who_is_busy_has_stop_ms),

@@ -16,8 +16,16 @@
 /* So many ask at the same time, and hear all of it. */
 static void burst(const int *fds, unsigned count, const char *path)
 {
-    for (unsigned i = 0; i < count; i++)
-        loopback_ask(fds[i], path);
+    char upload[128];
+
+    snprintf(upload, sizeof upload, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+             path);
+    for (unsigned i = 0; i < count; i++) {
+        if (strncmp(path, "/sink/", 6) == 0)
+            loopback_say(fds[i], upload);
+        else
+            loopback_ask(fds[i], path);
+    }
     for (unsigned i = 0; i < count; i++)
         assert_true(loopback_hears(fds[i], path));
 }
@@ -48,23 +56,43 @@ static void close_all(int *fds, unsigned count)
         close(fds[i]);
 }
 
-/* Shorter than any look of the monitor: it never sees the same request twice. */
-static void test_short_waits_get_workers(void **state)
+/*
+ * Shorter than any look of the monitor: it never sees the same request twice. Wherever it is that
+ * waits: in the handler, or in what makes or takes the body.
+ */
+static void short_waits_get_workers(const char *path)
 {
     struct shs_options opt;
     struct pool_fixture f;
     int fds[CLIENTS];
 
-    (void)state;
     pool_defaults(&opt);
     opt.threads = 1;
     opt.spare_ms = 50;
     pool_start(&f, &opt);
     dial_all(&f, fds, CLIENTS);
-    assert_true(reaches(fds, CLIENTS, "/nap/1500", CLIENTS / 2));
+    assert_true(reaches(fds, CLIENTS, path, CLIENTS / 2));
     close_all(fds, CLIENTS);
     assert_true(pool_becomes_threads(&f, 2)); /* they leave again */
     pool_finish(&f);
+}
+
+static void test_short_waits_get_workers(void **state)
+{
+    (void)state;
+    short_waits_get_workers("/nap/1500");
+}
+
+static void test_a_source_may_wait(void **state)
+{
+    (void)state;
+    short_waits_get_workers("/source/1500");
+}
+
+static void test_a_sink_may_wait(void **state)
+{
+    (void)state;
+    short_waits_get_workers("/sink/1500");
 }
 
 /* All of it is there before a worker looks: each takes one, and none waits behind another. */
@@ -211,6 +239,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_short_waits_get_workers),
+        cmocka_unit_test(test_a_source_may_wait),
+        cmocka_unit_test(test_a_sink_may_wait),
         cmocka_unit_test(test_a_burst_is_shared_out),
         cmocka_unit_test(test_a_route_may_change),
         cmocka_unit_test(test_computing_handlers_get_no_workers),

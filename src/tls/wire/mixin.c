@@ -25,6 +25,7 @@ struct shs_tls_talk {
     struct shs_conn_refusal refusal;
     struct shs_buf json; /* its text */
     bool counted;        /* in in_progress */
+    bool excused;        /* its time began anew, for we were not there */
 };
 
 /* -- failing ----------------------------------------------------------------------------------- */
@@ -222,8 +223,30 @@ static void count_handshake(struct shs_tls_mixin *self, struct shs_tls_stream *t
     drop_talk(tls);
 }
 
+/* So much later than the deadline, nobody comes who had a core to do it with. */
+#define NOT_THERE_MS 250u
+
+/*
+ * The time for the handshake is over. But a client whose bytes were there, while this process was
+ * stopped or had no core, has been waiting for us: it has its time again, once.
+ */
+static bool is_excused(const struct shs_tls_mixin *self, struct shs_conn *conn,
+                       struct shs_tls_stream *tls, uint64_t had)
+{
+    int64_t now = shs_now_ns();
+
+    if (tls->talk->excused || conn->socket.bytes_in == had ||
+        now < shs__deadline_after(shs_conn_deadline(conn), NOT_THERE_MS))
+        return false;
+    tls->talk->excused = true;
+    shs_conn_set_deadline(
+        conn, shs__deadline_after(now, shs_server_options(self->layer.server)->handshake_ms));
+    return true;
+}
+
 static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream *tls)
 {
+    uint64_t had = conn->socket.bytes_in;
     int rc = shs__tls_stream_handshake(tls);
 
     if (rc == SHS_OK && client_is_welcome(tls)) {
@@ -247,7 +270,7 @@ static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct s
         return answer_plainly(self, conn, tls);
     if (rc < 0)
         return give_up(self, conn, tls, rc);
-    if (shs_now_ns() < shs_conn_deadline(conn))
+    if (shs_now_ns() < shs_conn_deadline(conn) || is_excused(self, conn, tls, had))
         return rc;
     fail(self, conn, tls, SHS_TIMEOUT);
     return SHS_TIMEOUT;

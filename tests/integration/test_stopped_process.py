@@ -1,0 +1,150 @@
+"""A process that was stopped and goes on: who had sent in time is answered, whatever the clock says."""
+
+import signal
+import ssl
+import time
+
+import shslib
+
+# The deadlines of handshake, head, body and keep-alive. Where the machine needs longer than half of that
+# to come to the stop, the clients may be late by themselves: then it is tried with twice as much.
+TIMEOUT = 0.5 * shslib.SLOWNESS
+TRIES = 6
+CLIENTS = 5
+GET = b"GET /a.txt HTTP/1.1\r\nHost: localhost\r\n\r\n"
+PUT = b"PUT /up%d.txt HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+# Longer than what is read before a handler is called.
+LONG = 100000
+
+
+def is_stopped(server):
+    with open("/proc/%d/stat" % server.pid) as stat:
+        return stat.read().rpartition(")")[2].split()[0] == "T"
+
+
+def status_of(sock):
+    return int(shslib.read_response(sock, seconds=20)[0].split()[1])
+
+
+class Client:
+    """What it says before, and while, the server is stopped; and the status that it gets."""
+
+    def __init__(self, server, before, meanwhile, wanted=200, tls=False):
+        self.sock = server.connect() if tls else server.connect_plain()
+        self.meanwhile, self.wanted = meanwhile, wanted
+        self.sock.sendall(before)
+
+    def goes_on(self):
+        self.sock.sendall(self.meanwhile)
+
+    def ends(self, what):
+        shslib.equal(status_of(self.sock), self.wanted, what)
+        self.sock.close()
+
+
+def kept_alive(server, tls=False):
+    client = Client(server, GET, GET, tls=tls)
+    shslib.equal(status_of(client.sock), 200, "the first answer")
+    return client
+
+
+class Hello:
+    """A client of TLS that says hello while the server is stopped, and needs its answer to go on."""
+
+    def __init__(self, server):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(server.ca)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        self.sock = server.connect_plain(seconds=20)
+
+    def goes_on(self):
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        self.sock.sendall(self.outgoing.read())
+
+    def _step(self, call):
+        while True:
+            try:
+                return call()
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self.outgoing.read())
+                data = self.sock.recv(65536)
+                shslib.check(data, "the server has ended a handshake that it was late for")
+                self.incoming.write(data)
+
+    def ends(self, what):
+        self._step(self.tls.do_handshake)
+        self.tls.write(GET)
+        shslib.check(self._step(lambda: self.tls.read(100)).startswith(b"HTTP/1.1 200"), what)
+        self.sock.close()
+
+
+def sleeps_through(clients_of, *arguments):
+    """A server is stopped while clients are with it, and goes on when every deadline has passed."""
+    timeout = TIMEOUT
+    for _ in range(TRIES):
+        limits = [word for name in ("handshake", "head", "body", "idle")
+                  for word in ("--%s-timeout" % name, str(int(timeout * 1000)))]
+        with shslib.temp_dir() as site:
+            shslib.write_file(site + "/a.txt", "hello\n")
+            with shslib.Server(*limits, *arguments, site) as server:
+                started = time.monotonic()
+                try:
+                    clients = clients_of(server)
+                except (OSError, shslib.Failure):
+                    clients = []  # perhaps because it was late
+                server.signal(signal.SIGSTOP)
+                shslib.wait_until(lambda: is_stopped(server), 10, "the server to stop")
+                in_time = time.monotonic() - started < timeout / 2
+                for client in clients:
+                    client.goes_on()
+                if in_time:
+                    time.sleep(timeout + 0.5)
+                server.signal(signal.SIGCONT)
+                if in_time:
+                    shslib.check(clients, "the clients were not served before the stop")
+                    for i, client in enumerate(clients):
+                        client.ends("client %d" % i)
+                    return
+        timeout *= 2
+    raise shslib.Failure("this machine is too slow to tell")
+
+
+def all_kinds(server):
+    """Silent until then; half a head; half a short body, and of a long one; kept alive."""
+    clients = []
+    for i in range(CLIENTS):
+        half = b"x" * (LONG // 2)
+        clients += [Client(server, b"", GET),
+                    Client(server, GET[:20], GET[20:]),
+                    Client(server, PUT % (i, 6) + b"abc", b"def", 201),
+                    Client(server, PUT % (i + CLIENTS, LONG) + half, half, 201),
+                    kept_alive(server)]
+    return clients
+
+
+def under_the_pool():
+    sleeps_through(all_kinds, "--plain", "--upload", "--threading", "pool")
+
+
+def under_threads():
+    sleeps_through(all_kinds, "--plain", "--upload", "--threading", "thread")
+
+
+def who_is_late_is_late():
+    """The other side of it: half a head, and no more of it, is 408 as ever."""
+    sleeps_through(lambda server: [Client(server, GET[:20], b"", 408)], "--plain", "--threading", "pool")
+
+
+def handshakes_go_on():
+    """A ClientHello that was there is worth the rest of the handshake."""
+    def clients(server):
+        return [kept_alive(server, tls=True)] + [Hello(server) for _ in range(CLIENTS)]
+    sleeps_through(clients, "--threading", "pool")
+
+
+if __name__ == "__main__":
+    shslib.main(under_the_pool, under_threads, who_is_late_is_late, handshakes_go_on)
