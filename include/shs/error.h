@@ -9,8 +9,9 @@
  *   one of the object that failed (shs_conn_error). It is written once, at the place that failed,
  *   and it says what to do where that is known.
  *
- *   Two positive codes are not errors: SHS_WAIT_READ and SHS_WAIT_WRITE say "I have gone as far as
- *   I can without waiting for the peer". Who waits is for the caller to decide (see server.h).
+ *   Three positive codes are not errors: SHS_WAIT_READ and SHS_WAIT_WRITE say "I have gone as far
+ *   as I can without waiting for the peer"; SHS_YIELD says "I could go on, but I have had my turn".
+ *   Who waits, and who is next, is for the caller to decide (see server.h).
  *
  * The end of data: four answers, so that who stores what it reads knows whether it has all of it
  *
@@ -76,7 +77,9 @@ enum shs_err {
 #undef SHS_ERR_ENUM
     /* Not errors: the conversation needs the peer before it can go on. */
     SHS_WAIT_READ = 1,
-    SHS_WAIT_WRITE = 2
+    SHS_WAIT_WRITE = 2,
+    /* Neither: it could go on, and others have their turn first. */
+    SHS_YIELD = 3
 };
 
 /* Why something failed. `text` is always NUL-terminated and is a whole sentence for a person. */

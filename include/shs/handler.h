@@ -30,7 +30,8 @@
  *   `handle` may block, in shs_conn_read and shs_conn_write, which wait under the connection's
  *   deadline. Or it may be written to be resumed: return SHS_WAIT_READ or SHS_WAIT_WRITE, with
  *   shs_conn_set_deadline, and it is called again when the peer is ready or the deadline has
- *   passed. Then no thread is held meanwhile (server.h tells who waits).
+ *   passed. Then no thread is held meanwhile (server.h tells who waits). SHS_YIELD lets others
+ *   have their turn: it is called again as soon as they had it.
  *
  * What a handler may rely on, whatever the composition (none, thread, pool, fork; with TLS or not)
  *
@@ -46,7 +47,8 @@
  *   6. When a deadline has passed, a blocking call answers SHS_TIMEOUT. A resumed handler is called
  *      once more; if it goes on to wait for the same moment, the request ends with SHS_TIMEOUT.
  *   7. Who returned SHS_WAIT_READ is called at once while something of what has come is unread, in
- *      TLS's record too. Who then takes nothing, twice in a row, waits as he asked.
+ *      TLS's record too. Who then takes nothing, twice in a row, waits as he asked. Who returned
+ *      SHS_YIELD is called again whatever his peer does, until the server's time is up.
  *   Ends
  *   8. A read tells how the data ended (error.h): SHS_CLOSED is the only end that means "all of
  *      it", the three others are in shs_conn_error as well. What came before is read first.
@@ -76,7 +78,7 @@ struct shs_request_handler_class {
     const char *name;     /* for messages; not NULL */
     size_t instance_size; /* bytes, at least sizeof(struct shs_request_handler) */
     int (*setup)(struct shs_request_handler *self);   /* may be NULL */
-    int (*handle)(struct shs_request_handler *self);  /* 0 = done, < 0, or SHS_WAIT_* */
+    int (*handle)(struct shs_request_handler *self);  /* 0 = done, < 0, SHS_WAIT_*, SHS_YIELD */
     void (*finish)(struct shs_request_handler *self); /* may be NULL */
     /* `handle` never blocks while shs_conn_overloaded is true, and says no to the peer then.
        Without it, a connection for which no worker is left is closed. */

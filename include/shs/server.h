@@ -38,7 +38,7 @@
  *   finish_request advances a connection as far as it goes WITHOUT WAITING for the peer, and
  *   returns 0 (the conversation is over), a negative error, or SHS_WAIT_READ / SHS_WAIT_WRITE with
  *   an absolute deadline in the connection. It is then called again when the peer is ready or the
- *   deadline has passed. wait_request is the slot that waits. Which thread calls them is what a
+ *   deadline has passed. After SHS_YIELD, when others had their turn. wait_request is the slot that waits. Which thread calls them is what a
  *   threading mixin decides: none (the serving thread), one per connection, a child process, or a
  *   pool. A handler that blocks does it in shs_conn_read and shs_conn_write, which come down to
  *   wait_request as well.
@@ -115,7 +115,7 @@ struct shs_server_ops {
     /* override: 0 = taken: someone will call shutdown_request, exactly once, on any thread.
        < 0 = not taken: the caller calls handle_error and shutdown_request */
     int (*process_request)(struct shs_layer *self, struct shs_conn *conn);
-    /* extend: go on with the conversation without waiting. 0, < 0, or SHS_WAIT_* */
+    /* extend: go on with the conversation without waiting. 0, < 0, SHS_WAIT_* or SHS_YIELD */
     int (*finish_request)(struct shs_layer *self, struct shs_conn *conn);
     /* override: wait until the peer is ready for `what` (SHS_WAIT_READ or SHS_WAIT_WRITE):
        SHS_OK, SHS_TIMEOUT (the connection's deadline), SHS_STOPPED, or SHS_IO */

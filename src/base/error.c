@@ -15,6 +15,7 @@ static const struct err_entry err_entries[] = {
 #undef ERR_ENTRY
         {SHS_WAIT_READ, "SHS_WAIT_READ", "waiting for the peer to send"},
     {SHS_WAIT_WRITE, "SHS_WAIT_WRITE", "waiting for the peer to read"},
+    {SHS_YIELD, "SHS_YIELD", "others have their turn first"},
 };
 
 static const struct err_entry *find_err(int code)

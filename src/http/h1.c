@@ -437,7 +437,7 @@ static int step_sink(struct shs_h1 *h1)
             return sink_over(h1, rc < 0 ? rc : SHS_USAGE);
         if (++pieces % SHS_H1_SINK_TURN == 0 && h1->config->host->turn_over != NULL &&
             h1->config->host->turn_over(h1->owner))
-            return SHS_WAIT_READ;
+            return SHS_YIELD;
     }
     return rc;
 }
@@ -576,7 +576,7 @@ static int exchange_done(struct shs_h1 *h1)
     if (h1->config->host->turn_over != NULL &&
         (h1->in.len > 0 || shs__stream_pending(h1->stream)) &&
         h1->config->host->turn_over(h1->owner))
-        return SHS_WAIT_READ;
+        return SHS_YIELD;
     return SHS_OK;
 }
 
@@ -628,8 +628,8 @@ static int step_send(struct shs_h1 *h1)
                                                       : SHS_H1_END_DATA);
     } while (rc == SHS_OK && res->file_left > 0 && !gives_way(x));
     if (rc == SHS_OK && res->file_left > 0)
-        rc = SHS_WAIT_WRITE;
-    if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
+        rc = SHS_YIELD;
+    if (rc > 0) {
         if (shs_now_ns() < x->progress.deadline_ns) {
             h1->config->host->set_deadline(h1->owner, shs__h1_next_look(x));
             return rc;

@@ -38,8 +38,7 @@ struct shs_h1_host {
     /* The server is closing: no further request on this connection. */
     bool (*stopping)(void *owner);
     /* Another request is here already, or another piece of a file has gone. True: others have their
-       turn first; whoever drives the machine calls it again at once, without waiting for the
-       stream. */
+       turn first, and shs__h1_step returns SHS_YIELD. */
     bool (*turn_over)(void *owner); /* NULL: never */
     /* Calls the handler's method. */
     int (*dispatch)(void *owner, struct shs_exchange *x);
@@ -113,7 +112,8 @@ void shs__h1_free(struct shs_h1 *h1);
 /*
  * Goes on as far as it can without waiting. 0: the conversation is over and everything is written,
  * the stream wants its shutdown. SHS_WAIT_*: call again when the stream is ready, or the deadline
- * has passed. < 0: over, and nothing more can be said to the peer; or SHS_EXIT from a handler.
+ * has passed. SHS_YIELD: call again, after others. < 0: over, and nothing more can be said to the
+ * peer; or SHS_EXIT from a handler.
  */
 int shs__h1_step(struct shs_h1 *h1);
 

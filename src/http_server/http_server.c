@@ -136,10 +136,7 @@ static bool host_turn_over(void *owner)
     struct http_request_handler *self = owner;
     struct shs_conn *conn = self->base.request;
 
-    if (conn->turn == 0 || --conn->turn > 0)
-        return false;
-    conn->yielded = true;
-    return true;
+    return conn->turn > 0 && --conn->turn == 0;
 }
 
 /* Python's handle_one_request. */

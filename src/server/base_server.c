@@ -154,6 +154,7 @@ static enum shs_log_level level_of(enum shs_err code)
     case SHS_DEADLOCK:
     case SHS_WAIT_READ:
     case SHS_WAIT_WRITE:
+    case SHS_YIELD:
         break;
     }
     return SHS_LOG_ERROR;

@@ -62,7 +62,6 @@ struct shs_conn {
     bool handled : 1;     /* the handler ran to its end */
     bool on_loop : 1;     /* the serving thread itself talks to this peer */
     bool no_linger : 1;   /* the peer sends no more: its end need not be awaited */
-    bool yielded : 1;     /* it could go on, but others have their turn first */
     bool overloaded : 1;  /* no handler may be called: answer 503 */
     bool lent : 1;        /* it waits without a deadline of its own: deadline_ns is ours */
     bool has_read : 1;    /* shs_conn_read has given something to the handler that runs */
@@ -98,6 +97,13 @@ void shs__conn_begin_linger(struct shs_conn *conn);
  * it; ForkingMixIn does it before the fork, so that nothing is allocated between fork and setup.
  */
 int shs__conn_make_handler(struct shs_conn *conn);
+
+/*
+ * finish_request, for whoever drives conversations: `expired` says that the deadline has passed. A
+ * conversation that then goes on to wait for the same moment has failed, with SHS_TIMEOUT; and one
+ * that yields when the server's time is up, with SHS_STOPPED.
+ */
+int shs__conn_advance(struct shs_conn *conn, bool expired);
 
 /* shs_conn_write with a limit of its own instead of opt.write_ms. */
 int shs__conn_write_within(struct shs_conn *conn, const void *buf, size_t len, unsigned ms);

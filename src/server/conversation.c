@@ -90,8 +90,7 @@ static int call_handler(struct shs_conn *conn)
         conn->has_read = false;
         rc = handle(conn);
         took_nothing = conn->has_read ? 0 : took_nothing + 1;
-    } while (rc == SHS_WAIT_READ && !conn->yielded && took_nothing < 2 &&
-             shs__stream_pending(conn->stream));
+    } while (rc == SHS_WAIT_READ && took_nothing < 2 && shs__stream_pending(conn->stream));
     return rc;
 }
 
@@ -112,7 +111,7 @@ int shs__base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
             return rc;
     }
     rc = call_handler(conn);
-    if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE)
+    if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE || rc == SHS_YIELD)
         return rc;
     shs__conn_finish_handler(conn);
     if (rc < 0 && rc != SHS_EXIT)
@@ -208,27 +207,55 @@ int shs__base_wait_request(struct shs_layer *layer, struct shs_conn *conn, int w
 
 /* -- both in turn ------------------------------------------------------------------------------ */
 
+/* Who yields waits for nobody, so nothing tells him that the server's time is up. */
+static bool may_go_on(const struct shs_conn *conn)
+{
+    struct shs_server *self = conn->server;
+    int64_t now;
+
+    if (conn->on_loop) {
+        now = shs_now_ns();
+        return now < loop_limit(self, now);
+    }
+    return !atomic_load(&self->stopping) || (!shs__socket_is_cut(&conn->socket) &&
+                                             shs_now_ns() < atomic_load(&self->stop_deadline_ns));
+}
+
+int shs__conn_advance(struct shs_conn *conn, bool expired)
+{
+    int64_t moment = conn->deadline_ns;
+    int rc = shs_server_finish_request(conn->server, conn);
+
+    if (rc == SHS_YIELD)
+        return may_go_on(conn)
+                   ? rc
+                   : shs_conn_fail(conn, SHS_STOPPED, 0, "%s", shs_err_text(SHS_STOPPED));
+    /* It was called once more, to end itself, and goes on waiting for the same moment. */
+    if (rc > 0 && expired && moment == conn->deadline_ns)
+        return shs_conn_fail(conn, SHS_TIMEOUT, 0, "the deadline passed");
+    return rc;
+}
+
 int shs_server_converse(struct shs_server *self, struct shs_conn *conn)
 {
-    int64_t expired = INT64_MIN;
+    bool expired = false;
 
     for (;;) {
-        int rc = shs_server_finish_request(self, conn);
+        int rc = shs__conn_advance(conn, expired);
 
-        if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
+        if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE && rc != SHS_YIELD)
             return rc;
-        rc = shs_server_wait_request(self, conn, rc);
-        if (rc == SHS_TIMEOUT) {
-            /* The conversation is called once more, to end itself. One that goes on waiting for the
-               same moment is ended here: nobody waits twice for a deadline that has passed. */
-            if (expired == conn->deadline_ns)
-                return shs_conn_fail(conn, SHS_TIMEOUT, 0, "the deadline passed");
-            expired = conn->deadline_ns;
+        expired = false;
+        if (rc == SHS_YIELD) {
+            sched_yield();
             continue;
         }
-        if (rc == SHS_STOPPED && atomic_load(&conn->idle))
+        rc = shs_server_wait_request(self, conn, rc);
+        if (rc == SHS_TIMEOUT)
+            expired = true;
+        else if (rc == SHS_STOPPED && atomic_load(&conn->idle))
             return SHS_OK; /* between two requests: nothing failed, so there is nothing to say */
-        if (rc < 0)
+        else if (rc < 0)
             return shs_conn_fail(conn, rc, errno, "%s", shs_err_text(rc));
     }
 }

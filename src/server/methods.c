@@ -114,7 +114,7 @@ int shs_server_finish_request(struct shs_server *self, struct shs_conn *conn)
     if (conn->lent)
         take_deadline_back(conn);
     rc = layer->ops->finish_request(layer, conn);
-    if (rc > 0 && conn->deadline_ns == INT64_MAX)
+    if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) && conn->deadline_ns == INT64_MAX)
         lend_deadline(conn);
     return rc;
 }

@@ -151,21 +151,16 @@ static bool has_room_after_others(struct shs_pool_worker *worker, const struct s
 /* The connection waits for its peer. SHS_OK: parked; SHS_WAIT_READ: go on with it; < 0: end it.
    `yields`: the worker, if it may let others have its core first; or NULL. */
 static int wait_parked(struct shs_thread_pool *pool, struct shs_pool_group *group,
-                       struct shs_pool_worker *yields, struct shs_pool_slot *slot, int what,
-                       int64_t expired_ns)
+                       struct shs_pool_worker *yields, struct shs_pool_slot *slot, int what)
 {
     struct shs_conn *conn = slot->conn;
 
-    /* It was told that its time is up, and goes on waiting for the same moment. */
-    if (expired_ns != INT64_MIN && expired_ns == conn->deadline_ns)
-        return shs_conn_fail(conn, SHS_TIMEOUT, 0, "the deadline passed");
     if (atomic_load_explicit(&pool->abandoned, memory_order_relaxed))
         return shs_conn_fail(conn, SHS_STOPPED, 0, "%s", shs_err_text(SHS_STOPPED));
-    if (!conn->yielded)
+    if (what != SHS_YIELD)
         return what == SHS_WAIT_WRITE && has_room_after_others(yields, conn)
                    ? SHS_WAIT_READ
                    : park(group, slot, what);
-    conn->yielded = false;
     slot->worker = NULL;
     shs__pool_ready_push(group, slot);
     return SHS_OK;
@@ -176,8 +171,8 @@ void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
 {
     struct shs_server *server = pool->layer.server;
     struct shs_conn *conn = slot->conn;
-    int64_t expired_ns = slot->expired ? conn->deadline_ns : INT64_MIN;
     uint64_t gone = UINT64_MAX; /* of its bytes, when it last waited */
+    bool expired = slot->expired;
     int rc;
 
     slot->expired = false;
@@ -187,17 +182,16 @@ void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
     conn->activity = worker == NULL ? NULL : &worker->activity;
     do {
         conn->turn = server->opt.max_requests_per_turn;
-        rc = shs_server_finish_request(server, conn);
-        if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
+        rc = shs__conn_advance(conn, expired);
+        if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE && rc != SHS_YIELD)
             break;
         slot->worker = NULL;
-        rc = wait_parked(pool, group, conn->socket.bytes_out != gone ? worker : NULL, slot, rc,
-                         expired_ns);
+        rc = wait_parked(pool, group, conn->socket.bytes_out != gone ? worker : NULL, slot, rc);
         if (rc == SHS_OK)
             return; /* somebody else may have it already */
         slot->worker = worker;
         gone = conn->socket.bytes_out;
-        expired_ns = INT64_MIN;
+        expired = false;
     } while (rc == SHS_WAIT_READ);
     end(pool, group, conn, rc);
 }

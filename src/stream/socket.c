@@ -164,6 +164,11 @@ void shs__socket_stream_cut(struct shs_socket_stream *self, int how)
     shutdown(self->fd, how);
 }
 
+bool shs__socket_is_cut(const struct shs_socket_stream *self)
+{
+    return (atomic_load(&self->cut) & CUT_WRITING) != 0;
+}
+
 static bool socket_pending(const struct shs_stream *s)
 {
     SHS_UNUSED(s);

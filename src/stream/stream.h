@@ -123,6 +123,8 @@ void shs__socket_stream_init(struct shs_socket_stream *self, int fd);
  * not that the peer had ended. From any thread that keeps the descriptor open meanwhile.
  */
 void shs__socket_stream_cut(struct shs_socket_stream *self, int how);
+/* Cut in both directions. */
+bool shs__socket_is_cut(const struct shs_socket_stream *self);
 /* Bytes that the kernel holds because the peer has not acknowledged them. */
 size_t shs__socket_unsent(const struct shs_socket_stream *self);
 

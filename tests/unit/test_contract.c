@@ -553,6 +553,78 @@ static void who_is_busy_has_stop_ms(void **state)
     assert_int_equal(contract_seen->told, SHS_STOPPED);
 }
 
+/* -- turns ------------------------------------------------------------------------------------- */
+
+#define TURNS 5
+
+static int yields(struct shs_request_handler *self)
+{
+    contract_called(self);
+    if (atomic_load(&contract_seen->calls) < TURNS)
+        return SHS_YIELD;
+    return contract_ended(self, shs_conn_write(self->request, "now", 3));
+}
+CLASS(yields);
+
+/* Who lets others have their turn has his as well, whether his peer says something or not. */
+static void who_yields_is_called_again(void **state)
+{
+    struct contract_server s;
+    struct contract_client c;
+    struct shs_options opt;
+    char buf[8];
+
+    contract_options(*state, &opt);
+    contract_start(&s, *state, &opt, &yields_class);
+    contract_dial(&c, &s);
+    contract_say(&c, "a", 1);
+    assert_int_equal(contract_hear(&c, buf, sizeof buf), 3);
+    contract_await_finish();
+    assert_int_equal(contract_seen->calls, TURNS);
+    assert_int_equal(contract_seen->rc, SHS_OK);
+    contract_hang_up(&c);
+    contract_free(&s);
+    assert_int_equal(contract_seen->errors, 0);
+}
+
+static int yields_on(struct shs_request_handler *self)
+{
+    shs_conn_set_idle(self->request, false);
+    contract_called(self);
+    return SHS_YIELD;
+}
+CLASS(yields_on);
+
+/* ... but not for ever: the server's time is the end of his. */
+static void who_yields_has_stop_ms(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_server s;
+    struct contract_client c;
+    struct shs_options opt;
+    int64_t then;
+
+    if (v->mixin == CONTRACT_FORK) /* SIGTERM: test_socketserver_forking.c */
+        skip();
+    contract_options(v, &opt);
+    opt.stop_ms = opt.close_ms = SHORT_MS;
+    contract_start(&s, v, &opt, &yields_on_class);
+    contract_dial(&c, &s);
+    contract_say(&c, "a", 1);
+    for (int i = 0; i < patience_ms() && atomic_load(&contract_seen->calls) < TURNS; i++)
+        poll(NULL, 0, 1);
+    assert_true(atomic_load(&contract_seen->calls) >= TURNS);
+    then = shs_now_ns();
+    contract_end(&s);
+    contract_await_finish();
+    assert_true(ms_since(then) >= SHORT_MS);
+    contract_hang_up(&c);
+    contract_free(&s);
+    assert_int_equal(contract_seen->errors, 1);
+    assert_int_equal(contract_seen->told, SHS_STOPPED);
+    assert_int_equal(contract_seen->shutdowns, 1);
+}
+
 /* -- errors ------------------------------------------------------------------------------------ */
 
 static int fail_it(struct shs_request_handler *self)
@@ -599,6 +671,7 @@ static const struct {
     TEST(half_a_record_is_not_forgotten), TEST(who_takes_nothing_does_not_spin),
     TEST(drops_do_not_hold_a_read),       TEST(a_reader_that_is_gone),
     TEST(a_reader_that_does_not_read),    TEST(who_is_busy_has_stop_ms),
+    TEST(who_yields_is_called_again),     TEST(who_yields_has_stop_ms),
     TEST(a_failure_is_told_once),
 };
 
