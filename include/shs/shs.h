@@ -17,6 +17,7 @@
  *   static_files.h        SimpleHTTPRequestHandler: a directory over HTTP
  *   echo.h                a handler that answers with the request
  *   digest.h              SHA-256
+ *   health.h, metrics.h   /livez and /readyz; numbers for Prometheus
  *   tls.h                 TLSMixIn
  *   certs.h               authorities and certificates for tests, right or wrong in one thing
  *   lab.h                 TLS servers that are wrong in one way each, to test clients with
@@ -37,9 +38,11 @@
 #include <shs/echo.h>
 #include <shs/error.h>
 #include <shs/handler.h>
+#include <shs/health.h>
 #include <shs/http.h>
 #include <shs/json.h>
 #include <shs/lab.h>
+#include <shs/metrics.h>
 #include <shs/middleware.h>
 #include <shs/multipart.h>
 #include <shs/options.h>

@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include <shs/echo.h>
+#include <shs/health.h>
 #include <shs/http.h>
+#include <shs/metrics.h>
 #include <shs/tls.h>
 #include <shs/whoami.h>
 
@@ -20,6 +22,7 @@
 #include "cmd/credentials.h"
 #include "cmd/reload_signal.h"
 #include "cmd/serve_options.h"
+#include "cmd/serve_redirect.h"
 #include "cmd/stop_signals.h"
 #include "handler/access_log.h"
 
@@ -38,7 +41,9 @@ struct listener {
     struct serve_site site;
     struct shs_tls_cert certs[SERVE_CERTS_MAX];
     struct shs_server *server;
-    pthread_t thread; /* of all but the first */
+    struct shs_metrics_link counted;
+    char name[SERVE_HOST_MAX + 16]; /* for metrics: its address and port */
+    pthread_t thread;               /* of all but the first */
     bool started;
     int code;       /* what came of it */
     bool abandoned; /* a request still runs: what it uses stays until the process ends */
@@ -51,6 +56,9 @@ struct serve {
     struct shs_log_queue *queue;
     struct shs_access_log access_log;
     int log_fd;
+    struct shs_health *health; /* these three with --health */
+    struct shs_metrics *metrics;
+    struct shs_http_handler probes;
 };
 
 /* -- the parts --------------------------------------------------------------------------------- */
@@ -180,23 +188,85 @@ static int make_log(struct serve *self)
     return CMD_OK;
 }
 
+/* -- for operators ------------------------------------------------------------------------------ */
+
+static int answer_probe(struct shs_request *req, struct shs_response *res)
+{
+    const struct serve *self = shs_request_ctx(req);
+    bool numbers = shs_str_eq(shs_request_path(req), SHS_STR("/metrics"));
+
+    return shs_handler_call(
+        numbers ? shs_metrics_handler(self->metrics) : shs_health_handler(self->health), req, res);
+}
+
+static int make_operators(struct serve *self)
+{
+    struct shs_error err;
+
+    if (self->o->health == NULL)
+        return CMD_OK;
+    if (shs_health_new(&self->health, &err) != SHS_OK ||
+        shs_metrics_new(&self->metrics, &err) != SHS_OK)
+        return cmd_fail(CMD_FAILED, "%s", err.text);
+    self->probes = (struct shs_http_handler){.name = "Probes", .do_GET = answer_probe, .ctx = self};
+    return CMD_OK;
+}
+
+/* The page of numbers has this server's, by where it listens. */
+static int observe(struct listener *self)
+{
+    struct shs_error err;
+
+    if (self->serve->metrics == NULL)
+        return CMD_OK;
+    snprintf(self->name, sizeof self->name, "%s:%u", shs_server_host(self->server),
+             shs_server_port(self->server));
+    if (shs_metrics_add_server(self->serve->metrics, self->name, self->server, &err) != SHS_OK)
+        return cmd_fail(CMD_FAILED, "%s", err.text);
+    return CMD_OK;
+}
+
+static int make_inner(struct listener *self)
+{
+    struct serve *serve = self->serve;
+    struct shs_http_handler redirect;
+    const struct shs_http_handler *handler = NULL; /* the files of a directory */
+
+    switch (self->o->handler) {
+    case SERVE_ECHO:
+        handler = shs_echo_handler();
+        break;
+    case SERVE_WHOAMI:
+        handler = shs_whoami_handler();
+        break;
+    case SERVE_REDIRECT:
+        redirect = serve_redirect_handler(&serve->listeners[self->o->target].server);
+        handler = &redirect;
+        break;
+    case SERVE_HEALTH:
+        handler = &serve->probes;
+        break;
+    case SERVE_FILES:
+        break;
+    }
+    return serve_site_make(&self->site, &self->o->site, handler, self->o->directory,
+                           (const char *const *)self->o->fields);
+}
+
 static int make_handler(struct listener *self)
 {
-    const struct shs_http_handler *handler = NULL; /* the files of a directory */
-    int code;
+    struct serve *serve = self->serve;
+    int code = make_inner(self);
 
-    if (self->o->handler == SERVE_ECHO)
-        handler = shs_echo_handler();
-    else if (self->o->handler == SERVE_WHOAMI)
-        handler = shs_whoami_handler();
-    code = serve_site_make(&self->site, &self->o->site, handler, self->o->directory,
-                           (const char *const *)self->o->fields);
     if (code != CMD_OK)
         return code;
-    if (self->o->log != SERVE_LOG_NONE) {
+    if (self->o->log != SERVE_LOG_NONE && self->o->handler != SERVE_HEALTH) {
         self->site.handler.log_request = shs__access_log_request;
-        self->site.handler.log_ctx = &self->serve->access_log;
+        self->site.handler.log_ctx = &serve->access_log;
     }
+    if (serve->metrics != NULL && self->o->handler != SERVE_HEALTH)
+        self->site.handler =
+            *shs_metrics_count(serve->metrics, &self->counted, &self->site.handler);
     return CMD_OK;
 }
 
@@ -329,6 +399,8 @@ static int prepare(struct listener *self)
         code = make_server(self);
     if (code == CMD_OK && !self->o->plain)
         credentials_advise(&self->credentials, self->o);
+    if (code == CMD_OK && !self->o->check)
+        code = observe(self);
     return code;
 }
 
@@ -336,7 +408,10 @@ static int prepare_all(struct serve *self)
 {
     int code = make_log(self);
 
-    for (size_t i = 0; code == CMD_OK && i < self->plan.count; i++)
+    if (code == CMD_OK)
+        code = make_operators(self);
+
+    for (size_t i = 0; code == CMD_OK && i < self->plan.served; i++)
         code = prepare(&self->listeners[i]);
     return code;
 }
@@ -344,7 +419,7 @@ static int prepare_all(struct serve *self)
 /* One that ends, ends all. */
 static void stop_all(struct serve *self)
 {
-    for (size_t i = 0; i < self->plan.count; i++) {
+    for (size_t i = 0; i < self->plan.served; i++) {
         if (self->listeners[i].server != NULL)
             shs_shutdown(self->listeners[i].server);
     }
@@ -374,7 +449,7 @@ static void *run_thread(void *listener)
 
 static int start_others(struct serve *self)
 {
-    for (size_t i = 1; i < self->plan.count; i++) {
+    for (size_t i = 1; i < self->plan.served; i++) {
         struct listener *l = &self->listeners[i];
         int e = pthread_create(&l->thread, NULL, run_thread, l);
         char text[64];
@@ -389,21 +464,21 @@ static int start_others(struct serve *self)
 
 static int run_all(struct serve *self)
 {
-    struct shs_server *servers[SETTINGS_SECTIONS_MAX];
+    struct shs_server *servers[STOP_SIGNALS_MAX];
     int code;
 
-    for (size_t i = 0; i < self->plan.count; i++)
+    for (size_t i = 0; i < self->plan.served; i++)
         servers[i] = self->listeners[i].server;
-    stop_signals_install(servers, self->plan.count);
-    reload_signal_install(servers, self->plan.count);
-    for (size_t i = 0; i < self->plan.count; i++)
+    stop_signals_install(servers, self->plan.served);
+    reload_signal_install(servers, self->plan.served);
+    for (size_t i = 0; i < self->plan.served; i++)
         say_hello(&self->listeners[i]);
     code = start_others(self);
     if (code != CMD_OK)
         stop_all(self);
     run(&self->listeners[0]);
     reload_signal_install(NULL, 0);
-    for (size_t i = 0; i < self->plan.count; i++) {
+    for (size_t i = 0; i < self->plan.served; i++) {
         struct listener *l = &self->listeners[i];
 
         if (l->started)
@@ -416,7 +491,7 @@ static int run_all(struct serve *self)
 
 static bool any_abandoned(const struct serve *self)
 {
-    for (size_t i = 0; i < self->plan.count; i++) {
+    for (size_t i = 0; i < self->plan.served; i++) {
         if (self->listeners[i].abandoned)
             return true;
     }
@@ -428,7 +503,7 @@ static void clean_up(struct serve *self)
     bool abandoned = any_abandoned(self);
 
     stop_signals_forget();
-    for (size_t i = 0; i < self->plan.count; i++) {
+    for (size_t i = 0; i < self->plan.served; i++) {
         if (!self->listeners[i].abandoned)
             shs_server_free(self->listeners[i].server);
     }
@@ -436,10 +511,12 @@ static void clean_up(struct serve *self)
         (void)shs__log_queue_stop(self->queue, LOG_STOP_MS, NULL);
     if (abandoned)
         return;
-    for (size_t i = 0; i < self->plan.count; i++) {
+    for (size_t i = 0; i < self->plan.served; i++) {
         serve_site_free(&self->listeners[i].site);
         credentials_free(&self->listeners[i].credentials);
     }
+    shs_metrics_free(self->metrics);
+    shs_health_free(self->health);
     if (self->queue != NULL)
         shs__access_log_free(&self->access_log);
     shs__log_queue_free(self->queue);
@@ -449,12 +526,12 @@ static void clean_up(struct serve *self)
 
 static int make_listeners(struct serve *self)
 {
-    self->listeners = shs__calloc(self->plan.count, sizeof *self->listeners);
+    self->listeners = shs__calloc(self->plan.served, sizeof *self->listeners);
     if (self->listeners == NULL) {
         serve_plan_free(&self->plan);
         return cmd_fail(CMD_FAILED, "out of memory");
     }
-    for (size_t i = 0; i < self->plan.count; i++) {
+    for (size_t i = 0; i < self->plan.served; i++) {
         self->listeners[i].serve = self;
         self->listeners[i].o = &self->plan.listeners[i];
     }

@@ -80,8 +80,10 @@ static int check(const struct serve_plan *plan, const struct serve_options *o,
         return blame(plan, o, "client-auth", "needs --client-ca, the CAs by which to judge");
     if (!settings_check(&serve_settings, o, said, least, &row, &problem))
         return blame(plan, o, row->name, problem.text);
-    if (plan->count > 1 && o->threading == SERVE_FORK)
-        return blame(plan, o, "threading", "fork goes with one listener: use pool or thread");
+    if (o->threading == SERVE_FORK && (plan->count > 1 || o->redirect != NULL || o->health != NULL))
+        return blame(plan, o, "threading",
+                     "fork goes with one listener, without --redirect and --health: use pool or "
+                     "thread");
     return CMD_OK;
 }
 
@@ -238,6 +240,45 @@ static void look_at_values(struct serve_plan *plan)
     shs__free(scratch);
 }
 
+/* A plain listener beside `from`, with its deadlines and bounds and nothing of its files. */
+static struct serve_options *derive(struct serve_plan *plan, const struct serve_options *from,
+                                    enum serve_handler handler)
+{
+    struct serve_options *o = &plan->listeners[plan->served++];
+
+    *o = *from;
+    memset(&o->site, 0, sizeof o->site);
+    memset(&o->headers, 0, sizeof o->headers);
+    memset(o->fields, 0, sizeof o->fields); /* they are the other one's */
+    o->cert_count = 0;
+    o->plain = true;
+    o->handler = handler;
+    return o;
+}
+
+/* What is served beside what was asked for. */
+static void derive_all(struct serve_plan *plan)
+{
+    const struct serve_options *first = &plan->listeners[0];
+
+    plan->served = plan->count;
+    for (size_t i = 0; i < plan->count; i++) {
+        struct serve_options *o;
+
+        if (plan->listeners[i].redirect == NULL)
+            continue;
+        o = derive(plan, &plan->listeners[i], SERVE_REDIRECT);
+        o->target = i;
+        o->opt.port = o->redirect;
+    }
+    if (first->health != NULL) {
+        struct serve_options *o = derive(plan, first, SERVE_HEALTH);
+
+        (void)serve_split_address(o->health, o->health_host, sizeof o->health_host, &o->opt.port);
+        o->opt.host = o->health_host;
+    }
+}
+
 static const char *config_of(const struct settings_words *words)
 {
     for (size_t i = 0; i < words->count; i++) {
@@ -260,7 +301,7 @@ static int read_plan(struct serve_plan *plan)
     if (code != CMD_OK)
         return code;
     plan->count = plan->file.sections == 0 ? 1 : plan->file.sections;
-    plan->listeners = shs__calloc(plan->count, sizeof *plan->listeners);
+    plan->listeners = shs__calloc(2 * plan->count + 1, sizeof *plan->listeners);
     said = shs__calloc(plan->count, sizeof *said);
     if (plan->listeners == NULL || said == NULL)
         code = cmd_fail(CMD_FAILED, "out of memory");
@@ -270,6 +311,8 @@ static int read_plan(struct serve_plan *plan)
         code = fill(plan, i, &said[i]);
     if (code == CMD_OK)
         code = check_shared(plan, said);
+    if (code == CMD_OK)
+        derive_all(plan);
     if (code == CMD_OK && plan->listeners[0].print_config)
         print_plan(plan, said);
     shs__free(said);

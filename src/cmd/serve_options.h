@@ -14,12 +14,14 @@
 #include "handler/access_format.h"
 
 #define SERVE_CERTS_MAX 1024
+#define SERVE_HOST_MAX 256
 
 extern const struct settings serve_settings;
 
 /* How requests are served side by side. */
 enum serve_threading { SERVE_POOL, SERVE_THREAD, SERVE_FORK, SERVE_NONE };
-enum serve_handler { SERVE_FILES, SERVE_ECHO, SERVE_WHOAMI };
+/* The last two are of listeners that the command makes by itself. */
+enum serve_handler { SERVE_FILES, SERVE_ECHO, SERVE_WHOAMI, SERVE_REDIRECT, SERVE_HEALTH };
 enum serve_log { SERVE_LOG_COMBINED, SERVE_LOG_COMMON, SERVE_LOG_JSON, SERVE_LOG_NONE };
 
 /* A certificate of the command line. */
@@ -48,6 +50,10 @@ struct serve_options {
     unsigned threads, max_threads;          /* 0: not given */
     struct shs_options opt;                 /* the server's, with deadlines and bounds */
     struct serve_site_options site;
+    const char *redirect; /* a port; NULL: none */
+    size_t target;        /* SERVE_REDIRECT: the listener to go to */
+    const char *health;   /* where, or NULL */
+    char health_host[SERVE_HOST_MAX];
     const char *config;
     bool check, print_config;
 };
@@ -55,7 +61,8 @@ struct serve_options {
 /* All that is served: a listener, or those of the file. They share log and threading. */
 struct serve_plan {
     struct serve_options *listeners;
-    size_t count; /* at least 1, once it has been read */
+    size_t count;  /* those that were asked for: at least 1, once it has been read */
+    size_t served; /* and those that come of them: redirects, the one for probes */
     struct settings_file file;
     struct settings_words words;
 };
@@ -67,6 +74,9 @@ struct serve_plan {
  */
 bool serve_plan_read(struct serve_plan *out, int argc, char **argv, int *exit_code);
 void serve_plan_free(struct serve_plan *self);
+
+/* The two parts of ADDRESS:PORT; false: it is none. *port points into `text`. */
+bool serve_split_address(const char *text, char *host, size_t cap, const char **port);
 
 /* The mixin of that threading; NULL: one connection after the other. */
 int (*serve_threading_push(enum serve_threading threading))(struct shs_server *,

@@ -70,6 +70,37 @@ static bool look_at_port(void *to, const struct setting *row, const char *value,
     return false;
 }
 
+/* "9101", "10.0.0.5:9101", "[::1]:9101", ":9101" for every interface. */
+bool serve_split_address(const char *text, char *host, size_t cap, const char **port)
+{
+    const char *colon = strrchr(text, ':');
+    size_t len = colon == NULL ? 0 : (size_t)(colon - text);
+
+    *port = colon == NULL ? text : colon + 1;
+    if (colon == NULL)
+        return snprintf(host, cap, "127.0.0.1") < (int)cap;
+    if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
+        text++;
+        len -= 2;
+    } else if (memchr(text, ':', len) != NULL) {
+        return false;
+    }
+    return snprintf(host, cap, "%.*s", (int)len, text) < (int)cap;
+}
+
+static bool look_at_health(void *to, const struct setting *row, const char *value,
+                           struct setting_problem *problem)
+{
+    char host[SERVE_HOST_MAX];
+    const char *port;
+
+    if (serve_split_address(value, host, sizeof host, &port) &&
+        look_at_port(to, row, port, problem))
+        return true;
+    say(problem, "is not of the form ADDRESS:PORT, or a port: 127.0.0.1:9101, [::1]:9101, 9101");
+    return false;
+}
+
 /* Whether the two parts can be sent is for the handler to say. */
 static bool look_at_header(void *to, const struct setting *row, const char *value,
                            struct setting_problem *problem)
@@ -158,6 +189,7 @@ static const struct settings_group groups[] = {
     {"limits", "Bounds. BYTES may end in k, m or g", NULL, false},
     {"workers", "Requests side by side", NULL, true},
     {"log", "Log", NULL, true},
+    {"operators", "For operators", NULL, true},
     {"configuration", "Configuration", NULL, true},
 };
 
@@ -183,6 +215,13 @@ static const struct setting rows[] = {
      .preset = "8443, or 8080 with --plain",
      .help = "port; 0 = one that is free"},
     {.name = "plain", .kind = SETTING_FLAG, AT(plain), .help = "plain HTTP, without TLS"},
+    {.name = "redirect",
+     .kind = SETTING_TEXT,
+     AT(redirect),
+     .value = "PORT",
+     .needs = TLS,
+     .take = look_at_port,
+     .help = "plain HTTP on this port as well, which sends everybody to https"},
     {.name = "handler",
      .kind = SETTING_CHOICE,
      AT(handler),
@@ -453,6 +492,15 @@ static const struct setting rows[] = {
      AT(site.auth_file),
      .value = "FILE",
      .help = "lines 'user:hash' of crypt(5): nobody else is answered"},
+    {.group = "operators",
+     .name = "health",
+     .kind = SETTING_TEXT,
+     AT(health),
+     .value = "[ADDRESS:]PORT",
+     .take = look_at_health,
+     .help = "plain HTTP for probes, with threads of its own: /livez, /readyz\n"
+             "and /metrics (Prometheus). Without ADDRESS on 127.0.0.1; not for\n"
+             "the world"},
     {.group = "configuration",
      .name = "config",
      .kind = SETTING_TEXT,

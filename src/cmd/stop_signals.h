@@ -10,7 +10,7 @@
 #define STOP_SIGNALS_LOG_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY)
 
 /* Servers that can be stopped by a signal. */
-#define STOP_SIGNALS_MAX 64
+#define STOP_SIGNALS_MAX 160
 
 /* From now on the first calls shs_shutdown for each of them; the next is _exit(128 + its number). */
 void stop_signals_install(struct shs_server *const *servers, size_t count);

@@ -1,0 +1,72 @@
+/*
+ * shs/health.h - is it alive, and should it get requests?
+ *
+ * Concept
+ *
+ *   Two questions that an orchestrator asks, and two answers. /livez: this process answers; restart
+ *   it if not. /readyz: send it requests, or do not (yet, or any more). A program says what its
+ *   readiness depends on, by checks and by one switch:
+ *
+ *       shs_health_new(&health, &err);
+ *       shs_health_add_check(health, "database", database_answers, db, &err);
+ *       shs_http_server_new(&inside, &opt, shs_health_handler(health), &err);
+ *       ...
+ *       shs_health_set_ready(health, false, "draining");
+ *
+ *   GET /livez is 200 "ok". GET /readyz is 200 "ok", or 503 and the names of what is not; with
+ *   ?verbose a line for each check, "[+]database ok" or "[-]database failed: REASON". Both are also
+ *   there for HEAD; everything else is 404. Answers are not to be cached.
+ *
+ *   Put it on a listener of its own, with its own threads: it answers also while every worker of
+ *   the others is busy, and without a client certificate, which probes do not have.
+ *
+ * Threads: all functions but new, add_check and free from any thread.
+ *
+ * Follows: the paths and words of Kubernetes' API health endpoints.
+ */
+#ifndef SHS_HEALTH_H
+#define SHS_HEALTH_H
+
+#include <shs/http.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SHS_HEALTH_CHECKS_MAX 64
+#define SHS_HEALTH_REASON_MAX 128
+
+struct shs_health;
+
+/*
+ * A check: true, or false with a reason for people in `reason` (SHS_HEALTH_REASON_MAX bytes). On
+ * the thread that answers the probe, several at once: quick, and it must not wait.
+ */
+typedef bool shs_health_fn(void *ctx, char *reason);
+
+/* Ready from the start. Returns 0 or SHS_NOMEM. */
+SHS_API int shs_health_new(struct shs_health **out, struct shs_error *err) SHS_MUST_CHECK;
+SHS_API void shs_health_free(struct shs_health *self); /* NULL is fine; after its server */
+
+/*
+ *   name  as it is shown: letters, digits, '-', '_', '.'; copied
+ *
+ * Before it is served. Returns 0, SHS_USAGE (a name that is none, or is there), SHS_LIMIT,
+ * SHS_NOMEM.
+ */
+SHS_API int shs_health_add_check(struct shs_health *self, const char *name, shs_health_fn *fn,
+                                 void *ctx, struct shs_error *err) SHS_MUST_CHECK;
+
+/* The switch, shown as the check "ready". `reason` (NULL: none) is copied, cut at its maximum. */
+SHS_API void shs_health_set_ready(struct shs_health *self, bool ready, const char *reason);
+/* What /readyz would say: the switch and all checks. */
+SHS_API bool shs_health_is_ready(struct shs_health *self);
+
+/* Borrowed from *self. */
+SHS_API const struct shs_http_handler *shs_health_handler(const struct shs_health *self);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
