@@ -121,8 +121,8 @@ SHS_API int shs_multipart_value(struct shs_multipart *self, size_t max,
  *
  *   written  may be NULL; set on an error, too
  *
- * SHS_LIMIT beyond `max` (413), SHS_IO with errno, or as above: after SHS_WAIT_READ `written` is what
- * this call has written.
+ * SHS_LIMIT beyond `max` (413), SHS_IO with errno, or as above: after SHS_WAIT_READ `written` is
+ * what this call has written.
  */
 SHS_API int shs_multipart_save(struct shs_multipart *self, int fd, uint64_t max,
                                uint64_t *written) SHS_MUST_CHECK;

@@ -72,7 +72,7 @@ struct shs_conn {
        min_rate for idle_ms: what it has read, and how long it has waited for it */
     uint64_t read_bytes;
     int64_t read_waits_ns;
-    void *slots[];        /* one per layer of the server */
+    void *slots[]; /* one per layer of the server */
 };
 
 /*
