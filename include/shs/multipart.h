@@ -20,7 +20,8 @@
  *               ... shs_multipart_value(form, 1000, &value) ...
  *       }
  *
- *   Parts that are not read are skipped. The memory is the request's: there is nothing to free.
+ *   Parts that are not read are skipped. Where a slow client shall hold no thread, a sink feeds it
+ *   (shs_multipart_new_fed). The memory is the request's: there is nothing to free.
  *
  * What is refused, with a code that the handler may return to have it answered
  *
@@ -78,6 +79,21 @@ SHS_API int shs_multipart_new(struct shs_multipart **out, struct shs_request *re
                               const struct shs_multipart_limits *limits) SHS_MUST_CHECK;
 
 /*
+ * The same for a sink (shs_request_sink), which is given the body as it comes: nothing is read.
+ * Call it before shs_request_sink. All the functions below answer SHS_WAIT_READ when they need more
+ * than was fed, and are called again when that is there; shs_multipart_value is not for this.
+ */
+SHS_API int shs_multipart_new_fed(struct shs_multipart **out, struct shs_request *req,
+                                  const struct shs_multipart_limits *limits) SHS_MUST_CHECK;
+
+/*
+ * The next bytes of the body, borrowed until one of the functions below answers SHS_WAIT_READ; len
+ * 0: its end. 0; SHS_USAGE while those before are not used up, behind the end, or when it reads.
+ */
+SHS_API int shs_multipart_feed(struct shs_multipart *self, const void *buf,
+                               size_t len) SHS_MUST_CHECK;
+
+/*
  * The next part; *part is NULL behind the last one. Returns 0, SHS_PROTO, SHS_LIMIT, or as
  * shs_request_read. After an error each call returns it again.
  */
@@ -105,7 +121,8 @@ SHS_API int shs_multipart_value(struct shs_multipart *self, size_t max,
  *
  *   written  may be NULL; set on an error, too
  *
- * SHS_LIMIT beyond `max` (413), SHS_IO with errno, or as above.
+ * SHS_LIMIT beyond `max` (413), SHS_IO with errno, or as above: after SHS_WAIT_READ `written` is
+ * what this call has written.
  */
 SHS_API int shs_multipart_save(struct shs_multipart *self, int fd, uint64_t max,
                                uint64_t *written) SHS_MUST_CHECK;

@@ -30,11 +30,17 @@ struct form_file {
     bool published;
 };
 
+/* A form on its way. As long as it comes, no thread is held. */
 struct form_upload {
+    struct shs_static_files *site;
+    struct shs_open_root *root;
+    struct shs_multipart *parts;
     struct form_file *files;
-    size_t count;
+    size_t count, cap;
     int dir_fd;
-    bool io; /* SHS_IO is the disk's, with errno, and not the client's */
+    uint64_t left; /* bytes that the files may still have */
+    bool in_file;  /* the last of them is being written */
+    int sys_errno; /* SHS_IO is the disk's, with this, and not the client's; or 0 */
 };
 
 /* -- names ------------------------------------------------------------------------------------- */
@@ -133,43 +139,83 @@ static void sync_all(struct shs_visit *v, const struct form_upload *form)
 
 /* -- reading ----------------------------------------------------------------------------------- */
 
-/* One part of the form: its file, if it is one. A field without a chosen file has an empty name. */
-static int take_part(struct form_upload *form, struct shs_multipart *parts,
-                     const struct shs_part *part, uint64_t *left)
+/* Room for another file; few forms have more than one. */
+static int more_files(struct form_upload *form)
 {
-    struct form_file *file;
-    uint64_t written = 0;
-    int rc;
+    size_t cap = form->cap == 0 ? 2 : form->cap * 2;
+    struct form_file *files;
 
-    if (part->filename.ptr == NULL || part->filename.len == 0)
+    if (form->count < form->cap)
         return SHS_OK;
     if (form->count == FORM_FILES_MAX)
         return SHS_LIMIT;
+    files = shs__realloc(form->files, cap * sizeof *files);
+    if (files == NULL)
+        return SHS_NOMEM;
+    form->files = files;
+    form->cap = cap;
+    return SHS_OK;
+}
+
+/* A part of the form: its file begins, if it is one. A field without a chosen file has an empty
+   name. */
+static int begin_part(struct form_upload *form, const struct shs_part *part)
+{
+    struct form_file *file;
+
+    if (part->filename.ptr == NULL || part->filename.len == 0)
+        return SHS_OK;
+    SHS_RETURN_IF_ERROR(more_files(form));
     file = &form->files[form->count];
     memset(file, 0, sizeof *file);
     shs_safe_file_name(part->filename, file->name, NAME_LEN_MAX + 1);
-    form->io = true;
-    if (shs__store_begin(&file->store, form->dir_fd) != SHS_OK)
+    if (shs__store_begin(&file->store, form->dir_fd) != SHS_OK) {
+        form->sys_errno = errno;
         return SHS_IO;
+    }
     form->count++;
-    rc = shs_multipart_save(parts, file->store.fd, *left, &written);
-    form->io = rc == SHS_IO;
-    *left -= written < *left ? written : *left;
+    form->in_file = true;
+    return SHS_OK;
+}
+
+/* What is there of the file's data. */
+static int save_part(struct form_upload *form)
+{
+    uint64_t written = 0;
+    int rc = shs_multipart_save(form->parts, form->files[form->count - 1].store.fd, form->left,
+                                &written);
+
+    if (rc == SHS_IO)
+        form->sys_errno = errno;
+    form->left -= written < form->left ? written : form->left;
+    form->in_file = rc == SHS_WAIT_READ;
     return rc;
 }
 
-static int receive_form(struct form_upload *form, struct shs_request *req, uint64_t max)
+/* As far as what was fed goes: SHS_WAIT_READ, SHS_OK at the end of the form, or < 0. */
+static int go_on(struct form_upload *form)
 {
-    struct shs_multipart *parts;
-    const struct shs_part *part;
+    const struct shs_part *part = NULL;
+    int rc;
 
-    SHS_RETURN_IF_ERROR(shs_multipart_new(&parts, req, NULL));
-    for (;;) {
-        SHS_RETURN_IF_ERROR(shs_multipart_next(parts, &part));
-        if (part == NULL)
-            return SHS_OK;
-        SHS_RETURN_IF_ERROR(take_part(form, parts, part, &max));
-    }
+    do {
+        rc = form->in_file ? save_part(form) : SHS_OK;
+        if (rc == SHS_OK)
+            rc = shs_multipart_next(form->parts, &part);
+        if (rc == SHS_OK && part != NULL)
+            rc = begin_part(form, part);
+    } while (rc == SHS_OK && part != NULL);
+    return rc;
+}
+
+static int form_write(void *ctx, const void *data, size_t len)
+{
+    struct form_upload *form = ctx;
+    int rc = shs_multipart_feed(form->parts, data, len);
+
+    if (rc == SHS_OK)
+        rc = go_on(form);
+    return rc == SHS_WAIT_READ ? SHS_OK : rc;
 }
 
 /* -- answering --------------------------------------------------------------------------------- */
@@ -216,12 +262,14 @@ static int answer_form(struct shs_visit *v, const struct form_upload *form)
     return rc;
 }
 
-static int post_to_directory(struct shs_visit *v, struct form_upload *form)
+static int form_complete(struct shs_visit *v, struct form_upload *form, int rc)
 {
-    int rc = receive_form(form, v->req, v->site->max_upload);
-
-    if (rc == SHS_IO && form->io)
-        return shs__static_refuse_store(v, errno);
+    if (rc == SHS_OK)
+        rc = shs_multipart_feed(form->parts, NULL, 0);
+    if (rc == SHS_OK)
+        rc = go_on(form);
+    if (rc == SHS_IO && form->sys_errno != 0)
+        return shs__static_refuse_store(v, form->sys_errno);
     if (rc == SHS_LIMIT && form->count == FORM_FILES_MAX)
         return shs_send_page(v->res, 413, "That are too many files at once.");
     if (rc != SHS_OK)
@@ -234,20 +282,57 @@ static int post_to_directory(struct shs_visit *v, struct form_upload *form)
     return answer_form(v, form);
 }
 
+static void drop_files(struct form_upload *form)
+{
+    for (size_t i = 0; i < form->count; i++)
+        shs__store_drop(&form->files[i].store);
+}
+
+/* The form is there, or no more of it is wanted. What was not stored is gone before the answer. */
+static int form_done(void *ctx, struct shs_request *req, struct shs_response *res, int rc)
+{
+    struct form_upload *form = ctx;
+    struct shs_visit v = {.site = form->site, .root = form->root, .req = req, .res = res};
+
+    rc = form_complete(&v, form, rc);
+    drop_files(form);
+    return rc;
+}
+
+static void form_free(void *ctx)
+{
+    struct form_upload *form = ctx;
+
+    drop_files(form);
+    shs__free(form->files);
+    if (form->dir_fd >= 0)
+        close(form->dir_fd);
+    shs__static_root_leave(form->root);
+    shs__free(form);
+}
+
+static const struct shs_sink form_sink = {
+    .write = form_write, .done = form_done, .free = form_free};
+
+/* Takes the request's directory. */
 static int post_beneath(struct shs_visit *v)
 {
-    struct form_upload form = {.files = NULL};
-    int rc;
+    struct form_upload *form = shs__calloc(1, sizeof *form);
+    int rc = SHS_NOMEM;
 
-    form.dir_fd = shs__open_beneath(v->root->fd, v->path.name, O_RDONLY | O_DIRECTORY);
-    if (form.dir_fd < 0)
-        return shs__static_refuse(v, errno);
-    form.files = shs__calloc(FORM_FILES_MAX, sizeof *form.files);
-    rc = form.files == NULL ? SHS_NOMEM : post_to_directory(v, &form);
-    for (size_t i = 0; i < form.count; i++)
-        shs__store_drop(&form.files[i].store);
-    shs__free(form.files);
-    close(form.dir_fd);
+    if (form == NULL) {
+        shs__static_leave(v);
+        return rc;
+    }
+    form->site = v->site;
+    form->root = v->root;
+    form->left = v->site->max_upload;
+    form->dir_fd = shs__open_beneath(v->root->fd, v->path.name, O_RDONLY | O_DIRECTORY);
+    rc = form->dir_fd < 0 ? shs__static_refuse(v, errno)
+                          : shs_multipart_new_fed(&form->parts, v->req, NULL);
+    if (form->dir_fd >= 0 && rc == SHS_OK)
+        return shs_request_sink(v->req, &form_sink, form);
+    form_free(form);
     return rc;
 }
 
@@ -262,9 +347,5 @@ int shs__static_post(struct shs_request *req, struct shs_response *res)
         SHS_RETURN_IF_ERROR(shs_response_stand(res, "Allow", "GET, HEAD, PUT, OPTIONS"));
         return shs_send_page(res, 405, "Files are sent to a directory, whose path ends in \"/\".");
     }
-    if (!shs__static_enter(&v, &rc))
-        return rc;
-    rc = post_beneath(&v);
-    shs__static_leave(&v);
-    return rc;
+    return shs__static_enter(&v, &rc) ? post_beneath(&v) : rc;
 }

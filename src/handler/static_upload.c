@@ -12,8 +12,6 @@
 #include "handler/static_write.h"
 #include "handler/store.h"
 
-#define COPY_SIZE ((size_t)64 * 1024)
-
 static const char not_that[] = "The file is not what the request takes it to be.";
 
 static int too_large(struct shs_response *res)
@@ -89,62 +87,49 @@ static bool allowed(const struct shs_visit *v, const struct present *now)
     return shs__preconditions(v->req, &validators) == SHS_PRECONDITION_HOLDS;
 }
 
-/* A body on its way into a file. */
-struct arrival {
+/* A body on its way into a file. As long as it comes, no thread is held. */
+struct put {
+    struct shs_static_files *site;
+    struct shs_open_root *root;
+    int dir_fd;
+    struct shs_store store;
     struct shs_sha256 *digest;
+    uint64_t total;
+    int sys_errno;                         /* of a write that failed */
     char content[SHS_CONTENT_TAG_LEN + 1]; /* "": not known */
-    bool read_failed;
+    char name[];
 };
 
-/* Copies the body into the file: SHS_OK, SHS_LIMIT beyond the maximum, SHS_IO with errno, or as
-   shs_request_read, and then read_failed is set. */
-static int receive(const struct shs_visit *v, int fd, struct arrival *arrival)
+/* SHS_OK; SHS_LIMIT beyond the maximum, SHS_IO. */
+static int put_write(void *ctx, const void *data, size_t len)
 {
-    char *data = shs__malloc(COPY_SIZE);
-    uint64_t total = 0;
-    size_t got = 1;
-    int rc = SHS_OK, saved;
+    struct put *self = ctx;
+    int rc;
 
-    if (data == NULL)
-        return SHS_NOMEM;
-    while (rc == SHS_OK && got > 0) {
-        rc = shs_request_read(v->req, data, COPY_SIZE, &got);
-        if (rc != SHS_OK) {
-            arrival->read_failed = true;
-            break;
-        }
-        if (got > v->site->max_upload - total)
-            rc = SHS_LIMIT;
-        else if (got > 0)
-            rc = write_all(fd, data, got);
-        if (rc == SHS_OK && got > 0)
-            rc = shs_sha256_update(arrival->digest, data, got);
-        total += got;
-    }
-    saved = errno;
-    shs__free(data);
-    if (rc == SHS_OK && !shs__content_tag_end(arrival->digest, arrival->content))
-        arrival->content[0] = '\0';
-    errno = saved;
-    return rc;
+    if (len > self->site->max_upload - self->total)
+        return SHS_LIMIT;
+    self->total += len;
+    rc = write_all(self->store.fd, data, len);
+    self->sys_errno = errno;
+    return rc == SHS_OK ? shs_sha256_update(self->digest, data, len) : rc;
 }
 
-static int answer_put(struct shs_visit *v, const struct arrival *arrival, bool created)
+static int answer_put(struct shs_visit *v, const struct put *put, bool created)
 {
     char etag[SHS_ETAG_SIZE];
 
     SHS_RETURN_IF_ERROR(shs_send_response(v->res, created ? 201 : 204));
-    if (arrival->content[0] != '\0') {
-        shs__etag_strong(etag, arrival->content);
+    if (put->content[0] != '\0') {
+        shs__etag_strong(etag, put->content);
         SHS_RETURN_IF_ERROR(shs_send_header(v->res, "ETag", etag));
     }
     return shs_end_headers(v->res);
 }
 
 /* Under the lock: what If-Match has seen is what is replaced. */
-static int publish_put(struct shs_visit *v, struct shs_store *store, const char *name,
-                       const struct arrival *arrival)
+static int publish_put(struct shs_visit *v, struct put *put)
 {
+    struct shs_store *store = &put->store;
     struct present now = {.exists = false};
     bool holds = false;
     char text[64];
@@ -152,13 +137,13 @@ static int publish_put(struct shs_visit *v, struct shs_store *store, const char 
 
     if (shs__static_lock(v->site, store->dir_fd) != SHS_OK)
         return shs__static_refuse_store(v, errno);
-    rc = look(v, store->dir_fd, name, &now);
+    rc = look(v, store->dir_fd, put->name, &now);
     if (rc == SHS_OK) {
         holds = allowed(v, &now);
         if (holds && now.exists)
             shs__store_resemble(store, &now.st);
         if (holds)
-            rc = shs__store_publish(store, name, now.exists);
+            rc = shs__store_publish(store, put->name, now.exists);
     }
     saved = errno;
     shs__static_unlock(v->site, store->dir_fd);
@@ -171,33 +156,75 @@ static int publish_put(struct shs_visit *v, struct shs_store *store, const char 
     if (saved != 0)
         shs__static_log(v, "stored, but a power cut may undo it: fsync: %s",
                         shs__strerror(saved, text, sizeof text));
-    return answer_put(v, arrival, !now.exists);
+    return answer_put(v, put, !now.exists);
 }
 
+static int put_complete(struct shs_visit *v, struct put *self)
+{
+    if (!shs__content_tag_end(self->digest, self->content))
+        self->content[0] = '\0';
+    shs__static_outdate_siblings(self->dir_fd, self->name, self->store.fd);
+    if (shs__store_sync(&self->store) != SHS_OK)
+        return shs__static_refuse_store(v, errno);
+    return publish_put(v, self);
+}
+
+/* The body is there, or no more of it is wanted. What was not stored is gone before the answer. */
+static int put_done(void *ctx, struct shs_request *req, struct shs_response *res, int rc)
+{
+    struct put *self = ctx;
+    struct shs_visit v = {.site = self->site, .root = self->root, .req = req, .res = res};
+
+    if (rc == SHS_OK)
+        rc = put_complete(&v, self);
+    else if (rc == SHS_LIMIT)
+        rc = too_large(res);
+    else if (rc == SHS_IO)
+        rc = shs__static_refuse_store(&v, self->sys_errno);
+    shs__store_drop(&self->store);
+    return rc;
+}
+
+static void put_free(void *ctx)
+{
+    struct put *self = ctx;
+
+    shs__store_drop(&self->store);
+    shs_sha256_free(self->digest);
+    if (self->dir_fd >= 0)
+        close(self->dir_fd);
+    shs__static_root_leave(self->root);
+    shs__free(self);
+}
+
+static const struct shs_sink put_sink = {.write = put_write, .done = put_done, .free = put_free};
+
+/* Takes the request's directory, and the open one. */
 static int put_file(struct shs_visit *v, int dir_fd, const char *name)
 {
-    struct arrival arrival = {.read_failed = false};
-    struct shs_store store;
-    int rc;
+    size_t size = strlen(name) + 1;
+    struct put *self = shs__calloc(1, sizeof *self + size);
+    int saved;
 
-    if (shs__store_begin(&store, dir_fd) != SHS_OK)
-        return shs__static_refuse_store(v, errno);
-    rc = shs_sha256_new(&arrival.digest);
-    if (rc == SHS_OK)
-        rc = receive(v, store.fd, &arrival);
-    if (rc == SHS_OK) {
-        shs__static_outdate_siblings(dir_fd, name, store.fd);
-        rc = shs__store_sync(&store);
+    if (self == NULL) {
+        close(dir_fd);
+        shs__static_leave(v);
+        return SHS_NOMEM;
     }
-    if (rc == SHS_OK)
-        rc = publish_put(v, &store, name, &arrival);
-    else if (rc == SHS_LIMIT && !arrival.read_failed)
-        rc = too_large(v->res);
-    else if (rc == SHS_IO && !arrival.read_failed)
-        rc = shs__static_refuse_store(v, errno);
-    shs__store_drop(&store);
-    shs_sha256_free(arrival.digest);
-    return rc;
+    memcpy(self->name, name, size);
+    self->site = v->site;
+    self->root = v->root;
+    self->dir_fd = dir_fd;
+    if (shs__store_begin(&self->store, dir_fd) != SHS_OK) {
+        saved = errno;
+        put_free(self);
+        return shs__static_refuse_store(v, saved);
+    }
+    if (shs_sha256_new(&self->digest) != SHS_OK) {
+        put_free(self);
+        return SHS_NOMEM;
+    }
+    return shs_request_sink(v->req, &put_sink, self);
 }
 
 /* Splits "a/b/c" into its directory, opened for reading, and "c". -1 with errno. */
@@ -232,21 +259,23 @@ static bool is_refused(struct shs_visit *v, int *rc)
     return true;
 }
 
+/* Takes the request's directory. */
 static int put_beneath(struct shs_visit *v)
 {
     struct present now;
     const char *name;
     int rc, dir_fd = open_parent(v, &name);
 
-    if (dir_fd < 0)
-        return shs__static_refuse_store(v, errno);
-    if (look(v, dir_fd, name, &now) != SHS_OK)
+    if (dir_fd >= 0 && look(v, dir_fd, name, &now) == SHS_OK) {
+        if (allowed(v, &now))
+            return put_file(v, dir_fd, name);
+        rc = shs_send_page(v->res, 412, not_that); /* before a long body is sent for nothing */
+    } else {
         rc = shs__static_refuse_store(v, errno);
-    else if (!allowed(v, &now)) /* before a long body is sent for nothing */
-        rc = shs_send_page(v->res, 412, not_that);
-    else
-        rc = put_file(v, dir_fd, name);
-    close(dir_fd);
+    }
+    if (dir_fd >= 0)
+        close(dir_fd);
+    shs__static_leave(v);
     return rc;
 }
 
@@ -259,9 +288,5 @@ int shs__static_put(struct shs_request *req, struct shs_response *res)
         return rc;
     if (v.path.slash || v.path.len == 0)
         return shs_send_page(res, 409, "A directory cannot be stored.");
-    if (!shs__static_enter(&v, &rc))
-        return rc;
-    rc = put_beneath(&v);
-    shs__static_leave(&v);
-    return rc;
+    return shs__static_enter(&v, &rc) ? put_beneath(&v) : rc;
 }

@@ -300,7 +300,7 @@ static int body_waits_or_ends(struct shs_h1 *h1, int rc)
     if (rc < 0)
         return broken(h1, rc, rc != SHS_CLOSED && rc != SHS_TRUNCATED,
                       "the client closed in the middle of a request's body");
-    h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
+    h1->config->host->set_deadline(h1->owner, shs__h1_deadline(x));
     return expired(h1)
                ? refuse_late(h1, "body-timeout", "The request's body did not arrive in time.")
                : rc;

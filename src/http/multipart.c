@@ -164,8 +164,23 @@ static int read_request(void *ctx, void *buf, size_t cap, size_t *got)
     return shs_request_read(ctx, buf, cap, got);
 }
 
-int shs_multipart_new(struct shs_multipart **out, struct shs_request *req,
-                      const struct shs_multipart_limits *limits)
+/* What a sink was given; SHS_WAIT_READ: that is used up. */
+static int read_fed(void *ctx, void *buf, size_t cap, size_t *got)
+{
+    struct shs_multipart *self = ctx;
+
+    if (self->fed.len == 0 && !self->fed_all)
+        return SHS_WAIT_READ;
+    *got = self->fed.len < cap ? self->fed.len : cap;
+    if (*got > 0)
+        memcpy(buf, self->fed.ptr, *got);
+    self->fed.ptr += *got;
+    self->fed.len -= *got;
+    return SHS_OK;
+}
+
+static int make(struct shs_multipart **out, struct shs_request *req,
+                const struct shs_multipart_limits *limits, bool is_fed)
 {
     struct shs_multipart_limits bounds;
     struct shs_multipart *self;
@@ -186,12 +201,37 @@ int shs_multipart_new(struct shs_multipart **out, struct shs_request *req,
         return SHS_NOMEM;
     memset(self, 0, sizeof *self);
     self->req = req;
+    self->is_fed = is_fed;
+    self->fed = SHS_STR("");
     if (!shs_request_header(req, "Content-Type", &type))
         type = SHS_STR("");
-    rc = shs__multipart_init(self, read_request, req, type, &bounds, memory);
+    rc = shs__multipart_init(self, is_fed ? read_fed : read_request,
+                             is_fed ? (void *)self : (void *)req, type, &bounds, memory);
     if (rc == SHS_OK)
         *out = self;
     return rc;
+}
+
+int shs_multipart_new(struct shs_multipart **out, struct shs_request *req,
+                      const struct shs_multipart_limits *limits)
+{
+    return make(out, req, limits, false);
+}
+
+int shs_multipart_new_fed(struct shs_multipart **out, struct shs_request *req,
+                          const struct shs_multipart_limits *limits)
+{
+    return make(out, req, limits, true);
+}
+
+int shs_multipart_feed(struct shs_multipart *self, const void *buf, size_t len)
+{
+    if (!self->is_fed || self->fed_all || self->fed.len > 0)
+        return SHS_USAGE;
+    self->fed_all = len == 0;
+    if (len > 0)
+        self->fed = (struct shs_str){buf, len};
+    return SHS_OK;
 }
 
 /* -- the window -------------------------------------------------------------------------------- */
@@ -210,6 +250,8 @@ static int fill(struct shs_multipart *self)
     if (end == self->cap)
         return refuse(self, SHS_LIMIT, 413, "part-window", "A line of the form is too long.");
     rc = self->read(self->ctx, self->window + end, self->cap - end, &got);
+    if (rc == SHS_WAIT_READ) /* everything is as it was: called again, it goes on here */
+        return rc;
     if (rc != SHS_OK)
         return fail(self, rc);
     self->len += got;
@@ -647,7 +689,7 @@ int shs_multipart_value(struct shs_multipart *self, size_t max, struct shs_str *
     char *copy;
     int rc;
 
-    if (self->req == NULL)
+    if (self->req == NULL || self->is_fed)
         return SHS_USAGE;
     shs__buf_init(&value, max);
     do {

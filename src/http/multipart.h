@@ -32,6 +32,8 @@ struct shs_multipart {
     shs_multipart_read_fn *read;
     void *ctx;
     struct shs_request *req; /* NULL: only in tests */
+    struct shs_str fed;      /* instead of reading; borrowed */
+    bool is_fed, fed_all;
     struct shs_multipart_limits limits;
     struct shs_refusal why;
     int failed; /* SHS_OK, or what every call returns */

@@ -285,8 +285,8 @@ static int forking_wait_request(struct shs_layer *layer, struct shs_conn *conn, 
         int64_t now = shs_now_ns();
         int n;
 
-        if (now >= conn->deadline_ns)
-            return SHS_TIMEOUT;
+        if (now >= conn->deadline_ns) /* the socket before the clock, as base_wait_request */
+            return what == SHS_WAIT_READ && poll(fds, 1, 0) > 0 ? SHS_OK : SHS_TIMEOUT;
         n = poll(fds, SHS_ARRAY_LEN(fds), shs__poll_ms(conn->deadline_ns, now));
         if (n < 0 && errno != EINTR)
             return SHS_IO;

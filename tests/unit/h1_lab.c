@@ -118,6 +118,8 @@ static int lab_dispatch(void *owner, struct shs_exchange *x)
 {
     struct h1_lab *lab = owner;
 
+    if (x->req.sink_over)
+        return shs__sink_done(&x->req, &x->res);
     lab->calls++;
     return shs_handler_call(lab->handler, &x->req, &x->res);
 }

@@ -27,6 +27,8 @@ struct source {
     size_t piece;  /* nor is it longer than this; 0 = random */
     uint64_t random;
     int fail_at_end;
+    bool starves; /* before each read there is nothing, for once */
+    bool fasted;
 };
 
 static int read_source(void *ctx, void *buf, size_t cap, size_t *got)
@@ -34,6 +36,9 @@ static int read_source(void *ctx, void *buf, size_t cap, size_t *got)
     struct source *s = ctx;
     size_t end = s->len, piece = s->piece;
 
+    s->fasted = s->starves && !s->fasted;
+    if (s->fasted)
+        return SHS_WAIT_READ;
     for (size_t i = 0; i < 2; i++) {
         if (s->pos < s->cut[i] && s->cut[i] < end)
             end = s->cut[i];
@@ -72,6 +77,17 @@ static void add(struct result *r, struct shs_str s)
     r->text[len] = '\0';
 }
 
+/* As often as it waits. */
+static int read_again(struct shs_multipart *form, void *buf, size_t cap, size_t *got)
+{
+    int rc;
+
+    do {
+        rc = shs_multipart_read(form, buf, cap, got);
+    } while (rc == SHS_WAIT_READ);
+    return rc;
+}
+
 static int read_part(struct shs_multipart *form, struct result *r, size_t cap)
 {
     char data[2000], buf[64];
@@ -79,7 +95,7 @@ static int read_part(struct shs_multipart *form, struct result *r, size_t cap)
     int rc;
 
     do {
-        rc = shs_multipart_read(form, buf, cap, &got);
+        rc = read_again(form, buf, cap, &got);
         if (rc != SHS_OK)
             return rc;
         assert_true(len + got <= sizeof data);
@@ -103,7 +119,9 @@ static void parse(struct result *r, const char *type, struct source *source,
     r->rc = shs__multipart_init(form, read_source, source, (struct shs_str){type, strlen(type)},
                                 limits, memory);
     while (r->rc == SHS_OK) {
-        r->rc = shs_multipart_next(form, &part);
+        do {
+            r->rc = shs_multipart_next(form, &part);
+        } while (r->rc == SHS_WAIT_READ);
         if (r->rc != SHS_OK || part == NULL)
             break;
         add(r, part->name);
@@ -287,8 +305,11 @@ static void test_every_split(void **state)
         parse_whole(&whole, TYPE, cases[i].body, len);
         for (size_t a = 0; a <= len; a++) {
             for (size_t b = a; b <= len && b < a + 12; b++) {
-                struct source source = {
-                    .body = cases[i].body, .len = len, .cut = {a, b}, .piece = SIZE_MAX};
+                struct source source = {.body = cases[i].body,
+                                        .len = len,
+                                        .cut = {a, b},
+                                        .piece = SIZE_MAX,
+                                        .starves = (a + b) % 2 == 1};
 
                 parse(&r, TYPE, &source, &limits, 1 + a % 64);
                 assert_int_equal(r.rc, whole.rc);
@@ -301,6 +322,14 @@ static void test_every_split(void **state)
             struct source source = {
                 .body = cases[i].body, .len = len, .piece = piece, .random = 42 + i};
 
+            parse(&r, TYPE, &source, &limits, 1 + piece);
+            assert_int_equal(r.rc, whole.rc);
+            assert_true(r.rule == whole.rule);
+            source = (struct source){.body = cases[i].body,
+                                     .len = len,
+                                     .piece = piece,
+                                     .random = 42 + i,
+                                     .starves = true};
             parse(&r, TYPE, &source, &limits, 1 + piece);
             assert_int_equal(r.rc, whole.rc);
             assert_true(r.rule == whole.rule);
@@ -319,7 +348,7 @@ static void test_random_data(void **state)
     shs_multipart_limits_init(&limits);
     for (int round = 0; round < 3000; round++) {
         char body[1000] = "", wanted[1000] = "";
-        struct source source = {.body = body, .random = (uint64_t)round};
+        struct source source = {.body = body, .random = (uint64_t)round, .starves = round % 2 == 1};
         struct result r;
         unsigned parts = 1 + (unsigned)(h1_lab_next_random(&random) % 3);
 
@@ -567,6 +596,113 @@ static void post(shs_method_fn *fn, const char *type, const char *body, size_t l
     free(request);
 }
 
+/* -- fed by a sink ----------------------------------------------------------------------------- */
+
+struct fed {
+    struct shs_multipart *form;
+    bool in_part;
+    size_t bytes;
+    char text[200];
+};
+
+static int fed_goes_on(struct fed *self)
+{
+    const struct shs_part *part = NULL;
+    char buf[7];
+    size_t got = 0;
+    int rc = SHS_OK;
+
+    while (rc == SHS_OK) {
+        if (!self->in_part) {
+            rc = shs_multipart_next(self->form, &part);
+            if (rc != SHS_OK || part == NULL)
+                return rc;
+            snprintf(self->text + strlen(self->text), 50, "%.*s", (int)part->name.len,
+                     part->name.ptr);
+            self->in_part = true;
+            self->bytes = 0;
+        }
+        rc = shs_multipart_read(self->form, buf, sizeof buf, &got);
+        if (rc == SHS_OK && got == 0) {
+            snprintf(self->text + strlen(self->text), 50, " %zu;", self->bytes);
+            self->in_part = false;
+        }
+        self->bytes += rc == SHS_OK ? got : 0;
+    }
+    return rc;
+}
+
+static int fed_write(void *ctx, const void *data, size_t len)
+{
+    struct fed *self = ctx;
+    struct shs_str value;
+    int rc;
+
+    assert_int_equal(shs_multipart_feed(self->form, data, len), SHS_OK);
+    assert_int_equal(shs_multipart_feed(self->form, data, len), SHS_USAGE); /* not used up */
+    assert_int_equal(shs_multipart_value(self->form, 1, &value), SHS_USAGE);
+    rc = fed_goes_on(self);
+    return rc == SHS_WAIT_READ ? SHS_OK : rc;
+}
+
+static int fed_done(void *ctx, struct shs_request *req, struct shs_response *res, int rc)
+{
+    struct fed *self = ctx;
+
+    (void)req;
+    if (rc == SHS_OK) {
+        assert_int_equal(shs_multipart_feed(self->form, NULL, 0), SHS_OK);
+        assert_int_equal(shs_multipart_feed(self->form, "x", 1), SHS_USAGE); /* that was all */
+        rc = fed_goes_on(self);
+    }
+    SHS_RETURN_IF_ERROR(rc);
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    return shs_write(res, self->text, strlen(self->text));
+}
+static const struct shs_sink fed_sink = {.write = fed_write, .done = fed_done};
+
+static int feeds(struct shs_request *req, struct shs_response *res)
+{
+    struct fed *self = shs_request_alloc(req, sizeof *self);
+
+    (void)res;
+    assert_non_null(self);
+    memset(self, 0, sizeof *self);
+    SHS_RETURN_IF_ERROR(shs_multipart_new_fed(&self->form, req, NULL));
+    return shs_request_sink(req, &fed_sink, self);
+}
+
+static int feeds_what_reads(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_multipart *form;
+
+    SHS_RETURN_IF_ERROR(shs_multipart_new(&form, req, NULL));
+    assert_int_equal(shs_multipart_feed(form, "x", 1), SHS_USAGE);
+    return shs_send_error(res, 418, NULL);
+}
+
+static void test_sinks(void **state)
+{
+    static const char small[] =
+        PART "name=t\r\n\r\n0123456789\r\n" PART "name=f; filename=f.bin\r\n\r\nabc\r\n" PART
+             "name=e; filename=e\r\n\r\n" END;
+    static const char twice[] = PART "name=t; name=t\r\n\r\n0" END;
+    char *body = malloc(200200);
+    size_t len = (size_t)snprintf(body, 200, PART "name=big\r\n\r\n");
+
+    (void)state;
+    post(feeds, TYPE, small, sizeof small - 1, "\r\n\r\nt 10;f 3;e 0;");
+    post(feeds, TYPE, twice, sizeof twice - 1, "HTTP/1.1 400 ");
+    post(feeds, TYPE, small, sizeof small - 5, "HTTP/1.1 400 "); /* cut off */
+    post(feeds, "text/plain", small, sizeof small - 1, "HTTP/1.1 415 ");
+    post(feeds_what_reads, TYPE, small, sizeof small - 1, " 418 ");
+    for (size_t k = 0; k < 200000; k++)
+        body[len++] = "\r\n--A"[k % 5];
+    memcpy(body + len, END, sizeof END - 1);
+    post(feeds, TYPE, body, len + sizeof END - 1, "big 200000;");
+    free(body);
+}
+
 static void test_requests(void **state)
 {
     static const char small[] =
@@ -781,15 +917,11 @@ static void test_long_names_keep_their_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),
-        cmocka_unit_test(test_every_split),
-        cmocka_unit_test(test_random_data),
-        cmocka_unit_test(test_content_types),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_requests),
-        cmocka_unit_test(test_usage),
-        cmocka_unit_test(test_safe_file_names),
-        cmocka_unit_test(test_long_names_keep_their_end),
+        cmocka_unit_test(test_cases),           cmocka_unit_test(test_every_split),
+        cmocka_unit_test(test_random_data),     cmocka_unit_test(test_content_types),
+        cmocka_unit_test(test_limits),          cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_sinks),           cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_safe_file_names), cmocka_unit_test(test_long_names_keep_their_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
