@@ -124,29 +124,39 @@ static void nap(void)
     nanosleep(&look, NULL);
 }
 
-/* Ends what the command has left running: SIGTERM, and after the grace SIGKILL. */
+static bool has_pid(const pid_t *pids, size_t count, pid_t pid)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (pids[i] == pid)
+            return true;
+    }
+    return false;
+}
+
+/* Ends what the command has left running: SIGTERM, once for each, and after the grace SIGKILL.
+   Those of a child that has ended are ours from then on, and are told when they show up. */
 static void end_the_rest(unsigned grace_ms)
 {
     int64_t deadline = shs__deadline_after(shs_now_ns(), grace_ms);
     int64_t give_up = shs__deadline_after(deadline, GRACE_AFTER_KILL_MS);
-    pid_t pids[CHILDREN_MAX];
-    bool told = false;
+    pid_t pids[2][CHILDREN_MAX];
+    size_t count, before_count = 0;
 
-    for (;;) {
-        size_t count;
+    for (unsigned turn = 0;; turn ^= 1) {
+        const pid_t *last = pids[turn ^ 1];
 
         while (waitpid(-1, NULL, WNOHANG) > 0)
             continue;
-        count = find_children(pids);
+        count = find_children(pids[turn]);
         if (count == 0 || shs_now_ns() >= give_up)
             return;
         for (size_t i = 0; i < count; i++) {
             if (shs_now_ns() >= deadline)
-                (void)kill(pids[i], SIGKILL);
-            else if (!told)
-                (void)kill(pids[i], SIGTERM);
+                (void)kill(pids[turn][i], SIGKILL);
+            else if (!has_pid(last, before_count, pids[turn][i]))
+                (void)kill(pids[turn][i], SIGTERM);
         }
-        told = true;
+        before_count = count;
         nap();
     }
 }

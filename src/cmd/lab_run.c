@@ -471,6 +471,7 @@ static int make_environment(struct lab_run *self)
     const struct trust_env trust = {
         .ca_path = shs_lab_ca_path(self->lab),
         .p12_path = self->p12_path,
+        .java_options = getenv("JAVA_TOOL_OPTIONS"),
         .wgetrc = self->wgetrc,
         .proxy = shs_lab_proxy_url(self->lab),
         .proxy_host = shs_lab_host(self->lab),
