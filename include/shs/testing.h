@@ -270,9 +270,9 @@ SHS_API void shs_test_rule_init_sized(struct shs_test_rule *rule, size_t size);
  * Adds a rule, behind those that are there: the first one that is for a connection or a request
  * counts, and what none is for goes to the handler. Copies it. Also while the server serves.
  *
- * Returns 0; SHS_USAGE with *err for an unknown fault or alert, a fault of connections with a path, a
- * method or a header, one of TLS for a plain server, a rule that can be for nobody (a path without
- * "/"), or a status that is none; SHS_LIMIT beyond 256 rules; SHS_NOMEM.
+ * Returns 0; SHS_USAGE with *err for an unknown fault or alert, a fault of connections with a path,
+ * a method or a header, one of TLS for a plain server, a rule that can be for nobody (a path
+ * without "/"), or a status that is none; SHS_LIMIT beyond 256 rules; SHS_NOMEM.
  */
 SHS_API int shs_test_server_rule(struct shs_test_server *self, const struct shs_test_rule *rule,
                                  struct shs_error *err) SHS_MUST_CHECK;

@@ -19,10 +19,18 @@
 #define CHILDREN_MAX 256
 
 static sigset_t signals; /* that are taken from the queue */
-static sigset_t before;  /* what the command gets */
+static sigset_t before;  /* what the command gets ... */
+static struct sigaction pipe_before;
+
+void exec_child_adopt(void)
+{
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
 
 void exec_child_prepare(void)
 {
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
@@ -30,7 +38,9 @@ void exec_child_prepare(void)
     sigaddset(&signals, SIGQUIT);
     sigaddset(&signals, SIGCHLD);
     sigprocmask(SIG_BLOCK, &signals, &before);
-    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    sigemptyset(&ignore.sa_mask);
+    sigaction(SIGPIPE, &ignore, &pipe_before); /* a reader of our errors that has gone is no end */
+    exec_child_adopt();
 }
 
 /* -- starting it ------------------------------------------------------------------------------- */
@@ -41,6 +51,7 @@ static void become(char *const *argv, char *const *envp, int report, pid_t paren
     int failed;
 
     sigprocmask(SIG_SETMASK, &before, NULL);
+    sigaction(SIGPIPE, &pipe_before, NULL);
     /* When we are killed, nobody else ends it. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
@@ -133,9 +144,8 @@ static bool has_pid(const pid_t *pids, size_t count, pid_t pid)
     return false;
 }
 
-/* Ends what the command has left running: SIGTERM, once for each, and after the grace SIGKILL.
-   Those of a child that has ended are ours from then on, and are told when they show up. */
-static void end_the_rest(unsigned grace_ms)
+/* The children of one that has ended are ours from then on, and are told when they show up. */
+void exec_child_end_the_rest(unsigned grace_ms)
 {
     int64_t deadline = shs__deadline_after(shs_now_ns(), grace_ms);
     int64_t give_up = shs__deadline_after(deadline, GRACE_AFTER_KILL_MS);
@@ -249,7 +259,7 @@ int exec_child_run(char *const *argv, char *const *envp, unsigned timeout_ms, un
         running.timeout_ns = shs__deadline_after(shs_now_ns(), timeout_ms);
     while (!has_ended(&running, &status))
         wait_for_signal(&running);
-    end_the_rest(grace_ms);
+    exec_child_end_the_rest(grace_ms);
     if (running.timed_out)
         return cmd_fail(EXEC_TIMED_OUT, "'%s' was ended: it ran longer than --timeout", argv[0]);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);

@@ -156,8 +156,8 @@ static bool split_field(struct shs_str line, struct shs_str *name, struct shs_st
 
 typedef bool field_fn(void *ctx, struct shs_str name, struct shs_str value);
 
-/* Fields up to the empty line. 1: read, 0: not whole, and r->at is behind the last whole one, -1: no
-   fields. */
+/* Fields up to the empty line. 1: read, 0: not whole, and r->at is behind the last whole one, -1:
+   no fields. */
 static int read_fields(struct reader *r, field_fn *each, void *ctx)
 {
     struct shs_str line, name, value;
