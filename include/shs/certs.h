@@ -171,12 +171,15 @@ struct shs_cert_options {
     int64_t now; /* what "now" is for its dates, Unix time; 0 = what it is for the authority */
 };
 
-/* The usual beginning of a struct shs_cert_options, .names with one name. */
+#ifndef __cplusplus
+/* The usual beginning of a struct shs_cert_options, .names with one name. For C: in C++ the list
+   would be gone before it is read. There, name an array and set .names. */
 #define SHS_CERT_FOR(name)                                                                         \
     .size = sizeof(struct shs_cert_options), .names = (const char *const[])                        \
     {                                                                                              \
         (name), NULL                                                                               \
     }
+#endif
 
 /*
  * A key, and a certificate for it that `ca` signs. *out: for shs_issued_cert_free; it does not need

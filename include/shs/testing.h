@@ -130,8 +130,8 @@ struct shs_test_server_options {
        OpenSSL itself does not serve, an RSA key of 512 bits, is SHS_TLS: the lab has it. NULL =
        nothing */
     const char *fault;
-    /* A certificate of your own instead: PEM, leaf first, then its chain; and its key. NULL = one
-       that `ca` signs */
+    /* A certificate of your own instead, without `fault`: PEM, leaf first, then its chain; and its
+       key. NULL = one that `ca` signs */
     const char *cert_pem, *key_pem;
     enum shs_tls_client_auth client_auth; /* SHS_TLS_CLIENT_NONE */
     bool client_cert; /* false. true: a client certificate is made also when nobody asks for one */
@@ -248,7 +248,7 @@ struct shs_test_rule {
     size_t size; /* set by shs_test_rule_init */
     /* Whom it is for: all of it has to be so. NULL = does not matter */
     const char *method;
-    const char *path;   /* "/a", or with a "*" at its end all that begin so */
+    const char *path;   /* "/a"; with a "*" at its end all that begin so */
     const char *sni;    /* "a.test", or "*.test" for all below it; "" = clients that name none */
     const char *header; /* "Name": it is there; "Name: value": with that value */
     unsigned after;     /* not for the first so many that it would be for. 0 */
@@ -270,8 +270,9 @@ SHS_API void shs_test_rule_init_sized(struct shs_test_rule *rule, size_t size);
  * Adds a rule, behind those that are there: the first one that is for a connection or a request
  * counts, and what none is for goes to the handler. Copies it. Also while the server serves.
  *
- * Returns 0; SHS_USAGE with *err for an unknown fault, one of connections with a path, a method or
- * a header, or a status that is none; SHS_LIMIT beyond 256 rules; SHS_NOMEM.
+ * Returns 0; SHS_USAGE with *err for an unknown fault or alert, a fault of connections with a path,
+ * a method or a header, one of TLS for a plain server, a rule that can be for nobody (a path
+ * without "/"), or a status that is none; SHS_LIMIT beyond 256 rules; SHS_NOMEM.
  */
 SHS_API int shs_test_server_rule(struct shs_test_server *self, const struct shs_test_rule *rule,
                                  struct shs_error *err) SHS_MUST_CHECK;

@@ -330,8 +330,8 @@ const char *shs_ca_tempfile(struct shs_ca *self, const char *dir, struct shs_err
 const char *shs__ca_tempfile_of(struct shs_ca *self, const char *dir, const char *pem,
                                 struct shs_error *err)
 {
-    char *path;
-    int fd;
+    char *path, why[64];
+    int fd, saved;
 
     if (self->tempfile != NULL)
         return self->tempfile;
@@ -342,7 +342,9 @@ const char *shs__ca_tempfile_of(struct shs_ca *self, const char *dir, const char
     }
     fd = mkostemps(path, 4, O_CLOEXEC);
     if (fd < 0 || shs__file_fill(fd, pem, strlen(pem)) != 0 || fchmod(fd, 0644) != 0) {
-        shs_error_set(err, SHS_IO, errno, "Cannot write the authority's certificate to %s.", path);
+        saved = errno;
+        shs_error_set(err, SHS_IO, saved, "Cannot write the authority's certificate to %s: %s.",
+                      path, shs__strerror(saved, why, sizeof why));
         if (fd >= 0)
             (void)unlink(path);
         shs__free(path);

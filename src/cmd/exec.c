@@ -153,6 +153,7 @@ static int make_environment(struct exec *self)
     trust = (struct trust_env){
         .ca_path = shs_test_server_ca_path(server),
         .p12_path = self->p12_path,
+        .java_options = getenv("JAVA_TOOL_OPTIONS"),
         .wgetrc = self->wgetrc,
         .no_proxy = self->no_proxy,
     };

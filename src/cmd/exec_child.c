@@ -19,10 +19,18 @@
 #define CHILDREN_MAX 256
 
 static sigset_t signals; /* that are taken from the queue */
-static sigset_t before;  /* what the command gets */
+static sigset_t before;  /* what the command gets ... */
+static struct sigaction pipe_before;
+
+void exec_child_adopt(void)
+{
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
 
 void exec_child_prepare(void)
 {
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
@@ -30,7 +38,9 @@ void exec_child_prepare(void)
     sigaddset(&signals, SIGQUIT);
     sigaddset(&signals, SIGCHLD);
     sigprocmask(SIG_BLOCK, &signals, &before);
-    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
+    sigemptyset(&ignore.sa_mask);
+    sigaction(SIGPIPE, &ignore, &pipe_before); /* a reader of our errors that has gone is no end */
+    exec_child_adopt();
 }
 
 /* -- starting it ------------------------------------------------------------------------------- */
@@ -41,6 +51,7 @@ static void become(char *const *argv, char *const *envp, int report, pid_t paren
     int failed;
 
     sigprocmask(SIG_SETMASK, &before, NULL);
+    sigaction(SIGPIPE, &pipe_before, NULL);
     /* When we are killed, nobody else ends it. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
@@ -124,29 +135,38 @@ static void nap(void)
     nanosleep(&look, NULL);
 }
 
-/* Ends what the command has left running: SIGTERM, and after the grace SIGKILL. */
-static void end_the_rest(unsigned grace_ms)
+static bool has_pid(const pid_t *pids, size_t count, pid_t pid)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (pids[i] == pid)
+            return true;
+    }
+    return false;
+}
+
+/* The children of one that has ended are ours from then on, and are told when they show up. */
+void exec_child_end_the_rest(unsigned grace_ms)
 {
     int64_t deadline = shs__deadline_after(shs_now_ns(), grace_ms);
     int64_t give_up = shs__deadline_after(deadline, GRACE_AFTER_KILL_MS);
-    pid_t pids[CHILDREN_MAX];
-    bool told = false;
+    pid_t pids[2][CHILDREN_MAX];
+    size_t count, before_count = 0;
 
-    for (;;) {
-        size_t count;
+    for (unsigned turn = 0;; turn ^= 1) {
+        const pid_t *last = pids[turn ^ 1];
 
         while (waitpid(-1, NULL, WNOHANG) > 0)
             continue;
-        count = find_children(pids);
+        count = find_children(pids[turn]);
         if (count == 0 || shs_now_ns() >= give_up)
             return;
         for (size_t i = 0; i < count; i++) {
             if (shs_now_ns() >= deadline)
-                (void)kill(pids[i], SIGKILL);
-            else if (!told)
-                (void)kill(pids[i], SIGTERM);
+                (void)kill(pids[turn][i], SIGKILL);
+            else if (!has_pid(last, before_count, pids[turn][i]))
+                (void)kill(pids[turn][i], SIGTERM);
         }
-        told = true;
+        before_count = count;
         nap();
     }
 }
@@ -239,7 +259,7 @@ int exec_child_run(char *const *argv, char *const *envp, unsigned timeout_ms, un
         running.timeout_ns = shs__deadline_after(shs_now_ns(), timeout_ms);
     while (!has_ended(&running, &status))
         wait_for_signal(&running);
-    end_the_rest(grace_ms);
+    exec_child_end_the_rest(grace_ms);
     if (running.timed_out)
         return cmd_fail(EXEC_TIMED_OUT, "'%s' was ended: it ran longer than --timeout", argv[0]);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);

@@ -18,9 +18,15 @@
 
 /*
  * Blocks the signals, on this thread and on those that it starts from now on, so that none is lost
- * before there is somebody to hand it to.
+ * before there is somebody to hand it to. SIGPIPE is ignored here, and for the command as it was.
  */
 void exec_child_prepare(void);
+
+/* From now on what is left behind by our children becomes our child. */
+void exec_child_adopt(void);
+
+/* Ends every child that there is: SIGTERM, once for each, and after the grace SIGKILL. */
+void exec_child_end_the_rest(unsigned grace_ms);
 
 /*
  * Runs argv[0], found as a shell finds it, with that environment: its exit status, 128 and the

@@ -20,7 +20,7 @@
 
 #define CASES_MAX 64
 #define FILE_MAX ((size_t)1 << 20)
-#define LIMIT_MS 5000u
+#define LIMIT_S 5
 
 static const char about[] =
     "usage: shs lab check-server --dir DIR [--make]\n"
@@ -47,7 +47,7 @@ static const char below[] =
 struct check_server {
     const char *dir, *ca, *identity, *baseline, *format_name, *report;
     bool make, no_crl, spiffe, update;
-    unsigned limit_ms;
+    unsigned limit_s;
     enum score_format format;
     char *host; /* of the URL */
     unsigned port;
@@ -257,7 +257,7 @@ static int knock(struct check_server *self, struct score_case *c,
     }
     spec.cert_pem = cert;
     spec.key_pem = key;
-    spec.deadline_ns = shs__deadline_after(began, self->limit_ms);
+    spec.deadline_ns = shs__deadline_after(began, self->limit_s * 1000);
     shs_test_request_init(&request);
     request.target = self->path;
     shs__test_request_take(&request, &request);
@@ -432,7 +432,7 @@ int lab_check_server(int argc, char **argv)
          "in JSON"},
         {"spiffe", FLAG_SET, &self.spiffe, NULL, "the server knows SPIFFE IDs"},
         {"no-crl", FLAG_SET, &self.no_crl, NULL, "the server has no CRL"},
-        {"timeout", FLAG_NUMBER, &self.limit_ms, "MS", "for each (5000)"},
+        {"timeout", FLAG_NUMBER, &self.limit_s, "SECONDS", "for each (5)"},
         {"format", FLAG_TEXT, &self.format_name, "NAME",
          "table (default), json, junit, tap, github"},
         {"baseline", FLAG_TEXT, &self.baseline, "FILE", "what is known: only what is new counts"},
@@ -441,7 +441,7 @@ int lab_check_server(int argc, char **argv)
     };
     int code = CMD_OK;
 
-    self.limit_ms = LIMIT_MS;
+    self.limit_s = LIMIT_S;
     if (!flags_parse(argc, argv, flags, SHS_ARRAY_LEN(flags), &operands, 1, about, below, &code))
         return code;
     if (self.dir == NULL)
@@ -451,6 +451,8 @@ int lab_check_server(int argc, char **argv)
                         self.format_name);
     if (self.update && self.baseline == NULL)
         return cmd_fail(CMD_USAGE, "--update-baseline needs --baseline");
+    if (self.limit_s < 1 || self.limit_s > 600)
+        return cmd_fail(CMD_USAGE, "--timeout is from 1 to 600 seconds");
     code = CMD_OK;
     if (self.make)
         code = make_files(self.dir);

@@ -90,7 +90,8 @@ static const char java_script[] =
     "    c.setConnectTimeout(limit); c.setReadTimeout(limit);\n"
     "    try (var in = c.getInputStream()) { in.readAllBytes(); } System.exit(0);\n"
     "  } catch (Exception e) { System.err.println(e); System.exit(1); } } }\n";
-/* s_client has no request of its own: it is given one, and its answer is looked for. */
+/* s_client has no request of its own: it is given one, and its answer is looked for. Paths reach a
+   shell as its arguments: they may have blanks in them. */
 #define ASK "out=$(printf 'GET / HTTP/1.1\\r\\nHost: {host}\\r\\nConnection: close\\r\\n\\r\\n' | "
 #define LOOK                                                                                       \
     " 2>&1 | tr -d '\\000'); printf '%s\\n' \"$out\" >&2; "                                        \
@@ -146,25 +147,28 @@ static const struct lab_client clients[] = {
      .direct = true,
      .command = {"sh", "-c",
                  ASK "openssl s_client -connect 127.0.0.1:{port} -servername {host} "
-                     "-verify_hostname {host} -CAfile {ca} -verify_return_error -alpn http/1.1 "
-                     "-quiet -ign_eof" LOOK},
+                     "-verify_hostname {host} -CAfile \"$1\" -verify_return_error -alpn http/1.1 "
+                     "-quiet -ign_eof" LOOK,
+                 "sh", "{ca}"},
      .word = openssl_word},
     {.name = "gnutls-cli",
      .program = "gnutls-cli",
      .direct = true,
      .command = {"sh", "-c",
-                 ASK "gnutls-cli --x509cafile {ca} -p {port} --sni-hostname {host} "
-                     "--verify-hostname {host} --alpn http/1.1 127.0.0.1" LOOK},
+                 ASK "gnutls-cli --x509cafile \"$1\" -p {port} --sni-hostname {host} "
+                     "--verify-hostname {host} --alpn http/1.1 127.0.0.1" LOOK,
+                 "sh", "{ca}"},
      .word = no_word},
     {.name = "chromium",
      .program = "chromium",
      .command = {"sh", "-c",
-                 "out=$(HOME={dir} timeout {limit} chromium --headless --no-sandbox --disable-gpu "
-                 "--user-data-dir={dir}/{id} --proxy-server={proxy} --dump-dom {site} "
-                 "2>&1); st=$?; rm -rf {dir}/{id}; printf '%s\\n' \"$out\" | "
+                 "out=$(HOME=\"$1\" timeout {limit} chromium --headless --no-sandbox "
+                 "--disable-gpu --user-data-dir=\"$1/{id}\" --proxy-server={proxy} --dump-dom "
+                 "{site} 2>&1); st=$?; rm -rf \"$1/{id}\"; printf '%s\\n' \"$out\" | "
                  "grep -aoE '(ERR_|CERT_)[A-Z_]+' | head -3 >&2; [ $st = 0 ] || exit 1; "
                  "case $out in *'neterror'*|*'ssl-error'*|*'interstitial'*|*ERR_*|'') exit 1 ;; "
-                 "esac; exit 0"},
+                 "esac; exit 0",
+                 "sh", "{dir}"},
      .prepare = "mkdir -p .pki/nssdb && certutil -d sql:.pki/nssdb -N --empty-password && "
                 "certutil -d sql:.pki/nssdb -A -t C,, -n lab -i \"$SSL_CERT_FILE\"",
      .knows_http = true,

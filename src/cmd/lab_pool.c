@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/exec_child.h"
+#include "cmd/stop_signals.h"
 
 /* A look at signals and clocks at least so often. */
 #define LOOK_MS 50
@@ -43,12 +45,16 @@ static int spawn(pid_t *pid, char *const *words, char *const *envp, int out)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
-    sigset_t none;
+    sigset_t none, usual;
     int rc;
 
     sigemptyset(&none);
+    sigemptyset(&usual);
+    sigaddset(&usual, SIGPIPE);
     posix_spawnattr_init(&attr);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                        POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigdefault(&attr, &usual);
     posix_spawnattr_setpgroup(&attr, 0);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawn_file_actions_init(&actions);
@@ -122,6 +128,18 @@ static void read_output(struct job *job)
     job->fd = -1;
 }
 
+/* By a signal; a shell says so of its child with 128 and the number. */
+static bool has_crashed(int status)
+{
+    static const int faults[] = {SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV};
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(faults); i++) {
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 128 + faults[i])
+            return true;
+    }
+    return WIFSIGNALED(status);
+}
+
 static void finish(struct pool *self, struct job *job)
 {
     struct pool_result result = {.started = true, .timed_out = job->timed_out};
@@ -132,6 +150,7 @@ static void finish(struct pool *self, struct job *job)
     job->output[job->len] = '\0';
     result.status =
         WIFSIGNALED(job->status) ? 128 + WTERMSIG(job->status) : WEXITSTATUS(job->status);
+    result.crashed = !job->timed_out && has_crashed(job->status);
     result.seconds = (double)(shs_now_ns() - job->began_ns) / SHS_NS_PER_S;
     result.output = job->output;
     result.output_len = job->len;
@@ -222,6 +241,8 @@ static void signals_of(sigset_t *set)
     sigemptyset(set);
     sigaddset(set, SIGINT);
     sigaddset(set, SIGTERM);
+    sigaddset(set, SIGHUP);
+    sigaddset(set, SIGQUIT);
 }
 
 void pool_prepare(void)
@@ -230,6 +251,8 @@ void pool_prepare(void)
 
     signals_of(&set);
     sigprocmask(SIG_BLOCK, &set, NULL);
+    stop_signals_ignore_pipe();
+    exec_child_adopt();
 }
 
 int pool_run(const struct pool_caller *caller, char *const *envp, unsigned jobs, unsigned limit_ms)
@@ -244,6 +267,7 @@ int pool_run(const struct pool_caller *caller, char *const *envp, unsigned jobs,
         return cmd_fail(CMD_FAILED, "out of memory");
     signals_of(&set);
     code = run(&self, &set);
+    exec_child_end_the_rest(REST_MS);
     shs__free(self.places);
     return code;
 }

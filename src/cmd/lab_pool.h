@@ -1,8 +1,8 @@
 /*
  * lab_pool.h - commands beside one another, each with a limit, and what they wrote.
  *
- * Each is a process group of its own, that is killed as a whole when its time is over. SIGINT and
- * SIGTERM end them all.
+ * Each is a process group of its own, that is killed as a whole when its time is over. SIGINT,
+ * SIGTERM, SIGHUP and SIGQUIT end them all. What they have left running ends with the last of them.
  */
 #ifndef SHS_CMD_LAB_POOL_H
 #define SHS_CMD_LAB_POOL_H
@@ -15,6 +15,7 @@
 struct pool_result {
     bool started;   /* else `status` is the errno of it */
     bool timed_out; /* and was killed */
+    bool crashed;   /* a signal has ended it, or what a shell has run for it */
     int status;     /* its exit status, or 128 and the signal that ended it */
     double seconds;
     const char *output; /* stdout and stderr together, its first POOL_OUTPUT_MAX bytes; NUL behind
@@ -29,7 +30,8 @@ struct pool_caller {
     void (*done)(void *ctx, size_t index, const struct pool_result *result);
 };
 
-/* Blocks the two signals, on this thread and those that it starts: before there are any. */
+/* Blocks those signals, on this thread and those that it starts: before there are any. A pipe whose
+   reader has gone is an error then, and no signal. */
 void pool_prepare(void);
 
 /*

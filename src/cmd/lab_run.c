@@ -36,12 +36,14 @@ static const char about[] =
     "verdict and the reason. CMD is run for each: {url} {host} {port} {ca} {proxy} {id} are put\n"
     "in, {limit} too (its own limit in seconds: then it has a few more to end), and its "
     "environment has every trust and proxy variable. Exit status 0 is 'accepted',\n"
-    "any other 'rejected', longer than the limit 'hangs'. With --verdict last-line the last line\n"
+    "any other 'rejected', longer than the limit 'hangs', a signal 'crashes' (or 128 and its\n"
+    "number, from a shell). With --verdict last-line the last line\n"
     "it writes says it: ACCEPT, REJECT or UNSUPPORTED.\n";
 
 static const char below[] =
     "Exit status: 0 as it should be, or as in the baseline; 3 something bad was accepted; 4\n"
-    "something good was refused; 5 it hung; 6 the client never came, or does not take the good\n"
+    "something good was refused; 5 it hung or crashed; 6 the client never came, or does not take "
+    "the good\n"
     "one; 127 there is no such command; 1 it could not be done, 2 the command line is wrong.\n";
 
 struct lab_run {
@@ -141,7 +143,37 @@ static int choose(struct lab_run *self)
             self->conditions[self->count++] = c;
         }
     }
-    return self->count > 0 ? CMD_OK : cmd_fail(CMD_USAGE, "no condition is asked for");
+    if (self->count > 0)
+        return CMD_OK;
+    return cmd_fail(CMD_USAGE, "no condition is asked for: all that --only, --group and --tier "
+                               "name are left out, or are not servable here");
+}
+
+/* A filter that fits nothing is a typing error, and what it names would go untested. */
+static int check_filter(const struct lab_run *self, const char *flag, const struct flag_list *globs,
+                        bool of_groups)
+{
+    for (size_t i = 0; i < globs->count; i++) {
+        const struct shs_condition *c = shs_lab_first(self->lab);
+
+        while (c != NULL && fnmatch(globs->items[i], of_groups ? c->group : c->id, 0) != 0)
+            c = shs_lab_next(self->lab, c);
+        if (c == NULL)
+            return cmd_fail(CMD_USAGE, "%s '%s' is no %s; 'shs lab list' has them all", flag,
+                            globs->items[i], of_groups ? "group" : "condition");
+    }
+    return CMD_OK;
+}
+
+static int check_filters(const struct lab_run *self)
+{
+    int code = check_filter(self, "--only", &self->only, false);
+
+    if (code == CMD_OK)
+        code = check_filter(self, "--except", &self->except, false);
+    if (code == CMD_OK)
+        code = check_filter(self, "--group", &self->groups, true);
+    return code;
 }
 
 /* -- what came of it --------------------------------------------------------------------------- */
@@ -166,9 +198,11 @@ static void judge(const struct lab_run *self, struct score_case *c,
     const char *line = last_line(result->output, result->output_len, &len);
 
     c->verdict = result->timed_out     ? SCORE_HUNG
+                 : result->crashed     ? SCORE_CRASHED
                  : result->status == 0 ? SCORE_ACCEPTED
                                        : SCORE_REJECTED;
-    if (result->timed_out || self->verdict == NULL || strcmp(self->verdict, "exit") == 0)
+    if (result->timed_out || result->crashed || self->verdict == NULL ||
+        strcmp(self->verdict, "exit") == 0)
         return;
     if (len == 6 && memcmp(line, "ACCEPT", 6) == 0)
         c->verdict = SCORE_ACCEPTED;
@@ -214,7 +248,7 @@ static void ask_the_lab(const struct lab_run *self, struct score_case *c,
         c->verdict = SCORE_NOT_APPLICABLE;
     if (contains(condition->needs, "client-checks-crls") && c->verdict == SCORE_ACCEPTED)
         c->verdict = SCORE_NOT_APPLICABLE;
-    if (condition->verdict_from_server && c->verdict != SCORE_HUNG &&
+    if (condition->verdict_from_server && c->verdict != SCORE_HUNG && c->verdict != SCORE_CRASHED &&
         c->verdict != SCORE_NOT_APPLICABLE)
         c->verdict = seen.went_on > 0 ? SCORE_ACCEPTED : SCORE_REJECTED;
 }
@@ -373,6 +407,14 @@ static int check_sanity(struct lab_run *self)
                         "the client never came to %s: it knows neither the proxy %s nor where the "
                         "name is; see 'shs lab hosts --help'. It said: %s",
                         good->url, shs_lab_proxy_url(self->lab), one.said);
+    if (one.verdict == SCORE_HUNG)
+        return cmd_fail(SCORE_NO_SANITY,
+                        "the client came to %s, which is good, and did not end within %u s; "
+                        "--timeout gives it more. It said: %s",
+                        good->url, self->limit_s, one.said);
+    if (one.verdict == SCORE_CRASHED)
+        return cmd_fail(SCORE_NO_SANITY, "the client crashed at %s, which is good. It said: %s",
+                        good->url, one.said);
     if (one.verdict != SCORE_ACCEPTED)
         return cmd_fail(SCORE_NO_SANITY,
                         "the client does not take what is good (%s): does it trust %s? It said: %s",
@@ -429,13 +471,18 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
     return 0;
 }
 
+static const char *temp_dir(void)
+{
+    const char *dir = getenv("TMPDIR");
+
+    return dir != NULL && dir[0] == '/' ? dir : "/tmp";
+}
+
 static int make_place(struct lab_run *self)
 {
-    const char *temp = getenv("TMPDIR");
     char why[96];
 
-    self->dir =
-        shs__asprintf("%s/shs-lab-run-XXXXXX", temp != NULL && temp[0] == '/' ? temp : "/tmp");
+    self->dir = shs__asprintf("%s/shs-lab-run-XXXXXX", temp_dir());
     if (self->dir == NULL)
         return cmd_fail(CMD_FAILED, "out of memory");
     if (mkdtemp(self->dir) != NULL)
@@ -471,6 +518,7 @@ static int make_environment(struct lab_run *self)
     const struct trust_env trust = {
         .ca_path = shs_lab_ca_path(self->lab),
         .p12_path = self->p12_path,
+        .java_options = getenv("JAVA_TOOL_OPTIONS"),
         .wgetrc = self->wgetrc,
         .proxy = shs_lab_proxy_url(self->lab),
         .proxy_host = shs_lab_host(self->lab),
@@ -486,7 +534,7 @@ static int make_environment(struct lab_run *self)
 static int prepare_client(struct lab_run *self)
 {
     const struct lab_client *client = self->client;
-    char *line;
+    char *line = NULL, *dir, *ca;
     int rc;
 
     if (client == NULL)
@@ -496,8 +544,13 @@ static int prepare_client(struct lab_run *self)
         return CMD_FAILED;
     if (client->prepare == NULL)
         return CMD_OK;
-    line = shs__asprintf("cd '%s' && export HOME='%s' SSL_CERT_FILE='%s' && { %s; } >&2", self->dir,
-                         self->dir, shs_lab_ca_path(self->lab), client->prepare);
+    dir = cmd_shell_quote(self->dir);
+    ca = cmd_shell_quote(shs_lab_ca_path(self->lab));
+    if (dir != NULL && ca != NULL)
+        line = shs__asprintf("cd %s && export HOME=%s SSL_CERT_FILE=%s && { %s; } >&2", dir, dir,
+                             ca, client->prepare);
+    shs__free(dir);
+    shs__free(ca);
     if (line == NULL)
         return cmd_fail(CMD_FAILED, "out of memory");
     rc = system(line);
@@ -514,7 +567,9 @@ static int tell(struct lab_run *self, double seconds)
                           .profile = self->profile,
                           .cases = self->cases,
                           .count = self->count,
-                          .seconds = seconds};
+                          .seconds = seconds,
+                          .filtered = self->only.count > 0 || self->except.count > 0 ||
+                                      self->groups.count > 0 || self->tier != NULL};
     int code = score_exit_code(&score), made;
 
     if (self->strict && code == CMD_OK) {
@@ -544,10 +599,13 @@ static int start(struct lab_run *self)
 
     pool_prepare();
     shs_lab_options_init(&opt);
+    opt.temp_dir = temp_dir();
     opt.stall_ms = (self->limit_s + 2 * ROOM_S) * 1000; /* it outlasts whoever waits */
     if (shs_lab_start(&self->lab, &opt, &err) != SHS_OK)
         return cmd_fail(CMD_FAILED, "%s", err.text);
-    code = make_place(self);
+    code = check_filters(self);
+    if (code == CMD_OK)
+        code = make_place(self);
     if (code == CMD_OK)
         code = write_trust(self);
     if (code == CMD_OK)

@@ -5,6 +5,7 @@
 
 #include <shs/text.h>
 
+#include "base/text.h"
 #include "cmd/cmd.h"
 
 #define GROUPS_MAX 64
@@ -22,6 +23,8 @@ static const char *verdict_word(const struct score_case *c)
         return c->other_reason ? "reject-other-reason" : "reject";
     case SCORE_HUNG:
         return "hang";
+    case SCORE_CRASHED:
+        return "crash";
     case SCORE_NOT_APPLICABLE:
         return "n/a";
     }
@@ -48,16 +51,27 @@ bool score_format_parse(const char *name, enum score_format *out)
 
 void score_say(struct score_case *c, const char *text, size_t len)
 {
-    size_t used = 0;
+    struct shs_str all = {text, len};
+    size_t used = 0, i = 0;
 
-    for (size_t i = 0; i < len && used < SCORE_SAID_MAX - 1; i++) {
+    while (i < len && used < SCORE_SAID_MAX - 1) {
         unsigned char ch = (unsigned char)text[i];
+        size_t n = shs__utf8_length(all, i);
 
+        if (n > 1) { /* whole or not at all: XML and JSON have no halves */
+            if (used + n > SCORE_SAID_MAX - 1)
+                break;
+            memcpy(c->said + used, text + i, n);
+            used += n;
+            i += n;
+            continue;
+        }
+        i++;
         if (ch == '\n' || ch == '\r' || ch == '\t')
             ch = ' ';
         if (ch == ' ' && (used == 0 || c->said[used - 1] == ' '))
             continue;
-        c->said[used++] = ch < 0x20 || ch == 0x7f ? '?' : (char)ch;
+        c->said[used++] = n == 0 || ch < 0x20 || ch == 0x7f ? '?' : (char)ch;
     }
     while (used > 0 && c->said[used - 1] == ' ')
         used--;
@@ -76,10 +90,15 @@ static bool refuses_good(const struct score_case *c)
     return c->expect == SCORE_ACCEPT && c->verdict == SCORE_REJECTED;
 }
 
+/* Neither yes nor no. */
+static bool has_no_verdict(const struct score_case *c)
+{
+    return c->verdict == SCORE_HUNG || c->verdict == SCORE_CRASHED || c->verdict == SCORE_NOT_RUN;
+}
+
 bool score_is_bad(const struct score_case *c)
 {
-    return accepts_bad(c) || refuses_good(c) || c->verdict == SCORE_HUNG ||
-           c->verdict == SCORE_NOT_RUN;
+    return accepts_bad(c) || refuses_good(c) || has_no_verdict(c);
 }
 
 int score_exit_code(const struct score *score)
@@ -92,7 +111,7 @@ int score_exit_code(const struct score *score)
         if (accepts_bad(c))
             return SCORE_ACCEPTED_BAD;
         refuses = refuses || refuses_good(c);
-        hangs = hangs || c->verdict == SCORE_HUNG || c->verdict == SCORE_NOT_RUN;
+        hangs = hangs || has_no_verdict(c);
     }
     return refuses ? SCORE_REFUSED_GOOD : hangs ? SCORE_HANGS : CMD_OK;
 }
@@ -152,6 +171,8 @@ static const char *what_is_wrong(const struct score_case *c)
 {
     if (c->verdict == SCORE_HUNG)
         return "hangs";
+    if (c->verdict == SCORE_CRASHED)
+        return "crashes";
     if (c->verdict == SCORE_NOT_RUN)
         return "was not run";
     if (refuses_good(c))
@@ -440,26 +461,84 @@ int score_write_page(const char *path, const struct score *score)
 
 /* -- a baseline -------------------------------------------------------------------------------- */
 
-int score_write_baseline(const char *path, const struct score *score)
+static bool is_deviation(const struct score_case *c)
 {
-    FILE *to = fopen(path, "we");
-    char why[96];
+    return score_is_bad(c) || c->other_reason;
+}
 
-    if (to == NULL)
-        return cmd_fail(CMD_FAILED, "cannot write %s: %s", path,
-                        shs__strerror(errno, why, sizeof why));
-    fprintf(
-        to,
-        "# %s\n# What it does otherwise than it should, and somebody has looked at. Written by\n"
-        "# --update-baseline; a line is a label and a verdict.\n",
-        score->title);
+static const char head_of_baseline[] =
+    "# What it does otherwise than it should, and somebody has looked at. Written by\n"
+    "# --update-baseline; a line is a label and a verdict.\n";
+
+/* The case that a line is about: its index, or score->count. */
+static size_t find_case(const struct score *score, const char *line)
+{
+    size_t len = strcspn(line, " \r\n"), i = 0;
+
+    while (i < score->count &&
+           (strncmp(score->cases[i].id, line, len) != 0 || score->cases[i].id[len] != '\0'))
+        i++;
+    return i;
+}
+
+/* What was there and still counts: comments, what is as it was, and what was not run. `written`
+   notes the cases. */
+static void keep_lines(FILE *to, FILE *from, const struct score *score, bool *written)
+{
+    char line[LINE_MAX_BYTES];
+
+    while (fgets(line, sizeof line, from) != NULL) {
+        size_t i = find_case(score, line);
+
+        if (line[0] == '#' || line[strspn(line, " \r\n")] == '\0' ||
+            (i == score->count && score->filtered)) {
+            fputs(line, to);
+        } else if (i < score->count && !written[i] && is_deviation(&score->cases[i])) {
+            fprintf(to, "%s %s\n", score->cases[i].id, verdict_word(&score->cases[i]));
+            written[i] = true;
+        }
+    }
+}
+
+static void write_lines(FILE *to, FILE *from, const struct score *score, bool *written)
+{
+    if (from == NULL)
+        fprintf(to, "# %s\n%s", score->title, head_of_baseline);
+    else
+        keep_lines(to, from, score, written);
     for (size_t i = 0; i < score->count; i++) {
-        if (score_is_bad(&score->cases[i]) || score->cases[i].other_reason)
+        if (is_deviation(&score->cases[i]) && !written[i])
             fprintf(to, "%s %s\n", score->cases[i].id, verdict_word(&score->cases[i]));
     }
-    if (fclose(to) != 0)
-        return cmd_fail(CMD_FAILED, "cannot write %s: the disk may be full", path);
-    return CMD_OK;
+}
+
+/* The old one is there until the new one is complete. */
+int score_write_baseline(const char *path, const struct score *score)
+{
+    char *fresh = shs__asprintf("%s.new", path), why[96];
+    bool *written = shs__calloc(score->count + 1, sizeof *written), failed;
+    FILE *from = fopen(path, "re"), *to = NULL;
+    int code = CMD_OK;
+
+    if (fresh == NULL || written == NULL) {
+        code = cmd_fail(CMD_FAILED, "out of memory");
+    } else if ((from == NULL && errno != ENOENT) || (to = fopen(fresh, "we")) == NULL) {
+        code = cmd_fail(CMD_FAILED, "cannot write %s: %s", path,
+                        shs__strerror(errno, why, sizeof why));
+    } else {
+        write_lines(to, from, score, written);
+        failed = ferror(to) != 0 || (from != NULL && ferror(from) != 0);
+        if (fclose(to) != 0 || failed || rename(fresh, path) != 0) {
+            code = cmd_fail(CMD_FAILED, "cannot write %s: the disk may be full, or it is no file",
+                            path);
+            (void)remove(fresh);
+        }
+    }
+    if (from != NULL)
+        fclose(from);
+    shs__free(written);
+    shs__free(fresh);
+    return code;
 }
 
 /* The verdict that a baseline has for a label; "" when it has none. */
@@ -477,11 +556,6 @@ static void find_known(FILE *from, const char *id, char verdict[LINE_MAX_BYTES])
     }
 }
 
-static bool is_deviation(const struct score_case *c)
-{
-    return score_is_bad(c) || c->other_reason;
-}
-
 /* Labels of the baseline that no case has: a typing error, or a condition that is gone. */
 static bool find_strangers(FILE *to, FILE *from, const struct score *score)
 {
@@ -490,14 +564,8 @@ static bool find_strangers(FILE *to, FILE *from, const struct score *score)
 
     rewind(from);
     while (fgets(line, sizeof line, from) != NULL) {
-        size_t i = 0;
-
         line[strcspn(line, " \r\n")] = '\0';
-        if (line[0] == '\0' || line[0] == '#')
-            continue;
-        while (i < score->count && strcmp(score->cases[i].id, line) != 0)
-            i++;
-        if (i < score->count)
+        if (line[0] == '\0' || line[0] == '#' || find_case(score, line) < score->count)
             continue;
         fprintf(to, "unknown     %s: the baseline has it, and it was not run\n", line);
         found = true;
@@ -523,7 +591,7 @@ int score_compare(FILE *to, const char *path, const struct score *score, int *co
     }
     only_new.cases = fresh;
     only_new.count = 0;
-    different = find_strangers(to, from, score);
+    different = !score->filtered && find_strangers(to, from, score);
     for (size_t i = 0; i < score->count; i++) {
         const struct score_case *c = &score->cases[i];
         const char *now = is_deviation(c) ? verdict_word(c) : "";
@@ -544,7 +612,9 @@ int score_compare(FILE *to, const char *path, const struct score *score, int *co
     *code = !different ? CMD_OK : score_exit_code(&only_new);
     if (different && *code == CMD_OK)
         *code = CMD_FAILED;
+    different = ferror(from) != 0;
     shs__free(fresh);
     fclose(from);
-    return CMD_OK;
+    return different ? cmd_fail(CMD_FAILED, "cannot read the baseline %s: is it a file?", path)
+                     : CMD_OK;
 }

@@ -23,6 +23,7 @@ enum score_verdict {
     SCORE_ACCEPTED,
     SCORE_REJECTED,
     SCORE_HUNG,
+    SCORE_CRASHED, /* a signal has ended it, which is no verdict of its own */
     SCORE_NOT_APPLICABLE
 };
 
@@ -45,6 +46,7 @@ struct score {
     struct score_case *cases;
     size_t count;
     double seconds;
+    bool filtered; /* these are not all that there are */
 };
 
 /* True, and *out; or false. */
@@ -64,7 +66,8 @@ int score_exit_code(const struct score *score);
 /*
  * A baseline is a file of lines, "ID VERDICT": what is known and looked at. score_compare prints
  * what is different to `to` and returns what to exit with: CMD_OK when nothing is, else as
- * score_exit_code for what is new, or CMD_FAILED when only good news or unknown labels are.
+ * score_exit_code for what is new, or CMD_FAILED when only good news or unknown labels are. One
+ * that is written again keeps the comments, and where `filtered` says so what was not run.
  */
 int score_write_baseline(const char *path, const struct score *score);
 int score_compare(FILE *to, const char *path, const struct score *score, int *code);

@@ -173,6 +173,7 @@ static int run(const struct args *a)
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGQUIT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     stop_signals_ignore_pipe();
     if (shs_lab_start(&lab, &a->o, &err) != SHS_OK)

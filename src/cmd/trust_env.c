@@ -5,6 +5,8 @@
 #include "cmd/cmd.h"
 #include "testing/truststore.h"
 
+#define QUOTED_MAX ((size_t)64 * 1024)
+
 typedef int each_fn(void *ctx, const char *name, const char *value);
 
 /* Those that want a file of PEM. */
@@ -36,22 +38,50 @@ static int set_all(const char *const *names, size_t count, const char *value, ea
     return code;
 }
 
+/* As the JVM reads it: blanks part options, and in quotes they do not. NULL: no memory. */
+static char *quote_for_java(const char *path)
+{
+    struct shs_buf out;
+    int rc = SHS_OK;
+
+    shs__buf_init(&out, QUOTED_MAX);
+    for (const char *at = path; rc == SHS_OK && *at != '\0'; at++) {
+        if (*at == '"')
+            rc = shs__buf_printf(&out, "'%c'", *at);
+        else if (strchr(" \t\n'", *at) != NULL)
+            rc = shs__buf_printf(&out, "\"%c\"", *at);
+        else
+            rc = shs__buf_append(&out, at, 1);
+    }
+    if (rc == SHS_OK)
+        rc = shs__buf_append(&out, "", 1);
+    if (rc == SHS_OK)
+        return out.data;
+    shs__buf_free(&out);
+    return NULL;
+}
+
+/* Beside the options that are there: of two of a name the last one counts. */
 static int set_java(const struct trust_env *self, each_fn *each, void *ctx)
 {
-    char *value, *proxy = NULL;
+    const char *there = self->java_options == NULL ? "" : self->java_options;
+    char *value = NULL, *proxy = NULL, *store;
     int code = CMD_FAILED;
 
     if (self->p12_path == NULL)
         return CMD_OK;
+    store = quote_for_java(self->p12_path);
     if (self->proxy_host != NULL)
         proxy = shs__asprintf(" -Dhttps.proxyHost=%s -Dhttps.proxyPort=%u", self->proxy_host,
                               self->proxy_port);
-    value = shs__asprintf("-Djavax.net.ssl.trustStore=%s "
-                          "-Djavax.net.ssl.trustStorePassword=" SHS_TRUSTSTORE_PASSWORD "%s",
-                          self->p12_path, proxy == NULL ? "" : proxy);
+    if (store != NULL)
+        value = shs__asprintf("%s%s-Djavax.net.ssl.trustStore=%s "
+                              "-Djavax.net.ssl.trustStorePassword=" SHS_TRUSTSTORE_PASSWORD "%s",
+                              there, *there == '\0' ? "" : " ", store, proxy == NULL ? "" : proxy);
     if (value != NULL)
         code = each(ctx, "JAVA_TOOL_OPTIONS", value);
     shs__free(proxy);
+    shs__free(store);
     shs__free(value);
     return code;
 }

@@ -11,11 +11,12 @@
 
 /* What the values are made of; NULL: there is none, and variables that need it are left out. */
 struct trust_env {
-    const char *ca_path;    /* PEM */
-    const char *p12_path;   /* a trust store for Java */
-    const char *wgetrc;     /* a file for wget */
-    const char *proxy;      /* "http://127.0.0.1:41443" */
-    const char *proxy_host; /* "127.0.0.1", and ... */
+    const char *ca_path;      /* PEM */
+    const char *p12_path;     /* a trust store for Java */
+    const char *java_options; /* that are there already, and are kept */
+    const char *wgetrc;       /* a file for wget */
+    const char *proxy;        /* "http://127.0.0.1:41443" */
+    const char *proxy_host;   /* "127.0.0.1", and ... */
     unsigned proxy_port;
     const char *no_proxy; /* who is asked directly */
 };

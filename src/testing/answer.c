@@ -92,15 +92,19 @@ int shs__test_request_bytes(struct shs_buf *out, const struct shs_test_request *
 struct reader {
     const char *bytes;
     size_t len, at;
+    size_t searched; /* no CRLF begins before it */
 };
 
 /* The next line without its CRLF; false when it is not whole. */
 static bool next_line(struct reader *r, struct shs_str *line)
 {
-    const char *end = r->at >= r->len ? NULL : memmem(r->bytes + r->at, r->len - r->at, "\r\n", 2);
+    size_t from = r->at > r->searched ? r->at : r->searched;
+    const char *end = from >= r->len ? NULL : memmem(r->bytes + from, r->len - from, "\r\n", 2);
 
-    if (end == NULL)
+    if (end == NULL) {
+        r->searched = r->len > from ? r->len - 1 : from; /* the last byte may be its CR */
         return false;
+    }
     line->ptr = r->bytes + r->at;
     line->len = (size_t)(end - line->ptr);
     r->at += line->len + 2;
@@ -119,13 +123,7 @@ static int status_of(struct shs_str line)
     return (c[9] - '0') * 100 + (c[10] - '0') * 10 + (c[11] - '0');
 }
 
-/* What a head says of its body. */
-struct framing {
-    bool chunked, has_length, bad;
-    uint64_t length;
-};
-
-static void note_length(struct framing *f, struct shs_str value)
+static void note_length(struct shs_test_framing *f, struct shs_str value)
 {
     uint64_t n = 0;
 
@@ -158,7 +156,8 @@ static bool split_field(struct shs_str line, struct shs_str *name, struct shs_st
 
 typedef bool field_fn(void *ctx, struct shs_str name, struct shs_str value);
 
-/* Fields up to the empty line. 1: read, 0: not whole, -1: no fields. */
+/* Fields up to the empty line. 1: read, 0: not whole, and r->at is behind the last whole one, -1:
+   no fields. */
 static int read_fields(struct reader *r, field_fn *each, void *ctx)
 {
     struct shs_str line, name, value;
@@ -174,7 +173,7 @@ static int read_fields(struct reader *r, field_fn *each, void *ctx)
 
 static bool note_framing(void *ctx, struct shs_str name, struct shs_str value)
 {
-    struct framing *f = ctx;
+    struct shs_test_framing *f = ctx;
 
     if (shs__str_eq_nocase(name, SHS_STR("Content-Length")))
         note_length(f, value);
@@ -195,38 +194,33 @@ static bool count_nothing(void *ctx, struct shs_str name, struct shs_str value)
 
 /* -- where it ends ----------------------------------------------------------------------------- */
 
-struct shape {
-    int status;
-    unsigned interim;
-    size_t fields_at; /* of the final head */
-    size_t body_at;
-    struct framing framing;
-    bool no_body;
-};
-
-/* Interim heads and the final one. 1: read, 0: not whole, -1: no HTTP. */
-static int read_heads(struct reader *r, bool head, struct shape *shape)
+/* Interim heads and the final one; goes on where it stopped. `shape` is zeros at first. 1: read, 0:
+   not whole, -1: no HTTP. */
+static int read_heads(struct reader *r, bool head, struct shs_test_shape *shape)
 {
     struct shs_str line;
     int rc;
 
-    memset(shape, 0, sizeof *shape);
-    for (;;) {
-        if (!next_line(r, &line))
-            return 0;
-        shape->status = status_of(line);
-        if (shape->status == 0)
-            return -1;
-        shape->fields_at = r->at;
-        memset(&shape->framing, 0, sizeof shape->framing);
+    while (shape->body_at == 0) {
+        if (!shape->in_fields) {
+            if (!next_line(r, &line))
+                return 0;
+            shape->status = status_of(line);
+            if (shape->status == 0)
+                return -1;
+            shape->fields_at = r->at;
+            shape->in_fields = true;
+            memset(&shape->framing, 0, sizeof shape->framing);
+        }
         rc = read_fields(r, note_framing, &shape->framing);
         if (rc <= 0)
             return rc;
+        shape->in_fields = false;
         if (shape->status >= 200)
-            break;
-        shape->interim++;
+            shape->body_at = r->at;
+        else
+            shape->interim++;
     }
-    shape->body_at = r->at;
     shape->no_body = head || shape->status == 204 || shape->status == 304;
     if (shape->framing.bad || (shape->framing.chunked && shape->framing.has_length))
         return -1;
@@ -250,49 +244,66 @@ static bool chunk_size(struct shs_str line, size_t *size)
     return i > 0;
 }
 
-/* Chunks into `body` (or nowhere). 1: to the last one, 0: not whole, -1: no chunks, -2: memory. */
-static int read_chunks(struct reader *r, struct shs_buf *body, field_fn *each, void *ctx)
+/* Chunks into `body` (or nowhere); without one it goes on where it stopped. 1: to the last one, 0:
+   not whole, -1: no chunks, -2: memory. */
+static int read_chunks(struct reader *r, struct shs_test_shape *shape, struct shs_buf *body,
+                       field_fn *each, void *ctx)
 {
     struct shs_str line;
-    size_t size = 0;
+    size_t size = 0, at;
 
     for (;;) {
+        if (shape->in_trailers)
+            return read_fields(r, each, ctx);
+        at = r->at;
         if (!next_line(r, &line))
             return 0;
         if (!chunk_size(line, &size))
             return -1;
+        shape->in_trailers = size == 0;
         if (size == 0)
-            return read_fields(r, each, ctx);
+            continue;
         if (body != NULL) {
             size_t there = r->len - r->at < size ? r->len - r->at : size;
 
             if (shs__buf_append(body, r->bytes + r->at, there) != SHS_OK)
                 return -2;
         }
-        if (r->len - r->at < size + 2)
+        if (r->len - r->at < size + 2) {
+            r->at = at;
             return 0;
+        }
         if (memcmp(r->bytes + r->at + size, "\r\n", 2) != 0)
             return -1;
         r->at += size + 2;
     }
 }
 
-bool shs__test_answer_is_whole(const struct shs_test_answer *self, bool head)
+/* Is it, as far as `r` and `shape` have come? */
+static bool is_whole(struct reader *r, struct shs_test_shape *shape, bool head)
 {
-    struct reader r = {.bytes = shs__buf_head(&self->bytes), .len = self->bytes.len};
-    struct shape shape;
-    int rc;
+    int rc = r->len == 0 ? 0 : read_heads(r, head, shape);
 
-    if (r.len == 0)
-        return false;
-    rc = read_heads(&r, head, &shape);
     if (rc <= 0)
         return rc < 0; /* nothing that comes makes it better */
-    if (shape.no_body)
+    if (shape->no_body)
         return true;
-    if (shape.framing.chunked)
-        return read_chunks(&r, NULL, count_nothing, NULL) != 0;
-    return shape.framing.has_length && r.len - shape.body_at >= shape.framing.length;
+    if (shape->framing.chunked)
+        return read_chunks(r, shape, NULL, count_nothing, NULL) != 0;
+    return shape->framing.has_length && r->len - shape->body_at >= shape->framing.length;
+}
+
+bool shs__test_answer_is_whole(struct shs_test_answer *self, bool head)
+{
+    struct reader r = {.bytes = shs__buf_head(&self->bytes),
+                       .len = self->bytes.len,
+                       .at = self->looked.at,
+                       .searched = self->looked.searched};
+    bool whole = is_whole(&r, &self->looked.shape, head);
+
+    self->looked.at = r.at;
+    self->looked.searched = r.searched;
+    return whole;
 }
 
 /* -- reading it -------------------------------------------------------------------------------- */
@@ -340,7 +351,7 @@ static bool keep_trailer(void *ctx, struct shs_str name, struct shs_str value)
 }
 
 /* 1: the whole body, 0: not all of it, -1: no body, -2: memory. */
-static int read_body(struct shs_test_answer *self, struct reader *r, const struct shape *shape,
+static int read_body(struct shs_test_answer *self, struct reader *r, struct shs_test_shape *shape,
                      bool ended)
 {
     size_t there = r->len - r->at;
@@ -348,7 +359,7 @@ static int read_body(struct shs_test_answer *self, struct reader *r, const struc
     if (shape->no_body)
         return 1;
     if (shape->framing.chunked)
-        return read_chunks(r, &self->body, keep_trailer, self);
+        return read_chunks(r, shape, &self->body, keep_trailer, self);
     if (shape->framing.has_length && there > shape->framing.length)
         there = (size_t)shape->framing.length;
     if (shs__buf_append(&self->body, r->bytes + r->at, there) != SHS_OK)
@@ -360,7 +371,7 @@ int shs__test_answer_read(struct shs_test_answer *self, bool head, bool ended,
                           struct shs_error *err)
 {
     struct reader r = {.bytes = shs__buf_head(&self->bytes), .len = self->bytes.len};
-    struct shape shape;
+    struct shs_test_shape shape = {.status = 0};
     int rc = r.len == 0 ? 0 : read_heads(&r, head, &shape);
 
     if (rc == 0)

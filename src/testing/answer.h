@@ -18,12 +18,34 @@ struct shs_test_field {
     char *name, *value; /* NUL-terminated, in `bytes` */
 };
 
+/* What a head says of its body. */
+struct shs_test_framing {
+    bool chunked, has_length, bad;
+    uint64_t length;
+};
+
+/* What has been read of an answer, and where in it that was. */
+struct shs_test_shape {
+    int status;
+    unsigned interim;
+    size_t fields_at; /* of the final head */
+    size_t body_at;   /* 0: the final head has not ended yet */
+    bool in_fields;   /* of a head */
+    bool in_trailers;
+    bool no_body;
+    struct shs_test_framing framing;
+};
+
 struct shs_test_answer {
     struct shs_buf bytes; /* as received; names and values are cut out in place */
     struct shs_test_field fields[SHS_TEST_FIELDS_MAX];
     size_t field_count;
     struct shs_test_field trailers[16];
     size_t trailer_count;
+    struct {
+        size_t at, searched;
+        struct shs_test_shape shape;
+    } looked;            /* how far shs__test_answer_is_whole has come */
     struct shs_buf body; /* without framing; a NUL behind it */
     int status;
     unsigned interim;
@@ -42,10 +64,10 @@ int shs__test_request_bytes(struct shs_buf *out, const struct shs_test_request *
 struct shs_test_answer *shs__test_answer_new(size_t max_answer);
 
 /*
- * Is the whole answer in self->bytes? Where an answer ends with its connection it never is. Cheap
- * enough to be asked after each read. `head`: the request was HEAD.
+ * Is the whole answer in self->bytes? Where an answer ends with its connection it never is. For
+ * each read: it goes on where it stopped the last time. `head`: the request was HEAD.
  */
-bool shs__test_answer_is_whole(const struct shs_test_answer *self, bool head);
+bool shs__test_answer_is_whole(struct shs_test_answer *self, bool head);
 
 /*
  * Reads what is in self->bytes, once. `ended`: the peer has ended its data in good order. SHS_OK;

@@ -17,7 +17,8 @@
 #define DRAIN_MS 500u
 /* In the middle of what a server says first: behind its ServerHello, before its Finished. */
 #define HALF_A_FLIGHT 400u
-#define DEFAULT_ALERT 40 /* handshake_failure */
+#define ALERTS 256u
+#define DEFAULT_ALERT 40u /* handshake_failure */
 #define MANY_FIELDS 5000u
 #define LONG_FIELD ((size_t)1 << 20)
 
@@ -70,24 +71,30 @@ static int say_first(struct shs_test_conn *c, const void *bytes, size_t len)
     return over(c);
 }
 
-/* By its name or its number; handshake_failure for what is neither. */
+/* By its name or its number; ALERTS for what is neither. */
 static unsigned alert_number(const char *text)
 {
     char name[64];
 
-    for (unsigned i = 0; i < 256; i++) {
+    for (unsigned i = 0; i < ALERTS; i++) {
         shs__tls_alert_name(i, name, sizeof name);
         if (strcmp(name, text) == 0)
             return i;
     }
-    if (text[0] >= '0' && text[0] <= '9')
-        return (unsigned)strtoul(text, NULL, 10) & 0xff;
-    return DEFAULT_ALERT;
+    if (text[0] == '\0' || strlen(text) > 3 || text[strspn(text, "0123456789")] != '\0')
+        return ALERTS;
+    return (unsigned)strtoul(text, NULL, 10);
+}
+
+bool shs__test_is_alert(const char *text)
+{
+    return alert_number(text) < ALERTS;
 }
 
 static int alert_hello(struct shs_test_conn *c, const char *argument, unsigned ms)
 {
-    const unsigned char alert[] = {21, 3, 3, 0, 2, 2, (unsigned char)alert_number(argument)};
+    unsigned number = argument[0] == '\0' ? DEFAULT_ALERT : alert_number(argument);
+    const unsigned char alert[] = {21, 3, 3, 0, 2, 2, (unsigned char)number};
 
     SHS_UNUSED(ms);
     return say_first(c, alert, sizeof alert);

@@ -12,9 +12,10 @@ void shs_test_rule_init_sized(struct shs_test_rule *rule, size_t size)
     shs__sized_init(rule, size, &defaults, sizeof defaults);
 }
 
-void shs__test_rules_init(struct shs_test_rules *self)
+void shs__test_rules_init(struct shs_test_rules *self, bool plain)
 {
     memset(self, 0, sizeof *self);
+    self->plain = plain;
     pthread_mutex_init(&self->lock, NULL);
     self->last = &self->first;
 }
@@ -100,19 +101,74 @@ static struct shs_test_kept_rule *copy_rule(const struct shs_test_rule *rule)
     return kept;
 }
 
-static int check(const struct shs_test_rule *rule, struct shs_error *err)
+/* Those of which there is nothing without TLS. */
+static bool needs_tls(const struct shs_test_fault *fault)
 {
-    const struct shs_test_fault *fault = rule->fault == NULL ? NULL : find_fault(rule->fault);
+    static const char *const names[] = {
+        "alert-hello", "plain-hello",    "garbage-hello", "stall-flight", "cut-flight",
+        "rst-flight",  "corrupt-flight", "alert-body",    "close-cut",    "corrupt"};
 
-    if (rule->fault != NULL && fault == NULL)
+    for (size_t i = 0; i < SHS_ARRAY_LEN(names); i++) {
+        if (strcmp(fault->name, names[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int check_fault(const struct shs_test_rule *rule, bool plain, struct shs_error *err)
+{
+    const struct shs_test_fault *fault = find_fault(rule->fault);
+    const char *argument = strchr(rule->fault, ':');
+
+    if (fault == NULL || (argument != NULL && strcmp(fault->name, "alert-hello") != 0))
         return shs_error_set(err, SHS_USAGE, 0,
-                             "'%s' is no fault; shs_test_fault and `shs exec --help` list them.",
+                             "'%.60s' is no fault; shs_test_fault and 'shs exec --help' list them.",
                              rule->fault);
-    if (fault != NULL && fault->connect != NULL &&
+    if (argument != NULL && !shs__test_is_alert(argument + 1))
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "'%.60s' is no alert: give its name, such as unknown_ca, or its "
+                             "number, 0 to 255.",
+                             argument + 1);
+    if (fault->connect != NULL &&
         (rule->method != NULL || rule->path != NULL || rule->header != NULL))
         return shs_error_set(err, SHS_USAGE, 0,
                              "'%s' is for a connection, which has no path, method or header yet.",
                              rule->fault);
+    if (plain && needs_tls(fault))
+        return shs_error_set(err, SHS_USAGE, 0, "'%s' needs TLS, and this server is plain.",
+                             rule->fault);
+    return SHS_OK;
+}
+
+/* A rule that can be for nobody is a mistake: the test would pass without its fault. */
+static int check_whom(const struct shs_test_rule *rule, bool plain, struct shs_error *err)
+{
+    if (rule->path != NULL && rule->path[0] != '/' && strcmp(rule->path, "*") != 0)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "No path is '%.60s': it begins with '/', or is '*' for all.",
+                             rule->path);
+    if (rule->method != NULL && rule->method[0] == '\0')
+        return shs_error_set(err, SHS_USAGE, 0, "A rule's method is empty.");
+    if (rule->header != NULL && strcspn(rule->header, ": ") == 0)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "'%.60s' names no header field: give \"Name\" or \"Name: value\".",
+                             rule->header);
+    if (plain && rule->sni != NULL)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "A rule is for the name '%.60s', and this server is plain: nobody "
+                             "asks it for a name.",
+                             rule->sni);
+    return SHS_OK;
+}
+
+static int check(const struct shs_test_rule *rule, bool plain, struct shs_error *err)
+{
+    int rc = rule->fault == NULL ? SHS_OK : check_fault(rule, plain, err);
+
+    if (rc == SHS_OK)
+        rc = check_whom(rule, plain, err);
+    if (rc != SHS_OK)
+        return rc;
     if (rule->status != 0 && (rule->status < 200 || rule->status > 599))
         return shs_error_set(err, SHS_USAGE, 0, "%d is no status from 200 to 599.", rule->status);
     if (rule->body == NULL && rule->body_len > 0)
@@ -130,7 +186,7 @@ int shs__test_rules_add(struct shs_test_rules *self, const struct shs_test_rule 
     shs_test_rule_init(&whole);
     rc = shs__sized_copy(&whole, sizeof whole, rule, "shs_test_rule", err);
     if (rc == SHS_OK)
-        rc = check(&whole, err);
+        rc = check(&whole, self->plain, err);
     if (rc != SHS_OK)
         return rc;
     kept = copy_rule(&whole);

@@ -31,6 +31,9 @@ struct shs_test_fault {
 
 extern const struct shs_test_fault shs__test_faults[]; /* ended by a NULL name */
 
+/* Is it what "alert-hello:" may have behind it? */
+bool shs__test_is_alert(const char *text);
+
 /* A rule that was taken for somebody: it stays as it is until it is given back. */
 struct shs_test_kept_rule {
     struct shs_test_kept_rule *next;
@@ -46,9 +49,10 @@ struct shs_test_rules {
     struct shs_test_kept_rule *first, **last;
     unsigned count;
     bool for_connections; /* one of them is: the ClientHello has to be looked at */
+    bool plain;           /* there is no TLS */
 };
 
-void shs__test_rules_init(struct shs_test_rules *self);
+void shs__test_rules_init(struct shs_test_rules *self, bool plain);
 void shs__test_rules_free(struct shs_test_rules *self);
 int shs__test_rules_add(struct shs_test_rules *self, const struct shs_test_rule *rule,
                         struct shs_error *err);

@@ -170,16 +170,21 @@ int shs_test_server_start(struct shs_test_server **out, const struct shs_http_ha
     shs_test_server_options_init(&o);
     if (opt != NULL)
         memcpy(&o, opt, opt->size < sizeof o ? opt->size : sizeof o);
-    if (o.plain && (o.client_auth != SHS_TLS_CLIENT_NONE || o.cert_pem != NULL))
+    if (o.plain && (o.client_auth != SHS_TLS_CLIENT_NONE || o.cert_pem != NULL || o.fault != NULL))
         return shs_error_set(err, SHS_USAGE, 0,
                              "A plain test server has no certificate and asks for none.");
+    if (o.cert_pem != NULL && o.fault != NULL)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "A test server is given a certificate, which is served as it is, and "
+                             "the fault '%.60s' for one that is made: leave one of them out.",
+                             o.fault);
     self = shs__calloc(1, sizeof *self);
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a test server.");
     atomic_init(&self->references, 1);
     pthread_mutex_init(&self->lock, NULL);
     shs__test_record_init(&self->record);
-    shs__test_rules_init(&self->rules);
+    shs__test_rules_init(&self->rules, o.plain);
     self->plain = o.plain;
     self->has_client = o.client_auth != SHS_TLS_CLIENT_NONE;
     shs__test_make_shim(self, handler);

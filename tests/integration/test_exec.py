@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -221,6 +222,32 @@ def when_it_is_killed_the_command_goes_too():
         shslib.wait_until(lambda: not is_alive(pid), 10, "the command to end")
 
 
+def what_its_children_leave_behind_is_told_too():
+    """A child's children are told when it has ended, and not only killed when their grace is over."""
+    began = time.monotonic()
+    code, out, err = shs_exec(
+        "--grace", "300", "--", "sh", "-c",
+        "(setsid sh -c 'sleep 303 & echo $!; sleep 304' &) ; (setsid sh -c 'sh -c \"sleep 305 & wait\"' &); sleep 0.2")
+    equal(code, 0, err)
+    check(time.monotonic() - began < 100, "they had their grace, and were not told")
+    check(not is_alive(int(out)), "process %s is still there" % out)
+
+
+def options_of_java_are_kept():
+    """Those of the user, and a path with blanks and quotes is one."""
+    temp = shslib.tempfile.mkdtemp(prefix="shs-test 'exec\"-")
+    try:
+        code, out, err = shs_exec("--", "sh", "-c", 'printf %s "$JAVA_TOOL_OPTIONS"',
+                                  env={"TMPDIR": temp, "JAVA_TOOL_OPTIONS": "-Da.b=c"})
+        equal(code, 0, err)
+        words = shlex.split(out)  # quotes hold blanks, as for the JVM
+        equal(words[0], "-Da.b=c")
+        check(words[1].startswith("-Djavax.net.ssl.trustStore=%s/" % temp), out)
+        check(words[1].endswith("/ca.p12"), out)
+    finally:
+        shutil.rmtree(temp)
+
+
 def time_limit():
     began = time.monotonic()
     code, _, err = shs_exec("--timeout", "0.2", "--", "sleep", "100")
@@ -279,10 +306,14 @@ def faults_for_some():
     equal(code, 0, err)
     equal(out.split(), "56 0 8 52 1 0 0 56 0 1".split())
     for fault, word in (("nonsense", "nonsense"), ("rst,who=me", "who=me"), ("rst,after=x", "after=x"),
-                        ("rst-hello,path=/a", "rst-hello")):
+                        ("rst-hello,path=/a", "rst-hello"), ("cut,path=a", "begins with '/'"),
+                        ("alert-hello:nope", "nope"), ("alert-hello:256", "0 to 255")):
         code, _, err = shs_exec("--fault", fault, "true")
         equal(code, 2, err)
         check(word in err, err)
+    code, _, err = shs_exec("--plain", "--fault", "corrupt-flight", "true")
+    equal(code, 2, err)
+    check("needs TLS" in err, err)
 
 
 def a_request_that_does_not_end():
@@ -305,5 +336,6 @@ def quick():
 shslib.main(statuses, commands_that_cannot_be_started, usage, environment, handlers, mutual_tls,
             clients_that_are_told_nothing, every_fault_over_curl,
             faults_for_some, two_hundred_at_once, signals, one_that_ignores_it_is_killed,
-            what_it_leaves_behind_is_ended, when_it_is_killed_the_command_goes_too, time_limit,
+            what_it_leaves_behind_is_ended, what_its_children_leave_behind_is_told_too,
+            options_of_java_are_kept, when_it_is_killed_the_command_goes_too, time_limit,
             a_request_that_does_not_end, quick)

@@ -119,7 +119,7 @@ def a_server_that_cannot_be_used():
             equal(code, 6, err)
             check(d + "/ca.pem" in err, err)
         with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts, and says nothing
-            code, _, err = run("--dir", d, "--timeout", "200", "https://127.0.0.1:%d" % listener.getsockname()[1])
+            code, _, err = run("--dir", d, "--timeout", "1", "https://127.0.0.1:%d" % listener.getsockname()[1])
             equal(code, 6, err)
 
 

@@ -167,18 +167,99 @@ def usage():
         check(word in err, err)
 
 
-def nothing_is_left_after_a_signal():
+def crashes_are_no_refusals():
+    """A client that dies of a signal has not said no; neither has one that a shell has run."""
+    for end in ("kill -SEGV $$", "sh -c 'kill -ABRT $$'"):
+        code, out, err = run("--only", "expired", "--format", "json", "--", "sh", "-c",
+                             "curl -sS -o /dev/null https://{host}/ || %s" % end)
+        equal((code, results_of(out)["expired"]["verdict"]), (5, "crash"), err)
+    code, _, err = run("--only", "expired", "--", "sh", "-c", "curl -sS -o /dev/null https://{host}/; kill -SEGV $$")
+    equal(code, 6, err)
+    check("crashed" in err, err)
+    code, _, err = run("--only", "expired", "--timeout", "1", "--", "sh", "-c", "curl -sS -o /dev/null https://{host}/; sleep 60")
+    equal(code, 6, err)
+    check("did not end within 1 s" in err, err)
+
+
+def what_clients_say_is_text():
+    """XML and JSON, whatever it was and wherever it had to be cut."""
+    for said in (r"\377\376 not UTF-8", r"x" + r"\342\200\230" * 100, r"\001\033[31m"):
+        line = "curl -sS -o /dev/null https://{host}/ 2>/dev/null || { printf '%s' >&2; exit 1; }" % said
+        code, out, err = run("--only", "expired", "--format", "junit", "--", "sh", "-c", line.replace("'", '"'))
+        equal(code, 0, err)
+        xml.dom.minidom.parseString(out)
+        code, out, err = run("--only", "expired", "--format", "json", "--", "sh", "-c", line.replace("'", '"'))
+        check(results_of(out)["expired"]["said"] != "", out)
+
+
+def filters_that_fit_nothing():
+    for arguments in (("--only", "expired", "--only", "exipred"), ("--except", "exipred"), ("--group", "date")):
+        code, _, err = run("--preset", "curl", *arguments)
+        equal(code, 2, err)
+        check("'%s'" % arguments[-1] in err and "shs lab list" in err, err)
+
+
+def a_baseline_outlives_a_part():
+    """A run of a part keeps what it did not run, and the comments; and what is no file is no baseline."""
+    insecure = ("--", "curl", "-skS", "-o", "/dev/null", "https://{host}/")
     with shslib.temp_dir() as directory:
-        with shslib.Process([BIN, "lab", "run", "--only", "stall-hello", "--timeout", "60", "--", "sh", "-c",
-                             "echo $$ >>%s/pids; exec curl -sS -o /dev/null https://{host}/" % directory],
-                            env={"TMPDIR": directory}, expect_exit=None) as process:
-            shslib.wait_until(lambda: os.path.exists(directory + "/pids") and
-                              open(directory + "/pids").read().count("\n") == 2, 30, "the client to come")
-            process.signal(signal.SIGTERM)
-            equal(process.wait(20), 128 + signal.SIGTERM)
-        pids = [int(line) for line in open(directory + "/pids")]
-        shslib.wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in pids), 10, "the client to end")
-        equal(os.listdir(directory), ["pids"])
+        known = os.path.join(directory, "known")
+        update = ("--baseline", known, "--update-baseline")
+        equal(run("--only", "expired", *update, *insecure)[0], 0)
+        with open(known, "a") as file:
+            file.write("# since July\n")
+        equal(run("--only", "wrong.host", *update, *insecure)[0], 0)
+        with open(known) as file:
+            lines = file.read().splitlines()
+        equal(lines[-3:], ["expired accept", "# since July", "wrong.host accept"])
+        equal(len(lines), 6, lines)  # three more: what it is
+        equal(run("--only", "expired", "--baseline", known, *insecure)[0], 0)
+        equal(run("--only", "expired", "--only", "wrong.host", "--baseline", known, *insecure)[0], 0)
+        code, _, err = run("--only", "expired", "--baseline", known, "--", "curl", "-sS", "-o", "/dev/null", "https://{host}/")
+        equal((code, err.split()[:2]), (1, ["mended", "expired:"]))
+        for more in ((), ("--update-baseline",)):
+            code, _, err = run("--only", "expired", "--baseline", directory, *more, *insecure)
+            equal(code, 1, err)
+            check(directory in err, err)
+        equal(os.listdir(directory), ["known"])
+
+
+def paths_with_blanks_and_quotes():
+    with shslib.temp_dir() as directory:
+        temp = os.path.join(directory, "a b'c\"d")
+        for preset, program in (("curl", "curl"), ("openssl", "openssl"), ("gnutls-cli", "gnutls-cli"), ("go", "go"),
+                                ("chromium", "chromium"), ("java", "javac")):
+            os.makedirs(temp)
+            if shutil.which(program) and (program != "chromium" or shutil.which("certutil")):
+                code, out, err = shslib.run(BIN, "lab", "run", "--preset", preset, "--only", "expired", "--timeout", "60",
+                                            env={"TMPDIR": temp}, seconds=240)
+                equal(code, 0, preset + ": " + out + err)
+            equal(os.listdir(temp), [], "what %s has left" % preset)
+            os.rmdir(temp)
+
+
+def nothing_is_left_after_a_signal():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        with shslib.temp_dir() as directory:
+            with shslib.Process([BIN, "lab", "run", "--only", "stall-hello", "--timeout", "60", "--", "sh", "-c",
+                                 "setsid sleep 60 & echo $! >>%s/pids; echo $$ >>%s/pids; "
+                                 "exec curl -sS -o /dev/null https://{host}/" % (directory, directory)],
+                                env={"TMPDIR": directory}, expect_exit=None) as process:
+                shslib.wait_until(lambda: os.path.exists(directory + "/pids") and
+                                  open(directory + "/pids").read().count("\n") == 4, 30, "the client to come")
+                process.signal(number)
+                equal(process.wait(20), 128 + number)
+            pids = [int(line) for line in open(directory + "/pids")]
+            shslib.wait_until(lambda: not any(os.path.exists("/proc/%d" % pid) for pid in pids), 10, "the client to end")
+            equal(os.listdir(directory), ["pids"])
+
+
+def nothing_is_left_when_nobody_reads():
+    with shslib.temp_dir() as directory:
+        code, _, err = shslib.run("sh", "-c", '{ "$0" lab run --only expired --format json -- curl -sS -o /dev/null '
+                                  "https://{host}/; echo $? >&2; } | true", BIN, env={"TMPDIR": directory})
+        equal((code, err.splitlines()[-1]), (0, "1"), err)
+        equal(os.listdir(directory), [])
 
 
 def a_lab_that_is_served():
@@ -210,4 +291,6 @@ def a_lab_that_is_served():
 if not shutil.which("curl"):
     shslib.skip("curl is not installed")
 shslib.main(curl_passes, careless_clients_are_caught, clients_that_do_not_come, one_that_hangs, the_last_line_decides,
-            formats_profiles_and_baselines, usage, nothing_is_left_after_a_signal, a_lab_that_is_served)
+            formats_profiles_and_baselines, usage, crashes_are_no_refusals, what_clients_say_is_text,
+            filters_that_fit_nothing, a_baseline_outlives_a_part, paths_with_blanks_and_quotes,
+            nothing_is_left_after_a_signal, nothing_is_left_when_nobody_reads, a_lab_that_is_served)

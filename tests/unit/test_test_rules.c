@@ -293,6 +293,57 @@ static void rules_are_for_some(void **state)
     assert_int_equal(status_of("GET", "/o", NULL), 200);
 }
 
+/* A rule that can be for nobody would let a test pass without its fault. */
+static void rules_for_nobody_are_refused(void **state)
+{
+    static const struct shs_test_rule all[] = {
+        {.fault = "cut:now"},           {.fault = "alert-hello:"},
+        {.fault = "alert-hello:nope"},  {.fault = "alert-hello:256"},
+        {.fault = "alert-hello:-1"},    {.fault = "cut", .path = "a"},
+        {.fault = "cut", .path = ""},   {.fault = "cut", .method = ""},
+        {.fault = "cut", .header = ""}, {.fault = "cut", .header = ": x"},
+    };
+    static const char *const good[] = {"alert-hello", "alert-hello:unknown_ca", "alert-hello:255",
+                                       "alert-hello:0"};
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
+        struct shs_test_rule rule = all[i];
+
+        rule.size = sizeof rule;
+        if (add(&rule) != SHS_USAGE)
+            fail_msg("the rule %zu was taken", i);
+    }
+    for (size_t i = 0; i < SHS_ARRAY_LEN(good); i++)
+        assert_int_equal(
+            add(&(struct shs_test_rule){.size = sizeof(struct shs_test_rule), .fault = good[i]}),
+            SHS_OK);
+}
+
+/* Nor does a server without TLS have faults of TLS. */
+static void a_plain_server_has_no_faults_of_tls(void **state)
+{
+    static const char *const all[] = {
+        "alert-hello", "plain-hello",    "garbage-hello", "stall-flight", "cut-flight",
+        "rst-flight",  "corrupt-flight", "alert-body",    "close-cut",    "corrupt"};
+    struct shs_test_server_options opt;
+    struct shs_test_rule rule;
+
+    (void)state;
+    stop_server(NULL);
+    shs_test_server_options_init(&opt);
+    opt.plain = true;
+    start_with(shs_echo_handler(), &opt);
+    shs_test_rule_init(&rule);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
+        rule.fault = all[i];
+        assert_int_equal(add(&rule), SHS_USAGE);
+    }
+    rule.fault = NULL;
+    rule.sni = "a.test";
+    assert_int_equal(add(&rule), SHS_USAGE);
+}
+
 static void bad_rules_are_refused(void **state)
 {
     struct shs_test_rule rule;
@@ -461,6 +512,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(canned_answers, start_server, stop_server),
         cmocka_unit_test_setup_teardown(rules_are_for_some, start_server, stop_server),
         cmocka_unit_test_setup_teardown(bad_rules_are_refused, start_server, stop_server),
+        cmocka_unit_test_setup_teardown(rules_for_nobody_are_refused, start_server, stop_server),
+        cmocka_unit_test_setup_teardown(a_plain_server_has_no_faults_of_tls, start_server,
+                                        stop_server),
         cmocka_unit_test_setup_teardown(every_fault_over_both, start_server, stop_server),
         cmocka_unit_test(names_in_hellos),
     };

@@ -210,6 +210,13 @@ static void usage(void **state)
     opt.plain = true;
     opt.client_auth = SHS_TLS_CLIENT_REQUIRED;
     assert_int_equal(shs_test_server_start(&server, NULL, &opt, &err), SHS_USAGE);
+    opt.client_auth = SHS_TLS_CLIENT_NONE;
+    opt.fault = "expired"; /* of a certificate that is not there */
+    assert_int_equal(shs_test_server_start(&server, NULL, &opt, &err), SHS_USAGE);
+    opt.plain = false;
+    opt.cert_pem = opt.key_pem = "served as it is";
+    assert_int_equal(shs_test_server_start(&server, NULL, &opt, &err), SHS_USAGE);
+    assert_non_null(strstr(err.text, "expired"));
 }
 
 /* Twenty at once, each with its own CA and port. */
