@@ -138,15 +138,16 @@ static int read_file(struct loading *job, const char *path)
     bool is_der;
     int rc = shs__tls_read_file(&bytes, path, CA_FILE_MAX, "client CA", job->err);
 
-    is_der = rc == SHS_OK && bytes.len > 0 && shs__buf_head(&bytes)[0] == 0x30;
+    is_der = rc == SHS_OK && shs__tls_is_der(&bytes);
     if (rc == SHS_OK && bytes.len > 0 && !is_der)
         rc = read_blocks(job, &bytes);
     shs__buf_free(&bytes);
     if (rc == SHS_OK && sk_X509_num(job->cas->certs) == 0)
-        rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CA certificate in %s: %s",
-                           job->cas->name.text,
-                           is_der ? "it looks like DER. Convert it: openssl x509 -inform DER."
-                                  : "a '-----BEGIN CERTIFICATE' line is missing.");
+        rc = shs_error_set(
+            job->err, SHS_TLS, 0, "There is no CA certificate in %s: %s", job->cas->name.text,
+            is_der ? "it looks like DER. Convert it: openssl x509 -inform DER, or, if it is "
+                     "PKCS #12, openssl pkcs12 -nokeys."
+                   : "a '-----BEGIN CERTIFICATE' line is missing.");
     ERR_clear_error();
     return rc;
 }
@@ -377,7 +378,7 @@ const char *shs__tls_strict_remedy(int verify_code)
         return "-addext subjectKeyIdentifier=hash";
     case X509_V_ERR_MISSING_AUTHORITY_KEY_IDENTIFIER:
     case X509_V_ERR_AUTHORITY_KEY_IDENTIFIER_CRITICAL:
-        return "-addext authorityKeyIdentifier=keyid";
+        return "authorityKeyIdentifier=keyid (-addext, or a line of -extfile)";
     default:
         return "what RFC 5280 asks for";
     }

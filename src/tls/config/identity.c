@@ -161,7 +161,7 @@ static int scan_blocks(struct pem_source *src, struct shs_tls_identity *self, st
 /* Neither a certificate nor a key was found in it: what is it? */
 static int not_pem(const struct pem_source *src, const char *what, struct shs_error *err)
 {
-    if ((unsigned char)src->bytes.data[src->bytes.start] == 0x30)
+    if (shs__tls_is_der(&src->bytes))
         return shs_error_set(err, SHS_TLS, 0,
                              "The %s in %s is not PEM; it looks like DER. Convert it with openssl "
                              "x509 or openssl pkey, -inform DER.",
@@ -321,7 +321,7 @@ static PKCS12 *find_pkcs12(const struct pem_source *src)
     const unsigned char *at = (const unsigned char *)shs__buf_head(&src->bytes);
     PKCS12 *p12 = NULL;
 
-    if (at[0] == 0x30)
+    if (shs__tls_is_der(&src->bytes))
         p12 = d2i_PKCS12(NULL, &at, (long)src->bytes.len);
     ERR_clear_error();
     return p12;
