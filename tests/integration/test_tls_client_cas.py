@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import ssl
 
 import shslib
@@ -144,6 +145,41 @@ def plain_ca(pki, name, *extensions):
     return base + ".pem"
 
 
+def namesakes(pki):
+    """A CA with a new key and its old name: clients of both come in, whatever the order, also where nothing in their
+    certificates tells the two apart."""
+    usual = ["basicConstraints = critical,CA:TRUE", "subjectKeyIdentifier = hash", "authorityKeyIdentifier = keyid",
+             "keyUsage = critical,keyCertSign,cRLSign"]
+    base = os.path.join(pki["dir"], "rolled")
+    files = {}
+    for which in ("old", "new"):
+        ca = plain_ca(pki, "rolled", *usual)
+        files[which] = base + "-" + which + ".pem"
+        os.rename(ca, files[which])
+        os.rename(base + ".key", base + "-" + which + ".key")
+        for who, lines in (("told", "authorityKeyIdentifier = keyid\n"), ("untold", "authorityKeyIdentifier = none\n")):
+            name = which + "-" + who
+            shslib.write_file(base + ".ext", "basicConstraints = critical,CA:FALSE\n" + lines)
+            tls_pki._openssl("x509", "-req", "-in", base + ".csr", "-CA", files[which], "-CAkey",
+                             base + "-" + which + ".key", "-days", "5", "-CAcreateserial", "-extfile", base + ".ext",
+                             "-out", base + "-" + name + ".pem")
+            os.rename(shutil.copy(base + "-client.key", base + ".tmp"), base + "-" + name + ".key")
+            pki["clients"][name] = (base + "-" + name + ".pem", base + "-" + name + ".key")
+    for order, (_, version) in zip((("old", "new"), ("new", "old")), ROUNDS):
+        both = tls_pki.bundle(base + "-both.pem", *(files[which] for which in order))
+        with shslib.Server(*argv(pki, both, "--client-lax")) as server:
+            for who in ("old-told", "new-told", "old-untold", "new-untold"):
+                equal(ask(server, pki, who, version), 200, who)
+            equal(ask(server, pki, "of-root", version), None)
+        with shslib.Server(*argv(pki, both)) as server:
+            equal([ask(server, pki, who, version) for who in ("old-told", "new-told", "old-untold")], [200, 200, None])
+            shslib.wait_until(lambda: causes(server) == ["client-cert:not-strict"], 10, "a line")
+            check("authorityKeyIdentifier" in server.stderr and "--client-lax" in server.stderr, server.stderr)
+        # The old one alone knows nothing of the new one's clients.
+        with shslib.Server(*argv(pki, files["old"], "--client-lax")) as server:
+            equal([ask(server, pki, who, version) for who in ("old-untold", "new-untold")], [200, None])
+
+
 def not_strict(pki):
     """A CA that breaks a rule is said at start, with the rule and both ways out; and to who looks for a refusal."""
     usual = ["basicConstraints = critical,CA:TRUE", "subjectKeyIdentifier = hash", "authorityKeyIdentifier = keyid",
@@ -251,7 +287,8 @@ def blocks(pki):
 
 def cas():
     with shslib.temp_dir() as directory:
-        tls_pki.each(make_pki(directory), fresh_verdicts, partial, partial_and_crls, blocks, not_strict, other_faults, names)
+        tls_pki.each(make_pki(directory), fresh_verdicts, partial, partial_and_crls, blocks, not_strict, namesakes,
+                     other_faults, names)
 
 
 shslib.main(cas)

@@ -190,6 +190,21 @@ CASES = {
                                                             "onlyCA = TRUE"]}),
          "i.crl": ("issuing", FRESH)},
         {"a": "ok", "m": "revoked", "i": "revoked"}),
+    "for clients only, from before a hold was taken off by one for all": (
+        {"user.crl": ("ca", {"revoked": HOLD, "number": 6, "since": -600,
+                             "more": ["issuingDistributionPoint = critical,@idp", "[idp]", "onlyuser = TRUE"]}),
+         "all.crl": ("ca", {"revoked": ["m"], "number": 7})},
+        {"a": "ok", "h": "ok", "m": "revoked"}),
+    "for all, and a later one for clients only, of another row of numbers": (
+        {"all.crl": ("ca", {"revoked": ["m"], "number": 6, "since": -600}),
+         "user.crl": ("ca", {"number": 7, "more": ["issuingDistributionPoint = critical,@idp", "[idp]",
+                                                   "onlyuser = TRUE"]})},
+        {"a": "ok", "m": "revoked"}),
+    "a delta of another scope takes nobody off": (
+        {"CA.crl": ("ca", {"revoked": HOLD, "number": 5, "since": -600}),
+         "CA+.crl": ("ca", {"revoked": GONE, "number": 6, "delta": 5, "more": [
+             "issuingDistributionPoint = critical,@idp", "[idp]", "onlyuser = TRUE"]})},
+        {"a": "ok", "h": "revoked"}),
     "for CAs only": (
         {"ca.crl": ("ca", {"more": ["issuingDistributionPoint = critical,@idp", "[idp]", "onlyCA = TRUE"]})},
         {"a": "no-crl"}),
@@ -229,6 +244,60 @@ def places(pki):
     with serve(pki, publish(pki, "places", crls)[0]) as server:
         for who, wanted in (("p1", "ok"), ("p2", "ok"), ("q1", "revoked"), ("q2", "revoked"), ("a", "no-crl")):
             judged(server, pki, who, ssl.TLSVersion.TLSv1_3, wanted, False)
+
+
+def two_places(pki):
+    """A certificate that names two places is refused when either of their CRLs revokes it, also the older one."""
+    pki["clients"]["t"] = pki["ca"].client("t", more=("crlDistributionPoints = URI:http://crl.example/1,"
+                                                      "URI:http://crl.example/2",))
+    point = ["issuingDistributionPoint = critical,@idp", "[idp]", "fullname = URI:http://crl.example/%d"]
+    for number, revoked in ((1, {1: ["t"], 2: []}), (2, {1: [], 2: []})):
+        crls = {"%d.crl" % i: ("ca", {"revoked": revoked[i], "number": 4 + i, "since": -600 // i,
+                                      "more": point[:2] + [point[2] % i]}) for i in (1, 2)}
+        with serve(pki, publish(pki, "two-places-%d" % number, crls)[0]) as server:
+            judged(server, pki, "t", ssl.TLSVersion.TLSv1_3, "revoked" if revoked[1] else "ok", False)
+
+
+def renewed(pki):
+    """A CA with two certificates of one key: its CRL counts when one of them may sign CRLs, in any order."""
+    old = os.path.join(pki["dir"], "ca-old.pem")
+    config = old + ".cnf"
+    shslib.write_file(config, "[req]\ndistinguished_name = dn\nx509_extensions = v3\n[dn]\n[v3]\n"
+                      "basicConstraints = critical,CA:TRUE\nkeyUsage = critical,keyCertSign\n"
+                      "subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid\n")
+    tls_pki._openssl("req", "-x509", "-new", "-key", pki["ca"].key, "-subj", "/CN=ca", "-days", "90", "-config", config,
+                     "-out", old)
+    crl = pki["ca"].crl_of(os.path.join(pki["dir"], "renewed.crl"), revoked=["m"])
+    for files in ((old, pki["ca"].cert), (pki["ca"].cert, old)):
+        both = tls_pki.bundle(os.path.join(pki["dir"], "renewed.pem"), *files)
+        with serve(dict(pki, bundle=both), crl) as server:
+            judged(server, pki, "a", ssl.TLSVersion.TLSv1_3, "ok", False)
+            judged(server, pki, "m", ssl.TLSVersion.TLSv1_3, "revoked", False)
+    code, _, err = start(dict(pki, bundle=old), crl)
+    check(code == 1 and "cRLSign" in err, err)
+
+
+def nothing_lost(pki):
+    """What stands behind a CRL in its file is read, or named: an old CRL must not hide a new one."""
+    pem = {}
+    for name, revoked in (("old", []), ("new", ["m"])):
+        path = pki["ca"].crl_of(os.path.join(pki["dir"], name + "-lost.crl"), revoked=revoked,
+                                since=-60 if revoked else -600)
+        pem[name] = open(path, "rb").read()
+    der = {name: ssl.PEM_cert_to_DER_cert(text.decode().replace("X509 CRL", "CERTIFICATE")) for name, text in pem.items()}
+    two = ssl.DER_cert_to_PEM_cert(der["old"] + der["new"]).replace("CERTIFICATE", "X509 CRL").encode()
+    for what, content in {"DER, DER": der["old"] + der["new"], "DER, PEM": der["old"] + pem["new"],
+                          "PEM, DER": pem["old"] + der["new"], "two in a block": two,
+                          "PEM, UTF-16": pem["old"] + pem["new"].decode().encode("utf-16"),
+                          "UTF-16, PEM": pem["new"].decode().encode("utf-16") + pem["old"]}.items():
+        path = os.path.join(pki["dir"], "lost.crl")
+        shslib.write_file(path, content)
+        code, _, err = start(pki, path)
+        check(code == 1 and path in err and len(err.strip().splitlines()) == 1, "%s: %r" % (what, err))
+        check("lost" in err or "block of its own" in err, "%s: %r" % (what, err))
+    shslib.write_file(path, b"0 comes first\n" + pem["old"] + b"and then\n" + pem["new"])
+    with serve(pki, path) as server:
+        judged(server, pki, "m", ssl.TLSVersion.TLSv1_3, "revoked", False)
 
 
 def start(pki, crl, *more):
@@ -334,7 +403,7 @@ def lapses(pki):
 
 def crls():
     with shslib.temp_dir() as directory:
-        tls_pki.each(make_pki(directory), table, places, not_understood, said, lapses)
+        tls_pki.each(make_pki(directory), table, places, two_places, renewed, nothing_lost, not_understood, said, lapses)
 
 
 shslib.main(crls)

@@ -144,9 +144,10 @@ authorityKeyIdentifier = keyid
                     serial(os.path.join(self.directory, name + ".leaf")).upper()))
         with open(base + ".number", "w") as file:
             file.write("%02X\n" % (number or 1))
-        lines = ["authorityKeyIdentifier = keyid"] + list(more)
+        lines = ["authorityKeyIdentifier = keyid"]
         if delta is not None:
             lines.append("2.5.29.27 = critical,ASN1:INTEGER:%d" % delta)
+        lines += more
         with open(base + ".cnf", "w") as out:
             out.write("[ca]\ndefault_ca = it\n[it]\ndatabase = %s.txt\n%scertificate = %s\nprivate_key = %s\n"
                       "default_md = sha256\ncrl_extensions = ext\n[ext]\n%s\n" % (

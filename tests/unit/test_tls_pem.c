@@ -20,6 +20,10 @@
 #define LINE "aGVsbG8sIHdvcmxkLCBoZWxsbywgd29ybGQsIGhlbGxvLCB3b3JsZCwgaGVsbG8h"
 #define BODY LINE "\n"
 #define BLOCK(label) B label D "\n" BODY E label D "\n"
+#define BYTES(literal)                                                                             \
+    {                                                                                              \
+        literal, sizeof(literal) - 1                                                               \
+    }
 
 static struct tls_lab lab;
 
@@ -101,6 +105,56 @@ static void names_what_is_lost(void **state)
             "no BEGIN line comes before");
     refuses(BODY E "CERTIFICATE" D "\n" BLOCK("CERTIFICATE"), "Line 1 ", "base64");
     refuses(BLOCK("CERTIFICATE") BODY, "Line 4 ", "base64");
+}
+
+/* Nobody sees a block in DER or in UTF-16; beside one in PEM it would be lost. */
+static void names_what_is_no_text(void **state)
+{
+    static const struct {
+        struct shs_str text;
+        const char *line; /* NULL: it is read */
+        int blocks;
+    } cases[] = {
+        {BYTES(BLOCK("X509 CRL") "0\x82\x01\x02\x02\x01\x01"), "Line 4 ", 0},
+        {BYTES("0\x82\x01\x02\n" BLOCK("X509 CRL")), "Line 1 ", 0},
+        {BYTES(BLOCK("X509 CRL") "\xff\xfe-\0-\0-\0-\0-\0B\0E\0G\0I\0N\0 \0"), "Line 4 ", 0},
+        {BYTES(BLOCK("X509 CRL") "\n\0" BLOCK("X509 CRL")), "Line 5 ", 0},
+        {BYTES(BLOCK("X509 CRL") "\x1a"), NULL, 1},
+        {BYTES(BLOCK("X509 CRL") "\f\v\t\x7f caf\xc3\xa9 \xe9\n"), NULL, 1},
+        {BYTES("0\x82\x01\x02\x02\x01\x01"), NULL, 0}, /* no block: said otherwise */
+    };
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        struct shs_error err = {.code = SHS_OK};
+        int count = read_all(cases[i].text.ptr, cases[i].text.len, &err);
+
+        if (count != (cases[i].line == NULL ? cases[i].blocks : -1))
+            fail_msg("case %zu: %d %s", i, count, err.text);
+        if (cases[i].line != NULL &&
+            (strstr(err.text, cases[i].line) == NULL || strstr(err.text, "no text") == NULL))
+            fail_msg("case %zu: %s", i, err.text);
+    }
+}
+
+static void tells_der_from_text(void **state)
+{
+    static const struct {
+        struct shs_str bytes;
+        bool is_der;
+    } cases[] = {
+        {BYTES("0\x82\x01\x02"), true},         {BYTES("0\x81\x80"), true}, {BYTES("0\x80"), true},
+        {BYTES("0 s:CN = localhost\n"), false}, {BYTES("0"), false},        {BYTES(""), false}};
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        struct shs_buf bytes;
+
+        shs__buf_init(&bytes, 64);
+        assert_int_equal(shs__buf_append_str(&bytes, cases[i].bytes), SHS_OK);
+        assert_int_equal(shs__tls_is_der(&bytes), cases[i].is_der);
+        shs__buf_free(&bytes);
+    }
 }
 
 static void names_what_is_damaged(void **state)
@@ -235,6 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_is_meant),   cmocka_unit_test(names_what_is_lost),
+        cmocka_unit_test(names_what_is_no_text), cmocka_unit_test(tells_der_from_text),
         cmocka_unit_test(names_what_is_damaged), cmocka_unit_test(agrees_with_openssl),
         cmocka_unit_test(strays_have_a_remedy),  cmocka_unit_test(any_bytes_end),
     };

@@ -138,15 +138,16 @@ static int read_file(struct loading *job, const char *path)
     bool is_der;
     int rc = shs__tls_read_file(&bytes, path, CA_FILE_MAX, "client CA", job->err);
 
-    is_der = rc == SHS_OK && bytes.len > 0 && shs__buf_head(&bytes)[0] == 0x30;
+    is_der = rc == SHS_OK && shs__tls_is_der(&bytes);
     if (rc == SHS_OK && bytes.len > 0 && !is_der)
         rc = read_blocks(job, &bytes);
     shs__buf_free(&bytes);
     if (rc == SHS_OK && sk_X509_num(job->cas->certs) == 0)
-        rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CA certificate in %s: %s",
-                           job->cas->name.text,
-                           is_der ? "it looks like DER. Convert it: openssl x509 -inform DER."
-                                  : "a '-----BEGIN CERTIFICATE' line is missing.");
+        rc = shs_error_set(
+            job->err, SHS_TLS, 0, "There is no CA certificate in %s: %s", job->cas->name.text,
+            is_der ? "it looks like DER. Convert it: openssl x509 -inform DER, or, if it is "
+                     "PKCS #12, openssl pkcs12 -nokeys."
+                   : "a '-----BEGIN CERTIFICATE' line is missing.");
     ERR_clear_error();
     return rc;
 }
@@ -179,6 +180,59 @@ int shs__tls_cas_find(const struct shs_tls_cas *self, X509 *cert)
             return i;
     }
     return -1;
+}
+
+/* Has a CA a new key and its old name? */
+static bool has_namesakes(const struct shs_tls_cas *self)
+{
+    for (int i = 0; i < sk_X509_num(self->certs); i++) {
+        X509 *ca = sk_X509_value(self->certs, i);
+
+        for (int k = 0; k < i; k++) {
+            X509 *other = sk_X509_value(self->certs, k);
+
+            if (X509_NAME_cmp(X509_get_subject_name(other), X509_get_subject_name(ca)) == 0 &&
+                !has_name_and_key_of(other, ca))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool is_signed_by(X509 *cert, X509 *ca)
+{
+    bool is;
+
+    ERR_set_mark();
+    is = X509_check_issued(ca, cert) == X509_V_OK && X509_verify(cert, X509_get0_pubkey(ca)) == 1;
+    ERR_pop_to_mark();
+    return is;
+}
+
+/*
+ * OpenSSL takes the first CA of the name, whose key may be another one. Of namesakes it is the one
+ * that has signed, and is valid if one of these is. Only where there are any: it costs a signature.
+ */
+static int find_issuer(X509 **issuer, X509_STORE_CTX *ctx, X509 *cert)
+{
+    STACK_OF(X509) *all = X509_STORE_CTX_get1_certs(ctx, X509_get_issuer_name(cert));
+    X509 *found = NULL;
+    bool valid = false;
+
+    for (int i = 0; !valid && i < sk_X509_num(all); i++) {
+        X509 *ca = sk_X509_value(all, i);
+
+        if (!is_signed_by(cert, ca))
+            continue;
+        valid = X509_cmp_current_time(X509_get0_notBefore(ca)) < 0 &&
+                X509_cmp_current_time(X509_get0_notAfter(ca)) > 0;
+        found = found == NULL || valid ? ca : found;
+    }
+    if (found != NULL && X509_up_ref(found) != 1)
+        found = NULL;
+    *issuer = found;
+    sk_X509_pop_free(all, X509_free);
+    return found != NULL ? 1 : X509_STORE_CTX_get1_issuer(issuer, ctx, cert);
 }
 
 static int find_parents(struct shs_tls_cas *self, struct shs_error *err)
@@ -348,6 +402,8 @@ int shs__tls_cas_load(struct shs_tls_cas *self, const struct shs_tls_host *host,
         rc = find_parents(self, err);
     if (rc == SHS_OK && !host->client_partial)
         rc = check_roots(self, err);
+    if (rc == SHS_OK && has_namesakes(self))
+        X509_STORE_set_get_issuer(store, find_issuer);
     if (rc == SHS_OK)
         rc = find_faults(self, store, err);
     return rc;
@@ -377,7 +433,7 @@ const char *shs__tls_strict_remedy(int verify_code)
         return "-addext subjectKeyIdentifier=hash";
     case X509_V_ERR_MISSING_AUTHORITY_KEY_IDENTIFIER:
     case X509_V_ERR_AUTHORITY_KEY_IDENTIFIER_CRITICAL:
-        return "-addext authorityKeyIdentifier=keyid";
+        return "authorityKeyIdentifier=keyid (-addext, or a line of -extfile)";
     default:
         return "what RFC 5280 asks for";
     }

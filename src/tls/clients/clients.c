@@ -353,13 +353,18 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
                       "The client's certificate could not be judged: the server has no memory.");
     else if (refusal == NULL)
         shs_error_set(err, SHS_TLS, 0, "The client's certificate is refused: %s.", label);
-    else if (reason == SHS_CLIENT_NOT_STRICT && refusal->depth > 0)
+    else if (reason == SHS_CLIENT_NOT_STRICT)
         shs_error_set(
             err, SHS_TLS, 0,
-            "The client's certificate is refused, %s: %s, '%.30s'. Make that CA anew with "
+            "The client's certificate is refused, %s: %s, '%.30s'. Make that %s anew with "
             "%s, or use --client-lax.",
             label, X509_verify_cert_error_string(refusal->code), refusal->subject,
-            shs__tls_strict_remedy(refusal->code));
+            refusal->depth > 0 ? "CA" : "certificate", shs__tls_strict_remedy(refusal->code));
+    else if (reason == SHS_CLIENT_NO_CRL)
+        shs_error_set(err, SHS_TLS, 0,
+                      "The client's certificate is refused, %s: there is no CRL of '%.80s', which "
+                      "issued '%.80s'. Add it, and that CA to the client CA file.",
+                      label, refusal->issuer, refusal->subject);
     else
         shs_error_set(err, SHS_TLS, 0,
                       "The client's certificate is refused, %s: %s; at depth %d, '%.80s'.", label,

@@ -29,6 +29,7 @@ struct shs_tls_crl {
     ASN1_INTEGER *number;      /* NULL when it has none */
     ASN1_INTEGER *base;        /* a delta: of this number or a later one; else NULL */
     ISSUING_DIST_POINT *point; /* what it covers; NULL: everything */
+    const ASN1_OCTET_STRING *scope; /* the same in DER, of `crl` */
 };
 
 static int nomem(struct shs_error *err)
@@ -49,26 +50,34 @@ static X509 *ca_at(const struct shs_tls_crls *self, int index)
     return sk_X509_value(self->cas->certs, index);
 }
 
-/* The CA that has signed it; -1: none of ours. */
-static int find_signer(const struct shs_tls_crls *self, X509_CRL *crl)
+/* The CA that has signed it; -1: none of ours. A renewed CA has several certificates of one name
+   and key, and goes by the first; *may_sign: one of them may sign CRLs. */
+static int find_signer(const struct shs_tls_crls *self, X509_CRL *crl, bool *may_sign)
 {
-    for (int i = 0; i < ca_count(self); i++) {
+    int found = -1;
+
+    *may_sign = false;
+    for (int i = 0; i < ca_count(self) && !*may_sign; i++) {
         X509 *ca = ca_at(self, i);
 
-        if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(crl)) == 0 &&
-            X509_CRL_verify(crl, X509_get0_pubkey(ca)) == 1)
-            return i;
+        if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(crl)) != 0 ||
+            X509_CRL_verify(crl, X509_get0_pubkey(ca)) != 1)
+            continue;
+        if (found < 0)
+            found = shs__tls_cas_find(self->cas, ca);
+        *may_sign = (X509_get_key_usage(ca) & KU_CRL_SIGN) != 0;
     }
-    return -1;
+    return found;
 }
 
 static int check_signer(struct shs_tls_crl *item, const struct shs_tls_crls *self,
                         struct shs_error *err)
 {
     char issuer[128];
+    bool may_sign;
 
     ERR_clear_error();
-    item->ca = find_signer(self, item->crl);
+    item->ca = find_signer(self, item->crl, &may_sign);
     if (item->ca < 0) {
         if (shs__tls_was_nomem())
             return nomem(err);
@@ -76,10 +85,11 @@ static int check_signer(struct shs_tls_crl *item, const struct shs_tls_crls *sel
             return nomem(err);
         return shs_error_set(err, SHS_TLS, 0,
                              "The CRL in %s is not of a CA in the client CA file: its issuer is "
-                             "'%s'.",
+                             "'%s'. Add that CA to the file, also if clients send it along, or "
+                             "take the CRL away.",
                              item->name.text, issuer);
     }
-    if ((X509_get_key_usage(ca_at(self, item->ca)) & KU_CRL_SIGN) == 0)
+    if (!may_sign)
         return shs_error_set(err, SHS_TLS, 0,
                              "The CRL in %s does not count: its CA may not sign CRLs, for its "
                              "keyUsage lacks cRLSign.",
@@ -143,6 +153,9 @@ static int read_extensions(struct shs_tls_crl *item, struct shs_error *err)
             nid != NID_authority_key_identifier)
             return unknown_critical(item, ext, "the", err);
     }
+    if (item->point != NULL)
+        item->scope = X509_EXTENSION_get_data(X509_CRL_get_ext(
+            item->crl, X509_CRL_get_ext_by_NID(item->crl, NID_issuing_distribution_point, -1)));
     if (item->base != NULL && item->number == NULL)
         return not_understood(item, "is a delta without a number", err);
     return SHS_OK;
@@ -284,10 +297,18 @@ static int read_der(struct loading *job, const struct shs_buf *bytes, const char
     struct shs_tls_path_name name;
     const unsigned char *at = (const unsigned char *)shs__buf_head(bytes);
     X509_CRL *crl = d2i_X509_CRL(NULL, &at, (long)bytes->len);
+    size_t left;
 
     if (crl == NULL)
         return shs__tls_error(job->err, SHS_TLS, "The CRL in %s is malformed", named(&name, path));
-    return add_crl(job, crl, path);
+    left = bytes->len - (size_t)(at - (const unsigned char *)shs__buf_head(bytes));
+    if (left == 0)
+        return add_crl(job, crl, path);
+    X509_CRL_free(crl);
+    return shs_error_set(job->err, SHS_TLS, 0,
+                         "The CRL in %s ends %zu bytes before the file does, and what follows "
+                         "would be lost. Of CRLs in DER, each needs a file of its own.",
+                         named(&name, path), left);
 }
 
 static int add_block(struct loading *job, const struct shs_tls_pem *pem,
@@ -304,7 +325,13 @@ static int add_block(struct loading *job, const struct shs_tls_pem *pem,
     if (crl == NULL)
         return shs__tls_error(job->err, SHS_TLS, "The CRL on line %u of %s is malformed",
                               block->line, pem->name);
-    return add_crl(job, crl, path);
+    if (at == block->der + block->len)
+        return add_crl(job, crl, path);
+    X509_CRL_free(crl);
+    return shs_error_set(job->err, SHS_TLS, 0,
+                         "The CRL on line %u of %s is malformed: it goes on after it. Each CRL "
+                         "needs a block of its own.",
+                         block->line, pem->name);
 }
 
 static int read_pem(struct loading *job, const struct shs_buf *bytes, const char *path)
@@ -333,8 +360,7 @@ static int load_file(struct loading *job, const char *path)
 
     ERR_clear_error();
     if (rc == SHS_OK && bytes.len > 0)
-        rc = shs__buf_head(&bytes)[0] == 0x30 ? read_der(job, &bytes, path)
-                                              : read_pem(job, &bytes, path);
+        rc = shs__tls_is_der(&bytes) ? read_der(job, &bytes, path) : read_pem(job, &bytes, path);
     shs__buf_free(&bytes);
     if (rc == SHS_OK && job->crls->count == before)
         rc = shs_error_set(job->err, SHS_TLS, 0, "There is no CRL in %s, neither PEM nor DER.",
@@ -453,11 +479,21 @@ static bool is_newer(const struct shs_tls_crl *a, const struct shs_tls_crl *b)
     return a->since != b->since ? a->since > b->since : by_number(a->number, b->number) > 0;
 }
 
-/* Beyond doubt: what the clock of the CA says, and what its counter says. */
+/* About the same certificates: numbers go on from one to the next (RFC 5280, 5.2.3). */
+static bool same_scope(const struct shs_tls_crl *a, const struct shs_tls_crl *b)
+{
+    if (a->scope == NULL || b->scope == NULL)
+        return a->scope == b->scope;
+    return ASN1_OCTET_STRING_cmp(a->scope, b->scope) == 0;
+}
+
+/* Beyond doubt: about all that the other is about, and later by the CA's clock and its counter. */
 static bool supersedes(const struct shs_tls_crl *a, const struct shs_tls_crl *b)
 {
     int order = by_number(a->number, b->number);
 
+    if (a->scope != NULL && !same_scope(a, b))
+        return false;
     return a->since >= b->since && order >= 0 && (a->since > b->since || order > 0);
 }
 
@@ -538,7 +574,7 @@ static bool is_removed_since(struct looking *look, const struct shs_tls_crl *ite
         if (delta->base != NULL && item->number != NULL && is_fresh(delta, look->now) &&
             delta->since >= item->since && by_number(delta->number, item->number) > 0 &&
             (item->base != NULL || by_number(item->number, delta->base) >= 0) &&
-            covers(look, delta) && say(look, delta) == REMOVED)
+            same_scope(delta, item) && covers(look, delta) && say(look, delta) == REMOVED)
             return true;
     }
     return false;
@@ -549,6 +585,19 @@ static bool is_revoked_by(struct looking *look, const struct shs_tls_crl *item)
     enum says says = say(look, item);
 
     return says == REVOKED || (says == ON_HOLD && !is_removed_since(look, item));
+}
+
+/* By a complete CRL that is fresh, and speaks of this certificate as well. */
+static bool is_superseded(struct looking *look, const struct shs_tls_crl *item)
+{
+    for (size_t i = 0; i < look->crls->count; i++) {
+        const struct shs_tls_crl *other = &look->crls->all[i];
+
+        if (other->base == NULL && is_fresh(other, look->now) && supersedes(other, item) &&
+            covers(look, other))
+            return true;
+    }
+    return false;
 }
 
 /* The newest complete CRL that is fresh. *why: what to say when there is none. */
@@ -582,8 +631,7 @@ static int judge_one(struct looking *look, int64_t *until)
     for (size_t i = 0; i < look->crls->count; i++) {
         const struct shs_tls_crl *item = &look->crls->all[i];
 
-        if (covers(look, item) && (newest == NULL || !supersedes(newest, item)) &&
-            is_revoked_by(look, item))
+        if (covers(look, item) && is_revoked_by(look, item) && !is_superseded(look, item))
             return X509_V_ERR_CERT_REVOKED;
     }
     if (look->failed)

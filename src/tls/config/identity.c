@@ -321,7 +321,7 @@ static PKCS12 *find_pkcs12(const struct pem_source *src)
     const unsigned char *at = (const unsigned char *)shs__buf_head(&src->bytes);
     PKCS12 *p12 = NULL;
 
-    if (at[0] == 0x30)
+    if (shs__tls_is_der(&src->bytes))
         p12 = d2i_PKCS12(NULL, &at, (long)src->bytes.len);
     ERR_clear_error();
     return p12;
@@ -421,6 +421,15 @@ static int fail_algorithm(const struct pem_source *src, const char *algorithm,
                          src->name, algorithm);
 }
 
+static bool is_ascii(const char *text, int len)
+{
+    for (int i = 0; i < len; i++) {
+        if ((text[i] & 0x80) != 0)
+            return false;
+    }
+    return true;
+}
+
 /* The password is right by the file's own MAC, or there is no MAC to know it by. */
 static int open_with(struct bags *bags, const PKCS12 *p12, const char *password, int len,
                      const struct pem_source *src, struct shs_error *err)
@@ -435,6 +444,13 @@ static int open_with(struct bags *bags, const PKCS12 *p12, const char *password,
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory while reading %s.", src->name);
     if (lacks_algorithm(algorithm, sizeof algorithm))
         return fail_algorithm(src, algorithm, err);
+    /* The MAC knows the password in UTF-16, and new ciphers by its bytes. */
+    if (PKCS12_mac_present(p12) != 0 && !is_ascii(password, len))
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The PKCS #12 file %s was made with the same password in another "
+                             "encoding (UTF-8, Latin-1): its content cannot be read. Give the "
+                             "password in that one, or make the file with one in ASCII.",
+                             src->name);
     if (PKCS12_mac_present(p12) != 0)
         return shs_error_set(err, SHS_TLS, 0,
                              "The PKCS #12 file %s is damaged: the password is right, and its "

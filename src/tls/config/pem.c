@@ -172,6 +172,28 @@ static int look_for_losses(const struct shs_tls_pem *self, struct shs_str line,
     return SHS_OK;
 }
 
+/* Something that no editor writes: of DER, of UTF-16, of an archive. Ctrl-Z ends files of DOS. */
+static bool is_text(struct shs_str line)
+{
+    for (size_t i = 0; i < line.len; i++) {
+        unsigned char c = (unsigned char)line.ptr[i];
+
+        if (c < ' ' && c != '\t' && c != '\v' && c != '\f' && c != 0x1a)
+            return false;
+    }
+    return true;
+}
+
+static int check_text(const struct shs_tls_pem *self, struct shs_error *err)
+{
+    if (!self->has_block || self->no_text == 0)
+        return SHS_OK;
+    return shs_error_set(err, SHS_TLS, 0,
+                         "Line %u of %s is no text (DER? UTF-16?), but beside it is PEM: what is "
+                         "there would be lost. Give it a file of its own, or convert it to PEM.",
+                         self->no_text, self->name);
+}
+
 /* -- blocks ------------------------------------------------------------------------------------ */
 
 static int malformed(const struct shs_tls_pem *self, const struct shs_tls_pem_block *block,
@@ -293,12 +315,19 @@ int shs__tls_pem_next(struct shs_tls_pem *self, struct shs_tls_pem_block *block,
             if (block->der == NULL)
                 return shs_error_set(err, SHS_NOMEM, 0, "Out of memory while reading %s.",
                                      self->name);
-            rc = read_block(self, block, err);
+            self->has_block = true;
+            rc = check_text(self, err);
+            if (rc == SHS_OK)
+                rc = read_block(self, block, err);
             if (rc != SHS_OK)
                 shs__tls_pem_drop(block);
             return rc;
         }
-        rc = look_for_losses(self, line, err);
+        if (self->no_text == 0 && !is_text(line))
+            self->no_text = self->line - 1;
+        rc = check_text(self, err);
+        if (rc == SHS_OK)
+            rc = look_for_losses(self, line, err);
     }
     return rc == SHS_OK ? SHS_CLOSED : rc;
 }
@@ -312,6 +341,13 @@ void shs__tls_pem_drop(struct shs_tls_pem_block *block)
 }
 
 /* -- what a block is --------------------------------------------------------------------------- */
+
+bool shs__tls_is_der(const struct shs_buf *bytes)
+{
+    const char *at = shs__buf_head(bytes);
+
+    return bytes->len > 1 && at[0] == 0x30 && (at[1] & 0x80) != 0;
+}
 
 int shs__tls_pem_text(const struct shs_tls_pem_block *block, struct shs_buf *out)
 {

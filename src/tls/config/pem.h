@@ -4,7 +4,8 @@
  * OpenSSL's reader passes over whatever is not exactly a BEGIN line at the start of a line: a
  * certificate behind a blank, behind a byte order mark, or with a damaged line is then gone, and
  * nobody is told. This one reads what can only be meant in one way (blanks before and after the
- * line), and names file, line and fault of everything else. Text between blocks is fine.
+ * line), and names file, line and fault of everything else. Text between blocks is fine; what is no
+ * text (DER, UTF-16) is a loss as well, in a file that has a block.
  */
 #ifndef SHS_TLS_PEM_H
 #define SHS_TLS_PEM_H
@@ -17,6 +18,8 @@ struct shs_tls_pem {
     const char *at, *end; /* what is left */
     const char *name;     /* of the file, as it is to be in a message: quoted */
     unsigned line;        /* of `at`, from 1 */
+    unsigned no_text;     /* the first line outside of blocks that is none; 0 */
+    bool has_block;
 };
 
 /* Views of the bytes, but for `der`, which is the caller's to free with shs__tls_pem_drop. */
@@ -37,6 +40,10 @@ int shs__tls_pem_next(struct shs_tls_pem *self, struct shs_tls_pem_block *block,
                       struct shs_error *err);
 /* Wipes and frees what belongs to it; once is enough. */
 void shs__tls_pem_drop(struct shs_tls_pem_block *block);
+
+/* DER of a certificate, CRL or PKCS #12: these are longer than 127 bytes. A text may begin with a
+   '0', too. */
+bool shs__tls_is_der(const struct shs_buf *bytes);
 
 /* The block as OpenSSL's own reader wants it, appended to *out: SHS_OK, SHS_LIMIT or SHS_NOMEM. */
 int shs__tls_pem_text(const struct shs_tls_pem_block *block, struct shs_buf *out);

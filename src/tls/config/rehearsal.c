@@ -79,6 +79,21 @@ static bool asks_by_name(const struct shs_tls_context *self, const struct shs_tl
            shs__tls_site_at(self, self->period_of_name[found], (int64_t)time(NULL)) == site;
 }
 
+/* Curves that hardly a client speaks: then no signature is in common. NULL: it is not that. */
+static const char *strange_curve(EVP_PKEY *key, char *name, size_t cap)
+{
+    static const char *const usual[] = {"prime256v1", "secp384r1", "secp521r1"};
+
+    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC ||
+        EVP_PKEY_get_group_name(key, name, cap, NULL) != 1)
+        return NULL;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(usual); i++) {
+        if (strcmp(name, usual[i]) == 0)
+            return NULL;
+    }
+    return name;
+}
+
 /* What came of it, in a sentence. */
 static int judge(const struct shs_tls_site *site, const struct shs_tls_pair *pair,
                  struct shs_tls_stream *server, struct shs_tls_stream *client, bool done,
@@ -86,7 +101,15 @@ static int judge(const struct shs_tls_site *site, const struct shs_tls_pair *pai
 {
     const char *file = pair->from->certfile == NULL ? "cert_pem" : pair->from->certfile;
     struct shs_error why = {.code = SHS_OK};
+    char curve[64];
 
+    if (!done && !wants_certificate(server) &&
+        strange_curve(pair->identity.key, curve, sizeof curve) != NULL)
+        return shs_error_set(err, SHS_TLS, 0,
+                             "A handshake with the certificate in '%.80s' fails: its key is on the "
+                             "curve %s, which TLS clients do not take. Make a key on P-256, P-384 "
+                             "or P-521 (prime256v1, secp384r1, secp521r1), or an RSA key.",
+                             file, curve);
     if (!done && !wants_certificate(server)) {
         (void)shs__stream_describe(server->failed != SHS_OK ? &server->base : &client->base,
                                    SHS_TLS, &why);
