@@ -62,6 +62,10 @@ static inline bool shs__is_peers_end(int code)
  */
 ssize_t shs__pwrite_unsignalled(int fd, const void *bytes, size_t len, off_t at);
 
+/* Does a file system that has no fsync, or no locks, fail with that? There is no more to do. */
+bool shs__has_no_sync(int sys_errno);
+bool shs__has_no_lock(int sys_errno);
+
 /* -- structs that begin with their size --------------------------------------------------------
  *
  * A caller that was built with an older header has a shorter one, with a newer header a longer one.

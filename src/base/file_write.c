@@ -25,3 +25,13 @@ ssize_t shs__pwrite_unsignalled(int fd, const void *bytes, size_t len, off_t at)
     errno = saved;
     return n;
 }
+
+bool shs__has_no_sync(int sys_errno)
+{
+    return sys_errno == EINVAL || sys_errno == ENOSYS || sys_errno == EOPNOTSUPP;
+}
+
+bool shs__has_no_lock(int sys_errno)
+{
+    return sys_errno == ENOLCK || sys_errno == ENOSYS || sys_errno == EOPNOTSUPP;
+}

@@ -10,18 +10,30 @@
 
 /* Lock-free, so that a handler may use them on any thread. */
 static _Atomic(struct shs_server *) targets[STOP_SIGNALS_MAX];
+static atomic_bool early; /* one came before there was a server */
+
+/* False: there is none yet. */
+static bool request_all(void)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < STOP_SIGNALS_MAX; i++) {
+        struct shs_server *server = atomic_load(&targets[i]);
+
+        if (server != NULL)
+            shs_tls_request_reload(server);
+        any = any || server != NULL;
+    }
+    return any;
+}
 
 static void on_reload(int number)
 {
     int saved = errno;
 
     (void)number;
-    for (size_t i = 0; i < STOP_SIGNALS_MAX; i++) {
-        struct shs_server *server = atomic_load(&targets[i]);
-
-        if (server != NULL)
-            shs_tls_request_reload(server);
-    }
+    if (!request_all())
+        atomic_store(&early, true);
     errno = saved;
 }
 
@@ -33,4 +45,6 @@ void reload_signal_install(struct shs_server *const *servers, size_t count)
         atomic_store(&targets[i], i < count ? servers[i] : NULL);
     sigemptyset(&action.sa_mask);
     sigaction(SIGHUP, &action, NULL);
+    if (count > 0 && atomic_exchange(&early, false))
+        (void)request_all();
 }

@@ -6,7 +6,10 @@
 
 #include <shs/server.h>
 
-/* From now on SIGHUP calls shs_tls_request_reload for each; with none of them it is ignored. */
+/*
+ * From now on SIGHUP calls shs_tls_request_reload for each. With none of them it is kept in mind:
+ * who makes servers calls it so first of all, or a SIGHUP that comes early would end the process.
+ */
 void reload_signal_install(struct shs_server *const *servers, size_t count);
 
 #endif

@@ -544,6 +544,9 @@ int cmd_serve(int argc, char **argv)
     static struct serve self; /* static: an abandoned request may outlive this function */
     int code;
 
+    /* Before anything that takes time: one that comes early must not end us. */
+    stop_signals_reopen(NULL, -1);
+    reload_signal_install(NULL, 0);
     if (!serve_plan_read(&self.plan, argc, argv, &code)) {
         serve_plan_free(&self.plan);
         return code;

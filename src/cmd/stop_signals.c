@@ -47,13 +47,14 @@ void stop_signals_forget(void)
         atomic_store(&targets[i], NULL);
 }
 
-static const char *log_path;
+static _Atomic(const char *) log_path;
 static int log_fd;
 
 /* open(2), dup3(2) and close(2) may be called in a signal handler. */
 static void on_reopen(int number)
 {
-    int saved = errno, fd = open(log_path, STOP_SIGNALS_LOG_FLAGS, 0640);
+    const char *path = atomic_load(&log_path);
+    int saved = errno, fd = path == NULL ? -1 : open(path, STOP_SIGNALS_LOG_FLAGS, 0640);
 
     SHS_UNUSED(number);
     if (fd >= 0) {
@@ -67,8 +68,8 @@ void stop_signals_reopen(const char *path, int fd)
 {
     struct sigaction action = {.sa_handler = on_reopen, .sa_flags = SA_RESTART};
 
-    log_path = path;
     log_fd = fd;
+    atomic_store(&log_path, path);
     sigemptyset(&action.sa_mask);
     sigaction(SIGUSR1, &action, NULL);
 }

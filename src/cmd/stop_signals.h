@@ -22,7 +22,7 @@ void stop_signals_forget(void);
  * SIGUSR1: the log's file is opened again by its name, after something like logrotate(8) has moved
  * it away. A file that cannot be opened leaves the old one in use.
  *
- *   path  borrowed until the process ends
+ *   path  borrowed until the process ends; NULL: none is open yet, and the signal ends nobody
  *   fd    its descriptor, which stays the same number
  */
 void stop_signals_reopen(const char *path, int fd);

@@ -113,17 +113,11 @@ void shs__store_resemble(struct shs_store *self, const struct stat *st)
 
 /* -- the disk ---------------------------------------------------------------------------------- */
 
-/* It has no fsync, and says so in one of these ways. */
-static bool has_no_sync(int sys_errno)
-{
-    return sys_errno == EINVAL || sys_errno == ENOSYS || sys_errno == EOPNOTSUPP;
-}
-
 int shs__store_sync(struct shs_store *self)
 {
     if (fsync(self->fd) == 0)
         return SHS_OK;
-    if (!has_no_sync(errno))
+    if (!shs__has_no_sync(errno))
         return SHS_IO;
     self->unsynced = errno;
     return SHS_OK;

@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import shslib
+import site_lab
 import tls_pki
 from shslib import check, equal
 
@@ -56,4 +57,26 @@ def constraints():
                 check("permitted subtree violation" in err, err)
 
 
-shslib.main(constraints)
+def poor_file_systems():
+    """Where fsync or locks are not to be had, a CA is made all the same, and is kept; where a disk fails, it is not."""
+    with shslib.temp_dir() as directory:
+        faults = site_lab.Faults(directory)
+        for number, rule in enumerate(("fsync:directory=EINVAL", "fsync=ENOSYS", "fsync=EOPNOTSUPP", "flock=ENOLCK")):
+            environment = dict(faults.env(rule), XDG_STATE_HOME="%s/state-%d" % (directory, number))
+            shslib.write_file(environment["SHS_FAULTS_WHEN"], b"")
+            serials = []
+            for _ in range(2):
+                with shslib.Server("--handler", "whoami", env=environment) as server:
+                    equal(server.get("/")[0], 200, rule)
+                    serials.append(tls_pki.serial(server.ca))
+            equal(serials[0], serials[1], rule)
+            check(any(call.startswith(rule.split(":")[0].split("=")[0]) for call in faults.calls()), "never called: " + rule)
+        for rule in ("fsync:directory=EIO", "fsync:file=EIO", "flock=EIO"):
+            environment = dict(faults.env(rule), XDG_STATE_HOME=directory + "/broken")
+            shslib.write_file(environment["SHS_FAULTS_WHEN"], b"")
+            code, _, err = shslib.run(shslib.BIN, "serve", "-p", "0", env=environment, seconds=20)
+            equal((code, len(err.strip().splitlines())), (1, 1), rule + err)
+            check("Input/output error" in err, rule + err)
+
+
+shslib.main(constraints, poor_file_systems)

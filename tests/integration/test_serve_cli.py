@@ -12,6 +12,7 @@ import threading
 import time
 
 import shslib
+import tls_pki
 from shslib import check, equal
 
 SITE = os.path.join(shslib.SOURCE_DIR, "examples", "site")
@@ -290,6 +291,35 @@ def test_H82_signals_end_it_cleanly():
                 equal(server.stdout, out, "stdout after the signal")
                 for line in server.stderr.splitlines():
                     check(line.startswith("127.0.0.1 - - ["), "stderr: " + line)
+
+
+def writer_of(pipe):
+    """The pipe's other end, once somebody reads it; None before."""
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
+def test_signals_before_it_serves():
+    """SIGHUP and SIGUSR1 while it reads its files: they do not end it, and the reload is not forgotten."""
+    with shslib.temp_dir() as path:
+        pipe = path + "/password"
+        os.mkfifo(pipe)
+        tls_pki._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-passout", "pass:word",
+                         "-keyout", path + "/key.pem", "-out", path + "/cert.pem", "-days", "2", "-subj", "/CN=localhost",
+                         "-addext", "subjectAltName=DNS:localhost")
+        process = shslib.Process([shslib.BIN, "serve", "-p", "0", "--cert", path + "/cert.pem", "--key", path + "/key.pem",
+                                  "--password-file", pipe, "--log", "none", "--log-level", "info", SITE])
+        with process:
+            ends = []
+            shslib.wait_until(lambda: ends.append(writer_of(pipe)) or ends[-1] is not None, 20, "it to read the password")
+            for number in (signal.SIGUSR1, signal.SIGHUP):
+                process.signal_taken(number)
+            os.write(ends[-1], b"word\n")
+            os.close(ends[-1])
+            process.wait_stdout("^Serving HTTPS")
+            process.wait_stderr("TLS configuration reloaded")
 
 
 def begin_upload(sock, length):

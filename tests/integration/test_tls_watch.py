@@ -390,6 +390,7 @@ def quiet_directory(pki):
             shslib.write_file(path + "/other-%d" % i, b"x")
         renamed(pki["good"][1], path + "/cert.pem")
         becomes(server, pki, 1)
+        waits_for(server, "configuration reloaded$")  # the line comes after what it tells of
         equal(len(lines(server, "configuration reloaded$")), 1)
 
 

@@ -14,10 +14,11 @@
 
 static bool armed;
 static long fail_in = -1; /* while armed: this many succeed, then one fails; -1: all succeed */
+static bool for_good;     /* that one, and all after it */
 
 static bool fails(void)
 {
-    return armed && fail_in >= 0 && fail_in-- == 0;
+    return armed && (fail_in >= 0 ? fail_in-- == 0 : for_good);
 }
 
 static void *lab_malloc(size_t size)

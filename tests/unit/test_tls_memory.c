@@ -19,6 +19,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/pkcs12.h>
 
 #include <shs/handler.h>
 #include <shs/http.h>
@@ -362,6 +363,84 @@ static void test_reload(void **state)
     shs_server_free(server);
 }
 
+/* What cannot be set up for want of memory is said to be just that, whatever is being read. */
+static void sweep_start(const char *what, const struct shs_tls_config *config, long step)
+{
+    bool failed = true;
+    unsigned refused = 0;
+    long n;
+
+    for (n = 0; failed; n += stride() == 1 ? 1 : step) {
+        struct shs_server *server = NULL;
+        struct shs_error err = {.code = SHS_OK};
+        struct shs_options opt;
+        int rc;
+
+        shs_options_init(&opt);
+        opt.bind_and_activate = false;
+        assert_int_equal(shs_http_server_new(&server, &opt, &handler, NULL), SHS_OK);
+        arm(n);
+        rc = shs_tls_mixin_push_config(server, config, &err);
+        failed = disarm();
+        ERR_clear_error();
+        shs_server_free(server);
+        if (rc == SHS_OK)
+            continue;
+        refused++;
+        if (rc != SHS_NOMEM || err.code != rc || strstr(err.text, "memory") == NULL)
+            fail_msg("%s, without allocation %ld: %d, '%s'", what, n, rc, err.text);
+    }
+    print_message("%s%s: %ld allocations, %u refused\n", what, for_good ? ", for good" : "", n,
+                  refused);
+    assert_true(refused > 0);
+}
+
+static int say_password(void *ctx, char *buf, size_t cap)
+{
+    SHS_UNUSED(ctx);
+    return snprintf(buf, cap, "password");
+}
+
+static int make_pkcs12(unsigned char **der)
+{
+    PKCS12 *p12 = PKCS12_create("password", NULL, lab.key, lab.leaf, NULL, 0, 0, 100, 100, 0);
+    int len = i2d_PKCS12(p12, der);
+
+    assert_true(len > 0);
+    PKCS12_free(p12);
+    return len;
+}
+
+static void test_start(void **state)
+{
+    struct asks pem, p12, locked;
+    struct shs_buf key;
+    unsigned char *der = NULL;
+    int len;
+
+    SHS_UNUSED(state);
+    ask_for(&pem, SHS_TLS_CLIENT_REQUIRED);
+    ask_for(&p12, SHS_TLS_CLIENT_OPTIONAL);
+    len = make_pkcs12(&der);
+    p12.cert = (struct shs_tls_cert){
+        .cert_pem = der, .cert_pem_len = (size_t)len, .password = say_password};
+    ask_for(&locked, SHS_TLS_CLIENT_OPTIONAL);
+    shs__buf_init(&key, 65536);
+    assert_int_equal(shs__mint_key_pem(&key, lab.key, "password", NULL), SHS_OK);
+    locked.cert.key_pem = shs__buf_head(&key);
+    locked.cert.key_pem_len = key.len;
+    locked.cert.password = say_password;
+    for (int both = 0; both < 2; both++) {
+        for_good = both == 1;
+        sweep_start("PEM", &pem.config, 5 * STRIDE);
+        sweep_start("PKCS #12", &p12.config, 11 * STRIDE);
+        sweep_start("an encrypted key", &locked.config, 11 * STRIDE);
+    }
+    for_good = false;
+    shs__buf_free(&key);
+    OPENSSL_free(der);
+}
+
 /* A denial that could not be taken note of is an error, and the list is as it was. */
 static void test_deny(void **state)
 {
@@ -406,6 +485,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handshakes),
+        cmocka_unit_test(test_start),
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_deny),
     };

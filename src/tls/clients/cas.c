@@ -59,19 +59,6 @@ static int add_name(struct shs_tls_cas *self, X509 *ca, struct shs_error *err)
     return SHS_OK;
 }
 
-/*
- * A certificate is taken apart once and for all here, and what could not be is never tried again:
- * one whose key or extensions are missing for want of memory would refuse every client.
- */
-static bool is_whole(X509 *ca)
-{
-    EVP_PKEY *key = X509_get0_pubkey(ca);
-
-    /* What a key says of itself is asked for once, too, and is 0 if that failed. */
-    return key != NULL && EVP_PKEY_get_bits(key) > 0 && EVP_PKEY_get_security_bits(key) > 0 &&
-           EVP_PKEY_get_size(key) > 0 && X509_check_purpose(ca, -1, 0) == 1;
-}
-
 /* Takes the certificate. */
 static int add_ca(struct loading *job, X509 *ca)
 {
@@ -84,7 +71,7 @@ static int add_ca(struct loading *job, X509 *ca)
         X509_free(ca);
         return nomem(job->err);
     }
-    if (!is_whole(ca))
+    if (!shs__tls_is_whole(ca)) /* it would refuse every client */
         return shs__tls_error(job->err, SHS_TLS,
                               "Certificate number %d in the client CA file %s cannot be used",
                               sk_X509_num(self->certs), self->name.text);

@@ -49,6 +49,12 @@ static int nomem(struct shs_error *err)
     return shs_error_set(err, SHS_NOMEM, 0, "Out of memory while setting up TLS.");
 }
 
+/* OpenSSL fails in many ways without memory, and does not always say that it was that. */
+static int tell_cause(int rc, struct shs_error *why)
+{
+    return rc == SHS_TLS && shs__tls_is_short_of_memory() ? nomem(why) : rc;
+}
+
 static int kind_of(EVP_PKEY *key)
 {
     if (EVP_PKEY_is_a(key, "EC"))
@@ -154,7 +160,7 @@ static int load_pair(struct shs_tls_context *self, struct shs_tls_pair *pair, in
                      bool strict, const struct shs_tls_pair *before, struct shs_error *err)
 {
     struct shs_error why = {.code = SHS_OK};
-    int rc = shs__tls_identity_load(&pair->identity, pair->from, &why);
+    int rc = tell_cause(shs__tls_identity_load(&pair->identity, pair->from, &why), &why);
 
     if (rc == SHS_OK && describe(self, pair) != SHS_OK)
         return nomem(err);
@@ -191,6 +197,19 @@ static STACK_OF(X509) * make_pool(const struct shs_tls_context *self)
     return pool;
 }
 
+static int load_response(struct shs_tls_pair *pair, int64_t now, struct shs_error *why)
+{
+    int rc = shs__tls_ocsp_load(&pair->ocsp, pair->from->ocspfile, pair->identity.leaf,
+                                pair->identity.chain, now, why);
+
+    if (rc == SHS_TLS || pair->ocsp.note != NULL) { /* bad is what is so a second time */
+        shs__tls_ocsp_free(&pair->ocsp);
+        rc = shs__tls_ocsp_load(&pair->ocsp, pair->from->ocspfile, pair->identity.leaf,
+                                pair->identity.chain, now, why);
+    }
+    return tell_cause(rc, why);
+}
+
 /*
  * The response to staple. One that is stale or of another certificate is left out, and said; the
  * one of before stays where there is none that can be used.
@@ -203,8 +222,7 @@ static int load_staple(const struct shs_tls_context *self, struct shs_tls_pair *
 
     if (pair->from->ocspfile == NULL)
         return SHS_OK;
-    rc = shs__tls_ocsp_load(&pair->ocsp, pair->from->ocspfile, pair->identity.leaf,
-                            pair->identity.chain, now, &why);
+    rc = load_response(pair, now, &why);
     if (pair->ocsp.der == NULL && before != NULL && before->ocsp.der != NULL &&
         before->ocsp.next_update > now && X509_cmp(before->identity.leaf, pair->identity.leaf) == 0)
         if (shs__tls_ocsp_share(&pair->ocsp, &before->ocsp) != SHS_OK)
@@ -323,6 +341,15 @@ static void report_rules(struct shs_tls_report *report, const struct shs_tls_hos
     shs__tls_report_add(report, same ? SHS_TLS_FILE_SAME : SHS_TLS_FILE_TAKEN, host->crl, NULL);
 }
 
+static int load_rules(struct rules *rules, const struct shs_tls_host *host, struct shs_error *why)
+{
+    int rc = shs__tls_clients_load(&rules->clients, host, why);
+
+    if (rc == SHS_TLS) /* bad is what is so a second time */
+        rc = shs__tls_clients_load(&rules->clients, host, why);
+    return tell_cause(rc, why);
+}
+
 static int load_clients(struct shs_tls_context *self, const struct shs_tls_context *before,
                         struct shs_tls_report *report, struct shs_error *err)
 {
@@ -339,7 +366,7 @@ static int load_clients(struct shs_tls_context *self, const struct shs_tls_conte
         if (rules == NULL)
             return nomem(err);
         atomic_init(&rules->refs, 1);
-        rc = shs__tls_clients_load(&rules->clients, &config->hosts[h], &why);
+        rc = load_rules(rules, &config->hosts[h], &why);
         if (rc == SHS_OK) {
             self->clients[h] = &rules->clients;
             if (before != NULL)
@@ -425,6 +452,44 @@ static int open_sites(struct shs_tls_context *self, int64_t now, size_t *culprit
     return self->beside ? shs__tls_context_try_each(self, culprit, err) : SHS_OK;
 }
 
+static void close_sites(struct shs_tls_context *self)
+{
+    self->ssl_ctx = NULL;
+    shs__tls_sites_free(self);
+}
+
+/* An SSL_CTX that was made without memory may lack a part for good, and say so in a trial only. */
+static int open_sites_twice(struct shs_tls_context *self, int64_t now, size_t *culprit,
+                            struct shs_error *err)
+{
+    int rc = open_sites(self, now, culprit, err);
+
+    if (rc == SHS_TLS) {
+        close_sites(self);
+        rc = open_sites(self, now, culprit, err);
+    }
+    return tell_cause(rc, err);
+}
+
+int shs__tls_context_try(struct shs_tls_context *self, struct shs_error *err)
+{
+    size_t culprit;
+    int rc = shs__tls_context_try_each(self, &culprit, err);
+
+    if (rc != SHS_TLS)
+        return rc;
+    SSL_CTX_free(self->ssl_ctx);
+    close_sites(self);
+    rc = open_sites(self, (int64_t)time(NULL), &culprit, err);
+    if (rc == SHS_OK) {
+        SSL_CTX_up_ref(self->ssl_ctx);
+        rc = shs__tls_context_try_each(self, &culprit, err);
+    } else {
+        self->ssl_ctx = NULL;
+    }
+    return tell_cause(rc, err);
+}
+
 /*
  * What OpenSSL refuses, or what fails its trial, is replaced by what was there before: then all of
  * it is made once more. Each round has one such certificate less.
@@ -437,12 +502,11 @@ static int settle(struct shs_tls_context *self, const struct shs_tls_context *be
     int rc;
 
     for (unsigned round = 0;; round++) {
-        rc = open_sites(self, now, &culprit, &why);
+        rc = open_sites_twice(self, now, &culprit, &why);
         if (rc == SHS_OK || rc == SHS_NOMEM || before == NULL || culprit == SIZE_MAX ||
             self->pairs[culprit].kept != NULL || round == ROUNDS_MAX)
             break;
-        self->ssl_ctx = NULL;
-        shs__tls_sites_free(self);
+        close_sites(self);
         if (keep_pair(self, &self->pairs[culprit], &before->pairs[culprit], &why) != SHS_OK)
             return nomem(err);
         rc = complete_pairs(self, before, now, err);
@@ -581,7 +645,7 @@ int shs__tls_context_new(struct shs_tls_context **out, const struct shs_options 
     shs__tls_simple_config(&simple, opt);
     rc = shs__tls_tickets_new(&tickets, simple.config.ticket_epoch_s);
     if (rc != SHS_OK)
-        return shs_error_set(err, rc, 0, "OpenSSL could not be set up for TLS.");
+        return shs_error_set(err, rc, 0, "%s", shs__tls_tickets_trouble(rc));
     rc =
         shs__tls_context_build(out, &simple.config, tickets, NULL, (int64_t)time(NULL), false, err);
     shs__tls_tickets_free(tickets);

@@ -14,6 +14,8 @@
 #define PEM_CEILING ((size_t)1024 * 1024)
 #define PASSWORD_CAP ((size_t)1024)
 #define CHAIN_MAX 10
+/* Whoever has that much can say what is wrong. */
+#define PROBE ((size_t)4096)
 
 /* One of the two inputs: the bytes, and what to call them. */
 struct pem_source {
@@ -41,6 +43,25 @@ bool shs__tls_was_nomem(void)
     return found;
 }
 
+bool shs__tls_is_whole(X509 *cert)
+{
+    EVP_PKEY *key = X509_get0_pubkey(cert);
+
+    /* What a key says of itself is asked for once, too, and is 0 if that failed. */
+    return key != NULL && EVP_PKEY_get_bits(key) > 0 && EVP_PKEY_get_security_bits(key) > 0 &&
+           EVP_PKEY_get_size(key) > 0 && X509_check_purpose(cert, -1, 0) == 1;
+}
+
+bool shs__tls_is_short_of_memory(void)
+{
+    void *ours = shs__malloc(PROBE), *theirs = OPENSSL_malloc(PROBE);
+    bool is_short = ours == NULL || theirs == NULL;
+
+    shs__free(ours);
+    OPENSSL_free(theirs);
+    return is_short;
+}
+
 int shs__tls_error(struct shs_error *err, int code, const char *fmt, ...)
 {
     unsigned long tls_code = ERR_peek_last_error();
@@ -51,7 +72,8 @@ int shs__tls_error(struct shs_error *err, int code, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    if (shs__tls_was_nomem()) {
+    /* What fails without a reason has found no memory to say it in. */
+    if (shs__tls_was_nomem() || tls_code == 0) {
         code = SHS_NOMEM;
         reason = "out of memory";
     }
@@ -256,9 +278,8 @@ static bool lacks_algorithm(char *name, size_t cap)
 }
 
 static int load_key(struct shs_tls_identity *self, const struct pem_source *src,
-                    const struct shs_tls_cert *from, struct shs_error *err)
+                    struct password_state *state, struct shs_error *err)
 {
-    struct password_state state = {.from = from, .len = -1};
     BIO *bio = BIO_new_mem_buf(shs__buf_head(&src->key), (int)src->key.len);
     char algorithm[48];
     int rc = SHS_OK;
@@ -266,12 +287,12 @@ static int load_key(struct shs_tls_identity *self, const struct pem_source *src,
     if (bio == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory while reading %s.", src->name);
     ERR_clear_error();
-    self->key = PEM_read_bio_PrivateKey(bio, NULL, give_password, &state);
+    self->key = PEM_read_bio_PrivateKey(bio, NULL, give_password, state);
     if (self->key != NULL)
         goto out;
-    if (!state.asked)
+    if (!state->asked)
         rc = shs__tls_error(err, SHS_TLS, "The private key in %s is malformed", src->name);
-    else if (state.len < 0)
+    else if (state->len < 0)
         rc = shs_error_set(err, SHS_TLS, 0,
                            "The private key in %s is encrypted and there is no password for it. "
                            "Set opt.password, or decrypt the key.",
@@ -287,7 +308,6 @@ static int load_key(struct shs_tls_identity *self, const struct pem_source *src,
                            src->name);
 out:
     ERR_clear_error();
-    OPENSSL_cleanse(state.text, sizeof state.text);
     BIO_free(bio);
     return rc;
 }
@@ -312,6 +332,29 @@ static int check_match(const struct shs_tls_identity *self, const struct pem_sou
     return shs_error_set(err, SHS_TLS, 0,
                          "The private key in %s does not belong to the certificate in %s.",
                          key->name, cert->name);
+}
+
+/*
+ * A certificate is taken apart once and for all, and what could not be for want of memory is never
+ * tried again: its key would have no size for ever. A copy is whole then.
+ */
+static bool lacks_a_part(X509 *cert)
+{
+    X509 *copy = shs__tls_is_whole(cert) ? NULL : X509_dup(cert);
+    bool lacks = copy == NULL ? !shs__tls_is_whole(cert) : shs__tls_is_whole(copy);
+
+    X509_free(copy);
+    return lacks;
+}
+
+static int check_whole(const struct shs_tls_identity *self, struct shs_error *err)
+{
+    bool lacks = lacks_a_part(self->leaf);
+
+    for (int i = 0; !lacks && i < sk_X509_num(self->chain); i++)
+        lacks = lacks_a_part(sk_X509_value(self->chain, i));
+    ERR_clear_error();
+    return lacks ? shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a certificate.") : SHS_OK;
 }
 
 /* -- PKCS #12 ---------------------------------------------------------------------------------- */
@@ -552,17 +595,15 @@ static int take_identity(struct shs_tls_identity *self, struct bags *bags,
 }
 
 static int load_pkcs12(struct shs_tls_identity *self, PKCS12 *p12, const struct pem_source *src,
-                       const struct shs_tls_cert *from, struct shs_error *err)
+                       struct password_state *state, struct shs_error *err)
 {
-    struct password_state state = {.from = from, .len = -1};
     struct bags bags = {.key = NULL};
-    int rc = open_pkcs12(&bags, p12, &state, src, err);
+    int rc = open_pkcs12(&bags, p12, state, src, err);
 
     if (rc == SHS_OK)
         rc = take_identity(self, &bags, src, err);
     EVP_PKEY_free(bags.key);
     sk_X509_pop_free(bags.certs, X509_free);
-    OPENSSL_cleanse(state.text, sizeof state.text);
     ERR_clear_error();
     return rc;
 }
@@ -584,18 +625,16 @@ static int check_source(const struct shs_tls_cert *opt, struct shs_error *err)
     return SHS_OK;
 }
 
-int shs__tls_identity_load(struct shs_tls_identity *self, const struct shs_tls_cert *opt,
-                           struct shs_error *err)
+static int load(struct shs_tls_identity *self, const struct shs_tls_cert *opt,
+                struct password_state *state, struct shs_error *err)
 {
     struct pem_source cert, own_key, *key = &cert;
     PKCS12 *p12 = NULL;
-    int rc = check_source(opt, err);
+    int rc;
 
     memset(self, 0, sizeof *self);
     memset(&cert, 0, sizeof cert);
     memset(&own_key, 0, sizeof own_key);
-    if (rc != SHS_OK)
-        return rc;
     self->chain = sk_X509_new_null();
     if (self->chain == NULL) {
         rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory while reading the certificate.");
@@ -606,7 +645,7 @@ int shs__tls_identity_load(struct shs_tls_identity *self, const struct shs_tls_c
     if (rc == SHS_OK)
         p12 = find_pkcs12(&cert);
     if (p12 != NULL) {
-        rc = load_pkcs12(self, p12, &cert, opt, err);
+        rc = load_pkcs12(self, p12, &cert, state, err);
         goto out;
     }
     if (rc == SHS_OK && (opt->keyfile != NULL || opt->key_pem != NULL)) {
@@ -616,15 +655,34 @@ int shs__tls_identity_load(struct shs_tls_identity *self, const struct shs_tls_c
     if (rc == SHS_OK)
         rc = load_certs(self, &cert, key, err);
     if (rc == SHS_OK)
-        rc = load_key(self, key, opt, err);
+        rc = load_key(self, key, state, err);
     if (rc == SHS_OK)
         rc = check_match(self, &cert, key, err);
 out:
+    if (rc == SHS_OK)
+        rc = check_whole(self, err);
     PKCS12_free(p12);
     source_free(&cert);
     source_free(&own_key);
     if (rc != SHS_OK)
         shs__tls_identity_free(self);
+    return rc;
+}
+
+int shs__tls_identity_load(struct shs_tls_identity *self, const struct shs_tls_cert *opt,
+                           struct shs_error *err)
+{
+    struct password_state state = {.from = opt, .len = -1};
+    int rc = check_source(opt, err);
+
+    memset(self, 0, sizeof *self);
+    if (rc != SHS_OK)
+        return rc;
+    rc = load(self, opt, &state, err);
+    /* OpenSSL does not always tell that there was no memory: what is bad is so a second time. */
+    if (rc == SHS_TLS)
+        rc = load(self, opt, &state, err);
+    OPENSSL_cleanse(state.text, sizeof state.text);
     return rc;
 }
 

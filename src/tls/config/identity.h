@@ -40,6 +40,12 @@ void shs__tls_identity_free(struct shs_tls_identity *self);
 /* Fills *err with OpenSSL's last reason at its end: "<sentence>: <reason>". Returns the code. */
 int shs__tls_error(struct shs_error *err, int code, const char *fmt, ...) SHS_PRINTF(3, 4);
 
+/* Could all of it be taken apart: its key, its extensions? */
+bool shs__tls_is_whole(X509 *cert);
+
+/* Is there next to no memory at this moment? Then that is what is wrong. */
+bool shs__tls_is_short_of_memory(void);
+
 /* Was it memory? By OpenSSL's queue of errors, which is empty afterwards. */
 bool shs__tls_was_nomem(void);
 

@@ -113,7 +113,7 @@ static int judge(const struct shs_tls_site *site, const struct shs_tls_pair *pai
     if (!done && !wants_certificate(server)) {
         (void)shs__stream_describe(server->failed != SHS_OK ? &server->base : &client->base,
                                    SHS_TLS, &why);
-        return shs_error_set(err, SHS_TLS, 0,
+        return shs_error_set(err, why.code == SHS_NOMEM ? SHS_NOMEM : SHS_TLS, 0,
                              "A handshake with the certificate in '%.80s' fails: %.120s", file,
                              why.text);
     }
@@ -175,11 +175,4 @@ int shs__tls_context_try_each(struct shs_tls_context *self, size_t *culprit, str
         }
     }
     return rc;
-}
-
-int shs__tls_context_try(struct shs_tls_context *self, struct shs_error *err)
-{
-    size_t culprit;
-
-    return shs__tls_context_try_each(self, &culprit, err);
 }

@@ -9,6 +9,7 @@
 #include <openssl/kdf.h>
 #include <openssl/rand.h>
 
+#include "tls/config/identity.h"
 #include "tls/openssl.h"
 
 #define SECRET_LEN 64 /* what is kept of a secret, by HKDF-Extract's own hash or as it is */
@@ -49,12 +50,21 @@ int shs__tls_tickets_new(struct shs_tls_tickets **out, unsigned epoch_s)
     self->aes = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     if (self->hkdf == NULL || self->aes == NULL ||
         RAND_priv_bytes(self->secrets[0], SECRET_LEN) != 1) {
+        bool was_nomem = ERR_peek_error() == 0 || shs__tls_was_nomem();
+
         ERR_clear_error();
         shs__tls_tickets_free(self);
-        return SHS_TLS;
+        return was_nomem ? SHS_NOMEM : SHS_TLS;
     }
     *out = self;
     return SHS_OK;
+}
+
+const char *shs__tls_tickets_trouble(int rc)
+{
+    return rc == SHS_NOMEM ? "Out of memory while setting up TLS."
+                           : "OpenSSL could not be set up for TLS: it has no HKDF, no AES or no "
+                             "random numbers. Look at its configuration (openssl.cnf).";
 }
 
 struct shs_tls_tickets *shs__tls_tickets_ref(struct shs_tls_tickets *self)

@@ -28,6 +28,8 @@ struct shs_tls_tickets;
 
 /* With a random secret. SHS_OK, SHS_NOMEM or SHS_TLS. One reference. */
 int shs__tls_tickets_new(struct shs_tls_tickets **out, unsigned epoch_s);
+/* A sentence about an rc of it that is not SHS_OK. */
+const char *shs__tls_tickets_trouble(int rc);
 struct shs_tls_tickets *shs__tls_tickets_ref(struct shs_tls_tickets *self);
 /* NULL is fine. */
 void shs__tls_tickets_free(struct shs_tls_tickets *self);

@@ -504,7 +504,7 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
     }
     rc = shs__tls_tickets_new(&mixin->tickets, mixin->config.config.ticket_epoch_s);
     if (rc != SHS_OK) {
-        shs_error_set(err, rc, 0, "OpenSSL could not be set up for TLS.");
+        shs_error_set(err, rc, 0, "%s", shs__tls_tickets_trouble(rc));
         goto out;
     }
     rc = shs__tls_mixin_load(mixin, err);
