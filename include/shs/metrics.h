@@ -1,5 +1,5 @@
 /*
- * shs/metrics.h - numbers for Prometheus: requests, durations, connections, handshakes, certificates.
+ * shs/metrics.h - numbers for Prometheus: requests, durations, connections, handshakes.
  *
  * Concept
  *
@@ -31,7 +31,7 @@
  *   shs_tls_resumed_total, shs_tls_failures_total{cause}, shs_tls_reloads_total,
  *   shs_tls_reload_failures_total, shs_tls_certificate_not_after_seconds{file,serial} (Unix time).
  *
- * Threads: counting and reading from any, at any time; nothing is locked while a request is counted.
+ * Threads: counting and reading from any, at any time. No request waits to be counted.
  *
  * Follows: the Prometheus text format 0.0.4; its naming of counters, base units and histograms.
  */

@@ -188,7 +188,7 @@ static int make_log(struct serve *self)
     return CMD_OK;
 }
 
-/* -- for operators ------------------------------------------------------------------------------ */
+/* -- for operators ----------------------------------------------------------------------------- */
 
 static int answer_probe(struct shs_request *req, struct shs_response *res)
 {

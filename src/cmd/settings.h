@@ -149,7 +149,7 @@ int settings_apply_words(const struct settings *table, const struct settings_wor
 /* The flags of --help, group by group. `defaults`: values nobody has changed. */
 void settings_print_help(const struct settings *table, const void *defaults);
 
-/* A row's value as the file has it, the n-th of a list. False: there is none, as for SETTING_OWN. */
+/* A row's value as the file has it, the n-th of a list. False: there is none. */
 bool settings_show(const struct setting *row, const void *to, size_t item, char *out, size_t cap);
 
 /* Which rows settings_print prints. */

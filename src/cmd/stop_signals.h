@@ -12,7 +12,7 @@
 /* Servers that can be stopped by a signal. */
 #define STOP_SIGNALS_MAX 160
 
-/* From now on the first calls shs_shutdown for each of them; the next is _exit(128 + its number). */
+/* From now on the first calls shs_shutdown for each; the next is _exit(128 + its number). */
 void stop_signals_install(struct shs_server *const *servers, size_t count);
 
 /* The servers are about to be freed: a first signal that comes now ends at once as well. */

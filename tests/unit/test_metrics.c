@@ -24,7 +24,7 @@ static int get_item(struct shs_request *req, struct shs_response *res)
 
     if (!shs_request_param(req, "id", &id))
         return SHS_USAGE;
-    SHS_RETURN_IF_ERROR(shs_send_response(res, 200 + atoi(id.ptr)));
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200 + (id.ptr[0] - '0')));
     return shs_write(res, "12345", 5);
 }
 
@@ -207,7 +207,7 @@ static void test_threads(void **state)
     free(page);
 }
 
-/* A handler that answers with any status: the number of series has a ceiling, no request is lost. */
+/* A handler that answers with any status: series have a ceiling, and no request is lost. */
 static void test_ceiling(void **state)
 {
     struct bench *bench = *state;
