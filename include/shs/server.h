@@ -39,9 +39,9 @@
  *   returns 0 (the conversation is over), a negative error, or SHS_WAIT_READ / SHS_WAIT_WRITE with
  *   an absolute deadline in the connection. It is then called again when the peer is ready or the
  *   deadline has passed; after SHS_YIELD, when others had their turn. wait_request is the slot that
- *   waits. Which thread calls them is what a threading mixin decides: none (the serving thread), one
- *   per connection, a child process, or a pool. A handler that blocks does it in shs_conn_read and shs_conn_write, which come down to
- *   wait_request as well.
+ *   waits. Which thread calls them is what a threading mixin decides: none (the serving thread),
+ *   one per connection, a child process, or a pool. A handler that blocks does it in shs_conn_read
+ *   and shs_conn_write, which come down to wait_request as well.
  *
  * Life cycle
  *
