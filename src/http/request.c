@@ -121,6 +121,18 @@ int shs_request_on_end(struct shs_request *req, shs_end_fn *fn, void *arg)
     return SHS_OK;
 }
 
+int shs_request_on_access(struct shs_request *req, shs_access_fn *fn, void *ctx)
+{
+    struct shs_exchange *x = req->x;
+    struct shs_access_call *call = shs__arena_alloc(&x->arena, sizeof *call);
+
+    if (call == NULL)
+        return SHS_NOMEM;
+    *call = (struct shs_access_call){fn, ctx, x->access_calls};
+    x->access_calls = call;
+    return SHS_OK;
+}
+
 bool shs_request_has_body(const struct shs_request *req, uint64_t *length)
 {
     if (!req->head.chunked && req->head.content_length == 0)
