@@ -132,9 +132,11 @@ static void log_failure(void *log_ctx, const struct shs_tls_failure *failure)
     out.data = text;
     out.cap = sizeof text;
     if (self->o->log != SERVE_LOG_JSON) {
-        (void)shs__buf_printf(&out, "shs: TLS %s %s port %u %s, %s: %s",
+        (void)shs__buf_printf(&out, "shs: TLS %s %s port %u %s, %s: ",
                               failure->open ? "connection of" : "handshake with", host, port,
-                              failure->open ? "ended" : "failed", failure->label, failure->text);
+                              failure->open ? "ended" : "failed", failure->label);
+        /* A client's names may be in it. */
+        (void)shs__log_escape(&out, shs__str(failure->text));
         (void)shs_access_log_write(self->access_log, text, out.len);
         return;
     }

@@ -297,6 +297,13 @@ static void test_error_set(void **state)
     long_text[sizeof long_text - 1] = '\0';
     shs_error_set(&err, SHS_USAGE, 0, "%s", long_text);
     assert_int_equal(strlen(err.text), sizeof err.text - 1);
+    /* A name is not cut in the middle of a character. */
+    for (size_t i = 0; i + 2 < sizeof long_text; i += 2)
+        memcpy(long_text + i, "\xc3\x84", 2);
+    for (int shift = 0; shift < 2; shift++) {
+        shs_error_set(&err, SHS_USAGE, 0, "%.*s%s", shift, "x", long_text);
+        assert_int_equal((unsigned char)err.text[strlen(err.text) - 1], 0x84);
+    }
 }
 
 static void test_strerror(void **state)
