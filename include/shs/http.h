@@ -22,7 +22,7 @@
  *   - Framing: Content-Length when the whole answer fits opt.max_buffered_response or the handler
  *     said it; chunked otherwise (HTTP/1.0: the connection closes). Head and small body leave in
  *     one write and one TLS record.
- *   - Date and Server; no body for HEAD, 1xx, 204 and 304 whatever the handler writes.
+ *   - Date and Server; no body for HEAD, 204, 205 and 304 whatever the handler writes.
  *   - A body the handler has not read is drained up to a bound, or the connection closes.
  *   - Expect: 100-continue is answered when the handler's body is about to be read.
  *   - A method without a function is 501, with Allow; OPTIONS without one is 204, with Allow.
@@ -286,8 +286,12 @@ SHS_API void *shs_request_alloc(struct shs_request *req, size_t size);
 /* -- the answer: owner thread only, until do_X returns ----------------------------------------- */
 
 /*
- * Starts the answer: status (200 to 999), its usual reason, Server and Date. Before it, nothing is
- * sent; a second call is SHS_USAGE.
+ * Starts the answer: its status, the usual reason, Server and Date. Before it, nothing is sent; a
+ * second call is SHS_USAGE.
+ *
+ *   code  200 to 999. HTTP has 100 to 599 (RFC 9110 section 15): what is beyond 599 is for clients
+ *         of your own, others take it for an error of the server. What is below 200 is no answer
+ *         but comes before one: shs_send_interim; 100 is the server's, 101 there is none
  */
 SHS_API int shs_send_response(struct shs_response *res, int code) SHS_MUST_CHECK;
 /* The same with a reason of your own: printable ASCII, copied. */
@@ -383,7 +387,7 @@ SHS_API int shs_send_source(struct shs_response *res, const struct shs_source *s
                             void *ctx) SHS_MUST_CHECK;
 
 /*
- * A whole answer for an error: status, a small page with the code, its reason and `message`
+ * A whole answer for an error: status (as of shs_send_response), a small page with the code, its reason and `message`
  * (escaped; NULL = the usual sentence) in the form of opt.error_form or from opt.error_page, and
  * Connection: close. Replaces an answer of which nothing has been sent yet; SHS_USAGE afterwards.
  * No body for 204, 205, 304 and HEAD.

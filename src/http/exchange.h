@@ -173,7 +173,7 @@ void shs__sink_free(struct shs_request *req); /* without one it does nothing */
 /* The method of the handler for this request; NULL when it has none. */
 shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struct shs_str method);
 
-/* True when the status never has a body (RFC 9110 sections 6.4.1, 15.3.5, 15.4.5). */
+/* True when the status never has a body (RFC 9110 sections 6.4.1, 15.3.5, 15.3.6, 15.4.5). */
 bool shs__status_without_body(int status);
 
 /* As shs_send_response_reason; borrows the reason. */

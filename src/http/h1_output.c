@@ -131,6 +131,8 @@ static int put_framing(struct shs_h1_exchange *x, bool more)
     if (res->status == 204 || (res->no_body && coded) ||
         (res->no_body && !res->has_length && (more || res->status == 304)))
         return SHS_OK;
+    if (res->status == 205) /* RFC 9110 section 15.3.6: it has content of no bytes */
+        return put_number_field(x->h1, SHS_STR("Content-Length"), 0);
     if (res->has_length && !coded)
         return put_number_field(x->h1, SHS_STR("Content-Length"), res->length);
     if (!more)

@@ -78,7 +78,7 @@ shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struc
 
 bool shs__status_without_body(int status)
 {
-    return status < 200 || status == 204 || status == 304;
+    return status < 200 || status == 204 || status == 205 || status == 304;
 }
 
 /* -- the head ---------------------------------------------------------------------------------- */
