@@ -387,10 +387,10 @@ SHS_API int shs_send_source(struct shs_response *res, const struct shs_source *s
                             void *ctx) SHS_MUST_CHECK;
 
 /*
- * A whole answer for an error: status (as of shs_send_response), a small page with the code, its reason and `message`
- * (escaped; NULL = the usual sentence) in the form of opt.error_form or from opt.error_page, and
- * Connection: close. Replaces an answer of which nothing has been sent yet; SHS_USAGE afterwards.
- * No body for 204, 205, 304 and HEAD.
+ * A whole answer for an error: status (as of shs_send_response), a small page with the code, its
+ * reason and `message` (escaped; NULL = the usual sentence) in the form of opt.error_form or from
+ * opt.error_page, and Connection: close. Replaces an answer of which nothing has been sent yet;
+ * SHS_USAGE afterwards. No body for 204, 205, 304 and HEAD.
  */
 SHS_API int shs_send_error(struct shs_response *res, int code, const char *message) SHS_MUST_CHECK;
 
