@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "h1_expect.h"
+#include "http/exchange.h"
 
 #define GET "GET /x/y?z=1 HTTP/1.1\r\nHost: a\r\n\r\n"
 #define WHO "handler t, GET /x/y: "
@@ -454,6 +455,32 @@ static int has_endings(struct shs_request *req, struct shs_response *res)
     return shs_send_response(res, 204);
 }
 
+/* A slot is a few bytes of the request's memory, and no memory of its own. */
+static int has_many_slots(struct shs_request *req, struct shs_response *res)
+{
+    static const char keys[20];
+    const struct shs_arena *arena = &req->x->arena;
+    const struct shs_arena_chunk *chunk;
+    size_t used;
+
+    assert_non_null(shs_request_alloc(req, 1));
+    chunk = arena->chunks;
+    used = arena->used;
+    for (size_t i = 0; i < sizeof keys; i++)
+        SHS_RETURN_IF_ERROR(shs_request_set_slot(req, &keys[i], req));
+    assert_ptr_equal(arena->chunks, chunk);
+    assert_true(arena->used - used <= sizeof keys * 32);
+    return shs_send_response(res, 204);
+}
+
+static void test_what_slots_cost(void **state)
+{
+    (void)state;
+    talk(H1_HANDLER(has_many_slots));
+    h1_has(&lab, "HTTP/1.1 204 ");
+    h1_lab_close(&lab);
+}
+
 static void test_slots_and_endings(void **state)
 {
     (void)state;
@@ -476,6 +503,7 @@ int main(void)
         cmocka_unit_test(test_own_form_that_fails),
         cmocka_unit_test(test_limit_of_a_body),
         cmocka_unit_test(test_slots_and_endings),
+        cmocka_unit_test(test_what_slots_cost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
