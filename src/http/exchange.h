@@ -99,8 +99,7 @@ struct shs_request {
     bool sink_over;                              /* it has had its last byte, or wants no more */
     int sink_rc;                                 /* and this is what `done` is told */
     struct shs_slot *slots; /* what middleware left for those behind it; in the arena */
-    uint8_t id_len;         /* 0: not asked for yet */
-    char id[SHS_REQUEST_ID_MAX];
+    struct shs_str id;      /* len 0: not asked for yet, or there is none; in the arena */
 };
 
 struct shs_response {

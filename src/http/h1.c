@@ -62,6 +62,7 @@ static void drop_exchange(struct shs_h1 *h1)
         return;
     shs__exchange_clear(&h1->xchg->base);
     shs__buf_free(&h1->xchg->early);
+    shs__free(h1->xchg->fields);
     shs__free(h1->xchg);
     h1->xchg = NULL;
 }
@@ -103,11 +104,16 @@ static struct shs_h1_exchange *begin_exchange(struct shs_h1 *h1)
 {
     /* A head of so many lines has fewer fields. */
     size_t fields = h1->scan.lines * sizeof(struct shs_field);
-    struct shs_h1_exchange *x = shs__malloc(sizeof *x + fields);
+    struct shs_h1_exchange *x = shs__malloc(sizeof *x);
+    struct shs_field *list = fields == 0 ? NULL : shs__malloc(fields);
 
-    if (x == NULL)
+    if (x == NULL || (list == NULL && fields > 0)) {
+        shs__free(list);
+        shs__free(x);
         return NULL;
+    }
     memset(x, 0, sizeof *x);
+    x->fields = list;
     shs__exchange_init(&x->base, &shs__h1_exchange_ops, h1->config->opt->max_buffered_response);
     shs__buf_init(&x->early, h1->config->opt->max_buffered_body);
     x->base.opt = h1->config->opt;

@@ -185,18 +185,19 @@ static size_t put_hex(char *out, uint64_t number)
 struct shs_str shs_request_id(struct shs_request *req)
 {
     const struct shs_exchange_ops *ops = req->x->ops;
+    char id[SHS_REQUEST_ID_MAX];
     uint64_t numbers[3];
     size_t len = 0;
 
-    if (req->id_len == 0 && ops->identify != NULL && ops->identify(req->x, numbers)) {
+    if (req->id.len == 0 && ops->identify != NULL && ops->identify(req->x, numbers)) {
         for (size_t i = 0; i < 3; i++) {
-            len += put_hex(req->id + len, numbers[i]);
+            len += put_hex(id + len, numbers[i]);
             if (i < 2)
-                req->id[len++] = '-';
+                id[len++] = '-';
         }
-        req->id_len = (uint8_t)len;
+        req->id = shs__arena_copy(&req->x->arena, (struct shs_str){id, len});
     }
-    return (struct shs_str){req->id, req->id_len};
+    return req->id.ptr == NULL ? SHS_STR("") : req->id;
 }
 
 void *shs_request_ctx(const struct shs_request *req)
