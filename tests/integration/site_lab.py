@@ -1,7 +1,8 @@
 """site_lab.py - what the tests of the file handler share: a site, over plain HTTP and TLS, and its faults.
 
 `rows(test, ...)` runs each test four times: over plain HTTP and over TLS, under the pool and with a thread for
-each connection. A test takes one argument, `site`, and starts its servers with `site.Site(...)`.
+each connection; under a sanitizer twice, plain under the pool and TLS with threads. A test takes one
+argument, `site`, and starts its servers with `site.Site(...)`.
 """
 
 import functools
@@ -125,7 +126,8 @@ def run_rows(threading, tests):
     named = []
     for tls in (False, True):
         for test in tests:
-            if getattr(test, "heavy", False) and tls != (threading == "thread"):
+            few = getattr(test, "heavy", False) or shslib.SANITIZE
+            if few and tls != (threading == "thread"):
                 continue
             variant = Variant(tls, threading)
             run = functools.partial(test, variant)
