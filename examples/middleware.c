@@ -4,6 +4,7 @@
 #include <shs/shs.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static struct shs_server *server;
 
@@ -76,6 +77,8 @@ int main(int argc, char **argv)
     struct shs_rate_limit *rate = NULL;
     struct shs_bearer *bearer = NULL;
     struct shs_cors *cors = NULL;
+    struct shs_compress *compress = NULL;
+    struct shs_access_log *log = NULL;
     struct shs_router *router = NULL;
     struct shs_chain *all = NULL;
     struct shs_options opt;
@@ -88,18 +91,20 @@ int main(int argc, char **argv)
     rates.per_minute = 60;
     if (shs_rate_limit_new(&rate, NULL, &rates, &err) != 0 ||
         shs_bearer_new(&bearer, NULL, tokens, NULL, NULL, "example", &err) != 0 ||
-        shs_cors_new(&cors, NULL, "https://app.example", &err) != 0)
+        shs_cors_new(&cors, NULL, "https://app.example", &err) != 0 ||
+        shs_compress_new(&compress, NULL, NULL, &err) != 0 ||
+        shs_access_log_new(&log, NULL, STDERR_FILENO, NULL, &err) != 0)
         return fprintf(stderr, "middleware: %s\n", err.text), 1;
 
     const struct shs_middleware time = {"timed", timed, stderr};
     const struct shs_middleware id = shs_request_id_middleware(NULL);
     const struct shs_middleware security = shs_security_middleware(NULL);
-    const struct shs_middleware compress = shs_compress_middleware();
     const struct shs_middleware mapped = shs_error_map_middleware(errors);
     const struct shs_middleware small = shs_body_limit_middleware(&max_body);
     const struct shs_middleware quick = shs_time_limit_middleware(&limit_ms);
     const struct shs_middleware *const in_front[] = {
-        &time, &id, &security, shs_rate_limit_middleware(rate), &compress, &mapped, NULL};
+        shs_access_log_middleware(log),    &time,   &id, &security, shs_rate_limit_middleware(rate),
+        shs_compress_middleware(compress), &mapped, NULL};
     const struct shs_middleware *const of_group[] = {shs_cors_middleware(cors),
                                                      shs_bearer_middleware(bearer), NULL};
     const struct shs_middleware *const of_slow[] = {&quick, NULL}, *const of_echo[] = {&small,
@@ -126,6 +131,8 @@ int main(int argc, char **argv)
     shs_chain_free(all);
     shs_router_free(router);
     shs_cors_free(cors);
+    shs_compress_free(compress);
+    shs_access_log_free(log);
     shs_bearer_free(bearer);
     shs_rate_limit_free(rate);
     return rc != 0;

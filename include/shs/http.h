@@ -22,7 +22,7 @@
  *   - Framing: Content-Length when the whole answer fits opt.max_buffered_response or the handler
  *     said it; chunked otherwise (HTTP/1.0: the connection closes). Head and small body leave in
  *     one write and one TLS record.
- *   - Date and Server; no body for HEAD, 1xx, 204 and 304 whatever the handler writes.
+ *   - Date and Server; no body for HEAD, 204, 205 and 304 whatever the handler writes.
  *   - A body the handler has not read is drained up to a bound, or the connection closes.
  *   - Expect: 100-continue is answered when the handler's body is about to be read.
  *   - A method without a function is 501, with Allow; OPTIONS without one is 204, with Allow.
@@ -248,6 +248,15 @@ typedef void shs_end_fn(void *arg);
 SHS_API int shs_request_on_end(struct shs_request *req, shs_end_fn *fn, void *arg) SHS_MUST_CHECK;
 
 /*
+ * Calls fn(ctx, access) when the answer is out, or has failed: what log_request is for a whole
+ * server, for one that stands in a chain. As log_request, and before it; the latest is called
+ * first. SHS_NOMEM, and then fn is not called.
+ */
+typedef void shs_access_fn(void *ctx, const struct shs_access *access);
+SHS_API int shs_request_on_access(struct shs_request *req, shs_access_fn *fn,
+                                  void *ctx) SHS_MUST_CHECK;
+
+/*
  * A name for this request that no other one of this server has: for logs. The server's own random
  * number, the connection's and the request's. Empty where no server made it (in a test).
  */
@@ -277,8 +286,12 @@ SHS_API void *shs_request_alloc(struct shs_request *req, size_t size);
 /* -- the answer: owner thread only, until do_X returns ----------------------------------------- */
 
 /*
- * Starts the answer: status (200 to 999), its usual reason, Server and Date. Before it, nothing is
- * sent; a second call is SHS_USAGE.
+ * Starts the answer: its status, the usual reason, Server and Date. Before it, nothing is sent; a
+ * second call is SHS_USAGE.
+ *
+ *   code  200 to 999. HTTP has 100 to 599 (RFC 9110 section 15): what is beyond 599 is for clients
+ *         of your own, others take it for an error of the server. What is below 200 is no answer
+ *         but comes before one: shs_send_interim; 100 is the server's, 101 there is none
  */
 SHS_API int shs_send_response(struct shs_response *res, int code) SHS_MUST_CHECK;
 /* The same with a reason of your own: printable ASCII, copied. */
@@ -374,10 +387,10 @@ SHS_API int shs_send_source(struct shs_response *res, const struct shs_source *s
                             void *ctx) SHS_MUST_CHECK;
 
 /*
- * A whole answer for an error: status, a small page with the code, its reason and `message`
- * (escaped; NULL = the usual sentence) in the form of opt.error_form or from opt.error_page, and
- * Connection: close. Replaces an answer of which nothing has been sent yet; SHS_USAGE afterwards.
- * No body for 204, 205, 304 and HEAD.
+ * A whole answer for an error: status (as of shs_send_response), a small page with the code, its
+ * reason and `message` (escaped; NULL = the usual sentence) in the form of opt.error_form or from
+ * opt.error_page, and Connection: close. Replaces an answer of which nothing has been sent yet;
+ * SHS_USAGE afterwards. No body for 204, 205, 304 and HEAD.
  */
 SHS_API int shs_send_error(struct shs_response *res, int code, const char *message) SHS_MUST_CHECK;
 
@@ -411,6 +424,46 @@ SHS_API bool shs_response_body(const struct shs_response *res, struct shs_str *b
  */
 SHS_API int shs_response_replace_body(struct shs_response *res, const void *body, size_t len,
                                       const char *name, const char *value) SHS_MUST_CHECK;
+
+/*
+ * A content coding for a body that streams: for middleware, before it calls the next one. Constant;
+ * what belongs to one answer is behind `ctx`.
+ *
+ *   begin  the head is about to leave, and the body is not whole in memory: it was flushed, is
+ *          longer than opt.max_buffered_response, or a source gives it; or there is no body because
+ *          it is HEAD that was asked. The name of the coding ("gzip", static storage), and from
+ *          there on the body goes through `code`; or NULL: it stays as it is. It may look at the
+ *          answer and call shs_response_stand. Once, and never for a file. `length` is what the
+ *          body will have, UINT64_MAX when that is not known
+ *   code   takes bytes from the front of *in (moves it on) and puts coded ones into out: at most
+ *          `cap` of them, *got says how many. Called again for as long as it fills `out` or leaves
+ *          something in *in. 0, or < 0: the answer is broken off
+ *   free   when it is needed no more, in any case; once. May be NULL
+ *
+ * begin and code run on the owner's thread, or, for what is left of a body and for a source, after
+ * do_X has returned on any thread of the server, one at a time. The answer has the coding's name in
+ * Content-Encoding, no Content-Length (what the handler wrote is still held against the one it
+ * said), and a weak ETag. What is written need not leave before it is flushed.
+ */
+enum shs_coding_step {
+    SHS_CODING_MORE,  /* there will be more; nothing has to come out yet */
+    SHS_CODING_FLUSH, /* all that went in comes out, so that it can be decoded */
+    SHS_CODING_END    /* that was the end of the body */
+};
+struct shs_content_coding {
+    const char *(*begin)(void *ctx, struct shs_request *req, struct shs_response *res,
+                         uint64_t length);
+    int (*code)(void *ctx, enum shs_coding_step step, struct shs_str *in, void *out, size_t cap,
+                size_t *got);
+    void (*free)(void *ctx);
+};
+/*
+ * Takes `ctx`, also on an error. 0; SHS_LIMIT when the answer has a coding already (the outermost
+ * counts); SHS_USAGE when its head has left; SHS_NOMEM.
+ */
+SHS_API int shs_response_set_coding(struct shs_response *res,
+                                    const struct shs_content_coding *coding,
+                                    void *ctx) SHS_MUST_CHECK;
 
 /* -- handlers that call handlers: owner thread only -------------------------------------------- */
 

@@ -135,13 +135,44 @@ struct shs_error_answer {
 };
 SHS_API struct shs_middleware shs_error_map_middleware(const struct shs_error_answer *table);
 
+/* -- compression ------------------------------------------------------------------------------ */
+
+struct shs_compress;
+
+struct shs_compress_options {
+    size_t size;          /* set by shs_compress_options_init */
+    size_t max_memory;    /* of all that is compressed at a time: 32 MiB */
+    unsigned max_whole;   /* answers that are whole, at a time: 4 */
+    unsigned max_streams; /* answers that stream, at a time: 32; 1 MiB of max_memory each */
+};
+SHS_API void shs_compress_options_init_sized(struct shs_compress_options *opt, size_t size);
+#define shs_compress_options_init(opt) shs_compress_options_init_sized((opt), sizeof *(opt))
+
 /*
- * Compresses the body of an answer that is whole in memory when its handler returns, from 512 bytes
- * on, of a type that gains by it, for a client that wants it. What streams, a file, and what has a
- * Content-Encoding, a Content-Range or Cache-Control: no-transform stay as they are. A strong ETag
- * becomes weak.
+ * Compresses bodies of a type that gains by it, for a client that wants it: gzip or zstd.
+ *
+ *   - A body that is whole in memory when its handler returns, from 512 bytes on, has a
+ *     Content-Length.
+ *   - A body that streams (it was flushed, is longer than opt.max_buffered_response, or a source
+ *     gives it) is compressed as it goes. shs_flush and shs_sse_send let everything out that was
+ *     written, so that it can be decoded at once; other writes may wait in the coder.
+ *   - A file, and what has a Content-Encoding, a Content-Range, a digest or Cache-Control:
+ *     no-transform stay as they are; so does what is beyond the bounds.
+ *
+ * A strong ETag becomes weak; Vary is there also where nothing was compressed. Do not put a secret
+ * and what a stranger chooses into one answer that is compressed: its length tells of the secret.
+ *
+ *   next  NULL for a chain; copied, its ctx borrowed
+ *   opt   copied; NULL = the defaults
+ *
+ * Returns 0, SHS_NOMEM.
  */
-SHS_API struct shs_middleware shs_compress_middleware(void);
+SHS_API int shs_compress_new(struct shs_compress **out, const struct shs_http_handler *next,
+                             const struct shs_compress_options *opt,
+                             struct shs_error *err) SHS_MUST_CHECK;
+SHS_API void shs_compress_free(struct shs_compress *self); /* NULL is fine */
+SHS_API const struct shs_http_handler *shs_compress_handler(const struct shs_compress *self);
+SHS_API const struct shs_middleware *shs_compress_middleware(const struct shs_compress *self);
 
 /* -- Bearer tokens, RFC 6750 ------------------------------------------------------------------ */
 
@@ -236,6 +267,49 @@ enum shs_access_style { SHS_ACCESS_COMMON, SHS_ACCESS_COMBINED, SHS_ACCESS_JSON 
  */
 SHS_API int shs_access_line(const struct shs_access *access, enum shs_access_style style, char *buf,
                             size_t cap, size_t *len) SHS_MUST_CHECK;
+
+struct shs_access_log;
+
+struct shs_access_log_options {
+    size_t size;                 /* set by shs_access_log_options_init */
+    enum shs_access_style style; /* SHS_ACCESS_COMBINED */
+    size_t max_waiting;          /* bytes of lines that wait for a slow reader: 1 MiB */
+    unsigned stop_ms;            /* how long shs_access_log_free waits for it: 2000 */
+};
+SHS_API void shs_access_log_options_init_sized(struct shs_access_log_options *opt, size_t size);
+#define shs_access_log_options_init(opt) shs_access_log_options_init_sized((opt), sizeof *(opt))
+
+/*
+ * An access log that no request waits for: lines go into a bounded buffer, and a thread of its own
+ * writes them to `fd`. A reader that is too slow costs lines, and a line says how many.
+ *
+ *   next  for shs_access_log_handler; NULL for a chain; copied, its ctx borrowed
+ *   fd    borrowed until shs_access_log_free; its flags stay as they are
+ *   opt   copied; NULL = the defaults
+ *
+ * Returns 0, SHS_USAGE (a style that is none), SHS_NOMEM, SHS_IO (no thread is to be had).
+ */
+SHS_API int shs_access_log_new(struct shs_access_log **out, const struct shs_http_handler *next,
+                               int fd, const struct shs_access_log_options *opt,
+                               struct shs_error *err) SHS_MUST_CHECK;
+/* `next`, and everything that the server answers is in the log, also what reaches no handler. */
+SHS_API const struct shs_http_handler *shs_access_log_handler(const struct shs_access_log *self);
+/* For a chain: what comes past here is in the log, for a route, a group or all. */
+SHS_API const struct shs_middleware *shs_access_log_middleware(const struct shs_access_log *self);
+/* For a handler table of yours: .log_request, with the log as .log_ctx. Any thread. */
+SHS_API void shs_access_log_request(void *log, const struct shs_access *access);
+/*
+ * A line of your own among the others, without its newline, at most SHS_ACCESS_LINE_MAX bytes of
+ * it; it is written as it is. False: it was dropped. Any thread.
+ */
+SHS_API bool shs_access_log_write(struct shs_access_log *self, const char *line, size_t len);
+/*
+ * Writes what waits, within timeout_ms, and ends the thread; lines that come later are lost. Once.
+ * *lost (may be NULL): how many lines were never written. 0, SHS_TIMEOUT, SHS_IO.
+ */
+SHS_API int shs_access_log_stop(struct shs_access_log *self, unsigned timeout_ms, uint64_t *lost);
+/* Stops it if nobody has. After the server. NULL is fine. */
+SHS_API void shs_access_log_free(struct shs_access_log *self);
 
 #ifdef __cplusplus
 }

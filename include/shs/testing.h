@@ -257,7 +257,7 @@ struct shs_test_rule {
     const char *fault;
     unsigned ms;
     /* ... or an answer. A fault of an answer has the body of this one. */
-    int status;                /* 200 (0) */
+    int status;                /* 200 to 999; 200 (0) */
     const char *const *fields; /* name, value, ..., NULL; NULL = none */
     const void *body;
     size_t body_len;
@@ -297,7 +297,7 @@ SHS_API int shs_test_server_stop(struct shs_test_server *self, struct shs_error 
 
 /* -- handlers for who tests a client: no state, any number of servers, any thread -------------- */
 
-/* Any method: the status that the path ends with, "/status/418", 200 to 599. A redirection goes to
+/* Any method: the status that the path ends with, "/status/418", 200 to 999. A redirection goes to
    "/"; 401 asks for Basic authentication; 429 and 503 have Retry-After: 1. */
 SHS_API const struct shs_http_handler *shs_status_handler(void);
 /* Any method: 200, after as many milliseconds as the path ends with, "/delay/250", 600000 at most;

@@ -61,6 +61,8 @@ static inline bool shs__is_peers_end(int code)
  * RLIMIT_FSIZE is killed: EFBIG is for the client of an upload, not for the server.
  */
 ssize_t shs__pwrite_unsignalled(int fd, const void *bytes, size_t len, off_t at);
+/* All of them, in the same way. SHS_OK, or SHS_IO with errno. */
+int shs__write_all(int fd, const void *bytes, size_t len);
 
 /* Does a file system that has no fsync, or no locks, fail with that? There is no more to do. */
 bool shs__has_no_sync(int sys_errno);
@@ -151,6 +153,12 @@ static inline int shs__buf_append_str(struct shs_buf *b, struct shs_str s)
     return shs__buf_append(b, s.ptr, s.len);
 }
 int shs__buf_printf(struct shs_buf *b, const char *fmt, ...) SHS_PRINTF(2, 3);
+/*
+ * All that there is to be read, behind what is in `out`; of a regular file in one allocation, so
+ * that no copy of a secret stays behind. SHS_OK; SHS_LIMIT when there is more than out->ceiling;
+ * SHS_IO with errno; SHS_NOMEM.
+ */
+int shs__read_all(int fd, struct shs_buf *out);
 void shs__buf_consume(struct shs_buf *b, size_t len); /* len <= b->len */
 static inline char *shs__buf_head(const struct shs_buf *b)
 {

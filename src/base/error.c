@@ -1,8 +1,8 @@
-#include "base/base.h"
-
 #include <stdio.h>
 
 #include <shs/version.h>
+
+#include "base/text.h"
 
 struct err_entry {
     int code;
@@ -43,12 +43,16 @@ const char *shs_err_text(int code)
 
 int shs__error_vset(struct shs_error *err, int code, int sys_errno, const char *fmt, va_list ap)
 {
+    int len;
+
     if (err == NULL)
         return code;
     err->code = (enum shs_err)code;
     err->sys_errno = sys_errno;
     err->tls_code = 0;
-    vsnprintf(err->text, sizeof err->text, fmt, ap);
+    len = vsnprintf(err->text, sizeof err->text, fmt, ap);
+    if (len >= (int)sizeof err->text)
+        err->text[shs__utf8_trim((struct shs_str){err->text, sizeof err->text - 1})] = '\0';
     return code;
 }
 

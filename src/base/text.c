@@ -242,6 +242,18 @@ size_t shs__utf8_cut(struct shs_str s, size_t max)
                : max;
 }
 
+size_t shs__utf8_trim(struct shs_str s)
+{
+    for (size_t back = 1; back <= 3 && back <= s.len; back++) {
+        unsigned char c = (unsigned char)s.ptr[s.len - back];
+        size_t len = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc2 ? 2 : 1;
+
+        if ((c & 0xc0) != 0x80)
+            return len > back ? s.len - back : s.len;
+    }
+    return s.len;
+}
+
 /* -- the same into a caller's memory ----------------------------------------------------------- */
 
 typedef int append_fn(struct shs_buf *out, struct shs_str s);

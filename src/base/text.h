@@ -29,6 +29,9 @@ size_t shs__utf8_length(struct shs_str s, size_t pos);
 /* How much of it is at most max bytes long and ends with no broken sequence. */
 size_t shs__utf8_cut(struct shs_str s, size_t max);
 
+/* Its length without a sequence that begins and does not end, as snprintf leaves one. */
+size_t shs__utf8_trim(struct shs_str s);
+
 /* Control characters and what is not UTF-8 as \xNN, backslash doubled: one line stays one line. */
 int shs__log_escape(struct shs_buf *out, struct shs_str s);
 

@@ -341,7 +341,7 @@ const char *shs__ca_tempfile_of(struct shs_ca *self, const char *dir, const char
         return NULL;
     }
     fd = mkostemps(path, 4, O_CLOEXEC);
-    if (fd < 0 || shs__file_fill(fd, pem, strlen(pem)) != 0 || fchmod(fd, 0644) != 0) {
+    if (fd < 0 || shs__write_all(fd, pem, strlen(pem)) != SHS_OK || fchmod(fd, 0644) != 0) {
         saved = errno;
         shs_error_set(err, SHS_IO, saved, "Cannot write the authority's certificate to %s: %s.",
                       path, shs__strerror(saved, why, sizeof why));

@@ -10,23 +10,6 @@
 
 #define NAME_MAX_BYTES 200u
 
-int shs__file_fill(int fd, const void *bytes, size_t len)
-{
-    const char *at = bytes;
-
-    while (len > 0) {
-        ssize_t n = write(fd, at, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        at += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 static int failed(const char *doing, const char *dir, const char *name, struct shs_error *err)
 {
     char text[64];
@@ -95,7 +78,7 @@ static int write_at(int dir_fd, const char *dir, const char *name, mode_t mode, 
     fd = openat(dir_fd, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return failed("make", dir, fresh, err);
-    if (shs__file_fill(fd, bytes, len) != 0 || fchmod(fd, mode) != 0)
+    if (shs__write_all(fd, bytes, len) != SHS_OK || fchmod(fd, mode) != 0)
         rc = failed("write", dir, name, err);
     if (close(fd) != 0 && rc == SHS_OK)
         rc = failed("write", dir, name, err);
@@ -153,38 +136,28 @@ int shs__files_save(const char *dir, const char *name, const char *pem, const ch
 
 int shs__file_read(const char *path, size_t ceiling, char **out, size_t *len, struct shs_error *err)
 {
-    char text[64], *bytes = NULL;
-    size_t used = 0;
-    ssize_t n = 1;
-    int saved = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat info;
+    int rc = SHS_IO, saved, fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct shs_buf bytes;
+    char text[64];
 
-    if (fd < 0 || fstat(fd, &info) != 0)
-        saved = errno;
-    else if (S_ISDIR(info.st_mode))
-        saved = EISDIR;
-    if (saved == 0 && (bytes = shs__malloc(ceiling + 2)) == NULL)
-        saved = ENOMEM;
-    while (saved == 0 && n != 0 && used <= ceiling) {
-        n = read(fd, bytes + used, ceiling + 1 - used);
-        if (n < 0 && errno != EINTR)
-            saved = errno;
-        else if (n > 0)
-            used += (size_t)n;
-    }
+    shs__buf_init(&bytes, ceiling + 1); /* and a NUL */
+    if (fd >= 0)
+        rc = shs__read_all(fd, &bytes);
+    saved = errno;
     if (fd >= 0)
         close(fd);
-    if (saved != 0) {
-        shs__free(bytes);
-        return shs_error_set(err, SHS_IO, saved, "Cannot read %s: %s.", path,
-                             shs__strerror(saved, text, sizeof text));
+    if (rc == SHS_OK)
+        rc = shs__buf_append(&bytes, "", 1);
+    if (rc == SHS_OK) {
+        *out = bytes.data;
+        *len = bytes.len - 1;
+        return SHS_OK;
     }
-    if (used > ceiling) {
-        shs__free(bytes);
+    shs__buf_free(&bytes);
+    if (rc == SHS_LIMIT)
         return shs_error_set(err, SHS_LIMIT, 0, "%s is longer than %zu bytes.", path, ceiling);
-    }
-    bytes[used] = '\0';
-    *out = bytes;
-    *len = used;
-    return SHS_OK;
+    if (rc == SHS_NOMEM)
+        saved = ENOMEM;
+    return shs_error_set(err, SHS_IO, saved, "Cannot read %s: %s.", path,
+                         shs__strerror(saved, text, sizeof text));
 }

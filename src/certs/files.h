@@ -8,9 +8,6 @@
 
 #include "base/base.h"
 
-/* Writes it all; 0, or -1 with errno. */
-int shs__file_fill(int fd, const void *bytes, size_t len);
-
 /* DIR/NAME with that content. With `replace` false, SHS_USAGE when it is there. SHS_IO. */
 int shs__file_write(const char *dir, const char *name, mode_t mode, const void *bytes, size_t len,
                     bool replace, struct shs_error *err);

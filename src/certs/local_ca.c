@@ -125,7 +125,6 @@ static int lock_dir(struct store *st)
 static int read_file(const struct store *st, const char *name, bool secret, struct shs_buf *out)
 {
     struct stat info;
-    ssize_t n = 1;
     int rc = SHS_OK, fd = openat(st->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
     if (fd < 0)
@@ -137,40 +136,19 @@ static int read_file(const struct store *st, const char *name, bool secret, stru
                            "Others may read the private key in %s/%s. Was it copied? chmod 600 it, "
                            "or remove it to have a new one made.",
                            st->dir, name);
-    } else if (shs__buf_reserve(out, FILE_CEILING) != SHS_OK) {
-        rc = fail_memory(st);
     }
-    while (rc == SHS_OK && n > 0) {
-        if (shs__buf_room(out) == 0) {
+    if (rc == SHS_OK) {
+        rc = shs__read_all(fd, out);
+        if (rc == SHS_LIMIT)
             rc = shs_error_set(st->err, SHS_TLS, 0, "%s/%s is too long to be what it should be.",
                                st->dir, name);
-            break;
-        }
-        n = read(fd, shs__buf_tail(out), shs__buf_room(out));
-        if (n < 0 && errno == EINTR)
-            n = 1;
-        else if (n < 0)
+        else if (rc == SHS_NOMEM)
+            rc = fail_memory(st);
+        else if (rc != SHS_OK)
             rc = fail_file(st, "read", name);
-        else
-            out->len += (size_t)n;
     }
     close(fd);
     return rc;
-}
-
-static int write_all(int fd, const char *bytes, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, bytes, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        bytes += n;
-        len -= (size_t)n;
-    }
-    return 0;
 }
 
 /* To the disk, as far as the file system can. */
@@ -191,8 +169,8 @@ static int write_file(const struct store *st, const char *name, mode_t mode,
     fd = openat(st->dir_fd, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return fail_file(st, "make", fresh);
-    if (write_all(fd, shs__buf_head(content), content->len) != 0 || fchmod(fd, mode) != 0 ||
-        sync_file(fd) != 0)
+    if (shs__write_all(fd, shs__buf_head(content), content->len) != SHS_OK ||
+        fchmod(fd, mode) != 0 || sync_file(fd) != 0)
         rc = fail_file(st, "write", fresh);
     close(fd);
     if (rc == SHS_OK && renameat(st->dir_fd, fresh, st->dir_fd, name) != 0)

@@ -84,7 +84,7 @@ static int write_beside_ca(const struct exec *self, const char *name, const void
     if (*path == NULL)
         return cmd_fail(EXEC_NO_SERVER, "out of memory");
     fd = open(*path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    done = fd >= 0 && write(fd, bytes, len) == (ssize_t)len;
+    done = fd >= 0 && shs__write_all(fd, bytes, len) == SHS_OK;
     saved = errno;
     if (fd >= 0)
         close(fd);

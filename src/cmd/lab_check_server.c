@@ -90,25 +90,25 @@ static int parse_url(struct check_server *self, const char *url)
 /* The whole file; NULL, and it has been said. For shs__free. */
 static char *read_path(const char *path)
 {
-    char *text = NULL, why[96];
-    int fd = open(path, O_RDONLY | O_CLOEXEC), saved = errno;
-    ssize_t n = -1;
+    int rc = SHS_IO, fd = open(path, O_RDONLY | O_CLOEXEC), saved = errno;
+    struct shs_buf text;
+    char why[96];
 
+    shs__buf_init(&text, FILE_MAX);
     if (fd >= 0) {
-        text = shs__malloc(FILE_MAX);
-        n = text == NULL ? -1 : read(fd, text, FILE_MAX - 1);
+        rc = shs__read_all(fd, &text);
         saved = errno;
         close(fd);
     }
-    if (n < 0) {
-        cmd_fail(CMD_FAILED, "cannot read %s: %s%s", path, shs__strerror(saved, why, sizeof why),
-                 saved == ENOENT ? "; --make makes the directory" : "");
-        shs__free(text);
-        text = NULL;
-    } else {
-        text[n] = '\0';
-    }
-    return text;
+    if (rc == SHS_OK)
+        rc = shs__buf_append(&text, "", 1);
+    if (rc == SHS_OK)
+        return text.data;
+    cmd_fail(CMD_FAILED, "cannot read %s: %s%s", path,
+             rc == SHS_IO ? shs__strerror(saved, why, sizeof why) : shs_err_text(rc),
+             rc == SHS_IO && saved == ENOENT ? "; --make makes the directory" : "");
+    shs__buf_free(&text);
+    return NULL;
 }
 
 static char *read_file(const char *dir, const char *name, const char *suffix)

@@ -447,7 +447,7 @@ static int write_in(const struct lab_run *self, const char *name, const void *by
 {
     char *file = shs__asprintf("%s/%s", self->dir, name), why[96];
     int fd = file == NULL ? -1 : open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    bool good = fd >= 0 && write(fd, bytes, len) == (ssize_t)len;
+    bool good = fd >= 0 && shs__write_all(fd, bytes, len) == SHS_OK;
     int saved = errno;
 
     if (fd >= 0)

@@ -14,6 +14,7 @@
 #include <shs/health.h>
 #include <shs/http.h>
 #include <shs/metrics.h>
+#include <shs/middleware.h>
 #include <shs/tls.h>
 #include <shs/whoami.h>
 
@@ -24,7 +25,6 @@
 #include "cmd/serve_options.h"
 #include "cmd/serve_redirect.h"
 #include "cmd/stop_signals.h"
-#include "handler/access_log.h"
 
 /* Log lines that may wait for a slow reader, and how long the end waits for it. */
 #define LOG_BYTES ((size_t)1 << 20)
@@ -53,8 +53,7 @@ struct serve {
     struct serve_plan plan;
     struct listener *listeners;    /* plan.count of them */
     const struct serve_options *o; /* the first one's, for what they share */
-    struct shs_log_queue *queue;
-    struct shs_access_log access_log;
+    struct shs_access_log *access_log;
     int log_fd;
     struct shs_health *health; /* these three with --health */
     struct shs_metrics *metrics;
@@ -110,7 +109,7 @@ static void log_diagnostic(void *log_ctx, enum shs_log_level level, const char *
             rc = shs__buf_append_str(&out, SHS_STR("\"}"));
     }
     if (rc == SHS_OK)
-        shs__log_queue_push(self->queue, text, out.len);
+        (void)shs_access_log_write(self->access_log, text, out.len);
 }
 
 static void append_member(struct shs_buf *out, const char *key, const char *text)
@@ -133,10 +132,12 @@ static void log_failure(void *log_ctx, const struct shs_tls_failure *failure)
     out.data = text;
     out.cap = sizeof text;
     if (self->o->log != SERVE_LOG_JSON) {
-        (void)shs__buf_printf(&out, "shs: TLS %s %s port %u %s, %s: %s",
+        (void)shs__buf_printf(&out, "shs: TLS %s %s port %u %s, %s: ",
                               failure->open ? "connection of" : "handshake with", host, port,
-                              failure->open ? "ended" : "failed", failure->label, failure->text);
-        shs__log_queue_push(self->queue, text, out.len);
+                              failure->open ? "ended" : "failed", failure->label);
+        /* A client's names may be in it. */
+        (void)shs__log_escape(&out, shs__str(failure->text));
+        (void)shs_access_log_write(self->access_log, text, out.len);
         return;
     }
     (void)begin_json(&out, SHS_LOG_INFO);
@@ -148,7 +149,7 @@ static void log_failure(void *log_ctx, const struct shs_tls_failure *failure)
     append_member(&out, "ja4", failure->ja4);
     append_member(&out, "message", failure->text);
     if (shs__buf_append_str(&out, SHS_STR("}")) == SHS_OK)
-        shs__log_queue_push(self->queue, text, out.len);
+        (void)shs_access_log_write(self->access_log, text, out.len);
 }
 
 /* Where the log goes: stderr, or a file that SIGUSR1 opens again. */
@@ -175,16 +176,16 @@ static int make_log(struct serve *self)
         [SERVE_LOG_JSON] = SHS_ACCESS_JSON,
         [SERVE_LOG_NONE] = SHS_ACCESS_COMBINED, /* and nobody asks for it */
     };
-    bool json = self->o->log == SERVE_LOG_JSON;
-    int rc;
+    struct shs_access_log_options opt;
+    struct shs_error err;
 
     if (open_log(self) != CMD_OK)
         return CMD_FAILED;
-    rc = shs__log_queue_new(&self->queue, self->log_fd, LOG_BYTES,
-                            json ? shs__access_json_dropped : NULL);
-    if (rc != SHS_OK)
-        return cmd_fail(CMD_FAILED, "cannot start the log: %s", shs_err_text(rc));
-    shs__access_log_init(&self->access_log, self->queue, styles[self->o->log]);
+    shs_access_log_options_init(&opt);
+    opt.style = styles[self->o->log];
+    opt.max_waiting = LOG_BYTES;
+    if (shs_access_log_new(&self->access_log, NULL, self->log_fd, &opt, &err) != SHS_OK)
+        return cmd_fail(CMD_FAILED, "cannot start the log: %s", err.text);
     return CMD_OK;
 }
 
@@ -261,8 +262,8 @@ static int make_handler(struct listener *self)
     if (code != CMD_OK)
         return code;
     if (self->o->log != SERVE_LOG_NONE && self->o->handler != SERVE_HEALTH) {
-        self->site.handler.log_request = shs__access_log_request;
-        self->site.handler.log_ctx = &serve->access_log;
+        self->site.handler.log_request = shs_access_log_request;
+        self->site.handler.log_ctx = serve->access_log;
     }
     if (serve->metrics != NULL && self->o->handler != SERVE_HEALTH)
         self->site.handler =
@@ -507,8 +508,8 @@ static void clean_up(struct serve *self)
         if (!self->listeners[i].abandoned)
             shs_server_free(self->listeners[i].server);
     }
-    if (self->queue != NULL)
-        (void)shs__log_queue_stop(self->queue, LOG_STOP_MS, NULL);
+    if (self->access_log != NULL)
+        (void)shs_access_log_stop(self->access_log, LOG_STOP_MS, NULL);
     if (abandoned)
         return;
     for (size_t i = 0; i < self->plan.served; i++) {
@@ -517,9 +518,7 @@ static void clean_up(struct serve *self)
     }
     shs_metrics_free(self->metrics);
     shs_health_free(self->health);
-    if (self->queue != NULL)
-        shs__access_log_free(&self->access_log);
-    shs__log_queue_free(self->queue);
+    shs_access_log_free(self->access_log);
     shs__free(self->listeners);
     serve_plan_free(&self->plan);
 }

@@ -123,9 +123,7 @@ static int format_common(struct shs_buf *out, struct shs_access_clock *clock,
     char when[CLOCK_TEXT];
 
     clock_text(clock, line->when_ns / SHS_NS_PER_S, false, when);
-    if (line->client.len == 0)
-        SHS_RETURN_IF_ERROR(shs__buf_append(out, "-", 1));
-    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, cut(line->client, WORD_MAX)));
+    SHS_RETURN_IF_ERROR(append_word(out, line->client));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(" - ")));
     SHS_RETURN_IF_ERROR(append_word(out, line->user));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(" [")));

@@ -4,7 +4,7 @@
  * Concept
  *
  *   A struct shs_access_line is plain values: what a line says, without a request or a connection,
- *   so that a test can make one. access_log.h fills it from a struct shs_access. Every byte a
+ *   so that a test can make one. access_log.c fills it from a struct shs_access. Every byte a
  *   client can choose is escaped and every field is cut at a ceiling: a line is one line, whatever
  *   is sent.
  *

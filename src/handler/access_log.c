@@ -1,23 +1,27 @@
-#include "handler/access_log.h"
-
+/*
+ * access_log.c - <shs/middleware.h>: a struct shs_access becomes a line, which goes into a
+ * queue.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
 #include <shs/tls.h>
 
-void shs__access_log_init(struct shs_access_log *self, struct shs_log_queue *queue,
-                          enum shs_access_style style)
-{
-    self->queue = queue;
-    self->style = style;
-    shs__access_clock_init(&self->clock);
-}
+#include "base/log_queue.h"
+#include "handler/access_format.h"
+#include "handler/chain.h"
 
-void shs__access_log_free(struct shs_access_log *self)
-{
-    shs__access_clock_free(&self->clock);
-}
+struct shs_access_log {
+    struct shs_access_log_options opt;
+    struct shs_log_queue *queue;
+    struct shs_access_clock clock;
+    struct shs_http_handler next, handler;
+    struct shs_middleware middleware;
+    bool stopped;
+};
+
+/* -- what a line says -------------------------------------------------------------------------- */
 
 static void fill_request(struct shs_access_line *line, const struct shs_request *req)
 {
@@ -43,7 +47,8 @@ static void fill_user(struct shs_access_line *line, struct shs_conn *conn)
     line->client_sha256 = shs__str(id->cert_sha256);
 }
 
-void shs__access_line_fill(struct shs_access_line *line, const struct shs_access *access)
+/* At the present time. Views: as long as *access. */
+static void fill(struct shs_access_line *line, const struct shs_access *access)
 {
     struct shs_tls_info tls;
     struct timespec now;
@@ -73,22 +78,6 @@ void shs__access_line_fill(struct shs_access_line *line, const struct shs_access
     fill_user(line, access->conn);
 }
 
-void shs__access_log_request(void *log_ctx, const struct shs_access *access)
-{
-    struct shs_access_log *self = log_ctx;
-    struct shs_access_line line;
-    char text[SHS_ACCESS_LINE_MAX];
-    struct shs_buf out;
-
-    shs__access_line_fill(&line, access);
-    /* On the stack: a buffer that is as large as its ceiling neither grows nor is freed. */
-    shs__buf_init(&out, sizeof text);
-    out.data = text;
-    out.cap = sizeof text;
-    if (shs__access_format(&out, self->style, &self->clock, &line) == SHS_OK)
-        shs__log_queue_push(self->queue, text, out.len);
-}
-
 int shs_access_line(const struct shs_access *access, enum shs_access_style style, char *buf,
                     size_t cap, size_t *len)
 {
@@ -98,7 +87,7 @@ int shs_access_line(const struct shs_access *access, enum shs_access_style style
     int rc;
 
     shs__access_clock_init(&clock);
-    shs__access_line_fill(&line, access);
+    fill(&line, access);
     rc = shs__access_format(&out, style, &clock, &line);
     shs__access_clock_free(&clock);
     if (rc == SHS_OK)
@@ -106,9 +95,124 @@ int shs_access_line(const struct shs_access *access, enum shs_access_style style
     return rc;
 }
 
-size_t shs__access_json_dropped(char *buf, size_t cap, uint64_t dropped)
+/* -- the log ----------------------------------------------------------------------------------- */
+
+/* A line is made on the stack: a buffer that is as large as its ceiling neither grows nor is
+   freed. */
+void shs_access_log_request(void *log, const struct shs_access *access)
+{
+    struct shs_access_log *self = log;
+    char text[SHS_ACCESS_LINE_MAX];
+    struct shs_buf out = {.data = text, .cap = sizeof text, .ceiling = sizeof text};
+    struct shs_access_line line;
+
+    fill(&line, access);
+    if (shs__access_format(&out, self->opt.style, &self->clock, &line) == SHS_OK)
+        shs__log_queue_push(self->queue, text, out.len);
+}
+
+/* As the log of a whole server: `next` may have one of its own. */
+static void log_and_pass_on(void *log, const struct shs_access *access)
+{
+    struct shs_access_log *self = log;
+
+    shs_access_log_request(self, access);
+    if (self->next.log_request != NULL)
+        self->next.log_request(self->next.log_ctx, access);
+}
+
+static int log_handle(struct shs_request *req, struct shs_response *res, void *ctx,
+                      const struct shs_next *next)
+{
+    SHS_RETURN_IF_ERROR(shs_request_on_access(req, shs_access_log_request, ctx));
+    return shs_next_call(next, req, res);
+}
+
+static int log_any(struct shs_request *req, struct shs_response *res)
+{
+    const struct shs_access_log *self = shs_request_ctx(req);
+
+    return shs_handler_call(&self->next, req, res);
+}
+
+bool shs_access_log_write(struct shs_access_log *self, const char *line, size_t len)
+{
+    return shs__log_queue_push(self->queue, line, len);
+}
+
+/* -- life -------------------------------------------------------------------------------------- */
+
+void shs_access_log_options_init_sized(struct shs_access_log_options *opt, size_t size)
+{
+    struct shs_access_log_options defaults = {.size = size,
+                                              .style = SHS_ACCESS_COMBINED,
+                                              .max_waiting = (size_t)1 << 20,
+                                              .stop_ms = 2000};
+
+    memcpy(opt, &defaults, size < sizeof defaults ? size : sizeof defaults);
+}
+
+/* A shs_log_dropped_fn: the other lines are JSON as well. */
+static size_t json_dropped(char *buf, size_t cap, uint64_t dropped)
 {
     int len = snprintf(buf, cap, "{\"dropped_lines\":%" PRIu64 "}", dropped);
 
     return len < 0 ? 0 : (size_t)len;
+}
+
+int shs_access_log_new(struct shs_access_log **out, const struct shs_http_handler *next, int fd,
+                       const struct shs_access_log_options *opt, struct shs_error *err)
+{
+    struct shs_access_log *self = shs__calloc(1, sizeof *self);
+    int rc;
+
+    if (self == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for an access log.");
+    shs_access_log_options_init(&self->opt);
+    if (opt != NULL)
+        memcpy(&self->opt, opt, opt->size < sizeof self->opt ? opt->size : sizeof self->opt);
+    if ((unsigned)self->opt.style > SHS_ACCESS_JSON) {
+        shs__free(self);
+        return shs_error_set(err, SHS_USAGE, 0, "The style of an access log is none of the three.");
+    }
+    shs__access_clock_init(&self->clock);
+    shs__stand_before(&self->next, &self->handler, "AccessLog", log_any, next, self);
+    self->handler.log_request = log_and_pass_on;
+    self->handler.log_ctx = self;
+    self->middleware = (struct shs_middleware){"AccessLog", log_handle, self};
+    rc = shs__log_queue_new(&self->queue, fd, self->opt.max_waiting,
+                            self->opt.style == SHS_ACCESS_JSON ? json_dropped : NULL);
+    if (rc != SHS_OK) {
+        shs_access_log_free(self);
+        return shs_error_set(err, rc, 0, "An access log cannot begin: %s.", shs_err_text(rc));
+    }
+    *out = self;
+    return SHS_OK;
+}
+
+int shs_access_log_stop(struct shs_access_log *self, unsigned timeout_ms, uint64_t *lost)
+{
+    self->stopped = true;
+    return shs__log_queue_stop(self->queue, timeout_ms, lost);
+}
+
+void shs_access_log_free(struct shs_access_log *self)
+{
+    if (self == NULL)
+        return;
+    if (self->queue != NULL && !self->stopped)
+        (void)shs_access_log_stop(self, self->opt.stop_ms, NULL);
+    shs__log_queue_free(self->queue);
+    shs__access_clock_free(&self->clock);
+    shs__free(self);
+}
+
+const struct shs_http_handler *shs_access_log_handler(const struct shs_access_log *self)
+{
+    return &self->handler;
+}
+
+const struct shs_middleware *shs_access_log_middleware(const struct shs_access_log *self)
+{
+    return &self->middleware;
 }

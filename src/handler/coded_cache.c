@@ -125,22 +125,14 @@ int shs__coded_cache_put(struct shs_coded_cache *self, const char *tag, const vo
                          size_t size)
 {
     int fd = memfd_create("shs-coded", MFD_CLOEXEC), saved;
-    size_t done = 0;
-    ssize_t n;
 
     if (fd < 0)
         return -1;
-    while (done < size) {
-        n = shs__pwrite_unsignalled(fd, (const char *)bytes + done, size - done, -1);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            saved = n < 0 ? errno : ENOSPC;
-            close(fd);
-            errno = saved;
-            return -1;
-        }
-        done += (size_t)n;
+    if (shs__write_all(fd, bytes, size) != SHS_OK) {
+        saved = errno;
+        close(fd);
+        errno = saved;
+        return -1;
     }
     keep(self, tag, fd, size);
     return fd;

@@ -7,6 +7,8 @@
 #ifndef SHS_HANDLER_CODING_H
 #define SHS_HANDLER_CODING_H
 
+#include <shs/http.h>
+
 #include "base/base.h"
 
 enum shs_coding {
@@ -57,5 +59,23 @@ unsigned shs__coders(void);
  * this build). The same data give the same bytes each time. Safe from any thread.
  */
 int shs__compress(enum shs_coding coding, const void *data, size_t len, struct shs_buf *out);
+
+/* What that takes beside the data and the result, at most; brotli has its own (br_arena.h). */
+#define SHS_WHOLE_CODER_BYTES ((size_t)4 << 20)
+
+/* The same in pieces, as a struct shs_content_coding: gzip and zstd. One thread at a time. */
+struct shs_stream_coder;
+
+/* Of the mask of shs__coders, those that there are here: brotli takes 16 MiB. */
+unsigned shs__stream_coders(void);
+/* What one takes, at most. */
+#define SHS_STREAM_CODER_BYTES ((size_t)1 << 20)
+/* SHS_OK, SHS_NOMEM, SHS_USAGE (not in this build). */
+int shs__stream_coder_new(struct shs_stream_coder **out, enum shs_coding coding);
+int shs__stream_coder_code(struct shs_stream_coder *self, enum shs_coding_step step,
+                           struct shs_str *in, void *out, size_t cap, size_t *got);
+void shs__stream_coder_free(struct shs_stream_coder *self); /* NULL is fine */
+/* What it has taken by now; for tests. */
+size_t shs__stream_coder_bytes(const struct shs_stream_coder *self);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * compress.c - making a content coding: the only file that includes the compressors' headers.
+ * compress.c - making a content coding of what is whole. With compress_stream.c the only file that
+ * includes the compressors' headers.
  */
 #include "handler/coding.h"
 

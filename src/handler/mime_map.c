@@ -158,19 +158,11 @@ int shs__mime_load(struct shs_mime_map **out, const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc, saved;
     struct shs_buf text;
-    ssize_t n;
 
     if (fd < 0)
         return SHS_IO;
     shs__buf_init(&text, SHS_MIME_FILE_MAX);
-    do {
-        rc = shs__buf_reserve(&text, 1);
-        n = rc == SHS_OK ? read(fd, shs__buf_tail(&text), shs__buf_room(&text)) : 0;
-        if (n > 0)
-            text.len += (size_t)n;
-    } while (rc == SHS_OK && (n > 0 || (n < 0 && errno == EINTR)));
-    if (rc == SHS_OK && n < 0)
-        rc = SHS_IO;
+    rc = shs__read_all(fd, &text);
     if (rc == SHS_OK)
         rc = shs__mime_parse(out, (struct shs_str){shs__buf_head(&text), text.len});
     saved = errno;

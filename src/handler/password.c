@@ -147,25 +147,6 @@ int shs__users_parse(struct shs_users **out, struct shs_str text, const char *pa
     return SHS_OK;
 }
 
-static int read_file(int fd, struct shs_buf *text)
-{
-    ssize_t n;
-
-    for (;;) {
-        int rc = shs__buf_reserve(text, 1);
-
-        if (rc != SHS_OK)
-            return rc;
-        n = read(fd, shs__buf_tail(text), shs__buf_room(text));
-        if (n == 0)
-            return SHS_OK;
-        if (n < 0 && errno != EINTR)
-            return SHS_IO;
-        if (n > 0)
-            text->len += (size_t)n;
-    }
-}
-
 int shs__users_load(struct shs_users **out, const char *path, struct shs_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc = SHS_IO;
@@ -174,7 +155,7 @@ int shs__users_load(struct shs_users **out, const char *path, struct shs_error *
 
     shs__buf_init(&text, SHS_USERS_BYTES_MAX);
     if (fd >= 0)
-        rc = read_file(fd, &text);
+        rc = shs__read_all(fd, &text);
     if (rc != SHS_OK)
         rc = shs_error_set(
             err, rc, rc == SHS_IO ? errno : 0, "Cannot read the users of %s: %s.", path,

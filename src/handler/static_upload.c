@@ -19,24 +19,6 @@ static int too_large(struct shs_response *res)
     return shs_send_page(res, 413, "The file is larger than is accepted here.");
 }
 
-static int write_all(int fd, const char *data, size_t len)
-{
-    ssize_t n;
-
-    while (len > 0) {
-        n = shs__pwrite_unsignalled(fd, data, len, -1);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            errno = n < 0 ? errno : ENOSPC;
-            return SHS_IO;
-        }
-        data += n;
-        len -= (size_t)n;
-    }
-    return SHS_OK;
-}
-
 /* What is there under the name now. */
 struct present {
     bool exists;
@@ -109,7 +91,7 @@ static int put_write(void *ctx, const void *data, size_t len)
     if (len > self->site->max_upload - self->total)
         return SHS_LIMIT;
     self->total += len;
-    rc = write_all(self->store.fd, data, len);
+    rc = shs__write_all(self->store.fd, data, len);
     self->sys_errno = errno;
     return rc == SHS_OK ? shs_sha256_update(self->digest, data, len) : rc;
 }

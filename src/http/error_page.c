@@ -87,7 +87,7 @@ static int send_form(struct shs_response *res, enum shs_error_form form, int cod
     rc = shs__response_start(res, code, reason);
     if (rc != SHS_OK)
         return rc;
-    if (shs__status_without_body(code) || code == 205)
+    if (shs__status_without_body(code))
         return shs_end_headers(res);
     shs__buf_init(&page, PAGE_MAX);
     rc = make_page(&page, form, code, reason, message == NULL ? reason : shs__str(message));

@@ -71,7 +71,15 @@ struct shs_ending {
     struct shs_ending *next;
 };
 
-struct shs_content; /* content.c: what was made of the query and the body; NULL until asked for */
+/* Who wants to know what became of it: shs_request_on_access. */
+struct shs_access_call {
+    shs_access_fn *fn;
+    void *ctx;
+    struct shs_access_call *next;
+};
+
+struct shs_recoding; /* recoding.c */
+struct shs_content;  /* content.c: what was made of the query and the body; NULL until asked for */
 
 struct shs_request {
     struct shs_exchange *x;
@@ -91,8 +99,7 @@ struct shs_request {
     bool sink_over;                              /* it has had its last byte, or wants no more */
     int sink_rc;                                 /* and this is what `done` is told */
     struct shs_slot *slots; /* what middleware left for those behind it; in the arena */
-    uint8_t id_len;         /* 0: not asked for yet */
-    char id[SHS_REQUEST_ID_MAX];
+    struct shs_str id;      /* len 0: not asked for yet, or there is none; in the arena */
 };
 
 struct shs_response {
@@ -109,7 +116,8 @@ struct shs_response {
     uint64_t file_offset, file_left; /* of a source: what it gave; more than 0 until its end */
     const struct shs_source *source; /* NULL, or the body */
     void *source_ctx;
-    struct shs_field *trailers; /* NULL: none */
+    struct shs_recoding *recoding; /* NULL, or a coding that somebody offers; in the arena */
+    struct shs_field *trailers;    /* NULL: none */
     size_t trailer_count;
     struct shs_field *standing; /* sent with any answer, an error's too; NULL: none */
     size_t standing_count, standing_bytes;
@@ -118,8 +126,9 @@ struct shs_response {
     bool head_sent; /* bytes are on their way: no other answer is possible */
     bool has_length;
     bool has_date, has_server;
-    bool close;   /* Connection: close */
-    bool no_body; /* HEAD, 1xx, 204, 304: what the handler writes is counted, not sent */
+    bool close;              /* Connection: close */
+    bool is_file, is_source; /* shs_send_file, shs_send_source was called */
+    bool no_body;            /* HEAD, 1xx, 204, 304: what the handler writes is counted, not sent */
     bool chunked;
     bool broken; /* cannot be completed: the connection must be cut */
 };
@@ -133,7 +142,8 @@ struct shs_exchange {
     const struct shs_options *opt;          /* of the server; NULL: none made it (in a test) */
     const char *mistake;                    /* of the handler, a sentence (mistake.h); NULL: none */
     int64_t deadline_ns; /* of the handlers: nothing of theirs waits longer; INT64_MAX: none */
-    struct shs_ending *endings; /* shs_request_on_end: the latest first; in the arena */
+    struct shs_access_call *access_calls; /* the latest first; in the arena */
+    struct shs_ending *endings;           /* shs_request_on_end: the latest first; in the arena */
     struct shs_arena arena;
     struct shs_request req;
     struct shs_response res;
@@ -162,11 +172,33 @@ void shs__sink_free(struct shs_request *req); /* without one it does nothing */
 /* The method of the handler for this request; NULL when it has none. */
 shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struct shs_str method);
 
-/* True when the status never has a body (RFC 9110 sections 6.4.1, 15.3.5, 15.4.5). */
+/* True when the status never has a body (RFC 9110 sections 6.4.1, 15.3.5, 15.3.6, 15.4.5). */
 bool shs__status_without_body(int status);
 
 /* As shs_send_response_reason; borrows the reason. */
 int shs__response_start(struct shs_response *res, int code, struct shs_str reason);
+/* What strong ETags become when the bytes change. SHS_OK, SHS_NOMEM. */
+int shs__response_weaken_tag(struct shs_response *res);
+
+/* -- recoding.c: a body that streams, in the coding that middleware has offered ---------------- */
+
+/* Is the body coded on its way out? */
+bool shs__recoding_runs(const struct shs_response *res);
+/* How many coded bytes there have been. */
+uint64_t shs__recoding_sent(const struct shs_response *res);
+/* These bytes of a body that streams leave, with the head if it has not gone. Blocks. */
+int shs__send_piece(struct shs_response *res, const void *buf, size_t len,
+                    enum shs_coding_step step);
+/* Is something of it in the coder, and should leave at a flush? */
+bool shs__recoding_pends(const struct shs_response *res);
+/* The handler has returned: what is left of the body, and of a source, comes from a source. */
+int shs__recoding_settle(struct shs_response *res);
+/* From that source: so many bytes. */
+void shs__recoding_count(struct shs_response *res, size_t sent);
+/* The answer is taken back: a coding that has begun is of no use any more. */
+void shs__recoding_take_back(struct shs_response *res);
+void shs__recoding_free(struct shs_response *res);
+
 /* Takes back an answer of which nothing has left. */
 void shs__response_take_back(struct shs_response *res);
 

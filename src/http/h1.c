@@ -62,6 +62,7 @@ static void drop_exchange(struct shs_h1 *h1)
         return;
     shs__exchange_clear(&h1->xchg->base);
     shs__buf_free(&h1->xchg->early);
+    shs__free(h1->xchg->fields);
     shs__free(h1->xchg);
     h1->xchg = NULL;
 }
@@ -103,11 +104,16 @@ static struct shs_h1_exchange *begin_exchange(struct shs_h1 *h1)
 {
     /* A head of so many lines has fewer fields. */
     size_t fields = h1->scan.lines * sizeof(struct shs_field);
-    struct shs_h1_exchange *x = shs__malloc(sizeof *x + fields);
+    struct shs_h1_exchange *x = shs__malloc(sizeof *x);
+    struct shs_field *list = fields == 0 ? NULL : shs__malloc(fields);
 
-    if (x == NULL)
+    if (x == NULL || (list == NULL && fields > 0)) {
+        shs__free(list);
+        shs__free(x);
         return NULL;
+    }
     memset(x, 0, sizeof *x);
+    x->fields = list;
     shs__exchange_init(&x->base, &shs__h1_exchange_ops, h1->config->opt->max_buffered_response);
     shs__buf_init(&x->early, h1->config->opt->max_buffered_body);
     x->base.opt = h1->config->opt;
@@ -458,6 +464,8 @@ static int step_handle(struct shs_h1 *h1)
             return broken(h1, SHS_EXIT, false, "the handler asked the server to stop");
     }
     if (rc == SHS_OK && !x->base.res.broken)
+        rc = shs__recoding_settle(&x->base.res);
+    if (rc == SHS_OK && !x->base.res.broken)
         rc = shs__h1_serialise(x);
     if (rc != SHS_OK)
         return broken(h1, rc, false, "no memory for an answer");
@@ -491,14 +499,25 @@ static int fill_from_file(struct shs_h1_exchange *x)
     return SHS_OK;
 }
 
+/* That were sent. */
+static uint64_t body_bytes(const struct shs_response *res)
+{
+    if (res->no_body)
+        return 0;
+    if (shs__recoding_runs(res))
+        return shs__recoding_sent(res);
+    return res->source != NULL ? res->body_total : res->body_total - res->file_left;
+}
+
 static void write_log(struct shs_h1_exchange *x, const char *error, int64_t now)
 {
     const struct shs_h1_host *host = x->h1->config->host;
     const struct shs_response *res = &x->base.res;
     bool understood = x->base.req.head.path.ptr != NULL;
+    bool read = host->log_is_read == NULL || host->log_is_read(x->h1->owner);
     struct shs_access access;
 
-    if (host->log_is_read != NULL && !host->log_is_read(x->h1->owner)) {
+    if (!read && x->base.access_calls == NULL) {
         host->log(x->h1->owner, NULL);
         return;
     }
@@ -507,16 +526,15 @@ static void write_log(struct shs_h1_exchange *x, const char *error, int64_t now)
         .conn = x->base.conn,
         .request_line = x->base.req.head.line,
         .status = res->head_sent ? res->status : 0,
-        .body_bytes = res->no_body          ? 0
-                      : res->source != NULL ? res->body_total
-                                            : res->body_total - res->file_left,
+        .body_bytes = body_bytes(res),
         .duration_ns = now - x->h1->began_ns,
         .error = error,
         .rule = error != NULL ? x->base.req.refusal.rule : NULL,
         .request_id = shs_request_id(&x->base.req),
     };
-
-    host->log(x->h1->owner, &access);
+    for (struct shs_access_call *call = x->base.access_calls; call != NULL; call = call->next)
+        call->fn(call->ctx, &access);
+    host->log(x->h1->owner, read ? &access : NULL);
 }
 
 /* The answer cannot be completed: cut, so that the client sees that it is not whole. */

@@ -126,9 +126,14 @@ static int put_framing(struct shs_h1_exchange *x, bool more)
 {
     struct shs_response *res = &x->base.res;
 
-    if (res->status == 204 || (res->no_body && !res->has_length && (more || res->status == 304)))
+    bool coded = shs__recoding_runs(res); /* then nobody knows how long it will be */
+
+    if (res->status == 204 || (res->no_body && coded) ||
+        (res->no_body && !res->has_length && (more || res->status == 304)))
         return SHS_OK;
-    if (res->has_length)
+    if (res->status == 205) /* RFC 9110 section 15.3.6: it has content of no bytes */
+        return put_number_field(x->h1, SHS_STR("Content-Length"), 0);
+    if (res->has_length && !coded)
         return put_number_field(x->h1, SHS_STR("Content-Length"), res->length);
     if (!more)
         return put_number_field(x->h1, SHS_STR("Content-Length"), res->body_total);
@@ -219,7 +224,8 @@ int shs__h1_serialise(struct shs_h1_exchange *x)
     int rc = shs__buf_reserve(&h1->out, res->field_bytes + res->body.len + 512);
 
     if (rc == SHS_OK && !res->head_sent) /* trailers and sources without a length need chunks */
-        rc = put_head(x, (res->trailer_count > 0 && !res->no_body) || res->source != NULL);
+        rc = put_head(x, (res->trailer_count > 0 && !res->no_body) || res->source != NULL ||
+                             res->is_source);
     if (rc == SHS_OK && res->body.len > 0)
         rc = res->chunked ? put_chunk(h1, shs__buf_head(&res->body), res->body.len)
                           : shs__buf_append(&h1->out, shs__buf_head(&res->body), res->body.len);
@@ -261,6 +267,20 @@ static void write_chunk_line(char to[CHUNK_LINE], size_t len)
     memcpy(to + CHUNK_LINE - 2, "\r\n", 2);
 }
 
+/* SHS_USAGE: it gives another length than was said. */
+static int count_source(struct shs_response *res, size_t got)
+{
+    if (shs__recoding_runs(res)) { /* which has looked at it */
+        shs__recoding_count(res, got);
+        return SHS_OK;
+    }
+    res->body_total += got;
+    return res->has_length && (res->body_total > res->length ||
+                               (res->file_left == 0 && res->body_total < res->length))
+               ? SHS_USAGE
+               : SHS_OK;
+}
+
 int shs__h1_fill_from_source(struct shs_h1_exchange *x)
 {
     struct shs_h1 *h1 = x->h1;
@@ -277,10 +297,9 @@ int shs__h1_fill_from_source(struct shs_h1_exchange *x)
     if (rc != SHS_OK)
         return rc;
     res->file_offset += got;
-    res->body_total += got;
-    if (res->has_length &&
-        (res->body_total > res->length || (res->file_left == 0 && res->body_total < res->length)))
-        return SHS_USAGE; /* it gives another length than was said */
+    rc = count_source(res, got);
+    if (rc != SHS_OK)
+        return rc;
     if (got > 0 && res->chunked)
         write_chunk_line(to, got);
     h1->out.len += got > 0 ? before + got : 0;

@@ -714,22 +714,6 @@ int shs_multipart_value(struct shs_multipart *self, size_t max, struct shs_str *
     return rc;
 }
 
-static int write_all(int fd, struct shs_str data, uint64_t *written)
-{
-    while (data.len > 0) {
-        ssize_t n = write(fd, data.ptr, data.len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return SHS_IO;
-        data.ptr += n;
-        data.len -= (size_t)n;
-        *written += (uint64_t)n;
-    }
-    return SHS_OK;
-}
-
 int shs_multipart_save(struct shs_multipart *self, int fd, uint64_t max, uint64_t *written)
 {
     struct shs_str data;
@@ -741,7 +725,9 @@ int shs_multipart_save(struct shs_multipart *self, int fd, uint64_t max, uint64_
         if (rc == SHS_OK && data.len > max - total)
             rc = part_too_large(self);
         if (rc == SHS_OK)
-            rc = write_all(fd, data, &total);
+            rc = shs__write_all(fd, data.ptr, data.len);
+        if (rc == SHS_OK)
+            total += data.len;
     } while (rc == SHS_OK && data.len > 0);
     if (written != NULL)
         *written = total;

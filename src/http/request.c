@@ -121,6 +121,18 @@ int shs_request_on_end(struct shs_request *req, shs_end_fn *fn, void *arg)
     return SHS_OK;
 }
 
+int shs_request_on_access(struct shs_request *req, shs_access_fn *fn, void *ctx)
+{
+    struct shs_exchange *x = req->x;
+    struct shs_access_call *call = shs__arena_alloc(&x->arena, sizeof *call);
+
+    if (call == NULL)
+        return SHS_NOMEM;
+    *call = (struct shs_access_call){fn, ctx, x->access_calls};
+    x->access_calls = call;
+    return SHS_OK;
+}
+
 bool shs_request_has_body(const struct shs_request *req, uint64_t *length)
 {
     if (!req->head.chunked && req->head.content_length == 0)
@@ -173,18 +185,19 @@ static size_t put_hex(char *out, uint64_t number)
 struct shs_str shs_request_id(struct shs_request *req)
 {
     const struct shs_exchange_ops *ops = req->x->ops;
+    char id[SHS_REQUEST_ID_MAX];
     uint64_t numbers[3];
     size_t len = 0;
 
-    if (req->id_len == 0 && ops->identify != NULL && ops->identify(req->x, numbers)) {
+    if (req->id.len == 0 && ops->identify != NULL && ops->identify(req->x, numbers)) {
         for (size_t i = 0; i < 3; i++) {
-            len += put_hex(req->id + len, numbers[i]);
+            len += put_hex(id + len, numbers[i]);
             if (i < 2)
-                req->id[len++] = '-';
+                id[len++] = '-';
         }
-        req->id_len = (uint8_t)len;
+        req->id = shs__arena_copy(&req->x->arena, (struct shs_str){id, len});
     }
-    return (struct shs_str){req->id, req->id_len};
+    return req->id.ptr == NULL ? SHS_STR("") : req->id;
 }
 
 void *shs_request_ctx(const struct shs_request *req)

@@ -47,6 +47,7 @@ void shs__exchange_clear(struct shs_exchange *x)
     for (; x->endings != NULL; x->endings = x->endings->next)
         x->endings->fn(x->endings->arg);
     drop_file(&x->res);
+    shs__recoding_free(&x->res);
     shs__sink_free(&x->req);
     shs__buf_free(&x->res.body);
     shs__content_free(x->req.content);
@@ -77,7 +78,7 @@ shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struc
 
 bool shs__status_without_body(int status)
 {
-    return status < 200 || status == 204 || status == 304;
+    return status < 200 || status == 204 || status == 205 || status == 304;
 }
 
 /* -- the head ---------------------------------------------------------------------------------- */
@@ -412,13 +413,23 @@ static int begin_body(struct shs_response *res, const char *call)
     return SHS_OK;
 }
 
+/* What is in the buffer leaves, with the head. */
+static int send_buffer(struct shs_response *res, enum shs_coding_step step)
+{
+    int rc = shs__send_piece(res, shs__buf_head(&res->body), res->body.len, step);
+
+    shs__buf_consume(&res->body, res->body.len);
+    res->broken = rc != SHS_OK;
+    return rc;
+}
+
 static int stream_out(struct shs_response *res, const void *buf, size_t len)
 {
-    int rc = shs_flush(res);
+    int rc = res->head_sent && res->body.len == 0 ? SHS_OK : send_buffer(res, SHS_CODING_MORE);
 
     if (rc != SHS_OK)
         return rc;
-    rc = res->x->ops->send_body(res->x, buf, len);
+    rc = shs__send_piece(res, buf, len, SHS_CODING_MORE);
     res->broken = rc != SHS_OK;
     return rc;
 }
@@ -449,12 +460,9 @@ int shs_flush(struct shs_response *res)
 
     if (rc != SHS_OK)
         return rc;
-    if (res->head_sent && res->body.len == 0)
+    if (res->head_sent && res->body.len == 0 && !shs__recoding_pends(res))
         return SHS_OK;
-    rc = res->x->ops->send_body(res->x, shs__buf_head(&res->body), res->body.len);
-    shs__buf_consume(&res->body, res->body.len);
-    res->broken = rc != SHS_OK;
-    return rc;
+    return send_buffer(res, SHS_CODING_FLUSH);
 }
 
 int shs_send_file(struct shs_response *res, int fd, uint64_t offset, uint64_t length)
@@ -476,6 +484,7 @@ int shs_send_file(struct shs_response *res, int fd, uint64_t offset, uint64_t le
         res->file_left = length;
     }
     res->has_length = true;
+    res->is_file = true;
     res->length = length;
     res->body_total = length;
     return SHS_OK;
@@ -487,6 +496,7 @@ int shs_send_source(struct shs_response *res, const struct shs_source *source, v
 
     if (rc == SHS_OK && (res->body_total > 0 || res->head_sent))
         rc = shs__mistake(res->x, "shs_send_source", "a part of the body was written before it");
+    res->is_source = rc == SHS_OK;
     if (rc != SHS_OK || res->no_body) {
         if (source->free != NULL)
             source->free(ctx);
@@ -503,7 +513,10 @@ int shs_send_source(struct shs_response *res, const struct shs_source *source, v
 void shs__response_take_back(struct shs_response *res)
 {
     drop_file(res);
+    shs__recoding_take_back(res);
     shs__buf_consume(&res->body, res->body.len);
+    res->is_file = false;
+    res->is_source = false;
     res->field_count = 0;
     res->field_bytes = 0;
     res->body_total = 0;
@@ -550,7 +563,7 @@ bool shs_response_body(const struct shs_response *res, struct shs_str *body)
 }
 
 /* A strong tag names these bytes; others have the same meaning at best (RFC 9110 section 8.8.1). */
-static int weaken_tag(struct shs_response *res)
+int shs__response_weaken_tag(struct shs_response *res)
 {
     for (size_t i = 0; i < res->field_count; i++) {
         struct shs_field *f = &res->fields[i];
@@ -582,7 +595,7 @@ int shs_response_replace_body(struct shs_response *res, const void *body, size_t
     if (len > before.len)
         rc = shs__buf_reserve(&res->body, len - before.len);
     if (rc == SHS_OK)
-        rc = weaken_tag(res);
+        rc = shs__response_weaken_tag(res);
     if (rc == SHS_OK && name != NULL) {
         res->head_done = false; /* nothing of it has left */
         rc = shs_send_header(res, name, value);

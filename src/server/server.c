@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 static int init_cond(struct shs_server *self)
 {
     pthread_condattr_t attr;
@@ -475,7 +477,8 @@ void shs_server_get_stats(const struct shs_server *self, struct shs_server_stats
 
 void shs_server_log(struct shs_server *self, enum shs_log_level level, const char *fmt, ...)
 {
-    char line[512];
+    char line[512], escaped[4 * sizeof line];
+    size_t len = 0;
     va_list ap;
 
     if (self->opt.log == NULL || level > self->opt.log_level)
@@ -484,9 +487,9 @@ void shs_server_log(struct shs_server *self, enum shs_log_level level, const cha
     vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
     /* A client's bytes may be in it: no line may end or colour another. */
-    for (char *c = line; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20 || (unsigned char)*c == 0x7f)
-            *c = '?';
-    }
-    self->opt.log(self->opt.log_ctx, level, line);
+    if (shs_log_escape((struct shs_str){line, shs__utf8_trim(shs__str(line))}, escaped,
+                       sizeof escaped - 1, &len) != SHS_OK)
+        return; /* cannot be: four times is always enough */
+    escaped[len] = '\0';
+    self->opt.log(self->opt.log_ctx, level, escaped);
 }

@@ -35,7 +35,7 @@ static int status_any(struct shs_request *req, struct shs_response *res)
     uint64_t code;
     int len;
 
-    if (!last_number(req, &code) || code < 200 || code > 599)
+    if (!last_number(req, &code) || code < 200 || code > 999)
         return shs_send_page(res, 404, "The path has to end with a status: /status/418");
     SHS_RETURN_IF_ERROR(shs_send_response(res, (int)code));
     if (code >= 300 && code < 400 && code != 304)

@@ -169,8 +169,8 @@ static int check(const struct shs_test_rule *rule, bool plain, struct shs_error 
         rc = check_whom(rule, plain, err);
     if (rc != SHS_OK)
         return rc;
-    if (rule->status != 0 && (rule->status < 200 || rule->status > 599))
-        return shs_error_set(err, SHS_USAGE, 0, "%d is no status from 200 to 599.", rule->status);
+    if (rule->status != 0 && (rule->status < 200 || rule->status > 999))
+        return shs_error_set(err, SHS_USAGE, 0, "%d is no status from 200 to 999.", rule->status);
     if (rule->body == NULL && rule->body_len > 0)
         return shs_error_set(err, SHS_USAGE, 0, "A rule has the length of a body, and no body.");
     return SHS_OK;

@@ -22,6 +22,7 @@ def works(binary):
             shslib.equal(len(re.findall("\r\n%s" % field, out)), 1, field)
         shslib.check("Strict-Transport-Security" not in out, "HSTS without TLS")
         server.wait_stderr(r"/ took \d+ us")
+        server.wait_stderr(r'127\.0\.0\.1 - - \[[^]]+\] "GET / HTTP/1\.1" 200 13 "-" "curl')
         # An error's answer has the same fields.
         status, headers, body = server.get("/nowhere")
         shslib.equal((status, headers["X-Content-Type-Options"]), (404, "nosniff"), "404")

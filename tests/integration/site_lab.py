@@ -1,13 +1,15 @@
 """site_lab.py - what the tests of the file handler share: a site, over plain HTTP and TLS, and its faults.
 
-`rows(test, ...)` runs each test twice: over plain HTTP under the pool, and over TLS with a thread for each
-connection. A test takes one argument, `site`, and starts its servers with `site.Site(...)`.
+`rows(test, ...)` runs each test four times: over plain HTTP and over TLS, under the pool and with a thread for
+each connection; under a sanitizer twice, plain under the pool and TLS with threads. A test takes one
+argument, `site`, and starts its servers with `site.Site(...)`.
 """
 
 import functools
 import os
 import shutil
 import subprocess
+import sys
 
 import shslib
 
@@ -114,15 +116,44 @@ def form(files, boundary="xYzZY", content_type=None):
     return body, content_type or "multipart/form-data; boundary=" + boundary
 
 
-def rows(*tests):
-    """Runs each test for each variant; at the end exits, as shslib.main."""
+def heavy(test):
+    """Marks a test that takes seconds: it is a row over plain HTTP under the pool, and over TLS with threads."""
+    test.heavy = True
+    return test
+
+
+def run_rows(threading, tests):
     named = []
-    for variant in (Variant(False, "pool"), Variant(True, "thread")):
+    for tls in (False, True):
         for test in tests:
+            few = getattr(test, "heavy", False) or shslib.SANITIZE
+            if few and tls != (threading == "thread"):
+                continue
+            variant = Variant(tls, threading)
             run = functools.partial(test, variant)
             run.__name__ = "%s (%s)" % (test.__name__, variant.name)
             named.append(run)
-    shslib.main(*named)
+    try:
+        shslib.each(*named)
+    except shslib.Failure:
+        return 1
+    return 0
+
+
+def rows(*tests):
+    """Runs each test for each variant, both kinds of threading at the same time; at the end exits, as shslib.main."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        code = 2
+        try:
+            code = run_rows("thread", tests)
+            sys.stdout.flush()
+        finally:
+            os._exit(code)
+    code = run_rows("pool", tests)
+    _, status = os.waitpid(child, 0)
+    sys.exit(code or (1 if status != 0 else 0))
 
 
 def without_sanitizer(what):

@@ -34,6 +34,7 @@ def decoded(coding, body):
 # -- listings -------------------------------------------------------------------------------------
 
 
+@site_lab.heavy
 def test_a_long_listing(v):
     """Directories first, numbers as people count them, compressed, and with a filter."""
     def fill(top):
@@ -61,6 +62,7 @@ def test_a_long_listing(v):
         equal(site.request("HEAD", "/")[1]["Content-Length"], str(len(page)))
 
 
+@site_lab.heavy
 def test_a_slow_reader_of_a_listing_holds_nobody(v):
     """Its page is larger than what the kernel takes for it, and it reads nothing."""
     def fill(top):
@@ -192,6 +194,7 @@ def test_archives(v):
         check(b"Directory listing" in page and b"archive=" not in page, "nobody asked for that")
 
 
+@site_lab.heavy
 def test_archives_are_bounded(v):
     with v.Site("--archive") as site:
         with open(site.path + "/large.bin", "wb") as file:
@@ -258,6 +261,7 @@ def in_parallel(count, ask):
     return results
 
 
+@site_lab.heavy
 def test_brotli_never_ends_the_process(v):
     """Twelve at once of 0.7 MB in 256 MiB of address space: coded or plain, and all of them served."""
     if not site_lab.without_sanitizer("RLIMIT_AS"):
@@ -291,6 +295,7 @@ def test_brotli_never_ends_the_process(v):
             check(site.server.process.poll() is None, "the process has ended")
 
 
+@site_lab.heavy
 def test_compression_is_bounded(v):
     """A hundred clients of twenty large files: memory for two workers, and every byte right."""
     line = b"".join(b"%d %s\n" % (number, b"x" * (number % 60)) for number in range(1000))

@@ -4,6 +4,7 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "handler/access_format.h"
 
 #define WHEN ((int64_t)1795269600 * SHS_NS_PER_S) /* 2026-11-21 14:00:00 UTC */
@@ -144,6 +145,55 @@ static void test_ceiling(void **state)
     shs__access_clock_free(&clock);
 }
 
+/* What is cut is cut between characters, in every field and wherever the bound falls. */
+static void test_cut_between_characters(void **state)
+{
+    static char text[8000];
+    struct shs_access_clock clock;
+
+    SHS_UNUSED(state);
+    shs__access_clock_init(&clock);
+    for (size_t shift = 0; shift < 4; shift++) {
+        struct shs_access_line line = sample();
+
+        memset(text, 'a', shift);
+        for (size_t i = shift; i + 4 <= sizeof text; i += 4)
+            memcpy(text + i, "\xf0\x9f\x98\x80", 4);
+        line.client = line.request_line = line.method = line.target = line.version =
+            line.tls_version = line.cipher = line.sni = line.referer = line.user_agent =
+                line.error = line.user = line.client_sha256 = line.ja4 = line.rule =
+                    line.request_id = (struct shs_str){text, sizeof text - 4};
+        for (enum shs_access_style style = SHS_ACCESS_COMMON; style <= SHS_ACCESS_JSON; style++) {
+            struct shs_buf out;
+            struct shs_str got;
+            size_t pos = 0, len = 1;
+
+            shs__buf_init(&out, SHS_ACCESS_LINE_MAX);
+            assert_int_equal(shs__access_format(&out, style, &clock, &line), SHS_OK);
+            got = (struct shs_str){shs__buf_head(&out), out.len};
+            for (; pos < got.len && len > 0; pos += len)
+                len = shs__utf8_length(got, pos);
+            assert_int_equal(pos, got.len);                  /* all of it is UTF-8, */
+            assert_null(memmem(got.ptr, got.len, "\\x", 2)); /* and nothing had to be escaped */
+            assert_null(memmem(got.ptr, got.len, "\\u00", 4));
+            shs__buf_free(&out);
+        }
+    }
+    shs__access_clock_free(&clock);
+}
+
+/* A client on a Unix socket chooses its name. */
+static void test_client_is_a_word(void **state)
+{
+    struct shs_access_line line = sample();
+
+    SHS_UNUSED(state);
+    line.client = SHS_STR("/tmp/a b\"\xc2\x9b\xff");
+    check(SHS_ACCESS_COMMON, &line,
+          "/tmp/a\\x20b\\x22\\xc2\\x9b\\xff - - [21/Nov/2026:14:00:00 +0000] \"GET /a?b=1 "
+          "HTTP/1.1\" 200 13");
+}
+
 /* The text of a second is kept, and made anew for another one, also an earlier one. */
 static void test_clock(void **state)
 {
@@ -181,6 +231,8 @@ int main(void)
         cmocka_unit_test(test_nothing_understood),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_ceiling),
+        cmocka_unit_test(test_cut_between_characters),
+        cmocka_unit_test(test_client_is_a_word),
         cmocka_unit_test(test_clock),
     };
 

@@ -7,6 +7,9 @@
 
 #include <cmocka.h>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <shs/options.h>
 #include <shs/version.h>
 
@@ -297,6 +300,13 @@ static void test_error_set(void **state)
     long_text[sizeof long_text - 1] = '\0';
     shs_error_set(&err, SHS_USAGE, 0, "%s", long_text);
     assert_int_equal(strlen(err.text), sizeof err.text - 1);
+    /* A name is not cut in the middle of a character. */
+    for (size_t i = 0; i + 2 < sizeof long_text; i += 2)
+        memcpy(long_text + i, "\xc3\x84", 2);
+    for (int shift = 0; shift < 2; shift++) {
+        shs_error_set(&err, SHS_USAGE, 0, "%.*s%s", shift, "x", long_text);
+        assert_int_equal((unsigned char)err.text[strlen(err.text) - 1], 0x84);
+    }
 }
 
 static void test_strerror(void **state)
@@ -306,6 +316,46 @@ static void test_strerror(void **state)
     SHS_UNUSED(state);
     assert_string_equal(shs__strerror(ENOENT, text, sizeof text), "No such file or directory");
     assert_string_equal(shs__strerror(99999, text, sizeof text), "errno 99999");
+}
+
+/* -- files ------------------------------------------------------------------------------------- */
+
+/* As much as fits, and the word that there is more; of a file and of a pipe. */
+static void test_read_and_write_all(void **state)
+{
+    static const size_t lens[] = {0, 1, 4095, 4096, 4097, 60000};
+    static char data[60000];
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (char)(i % 251);
+    for (size_t i = 0; i < 2 * SHS_ARRAY_LEN(lens); i++) {
+        size_t len = lens[i / 2];
+        struct shs_buf got;
+        int ends[2], rc;
+
+        if (i % 2 == 0) {
+            ends[0] = ends[1] = memfd_create("test", MFD_CLOEXEC);
+        } else {
+            assert_int_equal(pipe(ends), 0);
+        }
+        assert_int_equal(shs__write_all(ends[1], data, len), SHS_OK);
+        if (i % 2 == 0)
+            assert_int_equal(lseek(ends[0], 0, SEEK_SET), 0);
+        else
+            close(ends[1]);
+        shs__buf_init(&got, 4097);
+        assert_int_equal(shs__buf_append(&got, "x", 1), SHS_OK);
+        rc = shs__read_all(ends[0], &got);
+        assert_int_equal(rc, len > 4096 ? SHS_LIMIT : SHS_OK);
+        assert_int_equal(got.len, 1 + (len > 4096 ? 4096 : len));
+        assert_memory_equal(shs__buf_head(&got) + 1, data, got.len - 1);
+        shs__buf_free(&got);
+        close(ends[0]);
+    }
+    errno = 0;
+    assert_int_equal(shs__write_all(-1, data, 1), SHS_IO);
+    assert_int_equal(errno, EBADF);
 }
 
 /* -- time -------------------------------------------------------------------------------------- */
@@ -388,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_error_names),
         cmocka_unit_test(test_error_set),
         cmocka_unit_test(test_strerror),
+        cmocka_unit_test(test_read_and_write_all),
         cmocka_unit_test(test_poll_ms),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_options),

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <shs/middleware.h>
 #include <shs/router.h>
@@ -187,35 +188,42 @@ static int fixed_length(struct shs_request *req, struct shs_response *res)
 
 static void test_compression(void **state)
 {
+    struct shs_compress *self = NULL;
+
     (void)state;
+    assert_int_equal(shs_compress_new(&self, NULL, NULL, NULL), SHS_OK);
 #ifdef SHS_HAVE_ZLIB
-    ASK(shs_compress_middleware(), &files, GET_WITH("Accept-Encoding: gzip\r\n"));
+    ASK(*shs_compress_middleware(self), &files, GET_WITH("Accept-Encoding: gzip\r\n"));
     h1_has(&lab, "\r\nContent-Encoding: gzip\r\n");
     h1_has(&lab, "\r\nVary: Accept-Encoding\r\n");
     h1_has(&lab, "\r\nETag: W/\"tag\"\r\n");
     assert_memory_equal(h1_body(&lab), "\x1f\x8b", 2);
     assert_true(lab.last_bytes < 100);
     h1_lab_close(&lab);
-    ASK(shs_compress_middleware(), H1_HANDLER(fixed_length), GET_WITH("Accept-Encoding: gzip\r\n"));
+    ASK(*shs_compress_middleware(self), H1_HANDLER(fixed_length),
+        GET_WITH("Accept-Encoding: gzip\r\n"));
     h1_has(&lab, "\r\nContent-Encoding: gzip\r\n");
     assert_int_equal(h1_count(&lab, "\r\nContent-Length: "), 1);
     assert_int_equal(lab.last_status, 200);
     h1_lab_close(&lab);
 #endif
-    ASK(shs_compress_middleware(), &files, GET);
+    ASK(*shs_compress_middleware(self), &files, GET);
     h1_has_not(&lab, "Content-Encoding");
     h1_has(&lab, "\r\nVary: Accept-Encoding\r\n");
     h1_has(&lab, "\r\nETag: \"tag\"\r\n");
     h1_lab_close(&lab);
-    ASK(shs_compress_middleware(), &files, GET_WITH("Accept-Encoding: gzip;q=0\r\n"));
+    ASK(*shs_compress_middleware(self), &files, GET_WITH("Accept-Encoding: gzip;q=0\r\n"));
     h1_has_not(&lab, "Content-Encoding");
     h1_lab_close(&lab);
-    ASK(shs_compress_middleware(), H1_HANDLER(no_transform), GET_WITH("Accept-Encoding: gzip\r\n"));
+    ASK(*shs_compress_middleware(self), H1_HANDLER(no_transform),
+        GET_WITH("Accept-Encoding: gzip\r\n"));
     h1_has_not(&lab, "Content-Encoding");
     h1_lab_close(&lab);
-    ASK(shs_compress_middleware(), H1_HANDLER(small), GET_WITH("Accept-Encoding: gzip\r\n"));
+    ASK(*shs_compress_middleware(self), H1_HANDLER(small), GET_WITH("Accept-Encoding: gzip\r\n"));
     h1_has_not(&lab, "Content-Encoding");
     h1_lab_close(&lab);
+    shs_compress_free(self);
+    shs_compress_free(NULL);
 }
 
 /* -- Bearer ------------------------------------------------------------------------------------ */
@@ -407,14 +415,116 @@ static void test_access_line(void **state)
     assert_non_null(strstr(line, "] \"GET /\xc3\x84\\xc2\\x9b\\xff HTTP/1.1\" 200 5 \"-\" \"-\""));
 }
 
+/* -- an access log as a link of a chain, and around everything --------------------------------- */
+
+/* What is in the log by now, after its writer has ended. */
+static const char *logged(int fd)
+{
+    static char text[8192];
+    ssize_t n = read(fd, text, sizeof text - 1);
+
+    assert_true(n >= 0);
+    text[n] = '\0';
+    return text;
+}
+
+static int counted; /* the log of the handler itself */
+
+static void count_line(void *log_ctx, const struct shs_access *access)
+{
+    (void)log_ctx;
+    counted += access->status;
+}
+
+#define SAYS_T "GET /in/x?%ff HTTP/1.1\r\nHost: a\r\nUser-Agent: t\"\r\n\r\n"
+
+static void test_access_log_in_a_chain(void **state)
+{
+    struct shs_access_log *log = NULL;
+    struct shs_access_log_options opt;
+    struct shs_router *router = NULL;
+    const char *text;
+    uint64_t lost = 9;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    shs_access_log_options_init(&opt);
+    opt.style = SHS_ACCESS_JSON;
+    assert_int_equal(shs_access_log_new(&log, NULL, ends[1], &opt, NULL), SHS_OK);
+    const struct shs_middleware *const chain[] = {shs_access_log_middleware(log), NULL};
+    const struct shs_route inner[] = {SHS_ROUTE("GET", "/x", pages), SHS_ROUTES_END};
+    const struct shs_route routes[] = {SHS_GROUP("/in", inner, chain), SHS_ROUTE("GET", "/", pages),
+                                       SHS_ROUTES_END};
+
+    assert_int_equal(shs_router_new(&router, routes, NULL, NULL), SHS_OK);
+    h1_lab_open(&lab, shs_router_handler(router));
+    h1_lab_talk(&lab, GET, strlen(GET)); /* another route: not in this log */
+    h1_lab_talk(&lab, SAYS_T, strlen(SAYS_T));
+    h1_lab_close(&lab);
+    assert_true(shs_access_log_write(log, "mine", 4));
+    assert_int_equal(shs_access_log_stop(log, 60000, &lost), SHS_OK);
+    assert_int_equal(lost, 0);
+    text = logged(ends[0]);
+    assert_memory_equal(text, "{\"time\":\"", 9);
+    assert_non_null(strstr(text, "\"target\":\"/in/x?"));
+    assert_non_null(strstr(text, ",\"status\":200,\"bytes\":2000,"));
+    assert_non_null(strstr(text, "\"user_agent\":\"t\\\"\""));
+    assert_non_null(strstr(text, "}\nmine\n"));
+    assert_null(strstr(text, "\"target\":\"/\""));
+    shs_router_free(router);
+    shs_access_log_free(log);
+    shs_access_log_free(NULL);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void test_access_log_of_a_server(void **state)
+{
+    struct shs_http_handler counting = files;
+    struct shs_access_log *log = NULL;
+    const struct shs_http_handler *handler;
+    struct shs_access_log_options bad;
+    struct shs_access access = {.request_line = SHS_STR("nonsense"), .status = 400};
+    struct shs_error err;
+    const char *text;
+    int ends[2];
+
+    (void)state;
+    shs_access_log_options_init(&bad);
+    bad.style = (enum shs_access_style)7;
+    assert_int_equal(shs_access_log_new(&log, &files, 1, &bad, &err), SHS_USAGE);
+    assert_int_equal(pipe(ends), 0);
+    counting.log_request = count_line;
+    assert_int_equal(shs_access_log_new(&log, &counting, ends[1], NULL, NULL), SHS_OK);
+    handler = shs_access_log_handler(log);
+    h1_lab_open(&lab, handler);
+    h1_lab_talk(&lab, GET, strlen(GET));
+    assert_int_equal(lab.last_status, 200);
+    h1_lab_close(&lab);
+    handler->log_request(handler->log_ctx, &access); /* as the server does, of what was refused */
+    shs_access_log_free(log);
+    assert_int_equal(counted, 400); /* and the one inside is not forgotten */
+    text = logged(ends[0]);
+    assert_non_null(strstr(text, "] \"nonsense\" 400 - \"-\" \"-\"\n"));
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),      cmocka_unit_test(test_time),
-        cmocka_unit_test(test_security),    cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_compression), cmocka_unit_test(test_bearer),
-        cmocka_unit_test(test_rate),        cmocka_unit_test(test_cors_in_a_chain),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_time),
+        cmocka_unit_test(test_security),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_compression),
+        cmocka_unit_test(test_bearer),
+        cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_cors_in_a_chain),
         cmocka_unit_test(test_access_line),
+        cmocka_unit_test(test_access_log_in_a_chain),
+        cmocka_unit_test(test_access_log_of_a_server),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,9 +6,11 @@
 
 #include <cmocka.h>
 
+#include <limits.h>
 #include <stdio.h>
 
 #include "h1_expect.h"
+#include "http/exchange.h"
 
 #define GET "GET /x/y?z=1 HTTP/1.1\r\nHost: a\r\n\r\n"
 #define WHO "handler t, GET /x/y: "
@@ -161,6 +163,68 @@ static void test_500_and_a_line(void **state)
         assert_int_equal(lab.fail_code, SHS_USAGE);
         assert_int_equal(lab.last_status, 500);
         h1_has_not(&lab, "shs_"); /* and the client does not */
+        h1_lab_close(&lab);
+    }
+}
+
+/* -- which statuses there are ------------------------------------------------------------------ */
+
+static int status_now, status_rc;
+
+static int with_status(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    status_rc = shs_send_response(res, status_now);
+    SHS_RETURN_IF_ERROR(status_rc);
+    return shs_write(res, "body", 4);
+}
+
+static int with_interim(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    status_rc = shs_send_interim(res, status_now, NULL);
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    return shs_write(res, "body", 4);
+}
+
+/* RFC 9110 section 15: three digits; 1xx comes before an answer, and 101 is another protocol. */
+static void test_statuses(void **state)
+{
+    static const struct {
+        int status;
+        bool answer, interim;
+    } rows[] = {
+        {INT_MIN, false, false}, {-200, false, false}, {0, false, false},       {42, false, false},
+        {99, false, false},      {100, false, false},  {101, false, false},     {102, false, true},
+        {103, false, true},      {199, false, true},   {200, true, false},      {204, true, false},
+        {205, true, false},      {304, true, false},   {599, true, false},      {600, true, false},
+        {999, true, false},      {1000, false, false}, {INT_MAX, false, false},
+    };
+    char line[64];
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        int status = status_now = rows[i].status;
+        bool empty = status == 204 || status == 205 || status == 304;
+
+        talk(H1_HANDLER(with_status));
+        if ((status_rc == SHS_OK) != rows[i].answer ||
+            lab.last_status != (rows[i].answer ? status : 500))
+            fail_msg("%d: %d, answered %d", status, status_rc, lab.last_status);
+        if (rows[i].answer) {
+            snprintf(line, sizeof line, "HTTP/1.1 %d ", status);
+            h1_has(&lab, line);
+            assert_string_equal(h1_body(&lab), empty ? "" : "body");
+            assert_int_equal(h1_count(&lab, "\r\nContent-Length: 0\r\n"), status == 205);
+            assert_int_equal(h1_count(&lab, "\r\nContent-Length: 4\r\n"), !empty);
+        }
+        h1_lab_close(&lab);
+        talk(H1_HANDLER(with_interim));
+        if ((status_rc == SHS_OK) != rows[i].interim)
+            fail_msg("%d as an interim answer: %d", status, status_rc);
+        snprintf(line, sizeof line, "HTTP/1.1 %d ", status);
+        assert_int_equal(h1_count(&lab, line), rows[i].interim || status == 200);
+        h1_has(&lab, "HTTP/1.1 200 OK\r\n");
         h1_lab_close(&lab);
     }
 }
@@ -391,6 +455,32 @@ static int has_endings(struct shs_request *req, struct shs_response *res)
     return shs_send_response(res, 204);
 }
 
+/* A slot is a few bytes of the request's memory, and no memory of its own. */
+static int has_many_slots(struct shs_request *req, struct shs_response *res)
+{
+    static const char keys[20];
+    const struct shs_arena *arena = &req->x->arena;
+    const struct shs_arena_chunk *chunk;
+    size_t used;
+
+    assert_non_null(shs_request_alloc(req, 1));
+    chunk = arena->chunks;
+    used = arena->used;
+    for (size_t i = 0; i < sizeof keys; i++)
+        SHS_RETURN_IF_ERROR(shs_request_set_slot(req, &keys[i], req));
+    assert_ptr_equal(arena->chunks, chunk);
+    assert_true(arena->used - used <= sizeof keys * 32);
+    return shs_send_response(res, 204);
+}
+
+static void test_what_slots_cost(void **state)
+{
+    (void)state;
+    talk(H1_HANDLER(has_many_slots));
+    h1_has(&lab, "HTTP/1.1 204 ");
+    h1_lab_close(&lab);
+}
+
 static void test_slots_and_endings(void **state)
 {
     (void)state;
@@ -404,10 +494,16 @@ static void test_slots_and_endings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_500_and_a_line),  cmocka_unit_test(test_a_line_beside_the_answer),
-        cmocka_unit_test(test_long_names),      cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_own_form),        cmocka_unit_test(test_own_form_that_fails),
-        cmocka_unit_test(test_limit_of_a_body), cmocka_unit_test(test_slots_and_endings),
+        cmocka_unit_test(test_statuses),
+        cmocka_unit_test(test_500_and_a_line),
+        cmocka_unit_test(test_a_line_beside_the_answer),
+        cmocka_unit_test(test_long_names),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_own_form),
+        cmocka_unit_test(test_own_form_that_fails),
+        cmocka_unit_test(test_limit_of_a_body),
+        cmocka_unit_test(test_slots_and_endings),
+        cmocka_unit_test(test_what_slots_cost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

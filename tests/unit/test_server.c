@@ -317,9 +317,43 @@ static void test_S10_shutdown_from_the_serving_thread(void **state)
     shs_server_free(server);
 }
 
+/* -- the server's own lines -------------------------------------------------------------------- */
+
+static void keep_line(void *log_ctx, enum shs_log_level level, const char *line)
+{
+    (void)level;
+    snprintf(log_ctx, 4096, "%s", line);
+}
+
+/* What a client can have put into it stays text, on its line; and what is cut is cut between
+   characters. */
+static void test_log_lines_are_escaped(void **state)
+{
+    static char line[4096], name[2000];
+    struct shs_server *server = NULL;
+    struct shs_options opt;
+
+    (void)state;
+    server_lab_defaults(&opt);
+    opt.log = keep_line;
+    opt.log_ctx = line;
+    assert_int_equal(shs_tcp_server_new(&server, &opt, &server_lab_echo, NULL), SHS_OK);
+    shs_server_log(server, SHS_LOG_ERROR, "%s", "a\nb\x1b[2J\xc2\x9b\xff\\ \xc3\x84");
+    assert_string_equal(line, "a\\x0ab\\x1b[2J\\xc2\\x9b\\xff\\\\ \xc3\x84");
+    for (size_t i = 0; i + 2 < sizeof name; i += 2)
+        memcpy(name + i, "\xc3\x84", 2);
+    for (int shift = 0; shift < 2; shift++) {
+        shs_server_log(server, SHS_LOG_ERROR, "%.*s%s", shift, "x", name);
+        assert_null(strchr(line, '\\'));
+        assert_true(strlen(line) > 500);
+    }
+    shs_server_free(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_log_lines_are_escaped),
         cmocka_unit_test(test_base_table_is_dense),
         cmocka_unit_test(test_handler_without_handle_is_refused),
         cmocka_unit_test(test_describe_and_layer),

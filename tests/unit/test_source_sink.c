@@ -139,6 +139,11 @@ static void a_head_asks_for_nothing(void **state)
     assert_string_equal(shs_test_answer_header(answer, "Content-Length"), "5000");
     assert_int_equal(shs_test_answer_body(answer).len, 0);
     shs_test_answer_free(answer);
+    way.says_length = false; /* nobody knows how long it would be (RFC 9110 section 8.6) */
+    answer = ask(5000, 100, "HEAD");
+    assert_int_equal(made.at, 0);
+    assert_null(shs_test_answer_header(answer, "Content-Length"));
+    shs_test_answer_free(answer);
 }
 
 static void trailers_follow_a_source(void **state)

@@ -171,6 +171,29 @@ static void test_cut(void **state)
     assert_int_equal(shs__utf8_cut(SHS_STR("\x80\x80\x80\x80\x80\x80"), 3), 3);
 }
 
+static void test_trim(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t len;
+    } rows[] = {
+        {"", 0},
+        {"a", 1},
+        {"a\xc3", 1},
+        {"a\xc3\x84", 3},
+        {"\xe2\x80", 0},
+        {"\xe2\x80\x9c", 3},
+        {"a\xf0\x9f\x98", 1},
+        {"a\xf0\x9f\x98\x80", 5},
+        {"\x80\x80\x80\x80\x80", 5}, /* broken before: nothing of it is ours to mend */
+        {"a\xff", 1},
+    };
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++)
+        assert_int_equal(shs__utf8_trim(shs__str(rows[i].text)), rows[i].len);
+}
+
 /* The public ones are the same, into memory of the caller's, and say when it is too small. */
 static void test_into_memory(void **state)
 {
@@ -251,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_log),
         cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_trim),
         cmocka_unit_test(test_into_memory),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_compare),

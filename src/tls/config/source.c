@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #define MIB ((size_t)1024 * 1024)
-#define GROWTH ((size_t)4096)
 
 void shs__tls_path_name(struct shs_tls_path_name *name, const char *path)
 {
@@ -62,7 +61,7 @@ static int too_long(const char *what, const char *path, size_t ceiling, struct s
 }
 
 /* A pipe may never begin; what is read from a device ends at the ceiling. */
-static int check_kind(int fd, const char *path, size_t ceiling, const char *what, size_t *size,
+static int check_kind(int fd, const char *path, size_t ceiling, const char *what,
                       struct shs_error *err)
 {
     struct shs_tls_path_name name;
@@ -81,43 +80,12 @@ static int check_kind(int fd, const char *path, size_t ceiling, const char *what
     }
     if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > ceiling)
         return too_long(what, path, ceiling, err);
-    *size = S_ISREG(st.st_mode) ? (size_t)st.st_size : 0;
     return SHS_OK;
-}
-
-static int fill(struct shs_buf *bytes, int fd, const char *path, const char *what, size_t size,
-                struct shs_error *err)
-{
-    /* One allocation where the size is known: a buffer that grows leaves copies of a secret. */
-    size_t want = size + 1;
-    ssize_t n;
-    char more;
-    int rc;
-
-    for (;;) {
-        size_t left = bytes->ceiling - bytes->len;
-
-        if (left == 0)
-            return read(fd, &more, 1) == 0 ? SHS_OK : too_long(what, path, bytes->ceiling, err);
-        rc = shs__buf_room(bytes) > 0 ? SHS_OK : shs__buf_reserve(bytes, want < left ? want : left);
-        if (rc != SHS_OK)
-            return shs_error_set(err, rc, 0, "Out of memory while reading '%.150s'.", path);
-        n = read(fd, shs__buf_tail(bytes), shs__buf_room(bytes));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return fail(what, path, "read", errno, err);
-        if (n == 0)
-            return SHS_OK;
-        bytes->len += (size_t)n;
-        want = GROWTH; /* it grows while it is read */
-    }
 }
 
 int shs__tls_read_file(struct shs_buf *bytes, const char *path, size_t ceiling, const char *what,
                        struct shs_error *err)
 {
-    size_t size = 0;
     int fd, rc;
 
     shs__buf_init(bytes, ceiling);
@@ -125,9 +93,16 @@ int shs__tls_read_file(struct shs_buf *bytes, const char *path, size_t ceiling, 
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return fail(what, path, "open", errno, err);
-    rc = check_kind(fd, path, ceiling, what, &size, err);
-    if (rc == SHS_OK)
-        rc = fill(bytes, fd, path, what, size, err);
+    rc = check_kind(fd, path, ceiling, what, err);
+    if (rc == SHS_OK) {
+        rc = shs__read_all(fd, bytes);
+        if (rc == SHS_LIMIT)
+            rc = too_long(what, path, ceiling, err);
+        else if (rc == SHS_NOMEM)
+            rc = shs_error_set(err, rc, 0, "Out of memory while reading '%.150s'.", path);
+        else if (rc != SHS_OK)
+            rc = fail(what, path, "read", errno, err);
+    }
     close(fd);
     return rc;
 }
