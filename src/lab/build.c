@@ -28,6 +28,8 @@ char *shs__lab_expand(const struct shs_lab *lab, const struct shs__lab_unit *uni
             rc = shs__buf_append_str(&out, shs__str(lab->tld));
         else if (*text == '%')
             rc = shs__buf_append_str(&out, shs__str(lab->base_url));
+        else if (*text == '&')
+            rc = shs__buf_append_str(&out, shs__str(lab->ip_base));
         else
             rc = shs__buf_append(&out, text, 1);
     }

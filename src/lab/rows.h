@@ -150,7 +150,8 @@ struct shs__lab_unit;
 
 /*
  * A recipe. In names, the common name and extensions of `o`: "@" is the condition's host, "$" the
- * lab's domain, "^" its last label, "%" the URL of the lab's plain HTTP side.
+ * lab's domain, "^" its last label, "%" the URL of the lab's plain HTTP side, "&" the beginning
+ * of an address of its own ("127.0.1.").
  */
 struct shs__lab_make {
     struct shs_cert_options o;
@@ -184,7 +185,7 @@ struct shs__lab_row {
     int curl_exit;
     const char *differs, *accepts, *requires, *probe_first;
     bool verdict_from_server, hangs;
-    const char *note, *refs;
+    const char *note, *refs, *refused_in;
     struct shs__lab_make make;
 };
 

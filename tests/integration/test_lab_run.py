@@ -129,6 +129,14 @@ def formats_profiles_and_baselines():
     check("::error title=wildcard-apex::" in out, out)
     code, out, _ = run("--only", "no-san", "--format", "json", "--profile", "strict", *insecure)
     equal((code, results_of(out)["no-san"]["expect"]), (3, "reject"))
+    code, out, _ = run("--only", "no-san", "--only", "no-aki", "--only", "revoked", "--format", "json", "--profile", "rfc9525",
+                       *insecure)
+    equal((code, {id: case["expect"] for id, case in results_of(out).items()}),
+          (3, {"no-san": "reject", "no-aki": "either", "revoked": "either"}))
+    code, out, _ = run("--only", "no-san", "--only", "no-aki", "--only", "revoked", "--format", "json", "--profile", "webpki",
+                       *insecure)
+    equal((code, {id: case["expect"] for id, case in results_of(out).items()}),
+          (3, {"no-san": "reject", "no-aki": "reject", "revoked": "either"}))
     code, out, _ = run("--only", "no-san", "--format", "json", "--profile", "openssl", *insecure)
     equal((code, results_of(out)["no-san"]["expect"]), (0, "accept"))
     with shslib.temp_dir() as directory:
@@ -272,7 +280,30 @@ def a_lab_that_is_served():
         check(isinstance(json.loads(out), dict), out)
     for command in ("env", "hosts", "hello"):
         equal(shslib.run(BIN, "lab", command, "--port", str(lab.port))[0], 1)
-        equal(shslib.run(BIN, "lab", command)[0], 2)
+
+
+def the_lab_that_was_started_last():
+    """Without --port: the one of this user, and no file that is somebody else's, or left of a lab that ended."""
+    with shslib.temp_dir() as directory:
+        os.environ["XDG_RUNTIME_DIR"] = directory
+        try:
+            code, _, err = shslib.run(BIN, "lab", "env")
+            check(code == 1 and "shs lab serve" in err and "--port" in err, err)
+            with lab_sweep.Lab("--only", "good"), lab_sweep.Lab("--only", "good") as lab:
+                code, out, err = shslib.run(BIN, "lab", "env")
+                check(code == 0 and "https_proxy=" + lab.proxy in out, err + out)
+                check(json.loads(shslib.run(BIN, "lab", "hello")[1]) is not None if lab_sweep.python(
+                    lab, lab.conditions[0])[0] else False, "hello")
+                equal(shslib.run(BIN, "lab", "hosts")[1], "127.0.0.1 good.badssl.test\n")
+            equal(os.listdir(directory), [], "what is left")
+            os.symlink("/etc/hostname", directory + "/shs-lab")
+            equal(shslib.run(BIN, "lab", "env")[0], 1)
+            os.unlink(directory + "/shs-lab")
+            shslib.write_file(directory + "/shs-lab", "127.0.0.1 1 99999999\n")
+            code, _, err = shslib.run(BIN, "lab", "env")
+            check(code == 1 and "port 1" in err, err)
+        finally:
+            del os.environ["XDG_RUNTIME_DIR"]
 
 
 if not shutil.which("curl"):
@@ -280,4 +311,5 @@ if not shutil.which("curl"):
 shslib.main(curl_passes, careless_clients_are_caught, clients_that_do_not_come, one_that_hangs, the_last_line_decides,
             formats_profiles_and_baselines, usage, crashes_are_no_refusals, what_clients_say_is_text,
             filters_that_fit_nothing, a_baseline_outlives_a_part, paths_with_blanks_and_quotes,
-            nothing_is_left_after_a_signal, nothing_is_left_when_nobody_reads, a_lab_that_is_served)
+            nothing_is_left_after_a_signal, nothing_is_left_when_nobody_reads, a_lab_that_is_served,
+            the_lab_that_was_started_last)

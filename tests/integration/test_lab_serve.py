@@ -236,6 +236,62 @@ def life():
         sock.close()
 
 
+def chosen_conditions():
+    with lab_sweep.Lab("--only", "expired*", "--only", "ip-*", "--except", "expired-root", "--ip-base", "127.7.8.0") as lab:
+        by_id = {c["id"]: c for c in lab.conditions}
+        equal(sorted(by_id), ["expired", "expired-1s", "expired-intermediate", "good", "ip-cn-only", "ip-in-dns-san", "ip-leading-zero",
+                              "ip-mismatch", "ip-san"], "the conditions")
+        equal([by_id[id]["host"] for id in ("ip-mismatch", "ip-cn-only", "ip-leading-zero")],
+              ["127.7.8.1", "127.7.8.2", "127.7.8.4"], "addresses")
+        check(not lab_sweep.python(lab, by_id["expired"])[0] and lab_sweep.python(lab, by_id["good"])[0], "verdicts")
+        for id in ("ip-mismatch", "ip-cn-only", "ip-leading-zero"):
+            accepted, text = lab_sweep.python(lab, by_id[id])
+            check(not accepted and "IP address mismatch" in text, "%s: %s" % (id, text))
+    for arguments, word in ((("--only", "nothing"), "'nothing' is no condition"), (("--ip-base", "10.0.0.0"), "'10.0.0.0'"),
+                            (("--ip-base", "127.0.1.1"), "'127.0.1.1'")):
+        code, out, err = shslib.run(shslib.BIN, "lab", "serve", *arguments)
+        equal(code, 2, err)
+        check(word in err, err)
+
+
+def directory():
+    """--dir: all of it as files, 0600, each what it says; nothing of it is left, and nothing else is taken."""
+    with shslib.temp_dir() as temp:
+        path = os.path.join(temp, "a 'lab'")
+        with lab_sweep.Lab("--dir", path, "--except", "rsa*") as lab:
+            files = sorted(os.path.relpath(os.path.join(place, name), path) for place, _, names in os.walk(path)
+                           for name in names)
+            equal([oct(os.stat(os.path.join(path, name)).st_mode & 0o777) for name in files if name.startswith("server/")
+                   ].count("0o600"), len([name for name in files if name.startswith("server/")]), "modes")
+            equal(oct(os.stat(path).st_mode & 0o777), "0o700", "mode of the directory")
+            equal([name for name in files if "/" not in name],
+                  ["ca.p12", "ca.pem", "connections.jsonl", "crl.pem", "curl.cfg", "env.ps1", "env.sh", "hosts", "intermediate.pem",
+                   "keylog.txt", "manifest.json", "wgetrc"], "files")
+            check({"server/expired.pem", "server/expired.key", "clients/alice.p12", "clients/alice.key"} <= set(files), files)
+            check(not any(name.startswith("server/rsa") for name in files), files)
+            # A shell that reads env.sh finds the lab; so does curl with curl.cfg.
+            for line in ('. "$1/env.sh"; curl -sS https://good.badssl.test/ && ! curl -sS https://expired.badssl.test/',
+                         'curl -sS --config "$1/curl.cfg" --cacert "$1/ca.pem" https://good.badssl.test/',
+                         'openssl verify -x509_strict -CAfile "$1/ca.pem" -untrusted "$1/intermediate.pem" -crl_check -CRLfile '
+                         '"$1/crl.pem" "$1/server/good.pem"',
+                         'curl -sS --config "$1/curl.cfg" --cacert "$1/ca.pem" --cert "$1/clients/alice.pem" --key '
+                         '"$1/clients/alice.key" https://client.badssl.test/',
+                         'openssl pkcs12 -in "$1/ca.p12" -passin pass:changeit -nokeys'):
+                code, out, err = shslib.run("sh", "-c", line, "sh", path, env={"HOME": temp})
+                equal(code, 0, line + ": " + out + err)
+            equal(out.count("BEGIN CERTIFICATE"), lab.get("/ca.pem").count("BEGIN CERTIFICATE"), "roots of ca.p12")
+            with open(path + "/manifest.json") as file:
+                equal(json.load(file), lab.manifest, "the manifest")
+            with open(path + "/connections.jsonl") as file:
+                check("expired" in {json.loads(line)["id"] for line in file}, "the log has not what came")
+            check(os.path.getsize(path + "/keylog.txt") > 0, "no secrets")
+            code, out, err = shslib.run(shslib.BIN, "lab", "serve", "--dir", path)
+            equal(code, 1, err)
+            check("not there yet" in err, err)
+            shslib.write_file(path + "/mine", "of somebody else")
+        equal(os.listdir(path), ["mine"], "what is left")
+
+
 def strict():
     with lab_sweep.Lab("--strict") as lab:
         code, out, err = shslib.run("openssl", "s_client", "-connect", "127.0.0.1:%d" % lab.port, "-servername",
@@ -261,4 +317,4 @@ def listing():
 
 
 shslib.main(python_through_all, careless_clients, by_address, a_reason_for_a_missing_certificate, clock, hostile_configuration,
-            revocation, life, strict, listing)
+            revocation, life, chosen_conditions, directory, strict, listing)
