@@ -208,5 +208,7 @@ int shs__lab_build_extra(struct shs_lab *lab, struct shs__lab_unit *unit, struct
 int shs__lab_build_cross(struct shs_lab *lab, struct shs__lab_unit *unit, struct shs_error *err);
 int shs__lab_build_loop(struct shs_lab *lab, struct shs__lab_unit *unit, struct shs_error *err);
 int shs__lab_build_nc_dos(struct shs_lab *lab, struct shs__lab_unit *unit, struct shs_error *err);
+int shs__lab_build_policy_dos(struct shs_lab *lab, struct shs__lab_unit *unit,
+                              struct shs_error *err);
 
 #endif

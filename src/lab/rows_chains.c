@@ -479,7 +479,7 @@ const struct shs__lab_row shs__lab_rows_chains[] = {
               .o.extensions = LIST("authorityInfoAccess=caIssuers;URI:%/aia/ica.der")}},
     {.id = "nc-wildcard-san",
      .group = "ca",
-     .served = "bar.the domain excluded, the leaf is for *.the domain",
+     .served = "bar.DOMAIN excluded, the leaf is for *.DOMAIN",
      .expect = SHS_LAB_EITHER,
      .tier = SHS_LAB_HIGH,
      .layer = "certificate",
@@ -501,6 +501,17 @@ const struct shs__lab_row shs__lab_rows_chains[] = {
      .note = "must end in bounded time",
      .refs = "limbo:pathological::nc-dos",
      .make = {.build = shs__lab_build_nc_dos, .arg = 1200}},
+    {.id = "policy-mapping-dos",
+     .group = "ca",
+     .served = "four authorities that each map 8 policies to 8: a tree of 8^4 for who draws it",
+     .expect = SHS_LAB_EITHER,
+     .tier = SHS_LAB_LOW,
+     .layer = "certificate",
+     .reason = "policy",
+     .accepts = "openssl curl py311 py313 node go java gnutls",
+     .note = "must end in bounded time; only Java looks at policies without being told to",
+     .refs = "CVE-2023-0464; RFC 9618",
+     .make = {.build = shs__lab_build_policy_dos, .arg = 4}},
 };
 
 const size_t shs__lab_rows_chains_count = SHS_ARRAY_LEN(shs__lab_rows_chains);
