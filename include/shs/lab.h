@@ -21,9 +21,9 @@
  *
  *   The same port answers TLS; "CONNECT name:443", so that a client needs nothing but a proxy
  *   variable (it leads to the lab and nowhere else); and plain HTTP: / /manifest.json /ca.pem
- *   /crl/... /ocsp /proxy.pac /hello /log. It listens on loopback addresses. Certificates and keys
- *   are made when somebody asks for them first, in a library context of the lab's own: the system's
- *   openssl.cnf takes no condition away.
+ *   /ca.p12 /crl/... /ocsp /proxy.pac /hello /log. It listens on loopback addresses. Certificates
+ *   and keys are made when somebody asks for them first, in a library context of the lab's own: the
+ *   system's openssl.cnf takes no condition away.
  *
  * Threads: start and stop from one thread; everything else from any.
  * Follows: badssl.com's labels where it has them.
@@ -43,6 +43,7 @@ extern "C" {
 #endif
 
 struct shs_lab;
+struct shs_issued_cert; /* shs/certs.h */
 
 enum shs_lab_expect {
     SHS_LAB_ACCEPT, /* a correct client goes on */
@@ -79,6 +80,8 @@ struct shs_condition {
     bool servable;            /* false: it cannot be served here; */
     const char *why;          /* ... and why not; "" */
     const char *note, *refs;  /* for people; "" = none */
+    const char *refused_in; /* where good clients differ: rules by which it is to be refused, words
+                                 with spaces between: rfc9525 webpki. "" = none */
 };
 
 struct shs_lab_options {
@@ -97,6 +100,13 @@ struct shs_lab_options {
     bool insecure_address;    /* false: only loopback. The lab's servers are wrong on purpose */
     shs_log_fn *log;          /* a line for each connection. NULL = none */
     void *log_ctx;
+    /* Patterns of the shell, a NULL at the end: these conditions alone, or not those. "good" is
+       always there, for who cannot take it is not tested. NULL = all; none */
+    const char *const *only, *const *except;
+    const char *ip_base; /* "127.0.1.0" (NULL): a loopback network of 256 addresses for conditions
+                            that are visited by an address */
+    const char *dir;     /* what the manifest says of where files of the lab are; the lab itself
+                            writes none there. NULL = nothing */
 };
 
 SHS_API void shs_lab_options_init_sized(struct shs_lab_options *opt, size_t size);
@@ -119,6 +129,22 @@ SHS_API const struct shs_condition *shs_lab_next(const struct shs_lab *self,
 /* The one with that id, or NULL. */
 SHS_API const struct shs_condition *shs_lab_find(const struct shs_lab *self, const char *id);
 SHS_API size_t shs_lab_count(const struct shs_lab *self);
+
+/*
+ * Where good clients differ, a profile says what is right: "strict" (to be refused, all of it),
+ * "rfc9525" (names of services), "webpki" (what public authorities and browsers keep to), or as a
+ * client was measured to do: openssl curl py311 py313 node go java gnutls.
+ */
+SHS_API const char *const *shs_lab_profiles(void); /* their names; a NULL at the end */
+/* Sets *out to SHS_LAB_EITHER where the profile says nothing. False: there is no such profile. */
+SHS_API bool shs_lab_expect_in(const struct shs_condition *condition, const char *profile,
+                               enum shs_lab_expect *out);
+/*
+ * The certificate of a condition with its key and chain, made if need be; owned by the lab. SHS_OK;
+ * SHS_CLOSED when it has none (bytes that are the same for all); SHS_USAGE, SHS_TLS, SHS_NOMEM.
+ */
+SHS_API int shs_lab_get_cert(struct shs_lab *self, const struct shs_condition *condition,
+                             const struct shs_issued_cert **out, struct shs_error *err);
 
 /* Where it listens, and what clients are to trust. Owned by the lab. */
 SHS_API const char *shs_lab_host(const struct shs_lab *self);

@@ -177,6 +177,11 @@ struct shs_options {
     enum shs_error_form error_form; /* 400, 404, 413, 431, 500 ... SHS_ERRORS_HTML */
     shs_error_page_fn *error_page;  /* makes them instead. NULL: nobody */
     void *error_ctx;
+
+    /* -- what time it is ----------------------------------------------------------------------- */
+    int64_t clock_offset_s; /* added to the system's clock for Date, for Last-Modified, which is not
+                               later, for tickets and for every check of certificates, CRLs and OCSP
+                               responses: a server of next month, to be tested today. 0 */
 };
 
 /*

@@ -402,6 +402,9 @@ SHS_API const struct shs_error *shs_server_error(const struct shs_server *self);
 /* The server's copy of its options. Owned by the server. Any thread. */
 SHS_API const struct shs_options *shs_server_options(const struct shs_server *self);
 
+/* What time it is for the server: Unix time, opt.clock_offset_s from the system's. Any thread. */
+SHS_API int64_t shs_server_time(const struct shs_server *self);
+
 /* Counters since construction. Each is exact; together they are not one instant. */
 struct shs_server_stats {
     uint64_t accepted;       /* connections handed to verify_request */

@@ -138,6 +138,7 @@ struct shs_tls_config {
        served. NULL: what the server speaks, "http/1.1" for an HTTPServer; for others, and for an
        empty list, what a client offers is not looked at. Names have 1 to 255 bytes; at most 32. */
     const char *const *alpn;
+    int64_t clock_offset_s; /* as in struct shs_options; 0 = what it is there */
 };
 
 SHS_API void shs_tls_host_init_sized(struct shs_tls_host *host, size_t size);
@@ -342,6 +343,21 @@ struct shs_tls_cert_info {
 SHS_API int shs_tls_each_certificate(struct shs_server *self,
                                      void (*each)(void *ctx, const struct shs_tls_cert_info *cert),
                                      void *ctx);
+
+/* Something of the configuration that has an end. Views: during the call. */
+struct shs_tls_end {
+    int64_t since, when; /* Unix time: not good before, not good from then on; it may be over */
+    const char *source;  /* the file, or "cert_pem" */
+    const char *subject; /* whose, for people; "" */
+    const char *text;    /* what breaks then, as part of a sentence; static storage */
+};
+
+/*
+ * Calls `each` for every certificate that is served, its chain, its OCSP response, every client CA
+ * and every CRL, in no order. SHS_USAGE without TLSMixIn.
+ */
+SHS_API int shs_tls_each_end(struct shs_server *self,
+                             void (*each)(void *ctx, const struct shs_tls_end *end), void *ctx);
 
 /* -- one connection ---------------------------------------------------------------------------- */
 

@@ -87,6 +87,9 @@ int shs__sized_copy(void *to, size_t known, const void *from, const char *name,
 
 /* ns of CLOCK_MONOTONIC; declared for the public in shs/server.h as well. */
 SHS_API int64_t shs_now_ns(void);
+
+/* Unix time by the system's clock, and `offset_s` from there: for dates, never for deadlines. */
+int64_t shs__wall_s(int64_t offset_s);
 /* A point `ms` from `now`, without overflow. */
 static inline int64_t shs__deadline_after(int64_t now_ns, unsigned ms)
 {

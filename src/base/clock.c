@@ -12,6 +12,11 @@ int64_t shs_now_ns(void)
     return (int64_t)ts.tv_sec * SHS_NS_PER_S + ts.tv_nsec;
 }
 
+int64_t shs__wall_s(int64_t offset_s)
+{
+    return (int64_t)time(NULL) + offset_s;
+}
+
 int shs__poll_ms(int64_t deadline_ns, int64_t now_ns)
 {
     int64_t left;

@@ -23,6 +23,7 @@ char *cmd_shell_quote(const char *text);
 
 /* The subcommands. argv[0] is the subcommand's name. Each returns an exit code. */
 int cmd_serve(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_cert(int argc, char **argv);
 int cmd_trust(int argc, char **argv);

@@ -146,6 +146,18 @@ int credentials_load(struct credentials *self, const struct serve_options *o,
     return read_password(self, o->password_file);
 }
 
+bool credentials_find(struct credentials *self, struct shs_options *opt)
+{
+    char *dir = state_directory();
+
+    self->found = dir == NULL ? NULL : shs__asprintf("%s/localhost.pem", dir);
+    shs__free(dir);
+    if (self->found == NULL || access(self->found, R_OK) != 0)
+        return false;
+    opt->certfile = self->found;
+    return true;
+}
+
 void credentials_advise(const struct credentials *self, const struct serve_options *o)
 {
     struct stat st;
@@ -162,4 +174,5 @@ void credentials_free(struct credentials *self)
     explicit_bzero(self->password, sizeof self->password);
     self->password_len = 0;
     shs__local_ca_free(&self->local);
+    shs__free(self->found);
 }

@@ -15,6 +15,7 @@ struct credentials {
     char password[CREDENTIALS_PASSWORD_MAX];
     size_t password_len;
     struct shs_local_ca local; /* all NULL when --cert was given */
+    char *found;               /* of credentials_find */
 };
 
 /*
@@ -26,6 +27,8 @@ struct credentials {
  */
 int credentials_load(struct credentials *self, const struct serve_options *o,
                      struct shs_options *opt);
+/* Without --cert, and without making anything: opt->certfile, or false when there is none yet. */
+bool credentials_find(struct credentials *self, struct shs_options *opt);
 /* Warns of what works and should be known: the clock, a file that others may read. */
 void credentials_advise(const struct credentials *self, const struct serve_options *o);
 void credentials_free(struct credentials *self);

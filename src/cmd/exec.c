@@ -10,12 +10,12 @@
 #include <shs/static_files.h>
 #include <shs/testing.h>
 
+#include "certs/truststore.h"
 #include "cmd/cmd.h"
 #include "cmd/env_list.h"
 #include "cmd/exec_child.h"
 #include "cmd/exec_options.h"
 #include "cmd/trust_env.h"
-#include "testing/truststore.h"
 
 #define TRUSTSTORE_MAX ((size_t)64 * 1024)
 

@@ -13,6 +13,7 @@
 
 #include <shs/lab.h>
 
+#include "certs/truststore.h"
 #include "cmd/cmd.h"
 #include "cmd/env_list.h"
 #include "cmd/flags.h"
@@ -21,7 +22,6 @@
 #include "cmd/lab_pool.h"
 #include "cmd/lab_score.h"
 #include "cmd/trust_env.h"
-#include "testing/truststore.h"
 
 #define SANITY "good"
 #define NOT_FOUND 127
@@ -95,30 +95,16 @@ static bool is_chosen(const struct lab_run *self, const struct shs_condition *c)
            !matches_any(&self->except, c->id);
 }
 
-/* Is the word one of a list with blanks between? */
-static bool has_word(const char *list, const char *word)
-{
-    size_t len = strlen(word);
-
-    for (const char *at = list; (at = strstr(at, word)) != NULL; at += len) {
-        if ((at == list || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
-            return true;
-    }
-    return false;
-}
-
-/* What is right: of itself, or as the client of the profile was measured to do. */
+/* What is right: of itself, or by the profile. */
 static enum score_expect expectation(const struct lab_run *self, const struct shs_condition *c)
 {
-    bool accepts = c->expect == SHS_LAB_ACCEPT;
+    enum shs_lab_expect expect = c->expect;
 
-    if (self->profile == NULL)
-        return c->expect == SHS_LAB_EITHER ? SCORE_EITHER : accepts ? SCORE_ACCEPT : SCORE_REJECT;
-    if (strcmp(self->profile, "strict") == 0)
-        return accepts ? SCORE_ACCEPT : SCORE_REJECT;
-    if (c->expect == SHS_LAB_EITHER)
-        return has_word(c->accepts, self->profile) ? SCORE_ACCEPT : SCORE_REJECT;
-    return accepts != has_word(c->differs, self->profile) ? SCORE_ACCEPT : SCORE_REJECT;
+    if (self->profile != NULL)
+        (void)shs_lab_expect_in(c, self->profile, &expect);
+    return expect == SHS_LAB_EITHER   ? SCORE_EITHER
+           : expect == SHS_LAB_ACCEPT ? SCORE_ACCEPT
+                                      : SCORE_REJECT;
 }
 
 static int choose(struct lab_run *self)
@@ -654,8 +640,6 @@ static bool is_one_of(const char *word, const char *const *words)
 
 static int check(struct lab_run *self)
 {
-    static const char *const profiles[] = {"strict", "openssl", "curl", "py311",  "py313",
-                                           "node",   "go",      "java", "gnutls", NULL};
     static const char *const verdicts[] = {"exit", "last-line", NULL};
 
     if ((self->preset != NULL) == (self->command.count > 0))
@@ -664,10 +648,10 @@ static int check(struct lab_run *self)
         return cmd_fail(CMD_USAGE, "--preset '%s' is none of %s", self->preset, lab_client_names());
     if (self->command.count > LAB_WORDS_MAX - 1)
         return cmd_fail(CMD_USAGE, "the command has more than %d words", LAB_WORDS_MAX - 1);
-    if (self->profile != NULL && !is_one_of(self->profile, profiles))
+    if (self->profile != NULL && !is_one_of(self->profile, shs_lab_profiles()))
         return cmd_fail(CMD_USAGE,
-                        "--profile '%s' is none of strict, openssl, curl, py311, py313, "
-                        "node, go, java and gnutls",
+                        "--profile '%s' is none of strict, rfc9525, webpki, openssl, curl, "
+                        "py311, py313, node, go, java and gnutls",
                         self->profile);
     if (self->verdict != NULL && !is_one_of(self->verdict, verdicts))
         return cmd_fail(CMD_USAGE, "--verdict '%s' is neither exit nor last-line", self->verdict);
@@ -694,8 +678,10 @@ int lab_run(int argc, char **argv)
         {"preset", FLAG_TEXT, &self.preset, "NAME",
          "curl, wget, python, node, go, java, openssl,\ngnutls-cli or chromium"},
         {"profile", FLAG_TEXT, &self.profile, "NAME",
-         "what is right: strict: all that good clients differ in\nis to be refused; openssl, curl, "
-         "py311, py313, node,\ngo, java, gnutls: as that one was measured to do"},
+         "what is right where good clients differ: strict: to\nrefuse; rfc9525: names as that RFC "
+         "has them; webpki:\nas browsers and public authorities; openssl, curl,\npy311, py313, "
+         "node, go, "
+         "java, gnutls: as that one was\nmeasured to do"},
         {"only", FLAG_LIST, &self.only, "GLOB", "these conditions; may be repeated"},
         {"except", FLAG_LIST, &self.except, "GLOB", "not these; may be repeated"},
         {"group", FLAG_LIST, &self.groups, "NAME", "these groups; may be repeated"},

@@ -14,6 +14,8 @@
 #include "cmd/cmd.h"
 #include "cmd/flags.h"
 #include "cmd/lab.h"
+#include "cmd/lab_dir.h"
+#include "cmd/lab_env.h"
 #include "cmd/stop_signals.h"
 
 #define SECONDS_MAX 1000000
@@ -26,13 +28,16 @@ static const char about[] =
     "and some two hundred others on one port of this computer. Clients reach it through\n"
     "--proxy http://127.0.0.1:PORT, which leads to the lab and nowhere else; the same port has, "
     "in\n"
-    "plain HTTP, a page that lists the names, /manifest.json, /ca.pem, /crl/, /ocsp, /proxy.pac,\n"
-    "/hello (what the last client offered) and /log. Nothing is left when it ends.\n";
+    "plain HTTP, a page that lists the names, /manifest.json, /ca.pem, /ca.p12 (for Java), /crl/,\n"
+    "/ocsp, /proxy.pac, /hello (what the last client offered) and /log. Nothing is left at its "
+    "end.\n";
 
 struct args {
     struct flag_list operands;
     struct shs_lab_options o;
-    const char *listen, *now, *ready_file;
+    const char *listen, *now, *ready_file, *dir;
+    struct flag_list only, except;
+    struct lab_dir files;
     char host[256];
     unsigned ready_fd;
     int64_t exit_after, stall;
@@ -60,12 +65,18 @@ static bool split_listen(struct args *a)
     return true;
 }
 
-/* A shs_log_fn. */
+/* A shs_log_fn: a line at a time, for stdio has a lock. */
 static void print_log(void *ctx, enum shs_log_level level, const char *line)
 {
-    SHS_UNUSED(ctx);
+    const struct args *a = ctx;
+
     SHS_UNUSED(level);
-    fprintf(stderr, "%s\n", line);
+    if (a->log)
+        fprintf(stderr, "%s\n", line);
+    if (a->files.log != NULL) {
+        fprintf(a->files.log, "%s\n", line);
+        fflush(a->files.log);
+    }
 }
 
 static int settle(struct args *a)
@@ -79,8 +90,11 @@ static int settle(struct args *a)
     if (a->stall > SECONDS_MAX || a->exit_after > SECONDS_MAX)
         return cmd_fail(CMD_USAGE, "that is more than %d seconds", SECONDS_MAX);
     a->o.stall_ms = (unsigned)a->stall * 1000;
-    if (a->log)
+    if (a->log || a->dir != NULL)
         a->o.log = print_log;
+    a->o.log_ctx = a;
+    a->o.only = a->only.count > 0 ? a->only.items : NULL;
+    a->o.except = a->except.items;
     a->o.temp_dir = getenv("TMPDIR");
     if (a->o.temp_dir != NULL && a->o.temp_dir[0] != '/')
         a->o.temp_dir = NULL;
@@ -112,6 +126,7 @@ static void print_hello(const struct shs_lab *lab)
     printf("page    %s/\n", shs_lab_proxy_url(lab));
     printf("try     curl --proxy %s --cacert %s https://expired.%s/\n", shs_lab_proxy_url(lab), ca,
            shs_lab_domain(lab));
+    printf("shell   eval \"$(shs lab env)\"\nrun     shs lab run --preset curl\n");
     fflush(stdout);
     shs__free(ca);
 }
@@ -161,12 +176,31 @@ static void wait_for_end(const struct args *a, const sigset_t *signals)
     }
 }
 
-static int run(const struct args *a)
+static int serve(struct args *a, const sigset_t *signals)
 {
     struct shs_error err = {.code = SHS_OK};
     struct shs_lab *lab = NULL;
-    sigset_t signals;
     int code;
+
+    if (shs_lab_start(&lab, &a->o, &err) != SHS_OK)
+        return cmd_fail(err.code == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s", err.text);
+    code = a->dir == NULL ? CMD_OK : lab_dir_fill(&a->files, lab);
+    if (code == CMD_OK) {
+        print_hello(lab);
+        lab_here_note(shs_lab_host(lab), shs_lab_port(lab));
+        code = say_ready(a, lab);
+    }
+    if (code == CMD_OK)
+        wait_for_end(a, signals);
+    lab_here_forget();
+    shs_lab_stop(lab);
+    return code;
+}
+
+static int run(struct args *a)
+{
+    sigset_t signals;
+    int code = CMD_OK;
 
     /* Blocked before the lab's threads are made, so that this one alone has them. */
     sigemptyset(&signals);
@@ -176,13 +210,15 @@ static int run(const struct args *a)
     sigaddset(&signals, SIGQUIT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     stop_signals_ignore_pipe();
-    if (shs_lab_start(&lab, &a->o, &err) != SHS_OK)
-        return cmd_fail(err.code == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s", err.text);
-    print_hello(lab);
-    code = say_ready(a, lab);
+    if (a->dir != NULL)
+        code = lab_dir_make(&a->files, a->dir);
+    if (code == CMD_OK && a->dir != NULL) {
+        a->o.dir = a->files.path;
+        a->o.keylog = a->o.keylog == NULL ? a->files.keylog : a->o.keylog;
+    }
     if (code == CMD_OK)
-        wait_for_end(a, &signals);
-    shs_lab_stop(lab);
+        code = serve(a, &signals);
+    lab_dir_remove(&a->files);
     return code;
 }
 
@@ -193,6 +229,13 @@ int lab_serve(int argc, char **argv)
         {"listen", FLAG_TEXT, &a.listen, "ADDRESS:PORT",
          "where (127.0.0.1:0, a port that is free)"},
         {"domain", FLAG_TEXT, &a.o.domain, "NAME", "of the names (badssl.test)"},
+        {"only", FLAG_LIST, &a.only, "GLOB", "these conditions alone, and 'good'; may be repeated"},
+        {"except", FLAG_LIST, &a.except, "GLOB", "not these; may be repeated"},
+        {"dir", FLAG_TEXT, &a.dir, "DIR",
+         "all of it as files too, until it ends: authorities,\ncertificates and keys, manifest, "
+         "env.sh, hosts,\na log (slow keys are made first)"},
+        {"ip-base", FLAG_TEXT, &a.o.ip_base, "ADDRESS",
+         "a network of loopback addresses for what is visited\nby address (127.0.1.0)"},
         {"now", FLAG_TEXT, &a.now, "DATE", "what now is for all that is made: +30d, 2026-11-28"},
         {"stall", FLAG_SPAN, &a.stall, "TIME",
          "how long a server that says nothing keeps a client\n(30s)"},

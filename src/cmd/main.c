@@ -11,6 +11,7 @@ static const char usage[] = "usage: shs COMMAND [OPTION]...\n"
                             "\n"
                             "commands:\n"
                             "  serve [DIR]   serve a directory over HTTPS\n"
+                            "  check         say what of a server's files breaks, and when\n"
                             "  exec CMD      run a command with an HTTPS server beside it\n"
                             "  cert COMMAND  make and examine certificates\n"
                             "  trust print   say how clients are told of an authority\n"
@@ -40,10 +41,10 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"serve", cmd_serve},         {"exec", cmd_exec},    {"cert", cmd_cert},
-    {"trust", cmd_trust},         {"lab", cmd_lab},      {"version", print_version},
-    {"--version", print_version}, {"-V", print_version}, {"help", print_usage},
-    {"--help", print_usage},      {"-h", print_usage},
+    {"serve", cmd_serve},       {"check", cmd_check},         {"exec", cmd_exec},
+    {"cert", cmd_cert},         {"trust", cmd_trust},         {"lab", cmd_lab},
+    {"version", print_version}, {"--version", print_version}, {"-V", print_version},
+    {"help", print_usage},      {"--help", print_usage},      {"-h", print_usage},
 };
 
 int main(int argc, char **argv)

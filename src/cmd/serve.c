@@ -22,6 +22,7 @@
 #include "cmd/cmd.h"
 #include "cmd/credentials.h"
 #include "cmd/reload_signal.h"
+#include "cmd/serve.h"
 #include "cmd/serve_options.h"
 #include "cmd/serve_redirect.h"
 #include "cmd/stop_signals.h"
@@ -74,9 +75,9 @@ static void raise_file_limit(void)
 }
 
 /* {"time":"2026-11-28T02:30:00Z","level":"info" */
-static int begin_json(struct shs_buf *out, enum shs_log_level level)
+static int begin_json(const struct serve *self, struct shs_buf *out, enum shs_log_level level)
 {
-    time_t now = time(NULL);
+    time_t now = (time_t)shs__wall_s(self->o->opt.clock_offset_s);
     char when[40];
     struct tm tm;
 
@@ -100,7 +101,7 @@ static void log_diagnostic(void *log_ctx, enum shs_log_level level, const char *
     if (self->o->log != SERVE_LOG_JSON) {
         rc = shs__buf_printf(&out, "shs: %s", line);
     } else {
-        rc = begin_json(&out, level);
+        rc = begin_json(self, &out, level);
         if (rc == SHS_OK)
             rc = shs__buf_append_str(&out, SHS_STR(",\"message\":\""));
         if (rc == SHS_OK)
@@ -140,7 +141,7 @@ static void log_failure(void *log_ctx, const struct shs_tls_failure *failure)
         (void)shs_access_log_write(self->access_log, text, out.len);
         return;
     }
-    (void)begin_json(&out, SHS_LOG_INFO);
+    (void)begin_json(self, &out, SHS_LOG_INFO);
     append_member(&out, "event", failure->open ? "tls-connection-ended" : "tls-handshake-failed");
     append_member(&out, "cause", failure->label);
     append_member(&out, "client", host);
@@ -394,7 +395,9 @@ static int prepare(struct listener *self)
     bool own_certificate = self->o->check && self->o->cert_count == 0;
     int code = make_handler(self);
 
-    if (code == CMD_OK && !self->o->plain && !own_certificate)
+    if (code == CMD_OK && !self->o->plain && own_certificate)
+        own_certificate = !credentials_find(&self->credentials, &self->o->opt);
+    if (code == CMD_OK && !self->o->plain && !own_certificate && self->o->opt.certfile == NULL)
         code = credentials_load(&self->credentials, self->o, &self->o->opt);
     if (code == CMD_OK && !own_certificate)
         code = make_server(self);
@@ -538,9 +541,36 @@ static int make_listeners(struct serve *self)
     return CMD_OK;
 }
 
+/* Static: an abandoned request may outlive the function that serves. */
+static struct serve self;
+
+int serve_check(int argc, char **argv, int (*look)(void *ctx, struct shs_server *server), void *ctx,
+                int failed)
+{
+    int code;
+
+    if (!serve_plan_read(&self.plan, argc, argv, &code)) {
+        serve_plan_free(&self.plan);
+        return code;
+    }
+    code = make_listeners(&self);
+    if (code != CMD_OK)
+        return code;
+    for (size_t i = 0; i < self.plan.count; i++)
+        self.plan.listeners[i].check = true;
+    code = prepare_all(&self);
+    if (code == CMD_FAILED)
+        code = failed;
+    for (size_t i = 0; code == CMD_OK && i < self.plan.count; i++) {
+        if (self.listeners[i].server != NULL)
+            code = look(ctx, self.listeners[i].server);
+    }
+    clean_up(&self);
+    return code;
+}
+
 int cmd_serve(int argc, char **argv)
 {
-    static struct serve self; /* static: an abandoned request may outlive this function */
     int code;
 
     /* Before anything that takes time: one that comes early must not end us. */

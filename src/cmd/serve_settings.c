@@ -5,6 +5,9 @@
  */
 #include <limits.h>
 #include <stdio.h>
+#include <time.h>
+
+#include <shs/certs.h>
 
 #include "cmd/serve_options.h"
 
@@ -13,6 +16,7 @@
     .size = sizeof(((struct serve_options *)0)->member)
 #define GIB ((uint64_t)1 << 30)
 #define THREADS_MAX 100000
+#define NOW_MOST INT64_C(253402300799)
 
 /* -- names of values --------------------------------------------------------------------------- */
 
@@ -167,6 +171,23 @@ static bool take_of_cert(void *to, const struct setting *row, const char *value,
         return false;
     }
     *member = value;
+    return true;
+}
+
+static bool take_now(void *to, const struct setting *row, const char *value,
+                     struct setting_problem *problem)
+{
+    int64_t now = (int64_t)time(NULL), when;
+    struct serve_options *o = to;
+
+    SHS_UNUSED(row);
+    if (shs_parse_date(&when, value, now, NULL) != SHS_OK || when < 0 || when > NOW_MOST) {
+        snprintf(
+            problem->text, sizeof problem->text,
+            "is no date of the years 1970 to 9999, such as +30d, -1h, 2027-01-31 or @UNIXTIME");
+        return false;
+    }
+    o->opt.clock_offset_s = when - now;
     return true;
 }
 
@@ -545,6 +566,16 @@ static const struct setting rows[] = {
      .preset = "info",
      .help = "what the server says of itself: error, warning, info or debug;\n"
              "with --log none: warning"},
+    {.group = "log",
+     .name = "now",
+     .kind = SETTING_OWN,
+     .flag_only = true,
+     .value = "DATE",
+     .take = take_now,
+     .reset = forget_nothing,
+     .help = "what the time is for certificates, CRLs, tickets, Date and log:\n"
+             "+30d, -1h, 2027-01-31, @UNIXTIME; it goes on from there. The\n"
+             "local authority keeps to the system's clock"},
     {.group = "log",
      .name = "request-id",
      .kind = SETTING_FLAG,

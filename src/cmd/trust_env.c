@@ -2,8 +2,8 @@
 
 #include <stdio.h>
 
+#include "certs/truststore.h"
 #include "cmd/cmd.h"
-#include "testing/truststore.h"
 
 #define QUOTED_MAX ((size_t)64 * 1024)
 
@@ -72,8 +72,8 @@ static int set_java(const struct trust_env *self, each_fn *each, void *ctx)
         return CMD_OK;
     store = quote_for_java(self->p12_path);
     if (self->proxy_host != NULL)
-        proxy = shs__asprintf(" -Dhttps.proxyHost=%s -Dhttps.proxyPort=%u", self->proxy_host,
-                              self->proxy_port);
+        proxy = shs__asprintf(" -Dhttps.proxyHost=%s -Dhttps.proxyPort=%u -Dhttp.nonProxyHosts=",
+                              self->proxy_host, self->proxy_port);
     if (store != NULL)
         value = shs__asprintf("%s%s-Djavax.net.ssl.trustStore=%s "
                               "-Djavax.net.ssl.trustStorePassword=" SHS_TRUSTSTORE_PASSWORD "%s",

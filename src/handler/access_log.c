@@ -68,6 +68,8 @@ static void fill(struct shs_access_line *line, const struct shs_access *access)
         fill_request(line, access->req);
     if (access->conn == NULL)
         return;
+    line->when_ns +=
+        shs_server_options(shs_conn_server(access->conn))->clock_offset_s * SHS_NS_PER_S;
     line->client = shs__str(shs_conn_client_host(access->conn));
     if (!shs_conn_tls_info(access->conn, &tls))
         return;

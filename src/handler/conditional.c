@@ -67,11 +67,20 @@ bool shs__asks_by_tag(const struct shs_request *req)
     return false;
 }
 
+time_t shs__request_time(const struct shs_request *req)
+{
+    const struct shs_conn *conn = shs_request_conn(req);
+    const struct shs_server *server = conn == NULL ? NULL : shs_conn_server(conn);
+
+    return server == NULL ? time(NULL) : (time_t)shs_server_time(server);
+}
+
 static bool date_field(const struct shs_request *req, const char *name, time_t *when)
 {
     struct shs_str value;
 
-    return shs__header_once(req, name, &value) && shs_http_date_parse(value, time(NULL), when);
+    return shs__header_once(req, name, &value) &&
+           shs_http_date_parse(value, shs__request_time(req), when);
 }
 
 static bool is_get(const struct shs_request *req)
@@ -109,7 +118,7 @@ enum shs_precondition shs__preconditions(const struct shs_request *req,
 bool shs__if_range(const struct shs_request *req, const char *etag, int64_t mtime)
 {
     struct shs_str value;
-    time_t now = time(NULL), when;
+    time_t now = shs__request_time(req), when;
 
     if (!shs_request_header(req, "If-Range", &value))
         return true;

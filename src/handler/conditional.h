@@ -45,6 +45,9 @@ struct shs_validators {
     int64_t mtime;
 };
 
+/* What time it is for the server that was asked: dates that come back are by its clock. */
+time_t shs__request_time(const struct shs_request *req);
+
 /* Does the request ask by a tag that only the bytes can answer? Then it is worth to read them. */
 bool shs__asks_by_tag(const struct shs_request *req);
 

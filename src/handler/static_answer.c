@@ -351,7 +351,7 @@ static int answer_with(struct shs_visit *v, struct shs_representation *r, const 
     memcpy(r->plain_etag, r->etag, sizeof r->etag);
     choose_coding(v, r, st);
     if (r->modified[0] == '\0' || r->mtime != st->st_mtime) {
-        now = time(NULL); /* RFC 9110 section 8.8.2.1: never later than Date */
+        now = shs__request_time(v->req); /* RFC 9110 section 8.8.2.1: never later than Date */
         shs_http_date((time_t)r->mtime < now ? (time_t)r->mtime : now, r->modified);
     }
     if (r->refused)

@@ -175,7 +175,8 @@ static int put_head(struct shs_h1_exchange *x, bool more)
     if (rc == SHS_OK && !res->has_server && h1->config->server_field.len > 0)
         rc = put_field(h1, SHS_STR("Server"), h1->config->server_field);
     if (rc == SHS_OK && !res->has_date) {
-        shs__date_cached(h1->config->dates, time(NULL), date);
+        shs__date_cached(h1->config->dates, (time_t)shs__wall_s(h1->config->opt->clock_offset_s),
+                         date);
         rc = put_field(h1, SHS_STR("Date"), (struct shs_str){date, SHS_HTTP_DATE_LEN});
     }
     for (size_t i = 0; rc == SHS_OK && i < res->field_count; i++)

@@ -28,6 +28,8 @@ char *shs__lab_expand(const struct shs_lab *lab, const struct shs__lab_unit *uni
             rc = shs__buf_append_str(&out, shs__str(lab->tld));
         else if (*text == '%')
             rc = shs__buf_append_str(&out, shs__str(lab->base_url));
+        else if (*text == '&')
+            rc = shs__buf_append_str(&out, shs__str(lab->ip_base));
         else
             rc = shs__buf_append(&out, text, 1);
     }
@@ -467,5 +469,73 @@ int shs__lab_build_nc_dos(struct shs_lab *lab, struct shs__lab_unit *unit, struc
     shs__free(excluded);
     shs__free(names);
     shs_ca_free(ca);
+    return rc;
+}
+
+#define POLICIES 8
+#define POLICY "2.16.840.1.101.3.2.1.48." /* of NIST, for tests */
+
+/* "certificatePolicies=a,b,..." and "policyMappings=a:a,a:b,...", for shs__free. */
+static char *policies_text(void)
+{
+    struct shs_buf out;
+    char *text = NULL;
+    int rc;
+
+    shs__buf_init(&out, 4096);
+    rc = shs__buf_printf(&out, "certificatePolicies=");
+    for (int i = 1; i <= POLICIES && rc == SHS_OK; i++)
+        rc = shs__buf_printf(&out, "%s" POLICY "%d", i == 1 ? "" : ",", i);
+    if (rc == SHS_OK)
+        text = shs__strndup(shs__buf_head(&out), out.len);
+    shs__buf_free(&out);
+    return text;
+}
+
+static char *mappings_text(void)
+{
+    struct shs_buf out;
+    char *text = NULL;
+    int rc;
+
+    shs__buf_init(&out, (size_t)16 * 1024);
+    rc = shs__buf_printf(&out, "policyMappings=");
+    for (int i = 0; i < POLICIES * POLICIES && rc == SHS_OK; i++)
+        rc = shs__buf_printf(&out, "%s" POLICY "%d:" POLICY "%d", i == 0 ? "" : ",",
+                             i / POLICIES + 1, i % POLICIES + 1);
+    if (rc == SHS_OK)
+        text = shs__strndup(shs__buf_head(&out), out.len);
+    shs__buf_free(&out);
+    return text;
+}
+
+/* Each authority takes every policy for every other: who draws the whole tree has 8 to the power of
+   their number to draw. */
+int shs__lab_build_policy_dos(struct shs_lab *lab, struct shs__lab_unit *unit,
+                              struct shs_error *err)
+{
+    char *policies = policies_text(), *mappings = mappings_text();
+    const char *const of_ca[] = {policies, mappings, NULL}, *const of_leaf[] = {policies, NULL};
+    const char *const names[] = {unit->public.host, NULL};
+    const struct shs_ca_options o = {
+        .size = sizeof o, .common_name = "shs lab policies", .extensions = of_ca};
+    const struct shs_cert_options leaf = {
+        .size = sizeof leaf, .names = names, .extensions = of_leaf};
+    struct shs_ca *root = NULL, *ca = NULL, *below = NULL;
+    int rc = policies == NULL || mappings == NULL ? shs__certs_nomem(err)
+                                                  : shs__lab_ca(lab, LAB_CA_ROOT, &root, err);
+
+    for (int i = 0; i < unit->row->make.arg && rc == SHS_OK; i++) {
+        rc = shs_ca_intermediate(&below, ca == NULL ? root : ca, &o, err);
+        if (rc == SHS_OK) {
+            shs_ca_free(ca);
+            ca = below;
+        }
+    }
+    if (rc == SHS_OK)
+        rc = shs_ca_issue(&unit->cert, ca, &leaf, err);
+    shs_ca_free(ca);
+    shs__free(policies);
+    shs__free(mappings);
     return rc;
 }

@@ -1,15 +1,21 @@
 /* lab.c - shs/lab.h: start, stop, and what is to be known. */
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <arpa/inet.h>
+
 #include <openssl/err.h>
 
+#include "certs/truststore.h"
 #include "lab/lab.h"
 
 #define DOMAIN "badssl.test"
+#define SANITY "good"
+#define IP_BASE "127.0.1.0"
 #define STALL_MS 30000u
 #define STOP_MS 20000u /* a key of 8192 bits may be in the making */
 #define CONNECTIONS 512u
@@ -80,6 +86,7 @@ static int init_unit(struct shs_lab *lab, struct shs__lab_unit *unit,
         .hangs = row->hangs,
         .note = or_empty(row->note),
         .refs = or_empty(row->refs),
+        .refused_in = or_empty(row->refused_in),
     };
     unit->own_host = row->host != NULL ? shs__lab_expand(lab, NULL, row->host)
                                        : shs__asprintf("%s.%s", row->id, lab->domain);
@@ -100,7 +107,22 @@ static const struct {
     {shs__lab_rows_talks, &shs__lab_rows_talks_count},
 };
 
-static int make_units(struct shs_lab *lab)
+static bool matches_any(const char *const *patterns, const char *id)
+{
+    for (; patterns != NULL && *patterns != NULL; patterns++) {
+        if (fnmatch(*patterns, id, 0) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_chosen(const struct shs_lab_options *opt, const char *id)
+{
+    return strcmp(id, SANITY) == 0 ||
+           ((opt->only == NULL || matches_any(opt->only, id)) && !matches_any(opt->except, id));
+}
+
+static int make_units(struct shs_lab *lab, const struct shs_lab_options *opt, struct shs_error *err)
 {
     size_t total = 0;
     int rc = SHS_OK;
@@ -111,9 +133,14 @@ static int make_units(struct shs_lab *lab)
     if (lab->units == NULL)
         return SHS_NOMEM;
     for (size_t i = 0; i < SHS_ARRAY_LEN(tables); i++) {
-        for (size_t j = 0; j < *tables[i].count && rc == SHS_OK; j++)
-            rc = init_unit(lab, &lab->units[lab->count++], &tables[i].rows[j]);
+        for (size_t j = 0; j < *tables[i].count && rc == SHS_OK; j++) {
+            if (is_chosen(opt, tables[i].rows[j].id))
+                rc = init_unit(lab, &lab->units[lab->count++], &tables[i].rows[j]);
+        }
     }
+    if (rc == SHS_OK && opt->only != NULL && lab->count == 1 && !matches_any(opt->only, SANITY))
+        return shs_error_set(err, SHS_USAGE, 0, "'%s' is no condition; 'shs lab list' lists them.",
+                             opt->only[0]);
     return rc == SHS_OK ? init_unit(lab, &lab->stranger, &stranger_row) : rc;
 }
 
@@ -146,6 +173,17 @@ static void free_unit(struct shs__lab_unit *unit)
 
 /* -- start ------------------------------------------------------------------------------------- */
 
+/* The length of "127.0.1." in "127.0.1.0"; 0: it is no such address. */
+static size_t ip_base_len(const char *text)
+{
+    struct in_addr address;
+
+    if (inet_pton(AF_INET, text, &address) != 1 ||
+        (ntohl(address.s_addr) & 0xff0000ff) != 127u << 24)
+        return 0;
+    return strlen(text) - 1;
+}
+
 static int check_options(const struct shs_lab_options *opt, struct shs_error *err)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789-.";
@@ -164,6 +202,10 @@ static int check_options(const struct shs_lab_options *opt, struct shs_error *er
                              "'%s' is not a loopback address, and the lab's servers are wrong on "
                              "purpose. Say that it may be reached from outside if you mean it.",
                              host);
+    if (ip_base_len(opt->ip_base) == 0)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "'%s' is no network of loopback addresses, such as " IP_BASE ".",
+                             opt->ip_base);
     return SHS_OK;
 }
 
@@ -194,6 +236,7 @@ static int make_lab(struct shs_lab **out, const struct shs_lab_options *opt, str
     pthread_mutex_init(&lab->ca_lock, NULL);
     pthread_mutex_init(&lab->revocation_lock, NULL);
     pthread_mutex_init(&lab->log_lock, NULL);
+    shs__buf_init(&lab->ca_p12, (size_t)64 * 1024);
     for (size_t i = 0; i < SHS_LAB_KEYS; i++) {
         pthread_mutex_init(&lab->keys[i].lock, NULL);
         lab->keys[i].word = i < SHS_ARRAY_LEN(slow_keys) ? slow_keys[i] : NULL;
@@ -207,12 +250,15 @@ static int make_lab(struct shs_lab **out, const struct shs_lab_options *opt, str
     lab->log_ctx = opt->log_ctx;
     lab->domain = shs__strdup(opt->domain);
     lab->temp_dir = shs__strdup(opt->temp_dir);
+    lab->dir = shs__strdup(opt->dir == NULL ? "" : opt->dir);
     lab->lib = OSSL_LIB_CTX_new();
-    if (lab->domain == NULL || lab->lib == NULL || (opt->temp_dir != NULL && lab->temp_dir == NULL))
+    if (lab->domain == NULL || lab->lib == NULL || lab->dir == NULL ||
+        (opt->temp_dir != NULL && lab->temp_dir == NULL))
         return SHS_NOMEM;
+    memcpy(lab->ip_base, opt->ip_base, ip_base_len(opt->ip_base)); /* of zeros until now */
     lab->tld = strrchr(lab->domain, '.') + 1;
     rc = open_keylog(lab, opt->keylog, err);
-    return rc == SHS_OK ? make_units(lab) : rc;
+    return rc == SHS_OK ? make_units(lab, opt, err) : rc;
 }
 
 static bool by_address(const struct shs__lab_row *row)
@@ -298,6 +344,8 @@ static int make_texts(struct shs_lab *lab, struct shs_error *err)
     if (rc == SHS_OK && shs__ca_tempfile_of(root, lab->temp_dir, lab->ca_pem, err) == NULL)
         rc = SHS_IO;
     if (rc == SHS_OK)
+        rc = shs__truststore_make(&lab->ca_p12, lab->ca_pem, err);
+    if (rc == SHS_OK)
         rc = shs__lab_ca(lab, LAB_CA_CLIENTS, &clients, err);
     if (rc == SHS_OK)
         rc = shs_ca_issue(&cert, clients, &alice, err);
@@ -367,6 +415,8 @@ int shs_lab_start(struct shs_lab **out, const struct shs_lab_options *given, str
         memcpy(&opt, given, given->size < sizeof opt ? given->size : sizeof opt);
     if (opt.domain == NULL)
         opt.domain = DOMAIN;
+    if (opt.ip_base == NULL)
+        opt.ip_base = IP_BASE;
     rc = check_options(&opt, &own);
     if (rc == SHS_OK)
         rc = make_lab(&lab, &opt, &own);
@@ -413,10 +463,12 @@ void shs_lab_stop(struct shs_lab *self)
     shs__free(self->page);
     shs__free(self->base_url);
     shs__free(self->ca_pem);
+    shs__buf_free(&self->ca_p12);
     if (self->client_pem != NULL)
         shs_bytes_free(self->client_pem, strlen(self->client_pem));
     shs__free(self->domain);
     shs__free(self->temp_dir);
+    shs__free(self->dir);
     OSSL_LIB_CTX_free(self->lib);
     pthread_mutex_destroy(&self->ca_lock);
     pthread_mutex_destroy(&self->revocation_lock);
@@ -501,6 +553,31 @@ const char *shs_lab_manifest(const struct shs_lab *self)
 const char *shs_lab_client_pem(const struct shs_lab *self)
 {
     return self->client_pem;
+}
+
+/* Bytes that are the same for all, an alert, silence: nobody comes as far as a certificate. */
+static bool has_no_cert(const struct shs__lab_make *make)
+{
+    return make->build == NULL && make->o.names == NULL && make->o.common_name == NULL;
+}
+
+int shs_lab_get_cert(struct shs_lab *self, const struct shs_condition *condition,
+                     const struct shs_issued_cert **out, struct shs_error *err)
+{
+    struct shs__lab_unit *unit = NULL;
+    SSL_CTX *ctx;
+    int rc;
+
+    for (size_t i = 0; i < self->count && unit == NULL; i++)
+        unit = &self->units[i].public == condition ? &self->units[i] : NULL;
+    if (unit == NULL || !unit->public.servable)
+        return shs_error_set(err, SHS_USAGE, 0, "This condition is not served by this lab.");
+    if (has_no_cert(&unit->row->make))
+        return SHS_CLOSED;
+    rc = shs__lab_context(self, unit, &ctx, err);
+    if (rc == SHS_OK)
+        *out = unit->cert;
+    return rc;
 }
 
 int shs_lab_get_seen(const struct shs_lab *self, const struct shs_condition *condition,

@@ -42,8 +42,9 @@ struct shs__lab_key {
 
 struct shs_lab {
     OSSL_LIB_CTX *lib;
-    char *domain, *temp_dir;
-    const char *tld; /* in domain */
+    char *domain, *temp_dir, *dir;
+    char ip_base[16]; /* "127.0.1." */
+    const char *tld;  /* in domain */
     int64_t now, started;
     bool no_connect, strict;
     unsigned stall_ms;
@@ -70,6 +71,7 @@ struct shs_lab {
     struct shs_server *server; /* places[0]'s */
 
     char *base_url, *ca_pem, *client_pem, *manifest, *page;
+    struct shs_buf ca_p12; /* the roots for Java */
 
     pthread_mutex_t log_lock;
     char *log_lines[SHS_LAB_LOG_LINES]; /* a ring */
@@ -107,7 +109,7 @@ int shs__lab_roots(struct shs_lab *lab, char **out, struct shs_error *err);
 
 /* Makes unit->cert, and the staple. */
 int shs__lab_make_cert(struct shs_lab *lab, struct shs__lab_unit *unit, struct shs_error *err);
-/* "@", "$", "^" and "%" of a recipe's text replaced; for shs__free. */
+/* "@", "$", "^", "%" and "&" of a recipe's text replaced; for shs__free. */
 char *shs__lab_expand(const struct shs_lab *lab, const struct shs__lab_unit *unit,
                       const char *text);
 

@@ -34,35 +34,25 @@ static int words(struct shs_buf *out, const char *name, const char *value)
     return rc == SHS_OK ? shs__buf_append(out, "]", 1) : rc;
 }
 
-static bool has_word(const char *list, const char *word)
-{
-    size_t len = strlen(word);
-
-    for (const char *at = strstr(list, word); at != NULL; at = strstr(at + 1, word)) {
-        if ((at == list || at[-1] == ' ') && (at[len] == '\0' || at[len] == ' '))
-            return true;
-    }
-    return false;
-}
-
 static const char *expect_word(enum shs_lab_expect expect)
 {
     return expect == SHS_LAB_ACCEPT ? "accept" : expect == SHS_LAB_REJECT ? "reject" : "either";
 }
 
-/* What a condition is for those that follow a stricter rule than others. */
+/* What is right by each profile, where good clients differ. */
 static int profiles(struct shs_buf *out, const struct shs_condition *c)
 {
-    bool names = strcmp(c->reason, "name") == 0 || strcmp(c->id, "x509-v1") == 0;
+    int rc = shs__buf_printf(out, ",\"profiles\":{");
+    enum shs_lab_expect expect;
+    bool first = true;
 
-    if (c->expect != SHS_LAB_EITHER)
-        return shs__buf_printf(out, ",\"profiles\":{}");
-    return shs__buf_printf(out,
-                           ",\"profiles\":{\"openssl\":\"%s\",\"strict\":\"%s\",\"go\":\"%s\"%s}",
-                           has_word(c->accepts, "openssl") ? "accept" : "reject",
-                           has_word(c->accepts, "py313") ? "accept" : "reject",
-                           has_word(c->accepts, "go") ? "accept" : "reject",
-                           names ? ",\"rfc9525\":\"reject\",\"webpki\":\"reject\"" : "");
+    for (const char *const *name = shs_lab_profiles(); *name != NULL && rc == SHS_OK; name++) {
+        if (!shs_lab_expect_in(c, *name, &expect) || expect == c->expect)
+            continue;
+        rc = shs__buf_printf(out, "%s\"%s\":\"%s\"", first ? "" : ",", *name, expect_word(expect));
+        first = false;
+    }
+    return rc == SHS_OK ? shs__buf_append(out, "}", 1) : rc;
 }
 
 /* In curl's and Python's words the host's name is told in another way than in OpenSSL's. */
@@ -145,6 +135,8 @@ static int head(struct shs_buf *out, const struct shs_lab *lab)
                          shs_lab_port(lab), when, OpenSSL_version(OPENSSL_VERSION_STRING));
     if (rc == SHS_OK)
         rc = text(out, "ca_path", shs_lab_ca_path(lab));
+    if (rc == SHS_OK)
+        rc = text(out, "dir", lab->dir);
     if (rc == SHS_OK)
         rc = text(out, "ca_pem", lab->ca_pem);
     return rc == SHS_OK ? shs__buf_printf(out, ",\"conditions\":[\n") : rc;

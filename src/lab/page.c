@@ -148,7 +148,8 @@ static int print_page(struct shs_buf *out, const struct shs_lab *lab)
             out,
             "<h1>TLS lab</h1><p>Servers that are wrong in one way each, under <code>%s</code>, on "
             "one port. A client comes by the proxy <code>%s</code> and trusts <a "
-            "href=\"/ca.pem\">ca.pem</a>. See also <a href=\"/manifest.json\">manifest.json</a>, "
+            "href=\"/ca.pem\">ca.pem</a> (for Java <a href=\"/ca.p12\">ca.p12</a>). See also <a "
+            "href=\"/manifest.json\">manifest.json</a>, "
             "<a href=\"/hello\">hello</a>, <a href=\"/log\">log</a>, <a "
             "href=\"/proxy.pac\">proxy.pac</a>.</p><p><input id=\"q\" type=\"search\" "
             "placeholder=\"filter: name, group, word\" aria-label=\"filter\"> <select id=\"x\" "

@@ -165,6 +165,9 @@ int shs__lab_plain_answer(struct shs_lab *lab, const char *method, const char *p
         return put_text(out, "200 OK", "application/json", lab->manifest);
     if (strcmp(path, "/ca.pem") == 0)
         return put_text(out, "200 OK", "application/x-pem-file", lab->ca_pem);
+    if (strcmp(path, "/ca.p12") == 0)
+        return put(out, "200 OK", "application/x-pkcs12", "", shs__buf_head(&lab->ca_p12),
+                   lab->ca_p12.len);
     if (strcmp(path, "/proxy.pac") == 0)
         return put_pac(lab, out);
     if (strcmp(path, "/hello") == 0)
@@ -183,8 +186,8 @@ int shs__lab_plain_answer(struct shs_lab *lab, const char *method, const char *p
     if (strncmp(path, "/ocsp/", 6) == 0)
         return put_ocsp_get(lab, path + 6, out);
     return put_text(out, "404 Not Found", "text/plain",
-                    "The lab has / /manifest.json /ca.pem /crl/ /aia/ /ocsp /proxy.pac /hello "
-                    "/log here;\nits conditions are names over TLS, and / lists them.\n");
+                    "The lab has / /manifest.json /ca.pem /ca.p12 /crl/ /aia/ /ocsp /proxy.pac "
+                    "/hello /log here;\nits conditions are names over TLS, and / lists them.\n");
 }
 
 /* -- the request ------------------------------------------------------------------------------- */

@@ -150,7 +150,8 @@ struct shs__lab_unit;
 
 /*
  * A recipe. In names, the common name and extensions of `o`: "@" is the condition's host, "$" the
- * lab's domain, "^" its last label, "%" the URL of the lab's plain HTTP side.
+ * lab's domain, "^" its last label, "%" the URL of the lab's plain HTTP side, "&" the beginning
+ * of an address of its own ("127.0.1.").
  */
 struct shs__lab_make {
     struct shs_cert_options o;
@@ -184,7 +185,7 @@ struct shs__lab_row {
     int curl_exit;
     const char *differs, *accepts, *requires, *probe_first;
     bool verdict_from_server, hangs;
-    const char *note, *refs;
+    const char *note, *refs, *refused_in;
     struct shs__lab_make make;
 };
 
@@ -207,5 +208,7 @@ int shs__lab_build_extra(struct shs_lab *lab, struct shs__lab_unit *unit, struct
 int shs__lab_build_cross(struct shs_lab *lab, struct shs__lab_unit *unit, struct shs_error *err);
 int shs__lab_build_loop(struct shs_lab *lab, struct shs__lab_unit *unit, struct shs_error *err);
 int shs__lab_build_nc_dos(struct shs_lab *lab, struct shs__lab_unit *unit, struct shs_error *err);
+int shs__lab_build_policy_dos(struct shs_lab *lab, struct shs__lab_unit *unit,
+                              struct shs_error *err);
 
 #endif

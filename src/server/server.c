@@ -434,6 +434,11 @@ const struct shs_options *shs_server_options(const struct shs_server *self)
     return &self->opt;
 }
 
+int64_t shs_server_time(const struct shs_server *self)
+{
+    return shs__wall_s(self->opt.clock_offset_s);
+}
+
 int shs_server_fail(struct shs_server *self, int code, int sys_errno, const char *fmt, ...)
 {
     va_list ap;

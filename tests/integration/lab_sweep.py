@@ -92,12 +92,37 @@ def python(lab, condition):
         return False, str(failure)
 
 
+def site_of(lab, condition):
+    return condition["url"].replace(":%d/" % lab.port, "/")
+
+
 def curl(lab, condition):
     env = {"PATH": os.environ["PATH"]}
     done = subprocess.run(["curl", "-sS", "--proxy", lab.proxy, "--noproxy", "", "--cacert", lab.ca, "-o", os.devnull,
-                           "--max-time", str(limit_of(condition)), condition["url"].replace(":%d/" % lab.port, "/")],
+                           "--max-time", str(limit_of(condition)), site_of(lab, condition)],
                           capture_output=True, text=True, errors="replace", env=env, timeout=2 * LIMIT)
     return done.returncode == 0, "(%d) %s" % (done.returncode, done.stderr)
+
+
+CURL = """url = "%s"
+output = "/dev/null"
+proxy = "%s"
+noproxy = ""
+cacert = "%s"
+max-time = %s
+write-out = "= %s (%%{exitcode}) %%{errormsg}\\n"
+"""
+
+
+def curl_all(lab, conditions):
+    """All in one process, each with the exit code and the message it would have had by itself."""
+    config = "next\n".join(CURL % (site_of(lab, c), lab.proxy, lab.ca, limit_of(c), c["id"]) for c in conditions)
+    done = subprocess.run(["curl", "-sS", "--parallel", "--parallel-max", "12", "--config", "-"], input=config,
+                          capture_output=True, text=True, errors="replace", env={"PATH": os.environ["PATH"]},
+                          timeout=10 * LIMIT)
+    lines = [line.split(" ", 2)[1:] for line in done.stdout.splitlines() if line.startswith("= ")]
+    equal(len(lines), len(conditions), "answers of curl; it said: " + done.stderr[-300:])
+    return {id: (text.startswith("(0)"), text) for id, text in lines}
 
 
 def openssl(lab, condition):
@@ -155,7 +180,7 @@ const one = (c) => new Promise((resolve) => {
 """
 
 
-def node(lab, conditions):
+def node_all(lab, conditions):
     """All in one process: it takes longer to start than to ask."""
     with tempfile.NamedTemporaryFile("w", suffix=".js") as script:
         script.write(NODE)
@@ -183,8 +208,8 @@ def applies(condition, client):
 def sweep(lab, client, ask, words, chosen=lambda c: True, exceptions=()):
     """`words`: the key of the manifest's words. `exceptions`: {id: why} that are only reported."""
     conditions = [c for c in lab.conditions if applies(c, client) and chosen(c)]
-    if ask is node:
-        results = node(lab, conditions)
+    if ask in (curl_all, node_all):
+        results = ask(lab, conditions)
     else:
         # Those that only wait do not keep the others waiting.
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -198,7 +223,7 @@ def sweep(lab, client, ask, words, chosen=lambda c: True, exceptions=()):
             continue
         if accepted != wanted(condition, client):
             wrong.append("%s: %s %s" % (condition["id"], "accepted" if accepted else "refused", text[-200:]))
-        elif not accepted and word and word not in text.lower():
+        elif not accepted and word and word not in text.lower() and not (condition["hangs"] and text.startswith("(28)")):
             wrong.append("%s: refused, but without '%s': %s" % (condition["id"], word, text[-300:]))
     check(not wrong, "%s, %d of %d:\n%s" % (client, len(wrong), len(conditions), "\n".join(wrong)))
     return len(conditions)

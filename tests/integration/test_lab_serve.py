@@ -1,12 +1,14 @@
 """`shs lab serve` and `shs lab list`: Python through every condition, and the lab's own ways."""
 
 import calendar
+import concurrent.futures
 import contextlib
 import json
 import os
 import signal
 import socket
 import ssl
+import subprocess
 import time
 
 import lab_sweep
@@ -40,33 +42,58 @@ def python_through_all():
     check("try     curl --proxy" in lab.said, lab.said)
 
 
-def careless_clients():
-    """Clients that leave one thing out are caught by the critical rows that are about it."""
-    def lenient(**wishes):
-        def ask(lab, condition):
-            context = ssl.create_default_context(cafile=lab.ca)
-            for name, value in wishes.items():
-                setattr(context, name, value)
-            try:
-                raw = socket.create_connection(("127.0.0.1", lab.port), 20)
-                with raw, context.wrap_socket(raw, server_hostname=condition["host"]) as sock:
-                    sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                    return sock.recv(9) == b"HTTP/1.1 ", ""
-            except OSError as failure:
-                return False, str(failure)
-        return ask
+def reaches(lab, condition, context, then=lambda sock: True):
+    """Does a client of that context get an answer, and goes on when it has looked at the certificate?"""
+    try:
+        raw = socket.create_connection(("127.0.0.1", lab.port), 20)
+        with raw, context.wrap_socket(raw, server_hostname=condition["host"]) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            return sock.recv(9) == b"HTTP/1.1 " and then(sock)
+    except OSError:
+        return False
 
-    with lab_sweep.Lab() as lab:
-        rows = [c for c in lab.conditions if c["servable"] and c["expect"] == "reject" and c["tier"] == "critical" and
-                c["layer"] == "certificate"]
-        names = {c["id"] for c in rows if c["reason"] == "name"}
-        check(len(names) >= 5 and len(rows) >= 20, rows)
-        no_names = lenient(check_hostname=False)
-        nothing = lenient(check_hostname=False, verify_mode=ssl.CERT_NONE)
-        equal({c["id"] for c in rows if no_names(lab, c)[0]}, names, "accepted by who ignores names")
-        # rsa512 and md5-leaf are beyond OpenSSL's own level, whatever is verified.
-        caught = {c["id"] for c in rows if nothing(lab, c)[0]}
-        check({c["id"] for c in rows} - caught <= {"rsa512", "md5-leaf"}, {c["id"] for c in rows} - caught)
+
+def is_in_time(sock):
+    """The dates of the leaf and nothing else."""
+    code, out, err = shslib.run("openssl", "x509", "-noout", "-dates", 
+                                stdin=ssl.DER_cert_to_PEM_cert(sock.getpeercert(True)).encode())
+    equal(code, 0, err)
+    first, last = (ssl.cert_time_to_seconds(line.partition("=")[2]) for line in out.splitlines())
+    return first <= time.time() <= last
+
+
+def ignores_usages(lab, condition):
+    """A chain, dates and names that are looked at, and not what the certificate is for."""
+    code, out, err = shslib.run(
+        "openssl", "s_client", "-connect", "127.0.0.1:%d" % lab.port, "-servername", condition["host"], "-verify_hostname",
+        condition["host"], "-CAfile", lab.ca, "-verify_return_error", "-purpose", "any")
+    return "Verification: OK" in out
+
+
+def careless_clients():
+    """Clients that leave one thing out are caught by every critical row that is about it, and by no other."""
+    nothing = ssl.create_default_context()
+    nothing.check_hostname = False
+    nothing.verify_mode = ssl.CERT_NONE
+    nothing.set_ciphers("DEFAULT@SECLEVEL=0")  # OpenSSL's own level would still refuse small keys and MD5
+    with lab_sweep.Lab() as lab, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        no_names = ssl.create_default_context(cafile=lab.ca)
+        no_names.check_hostname = False
+        rows = [c for c in lab.conditions if c["servable"] and c["expect"] == "reject" and c["layer"] == "certificate" and
+                (c["tier"] == "critical" or c["reason"] == "usage")]
+
+        def caught(client):
+            return {c["id"] for c, accepted in zip(rows, pool.map(client, rows)) if accepted}
+
+        def about(*reasons):
+            return {c["id"] for c in rows if c["reason"] in reasons}
+
+        every, late = about(*{c["reason"] for c in rows}), about("expired", "not-yet-valid") - {"expired-intermediate"}
+        check(len(every) >= 24 and len(late) == 3 and len(about("name")) >= 6 and len(about("usage")) >= 4, every)
+        equal(caught(lambda c: reaches(lab, c, nothing)), every, "accepted by who verifies nothing")
+        equal(caught(lambda c: reaches(lab, c, nothing, is_in_time)), every - late, "accepted by who looks at dates alone")
+        equal(caught(lambda c: reaches(lab, c, no_names)), about("name"), "accepted by who ignores names")
+        equal(caught(lambda c: ignores_usages(lab, c)), about("usage"), "accepted by who ignores usages")
 
 
 def by_address():
@@ -88,12 +115,24 @@ def by_address():
 
 
 def a_reason_for_a_missing_certificate():
-    """A client without a certificate reads why, every time: the lab drains before it closes."""
-    with lab_sweep.Lab() as lab:
-        condition = next(c for c in lab.conditions if c["id"] == "client")
-        for _ in range(30):
-            accepted, text = lab_sweep.curl(lab, condition)
-            check(not accepted and "certificate required" in text, text)
+    """A client without a certificate reads why, 60 times of 60: the server drains before it closes."""
+    def curl(url, *options):
+        done = subprocess.run(["curl", "-sS", "-o", os.devnull, "--max-time", "60", *options, url], capture_output=True, text=True,
+                              env={"PATH": os.environ["PATH"]}, timeout=120)
+        return "certificate required" in done.stderr
+
+    with lab_sweep.Lab() as lab, concurrent.futures.ThreadPoolExecutor(4) as pool:
+        said = list(pool.map(lambda _: curl("https://client.badssl.test/", "--proxy", lab.proxy, "--cacert", lab.ca), range(60)))
+        equal(said.count(True), 60, "said by the lab, of 60")
+    with shslib.temp_dir() as directory:
+        code, _, err = shslib.run(shslib.BIN, "cert", "ca", "--dir", directory)
+        equal(code, 0, err)
+        ca = os.path.join(directory, "ca.pem")
+        with shslib.Server("--client-ca", ca, "--tls-min", "1.3", shslib.SOURCE_DIR + "/examples/site",
+                           env={"XDG_STATE_HOME": directory}) as server, concurrent.futures.ThreadPoolExecutor(4) as pool:
+            said = list(pool.map(lambda _: curl("https://localhost:%d/" % server.port, "--cacert", server.ca),
+                                 range(60)))
+            equal(said.count(True), 60, "said by shs serve, of 60")
 
 
 def clock():
@@ -197,6 +236,62 @@ def life():
         sock.close()
 
 
+def chosen_conditions():
+    with lab_sweep.Lab("--only", "expired*", "--only", "ip-*", "--except", "expired-root", "--ip-base", "127.7.8.0") as lab:
+        by_id = {c["id"]: c for c in lab.conditions}
+        equal(sorted(by_id), ["expired", "expired-1s", "expired-intermediate", "good", "ip-cn-only", "ip-in-dns-san", "ip-leading-zero",
+                              "ip-mismatch", "ip-san"], "the conditions")
+        equal([by_id[id]["host"] for id in ("ip-mismatch", "ip-cn-only", "ip-leading-zero")],
+              ["127.7.8.1", "127.7.8.2", "127.7.8.4"], "addresses")
+        check(not lab_sweep.python(lab, by_id["expired"])[0] and lab_sweep.python(lab, by_id["good"])[0], "verdicts")
+        for id in ("ip-mismatch", "ip-cn-only", "ip-leading-zero"):
+            accepted, text = lab_sweep.python(lab, by_id[id])
+            check(not accepted and "IP address mismatch" in text, "%s: %s" % (id, text))
+    for arguments, word in ((("--only", "nothing"), "'nothing' is no condition"), (("--ip-base", "10.0.0.0"), "'10.0.0.0'"),
+                            (("--ip-base", "127.0.1.1"), "'127.0.1.1'")):
+        code, out, err = shslib.run(shslib.BIN, "lab", "serve", *arguments)
+        equal(code, 2, err)
+        check(word in err, err)
+
+
+def directory():
+    """--dir: all of it as files, 0600, each what it says; nothing of it is left, and nothing else is taken."""
+    with shslib.temp_dir() as temp:
+        path = os.path.join(temp, "a 'lab'")
+        with lab_sweep.Lab("--dir", path, "--except", "rsa*") as lab:
+            files = sorted(os.path.relpath(os.path.join(place, name), path) for place, _, names in os.walk(path)
+                           for name in names)
+            equal([oct(os.stat(os.path.join(path, name)).st_mode & 0o777) for name in files if name.startswith("server/")
+                   ].count("0o600"), len([name for name in files if name.startswith("server/")]), "modes")
+            equal(oct(os.stat(path).st_mode & 0o777), "0o700", "mode of the directory")
+            equal([name for name in files if "/" not in name],
+                  ["ca.p12", "ca.pem", "connections.jsonl", "crl.pem", "curl.cfg", "env.ps1", "env.sh", "hosts", "intermediate.pem",
+                   "keylog.txt", "manifest.json", "wgetrc"], "files")
+            check({"server/expired.pem", "server/expired.key", "clients/alice.p12", "clients/alice.key"} <= set(files), files)
+            check(not any(name.startswith("server/rsa") for name in files), files)
+            # A shell that reads env.sh finds the lab; so does curl with curl.cfg.
+            for line in ('. "$1/env.sh"; curl -sS https://good.badssl.test/ && ! curl -sS https://expired.badssl.test/',
+                         'curl -sS --config "$1/curl.cfg" --cacert "$1/ca.pem" https://good.badssl.test/',
+                         'openssl verify -x509_strict -CAfile "$1/ca.pem" -untrusted "$1/intermediate.pem" -crl_check -CRLfile '
+                         '"$1/crl.pem" "$1/server/good.pem"',
+                         'curl -sS --config "$1/curl.cfg" --cacert "$1/ca.pem" --cert "$1/clients/alice.pem" --key '
+                         '"$1/clients/alice.key" https://client.badssl.test/',
+                         'openssl pkcs12 -in "$1/ca.p12" -passin pass:changeit -nokeys'):
+                code, out, err = shslib.run("sh", "-c", line, "sh", path, env={"HOME": temp})
+                equal(code, 0, line + ": " + out + err)
+            equal(out.count("BEGIN CERTIFICATE"), lab.get("/ca.pem").count("BEGIN CERTIFICATE"), "roots of ca.p12")
+            with open(path + "/manifest.json") as file:
+                equal(json.load(file), lab.manifest, "the manifest")
+            with open(path + "/connections.jsonl") as file:
+                check("expired" in {json.loads(line)["id"] for line in file}, "the log has not what came")
+            check(os.path.getsize(path + "/keylog.txt") > 0, "no secrets")
+            code, out, err = shslib.run(shslib.BIN, "lab", "serve", "--dir", path)
+            equal(code, 1, err)
+            check("not there yet" in err, err)
+            shslib.write_file(path + "/mine", "of somebody else")
+        equal(os.listdir(path), ["mine"], "what is left")
+
+
 def strict():
     with lab_sweep.Lab("--strict") as lab:
         code, out, err = shslib.run("openssl", "s_client", "-connect", "127.0.0.1:%d" % lab.port, "-servername",
@@ -222,4 +317,4 @@ def listing():
 
 
 shslib.main(python_through_all, careless_clients, by_address, a_reason_for_a_missing_certificate, clock, hostile_configuration,
-            revocation, life, strict, listing)
+            revocation, life, chosen_conditions, directory, strict, listing)

@@ -56,6 +56,65 @@ static int stop_lab(void **state)
     return 0;
 }
 
+/* -- what is right for whom -------------------------------------------------------------------- */
+
+static void profiles(void **state)
+{
+    static const struct {
+        const char *id, *profile;
+        enum shs_lab_expect expect;
+    } cases[] = {
+        {"expired", "strict", SHS_LAB_REJECT},
+        {"good", "strict", SHS_LAB_ACCEPT},
+        {"no-san", "strict", SHS_LAB_REJECT},
+        {"no-san", "rfc9525", SHS_LAB_REJECT},
+        {"no-san", "webpki", SHS_LAB_REJECT},
+        {"no-san", "openssl", SHS_LAB_ACCEPT},
+        {"no-san", "go", SHS_LAB_REJECT},
+        {"eku-any", "rfc9525", SHS_LAB_EITHER},
+        {"eku-any", "webpki", SHS_LAB_REJECT},
+        {"eku-any", "go", SHS_LAB_ACCEPT},
+        {"revoked", "webpki", SHS_LAB_EITHER},
+        {"revoked", "strict", SHS_LAB_REJECT},
+        {"wildcard-middle", "java", SHS_LAB_ACCEPT},
+        {"wildcard-middle", "webpki", SHS_LAB_REJECT},
+        {"key-update", "gnutls", SHS_LAB_REJECT},
+    };
+    enum shs_lab_expect expect = SHS_LAB_EITHER;
+    const char *const *names = shs_lab_profiles();
+    size_t count = 0;
+
+    while (names[count] != NULL)
+        count++;
+    assert_int_equal(count, 11);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        const struct shs_condition *c = shs_lab_find(*state, cases[i].id);
+
+        assert_non_null(c);
+        assert_true(shs_lab_expect_in(c, cases[i].profile, &expect));
+        if (expect != cases[i].expect)
+            fail_msg("%s in %s: %d", cases[i].id, cases[i].profile, (int)expect);
+    }
+    assert_false(shs_lab_expect_in(shs_lab_find(*state, "good"), "nobody", &expect));
+    /* What a rule refuses is one of those in which good clients differ. */
+    for (const struct shs_condition *c = shs_lab_first(*state); c != NULL;
+         c = shs_lab_next(*state, c))
+        assert_true(c->refused_in[0] == '\0' || c->expect == SHS_LAB_EITHER);
+}
+
+static void certificates(void **state)
+{
+    const struct shs_issued_cert *cert = NULL;
+    struct shs_error err = {.code = SHS_OK};
+
+    assert_int_equal(shs_lab_get_cert(*state, shs_lab_find(*state, "expired"), &cert, &err),
+                     SHS_OK);
+    assert_non_null(strstr(shs_issued_cert_key_pem(cert), "PRIVATE KEY"));
+    assert_int_equal(shs_lab_get_cert(*state, shs_lab_find(*state, "ssl-v3"), &cert, &err),
+                     SHS_CLOSED);
+    assert_int_equal(shs_lab_get_cert(*state, NULL, &cert, &err), SHS_USAGE);
+}
+
 static int connect_lab(const struct shs_lab *lab)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)shs_lab_port(lab))};
@@ -381,9 +440,10 @@ static void another(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(conditions), cmocka_unit_test(good),    cmocka_unit_test(verdicts),
-        cmocka_unit_test(careless),   cmocka_unit_test(seen),    cmocka_unit_test(plain),
-        cmocka_unit_test(nonsense),   cmocka_unit_test(refused), cmocka_unit_test(another),
+        cmocka_unit_test(profiles), cmocka_unit_test(certificates), cmocka_unit_test(conditions),
+        cmocka_unit_test(good),     cmocka_unit_test(verdicts),     cmocka_unit_test(careless),
+        cmocka_unit_test(seen),     cmocka_unit_test(plain),        cmocka_unit_test(nonsense),
+        cmocka_unit_test(refused),  cmocka_unit_test(another),
     };
 
     return cmocka_run_group_tests(tests, start_lab, stop_lab);

@@ -195,6 +195,13 @@ static bool judge_revocation(X509_STORE_CTX *ctx, const struct shs_tls_clients *
     return false;
 }
 
+/* OpenSSL asks the system's clock by itself. */
+static void set_time(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients)
+{
+    if (clients->clock_offset_s != 0)
+        X509_STORE_CTX_set_time(ctx, 0, (time_t)shs__wall_s(clients->clock_offset_s));
+}
+
 /*
  * X509_verify_cert and the CRLs, but for a chain that was good before: of this certificate, with
  * these beside it. Who shows less than another did is not let in by what that one showed.
@@ -203,7 +210,7 @@ static bool verify(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
                    struct shs_tls_until *until)
 {
     unsigned char key[SHS_TLS_VERIFIED_KEY];
-    int64_t now = (int64_t)time(NULL);
+    int64_t now = shs__wall_s(clients->clock_offset_s);
     bool keyed = shs__tls_verified_key(key, X509_STORE_CTX_get0_cert(ctx),
                                        X509_STORE_CTX_get0_untrusted(ctx));
 
@@ -214,6 +221,7 @@ static bool verify(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
         X509_STORE_CTX_set_error(ctx, whole ? X509_V_OK : X509_V_ERR_OUT_OF_MEM);
         return whole;
     }
+    set_time(ctx, clients);
     if (X509_verify_cert(ctx) != 1 || !judge_revocation(ctx, clients, now, &until->crls))
         return false;
     until->chain = shs__tls_chain_until(X509_STORE_CTX_get0_chain(ctx));
@@ -265,6 +273,7 @@ bool shs__tls_clients_prepare(X509_STORE_CTX *ctx, const struct shs_tls_clients 
         X509_STORE_CTX_set_default(ctx, "ssl_client") != 1)
         return false;
     X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(ctx), auth_level);
+    set_time(ctx, clients);
     return true;
 }
 

@@ -25,6 +25,7 @@ struct shs_tls_clients {
     struct shs_tls_cas cas;
     unsigned char digest[32]; /* of the CAs and the CRLs: the rules, for a ticket's scope */
     struct shs_tls_crls crls; /* none: nobody asks */
+    int64_t clock_offset_s;
     struct shs_tls_verified *verified; /* the one thing in here that changes */
 };
 

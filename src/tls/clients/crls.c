@@ -767,3 +767,29 @@ bool shs__tls_crls_advice(const struct shs_tls_crls *self, unsigned index, int64
                   without);
     return true;
 }
+
+/* Do they cover the same? A delta never stands in for a whole one, nor one part for another. */
+static bool is_alike(const struct shs_tls_crl *a, const struct shs_tls_crl *b)
+{
+    return a->ca == b->ca && (a->base == NULL) == (b->base == NULL) && a->point == NULL &&
+           b->point == NULL;
+}
+
+bool shs__tls_crls_end(const struct shs_tls_crls *self, size_t i, int64_t *since, int64_t *when,
+                       int *ca, const char **file)
+{
+    if (i >= self->count)
+        return false;
+    *since = self->all[i].since;
+    *when = self->all[i].next;
+    *ca = self->all[i].ca;
+    *file = self->all[i].name.text;
+    for (size_t k = 0; k < self->count; k++) {
+        if (k != i && is_alike(&self->all[k], &self->all[i]) &&
+            (self->all[k].next > *when || (self->all[k].next == *when && k < i))) {
+            *when = INT64_MAX;
+            break;
+        }
+    }
+    return true;
+}

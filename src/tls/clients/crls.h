@@ -51,6 +51,13 @@ void shs__tls_crls_free(struct shs_tls_crls *self);
 int shs__tls_crls_judge(const struct shs_tls_crls *self, STACK_OF(X509) * chain, int64_t now,
                         int *depth, int64_t *until);
 
+/*
+ * When number `i` begins and lapses (Unix time; INT64_MAX: another of its kind is good for longer,
+ * or it does not), which of the CAs it is of, and its file. False: there are no more.
+ */
+bool shs__tls_crls_end(const struct shs_tls_crls *self, size_t i, int64_t *since, int64_t *when,
+                       int *ca, const char **file);
+
 /* What their owner should know: true, with a sentence; `index` counts from 0. */
 bool shs__tls_crls_advice(const struct shs_tls_crls *self, unsigned index, int64_t now,
                           struct shs_error *note);

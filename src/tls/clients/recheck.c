@@ -206,7 +206,7 @@ static void tell(struct shs_tls_recheck *self)
 bool shs__tls_recheck_look(struct shs_tls_recheck *self)
 {
     const struct shs_tls_shared *shared = self->mixin->shared;
-    int64_t now = (int64_t)time(NULL);
+    int64_t now = shs__wall_s(self->mixin->config.config.clock_offset_s);
 
     if (self->reason != SHS_CLIENT_OK)
         return false;

@@ -263,4 +263,5 @@ void shs__tls_simple_config(struct shs_tls_simple_config *to, const struct shs_o
     to->host.cert_count = 1;
     to->config.hosts = &to->host;
     to->config.host_count = 1;
+    to->config.clock_offset_s = opt->clock_offset_s;
 }

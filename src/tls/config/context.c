@@ -369,6 +369,7 @@ static int load_clients(struct shs_tls_context *self, const struct shs_tls_conte
         rc = load_rules(rules, &config->hosts[h], &why);
         if (rc == SHS_OK) {
             self->clients[h] = &rules->clients;
+            self->clients[h]->clock_offset_s = config->clock_offset_s;
             if (before != NULL)
                 report_rules(report, &config->hosts[h], self->clients[h], before->clients[h]);
             continue;
@@ -480,7 +481,7 @@ int shs__tls_context_try(struct shs_tls_context *self, struct shs_error *err)
         return rc;
     SSL_CTX_free(self->ssl_ctx);
     close_sites(self);
-    rc = open_sites(self, (int64_t)time(NULL), &culprit, err);
+    rc = open_sites(self, shs__tls_now(self), &culprit, err);
     if (rc == SHS_OK) {
         SSL_CTX_up_ref(self->ssl_ctx);
         rc = shs__tls_context_try_each(self, &culprit, err);
@@ -646,10 +647,15 @@ int shs__tls_context_new(struct shs_tls_context **out, const struct shs_options 
     rc = shs__tls_tickets_new(&tickets, simple.config.ticket_epoch_s);
     if (rc != SHS_OK)
         return shs_error_set(err, rc, 0, "%s", shs__tls_tickets_trouble(rc));
-    rc =
-        shs__tls_context_build(out, &simple.config, tickets, NULL, (int64_t)time(NULL), false, err);
+    rc = shs__tls_context_build(out, &simple.config, tickets, NULL,
+                                shs__wall_s(simple.config.clock_offset_s), false, err);
     shs__tls_tickets_free(tickets);
     return rc;
+}
+
+int64_t shs__tls_now(const struct shs_tls_context *self)
+{
+    return shs__wall_s(self->config->config.clock_offset_s);
 }
 
 bool shs__tls_context_same_rules(const struct shs_tls_context *a, const struct shs_tls_context *b)

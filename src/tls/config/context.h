@@ -117,6 +117,9 @@ void shs__tls_context_free(struct shs_tls_context *self);
 bool shs__tls_context_advice(const struct shs_tls_context *self, unsigned index, int64_t now,
                              struct shs_error *note);
 
+/* What time it is for those who are served with it, Unix time. */
+int64_t shs__tls_now(const struct shs_tls_context *self);
+
 /* True when clients are judged by the same CAs and CRLs in both. */
 bool shs__tls_context_same_rules(const struct shs_tls_context *a, const struct shs_tls_context *b);
 

@@ -78,7 +78,8 @@ static void watch(struct shs_tls_keeper *self)
 /* After a reload: when the next one is due if this one kept something back. */
 static void plan_retry(struct shs_tls_keeper *self, bool again)
 {
-    int64_t valid_at = atomic_load(&self->mixin->valid_at), now = (int64_t)time(NULL);
+    int64_t valid_at = atomic_load(&self->mixin->valid_at),
+            now = shs__wall_s(config_of(self)->clock_offset_s);
     unsigned ms;
 
     if (!atomic_load(&self->mixin->incomplete)) {
@@ -146,9 +147,9 @@ static void settle(struct shs_tls_keeper *self)
 }
 
 /* To a moment of Unix time; what is far away is asked for again, for clocks are set. */
-static unsigned ms_until(int64_t when)
+static unsigned ms_until(const struct shs_tls_keeper *self, int64_t when)
 {
-    int64_t left = when - (int64_t)time(NULL);
+    int64_t left = when - shs__wall_s(config_of(self)->clock_offset_s);
 
     if (left <= 0)
         return 0;
@@ -163,7 +164,7 @@ static bool wait_for_work(struct shs_tls_keeper *self)
     int64_t now = shs_now_ns(), until = INT64_MAX;
 
     if (self->due != INT64_MAX)
-        until = shs__deadline_after(now, ms_until(self->due));
+        until = shs__deadline_after(now, ms_until(self, self->due));
     if (self->look_ns < until)
         until = self->look_ns;
     if (self->retry_ns < until)
@@ -204,7 +205,7 @@ static void *keep(void *arg)
             look(self);
         if (shs_now_ns() >= self->retry_ns)
             reload(self, SHS_TLS_AGAIN);
-        if ((int64_t)time(NULL) >= self->due)
+        if (shs__wall_s(config_of(self)->clock_offset_s) >= self->due)
             self->due = shs__tls_mixin_advise_due(self->mixin, &self->mixin->advised);
     }
     return NULL;

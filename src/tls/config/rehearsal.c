@@ -76,7 +76,7 @@ static bool asks_by_name(const struct shs_tls_context *self, const struct shs_tl
 
     return site->name != NULL && site->name[0] != '*' &&
            shs__tls_names_find(self->names, shs__str(site->name), &found) &&
-           shs__tls_site_at(self, self->period_of_name[found], (int64_t)time(NULL)) == site;
+           shs__tls_site_at(self, self->period_of_name[found], shs__tls_now(self)) == site;
 }
 
 /* Curves that hardly a client speaks: then no signature is in common. NULL: it is not that. */

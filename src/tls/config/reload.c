@@ -244,7 +244,7 @@ int shs__tls_mixin_load(struct shs_tls_mixin *self, struct shs_error *err)
         rc = read_denied(&draft, config, err);
     if (rc == SHS_OK)
         rc = shs__tls_context_build(&draft.context, config, self->tickets, self->deny,
-                                    (int64_t)time(NULL), false, err);
+                                    shs__wall_s(config->clock_offset_s), false, err);
     if (rc == SHS_OK)
         rc = shs__tls_context_try(draft.context, err);
     if (rc == SHS_OK)
@@ -285,7 +285,8 @@ static int read_again(struct shs_tls_mixin *self, bool dry, struct shs_tls_repor
         rc = keep_or_fail(rc, config->deny, &why, report, err);
     }
     if (rc == SHS_OK)
-        rc = shs__tls_context_rebuild(&draft.context, before, (int64_t)time(NULL), report, err);
+        rc = shs__tls_context_rebuild(&draft.context, before, shs__wall_s(config->clock_offset_s),
+                                      report, err);
     if (rc == SHS_OK && !dry)
         rc = commit(self, &draft, report, err);
     draft_free(&draft);
@@ -456,7 +457,7 @@ int shs_tls_check(struct shs_server *self, struct shs_error *err)
 void shs__tls_mixin_advise(struct shs_tls_mixin *self)
 {
     struct shs_tls_context *context = shs__tls_mixin_context(self);
-    int64_t now = (int64_t)time(NULL);
+    int64_t now = shs__tls_now(context);
     struct shs_error note;
 
     for (unsigned i = 0; shs__tls_context_advice(context, i, now, &note); i++)
@@ -467,7 +468,7 @@ void shs__tls_mixin_advise(struct shs_tls_mixin *self)
 int64_t shs__tls_mixin_advise_due(struct shs_tls_mixin *self, int64_t *since)
 {
     struct shs_tls_context *context = shs__tls_mixin_context(self);
-    int64_t now = (int64_t)time(NULL), next;
+    int64_t now = shs__tls_now(context), next;
     struct shs_error note;
 
     for (unsigned i = 0; shs__tls_context_due(context, i, *since, now, &note); i++)

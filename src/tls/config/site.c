@@ -118,7 +118,7 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
         }
     }
     site = context->on_trial != NULL ? context->on_trial
-                                     : shs__tls_site_at(context, period, (int64_t)time(NULL));
+                                     : shs__tls_site_at(context, period, shs__tls_now(context));
     if (move_to(ssl, site))
         return SSL_CLIENT_HELLO_SUCCESS;
     *alert = SSL_AD_INTERNAL_ERROR;
@@ -203,8 +203,8 @@ static int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_C
 {
     const struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
 
-    return shs__tls_ticket_crypt(stream->context->tickets, (int64_t)time(NULL), name, iv, cipher,
-                                 mac, enc);
+    return shs__tls_ticket_crypt(stream->context->tickets, shs__tls_now(stream->context), name, iv,
+                                 cipher, mac, enc);
 }
 
 static bool read_anchor(SSL_SESSION *session, struct shs_tls_anchor *anchor)
@@ -241,7 +241,7 @@ static int on_ticket_made(SSL *ssl, void *arg)
     if (SSL_session_reused(ssl) == 1 && read_anchor(session, &anchor))
         return 1; /* it goes on as it began */
     memset(&anchor, 0, sizeof anchor);
-    anchor.began = (int64_t)time(NULL);
+    anchor.began = shs__tls_now(stream->context);
     anchor.chain_not_after = INT64_MAX;
     anchor.crls_until = INT64_MAX;
     if (SSL_get0_peer_certificate(ssl) != NULL) {
@@ -310,7 +310,7 @@ static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const 
     switch (status) {
     case SSL_TICKET_SUCCESS:
     case SSL_TICKET_SUCCESS_RENEW:
-        if (!may_resume(ssl, session, (int64_t)time(NULL)))
+        if (!may_resume(ssl, session, shs__tls_now(shs__tls_stream_of(ssl)->context)))
             return SSL_TICKET_RETURN_IGNORE_RENEW;
         /* TLS 1.3: a ticket is for one use (RFC 8446, C.4), so each connection brings the next. */
         if (status == SSL_TICKET_SUCCESS_RENEW || SSL_version(ssl) == TLS1_3_VERSION)
@@ -330,7 +330,7 @@ static int on_status(SSL *ssl, void *arg)
 {
     const struct shs_tls_site *site = shs__tls_site_of(ssl);
     const X509 *leaf = SSL_get_certificate(ssl);
-    int64_t now = (int64_t)time(NULL);
+    int64_t now = shs__tls_now(shs__tls_stream_of(ssl)->context);
 
     SHS_UNUSED(arg);
     for (size_t i = 0; i < SHS_TLS_KINDS; i++) {

@@ -406,7 +406,7 @@ static void tls_service_actions(struct shs_layer *layer)
 {
     struct shs_tls_mixin *self = MIXIN(layer);
 
-    if (self->keeper == NULL && (int64_t)time(NULL) >= self->due)
+    if (self->keeper == NULL && shs__wall_s(self->config.config.clock_offset_s) >= self->due)
         self->due = shs__tls_mixin_advise_due(self, &self->advised);
 }
 
@@ -486,6 +486,8 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
     rc = shs__tls_config_copy(&mixin->config, config, err);
     if (rc != SHS_OK)
         goto out;
+    if (mixin->config.config.clock_offset_s == 0)
+        mixin->config.config.clock_offset_s = shs_server_options(self)->clock_offset_s;
     if (explains(&mixin->config.config) && self->protocol == NULL) {
         rc = shs_error_set(err, SHS_USAGE, 0,
                            "client_auth explain needs an HTTP server, and %s is none: ask with "
@@ -523,7 +525,7 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
     self->client_first = true;
     self->begins.now = serving_begins;
     self->begins.layer = &mixin->layer;
-    mixin->advised = (int64_t)time(NULL);
+    mixin->advised = shs__wall_s(mixin->config.config.clock_offset_s);
     shs__tls_mixin_advise(mixin);
     return SHS_OK;
 out:
