@@ -218,6 +218,19 @@ static bool add_part(struct new_args *a, const char *type, const char *text)
     return true;
 }
 
+/* The first name that is a host's, as the library has it: an address is no common name. */
+static const char *first_dns_name(const struct flag_list *names)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        const char *name = names->items[i];
+
+        if (strchr(name, ':') == NULL && name[strspn(name, "0123456789.")] != '\0' &&
+            strlen(name) <= 64)
+            return name;
+    }
+    return NULL;
+}
+
 /* With --o or --ou the subject is made here; the library would have a common name alone. */
 static bool make_subject(struct new_args *a)
 {
@@ -226,8 +239,8 @@ static bool make_subject(struct new_args *a)
 
     if (a->subject.count > 0 || (a->o == NULL && a->ou.count == 0))
         return true;
-    if (cn == NULL && a->names.count > 0 && strlen(a->names.items[0]) <= 64)
-        cn = a->names.items[0];
+    if (cn == NULL)
+        cn = first_dns_name(&a->names);
     good = add_part(a, "O", a->o);
     for (size_t i = 0; good && i < a->ou.count; i++)
         good = add_part(a, "OU", a->ou.items[i]);

@@ -190,6 +190,12 @@ def certificates_that_nobody_asked_to_be_bad(directory):
     home = directory + "/home"
     run("cert", "ca", "--dir", home, "--constrain", "a.test,127.0.0.0/8")
     check("warning" not in run("cert", "new", "b.a.test", "127.0.0.1", "--dir", home), "a good one")
+    for options in ((), ("--o", "ops")):
+        check("warning" not in run("cert", "new", "127.0.0.1", "--dir", home, "--force", *options), "an address alone")
+        if shutil.which("certtool"):
+            code, out, err = shslib.run("certtool", "--verify", "--load-ca-certificate", home + "/ca.pem", "--infile",
+                                        home + "/127.0.0.1.pem")
+            equal(code, 0, out + err)
     for name in ("b.test", "::1"):
         text = run("cert", "new", name, "--dir", home)
         check("shs: warning: clients will refuse" in text and "permitted subtree" in text, text)

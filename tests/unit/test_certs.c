@@ -309,7 +309,7 @@ static void common_names(void **state)
         const char *const *names;
         bool client;
         const char *common_name;
-    } all[] = {{LIST("127.0.0.1"), false, "shs test server"},
+    } all[] = {{LIST("127.0.0.1"), false, ""}, /* GnuTLS would hold it against them */
                {LIST("::1", "a.test"), false, "a.test"},
                {LIST("dns:b.test"), false, "b.test"},
                {LIST("uri:spiffe://a/b", "email:a@a.test"), true, "shs test client"},
