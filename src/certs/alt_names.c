@@ -29,8 +29,8 @@ static bool is_label(const char *at, size_t len)
     return true;
 }
 
-/* "a.example", "*.a.example", "*". One whose last label is a number is an address that was mistyped:
-   "256.1.1.1". */
+/* "a.example", "*.a.example", "*". One whose last label is a number is an address that was
+   mistyped: "256.1.1.1". */
 static bool is_dns_name(const char *name)
 {
     size_t total = strlen(name), len;

@@ -383,6 +383,14 @@ static int sign(X509 *cert, const struct shs_cert_spec *spec, EVP_PKEY *key, str
     return rc;
 }
 
+/* Whose key signs. Who signs itself need not say so, and an authority without a key identifier
+   gives none: OpenSSL would write the extension without one (RFC 5280, 4.2.1.1). */
+static bool add_authority_key(X509 *cert, X509 *signer)
+{
+    return signer == cert || X509_get_ext_by_NID(signer, NID_subject_key_identifier, -1) < 0 ||
+           add_ext(cert, signer, NID_authority_key_identifier, "keyid");
+}
+
 /* What RFC 5280 asks for, and then what was asked for beside it. */
 static int add_extensions(X509 *cert, const struct shs_cert_spec *spec, EVP_PKEY *key, X509 *signer,
                           struct shs_error *err)
@@ -392,7 +400,7 @@ static int add_extensions(X509 *cert, const struct shs_cert_spec *spec, EVP_PKEY
     if (!add_usage(cert, spec, key) ||
         (spec->ca && !shs__add_constraints(cert, spec->permitted, spec->excluded)) ||
         !add_ext(cert, signer, NID_subject_key_identifier, "hash") ||
-        !add_ext(cert, signer, NID_authority_key_identifier, "keyid"))
+        !add_authority_key(cert, signer))
         return shs__certs_fail(err, "Making a certificate");
     rc = add_key_usage(cert, spec->key_usage, err);
     if (rc == SHS_OK)

@@ -58,7 +58,7 @@ static int settle(struct wishes *w, char span[16], int64_t *now)
     return CMD_OK;
 }
 
-/* The authority at a path, as cert_load_ca finds it, is what DIR/NAME.pem would take the place of. */
+/* The authority at a path, as cert_load_ca finds it: would DIR/NAME.pem take its place? */
 static bool is_its_file(const char *ca, const char *dir, const char *name)
 {
     char *there = shs__asprintf("%s/%s.pem", dir, name), *of_dir = shs__asprintf("%s/ca.pem", ca);
