@@ -130,8 +130,9 @@ struct shs_cert_options {
     /* "a.example", "*.a.example", "127.0.0.1", "::1", "email:a@b.example", "uri:spiffe://a/b",
        "dns:TEXT" (as it stands, whatever it is: wrong names are written so) */
     const char *const *names;
-    bool client;             /* for a client: clientAuth, and no name is needed */
-    const char *common_name; /* NULL = the first DNS name, if it fits in 64 bytes */
+    bool client; /* for a client: clientAuth, and no name is needed */
+    /* NULL = the first DNS name, if it fits in 64 bytes; a server that is an address has none */
+    const char *common_name;
     /* The whole subject, instead: "C=CY", "O=ops", "OU=oncall", "CN=alice", in this order, any of
        them again and again. An empty list: an empty subject. */
     const char *const *subject;

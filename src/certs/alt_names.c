@@ -9,21 +9,69 @@
 #include "certs/words.h"
 
 #define DNS_MAX 253u
+#define LABEL_MAX 63u
 
-static bool is_dns_name(const char *name)
+static bool is_name_byte(char c)
 {
-    size_t i, len = strlen(name);
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+}
 
-    if (len == 0 || len > DNS_MAX || name[0] == '.')
+/* Letters, digits, "-" inside, and "_", which host names have not and services do. */
+static bool is_label(const char *at, size_t len)
+{
+    if (len == 0 || len > LABEL_MAX || at[0] == '-' || at[len - 1] == '-')
         return false;
-    for (i = 0; i < len; i++) {
-        char c = name[i];
-
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              c == '-' || c == '.' || c == '_' || (c == '*' && i == 0)))
+    for (size_t i = 0; i < len; i++) {
+        if (!is_name_byte(at[i]))
             return false;
     }
     return true;
+}
+
+/* "a.example", "*.a.example", "*". One whose last label is a number is an address that was
+   mistyped: "256.1.1.1". */
+static bool is_dns_name(const char *name)
+{
+    size_t total = strlen(name), len;
+    const char *at = name;
+
+    if (total > DNS_MAX)
+        return false;
+    if (at[0] == '*' && (at[1] == '.' || at[1] == '\0'))
+        at += at[1] == '.' ? 2 : 1;
+    if (*at == '\0')
+        return total == 1;
+    for (;; at += len + 1) {
+        len = strcspn(at, ".");
+        if (!is_label(at, len))
+            return false;
+        if (at[len] == '\0')
+            return at[strspn(at, "0123456789")] != '\0';
+    }
+}
+
+static bool is_printable(const char *text)
+{
+    while (*text > ' ' && *text < 0x7f)
+        text++;
+    return *text == '\0';
+}
+
+static bool is_email(const char *text)
+{
+    const char *sign = strrchr(text, '@');
+
+    return is_printable(text) && sign != NULL && sign > text && sign[1] != '\0';
+}
+
+/* With a scheme, and something behind it (RFC 3986, 3). */
+static bool is_uri(const char *text)
+{
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
+
+    return is_printable(text) && len > 0 && text[len] == ':' && text[len + 1] != '\0' &&
+           (text[0] < '0' || text[0] > '9') && text[0] != '+' && text[0] != '.' && text[0] != '-';
 }
 
 /* The kind a prefix gives; 0 without one. *text goes behind it. */
@@ -70,13 +118,43 @@ static GENERAL_NAME *make_name(const char *name)
 
 static bool is_name(const char *name)
 {
-    bool free_text = prefixed(&name) != 0;
-    ASN1_OCTET_STRING *ip = free_text ? NULL : a2i_IPADDRESS(name);
-    bool good = free_text || ip != NULL || is_dns_name(name);
+    ASN1_OCTET_STRING *ip;
+    bool good;
 
+    switch (prefixed(&name)) {
+    case GEN_DNS:
+        return true; /* as it stands */
+    case GEN_EMAIL:
+        return is_email(name);
+    case GEN_URI:
+        return is_uri(name);
+    default:
+        break;
+    }
+    ip = a2i_IPADDRESS(name);
+    good = ip != NULL || is_dns_name(name);
     ASN1_OCTET_STRING_free(ip);
     ERR_clear_error();
     return good;
+}
+
+static int refuse_name(const char *name, struct shs_error *err)
+{
+    const char *text = name;
+    int kind = prefixed(&text);
+
+    if (kind == GEN_EMAIL)
+        return shs_error_set(err, SHS_USAGE, 0, "'%.60s' is no address of a mailbox: a@b.example.",
+                             text);
+    if (kind == GEN_URI)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "'%.60s' is no URI: give its scheme as well, as in spiffe://a/b.",
+                             text);
+    return shs_error_set(
+        err, SHS_USAGE, 0,
+        "'%.60s' is neither a DNS name nor an IP address. Give the name alone, one "
+        "of other letters as xn--..., or a wrong one as dns:TEXT.",
+        name);
 }
 
 int shs__add_names(X509 *cert, const char *const *names, bool critical, struct shs_error *err)
@@ -94,8 +172,7 @@ int shs__add_names(X509 *cert, const char *const *names, bool critical, struct s
         GENERAL_NAME *gen = NULL;
 
         if (!is_name(names[i])) {
-            rc = shs_error_set(err, SHS_USAGE, 0, "'%s' is neither a DNS name nor an IP address.",
-                               names[i]);
+            rc = refuse_name(names[i], err);
             break;
         }
         gen = make_name(names[i]);
@@ -207,7 +284,10 @@ int shs__check_constraints(const char *const *names, struct shs_error *err)
     for (; names != NULL && *names != NULL; names++) {
         const char *slash = strchr(*names, '/');
         ASN1_OCTET_STRING *network = make_network(*names);
-        bool good = network != NULL || (slash == NULL && is_name(*names));
+        const char *text = *names;
+        /* Of a mailbox or a URI the host alone may stand here; "*" in front is said of itself. */
+        bool named = prefixed(&text) != 0 ? *text != '\0' : is_dns_name(text) && *text != '*';
+        bool good = network != NULL || (slash == NULL && named);
         unsigned long bits = 0;
 
         if (network != NULL && slash != NULL) {
@@ -218,7 +298,7 @@ int shs__check_constraints(const char *const *names, struct shs_error *err)
         ASN1_OCTET_STRING_free(network);
         if (!good)
             return shs_error_set(err, SHS_USAGE, 0,
-                                 "'%s' is nothing to constrain an authority to. Give a domain "
+                                 "'%.60s' is nothing to constrain an authority to. Give a domain "
                                  "(\"example.test\"), an address, or a network (\"10.0.0.0/8\").",
                                  *names);
     }

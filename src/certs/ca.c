@@ -286,8 +286,10 @@ int shs_ca_load(struct shs_ca **out, const void *pem, size_t len, struct shs_err
     if (rc == SHS_OK)
         rc = sort_certs(self, all, err);
     if (rc == SHS_OK && X509_check_ca(self->cert) == 0)
-        rc = shs_error_set(err, SHS_TLS, 0,
-                           "The certificate is not an authority's: its basicConstraints say so.");
+        rc = shs_error_set(err, SHS_TLS, 0, "The certificate is not an authority's: its %s so.",
+                           (X509_get_extension_flags(self->cert) & EXFLAG_CA) != 0
+                               ? "key usage says"
+                               : "basicConstraints say");
     if (rc == SHS_OK)
         rc = finish(self, err);
     sk_X509_pop_free(all, X509_free);

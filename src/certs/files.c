@@ -23,7 +23,7 @@ static int exists(const char *dir, const char *name, struct shs_error *err)
 {
     return shs_error_set(err, SHS_USAGE, EEXIST,
                          "%s/%s is there already. Remove it, give another name, or ask for it to "
-                         "be replaced.",
+                         "be replaced (--force).",
                          dir, name);
 }
 
@@ -63,6 +63,15 @@ static int open_dir(const char *dir, int *out, struct shs_error *err)
                          shs__strerror(saved, text, sizeof text));
 }
 
+/* Something of that name is there that a file must not take the place of. */
+static bool is_no_file(int dir_fd, const char *name)
+{
+    struct stat info;
+
+    return fstatat(dir_fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(info.st_mode) &&
+           !S_ISLNK(info.st_mode);
+}
+
 /* Under another name first: whoever is killed in between leaves no half of a file. */
 static int write_at(int dir_fd, const char *dir, const char *name, mode_t mode, const void *bytes,
                     size_t len, bool replace, struct shs_error *err)
@@ -71,6 +80,9 @@ static int write_at(int dir_fd, const char *dir, const char *name, mode_t mode, 
     char fresh[NAME_MAX_BYTES + 40];
     int fd, rc = SHS_OK;
 
+    if (is_no_file(dir_fd, name))
+        return shs_error_set(err, SHS_USAGE, EEXIST,
+                             "%s/%s is no file, but a directory or a device: it stays.", dir, name);
     if (RAND_bytes(tag, sizeof tag) != 1)
         return shs_error_set(err, SHS_TLS, 0, "OpenSSL has no random numbers.");
     snprintf(fresh, sizeof fresh, ".%s.%02x%02x%02x%02x%02x%02x", name, tag[0], tag[1], tag[2],

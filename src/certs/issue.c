@@ -97,8 +97,9 @@ static int check_names(const struct shs_cert_options *opt, struct shs_error *err
  * The common name when none is given: the first DNS name, if it fits. An address is none: OpenSSL
  * holds a common name that looks like a DNS name against an authority's constraints on those.
  */
-static const char *default_name(const struct shs_cert_options *opt)
+static const char *default_name(const struct shs_cert_options *opt, bool *has_dns)
 {
+    *has_dns = opt->common_name != NULL;
     if (opt->common_name != NULL)
         return opt->common_name;
     for (size_t i = 0; opt->names != NULL && opt->names[i] != NULL; i++) {
@@ -108,6 +109,7 @@ static const char *default_name(const struct shs_cert_options *opt)
             name += 4;
         else if (strchr(name, ':') != NULL || name[strspn(name, "0123456789.")] == '\0')
             continue; /* an address, an e-mail address, a URI */
+        *has_dns = true;
         if (name[0] != '\0' && strlen(name) <= CN_MAX)
             return name;
     }
@@ -117,15 +119,19 @@ static const char *default_name(const struct shs_cert_options *opt)
 static int describe(struct shs_cert_spec *spec, const struct shs_ca *ca,
                     const struct shs_cert_options *opt, struct shs_error *err)
 {
+    /* Without a DNS name GnuTLS holds any common name against an authority's constraints on those:
+       a server that is an address has none. */
+    static const char *const an_address[] = {"O=shs test server", NULL};
     int64_t now = opt->now != 0 ? opt->now : shs__ca_now(ca);
+    bool has_dns;
     int rc = check_names(opt, err);
 
     *spec = (struct shs_cert_spec){
-        .common_name = default_name(opt),
+        .common_name = default_name(opt, &has_dns),
         .names = opt->names,
         .server_auth = !opt->client,
         .client_auth = opt->client,
-        .subject = opt->subject,
+        .subject = opt->subject != NULL || has_dns || opt->client ? opt->subject : an_address,
         .digest = opt->digest == NULL ? ca->digest : opt->digest,
         .serial = opt->serial,
         .usage = opt->usage,

@@ -10,6 +10,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include "certs/look_inside.h"
 #include "certs/texts.h"
@@ -68,11 +69,37 @@ int shs__look_bytes(struct shs__look **out, const void *bytes, size_t len, struc
     return rc;
 }
 
-int shs__look_serial(char **out, const void *bytes, size_t len, struct shs_error *err)
+/* By names and key identifiers; the signature may be what is wrong on purpose. */
+static int check_issuer(X509 *cert, const void *ca_der, size_t ca_len, struct shs_error *err)
+{
+    const unsigned char *at = ca_der;
+    X509 *ca = d2i_X509(NULL, &at, (long)ca_len);
+    char name[100] = "";
+    int how, rc = SHS_OK;
+
+    if (ca == NULL)
+        return shs__certs_fail(err, "Reading the authority");
+    how = X509_check_issued(ca, cert);
+    if (how != X509_V_OK && how != X509_V_ERR_KEYUSAGE_NO_CERTSIGN) {
+        X509_NAME_oneline(X509_get_issuer_name(cert), name, sizeof name);
+        rc = shs_error_set(err, SHS_USAGE, 0,
+                           "This authority has not issued it: its issuer is %s. A serial number is "
+                           "taken without a file.",
+                           name);
+    }
+    X509_free(ca);
+    ERR_clear_error();
+    return rc;
+}
+
+int shs__look_serial(char **out, const void *bytes, size_t len, const void *ca_der, size_t ca_len,
+                     struct shs_error *err)
 {
     struct shs__look *look = NULL;
     int rc = shs__look_bytes(&look, bytes, len, err);
 
+    if (rc == SHS_OK)
+        rc = check_issuer(sk_X509_value(look->certs, 0), ca_der, ca_len, err);
     if (rc == SHS_OK) {
         *out = shs__serial_text(X509_get0_serialNumber(sk_X509_value(look->certs, 0)));
         rc = *out == NULL ? shs__certs_nomem(err) : SHS_OK;

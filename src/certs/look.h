@@ -45,8 +45,12 @@ int shs__look_host(struct shs__look **out, const char *host, const char *port, c
                    unsigned timeout_ms, struct shs_error *err);
 void shs__look_free(struct shs__look *self);
 
-/* The serial number of the first certificate, for shs__free. */
-int shs__look_serial(char **out, const void *bytes, size_t len, struct shs_error *err);
+/*
+ * The serial number of the first certificate, for shs__free. SHS_USAGE when the authority in
+ * `ca_der` has not issued it: its number means something else there.
+ */
+int shs__look_serial(char **out, const void *bytes, size_t len, const void *ca_der, size_t ca_len,
+                     struct shs_error *err);
 
 /* Appends a description, for people or as JSON, with the findings. SHS_LIMIT, SHS_NOMEM. */
 int shs__look_print(const struct shs__look *self, const struct shs__look_wish *wish, bool json,

@@ -117,6 +117,9 @@ static int add_key_usage(X509 *cert, const char *words, struct shs_error *err)
 
     if (words == NULL || strcmp(words, "none") == 0)
         return SHS_OK;
+    if (words[strspn(words, " ,")] == '\0')
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "The key usage is an empty list; none is \"none\".");
     usage = ASN1_BIT_STRING_new();
     if (usage == NULL)
         return shs__certs_nomem(err);
@@ -165,6 +168,8 @@ static int add_extended_usage(X509 *cert, const char *words, struct shs_error *e
 
     if (words == NULL || strcmp(words, "none") == 0)
         return SHS_OK;
+    if (words[strspn(words, " ,")] == '\0')
+        return shs_error_set(err, SHS_USAGE, 0, "The usage is an empty list; none is \"none\".");
     usage = sk_ASN1_OBJECT_new_null();
     if (usage == NULL)
         return shs__certs_nomem(err);
@@ -364,10 +369,26 @@ static int sign(X509 *cert, const struct shs_cert_spec *spec, EVP_PKEY *key, str
     EVP_MD_CTX *ctx = NULL;
     int rc = shs__sign_ctx(&ctx, spec->lib, key, spec->digest, err);
 
-    if (rc == SHS_OK && X509_sign_ctx(cert, ctx) <= 0)
-        rc = shs__certs_fail(err, "Signing a certificate");
+    if (rc == SHS_OK && X509_sign_ctx(cert, ctx) <= 0) {
+        if (spec->digest != NULL && ERR_peek_last_error() == 0)
+            rc = shs_error_set(
+                err, SHS_USAGE, 0,
+                "The authority's key does not sign with %s: another kind of key does, "
+                "such as rsa2048.",
+                spec->digest);
+        else
+            rc = shs__certs_fail(err, "Signing a certificate");
+    }
     EVP_MD_CTX_free(ctx);
     return rc;
+}
+
+/* Whose key signs. Who signs itself need not say so, and an authority without a key identifier
+   gives none: OpenSSL would write the extension without one (RFC 5280, 4.2.1.1). */
+static bool add_authority_key(X509 *cert, X509 *signer)
+{
+    return signer == cert || X509_get_ext_by_NID(signer, NID_subject_key_identifier, -1) < 0 ||
+           add_ext(cert, signer, NID_authority_key_identifier, "keyid");
 }
 
 /* What RFC 5280 asks for, and then what was asked for beside it. */
@@ -379,7 +400,7 @@ static int add_extensions(X509 *cert, const struct shs_cert_spec *spec, EVP_PKEY
     if (!add_usage(cert, spec, key) ||
         (spec->ca && !shs__add_constraints(cert, spec->permitted, spec->excluded)) ||
         !add_ext(cert, signer, NID_subject_key_identifier, "hash") ||
-        !add_ext(cert, signer, NID_authority_key_identifier, "keyid"))
+        !add_authority_key(cert, signer))
         return shs__certs_fail(err, "Making a certificate");
     rc = add_key_usage(cert, spec->key_usage, err);
     if (rc == SHS_OK)

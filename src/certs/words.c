@@ -72,9 +72,9 @@ int shs__digest_word(const char **out, const char *word, struct shs_error *err)
             return SHS_OK;
         }
     }
-    return shs_error_set(err, SHS_USAGE, 0,
-                         "'%s' is no digest. There are sha256, sha384, sha512, sha224, sha1, md5.",
-                         word);
+    return shs_error_set(
+        err, SHS_USAGE, 0,
+        "'%.60s' is no digest. There are sha256, sha384, sha512, sha224, sha1, md5.", word);
 }
 
 /* -- serial numbers ---------------------------------------------------------------------------- */
@@ -114,10 +114,11 @@ int shs__serial_word(ASN1_INTEGER *out, const char *word, struct shs_error *err)
     if (digits[0] == '\0' || digits[strspn(digits, allowed)] != '\0' ||
         strlen(digits) > 2 * (size_t)SERIAL_MAX_LEN || BN_asc2bn(&bn, word) == 0 ||
         BN_num_bytes(bn) > SERIAL_MAX_LEN)
-        rc = shs_error_set(err, SHS_USAGE, 0,
-                           "'%s' is no serial number. Give a decimal number, 0x and digits (either "
-                           "may have a - before it, and %d bytes at most), or random21.",
-                           word, SERIAL_MAX_LEN);
+        rc = shs_error_set(
+            err, SHS_USAGE, 0,
+            "'%.60s' is no serial number. Give a decimal number, 0x and digits (either "
+            "may have a - before it, and %d bytes at most), or random21.",
+            word, SERIAL_MAX_LEN);
     else if (BN_to_ASN1_INTEGER(bn, out) == NULL)
         rc = shs__certs_nomem(err);
     BN_free(bn);
@@ -235,7 +236,7 @@ int shs_parse_date(int64_t *out, const char *text, int64_t now, struct shs_error
 
     if (!parse_date(&when, text, now) || when < first || when > last)
         return shs_error_set(err, SHS_USAGE, 0,
-                             "'%s' is no date. Give +30d or -1s (units s m h d w y), now, "
+                             "'%.60s' is no date. Give +30d or -1s (units s m h d w y), now, "
                              "2026-11-28, 2026-11-28T08:30:00Z or @ and Unix time.",
                              text);
     *out = when;

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "certs/look.h"
 #include "cmd/cert.h"
 
 /* The wishes that both have. */
@@ -55,6 +56,27 @@ static int settle(struct wishes *w, char span[16], int64_t *now)
     w->not_before = "now";
     w->not_after = span;
     return CMD_OK;
+}
+
+/* The authority at a path, as cert_load_ca finds it: would DIR/NAME.pem take its place? */
+static bool is_its_file(const char *ca, const char *dir, const char *name)
+{
+    char *there = shs__asprintf("%s/%s.pem", dir, name), *of_dir = shs__asprintf("%s/ca.pem", ca);
+    struct stat one, two;
+    bool same = there != NULL && of_dir != NULL && stat(there, &one) == 0 &&
+                (stat(of_dir, &two) == 0 || stat(ca, &two) == 0) && one.st_dev == two.st_dev &&
+                one.st_ino == two.st_ino;
+
+    shs__free(there);
+    shs__free(of_dir);
+    return same;
+}
+
+static int keep_authority(const char *dir, const char *name)
+{
+    return cmd_fail(CMD_USAGE,
+                    "%s/%s.pem is the authority that signs it: give the new one another --name",
+                    dir, name);
 }
 
 static void said(const char *what, const char *dir, const char *name, const char *suffix)
@@ -115,6 +137,8 @@ int cert_ca(int argc, char **argv)
     o.key_usage = w.key_usage;
     o.extensions = w.extensions.count == 0 ? NULL : w.extensions.items;
     o.levels = (int)levels;
+    if (below != NULL && is_its_file(below, dir, name))
+        return keep_authority(dir, name);
     if (below != NULL)
         code = cert_load_ca(&issuer, below);
     if (code == CMD_OK && (issuer == NULL ? shs_ca_new(&ca, &o, &err)
@@ -142,7 +166,7 @@ static const char new_about[] =
 
 struct new_args {
     struct wishes w;
-    struct flag_list names, emails, uris, subject, ou, all_names;
+    struct flag_list names, emails, uris, subject, ou, all_names, faults;
     const char *dir, *name, *ca, *cn, *o, *p12, *chain, *fault;
     bool client, version1, fresh_ca;
     char *made[2 * FLAGS_LIST_MAX]; /* names with a prefix */
@@ -194,6 +218,19 @@ static bool add_part(struct new_args *a, const char *type, const char *text)
     return true;
 }
 
+/* The first name that is a host's, as the library has it: an address is no common name. */
+static const char *first_dns_name(const struct flag_list *names)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        const char *name = names->items[i];
+
+        if (strchr(name, ':') == NULL && name[strspn(name, "0123456789.")] != '\0' &&
+            strlen(name) <= 64)
+            return name;
+    }
+    return NULL;
+}
+
 /* With --o or --ou the subject is made here; the library would have a common name alone. */
 static bool make_subject(struct new_args *a)
 {
@@ -202,8 +239,8 @@ static bool make_subject(struct new_args *a)
 
     if (a->subject.count > 0 || (a->o == NULL && a->ou.count == 0))
         return true;
-    if (cn == NULL && a->names.count > 0 && strlen(a->names.items[0]) <= 64)
-        cn = a->names.items[0];
+    if (cn == NULL)
+        cn = first_dns_name(&a->names);
     good = add_part(a, "O", a->o);
     for (size_t i = 0; good && i < a->ou.count; i++)
         good = add_part(a, "OU", a->ou.items[i]);
@@ -255,6 +292,30 @@ static int save_ca(const struct new_args *a, const struct shs_ca *ca)
     return CMD_OK;
 }
 
+/* Nobody has asked for a certificate that its own authority's clients refuse: one with a name that
+   the authority is not for. */
+static void warn_if_refused(const struct new_args *a, const struct shs_ca *ca,
+                            const struct shs_issued_cert *cert, int64_t now, const char *name)
+{
+    const char *root = shs_ca_root_pem(ca), *pem = shs_issued_cert_pem(cert);
+    const struct shs__look_wish wish = {.ca_pem = root,
+                                        .ca_pem_len = strlen(root),
+                                        .now = now != 0 ? now : (int64_t)time(NULL),
+                                        .client = a->client};
+    struct shs__finding list[8];
+    struct shs__look *look = NULL;
+    size_t count = 0;
+
+    if (a->fault == NULL && shs__look_bytes(&look, pem, strlen(pem), NULL) == SHS_OK)
+        count = shs__look_judge(look, &wish, list, SHS_ARRAY_LEN(list));
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].level == SHS_FINDING_ERROR && strcmp(list[i].word, "chain") == 0)
+            fprintf(stderr, "shs: warning: clients will refuse %s/%s.pem: %s\n", a->dir, name,
+                    list[i].text);
+    }
+    shs__look_free(look);
+}
+
 static int issue(struct new_args *a, const struct shs_ca *ca, int64_t now)
 {
     struct shs_cert_options o = {
@@ -286,6 +347,9 @@ static int issue(struct new_args *a, const struct shs_ca *ca, int64_t now)
                    : a->all_names.count > 0  ? a->all_names.items[0]
                    : a->cn != NULL && *a->cn ? a->cn
                                              : "cert");
+    if ((a->fresh_ca && strcmp(name, "ca") == 0) ||
+        is_its_file(a->ca != NULL ? a->ca : a->dir, a->dir, name))
+        return keep_authority(a->dir, name);
     if (shs_ca_issue(&cert, ca, &o, &err) != SHS_OK)
         code = cert_fail(&err);
     if (code == CMD_OK && a->fresh_ca)
@@ -301,6 +365,8 @@ static int issue(struct new_args *a, const struct shs_ca *ca, int64_t now)
         if (code == CMD_OK)
             said("PKCS #12", a->dir, name, ".p12");
     }
+    if (code == CMD_OK)
+        warn_if_refused(a, ca, cert, now, name);
     shs_issued_cert_free(cert);
     return code;
 }
@@ -312,7 +378,7 @@ static bool parse_new(struct new_args *a, int argc, char **argv, int *code)
         {"ca", FLAG_TEXT, &a->ca, "CA", "who signs: a directory with ca.pem and ca.key, or a file"},
         {"dir", FLAG_TEXT, &a->dir, "DIR", "where the files go (.); made if it is missing"},
         {"name", FLAG_TEXT, &a->name, "NAME", "of the files (the first name)"},
-        {"fault", FLAG_TEXT, &a->fault, "FAULT", "wrong in one thing: see below"},
+        {"fault", FLAG_LIST, &a->faults, "FAULT", "wrong in one thing: see below"},
         {"cn", FLAG_TEXT, &a->cn, "TEXT", "common name (the first name)"},
         {"o", FLAG_TEXT, &a->o, "TEXT", "organisation"},
         {"ou", FLAG_LIST, &a->ou, "TEXT", "organisational unit; may be repeated"},
@@ -347,6 +413,11 @@ int cert_new(int argc, char **argv)
     if (!parse_new(&a, argc, argv, &code))
         return code;
     a.all_names = a.names;
+    if (a.faults.count > 1)
+        return cmd_fail(CMD_USAGE,
+                        "a certificate has one --fault: a client that refuses one with two "
+                        "has not shown which it looks at");
+    a.fault = a.faults.items[0];
     code = settle(&a.w, span, &now);
     if (code == CMD_OK && (!add_prefixed(&a, "email:", &a.emails) ||
                            !add_prefixed(&a, "uri:", &a.uris) || !make_subject(&a)))

@@ -15,6 +15,18 @@ static const char crl_about[] =
     "=REASON behind it: keyCompromise CACompromise affiliationChanged superseded\n"
     "cessationOfOperation certificateHold removeFromCRL.\n";
 
+static int read_serial(char **out, const char *place, const char *text, size_t len,
+                       const struct shs_ca *ca)
+{
+    struct shs_error err = {.code = SHS_OK};
+    size_t ca_len = 0;
+    const void *ca_der = shs_ca_der(ca, &ca_len);
+
+    if (shs__look_serial(out, text, len, ca_der, ca_len, &err) == SHS_OK)
+        return CMD_OK;
+    return cmd_fail(err.code == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s: %s", place, err.text);
+}
+
 /* Revokes "WHAT=REASON". */
 static int revoke(struct shs_ca *ca, const char *what)
 {
@@ -31,8 +43,8 @@ static int revoke(struct shs_ca *ca, const char *what)
         serial = shs__strdup(place);
     } else {
         code = cert_read(place, &text, &len);
-        if (code == CMD_OK && shs__look_serial(&serial, text, len, &err) != SHS_OK)
-            code = cmd_fail(CMD_FAILED, "%s: %s", place, err.text);
+        if (code == CMD_OK)
+            code = read_serial(&serial, place, text, len, ca);
     }
     if (code == CMD_OK &&
         shs_ca_revoke(ca, serial, reason == NULL ? NULL : reason + 1, NULL, &err) != SHS_OK)
@@ -111,9 +123,8 @@ static void apply_expired(struct shs_ocsp_options *o)
         o->next_update = "-13d";
 }
 
-static int find_serial(const char *file, const char *serial, char **out)
+static int find_serial(const char *file, const char *serial, const struct shs_ca *ca, char **out)
 {
-    struct shs_error err = {.code = SHS_OK};
     char *text = NULL;
     size_t len = 0;
     int code = CMD_OK;
@@ -123,8 +134,8 @@ static int find_serial(const char *file, const char *serial, char **out)
         return *out != NULL ? CMD_OK : cmd_fail(CMD_FAILED, "out of memory");
     }
     code = cert_read(file, &text, &len);
-    if (code == CMD_OK && shs__look_serial(out, text, len, &err) != SHS_OK)
-        code = cmd_fail(CMD_FAILED, "%s: %s", file, err.text);
+    if (code == CMD_OK)
+        code = read_serial(out, file, text, len, ca);
     shs_bytes_free(text, len);
     return code;
 }
@@ -167,7 +178,8 @@ int cert_ocsp(int argc, char **argv)
     if (ca_path == NULL)
         return cmd_fail(CMD_USAGE, "shs cert ocsp needs --ca");
     if ((operands.count == 0) == (serial_text == NULL))
-        return cmd_fail(CMD_USAGE, "shs cert ocsp needs a certificate's file, or --serial");
+        return cmd_fail(CMD_USAGE,
+                        "shs cert ocsp needs a certificate's file or --serial, and not both");
     apply_expired(&o);
     code = cert_load_ca(&ca, ca_path);
     if (code == CMD_OK && signer_path != NULL)
@@ -175,7 +187,7 @@ int cert_ocsp(int argc, char **argv)
     if (code == CMD_OK && responder_path != NULL)
         code = cert_load_issued(&responder, responder_path);
     if (code == CMD_OK)
-        code = find_serial(operands.items[0], serial_text, &serial);
+        code = find_serial(operands.items[0], serial_text, ca, &serial);
     o.signer = signer;
     o.responder = responder;
     if (code == CMD_OK && shs_ca_ocsp_serial(ca, serial, &o, &bytes, &len, &err) != SHS_OK)

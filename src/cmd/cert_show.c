@@ -24,8 +24,8 @@ struct look_args {
 };
 
 #define LOOK_FLAGS(a)                                                                              \
-    {"ca", FLAG_TEXT, &(a)->ca, "FILE",                                                            \
-     "PEM: also judge the chain as a client that trusts these"},                                   \
+    {"ca", FLAG_TEXT, &(a)->ca, "CA",                                                              \
+     "also judge the chain as a client that trusts this: PEM,\nor a directory with ca.pem"},       \
         {"host", FLAG_TEXT, &(a)->host, "NAME",                                                    \
          "the name it must be for; for HOST:PORT also what the\nserver is asked for (HOST)"},      \
         {"client", FLAG_SET, &(a)->client, NULL, "it is a client's certificate"},                  \
@@ -59,6 +59,24 @@ static bool split_place(const char *place, char *host, size_t cap, const char **
     return true;
 }
 
+/* "https://host/path" as "host:443": people copy what is in front of them. */
+static const char *strip_url(const char *url)
+{
+    static char out[300];
+    const char *place = url + 8, *from;
+    size_t len;
+
+    if (strncasecmp(url, "https://", 8) != 0)
+        return url;
+    len = strcspn(place, "/?#");
+    from = place[0] == '[' ? memchr(place, ']', len) : place;
+    if (from == NULL || len > sizeof out - 8)
+        return url;
+    snprintf(out, sizeof out, "%.*s%s", (int)len, place,
+             memchr(from, ':', len - (size_t)(from - place)) != NULL ? "" : ":443");
+    return out;
+}
+
 static bool is_address(const char *host)
 {
     return strchr(host, ':') != NULL || host[strspn(host, "0123456789.")] == '\0';
@@ -68,7 +86,7 @@ static int open_look(struct look_args *a, struct shs__look **out, int unreachabl
 {
     static char host[256];
     struct shs_error err = {.code = SHS_OK};
-    const char *place = a->operands.items[0], *port = NULL;
+    const char *place = strip_url(a->operands.items[0]), *port = NULL;
     struct stat info;
     char *text = NULL;
     size_t len = 0;
@@ -96,6 +114,8 @@ static int open_look(struct look_args *a, struct shs__look **out, int unreachabl
 static int make_wish(const struct look_args *a, struct shs__look_wish *wish, char **ca)
 {
     struct shs_error err = {.code = SHS_OK};
+    struct stat info;
+    char *path;
     int code = CMD_OK;
 
     *wish = (struct shs__look_wish){.host = a->host,
@@ -105,8 +125,14 @@ static int make_wish(const struct look_args *a, struct shs__look_wish *wish, cha
                                     .strict = a->strict};
     if (a->now != NULL && shs_parse_date(&wish->now, a->now, wish->now, &err) != SHS_OK)
         return cert_fail(&err);
-    if (a->ca != NULL)
+    if (a->ca != NULL && stat(a->ca, &info) == 0 && S_ISDIR(info.st_mode)) {
+        path = shs__asprintf("%s/ca.pem", a->ca);
+        code = path == NULL ? cmd_fail(CMD_FAILED, "out of memory")
+                            : cert_read(path, ca, &wish->ca_pem_len);
+        shs__free(path);
+    } else if (a->ca != NULL) {
         code = cert_read(a->ca, ca, &wish->ca_pem_len);
+    }
     wish->ca_pem = *ca;
     return code;
 }
@@ -126,7 +152,7 @@ static int print_look(const struct shs__look *look, const struct shs__look_wish 
 }
 
 static const char show_about[] =
-    "usage: shs cert show FILE|HOST:PORT [OPTION]...\n"
+    "usage: shs cert show FILE|HOST:PORT|URL [OPTION]...\n"
     "\n"
     "Says what is in a certificate and its chain, and why clients would refuse it.\n";
 
@@ -157,7 +183,7 @@ int cert_show(int argc, char **argv)
 }
 
 static const char check_about[] =
-    "usage: shs cert check FILE|HOST:PORT [OPTION]...\n"
+    "usage: shs cert check FILE|HOST:PORT|URL [OPTION]...\n"
     "\n"
     "Judges a certificate: exit status 0 when it is fine, 1 when it runs out soon, 2 when clients\n"
     "would refuse it, 3 when it cannot be read or the server cannot be reached.\n";
@@ -210,8 +236,11 @@ int cert_check(int argc, char **argv)
     if (a.operands.count == 0)
         return cmd_fail(CMD_USAGE, "shs cert check needs a file or HOST:PORT");
     code = open_look(&a, &look, CHECK_UNREACHABLE);
-    if (code == CMD_OK)
+    if (code == CMD_OK) {
         code = make_wish(&a, &wish, &ca);
+        if (code == CMD_FAILED) /* 1 would say that it runs out soon */
+            code = CHECK_UNREACHABLE;
+    }
     if (code == CMD_OK && a.json)
         code = print_look(look, &wish, true);
     if (code == CMD_OK)

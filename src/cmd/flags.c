@@ -68,7 +68,8 @@ static bool parse_number(const char *text, unsigned *out)
 
     errno = 0;
     number = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || number > INT_MAX)
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || number > INT_MAX ||
+        number == 0) /* it would be taken for none at all */
         return false;
     *out = (unsigned)number;
     return true;
@@ -113,11 +114,14 @@ static int take(const struct flag *flag, char *value)
         good = add(flag->to, value);
         break;
     case FLAG_COMMAS:
+        if (value[strspn(value, ",")] == '\0') /* an empty list is not the same as none */
+            return cmd_fail(CMD_USAGE, "--%s names nothing", flag->name);
         good = add_commas(flag->to, value);
         break;
     case FLAG_NUMBER:
         if (!parse_number(value, flag->to))
-            return cmd_fail(CMD_USAGE, "--%s takes a number, not '%s'", flag->name, value);
+            return cmd_fail(CMD_USAGE, "--%s takes a number from 1 up, not '%s'", flag->name,
+                            value);
         break;
     case FLAG_SPAN:
         if (!parse_span(value, flag->to))
@@ -132,10 +136,13 @@ static int take(const struct flag *flag, char *value)
 static int wrong(int argc, char **argv, int option)
 {
     const char *which = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+    char letter[3] = {'-', (char)optopt, '\0'};
 
     if (option == ':')
         return cmd_fail(CMD_USAGE, "%s needs a value; see 'shs %s --help'", which, argv[0]);
-    return cmd_fail(CMD_USAGE, "unknown option '%s'; see 'shs %s --help'", which, argv[0]);
+    /* Of letters behind one dash getopt is not done with the word. */
+    return cmd_fail(CMD_USAGE, "unknown option '%s'; see 'shs %s --help'",
+                    optopt > ' ' && optopt < 0x7f ? letter : which, argv[0]);
 }
 
 bool flags_parse(int argc, char **argv, const struct flag *flags, size_t count,

@@ -18,8 +18,8 @@ enum flag_kind {
     FLAG_SET,    /* bool *: true when it is there */
     FLAG_TEXT,   /* const char **: its value, the last one */
     FLAG_LIST,   /* struct flag_list *: its values */
-    FLAG_COMMAS, /* struct flag_list *: its values, and those between commas */
-    FLAG_NUMBER, /* unsigned *: its value in decimal */
+    FLAG_COMMAS, /* struct flag_list *: its values, and those between commas: one at least */
+    FLAG_NUMBER, /* unsigned *: its value in decimal, 1 or more */
     FLAG_SPAN    /* int64_t *: seconds, "10m" (units s m h d w y) or a plain number */
 };
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <shs/text.h>
 
@@ -518,10 +519,13 @@ int score_write_baseline(const char *path, const struct score *score)
     char *fresh = shs__asprintf("%s.new", path), why[96];
     bool *written = shs__calloc(score->count + 1, sizeof *written), failed;
     FILE *from = fopen(path, "re"), *to = NULL;
+    struct stat info;
     int code = CMD_OK;
 
     if (fresh == NULL || written == NULL) {
         code = cmd_fail(CMD_FAILED, "out of memory");
+    } else if (from != NULL && (fstat(fileno(from), &info) != 0 || !S_ISREG(info.st_mode))) {
+        code = cmd_fail(CMD_FAILED, "cannot write %s: it is no file", path);
     } else if ((from == NULL && errno != ENOENT) || (to = fopen(fresh, "we")) == NULL) {
         code = cmd_fail(CMD_FAILED, "cannot write %s: %s", path,
                         shs__strerror(errno, why, sizeof why));
@@ -529,8 +533,7 @@ int score_write_baseline(const char *path, const struct score *score)
         write_lines(to, from, score, written);
         failed = ferror(to) != 0 || (from != NULL && ferror(from) != 0);
         if (fclose(to) != 0 || failed || rename(fresh, path) != 0) {
-            code = cmd_fail(CMD_FAILED, "cannot write %s: the disk may be full, or it is no file",
-                            path);
+            code = cmd_fail(CMD_FAILED, "cannot write %s: the disk may be full", path);
             (void)remove(fresh);
         }
     }

@@ -171,6 +171,80 @@ def files(directory):
     run("cert", "ca", "--dir", "/proc/nowhere", code=1)
 
 
+def the_authority_stays(directory):
+    """Whatever is called ca, and whatever --force may replace."""
+    home = directory + "/home"
+    run("cert", "new", "ca", "--dir", home, code=2)
+    run("cert", "new", "a.test", "--dir", home)
+    before = open(home + "/ca.pem").read()
+    for arguments in (("new", "ca"), ("new", "b.test", "--name", "ca"), ("new", "b.test", "--name", "ca", "--ca", home),
+                      ("new", "b.test", "--name", "ca", "--ca", home + "/ca.pem"), ("ca", "--below", home)):
+        check("another --name" in run("cert", *arguments, "--dir", home, "--force", code=2), arguments)
+    equal(open(home + "/ca.pem").read(), before)
+    run("cert", "new", "b.test", "--dir", home)
+    run("cert", "ca", "--dir", home, "--force")  # a new one was asked for
+    check(open(home + "/ca.pem").read() != before, "it is the old one")
+
+
+def certificates_that_nobody_asked_to_be_bad(directory):
+    home = directory + "/home"
+    run("cert", "ca", "--dir", home, "--constrain", "a.test,127.0.0.0/8")
+    check("warning" not in run("cert", "new", "b.a.test", "127.0.0.1", "--dir", home), "a good one")
+    for options in ((), ("--o", "ops")):
+        check("warning" not in run("cert", "new", "127.0.0.1", "--dir", home, "--force", *options), "an address alone")
+        if shutil.which("certtool"):
+            code, out, err = shslib.run("certtool", "--verify", "--load-ca-certificate", home + "/ca.pem", "--infile",
+                                        home + "/127.0.0.1.pem")
+            equal(code, 0, out + err)
+    for name in ("b.test", "::1"):
+        text = run("cert", "new", name, "--dir", home)
+        check("shs: warning: clients will refuse" in text and "permitted subtree" in text, text)
+    check("warning" not in run("cert", "new", "c.a.test", "--dir", home, "--fault", "expired"), "what was asked for")
+    run("cert", "ca", "--dir", home, "--name", "leafs", "--depth", "1")
+    run("cert", "ca", "--dir", home, "--name", "below", "--below", home + "/leafs.pem")
+    check("path length" in run("cert", "new", "d.test", "--dir", home, "--ca", home + "/below.pem"), "depth")
+
+
+def places_to_write_to(directory):
+    home = directory + "/home"
+    run("cert", "new", "a.test", "--dir", home)
+    crl = ("cert", "crl", "--ca", home)
+    for force in ((), ("--force",)):
+        check("BEGIN X509 CRL" in run(*crl, "--out", "/dev/stdout", *force), "standard output")
+        check("no file" in run(*crl, "--out", home, *force, code=2) or not force, "a directory")
+        check("No space left" in run(*crl, "--out", "/dev/full", *force, code=1), "a full one")
+    pipe = directory + "/pipe"
+    os.mkfifo(pipe)
+    code, out, err = shslib.run("sh", "-c", 'cat "$1" & "$0" cert crl --ca "$2" --force --out "$1" && wait', SHS, pipe, home)
+    check(code == 0 and "BEGIN X509 CRL" in out, err)
+    check(stat.S_ISFIFO(os.stat(pipe).st_mode), "the pipe was replaced")
+    os.mkfifo(home + "/p.key")
+    check("no file" in run("cert", "new", "p", "--dir", home, "--force", code=2), "a pipe was replaced")
+
+
+def certificates_of_another_authority(directory):
+    """Their serial numbers mean nothing to this one."""
+    for name in ("one", "two"):
+        run("cert", "new", name, "--dir", directory + "/" + name)
+    cert = directory + "/two/two.pem"
+    for arguments in (("crl", "--revoke", cert), ("crl", "--revoke", cert + "=keyCompromise"), ("ocsp", cert)):
+        check("has not issued it" in run("cert", *arguments, "--ca", directory + "/one", code=2), arguments)
+        run("cert", *arguments, "--ca", directory + "/two", "--out", directory + "/out", "--force")
+
+
+def what_is_checked_by_its_url(directory):
+    run("cert", "new", "localhost", "--dir", directory)
+    one = directory + "/localhost.pem"
+    run("cert", "check", one, "--ca", directory)
+    run("cert", "check", one, "--ca", directory + "/none", code=3)
+    with shslib.temp_dir() as site, shslib.Server("--cert", one, "--key", directory + "/localhost.key", site) as server:
+        for path in ("", "/", "/a?b=c:1"):
+            text = run("cert", "check", "https://localhost:%d%s" % (server.port, path), "--ca", directory)
+            check("fine" in text, text)
+    text = run("cert", "check", "https://localhost.invalid/a:1", code=3)
+    check("localhost.invalid port 443" in text, text)
+
+
 def wrong_words(directory):
     for arguments, word in (
             (("new",), "needs a name"), (("new", "a", "--key", "rsa"), "'rsa'"), (("new", "a", "--fault", "x"), "'x'"),
@@ -178,7 +252,20 @@ def wrong_words(directory):
             (("new", "a", "--now", "then"), "'then'"), (("new", "a b"), "'a b'"), (("new", "a", "--ext", "x"), "'x'"),
             (("new", "a", "--what"), "--what"), (("new", "a", "--key"), "needs a value"), (("ca", "a"), "'a'"),
             (("ca", "--constrain", "10.0.0.0/99"), "10.0.0.0/99"), (("crl",), "--ca"), (("ocsp", "--ca", directory), "--serial"),
-            (("show",), "file"), ((), "command"), (("what",), "what")):
+            (("show",), "file"), ((), "command"), (("what",), "what"),
+            # what is empty or 0 is not the same as what is not said
+            (("ca", "--constrain", ""), "--constrain"), (("ca", "--constrain", ","), "--constrain"),
+            (("ca", "--exclude", ""), "--exclude"), (("ca", "--depth", "0"), "--depth"), (("new", "a", "--days", "0"), "--days"),
+            (("new", "a", "--usage", ""), "empty"), (("new", "a", "--usage", " ,"), "empty"),
+            (("new", "a", "--key-usage", ""), "empty"), (("new", "a", "--uri", ""), "URI"), (("new", "a", "--email", ""), "mailbox"),
+            # names that are none
+            (("new", "a..b"), "'a..b'"), (("new", "a.b."), "'a.b.'"), (("new", "a" * 64 + ".b"), "aaa"), (("new", "256.1.1.1"), "256"),
+            (("new", "1.2.3"), "1.2.3"), (("new", "*a.b"), "'*a.b'"), (("new", "https://a/"), "name alone"), (("new", "b\u00fc"), "xn--"),
+            (("new", "a-.b"), "'a-.b'"), (("new", "a." * 130 + "b"), "xn--"), (("new", "a", "--uri", "x"), "'x'"),
+            (("new", "a", "--uri", "a:b c"), "URI"), (("new", "a", "--email", "a"), "'a'"), (("ca", "--constrain", "*.a"), "'*.a'"),
+            (("ca", "--constrain", "a..b"), "'a..b'"), (("new", "a", "--serial", "9" * 300), "random21"),
+            (("new", "a", "--fault", "expired", "--fault", "wrong-name"), "one --fault"), (("new", "-a"), "'-a'"),
+            (("new", "a", "--digest", "md5"), "md5")):
         where = ("--dir", directory) if arguments[:1] in (("new",), ("ca",)) else ()
         text = run("cert", *arguments[:1], *where, *arguments[1:], code=2)
         check(word in text and text.count("\n") == 1, "%r: %s" % (arguments, text))
@@ -208,4 +295,6 @@ def in_a_directory(test):
     return with_it
 
 
-shslib.main(*map(in_a_directory, (good, faults, exit_codes, of_a_server, revocation, files, wrong_words, trust)))
+shslib.main(*map(in_a_directory, (good, faults, exit_codes, of_a_server, revocation, files, the_authority_stays,
+                                certificates_that_nobody_asked_to_be_bad, places_to_write_to,
+                                certificates_of_another_authority, what_is_checked_by_its_url, wrong_words, trust)))
