@@ -117,7 +117,8 @@ struct shs_tls_config {
     unsigned session_age_s;    /* a full handshake is due after this, resumed or not. 7200 */
     const char *keylog;        /* append the secrets of every session to this file, which lets
                                   anybody with it read the traffic. NULL = no */
-    bool watch;                /* false. true: reload when a file changes */
+    bool watch;                /* false. true: reload when a file changes. What cannot be used is
+                                  said in opt.log, which is NULL unless you set it, and counted */
     bool reload_thread;        /* false. true: a thread for shs_tls_request_reload, which also
                                   tries a failed reload again; implied by watch. It begins when
                                   serving begins, in the process that serves */
