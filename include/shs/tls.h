@@ -69,7 +69,12 @@ struct shs_tls_cert {
     const char *ocspfile; /* a DER OCSP response to staple while it is fresh; NULL = none */
 };
 
-/* A virtual host: everything that depends on the name a client asks for. */
+/*
+ * A virtual host: everything that depends on the name a client asks for in its ClientHello. The
+ * Host field of a request is the client's word, and may name another host, which asks other things
+ * of its clients. A handler that goes by Host must compare it with shs_tls_info.sni, and answer 421
+ * when they differ, or look at shs_conn_client_identity itself.
+ */
 struct shs_tls_host {
     size_t size;                      /* set by shs_tls_host_init */
     const char *const *names;         /* "a.example", "*.b.example", ..., NULL. NULL = the DNS names
@@ -117,7 +122,8 @@ struct shs_tls_config {
     unsigned session_age_s;    /* a full handshake is due after this, resumed or not. 7200 */
     const char *keylog;        /* append the secrets of every session to this file, which lets
                                   anybody with it read the traffic. NULL = no */
-    bool watch;                /* false. true: reload when a file changes */
+    bool watch;                /* false. true: reload when a file changes. What cannot be used is
+                                  said in opt.log, which is NULL unless you set it, and counted */
     bool reload_thread;        /* false. true: a thread for shs_tls_request_reload, which also
                                   tries a failed reload again; implied by watch. It begins when
                                   serving begins, in the process that serves */

@@ -247,6 +247,17 @@ def pkcs12(pki):
         opens("--cert", path, "--password-file", right)
         refuses("password does not open", "--cert", path, "--password-file", wrong)
         refuses("there is no password", "--cert", path)
+    # The MAC takes a password as characters, and the cipher as bytes.
+    path = "%s/umlaut.p12" % pki["dir"]
+    openssl("pkcs12", "-export", "-inkey", plain, "-in", cert, "-passout", "pass:p\u00e4ss", "-out", path)
+    for name, encoding, words in (("utf-8", "utf-8", None), ("latin-1", "latin-1", "another encoding")):
+        umlaut = pki["dir"] + "/umlaut-" + name
+        shslib.write_file(umlaut, "p\u00e4ss".encode(encoding))
+        os.chmod(umlaut, 0o600)
+        if words is None:
+            opens("--cert", path, "--password-file", umlaut)
+        else:
+            refuses(words, "--cert", path, "--password-file", umlaut)
     opens("--cert", make("bare", "-nomac", "-certpbe", "NONE", "-keypbe", "NONE"))
     for name, more in (("rc2", ("-legacy", "-certpbe", "PBE-SHA1-RC2-40")), ("rc2key", ("-legacy", "-keypbe", "PBE-SHA1-RC2-40")),
                        ("md5", ("-legacy", "-keypbe", "PBE-MD5-DES", "-nomac"))):

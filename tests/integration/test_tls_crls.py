@@ -354,6 +354,11 @@ def said(pki):
         shslib.wait_until(lambda: len(lines()) == 3, 10, "a line for each after the reload")
         line = [line for line in lines()[1:] if "a-old.crl'" in line][0]
         check("CN=ca'" in line and "another that is fresh" in line, line)
+    # A CA that no CRL speaks of.
+    with serve(pki, publish(pki, "said-none", {"a.crl": ("ca", FRESH), "b.crl": ("other", FRESH)})[0]) as server:
+        shslib.wait_until(lambda: "1 client CA(s) have no CRL, 'CN=issuing':" in server.stderr, 10, "a line")
+        judged(server, pki, "i", ssl.TLSVersion.TLSv1_3, "no-crl", False)
+        check("no CRL of 'CN=issuing', which issued 'CN=i'" in server.stderr, server.stderr)
 
 
 def lapse_client(server, client, session, explained):

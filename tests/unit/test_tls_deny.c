@@ -55,8 +55,38 @@ static void test_entries(void **state)
     assert_int_equal(denies("serial A1B2 CN=root,O=a\\, b"), 1);
     assert_int_equal(denies("serial 00:00:A1:B2 CN=root,O=a\\, b "), 1);
     assert_int_equal(denies("serial A1B2 CN=root"), 0);
+    assert_int_equal(denies("serial -A1B2 issuer=CN=root,O=a\\, b"), 1);
     assert_int_equal(denies("serial A1B CN=root,O=a\\, b"), 0);
     assert_int_equal(denies("serial 0A1B200 CN=root,O=a\\, b"), 0);
+}
+
+/* A blank at the end of a name is a part of it; those behind it are not. */
+static void test_last_blank(void **state)
+{
+    static const struct {
+        const char *issuer, *entry;
+        bool denied;
+    } cases[] = {
+        {"CN=root\\ ", "serial A1B2 CN=root\\ ", true},
+        {"CN=root\\ ", "serial A1B2 CN=root\\  \t\r", true},
+        {"CN=root\\ ", "serial A1B2 CN=root", false},
+        {"CN=root\\\\", "serial A1B2 CN=root\\\\  ", true}, /* a backslash */
+        {"CN=root", "serial A1B2 CN=root  ", true},
+        {"O=b+CN=a,DC=x,1.2.3=#0C03", "serial A1B2 O=b+CN=a,DC=x,1.2.3=#0C03", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        struct shs_client_identity id = somebody();
+        struct shs_tls_deny *deny = NULL;
+
+        id.issuer = shs__str(cases[i].issuer);
+        assert_int_equal(shs__tls_deny_new(&deny), SHS_OK);
+        assert_int_equal(shs__tls_deny_add(deny, cases[i].entry, NULL), SHS_OK);
+        if (shs__tls_deny_denies(deny, &id) != cases[i].denied)
+            fail_msg("'%s' and '%s'", cases[i].issuer, cases[i].entry);
+        shs__tls_deny_free(deny);
+    }
 }
 
 static void test_no_entries(void **state)
@@ -71,6 +101,14 @@ static void test_no_entries(void **state)
     assert_int_equal(denies("Cert " SHA), -1);
     assert_int_equal(denies("cert :"), -1);
     assert_int_equal(denies("serial A1B2"), -1);
+    /* Names that openssl and others write in another form would be nobody's. */
+    assert_int_equal(denies("serial A1B2 C = DE, CN = root"), -1);
+    assert_int_equal(denies("serial A1B2 CN=root, O=a"), -1);
+    assert_int_equal(denies("serial A1B2 /C=DE/CN=root"), -1);
+    assert_int_equal(denies("serial A1B2 CN =root"), -1);
+    assert_int_equal(denies("serial A1B2 root"), -1);
+    assert_int_equal(denies("serial --A1B2 CN=root"), -1);
+    assert_int_equal(denies("cert -" SHA), -1);
     assert_int_equal(denies("serial CN=root"), -1);
     assert_int_equal(denies("serial " SHA "0 CN=root"), -1);
     assert_int_equal(denies(SHA), -1);
@@ -133,9 +171,8 @@ static void test_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_entries),
-        cmocka_unit_test(test_no_entries),
-        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_entries),    cmocka_unit_test(test_last_blank),
+        cmocka_unit_test(test_no_entries), cmocka_unit_test(test_many),
         cmocka_unit_test(test_file),
     };
 

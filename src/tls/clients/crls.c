@@ -730,8 +730,8 @@ static void advise_stale(const struct shs_tls_crls *self, const struct shs_tls_c
                                                  : "are refused. Fetch a new one.");
 }
 
-/* CAs that no CRL speaks of: their clients will be refused. */
-static unsigned count_without(const struct shs_tls_crls *self)
+/* CAs that no CRL speaks of: their clients will be refused. *first: of them. */
+static unsigned count_without(const struct shs_tls_crls *self, int *first)
 {
     unsigned count = 0;
 
@@ -742,7 +742,8 @@ static unsigned count_without(const struct shs_tls_crls *self)
             found = self->all[i].base == NULL &&
                     (self->all[i].ca == ca ||
                      shs__tls_cas_find(self->cas, ca_at(self, ca)) == self->all[i].ca);
-        count += !found;
+        if (!found && count++ == 0)
+            *first = ca;
     }
     return count;
 }
@@ -751,6 +752,8 @@ bool shs__tls_crls_advice(const struct shs_tls_crls *self, unsigned index, int64
                           struct shs_error *note)
 {
     unsigned said = 0, without;
+    char name[64];
+    int first = 0;
 
     for (size_t i = 0; i < self->count; i++) {
         if (self->all[i].next <= now && said++ == index) {
@@ -758,13 +761,16 @@ bool shs__tls_crls_advice(const struct shs_tls_crls *self, unsigned index, int64
             return true;
         }
     }
-    without = self->count == 0 ? 0 : count_without(self);
+    without = self->count == 0 ? 0 : count_without(self, &first);
     if (without == 0 || said != index)
         return false;
-    shs_error_set(note, SHS_TLS, 0,
-                  "%u client CA(s) have no CRL: with CRLs in use, the clients of those are refused "
-                  "unless it is a root above CAs that have one.",
-                  without);
+    if (!shs__client_name_text(X509_get_subject_name(ca_at(self, first)), name, sizeof name))
+        snprintf(name, sizeof name, "(no memory for its name)");
+    shs_error_set(
+        note, SHS_TLS, 0,
+        "%u client CA(s) have no CRL, '%s'%s: with CRLs in use, whom such a CA has issued "
+        "is refused. Fetch its CRL (a root has one for the CAs below it).",
+        without, name, without > 1 ? " and others" : "");
     return true;
 }
 

@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
+#include "base/chars.h"
 #include "tls/config/source.h"
 
 #define FILE_MAX ((size_t)64 * 1024 * 1024)
@@ -119,6 +120,52 @@ static int bad_entry(struct shs_error *err, const char *text)
                          text);
 }
 
+/* The length of TYPE=VALUE at `at`; 0 when that is none. A backslash takes the next one along. */
+static size_t attribute_len(const char *at, size_t left)
+{
+    size_t n = 0;
+
+    while (n < left && shs__char_is(at[n], SHS_CHAR_HOST))
+        n++;
+    if (n == 0 || n == left || at[n] != '=')
+        return 0;
+    n++;
+    if (n < left && at[n] == ' ') /* "CN = x": one that begins with a blank is escaped */
+        return 0;
+    while (n < left && at[n] != ',' && at[n] != '+')
+        n += at[n] == '\\' ? 2 : 1;
+    return n;
+}
+
+/*
+ * A name as whoami says it. In another form ("C = DE, CN = x", "/C=DE/CN=x") it would be nobody's,
+ * and who is meant would be let in.
+ */
+static bool is_rfc2253(const char *name, size_t len)
+{
+    size_t at = 0, n;
+
+    while (at < len && (n = attribute_len(name + at, len - at)) > 0) {
+        at += n;
+        if (at >= len)
+            return true;
+        at++;
+    }
+    return len >= ISSUER_MAX && at > 0; /* cut off */
+}
+
+/* Without the blanks at its end, but for one that belongs to it. */
+static size_t trimmed_len(const char *text)
+{
+    size_t len = strlen(text), slashes = 0;
+
+    while (len > 0 && strchr(" \t\r", text[len - 1]) != NULL)
+        len--;
+    while (slashes < len && text[len - 1 - slashes] == '\\')
+        slashes++;
+    return slashes % 2 == 1 && text[len] != '\0' ? len + 1 : len;
+}
+
 static int parse_entry(unsigned char key[SHS_DENY_KEY_LEN], const char *text, struct shs_error *err)
 {
     static const struct {
@@ -136,15 +183,17 @@ static int parse_entry(unsigned char key[SHS_DENY_KEY_LEN], const char *text, st
         i++;
     if (i == SHS_ARRAY_LEN(kinds))
         return bad_entry(err, text);
+    if (kinds[i].kind == 'n' && *at == '-')
+        at++; /* openssl writes one; whoami, and so the key, has no sign */
     count = take_digits(&at, digits, sizeof digits);
     if (count == 0 || (*at != '\0' && strchr(" \t\r", *at) == NULL))
         return bad_entry(err, text);
     at = skip_blanks(at);
-    len = strlen(at);
-    while (len > 0 && strchr(" \t\r", at[len - 1]) != NULL)
-        len--;
+    if (strncmp(at, "issuer=", strlen("issuer=")) == 0)
+        at += strlen("issuer="); /* as openssl prints it */
+    len = trimmed_len(at);
     if (kinds[i].kind == 'n') {
-        if (len > 0)
+        if (is_rfc2253(at, len))
             rc = key_of_serial(key, (struct shs_str){digits, count}, (struct shs_str){at, len});
         if (rc == SHS_NOMEM)
             return shs_error_set(err, rc, 0, "Out of memory for the deny list.");
