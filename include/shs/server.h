@@ -39,9 +39,9 @@
  *   returns 0 (the conversation is over), a negative error, or SHS_WAIT_READ / SHS_WAIT_WRITE with
  *   an absolute deadline in the connection. It is then called again when the peer is ready or the
  *   deadline has passed; after SHS_YIELD, when others had their turn. wait_request is the slot that
- *   waits. Which thread calls them is what a threading mixin decides: none (the serving thread),
- *   one per connection, a child process, or a pool. A handler that blocks does it in shs_conn_read
- *   and shs_conn_write, which come down to wait_request as well.
+ *   waits. Which thread calls them is what a scheduler decides (scheduler.h): none (the serving
+ *   thread), one per connection, a child process, or a pool. A handler that blocks does it in
+ *   shs_conn_read and shs_conn_write, which come down to wait_request as well.
  *
  * Life cycle
  *
@@ -83,6 +83,7 @@ extern "C" {
 struct shs_server; /* the whole object: Python's `self` */
 struct shs_conn;   /* one request: an accepted connection */
 struct shs_server_ops;
+struct shs_listener;              /* a listening socket: scheduler.h */
 struct shs_request_handler_class; /* handler.h */
 
 /* The struct that has *p as its member: from a layer to the mixin around it. */
@@ -107,9 +108,16 @@ struct shs_server_ops {
     int (*server_bind)(struct shs_layer *self);
     /* extend: listen */
     int (*server_activate)(struct shs_layer *self);
+    /* broadcast: shs_serve_forever or shs_handle_request begins, on this thread */
+    void (*begin_serving)(struct shs_layer *self);
     /* extend: accept one. SHS_OK with *out, SHS_WAIT_READ when there is none, < 0 on an error.
        No I/O with the peer: a handshake belongs in finish_request */
     int (*get_request)(struct shs_layer *self, struct shs_conn **out);
+    /* extend: the same from that listening socket, on any thread (shs/scheduler.h). A layer that
+       defines get_request alone is always asked, on the serving thread */
+    int (*accept_request)(struct shs_layer *self, struct shs_listener *from, struct shs_conn **out);
+    /* not a slot: verify_request and process_request of this layer may be called on any thread */
+    bool any_thread;
     /* override: false refuses: process_request is not called, shutdown_request is */
     bool (*verify_request)(struct shs_layer *self, struct shs_conn *conn);
     /* override: 0 = taken: someone will call shutdown_request, exactly once, on any thread.
@@ -430,6 +438,10 @@ SHS_API int shs_server_activate(struct shs_server *self);
 SHS_API int shs_super_server_activate(struct shs_layer *self);
 SHS_API int shs_server_get_request(struct shs_server *self, struct shs_conn **out);
 SHS_API int shs_super_get_request(struct shs_layer *self, struct shs_conn **out);
+SHS_API int shs_server_accept_request(struct shs_server *self, struct shs_listener *from,
+                                      struct shs_conn **out);
+SHS_API int shs_super_accept_request(struct shs_layer *self, struct shs_listener *from,
+                                     struct shs_conn **out);
 SHS_API bool shs_server_verify_request(struct shs_server *self, struct shs_conn *conn);
 SHS_API bool shs_super_verify_request(struct shs_layer *self, struct shs_conn *conn);
 SHS_API int shs_server_process_request(struct shs_server *self, struct shs_conn *conn);

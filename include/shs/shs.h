@@ -4,6 +4,7 @@
  *   error.h               how functions fail, and the conventions of every header
  *   options.h             the attributes of a server
  *   server.h              BaseServer and its family, the mixins; how a mixin of yours joins
+ *   scheduler.h           which thread goes on with a connection; how a mixin of yours decides it
  *   handler.h             request handlers: base, stream and datagram
  *   str.h, text.h         bytes of somebody else; escaping, dates
  *   http.h                HTTPServer and its handlers
@@ -48,6 +49,7 @@
 #include <shs/options.h>
 #include <shs/query.h>
 #include <shs/router.h>
+#include <shs/scheduler.h>
 #include <shs/secure_http_server.h>
 #include <shs/server.h>
 #include <shs/sse.h>

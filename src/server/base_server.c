@@ -103,23 +103,18 @@ static int base_get_request(struct shs_layer *layer, struct shs_conn **out)
                            "BaseServer has no socket: compose with TCPServer");
 }
 
+static int base_accept_request(struct shs_layer *layer, struct shs_listener *from,
+                               struct shs_conn **out)
+{
+    SHS_UNUSED(from);
+    return base_get_request(layer, out);
+}
+
 static bool base_verify_request(struct shs_layer *layer, struct shs_conn *conn)
 {
     SHS_UNUSED(layer);
     SHS_UNUSED(conn);
     return true;
-}
-
-static int base_process_request(struct shs_layer *layer, struct shs_conn *conn)
-{
-    int rc;
-
-    conn->on_loop = true;
-    rc = shs_server_converse(layer->server, conn);
-    if (rc < 0)
-        return rc;
-    shs_server_shutdown_request(layer->server, conn);
-    return SHS_OK;
 }
 
 static void base_shutdown_request(struct shs_layer *layer, struct shs_conn *conn)
@@ -177,9 +172,12 @@ const struct shs_server_ops shs__base_server_ops = {
     .name = "BaseServer",
     .server_bind = base_nothing,
     .server_activate = base_nothing,
+    .begin_serving = base_ignore,
     .get_request = base_get_request,
+    .accept_request = base_accept_request,
+    .any_thread = true,
     .verify_request = base_verify_request,
-    .process_request = base_process_request,
+    .process_request = shs_schedule_request,
     .finish_request = shs__base_finish_request,
     .wait_request = shs__base_wait_request,
     .shutdown_request = base_shutdown_request,

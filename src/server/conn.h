@@ -46,6 +46,7 @@ struct shs_conn {
     struct shs_error *error;                /* NULL while nothing failed */
     char *client_host;                      /* text, made when somebody asks; of AF_UNIX, at once */
     const struct shs_conn_refusal *refusal; /* NULL: it may be served. Of the layer that set it */
+    const struct shs_listener *listener;    /* it came by this one, while it is added; or NULL */
     struct shs_activity *activity;          /* of the thread that has it; NULL: nobody watches */
     int64_t deadline_ns;
     int64_t accepted_ns;
@@ -97,13 +98,6 @@ void shs__conn_begin_linger(struct shs_conn *conn);
  * it; ForkingMixIn does it before the fork, so that nothing is allocated between fork and setup.
  */
 int shs__conn_make_handler(struct shs_conn *conn);
-
-/*
- * finish_request, for whoever drives conversations: `expired` says that the deadline has passed. A
- * conversation that then goes on to wait for the same moment has failed, with SHS_TIMEOUT; and one
- * that yields when the server's time is up, with SHS_STOPPED.
- */
-int shs__conn_advance(struct shs_conn *conn, bool expired);
 
 /* shs_conn_write with a limit of its own instead of opt.write_ms. */
 int shs__conn_write_within(struct shs_conn *conn, const void *buf, size_t len, unsigned ms);

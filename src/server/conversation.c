@@ -139,21 +139,21 @@ static int64_t loop_limit(struct shs_server *self, int64_t now)
 static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer)
 {
     struct shs_server *self = conn->server;
+    struct pollfd fds[2 + SHS_MAX_LISTENERS];
     int64_t now = shs_now_ns(), until = loop_limit(self, now);
     bool stopping = until != INT64_MAX, idle = atomic_load(&conn->idle);
-    bool yields = idle && conn->served > 0;
-    struct pollfd fds[3] = {
-        *peer,
-        {.fd = stopping ? -1 : self->wake_fd, .events = POLLIN},
-        {.fd = yields ? self->fd : -1, .events = POLLIN},
-    };
+    unsigned count = 2;
     int n;
 
     if (stopping && (idle || now >= until))
         return -1;
+    fds[0] = *peer;
+    fds[1] = (struct pollfd){.fd = stopping ? -1 : self->wake_fd, .events = POLLIN};
+    if (idle && conn->served > 0)
+        count += shs__server_poll_listeners(self, fds + 2);
     if (conn->deadline_ns < until)
         until = conn->deadline_ns;
-    n = poll(fds, SHS_ARRAY_LEN(fds), shs__poll_ms(until, now));
+    n = poll(fds, count, shs__poll_ms(until, now));
     peer->revents = fds[0].revents;
     if (n <= 0 || fds[0].revents != 0)
         return n;
@@ -221,7 +221,7 @@ static bool may_go_on(const struct shs_conn *conn)
                                              shs_now_ns() < atomic_load(&self->stop_deadline_ns));
 }
 
-int shs__conn_advance(struct shs_conn *conn, bool expired)
+int shs_conn_advance(struct shs_conn *conn, bool expired)
 {
     int64_t moment = conn->deadline_ns;
     int rc = shs_server_finish_request(conn->server, conn);
@@ -241,7 +241,7 @@ int shs_server_converse(struct shs_server *self, struct shs_conn *conn)
     bool expired = false;
 
     for (;;) {
-        int rc = shs__conn_advance(conn, expired);
+        int rc = shs_conn_advance(conn, expired);
 
         if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE && rc != SHS_YIELD)
             return rc;

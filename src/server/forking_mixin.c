@@ -47,7 +47,7 @@ struct child {
 };
 
 struct forking_mixin {
-    struct shs_layer layer;
+    struct shs_scheduler scheduler;
     int epoll_fd;
     int stop_pipe[2]; /* [0] is readable, or at its end, once the children have to go */
     struct child *children;
@@ -57,13 +57,13 @@ struct forking_mixin {
     bool in_child;
 };
 
-#define MIXIN(l) SHS_CONTAINER_OF(l, struct forking_mixin, layer)
+#define MIXIN(l) SHS_CONTAINER_OF(l, struct forking_mixin, scheduler.layer)
 
 /* -- the children ------------------------------------------------------------------------------ */
 
 static void set_count(struct forking_mixin *self, unsigned count)
 {
-    struct shs_server *server = self->layer.server;
+    struct shs_server *server = self->scheduler.layer.server;
     /* A connection is its child's alone: so the bound on connections is one on children. */
     bool full = count >= server->opt.max_children || count >= server->opt.max_connections;
 
@@ -74,7 +74,7 @@ static void set_count(struct forking_mixin *self, unsigned count)
     else if (!full && self->paused)
         shs_server_resume_accept(server);
     self->paused = full;
-    server->watch.every_ms = self->blind > 0 ? BLIND_RETRY_MS : 0;
+    self->scheduler.every_ms = self->blind > 0 ? BLIND_RETRY_MS : 0;
 }
 
 static void add_child(struct forking_mixin *self, struct child *child, pid_t pid)
@@ -127,7 +127,7 @@ static void report_signal(struct forking_mixin *self, const struct child *child,
     shs_error_set(&err, SHS_IO, 0, "child %ld, which served %s, was killed by signal %d (%s)%s",
                   (long)child->pid, child->client, how->si_status, text == NULL ? "?" : text,
                   how->si_code == CLD_DUMPED ? ", core dumped" : "");
-    shs_server_handle_error(self->layer.server, NULL, &err);
+    shs_server_handle_error(self->scheduler.layer.server, NULL, &err);
 }
 
 static int look_at(const struct child *child, siginfo_t *how)
@@ -221,6 +221,11 @@ static void collect(struct shs_layer *layer)
     collect_some(MIXIN(layer), 0);
 }
 
+static void told_ready(struct shs_scheduler *scheduler)
+{
+    collect(&scheduler->layer);
+}
+
 static void forking_handle_timeout(struct shs_layer *layer)
 {
     collect(layer);
@@ -232,7 +237,7 @@ static void forking_handle_timeout(struct shs_layer *layer)
 /* What is the parent's: async-signal-safe calls only. */
 static void leave_parent(struct forking_mixin *self, struct shs_conn *conn)
 {
-    struct shs_server *server = self->layer.server;
+    struct shs_server *server = self->scheduler.layer.server;
 
     self->in_child = true;
     shs__server_after_fork(server);
@@ -243,20 +248,21 @@ static void leave_parent(struct forking_mixin *self, struct shs_conn *conn)
             close(c->pidfd);
     }
     /* Who holds the listening socket keeps its port, and clients waiting in its queue. */
-    if (!conn->borrowed && server->fd >= 0)
-        close(atomic_exchange(&server->fd, -1));
+    for (struct shs_listener *l = conn->borrowed ? NULL : server->listeners; l != NULL;
+         l = l->next) {
+        if (l->fd >= 0)
+            close(atomic_exchange(&l->fd, -1));
+    }
 }
 
 static _Noreturn void run_child(struct forking_mixin *self, struct shs_conn *conn)
 {
-    struct shs_server *server = self->layer.server;
+    struct shs_server *server = self->scheduler.layer.server;
     int rc;
 
     leave_parent(self, conn);
     rc = shs_server_converse(server, conn);
-    if (rc < 0 && rc != SHS_EXIT)
-        shs_server_handle_error(server, conn, shs_conn_error(conn));
-    shs_server_shutdown_request(server, conn);
+    shs_server_end_request(server, conn, rc);
     _exit(rc == SHS_OK ? 0 : 1);
 }
 
@@ -264,7 +270,7 @@ static _Noreturn void run_child(struct forking_mixin *self, struct shs_conn *con
    As in server_close, its reader finds the end of the stream. */
 static void end_idle(struct forking_mixin *self, struct shs_conn *conn)
 {
-    atomic_store(&self->layer.server->stopping, true);
+    atomic_store(&self->scheduler.layer.server->stopping, true);
     shs__socket_stream_cut(&conn->socket, SHUT_RD);
 }
 
@@ -304,7 +310,7 @@ static int forking_wait_request(struct shs_layer *layer, struct shs_conn *conn, 
 
 static int prepare(struct forking_mixin *self, struct shs_conn *conn, struct child **out)
 {
-    const struct shs_options *opt = &self->layer.server->opt;
+    const struct shs_options *opt = &self->scheduler.layer.server->opt;
     int64_t until = shs__deadline_after(shs_now_ns(), opt->stop_ms);
     struct child *child;
     int rc;
@@ -325,10 +331,10 @@ static int prepare(struct forking_mixin *self, struct shs_conn *conn, struct chi
     return SHS_OK;
 }
 
-static int forking_process_request(struct shs_layer *layer, struct shs_conn *conn)
+static int forking_add(struct shs_scheduler *scheduler, struct shs_conn *conn)
 {
-    struct forking_mixin *self = MIXIN(layer);
-    struct shs_server *server = layer->server;
+    struct forking_mixin *self = MIXIN(&scheduler->layer);
+    struct shs_server *server = scheduler->layer.server;
     struct child *child = NULL;
     int rc = prepare(self, conn, &child);
     pid_t pid;
@@ -377,7 +383,7 @@ static void signal_children(struct forking_mixin *self, int number)
 /* The grace, then SIGTERM, then SIGKILL. */
 static int end_children(struct forking_mixin *self)
 {
-    struct shs_server *server = self->layer.server;
+    struct shs_server *server = self->scheduler.layer.server;
     int64_t until = shs_server_stop_deadline(server);
     int64_t grace = until - (int64_t)server->opt.close_ms * SHS_NS_PER_MS;
 
@@ -431,7 +437,7 @@ static void forking_layer_free(struct shs_layer *layer)
 
 static const struct shs_server_ops forking_mixin_ops = {
     .name = "ForkingMixIn",
-    .process_request = forking_process_request,
+    .process_request = shs_schedule_request,
     .wait_request = forking_wait_request,
     .handle_timeout = forking_handle_timeout,
     .service_actions = collect,
@@ -458,19 +464,25 @@ static void close_descriptors(struct forking_mixin *self)
 }
 
 /* In a child of the process that has made the server: set and pipe would be one for both. */
-static int adopt(struct shs_layer *layer)
+static int adopt(struct shs_scheduler *scheduler)
 {
-    struct forking_mixin *self = MIXIN(layer), anew;
+    struct forking_mixin *self = MIXIN(&scheduler->layer), anew;
 
     if (open_descriptors(&anew) != SHS_OK)
-        return shs_server_fail(layer->server, SHS_IO, errno,
+        return shs_server_fail(scheduler->layer.server, SHS_IO, errno,
                                "no descriptors for ForkingMixIn: raise ulimit -n");
     close_descriptors(self);
     self->epoll_fd = anew.epoll_fd;
     memcpy(self->stop_pipe, anew.stop_pipe, sizeof self->stop_pipe);
-    layer->server->watch.fd = self->epoll_fd;
+    self->scheduler.fd = self->epoll_fd;
     return SHS_OK;
 }
+
+static const struct shs_scheduler_ops forking_scheduler_ops = {
+    .add = forking_add,
+    .told_ready = told_ready,
+    .adopt = adopt,
+};
 
 int shs_forking_mixin_push(struct shs_server *server, struct shs_error *err)
 {
@@ -489,19 +501,14 @@ int shs_forking_mixin_push(struct shs_server *server, struct shs_error *err)
         shs__free(self);
         return rc;
     }
-    rc = shs_server_push(server, &self->layer, &forking_mixin_ops);
+    rc = shs_server_push_scheduler(server, &self->scheduler, &forking_mixin_ops,
+                                   &forking_scheduler_ops, err);
     if (rc != SHS_OK) {
-        if (err != NULL)
-            *err = *shs_server_error(server);
         close_descriptors(self);
         shs__free(self);
         return rc;
     }
-    server->adopt = adopt;
-    server->adopt_layer = &self->layer;
-    server->watch.fd = self->epoll_fd;
-    server->watch.ready = collect;
-    server->watch.layer = &self->layer;
+    self->scheduler.fd = self->epoll_fd;
     if (server->opt.timeout_ms == UINT_MAX)
         server->opt.timeout_ms = FORKING_TIMEOUT_MS;
     return SHS_OK;

@@ -63,7 +63,7 @@ static bool is_exhausted(const struct shs_conn *conn, int rc)
     return rc == SHS_NOMEM || (rc == SHS_LIMIT && shs_conn_error(conn)->sys_errno == EAGAIN);
 }
 
-int shs__server_get_failed(struct shs_server *self, int rc)
+static int get_failed(struct shs_server *self, int rc)
 {
     if (rc == SHS_WAIT_READ || rc == SHS_STOPPED)
         return rc;
@@ -76,7 +76,7 @@ int shs__server_get_failed(struct shs_server *self, int rc)
     return SHS_OK;
 }
 
-int shs__server_process_failed(struct shs_server *self, struct shs_conn *conn, int rc)
+static int process_failed(struct shs_server *self, struct shs_conn *conn, int rc)
 {
     if (rc != SHS_EXIT) {
         shs_conn_fail(conn, rc, 0, "%s", shs_err_text(rc));
@@ -88,14 +88,15 @@ int shs__server_process_failed(struct shs_server *self, struct shs_conn *conn, i
     return rc == SHS_EXIT ? SHS_EXIT : SHS_OK;
 }
 
-/* Python's _handle_request_noblock. SHS_OK: go on; SHS_WAIT_READ: nobody; SHS_EXIT; SHS_IO. */
-static int handle_request_noblock(struct shs_server *self)
+/* Python's _handle_request_noblock. */
+int shs__server_take(struct shs_server *self, struct shs_listener *from)
 {
     struct shs_conn *conn = NULL;
-    int rc = shs_server_get_request(self, &conn);
+    int rc = from == NULL ? shs_server_get_request(self, &conn)
+                          : shs_server_accept_request(self, from, &conn);
 
     if (rc != SHS_OK)
-        return shs__server_get_failed(self, rc);
+        return get_failed(self, rc);
     atomic_fetch_add_explicit(&self->stats.accepted, 1, memory_order_relaxed);
     if (!shs_server_verify_request(self, conn)) {
         atomic_fetch_add_explicit(&self->stats.refused, 1, memory_order_relaxed);
@@ -103,8 +104,25 @@ static int handle_request_noblock(struct shs_server *self)
         return SHS_OK;
     }
     rc = shs_server_process_request(self, conn);
-    return rc >= 0 ? SHS_OK : shs__server_process_failed(self, conn, rc);
+    return rc >= 0 ? SHS_OK : process_failed(self, conn, rc);
 }
+
+/* -- the serving thread as a scheduler --------------------------------------------------------- */
+
+/* One conversation at a time, to its end. */
+static int loop_add(struct shs_scheduler *self, struct shs_conn *conn)
+{
+    int rc;
+
+    conn->on_loop = true;
+    rc = shs_server_converse(self->layer.server, conn);
+    if (rc < 0)
+        return rc;
+    shs_server_shutdown_request(self->layer.server, conn);
+    return SHS_OK;
+}
+
+const struct shs_scheduler_ops shs__loop_ops = {.add = loop_add};
 
 /* -- the loop ---------------------------------------------------------------------------------- */
 
@@ -115,88 +133,102 @@ static bool may_accept(struct shs_server *self, int64_t now)
                self->opt.max_connections;
 }
 
-bool shs__server_may_accept(struct shs_server *self)
+bool shs_server_may_accept(struct shs_server *self)
 {
     return may_accept(self, shs_now_ns());
 }
 
-/* In the loop's poll: wake_fd, the mixin's, the listening socket. */
-#define FIXED_FDS 3
-/* As many groups of workers as there may be. */
-#define MORE_LISTENERS 1024
-
-static nfds_t add_listeners(struct shs_server *self, struct pollfd *fds)
+unsigned shs__server_poll_listeners(const struct shs_server *self, struct pollfd *fds)
 {
-    int more[MORE_LISTENERS];
     unsigned count = 0;
 
-    if (self->acceptor.listeners != NULL)
-        count = self->acceptor.listeners(self->acceptor.layer, more, MORE_LISTENERS);
-    for (unsigned i = 0; i < count; i++)
-        fds[i] = (struct pollfd){.fd = more[i], .events = POLLIN};
+    for (const struct shs_listener *l = self->listeners; l != NULL; l = l->next) {
+        int fd = atomic_load(&l->fd);
+
+        if (fd >= 0 && count < SHS_MAX_LISTENERS)
+            fds[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+    }
     return count;
 }
 
-/* Which listening socket has somebody; those behind the one of last time come first. */
-static bool take_ready(struct shs_server *self, const struct pollfd *fds, nfds_t count)
+static struct shs_listener *listener_at(struct shs_server *self, int fd)
 {
-    nfds_t from = 0;
+    struct shs_listener *l = self->listeners;
 
-    while (from < count && fds[from].fd != self->ready_fd)
+    while (l != NULL && atomic_load(&l->fd) != fd)
+        l = l->next;
+    return l;
+}
+
+/* Which listening socket has somebody; those behind the one of last time come first. */
+static bool take_ready(struct shs_server *self, const struct pollfd *fds, unsigned count)
+{
+    unsigned from = 0;
+
+    while (from < count && fds[from].fd != self->last_ready_fd)
         from++;
-    for (nfds_t i = 1; i <= count; i++) {
-        nfds_t at = (from + i) % count;
+    for (unsigned i = 1; i <= count; i++) {
+        unsigned at = (from + i) % count;
 
         if (fds[at].revents != 0) {
-            self->ready_fd = fds[at].fd;
+            self->last_ready_fd = fds[at].fd;
+            self->ready = listener_at(self, fds[at].fd);
             return true;
         }
     }
     return false;
 }
 
+/* The scheduler's descriptor is looked at no later than this; INT64_MAX: it has none. */
+static int64_t scheduler_turn(const struct shs_server *self, int64_t now)
+{
+    unsigned every_ms = self->scheduler->every_ms;
+
+    if (self->scheduler->ops->told_ready == NULL)
+        return INT64_MAX;
+    if (every_ms == 0 || every_ms > self->opt.poll_interval_ms)
+        every_ms = self->opt.poll_interval_ms;
+    return shs__deadline_after(now, every_ms < LEAST_TURN_MS ? LEAST_TURN_MS : every_ms);
+}
+
+/* In the loop's poll: wake_fd and the scheduler's, before the listening sockets. */
+#define FIXED_FDS 2
+
 /*
  * Waits for a request, a wake-up, or the deadline. True: look for a request. `listens` is false
- * while somebody else accepts.
+ * while the scheduler takes them itself.
  */
 static bool wait_for_request(struct shs_server *self, int64_t deadline_ns, bool listens)
 {
+    struct pollfd fds[FIXED_FDS + SHS_MAX_LISTENERS];
     int64_t now = shs_now_ns(), retry = atomic_load(&self->accept_retry_ns);
-    bool accepting = listens && may_accept(self, now);
-    struct pollfd fds[FIXED_FDS + MORE_LISTENERS] = {
-        {.fd = self->wake_fd, .events = POLLIN},
-        {.fd = self->watch.fd, .events = POLLIN},
-        {.fd = accepting ? self->fd : -1, .events = POLLIN},
-    };
-    nfds_t count = FIXED_FDS + (accepting ? add_listeners(self, fds + FIXED_FDS) : 0);
-    unsigned every_ms = self->watch.every_ms;
-    int64_t turn;
+    int64_t turn = scheduler_turn(self, now);
+    unsigned count = 0;
     int n;
 
+    fds[0] = (struct pollfd){.fd = self->wake_fd, .events = POLLIN};
+    fds[1] = (struct pollfd){.fd = self->scheduler->fd, .events = POLLIN};
+    if (listens && may_accept(self, now))
+        count = shs__server_poll_listeners(self, fds + FIXED_FDS);
     if (retry > now && retry < deadline_ns)
         deadline_ns = retry;
-    if (every_ms == 0 || every_ms > self->opt.poll_interval_ms)
-        every_ms = self->opt.poll_interval_ms;
-    if (every_ms < LEAST_TURN_MS)
-        every_ms = LEAST_TURN_MS;
-    turn = shs__deadline_after(now, every_ms);
-    if (self->watch.ready != NULL && turn < deadline_ns)
+    if (turn < deadline_ns)
         deadline_ns = turn;
-    n = poll(fds, count, shs__poll_ms(deadline_ns, now));
-    if (self->watch.ready != NULL && (n == 0 || (n > 0 && fds[1].revents != 0)))
-        self->watch.ready(self->watch.layer);
+    n = poll(fds, FIXED_FDS + count, shs__poll_ms(deadline_ns, now));
+    if (turn != INT64_MAX && (n == 0 || (n > 0 && fds[1].revents != 0)))
+        self->scheduler->ops->told_ready(self->scheduler);
     if (n <= 0)
         return false; /* the time is up, or a signal came: the caller looks at its flags */
     if (fds[0].revents != 0)
         shs__server_drain_wake(self);
-    return take_ready(self, fds + 2, count - 2);
+    return take_ready(self, fds + FIXED_FDS, count);
 }
 
 /* Takes what is there, a bounded number of them. */
 static int accept_batch(struct shs_server *self)
 {
     for (int i = 0; i < ACCEPT_BATCH; i++) {
-        int rc = handle_request_noblock(self);
+        int rc = shs__server_take(self, NULL);
 
         if (rc == SHS_WAIT_READ)
             return SHS_OK;
@@ -213,6 +245,7 @@ static void end_serving(struct shs_server *self)
 {
     bool orphaned;
 
+    self->ready = NULL;
     pthread_mutex_lock(&self->lock);
     atomic_store(&self->serving, false);
     orphaned = self->orphaned;
@@ -252,8 +285,10 @@ static int begin_serving(struct shs_server *self)
     shs__server_ref(self); /* whoever frees it meanwhile */
     atomic_store(&self->frozen, true);
     self->loop_limit_ns = INT64_MAX;
-    if (self->begins.now != NULL)
-        self->begins.now(self->begins.layer);
+    for (struct shs_layer *l = self->top; l != NULL; l = l->super) {
+        if (l->ops->begin_serving != NULL)
+            l->ops->begin_serving(l);
+    }
     return SHS_OK;
 }
 
@@ -264,7 +299,6 @@ static int loop_ended(struct shs_server *self, int rc)
     return rc;
 }
 
-/* The loop while it accepts by itself. */
 static int64_t turn_ends(const struct shs_server *self)
 {
     unsigned ms = self->opt.poll_interval_ms;
@@ -272,52 +306,50 @@ static int64_t turn_ends(const struct shs_server *self)
     return shs__deadline_after(shs_now_ns(), ms < LEAST_TURN_MS ? LEAST_TURN_MS : ms);
 }
 
-static int serve_by_loop(struct shs_server *self)
+/* A turn while the scheduler takes requests: what is left is to look after it. */
+static int look_after_scheduler(struct shs_server *self)
+{
+    int rc = atomic_load(&self->accept_result);
+
+    if (rc == SHS_OK && self->scheduler->ops->resume != NULL && may_accept(self, shs_now_ns()))
+        self->scheduler->ops->resume(self->scheduler);
+    return rc;
+}
+
+/* Turn after turn, until shs_shutdown. */
+static int loop(struct shs_server *self, bool listens)
 {
     int rc = SHS_OK;
 
     while (rc == SHS_OK && !atomic_load(&self->shutdown_requested)) {
-        bool ready = wait_for_request(self, turn_ends(self), true);
+        bool ready = wait_for_request(self, turn_ends(self), listens);
 
         /* Asked to stop while we waited: a request that is ready is not begun (bpo-35017). */
         if (atomic_load(&self->shutdown_requested))
             break;
-        if (ready)
+        if (!listens)
+            rc = look_after_scheduler(self);
+        else if (ready)
             rc = accept_batch(self);
         shs_server_service_actions(self);
     }
     return rc;
 }
 
-/* The loop while a mixin's threads accept: what is left is to look after it. */
-static int serve_by_acceptor(struct shs_server *self)
-{
-    int rc = SHS_OK;
-
-    while (rc == SHS_OK && !atomic_load(&self->shutdown_requested)) {
-        (void)wait_for_request(self, turn_ends(self), false);
-        rc = atomic_load(&self->accept_result);
-        if (rc == SHS_OK && !atomic_load(&self->shutdown_requested) &&
-            may_accept(self, shs_now_ns()))
-            self->acceptor.again(self->acceptor.layer);
-        shs_server_service_actions(self);
-    }
-    self->acceptor.stop(self->acceptor.layer);
-    return rc;
-}
-
 int shs_serve_forever(struct shs_server *self)
 {
+    const struct shs_scheduler_ops *ops = self->scheduler->ops;
     int rc = begin_serving(self);
+    bool listens = true;
 
     if (rc != SHS_OK)
         return rc;
     atomic_store(&self->accept_result, SHS_OK);
-    if (self->acceptor.start != NULL && !atomic_load(&self->shutdown_requested) &&
-        self->acceptor.start(self->acceptor.layer))
-        rc = serve_by_acceptor(self);
-    else
-        rc = serve_by_loop(self);
+    if (ops->start != NULL && !atomic_load(&self->shutdown_requested))
+        listens = !ops->start(self->scheduler, shs__server_takes_anywhere(self));
+    rc = loop(self, listens);
+    if (!listens && ops->stop != NULL)
+        ops->stop(self->scheduler);
     atomic_store(&self->shutdown_requested, false);
     rc = loop_ended(self, rc);
     end_serving(self);
@@ -336,7 +368,7 @@ int shs_handle_request(struct shs_server *self)
     rc = SHS_WAIT_READ;
     while (rc == SHS_WAIT_READ && !atomic_load(&self->shutdown_requested)) {
         if (wait_for_request(self, deadline, true)) {
-            rc = handle_request_noblock(self);
+            rc = shs__server_take(self, NULL);
         } else if (shs_now_ns() >= deadline) {
             shs_server_handle_timeout(self);
             rc = SHS_OK;

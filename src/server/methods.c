@@ -65,6 +65,25 @@ int shs_super_get_request(struct shs_layer *self, struct shs_conn **out)
     return layer->ops->get_request(layer, out);
 }
 
+int shs_server_accept_request(struct shs_server *self, struct shs_listener *from,
+                              struct shs_conn **out)
+{
+    int rc;
+
+    FIND(layer, self->top, accept_request);
+    rc = layer->ops->accept_request(layer, from, out);
+    if (rc == SHS_OK)
+        shs__server_add_conn(self, *out);
+    return rc;
+}
+
+int shs_super_accept_request(struct shs_layer *self, struct shs_listener *from,
+                             struct shs_conn **out)
+{
+    FIND(layer, self->super, accept_request);
+    return layer->ops->accept_request(layer, from, out);
+}
+
 bool shs_server_verify_request(struct shs_server *self, struct shs_conn *conn)
 {
     FIND(layer, self->top, verify_request);

@@ -73,20 +73,38 @@ static int check_options(const struct shs_options *opt, struct shs_error *err)
 
 static void init_members(struct shs_server *self, const struct shs_request_handler_class *handler)
 {
-    self->fd = -1;
     self->wake_fd = self->parents_wake_fd = -1;
-    self->watch.fd = -1;
-    self->ready_fd = -1;
     self->address_family = AF_UNSPEC;
     self->socket_type = SOCK_STREAM;
     self->pid = getpid();
     atomic_init(&self->references, 1);
     atomic_init(&self->stop_deadline_ns, INT64_MAX);
     self->handler_class = handler;
-    self->base_layer.ops = &shs__base_server_ops;
-    self->base_layer.server = self;
-    self->top = &self->base_layer;
+    self->base.layer.ops = &shs__base_server_ops;
+    self->base.layer.server = self;
+    self->base.ops = &shs__loop_ops;
+    self->base.fd = -1;
+    self->scheduler = &self->base;
+    self->top = &self->base.layer;
     self->layer_count = 1;
+}
+
+/* The places for the listening sockets: none is open yet. */
+static int make_addresses(struct shs_server *self, struct shs_error *err)
+{
+    unsigned count = 1;
+
+    self->addresses = shs__calloc(count, sizeof *self->addresses);
+    if (self->addresses == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for a server's addresses");
+    self->address_count = count;
+    self->listeners = self->addresses;
+    for (unsigned i = 0; i < count; i++) {
+        atomic_init(&self->addresses[i].fd, -1);
+        self->addresses[i].address = i;
+        self->addresses[i].next = i + 1 < count ? &self->addresses[i + 1] : NULL;
+    }
+    return SHS_OK;
 }
 
 int shs__server_new(struct shs_server **out, const struct shs_options *opt,
@@ -111,6 +129,8 @@ int shs__server_new(struct shs_server **out, const struct shs_options *opt,
     rc = shs__options_copy(&self->opt, opt, &self->opt_strings, err);
     if (rc == SHS_OK)
         rc = check_options(&self->opt, err);
+    if (rc == SHS_OK)
+        rc = make_addresses(self, err);
     if (rc == SHS_OK) {
         self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         if (self->wake_fd < 0)
@@ -140,8 +160,8 @@ int shs__server_adopt(struct shs_server *self)
     if (wake_fd < 0)
         return shs_server_fail(self, SHS_IO, errno,
                                "no descriptor for the server's eventfd: raise ulimit -n");
-    if (self->adopt != NULL)
-        rc = self->adopt(self->adopt_layer);
+    if (self->scheduler->ops->adopt != NULL)
+        rc = self->scheduler->ops->adopt(self->scheduler);
     if (rc != SHS_OK) {
         close(wake_fd);
         return rc;
@@ -214,17 +234,13 @@ int shs_server_push(struct shs_server *self, struct shs_layer *layer,
 
 int shs__server_may_serve(struct shs_server *self, const char *mixin, struct shs_error *err)
 {
-    static const char *const mixins[] = {"ThreadingMixIn", "ThreadPoolMixIn", "ForkingMixIn"};
-
     if (atomic_load(&self->frozen))
         return shs_error_set(err, SHS_USAGE, 0,
                              "%s pushed on a server that has served already: compose first", mixin);
-    for (size_t i = 0; i < SHS_ARRAY_LEN(mixins); i++) {
-        if (shs_server_layer(self, mixins[i]) != NULL)
-            return shs_error_set(err, SHS_USAGE, 0,
-                                 "%s cannot be pushed on %s: %s serves its requests already", mixin,
-                                 shs_server_describe(self), mixins[i]);
-    }
+    if (self->scheduler != &self->base)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "%s cannot be pushed on %s: %s serves its requests already", mixin,
+                             shs_server_describe(self), self->scheduler->layer.ops->name);
     return SHS_OK;
 }
 
@@ -307,6 +323,7 @@ void shs__server_unref(struct shs_server *self)
     pthread_cond_destroy(&self->changed);
     shs__free(self->description);
     shs__free(self->opt_strings);
+    shs__free(self->addresses);
     shs__free(self);
 }
 
@@ -396,17 +413,17 @@ static uint64_t counter(const _Atomic uint64_t *value)
 
 int shs_server_fileno(const struct shs_server *self)
 {
-    return self->fd;
+    return atomic_load(&self->addresses[0].fd);
 }
 
 const char *shs_server_host(const struct shs_server *self)
 {
-    return self->host;
+    return self->addresses[0].host;
 }
 
 unsigned shs_server_port(const struct shs_server *self)
 {
-    return self->port;
+    return self->addresses[0].port;
 }
 
 int shs_server_address_family(const struct shs_server *self)

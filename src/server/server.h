@@ -9,17 +9,34 @@
 #ifndef SHS_SERVER_INTERNAL_H
 #define SHS_SERVER_INTERNAL_H
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include <shs/scheduler.h>
 #include <shs/server.h>
 
 #include "server/conn.h"
 
 #define SHS_MAX_LAYERS 32u
+#define SHS_MAX_ADDRESSES 64u
+/* With what groups of workers open beside them. */
+#define SHS_MAX_LISTENERS 1088u
+
+/* A listening socket. */
+struct shs_listener {
+    struct shs_listener *next;
+    _Atomic int fd;   /* -1 when there is none */
+    unsigned address; /* its number */
+    int family;       /* once bound */
+    char host[112];   /* room for a Unix socket's path */
+    unsigned port;
+    void *owner; /* of the scheduler that takes requests from it */
+};
 
 struct shs_server {
-    struct shs_layer base_layer; /* BaseServer */
+    struct shs_scheduler base; /* BaseServer, and the serving thread as a scheduler */
+    struct shs_scheduler *scheduler;
     struct shs_layer *top;
     unsigned layer_count;
     char *description; /* made by shs_server_describe */
@@ -38,9 +55,12 @@ struct shs_server {
     const char *protocol;
 
     /* server_address */
-    _Atomic int fd; /* listening; -1 when there is none */
-    char host[112]; /* room for a Unix socket's path */
-    unsigned port;
+    struct shs_listener *addresses; /* one for each; the first is server_address */
+    unsigned address_count;
+    struct shs_listener *listeners; /* these, and what else a scheduler has opened. Of the thread
+                                       that composes or serves */
+    struct shs_listener *ready; /* get_request is for it: somebody is there. NULL: look at all */
+    int last_ready_fd;          /* the next one is looked at first */
     bool bound, activated;
 
     /* the loop */
@@ -52,8 +72,6 @@ struct shs_server {
     bool
         orphaned; /* shs_server_free could not wait for the loop: it closes and frees. Under lock */
     pid_t pid;    /* who made it, or serves it: a child makes what is shared its own */
-    int (*adopt)(struct shs_layer *layer); /* a mixin's part of that; NULL: none */
-    struct shs_layer *adopt_layer;
     _Atomic bool shutdown_requested;
     _Atomic bool stopping; /* server_close has begun */
     _Atomic int64_t stop_deadline_ns;
@@ -63,32 +81,8 @@ struct shs_server {
     _Atomic int64_t accept_said_ns;  /* until then the log is not told of another */
     int64_t loop_limit_ns; /* a conversation on the loop ends here; INT64_MAX: no shutdown yet */
     bool closed;
-    bool forked;           /* in a child of ForkingMixIn */
-    struct {               /* a mixin's descriptor in the loop's poll */
-        int fd;            /* -1: none */
-        unsigned every_ms; /* not only then, but at least so often; 0: every poll_interval_ms */
-        /* on the loop's thread, when fd is readable */
-        void (*ready)(struct shs_layer *layer);
-        struct shs_layer *layer;
-    } watch;
-    struct { /* told when serving begins, on the serving thread: serve_forever, handle_request */
-        void (*now)(struct shs_layer *layer);
-        struct shs_layer *layer;
-    } begins;
-    /*
-     * A mixin that can take connections on its own threads, while serve_forever runs: one hand-over
-     * less for each. Only when nobody would see the difference: see shs__server_accepts_plainly.
- */
-    struct {
-        bool (*start)(struct shs_layer *layer); /* false: the loop accepts, as always */
-        void (*stop)(struct shs_layer *layer);  /* after it nothing is accepted any more */
-        void (*again)(struct shs_layer *layer); /* accepting was not possible, and is now */
-        /* its own listening sockets, which somebody must look at while it does not: how many */
-        unsigned (*listeners)(struct shs_layer *layer, int *fds, unsigned max);
-        struct shs_layer *layer;
-    } acceptor;
-    int ready_fd; /* which of several listening sockets get_request is for; -1: the only one */
-    _Atomic int accept_result; /* why the acceptor gave up: SHS_OK, SHS_STOPPED */
+    bool forked;               /* in a child of ForkingMixIn */
+    _Atomic int accept_result; /* why a scheduler that accepts by itself could not go on; SHS_OK */
 
     pthread_mutex_t fork_lock; /* no child is forked while it is held; taken before `lock` */
     pthread_mutex_t lock;
@@ -110,6 +104,7 @@ struct shs_server {
 };
 
 extern const struct shs_server_ops shs__base_server_ops;
+extern const struct shs_scheduler_ops shs__loop_ops;
 
 /* BaseServer's slots that are not in base_server.c: conversation.c. */
 int shs__base_finish_request(struct shs_layer *layer, struct shs_conn *conn);
@@ -130,22 +125,18 @@ int shs__server_finish_new(struct shs_server **server, struct shs_error *err);
 
 /* What a failed accept(2) or recvmsg(2) means for the loop: SHS_WAIT_READ, SHS_STOPPED ... */
 int shs__accept_failed(struct shs_server *self, int sys_errno);
-/* TCPServer.get_request of the listening socket `fd`. Any thread. */
-int shs__tcp_accept(struct shs_server *self, int fd, struct shs_conn **out);
 /* Another listening socket at the same address (SO_REUSEPORT): SHS_OK, or SHS_IO. */
-int shs__tcp_listen_again(struct shs_server *self, int *fd);
-/*
- * True if accepting is nothing but TCPServer's accept and `process`: no layer of anybody's looks at
- * a connection before process_request, or has a right to see it on the serving thread.
- */
-bool shs__server_accepts_plainly(struct shs_server *self,
-                                 int (*process)(struct shs_layer *, struct shs_conn *));
-/* The parts of a turn of the loop, for an acceptor. May another one be accepted? */
-bool shs__server_may_accept(struct shs_server *self);
-/* get_request has failed with `rc`: counted; SHS_OK: go on, SHS_WAIT_READ: not now, or the end. */
-int shs__server_get_failed(struct shs_server *self, int rc);
-/* process_request has not taken the connection. SHS_OK, or SHS_EXIT. */
-int shs__server_process_failed(struct shs_server *self, struct shs_conn *conn, int rc);
+int shs__tcp_listen_again(struct shs_server *self, const struct shs_listener *at,
+                          struct shs_listener *out);
+
+/* loop.c: one request is taken, from `self->ready` or from one socket on any thread. SHS_OK: go on;
+   SHS_WAIT_READ: nobody, or not now; else the end. */
+int shs__server_take(struct shs_server *self, struct shs_listener *from);
+/* The listening sockets that are open, for poll(2): how many, SHS_MAX_LISTENERS at most. Of the
+   serving thread. */
+unsigned shs__server_poll_listeners(const struct shs_server *self, struct pollfd *fds);
+/* No layer insists on seeing a request on the serving thread before its conversation. */
+bool shs__server_takes_anywhere(const struct shs_server *self);
 
 /*
  * In a child, right after fork(2) by the serving thread, which held `lock`: lets it go, and makes
@@ -180,7 +171,7 @@ void shs__server_drain_wake(struct shs_server *self);
 int shs__thread_attr_init(pthread_attr_t *attr, size_t stack);
 /* The first call of a mixin's thread: its name (15 bytes). */
 void shs__thread_begin(const char *name);
-/* Which of the mixins that serve requests is there, for a second one's message: SHS_USAGE, or 0. */
+/* A scheduler may be pushed: SHS_OK, or SHS_USAGE with the words. */
 int shs__server_may_serve(struct shs_server *self, const char *mixin, struct shs_error *err);
 
 /* The life of a connection in the live list: in; out, still allocated; gone. */

@@ -103,7 +103,7 @@ static int bind_first(const struct shs_options *opt, const struct addrinfo *list
 }
 
 /* server_address = socket.getsockname() */
-static int learn_address(struct shs_server *self)
+static int learn_address(struct shs_server *self, struct shs_listener *listener)
 {
     struct sockaddr_storage address;
     socklen_t len = sizeof address;
@@ -113,15 +113,15 @@ static int learn_address(struct shs_server *self)
     if (self->socket_type == SOCK_DGRAM)
         flags |= NI_DGRAM;
 
-    if (getsockname(self->fd, (struct sockaddr *)&address, &len) != 0)
+    if (getsockname(listener->fd, (struct sockaddr *)&address, &len) != 0)
         return shs_server_fail(self, SHS_IO, errno, "getsockname failed");
-    if (getnameinfo((struct sockaddr *)&address, len, self->host, sizeof self->host, port,
+    if (getnameinfo((struct sockaddr *)&address, len, listener->host, sizeof listener->host, port,
                     sizeof port, flags) != 0)
         return shs_server_fail(self, SHS_IO, 0, "the bound address has no text");
-    self->address_family = address.ss_family;
-    self->port = 0;
+    listener->family = address.ss_family;
+    listener->port = 0;
     for (const char *c = port; *c >= '0' && *c <= '9'; c++)
-        self->port = self->port * 10 + (unsigned)(*c - '0');
+        listener->port = listener->port * 10 + (unsigned)(*c - '0');
     return SHS_OK;
 }
 
@@ -153,6 +153,7 @@ static int tcp_server_bind(struct shs_layer *layer)
         .ai_family = self->opt.address_family,
         .ai_socktype = self->socket_type,
     };
+    struct shs_listener *listener = &self->addresses[0];
     struct addrinfo *list = NULL;
     char why[96];
     int rc;
@@ -167,48 +168,67 @@ static int tcp_server_bind(struct shs_layer *layer)
         return shs_server_fail(self, SHS_IO, rc == EAI_SYSTEM ? errno : 0,
                                "no address for host \"%s\" port \"%s\": %s", host, port,
                                gai_strerror(rc));
-    self->fd = bind_first(&self->opt, list, host[0] == '\0');
+    listener->fd = bind_first(&self->opt, list, host[0] == '\0');
     freeaddrinfo(list);
-    if (self->fd < 0)
+    if (listener->fd < 0)
         return shs_server_fail(self, SHS_IO, errno, "cannot bind to %s port %s: %s",
                                host[0] == '\0' ? "every interface" : host, port,
                                shs__strerror(errno, why, sizeof why));
-    return learn_address(self);
+    rc = learn_address(self, listener);
+    self->address_family = listener->family;
+    return rc;
 }
 
-int shs__tcp_listen_again(struct shs_server *self, int *fd)
+/* At the end of the list, once. */
+static void join_listeners(struct shs_server *self, struct shs_listener *listener)
+{
+    struct shs_listener **at = &self->listeners;
+
+    while (*at != NULL && *at != listener)
+        at = &(*at)->next;
+    *at = listener;
+}
+
+int shs__tcp_listen_again(struct shs_server *self, const struct shs_listener *at,
+                          struct shs_listener *out)
 {
     struct sockaddr_storage address;
     socklen_t len = sizeof address;
     struct addrinfo ai = {.ai_socktype = self->socket_type, .ai_addr = (struct sockaddr *)&address};
+    int fd;
 
-    if (getsockname(self->fd, (struct sockaddr *)&address, &len) != 0)
+    if (getsockname(at->fd, (struct sockaddr *)&address, &len) != 0)
         return SHS_IO;
     if (!is_inet(address.ss_family))
         return SHS_IO; /* a path has one socket */
     ai.ai_family = address.ss_family;
     ai.ai_addrlen = len;
-    *fd = open_and_bind(&self->opt, &ai, true);
-    if (*fd < 0)
+    fd = open_and_bind(&self->opt, &ai, true);
+    if (fd < 0)
         return SHS_IO;
-    if (listen(*fd, self->opt.request_queue_size) == 0)
-        return SHS_OK;
-    close(*fd);
-    *fd = -1;
-    return SHS_IO;
+    if (listen(fd, self->opt.request_queue_size) != 0) {
+        close(fd);
+        return SHS_IO;
+    }
+    out->address = at->address;
+    join_listeners(self, out);
+    atomic_store(&out->fd, fd);
+    return SHS_OK;
 }
 
 static int tcp_server_activate(struct shs_layer *layer)
 {
     struct shs_server *self = layer->server;
+    const struct shs_listener *listener = &self->addresses[0];
     char why[96];
 
-    if (self->fd < 0)
+    if (listener->fd < 0)
         return shs_server_fail(self, SHS_USAGE, 0,
                                "the server is not bound: shs_server_bind first");
-    if (listen(self->fd, self->opt.request_queue_size) != 0)
-        return shs_server_fail(self, SHS_IO, errno, "cannot listen on %s port %u: %s", self->host,
-                               self->port, shs__strerror(errno, why, sizeof why));
+    if (listen(listener->fd, self->opt.request_queue_size) != 0)
+        return shs_server_fail(self, SHS_IO, errno, "cannot listen on %s port %u: %s",
+                               listener->host, listener->port,
+                               shs__strerror(errno, why, sizeof why));
     return shs_super_server_activate(layer);
 }
 
@@ -252,14 +272,16 @@ int shs__accept_failed(struct shs_server *self, int sys_errno)
     }
 }
 
-int shs__tcp_accept(struct shs_server *self, int listener, struct shs_conn **out)
+static int tcp_accept_request(struct shs_layer *layer, struct shs_listener *from,
+                              struct shs_conn **out)
 {
+    struct shs_server *self = layer->server;
     struct sockaddr_storage address;
     socklen_t len = sizeof address;
     int fd;
 
     do {
-        fd = accept4(listener, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        fd = accept4(from->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     } while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return shs__accept_failed(self, errno);
@@ -268,15 +290,15 @@ int shs__tcp_accept(struct shs_server *self, int listener, struct shs_conn **out
         close(fd);
         return SHS_NOMEM;
     }
+    (*out)->listener = from;
     return SHS_OK;
 }
 
 static int tcp_get_request(struct shs_layer *layer, struct shs_conn **out)
 {
-    const struct shs_server *server = layer->server;
+    struct shs_server *self = layer->server;
 
-    return shs__tcp_accept(layer->server, server->ready_fd >= 0 ? server->ready_fd : server->fd,
-                           out);
+    return tcp_accept_request(layer, self->ready != NULL ? self->ready : self->addresses, out);
 }
 
 /* -- the end of a connection ------------------------------------------------------------------- */
@@ -384,10 +406,12 @@ static int tcp_server_close(struct shs_layer *layer)
 {
     struct shs_server *self = layer->server;
 
-    int fd = atomic_exchange(&self->fd, -1);
+    for (struct shs_listener *l = self->listeners; l != NULL; l = l->next) {
+        int fd = atomic_exchange(&l->fd, -1);
 
-    if (fd >= 0)
-        close(fd);
+        if (fd >= 0)
+            close(fd);
+    }
     return shs_super_server_close(layer);
 }
 
@@ -401,28 +425,13 @@ static const struct shs_server_ops tcp_server_ops = {
     .server_bind = tcp_server_bind,
     .server_activate = tcp_server_activate,
     .get_request = tcp_get_request,
+    .accept_request = tcp_accept_request,
     .finish_request = tcp_finish_request,
     .shutdown_request = tcp_shutdown_request,
     .close_request = tcp_close_request,
     .server_close = tcp_server_close,
     .layer_free = tcp_layer_free,
 };
-
-bool shs__server_accepts_plainly(struct shs_server *self,
-                                 int (*process)(struct shs_layer *, struct shs_conn *))
-{
-    for (const struct shs_layer *l = self->top; l != NULL; l = l->super) {
-        const struct shs_server_ops *ops = l->ops;
-
-        if (l == &self->base_layer)
-            break;
-        if ((ops->get_request != NULL && ops->get_request != tcp_get_request) ||
-            ops->verify_request != NULL ||
-            (ops->process_request != NULL && ops->process_request != process))
-            return false;
-    }
-    return self->fd >= 0;
-}
 
 int shs__tcp_server_push(struct shs_server *self)
 {

@@ -146,18 +146,26 @@ struct shs_pool_timer {
     struct shs_pool_slot *slot;
 };
 
+/*
+ * A listening socket in a group: the server's own in the first one, in the others one more at the
+ * same address, or none. Accepting is done by whoever finds `knocked` and gets the lock.
+ */
+struct shs_pool_door {
+    struct shs_pool_group *group;
+    struct shs_listener *from; /* where requests are taken from; NULL: from nowhere */
+    struct shs_listener own;
+    pthread_mutex_t lock;
+    bool listens;         /* under the lock */
+    _Atomic bool knocked; /* epoll said that somebody waits there */
+    _Atomic bool resting; /* somebody may wait there, but accepting was not possible */
+};
+
 struct shs_pool_group {
     struct shs_thread_pool *pool;
     uint16_t number;
     int epoll_fd, kick_fd;
 
-    /* Its listening socket: the server's own in the first group, else one at the same address; -1:
-       none. Accepting is done by whoever finds `knocked` and gets the lock. */
-    pthread_mutex_t accept_lock;
-    _Atomic int listen_fd; /* set again when the loop begins again, beside who looks at it */
-    bool listens;          /* under accept_lock */
-    _Atomic bool knocked;  /* epoll said that somebody waits there */
-    _Atomic bool resting;  /* somebody may wait there, but accepting was not possible */
+    struct shs_pool_door *doors; /* one for each address of the server; NULL before the start */
 
     pthread_mutex_t slots_lock;
     struct shs_pool_slot *free_slots;
@@ -192,13 +200,13 @@ struct shs_pool_group {
 struct shs_pool_addresses;
 
 struct shs_thread_pool {
-    struct shs_layer layer;
+    struct shs_scheduler scheduler;
     struct shs_pool_addresses *addresses; /* NULL: no bound per address */
     struct shs_pool_group *groups;
     struct shs_pool_route routes[SHS_POOL_ROUTES];
     unsigned group_count;
     _Atomic unsigned next_group;
-    bool one_listener; /* for all groups: connections go to them in turns */
+    unsigned door_count; /* of each group */
     bool started;
     _Atomic bool closing;   /* server_close is through: workers leave with the last connection */
     _Atomic bool abandoned; /* its time is up: they leave at once */
@@ -247,25 +255,26 @@ struct shs_pool_slot *shs__pool_timer_expire(struct shs_pool_group *group, int64
 
 /* thread_pool_accept.c ------------------------------------------------------------------------ */
 
-/* What epoll carries for the eventfd, and for the listening socket. */
+/* What epoll carries for the eventfd; below it are the doors. */
 #define SHS_POOL_KICK UINT64_MAX
-#define SHS_POOL_LISTENER (UINT64_MAX - 1)
+#define SHS_POOL_DOORS (UINT64_MAX - SHS_MAX_ADDRESSES)
 
-/* Lets the workers accept, if it makes no difference to anybody. For shs_server.acceptor. */
-void shs__pool_acceptor_init(struct shs_thread_pool *pool);
-/* Somebody waits at the group's listening socket. Any thread. */
-void shs__pool_knock(struct shs_pool_group *group);
+/* The door that this is the event of; NULL: it is something else's. */
+struct shs_pool_door *shs__pool_door_of(struct shs_pool_group *group, uint64_t data);
+/* Somebody waits at the door. Any thread. */
+void shs__pool_knock(struct shs_pool_door *door);
 /* The same, told by epoll once more to whoever comes next. */
-void shs__pool_knock_again(struct shs_pool_group *group);
+void shs__pool_knock_again(struct shs_pool_door *door);
+/* The scheduler's start, resume and stop. */
+bool shs__pool_start(struct shs_scheduler *scheduler, bool may_take);
+void shs__pool_resume(struct shs_scheduler *scheduler);
+void shs__pool_stop(struct shs_scheduler *scheduler);
 /* Closes the listening sockets that are not the server's own. */
-void shs__pool_close_listeners(struct shs_thread_pool *pool);
+void shs__pool_close_doors(struct shs_thread_pool *pool);
+void shs__pool_free_doors(struct shs_pool_group *group);
 
 /* thread_pool_mixin.c ------------------------------------------------------------------------- */
 
-/* process_request, with the group that is to have it. */
-int shs__pool_take(struct shs_thread_pool *pool, struct shs_pool_group *group,
-                   struct shs_conn *conn);
-int shs__pool_process_request(struct shs_layer *layer, struct shs_conn *conn);
 /* Starts what has not been started: the monitor, and as many workers as should run. */
 bool shs__pool_ready(struct shs_thread_pool *pool, struct shs_pool_group *group);
 

@@ -1,12 +1,12 @@
 /*
- * thread_pool_accept.c - connections that the workers accept by themselves.
+ * thread_pool_accept.c - connections that the workers take by themselves: the pool's doors.
  *
- * The listening socket is in the group's epoll set like everything else, edge-triggered, so a new
+ * A listening socket is in its group's epoll set like everything else, edge-triggered, so a new
  * connection costs no hand-over from the serving thread. Several groups have a listening socket
- * each (SO_REUSEPORT), and the kernel spreads the connections over them.
+ * each at every address (SO_REUSEPORT), and the kernel spreads the connections over them.
  *
- * What a program sees is the same: if any layer but the pool's own has a get_request, a
- * verify_request or a process_request, the serving thread accepts as in every other composition.
+ * What a program sees is the same: where a layer wants to see requests on the serving thread, that
+ * one takes them, as in every other composition.
  */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -17,211 +17,228 @@
 /* Connections taken in one go, before this worker looks at what else there is. */
 #define ACCEPT_BATCH 32
 
-#define POOL(l) SHS_CONTAINER_OF(l, struct shs_thread_pool, layer)
+#define POOL(s) SHS_CONTAINER_OF(s, struct shs_thread_pool, scheduler)
+
+struct shs_pool_door *shs__pool_door_of(struct shs_pool_group *group, uint64_t data)
+{
+    if (data < SHS_POOL_DOORS || data == SHS_POOL_KICK)
+        return NULL;
+    return &group->doors[data - SHS_POOL_DOORS];
+}
+
+static uint64_t ticket_of(const struct shs_pool_door *door)
+{
+    return SHS_POOL_DOORS + (uint64_t)(door - door->group->doors);
+}
 
 /* -- one after the other ----------------------------------------------------------------------- */
-
-/* A connection that waits, if there is one: SHS_OK, SHS_WAIT_READ, SHS_STOPPED. */
-static int accept_one(struct shs_thread_pool *pool, struct shs_pool_group *group)
-{
-    struct shs_server *server = pool->layer.server;
-    struct shs_conn *conn = NULL;
-    int rc = shs__tcp_accept(server, group->listen_fd, &conn);
-
-    if (rc != SHS_OK)
-        return shs__server_get_failed(server, rc);
-    shs__server_add_conn(server, conn);
-    atomic_fetch_add_explicit(&server->stats.accepted, 1, memory_order_relaxed);
-    if (pool->one_listener)
-        rc = shs__pool_process_request(&pool->layer, conn);
-    else
-        rc = shs__pool_take(pool, group, conn);
-    return rc >= 0 ? SHS_OK : shs__server_process_failed(server, conn, rc);
-}
 
 /*
  * It is not possible now, or not any more. The serving thread tells when it is; it may have looked
  * before we said so, hence the second look.
  */
-static bool rests(struct shs_server *server, struct shs_pool_group *group)
+static bool rests(struct shs_server *server, struct shs_pool_door *door)
 {
-    if (shs__server_may_accept(server))
+    if (shs_server_may_accept(server))
         return false;
-    atomic_store(&group->resting, true);
-    if (!shs__server_may_accept(server) || !atomic_exchange(&group->resting, false)) {
-        shs__server_wake(server); /* it has a moment to wait for */
+    atomic_store(&door->resting, true);
+    if (!shs_server_may_accept(server) || !atomic_exchange(&door->resting, false)) {
+        shs_server_ask_resume(server);
         return true;
     }
     return false;
 }
 
-/* With accept_lock. The kernel looks anew, and tells if somebody is there. */
-static void look_anew(struct shs_pool_group *group)
+/* With the lock. The kernel looks anew, and tells if somebody is there. */
+static void look_anew(struct shs_pool_door *door)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = SHS_POOL_LISTENER};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = ticket_of(door)};
 
-    (void)epoll_ctl(group->epoll_fd, EPOLL_CTL_MOD, group->listen_fd, &event);
+    (void)epoll_ctl(door->group->epoll_fd, EPOLL_CTL_MOD, shs_listener_fileno(door->from), &event);
 }
 
-/* With accept_lock. */
-static void accept_batch(struct shs_thread_pool *pool, struct shs_pool_group *group)
+/* With the lock. */
+static void accept_batch(struct shs_pool_door *door)
 {
-    struct shs_server *server = pool->layer.server;
+    struct shs_server *server = door->group->pool->scheduler.layer.server;
 
     for (int i = 0; i < ACCEPT_BATCH; i++) {
         int rc;
 
-        if (atomic_load(&server->shutdown_requested) || rests(server, group))
+        if (atomic_load(&server->shutdown_requested) || rests(server, door))
             return;
-        rc = accept_one(pool, group);
+        rc = shs_server_take_request(server, door->from);
         if (rc == SHS_OK)
             continue;
-        if (rc == SHS_WAIT_READ) { /* nobody is there, or a descriptor is missing */
-            (void)rests(server, group);
-            return;
-        }
-        atomic_store(&server->accept_result, rc);
-        shs__server_wake(server);
+        if (rc == SHS_WAIT_READ) /* nobody is there, or a descriptor is missing */
+            (void)rests(server, door);
         return;
     }
-    look_anew(group); /* others first, and perhaps another worker */
+    look_anew(door); /* others first, and perhaps another worker */
 }
 
-void shs__pool_knock(struct shs_pool_group *group)
+void shs__pool_knock(struct shs_pool_door *door)
 {
-    atomic_store(&group->knocked, true);
+    atomic_store(&door->knocked, true);
     /* Who has the lock sees it when it lets go; so nobody waits here, and nobody is forgotten. */
-    while (atomic_load(&group->knocked) && pthread_mutex_trylock(&group->accept_lock) == 0) {
-        atomic_store(&group->knocked, false);
-        if (group->listens)
-            accept_batch(group->pool, group);
-        pthread_mutex_unlock(&group->accept_lock);
+    while (atomic_load(&door->knocked) && pthread_mutex_trylock(&door->lock) == 0) {
+        atomic_store(&door->knocked, false);
+        if (door->listens)
+            accept_batch(door);
+        pthread_mutex_unlock(&door->lock);
     }
 }
 
-void shs__pool_knock_again(struct shs_pool_group *group)
+void shs__pool_knock_again(struct shs_pool_door *door)
 {
-    atomic_store(&group->knocked, true);
+    atomic_store(&door->knocked, true);
     /* Likewise; and once listening has ended, the descriptor may be closed, or another's. */
-    while (atomic_load(&group->knocked) && pthread_mutex_trylock(&group->accept_lock) == 0) {
-        atomic_store(&group->knocked, false);
-        if (group->listens)
-            look_anew(group);
-        pthread_mutex_unlock(&group->accept_lock);
+    while (atomic_load(&door->knocked) && pthread_mutex_trylock(&door->lock) == 0) {
+        atomic_store(&door->knocked, false);
+        if (door->listens)
+            look_anew(door);
+        pthread_mutex_unlock(&door->lock);
     }
 }
 
-/* -- begin and end ----------------------------------------------------------------------------- */
+/* -- the doors --------------------------------------------------------------------------------- */
 
-/* A listening socket for each group, or for want of them one for all. */
-static void open_listeners(struct shs_thread_pool *pool)
+/* Once, when the server has its addresses. */
+static int make_doors(struct shs_pool_group *group, unsigned count)
 {
-    struct shs_server *server = pool->layer.server;
-    int fd = -1;
-
-    pool->groups[0].listen_fd = server->fd;
-    pool->one_listener = false;
-    for (unsigned i = 1; i < pool->group_count && !pool->one_listener; i++) {
-        if (pool->groups[i].listen_fd >= 0)
-            continue; /* from the last time */
-        if (shs__tcp_listen_again(server, &fd) == SHS_OK)
-            pool->groups[i].listen_fd = fd;
-        else
-            pool->one_listener = true;
+    if (group->doors != NULL)
+        return SHS_OK;
+    group->doors = shs__calloc(count, sizeof *group->doors);
+    if (group->doors == NULL)
+        return SHS_NOMEM;
+    group->pool->door_count = count;
+    for (unsigned i = 0; i < count; i++) {
+        group->doors[i].group = group;
+        atomic_init(&group->doors[i].own.fd, -1);
+        pthread_mutex_init(&group->doors[i].lock, NULL);
     }
-    if (pool->one_listener)
-        shs__pool_close_listeners(pool);
+    return SHS_OK;
 }
 
-static bool listen_in(struct shs_pool_group *group)
+void shs__pool_free_doors(struct shs_pool_group *group)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = SHS_POOL_LISTENER};
+    for (unsigned i = 0; group->doors != NULL && i < group->pool->door_count; i++)
+        pthread_mutex_destroy(&group->doors[i].lock);
+    shs__free(group->doors);
+}
 
-    if (group->listen_fd < 0)
+/* At one address: a socket for each group; or for want of them one for all. */
+static void open_doors(struct shs_thread_pool *pool, unsigned i)
+{
+    struct shs_server *server = pool->scheduler.layer.server;
+    struct shs_listener *listener = shs_server_listener(server, i);
+    bool each = true;
+
+    for (unsigned g = 1; g < pool->group_count && each; g++) {
+        struct shs_listener *own = &pool->groups[g].doors[i].own;
+
+        if (shs_listener_fileno(own) < 0) /* else it is there from the last time */
+            each = shs__tcp_listen_again(server, listener, own) == SHS_OK;
+    }
+    for (unsigned g = 1; g < pool->group_count && !each; g++) {
+        int fd = atomic_exchange(&pool->groups[g].doors[i].own.fd, -1);
+
+        if (fd >= 0)
+            close(fd);
+    }
+    for (unsigned g = 0; g < pool->group_count; g++) {
+        struct shs_pool_door *door = &pool->groups[g].doors[i];
+
+        door->from = g == 0 ? listener : each ? &door->own : NULL;
+        if (door->from != NULL)
+            door->from->owner = each ? door->group : NULL;
+    }
+}
+
+static bool listen_in(struct shs_pool_door *door)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = ticket_of(door)};
+
+    if (door->from == NULL)
         return true;
-    pthread_mutex_lock(&group->accept_lock);
-    group->listens = epoll_ctl(group->epoll_fd, EPOLL_CTL_ADD, group->listen_fd, &event) == 0;
-    pthread_mutex_unlock(&group->accept_lock);
-    if (atomic_load(&group->knocked)) /* a worker came while we had the lock, and left it to us */
-        shs__pool_knock_again(group);
-    return group->listens;
+    pthread_mutex_lock(&door->lock);
+    door->listens = epoll_ctl(door->group->epoll_fd, EPOLL_CTL_ADD, shs_listener_fileno(door->from),
+                              &event) == 0;
+    pthread_mutex_unlock(&door->lock);
+    if (atomic_load(&door->knocked)) /* a worker came while we had the lock, and left it to us */
+        shs__pool_knock_again(door);
+    return door->listens;
 }
 
-static void acceptor_stop(struct shs_layer *layer)
+static void stop_listening(struct shs_pool_door *door)
 {
-    struct shs_thread_pool *pool = POOL(layer);
+    pthread_mutex_lock(&door->lock);
+    if (door->listens)
+        (void)epoll_ctl(door->group->epoll_fd, EPOLL_CTL_DEL, shs_listener_fileno(door->from),
+                        NULL);
+    door->listens = false;
+    if (door->from != NULL)
+        door->from->owner = NULL;
+    pthread_mutex_unlock(&door->lock);
+}
 
-    for (unsigned i = 0; i < pool->group_count; i++) {
-        struct shs_pool_group *group = &pool->groups[i];
+void shs__pool_close_doors(struct shs_thread_pool *pool)
+{
+    for (unsigned g = 1; g < pool->group_count; g++) {
+        for (unsigned i = 0; pool->groups[g].doors != NULL && i < pool->door_count; i++) {
+            int fd = atomic_exchange(&pool->groups[g].doors[i].own.fd, -1);
 
-        pthread_mutex_lock(&group->accept_lock);
-        if (group->listens)
-            (void)epoll_ctl(group->epoll_fd, EPOLL_CTL_DEL, group->listen_fd, NULL);
-        group->listens = false;
-        pthread_mutex_unlock(&group->accept_lock);
+            if (fd >= 0)
+                close(fd);
+        }
     }
 }
 
-static bool acceptor_start(struct shs_layer *layer)
-{
-    struct shs_thread_pool *pool = POOL(layer);
-    bool ready = shs__server_accepts_plainly(layer->server, shs__pool_process_request);
+/* -- the scheduler's ops ----------------------------------------------------------------------- */
 
+void shs__pool_stop(struct shs_scheduler *scheduler)
+{
+    struct shs_thread_pool *pool = POOL(scheduler);
+
+    for (unsigned g = 0; g < pool->group_count; g++) {
+        for (unsigned i = 0; pool->groups[g].doors != NULL && i < pool->door_count; i++)
+            stop_listening(&pool->groups[g].doors[i]);
+    }
+}
+
+bool shs__pool_start(struct shs_scheduler *scheduler, bool may_take)
+{
+    struct shs_thread_pool *pool = POOL(scheduler);
+    unsigned count = shs_server_listener_count(scheduler->layer.server);
+    bool ready = may_take;
+
+    for (unsigned g = 0; ready && g < pool->group_count; g++)
+        ready = shs__pool_ready(pool, &pool->groups[g]) &&
+                make_doors(&pool->groups[g], count) == SHS_OK;
     if (!ready)
         return false;
-    for (unsigned i = 0; ready && i < pool->group_count; i++)
-        ready = shs__pool_ready(pool, &pool->groups[i]);
-    if (ready)
-        open_listeners(pool);
-    for (unsigned i = 0; ready && i < pool->group_count; i++)
-        ready = listen_in(&pool->groups[i]);
+    for (unsigned i = 0; i < count; i++)
+        open_doors(pool, i);
+    for (unsigned g = 0; ready && g < pool->group_count; g++) {
+        for (unsigned i = 0; ready && i < count; i++)
+            ready = listen_in(&pool->groups[g].doors[i]);
+    }
     if (!ready) {
-        acceptor_stop(layer);
-        shs__pool_close_listeners(pool); /* who would look after them? */
+        shs__pool_stop(scheduler);
+        shs__pool_close_doors(pool); /* who would look after them? */
     }
     return ready;
 }
 
 /* With the serving thread's word that it is possible. */
-static void acceptor_again(struct shs_layer *layer)
+void shs__pool_resume(struct shs_scheduler *scheduler)
 {
-    struct shs_thread_pool *pool = POOL(layer);
+    struct shs_thread_pool *pool = POOL(scheduler);
 
-    for (unsigned i = 0; i < pool->group_count; i++) {
-        if (atomic_exchange(&pool->groups[i].resting, false))
-            shs__pool_knock_again(&pool->groups[i]);
+    for (unsigned g = 0; g < pool->group_count; g++) {
+        for (unsigned i = 0; i < pool->door_count; i++) {
+            if (atomic_exchange(&pool->groups[g].doors[i].resting, false))
+                shs__pool_knock_again(&pool->groups[g].doors[i]);
+        }
     }
-}
-
-/* Who came by the others' sockets is served as well while the loop accepts by itself. */
-static unsigned acceptor_listeners(struct shs_layer *layer, int *fds, unsigned max)
-{
-    struct shs_thread_pool *pool = POOL(layer);
-    unsigned count = 0;
-
-    for (unsigned i = 1; i < pool->group_count && count < max; i++) {
-        if (pool->groups[i].listen_fd >= 0)
-            fds[count++] = pool->groups[i].listen_fd;
-    }
-    return count;
-}
-
-void shs__pool_close_listeners(struct shs_thread_pool *pool)
-{
-    for (unsigned i = 1; i < pool->group_count; i++) {
-        if (pool->groups[i].listen_fd >= 0)
-            close(pool->groups[i].listen_fd);
-        pool->groups[i].listen_fd = -1;
-    }
-}
-
-void shs__pool_acceptor_init(struct shs_thread_pool *pool)
-{
-    struct shs_server *server = pool->layer.server;
-
-    server->acceptor.start = acceptor_start;
-    server->acceptor.stop = acceptor_stop;
-    server->acceptor.again = acceptor_again;
-    server->acceptor.listeners = acceptor_listeners;
-    server->acceptor.layer = &pool->layer;
 }

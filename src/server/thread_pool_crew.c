@@ -45,7 +45,8 @@ void shs__pool_kick(struct shs_pool_group *group)
 bool shs__pool_is_over(const struct shs_thread_pool *pool)
 {
     return atomic_load(&pool->closing) &&
-           (atomic_load(&pool->abandoned) || atomic_load(&pool->layer.server->open_count) == 0);
+           (atomic_load(&pool->abandoned) ||
+            atomic_load(&pool->scheduler.layer.server->open_count) == 0);
 }
 
 static int wanted(const struct shs_pool_group *group)
@@ -87,7 +88,7 @@ static struct shs_pool_worker *new_worker(struct shs_pool_group *group)
 /* With the lock: a new worker, counted as active. */
 static bool start_worker(struct shs_pool_group *group)
 {
-    struct shs_server *server = group->pool->layer.server;
+    struct shs_server *server = group->pool->scheduler.layer.server;
     struct shs_pool_worker *worker;
 
     if (group->start_ns != 0 && shs_now_ns() < group->start_ns)
@@ -280,7 +281,7 @@ static bool sleep_spare(struct shs_pool_worker *worker)
 {
     struct shs_pool_group *group = worker->group;
     struct shs_thread_pool *pool = group->pool;
-    unsigned spare_ms = pool->layer.server->opt.spare_ms, crowd_ms = CROWD_MS;
+    unsigned spare_ms = pool->scheduler.layer.server->opt.spare_ms, crowd_ms = CROWD_MS;
     int64_t now = shs_now_ns(), until = shs__deadline_after(now, spare_ms);
     int rc = 0;
 
@@ -357,7 +358,7 @@ static void unlink_worker(struct shs_pool_group *group, struct shs_pool_worker *
 void shs__pool_leave(struct shs_pool_worker *worker)
 {
     struct shs_pool_group *group = worker->group;
-    struct shs_server *server = group->pool->layer.server;
+    struct shs_server *server = group->pool->scheduler.layer.server;
     bool abandoned;
 
     if (atomic_load(&group->pool->abandoned)) {
@@ -397,7 +398,7 @@ void shs__pool_reap(struct shs_pool_group *group)
 
         pthread_join(dead->thread, NULL);
         free_worker(dead);
-        shs__server_unref(group->pool->layer.server);
+        shs__server_unref(group->pool->scheduler.layer.server);
         dead = next;
     }
 }

@@ -17,7 +17,7 @@
 
 #define MAX_GROUPS 1024u
 
-#define POOL(l) SHS_CONTAINER_OF(l, struct shs_thread_pool, layer)
+#define POOL(l) SHS_CONTAINER_OF(l, struct shs_thread_pool, scheduler.layer)
 
 /* Where a connection is; slot NULL: it was refused before it had one. */
 struct place {
@@ -104,10 +104,9 @@ bool shs__pool_ready(struct shs_thread_pool *pool, struct shs_pool_group *group)
     return (pool->started || start(pool) == SHS_OK) && has_worker(group);
 }
 
-int shs__pool_take(struct shs_thread_pool *pool, struct shs_pool_group *group,
-                   struct shs_conn *conn)
+static int add_to(struct shs_thread_pool *pool, struct shs_pool_group *group, struct shs_conn *conn)
 {
-    struct shs_layer *layer = &pool->layer;
+    struct shs_layer *layer = &pool->scheduler.layer;
     struct shs_pool_slot *slot;
 
     if (!shs__pool_ready(pool, group))
@@ -129,12 +128,16 @@ int shs__pool_take(struct shs_thread_pool *pool, struct shs_pool_group *group,
     return admit(group, slot, conn);
 }
 
-int shs__pool_process_request(struct shs_layer *layer, struct shs_conn *conn)
+/* The group that listens where it came from has it, else they take turns. */
+static int pool_add(struct shs_scheduler *scheduler, struct shs_conn *conn)
 {
-    struct shs_thread_pool *pool = POOL(layer);
-    unsigned turn = atomic_fetch_add_explicit(&pool->next_group, 1, memory_order_relaxed);
+    struct shs_thread_pool *pool = POOL(&scheduler->layer);
+    unsigned turn;
 
-    return shs__pool_take(pool, &pool->groups[turn % pool->group_count], conn);
+    if (conn->listener != NULL && conn->listener->owner != NULL)
+        return add_to(pool, conn->listener->owner, conn);
+    turn = atomic_fetch_add_explicit(&pool->next_group, 1, memory_order_relaxed);
+    return add_to(pool, &pool->groups[turn % pool->group_count], conn);
 }
 
 /* A handler waits for its peer, on a worker: another one takes over meanwhile. */
@@ -195,7 +198,7 @@ static void end_monitor(struct shs_thread_pool *pool, bool join)
     if (!join)
         return;
     pthread_join(pool->monitor, NULL);
-    shs__server_unref(pool->layer.server);
+    shs__server_unref(pool->scheduler.layer.server);
 }
 
 /* Those that run on are told not to wait for anybody any more. */
@@ -218,7 +221,7 @@ static int pool_server_close(struct shs_layer *layer)
     int rc = shs_super_server_close(layer);
     bool over = true;
 
-    shs__pool_close_listeners(pool);
+    shs__pool_close_doors(pool);
     if (!pool->started)
         return rc;
     atomic_store(&pool->closing, true);
@@ -260,14 +263,14 @@ static void close_descriptors(struct shs_pool_group *group)
 }
 
 /* In a child of the process that has made the server: an epoll set is one for both. */
-static int adopt(struct shs_layer *layer)
+static int adopt(struct shs_scheduler *scheduler)
 {
-    struct shs_thread_pool *pool = POOL(layer);
+    struct shs_thread_pool *pool = POOL(&scheduler->layer);
 
     for (unsigned i = 0; i < pool->group_count; i++) {
         close_descriptors(&pool->groups[i]);
         if (open_descriptors(&pool->groups[i]) != SHS_OK)
-            return shs_server_fail(layer->server, SHS_IO, errno,
+            return shs_server_fail(scheduler->layer.server, SHS_IO, errno,
                                    "no descriptor for ThreadPoolMixIn: raise ulimit -n");
     }
     return SHS_OK;
@@ -279,7 +282,7 @@ static void free_group(struct shs_pool_group *group)
         shs__free(group->chunks[i]);
     shs__free(group->heap);
     close_descriptors(group);
-    pthread_mutex_destroy(&group->accept_lock);
+    shs__pool_free_doors(group);
     pthread_mutex_destroy(&group->slots_lock);
     pthread_mutex_destroy(&group->ready_lock);
     pthread_mutex_destroy(&group->timer_lock);
@@ -303,11 +306,20 @@ static void pool_layer_free(struct shs_layer *layer)
 
 static const struct shs_server_ops thread_pool_ops = {
     .name = "ThreadPoolMixIn",
-    .process_request = shs__pool_process_request,
+    .process_request = shs_schedule_request,
+    .any_thread = true,
     .wait_request = pool_wait_request,
     .close_request = pool_close_request,
     .server_close = pool_server_close,
     .layer_free = pool_layer_free,
+};
+
+static const struct shs_scheduler_ops scheduler_ops = {
+    .add = pool_add,
+    .start = shs__pool_start,
+    .resume = shs__pool_resume,
+    .stop = shs__pool_stop,
+    .adopt = adopt,
 };
 
 /* -- making one ------------------------------------------------------------------------------- */
@@ -327,8 +339,6 @@ static int init_group(struct shs_pool_group *group, struct shs_thread_pool *pool
     pthread_condattr_t attr;
 
     group->pool = pool;
-    group->listen_fd = -1;
-    pthread_mutex_init(&group->accept_lock, NULL);
     pthread_mutex_init(&group->slots_lock, NULL);
     pthread_mutex_init(&group->ready_lock, NULL);
     pthread_mutex_init(&group->timer_lock, NULL);
@@ -364,13 +374,9 @@ static void set_bounds(struct shs_thread_pool *pool, unsigned threads, unsigned 
 
 int shs_thread_pool_resize(struct shs_server *self, unsigned threads, unsigned max_threads)
 {
-    struct shs_layer *layer = self->top;
-
-    while (layer != NULL && layer->ops != &thread_pool_ops)
-        layer = layer->super;
-    if (layer == NULL || max_threads == 0 || max_threads < threads)
+    if (self->scheduler->ops != &scheduler_ops || max_threads == 0 || max_threads < threads)
         return SHS_USAGE;
-    set_bounds(POOL(layer), threads, max_threads);
+    set_bounds(POOL(&self->scheduler->layer), threads, max_threads);
     return SHS_OK;
 }
 
@@ -425,17 +431,10 @@ int shs_thread_pool_mixin_push(struct shs_server *server, struct shs_error *err)
         shs_error_set(err, rc, errno,
                       "no memory or descriptor for ThreadPoolMixIn's epoll sets: "
                       "raise ulimit -n");
-    if (rc == SHS_OK) {
-        rc = shs_server_push(server, &pool->layer, &thread_pool_ops);
-        if (rc == SHS_OK) {
-            shs__pool_acceptor_init(pool);
-            server->adopt = adopt;
-            server->adopt_layer = &pool->layer;
-            return SHS_OK;
-        }
-        if (err != NULL)
-            *err = *shs_server_error(server);
-    }
-    pool_layer_free(&pool->layer);
+    if (rc == SHS_OK)
+        rc = shs_server_push_scheduler(server, &pool->scheduler, &thread_pool_ops, &scheduler_ops,
+                                       err);
+    if (rc != SHS_OK)
+        pool_layer_free(&pool->scheduler.layer);
     return rc;
 }

@@ -111,7 +111,7 @@ static enum look look_at_one(struct shs_pool_worker *worker, int64_t now_ns, boo
 static void look_for_stuck(struct shs_pool_worker *worker, int64_t now_ns, int64_t limit_ns,
                            struct shs_activity_report *report)
 {
-    const struct shs_server *server = worker->group->pool->layer.server;
+    const struct shs_server *server = worker->group->pool->scheduler.layer.server;
 
     shs__activity_look(&worker->activity, atomic_load(&worker->tid), server->handler_class->name,
                        now_ns, limit_ns, report);
@@ -130,13 +130,13 @@ void shs__pool_report_stuck(struct shs_pool_group *group)
     }
     pthread_mutex_unlock(&group->lock);
     for (unsigned i = 0; i < count; i++)
-        shs__activity_say(group->pool->layer.server, &reports[i]);
+        shs__activity_say(group->pool->scheduler.layer.server, &reports[i]);
 }
 
 /* Looks at every worker of a group; true when any of them does something. */
 static bool look_at(struct shs_pool_group *group, int64_t now)
 {
-    const struct shs_options *opt = &group->pool->layer.server->opt;
+    const struct shs_options *opt = &group->pool->scheduler.layer.server->opt;
     int64_t limit = (int64_t)opt->stuck_handler_ms * SHS_NS_PER_MS;
     struct shs_activity_report reports[REPORTS];
     struct shs_pool_worker *worker;
@@ -162,7 +162,7 @@ static bool look_at(struct shs_pool_group *group, int64_t now)
     any |= shs__pool_trim(group, now);
     pthread_mutex_unlock(&group->lock);
     for (unsigned i = 0; i < count; i++)
-        shs__activity_say(group->pool->layer.server, &reports[i]);
+        shs__activity_say(group->pool->scheduler.layer.server, &reports[i]);
     return any;
 }
 
@@ -184,22 +184,24 @@ static bool is_saturated(struct shs_pool_group *group)
 /* This connection's request gets no handler: the conversation goes on without one. */
 static void refuse(struct shs_pool_group *group, struct shs_pool_slot *slot)
 {
-    slot->conn->overloaded = true;
+    shs_conn_set_overloaded(slot->conn, true);
     shs__pool_run(group->pool, group, NULL, slot);
 }
 
 /* All workers are away: whoever waits for one is put in the queue. How many were told of. */
 static int queue_events(struct shs_pool_group *group)
 {
-    const struct shs_options *opt = &group->pool->layer.server->opt;
+    const struct shs_options *opt = &group->pool->scheduler.layer.server->opt;
     struct epoll_event events[SHS_POOL_BATCH];
     struct shs_pool_slot *slot;
     int count = epoll_wait(group->epoll_fd, events, (int)SHS_POOL_BATCH, 0);
 
     for (int i = 0; i < count; i++) {
-        if (events[i].data.u64 == SHS_POOL_LISTENER)
-            shs__pool_knock(group);
-        if (events[i].data.u64 >= SHS_POOL_LISTENER)
+        struct shs_pool_door *door = shs__pool_door_of(group, events[i].data.u64);
+
+        if (door != NULL)
+            shs__pool_knock(door);
+        if (events[i].data.u64 >= SHS_POOL_DOORS)
             continue;
         slot = shs__pool_claim(group, events[i].data.u64, events[i].events);
         if (slot != NULL && atomic_load(&group->ready_count) >= opt->max_queue)
@@ -216,7 +218,7 @@ static int queue_events(struct shs_pool_group *group)
  */
 static void serve_saturated(struct shs_pool_group *group, int64_t now)
 {
-    const struct shs_options *opt = &group->pool->layer.server->opt;
+    const struct shs_options *opt = &group->pool->scheduler.layer.server->opt;
     int64_t patience = now - (int64_t)opt->queue_ms * SHS_NS_PER_MS;
     struct shs_pool_slot *slot;
 
@@ -336,7 +338,7 @@ static void watch(struct shs_thread_pool *pool)
 static void *monitor_main(void *arg)
 {
     struct shs_thread_pool *pool = arg;
-    struct shs_server *server = pool->layer.server;
+    struct shs_server *server = pool->scheduler.layer.server;
     bool detached;
 
     pthread_setname_np(pthread_self(), "shs-monitor");
@@ -357,7 +359,7 @@ static void *monitor_main(void *arg)
 
 int shs__pool_monitor_start(struct shs_thread_pool *pool)
 {
-    struct shs_server *server = pool->layer.server;
+    struct shs_server *server = pool->scheduler.layer.server;
 
     shs__server_ref(server);
     if (pthread_create(&pool->monitor, &pool->attr, monitor_main, pool) != 0) {

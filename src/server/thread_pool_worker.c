@@ -57,8 +57,10 @@ void shs__pool_hand_over(struct shs_pool_worker *worker)
     while (batch_take(&worker->batch, &data, &events)) {
         struct shs_pool_slot *slot = NULL;
 
-        if (data == SHS_POOL_LISTENER)
-            shs__pool_knock_again(group);
+        struct shs_pool_door *door = shs__pool_door_of(group, data);
+
+        if (door != NULL)
+            shs__pool_knock_again(door);
         else if (data != SHS_POOL_KICK)
             slot = shs__pool_claim(group, data, events);
         if (slot != NULL)
@@ -68,25 +70,14 @@ void shs__pool_hand_over(struct shs_pool_worker *worker)
 
 /* -- one connection --------------------------------------------------------------------------- */
 
-static void end(struct shs_thread_pool *pool, struct shs_pool_group *group, struct shs_conn *conn,
-                int rc)
-{
-    struct shs_server *server = pool->layer.server;
-
-    SHS_UNUSED(group);
-    if (rc < 0 && rc != SHS_EXIT)
-        shs_server_handle_error(server, conn, shs_conn_error(conn));
-    shs_server_shutdown_request(server, conn);
-}
-
-static void end_owned(struct shs_pool_group *group, struct shs_pool_slot *slot)
+static void end_owned(struct shs_pool_slot *slot)
 {
     struct shs_conn *conn = slot->conn;
 
     conn->activity = NULL;
     slot->worker = NULL;
     (void)shs_conn_fail(conn, SHS_STOPPED, 0, "%s", shs_err_text(SHS_STOPPED));
-    end(group->pool, group, conn, SHS_STOPPED);
+    shs_server_end_request(conn->server, conn, SHS_STOPPED);
 }
 
 /*
@@ -98,10 +89,10 @@ void shs__pool_end_parked(struct shs_pool_group *group)
     struct shs_pool_slot *slot;
 
     while ((slot = shs__pool_ready_pop(group, INT64_MAX)) != NULL)
-        end_owned(group, slot);
+        end_owned(slot);
     for (uint32_t i = 0; (slot = shs__pool_slot_at(group, i)) != NULL; i++) {
         if (shs__pool_claim_parked(slot))
-            end_owned(group, slot);
+            end_owned(slot);
     }
 }
 
@@ -116,9 +107,8 @@ static int park(struct shs_pool_group *group, struct shs_pool_slot *slot, int wh
         return SHS_NOMEM;
     /* Edge-triggered: what is there already is not told again unless the kernel is asked anew. The
        peer's end may have been told to a writer, who had no use for it. */
-    if (!conn->borrowed &&
-        ((what == SHS_WAIT_WRITE && !slot->out) ||
-         (what == SHS_WAIT_READ && (!conn->socket.drained || conn->socket.hung_up)))) {
+    if (!shs_conn_is_datagram(conn) && ((what == SHS_WAIT_WRITE && !slot->out) ||
+                                        (what == SHS_WAIT_READ && !shs_conn_is_drained(conn)))) {
         struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
 
         slot->out = slot->out || what == SHS_WAIT_WRITE;
@@ -141,7 +131,7 @@ static bool has_room_after_others(struct shs_pool_worker *worker, const struct s
 {
     struct pollfd peer = {.fd = conn->socket.fd, .events = POLLOUT};
 
-    if (worker == NULL || conn->borrowed || !batch_is_empty(&worker->batch) ||
+    if (worker == NULL || shs_conn_is_datagram(conn) || !batch_is_empty(&worker->batch) ||
         atomic_load_explicit(&worker->group->ready_count, memory_order_relaxed) > 0)
         return false;
     sched_yield();
@@ -169,7 +159,7 @@ static int wait_parked(struct shs_thread_pool *pool, struct shs_pool_group *grou
 void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
                    struct shs_pool_worker *worker, struct shs_pool_slot *slot)
 {
-    struct shs_server *server = pool->layer.server;
+    struct shs_server *server = pool->scheduler.layer.server;
     struct shs_conn *conn = slot->conn;
     uint64_t gone = UINT64_MAX; /* of its bytes, when it last waited */
     bool expired = slot->expired;
@@ -177,12 +167,12 @@ void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
 
     slot->expired = false;
     slot->worker = worker;
-    conn->socket.told_ns = worker == NULL ? 0 : worker->told_ns;
-    conn->overloaded = worker == NULL;
+    shs_conn_told_ready(conn, false, worker == NULL ? 0 : worker->told_ns);
+    shs_conn_set_overloaded(conn, worker == NULL);
     conn->activity = worker == NULL ? NULL : &worker->activity;
     do {
-        conn->turn = server->opt.max_requests_per_turn;
-        rc = shs__conn_advance(conn, expired);
+        shs_conn_set_turn(conn, server->opt.max_requests_per_turn);
+        rc = shs_conn_advance(conn, expired);
         if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE && rc != SHS_YIELD)
             break;
         slot->worker = NULL;
@@ -193,7 +183,7 @@ void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
         gone = conn->socket.bytes_out;
         expired = false;
     } while (rc == SHS_WAIT_READ);
-    end(pool, group, conn, rc);
+    shs_server_end_request(server, conn, rc);
 }
 
 /* -- a worker --------------------------------------------------------------------------------- */
@@ -218,12 +208,15 @@ static void work(struct shs_pool_worker *worker, struct shs_pool_slot *slot)
  */
 static bool is_group_event(struct shs_pool_group *group, uint64_t data)
 {
-    if (data == SHS_POOL_LISTENER) {
-        shs__pool_knock(group);
+    struct shs_pool_door *door;
+
+    if (data < SHS_POOL_DOORS)
+        return false;
+    door = shs__pool_door_of(group, data);
+    if (door != NULL) {
+        shs__pool_knock(door);
         return true;
     }
-    if (data != SHS_POOL_KICK)
-        return false;
     /* Each wakes one: passed on, as long as there is something to be done. */
     if (atomic_load(&group->ready_count) > 1 || shs__pool_is_over(group->pool) ||
         atomic_load(&group->dismiss) > 0)

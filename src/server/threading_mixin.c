@@ -18,7 +18,7 @@
 #include "server/server.h"
 
 struct threading_mixin {
-    struct shs_layer layer;
+    struct shs_scheduler scheduler;
     pthread_attr_t attr;
     pthread_mutex_t lock;
     pthread_cond_t ended;
@@ -43,12 +43,12 @@ struct request_thread {
 /* Handlers that do not return which are reported at one look; the others at the next. */
 #define REPORTS 4u
 
-#define MIXIN(l) SHS_CONTAINER_OF(l, struct threading_mixin, layer)
+#define MIXIN(l) SHS_CONTAINER_OF(l, struct threading_mixin, scheduler.layer)
 
 /* One thread fewer, or one that could not be made after all: there is room for another request. */
 static void count_out(struct threading_mixin *self, struct request_thread *task)
 {
-    struct shs_server *server = self->layer.server;
+    struct shs_server *server = self->scheduler.layer.server;
     bool resume;
 
     pthread_mutex_lock(&self->lock);
@@ -96,7 +96,7 @@ static void *process_request_thread(void *arg)
     struct request_thread *task = arg;
     struct threading_mixin *self = task->mixin;
     struct shs_conn *conn = task->conn;
-    struct shs_server *server = self->layer.server;
+    struct shs_server *server = self->scheduler.layer.server;
     char name[16];
     int rc;
 
@@ -106,9 +106,7 @@ static void *process_request_thread(void *arg)
     conn->activity = &task->activity;
     shs__thread_begin(name);
     rc = shs_server_converse(server, conn);
-    if (rc < 0 && rc != SHS_EXIT)
-        shs_server_handle_error(server, conn, shs_conn_error(conn));
-    shs_server_shutdown_request(server, conn);
+    shs_server_end_request(server, conn, rc);
     leave(self, task);
     shs__server_unref(server);
     return NULL;
@@ -117,7 +115,7 @@ static void *process_request_thread(void *arg)
 /* Counts the thread in before it exists, and stops accepting when it is the last one allowed. */
 static void enter(struct threading_mixin *self, struct request_thread *task)
 {
-    struct shs_server *server = self->layer.server;
+    struct shs_server *server = self->scheduler.layer.server;
 
     pthread_mutex_lock(&self->lock);
     self->alive++;
@@ -134,9 +132,10 @@ static void enter(struct threading_mixin *self, struct request_thread *task)
     shs_server_count_threads(server, 1);
 }
 
-static int threading_process_request(struct shs_layer *layer, struct shs_conn *conn)
+static int threading_add(struct shs_scheduler *scheduler, struct shs_conn *conn)
 {
-    struct threading_mixin *self = MIXIN(layer);
+    struct threading_mixin *self = MIXIN(&scheduler->layer);
+    struct shs_server *server = scheduler->layer.server;
     struct request_thread *task = shs__calloc(1, sizeof *task);
     pthread_t thread;
     int rc;
@@ -146,12 +145,12 @@ static int threading_process_request(struct shs_layer *layer, struct shs_conn *c
     task->mixin = self;
     task->conn = conn;
     enter(self, task);
-    shs__server_ref(layer->server);
+    shs__server_ref(server);
     rc = pthread_create(&thread, &self->attr, process_request_thread, task);
     if (rc == 0)
         return SHS_OK;
     count_out(self, task);
-    shs__server_unref(layer->server);
+    shs__server_unref(server);
     return shs_conn_fail(conn, SHS_LIMIT, rc,
                          "no thread for a request: the system's limit on threads or memory is "
                          "reached");
@@ -160,7 +159,7 @@ static int threading_process_request(struct shs_layer *layer, struct shs_conn *c
 /* Reports handlers that have run for longer than `limit_ns`. */
 static void look_for_stuck(struct threading_mixin *self, int64_t now_ns, int64_t limit_ns)
 {
-    struct shs_server *server = self->layer.server;
+    struct shs_server *server = self->scheduler.layer.server;
     struct shs_activity_report reports[REPORTS];
     struct request_thread *task;
     unsigned count = 0;
@@ -240,11 +239,13 @@ static void threading_layer_free(struct shs_layer *layer)
 
 static const struct shs_server_ops threading_mixin_ops = {
     .name = "ThreadingMixIn",
-    .process_request = threading_process_request,
+    .process_request = shs_schedule_request,
     .service_actions = threading_service_actions,
     .server_close = threading_server_close,
     .layer_free = threading_layer_free,
 };
+
+static const struct shs_scheduler_ops threading_scheduler_ops = {.add = threading_add};
 
 int shs_threading_mixin_push(struct shs_server *server, struct shs_error *err)
 {
@@ -268,12 +269,11 @@ int shs_threading_mixin_push(struct shs_server *server, struct shs_error *err)
     pthread_cond_init(&self->ended, &cond_attr);
     pthread_condattr_destroy(&cond_attr);
     pthread_mutex_init(&self->lock, NULL);
-    rc = shs_server_push(server, &self->layer, &threading_mixin_ops);
+    rc = shs_server_push_scheduler(server, &self->scheduler, &threading_mixin_ops,
+                                   &threading_scheduler_ops, err);
     if (rc == SHS_OK)
         return SHS_OK;
-    if (err != NULL)
-        *err = *shs_server_error(server);
-    self->layer.server = server;
-    threading_layer_free(&self->layer);
+    self->scheduler.layer.server = server;
+    threading_layer_free(&self->scheduler.layer);
     return rc;
 }

@@ -281,7 +281,7 @@ static bool is_every_address(int fd, int *family)
 
 static int udp_server_activate(struct shs_layer *layer)
 {
-    int fd = layer->server->fd, family = AF_UNSPEC, yes = 1;
+    int fd = layer->server->addresses[0].fd, family = AF_UNSPEC, yes = 1;
 
     /* Without it the answers are only less good: a client may not take them for its own. */
     if (is_every_address(fd, &family)) {
@@ -328,7 +328,7 @@ static struct shs_conn *make_request(struct udp_server *self, const struct msghd
 
     if (stream == NULL)
         return NULL;
-    conn = shs__conn_new(server, server->fd, msg->msg_name, msg->msg_namelen);
+    conn = shs__conn_new(server, server->addresses[0].fd, msg->msg_name, msg->msg_namelen);
     if (conn == NULL) {
         shs__free(stream);
         return NULL;
@@ -363,7 +363,7 @@ static int udp_get_request(struct shs_layer *layer, struct shs_conn **out)
         msg.msg_namelen = sizeof address;
         msg.msg_control = room.bytes;
         msg.msg_controllen = sizeof room.bytes;
-        n = recvmsg(server->fd, &msg, 0);
+        n = recvmsg(server->addresses[0].fd, &msg, 0);
     } while (n < 0 && errno == EINTR);
     if (n < 0)
         return shs__accept_failed(server, errno);
@@ -412,7 +412,7 @@ static void udp_close_request(struct shs_layer *layer, struct shs_conn *conn)
 static int udp_server_close(struct shs_layer *layer)
 {
     struct shs_server *server = layer->server;
-    int fd = atomic_exchange(&server->fd, -1), rc = shs_super_server_close(layer);
+    int fd = atomic_exchange(&server->addresses[0].fd, -1), rc = shs_super_server_close(layer);
     unsigned late;
 
     if (fd < 0)

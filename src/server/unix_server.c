@@ -164,14 +164,15 @@ static int learn_address(struct unix_server *unix_server, struct sockaddr_un *ad
     if (address->sun_path[0] != '\0')
         remember(unix_server, address->sun_path);
     memset(address, 0, sizeof *address);
-    if (getsockname(self->fd, (struct sockaddr *)address, &len) != 0)
+    if (getsockname(self->addresses[0].fd, (struct sockaddr *)address, &len) != 0)
         return shs_server_fail(self, SHS_IO, errno, "getsockname failed");
     name = shs__unix_name((struct sockaddr *)address, len);
     if (name == NULL)
         return shs_server_fail(self, SHS_NOMEM, 0, "out of memory for the server's address");
-    snprintf(self->host, sizeof self->host, "%s", name);
+    snprintf(self->addresses[0].host, sizeof self->addresses[0].host, "%s", name);
     shs__free(name);
-    self->port = 0;
+    self->addresses[0].port = 0;
+    self->addresses[0].family = AF_UNIX;
     return SHS_OK;
 }
 
@@ -182,9 +183,11 @@ static int learn_address(struct unix_server *unix_server, struct sockaddr_un *ad
 static int bind_and_be_there(struct shs_server *self, const struct sockaddr_un *address,
                              socklen_t len)
 {
-    if (bind(self->fd, (const struct sockaddr *)address, len) != 0)
+    int fd = self->addresses[0].fd;
+
+    if (bind(fd, (const struct sockaddr *)address, len) != 0)
         return errno;
-    if (self->socket_type == SOCK_STREAM && listen(self->fd, self->opt.request_queue_size) != 0)
+    if (self->socket_type == SOCK_STREAM && listen(fd, self->opt.request_queue_size) != 0)
         return errno;
     return 0;
 }
@@ -215,8 +218,9 @@ static int unix_server_bind(struct shs_layer *layer)
     if (rc != SHS_OK)
         return rc;
     server->address_family = AF_UNIX;
-    server->fd = socket(AF_UNIX, server->socket_type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (server->fd < 0)
+    server->addresses[0].fd =
+        socket(AF_UNIX, server->socket_type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (server->addresses[0].fd < 0)
         return shs_server_fail(server, SHS_IO, errno,
                                "no descriptor for a Unix socket: raise "
                                "ulimit -n");

@@ -607,7 +607,7 @@ static void who_yields_has_stop_ms(void **state)
     if (v->mixin == CONTRACT_FORK) /* SIGTERM: test_socketserver_forking.c */
         skip();
     contract_options(v, &opt);
-    opt.stop_ms = opt.close_ms = SHORT_MS;
+    opt.stop_ms = SHORT_MS;
     contract_start(&s, v, &opt, &yields_on_class);
     contract_dial(&c, &s);
     contract_say(&c, "a", 1);

@@ -194,6 +194,33 @@ static void test_a_layer_that_verifies_is_called_by_the_serving_thread(void **st
     assert_int_equal(watcher.verified, 10);
 }
 
+/* A layer that says it may be asked on any thread spares its server the hand-over, and is asked. */
+static const struct shs_server_ops anywhere_ops = {
+    .name = "Anywhere", .verify_request = watcher_verify, .any_thread = true};
+
+static void test_a_layer_that_any_thread_may_ask(void **state)
+{
+    struct watcher watcher = {.verified = 0};
+    struct shs_server *server;
+    struct shs_options opt;
+    pthread_t thread;
+
+    (void)state;
+    defaults(&opt);
+    server = make(&opt);
+    assert_int_equal(shs_server_push(server, &watcher.layer, &anywhere_ops), SHS_OK);
+    thread = start(server);
+    for (unsigned i = 1; i <= 10; i++) {
+        int fd = dial(server);
+
+        assert_served(fd, "/seen");
+        close(fd);
+        assert_int_equal(watcher.verified, i);
+        assert_false(pthread_equal(watcher.verified_by, thread));
+    }
+    finish(server, thread);
+}
+
 static void test_each_group_listens(void **state)
 {
     struct shs_server *server;
@@ -384,6 +411,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_layer_that_verifies_is_called_by_the_serving_thread),
+        cmocka_unit_test(test_a_layer_that_any_thread_may_ask),
         cmocka_unit_test(test_each_group_listens),
         cmocka_unit_test(test_a_full_server_goes_on_when_one_leaves),
         cmocka_unit_test(test_a_pause_ends_when_it_is_told),

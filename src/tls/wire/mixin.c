@@ -390,7 +390,7 @@ static void tls_layer_free(struct shs_layer *layer)
 }
 
 /* Serving begins, in this process: only now is a thread of use here. */
-static void serving_begins(struct shs_layer *layer)
+static void tls_begin_serving(struct shs_layer *layer)
 {
     struct shs_tls_mixin *self = MIXIN(layer);
     struct shs_error err;
@@ -412,6 +412,7 @@ static void tls_service_actions(struct shs_layer *layer)
 
 static const struct shs_server_ops tls_ops = {
     .name = "TLSMixIn",
+    .begin_serving = tls_begin_serving,
     .finish_request = tls_finish_request,
     .close_request = tls_close_request,
     .handle_error = tls_handle_error,
@@ -523,8 +524,6 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
         goto out;
     }
     self->client_first = true;
-    self->begins.now = serving_begins;
-    self->begins.layer = &mixin->layer;
     mixin->advised = shs__wall_s(mixin->config.config.clock_offset_s);
     shs__tls_mixin_advise(mixin);
     return SHS_OK;
