@@ -35,11 +35,12 @@ struct shs_h1_exchange {
     uint64_t turn_at;             /* offset in the file at which others were thought of last */
     const char *failure;          /* why the answer is not what the handler wanted */
     int failure_code;
-    bool continue_due; /* Expect: 100-continue, and not answered yet */
-    bool reading;      /* the handler has asked for the body */
-    bool body_closed;  /* the peer ended in the middle of it */
-    bool answer_ready; /* HANDLE is over: SEND may finish the exchange */
-    bool keep;         /* the connection stays open, as the head of the answer said */
+    bool content_refused; /* ... and it was the client's content: the connection lives on */
+    bool continue_due;    /* Expect: 100-continue, and not answered yet */
+    bool reading;         /* the handler has asked for the body */
+    bool body_closed;     /* the peer ended in the middle of it */
+    bool answer_ready;    /* HANDLE is over: SEND may finish the exchange */
+    bool keep;            /* the connection stays open, as the head of the answer said */
     struct shs_field fields[];
 };
 
