@@ -28,8 +28,9 @@
  *   - A method without a function is 501, with Allow; OPTIONS without one is 204, with Allow.
  *     `OPTIONS *` comes with the path "*". "GET http://host/a" comes with the path "/a".
  *   - A handler that returns an error before it sent anything gives 500, or the 4xx that the error
- *     of a body, a form or an upload stands for; after that, the connection is cut, so that the
- *     client sees that it is incomplete.
+ *     of a body, a form or an upload stands for (the connection lives on when the body arrived as
+ *     it should), or 503 for SHS_TIMEOUT behind shs_request_deadline; after that, the connection is
+ *     cut, so that the client sees that it is incomplete.
  *
  * Views
  *
@@ -315,8 +316,13 @@ SHS_API int shs_send_field(struct shs_response *res, struct shs_str name,
 SHS_API int shs_send_length(struct shs_response *res, uint64_t length) SHS_MUST_CHECK;
 /*
  * A field for whatever answer there will be, an error's too: for a handler that stands around
- * others. Copies both. Any time before the head has left; SHS_USAGE later, for what cannot be a
- * field, and for one that steers the framing; SHS_LIMIT beyond 16 of them, or 16 KiB.
+ * others, and for one more field on an answer that one call makes (shs_send_json, shs_send_page).
+ * It is sent once: what the answer says itself under that name counts instead, and of two that
+ * stand the later. Only lists add up: Set-Cookie, Vary, Link, WWW-Authenticate, Server-Timing,
+ * Access-Control-Expose-Headers and the like.
+ *
+ * Copies both. Any time before the head has left; SHS_USAGE later, for what cannot be a field, and
+ * for one that steers the framing; SHS_LIMIT beyond 16 of them, or 16 KiB.
  */
 SHS_API int shs_response_stand(struct shs_response *res, const char *name,
                                const char *value) SHS_MUST_CHECK;
@@ -464,6 +470,20 @@ struct shs_content_coding {
 SHS_API int shs_response_set_coding(struct shs_response *res,
                                     const struct shs_content_coding *coding,
                                     void *ctx) SHS_MUST_CHECK;
+
+/*
+ * For a helper of yours that handlers call: it was used wrongly, or for too much. The line of the
+ * log has the handler, the method and the path, then `call` and `text`; the client is told 500, and
+ * nothing of it. The first one of a request counts, as with the calls of this library.
+ *
+ *   code  < 0: what the helper returns, and the handler after it
+ *   call  the name of the helper
+ *   text  what is wrong and what to do; copied
+ *
+ * Returns code.
+ */
+SHS_API int shs_response_mistake(struct shs_response *res, int code, const char *call,
+                                 const char *text);
 
 /* -- handlers that call handlers: owner thread only -------------------------------------------- */
 

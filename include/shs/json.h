@@ -62,9 +62,10 @@ SHS_API int shs_request_json(struct shs_request *req, const struct shs_json_limi
                              struct json_t **out) SHS_MUST_CHECK;
 
 /*
- * A whole answer: this status, and the value as application/json. Takes the reference, also on an
- * error; NULL is SHS_NOMEM, so that what json_pack returned can be handed in. SHS_LIMIT beyond
- * 64 MiB: stream it.
+ * A whole answer: this status, and the value as application/json; further fields (an ETag, a
+ * Location) by shs_response_stand before it. Takes the reference, also on an error; NULL is
+ * SHS_NOMEM with a line in the log, so that what json_pack returned can be handed in. SHS_LIMIT
+ * beyond 64 MiB: stream it.
  */
 SHS_API int shs_send_json(struct shs_response *res, int status,
                           struct json_t *value) SHS_MUST_CHECK;
@@ -72,7 +73,8 @@ SHS_API int shs_send_json(struct shs_response *res, int status,
 /*
  * shs_send_problem (http.h) with members of one's own: {"type", "title", "status", "detail"}, and
  * those of `members`, an object, which may replace the first two. Takes the reference; NULL is
- * SHS_NOMEM. The connection lives on.
+ * SHS_NOMEM, and what is no object SHS_USAGE, with a line in the log. What is no UTF-8 in `detail`
+ * becomes U+FFFD. The connection lives on.
  */
 SHS_API int shs_send_problem_json(struct shs_response *res, int status, const char *detail,
                                   struct json_t *members) SHS_MUST_CHECK;

@@ -121,7 +121,7 @@ struct shs_security_fields {
     const char *content_type SHS_OPTIONAL;       /* X-Content-Type-Options: "nosniff" */
 };
 
-/* NULL: all defaults. A field that a handler sets itself is then there twice. */
+/* NULL: all defaults. A field that a handler sets itself counts instead. */
 SHS_API struct shs_middleware shs_security_middleware(const struct shs_security_fields *fields);
 
 /*

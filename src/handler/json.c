@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/base.h"
+#include "base/text.h"
 
 #ifdef SHS_HAVE_JANSSON
 #include <jansson.h>
@@ -60,8 +61,11 @@ static int refuse_at(struct shs_request *req, size_t line, size_t column, const 
     return shs_request_refuse(req, 400, "bad-json", text);
 }
 
-/* Where it is nested more deeply than that, before a parser that recurses sees it. */
-static int check_depth(struct shs_request *req, struct shs_str body, unsigned max)
+/*
+ * Where it is nested more deeply than that, before a parser that recurses sees it; and a NUL, which
+ * jansson steps over where it looks ahead: another reader would stop there.
+ */
+static int check_body(struct shs_request *req, struct shs_str body, unsigned max)
 {
     bool in_string = false;
     unsigned depth = 0;
@@ -76,6 +80,8 @@ static int check_depth(struct shs_request *req, struct shs_str body, unsigned ma
             line++;
             column = 0;
         }
+        if (c == '\0')
+            return refuse_at(req, line, column, "a NUL is no JSON");
         if (in_string) {
             if (c == '\\' && i + 1 < body.len) {
                 i++;
@@ -138,7 +144,9 @@ int shs_request_json(struct shs_request *req, const struct shs_json_limits *limi
         return shs_request_refuse(req, 415, "not-json",
                                   "The content must be JSON: Content-Type: application/json.");
     SHS_RETURN_IF_ERROR(shs_request_body(req, l.max_bytes, &body));
-    SHS_RETURN_IF_ERROR(check_depth(req, body, l.max_depth));
+    if (body.len == 0)
+        return shs_request_refuse(req, 400, "bad-json", "There is no JSON: the body is empty.");
+    SHS_RETURN_IF_ERROR(check_body(req, body, l.max_depth));
     return parse(req, body, out);
 }
 
@@ -149,27 +157,38 @@ static int append(const char *bytes, size_t len, void *ctx)
     return shs__buf_append(ctx, bytes, len) == SHS_OK ? 0 : -1;
 }
 
+static int no_value(struct shs_response *res, const char *call)
+{
+    return shs_response_mistake(res, SHS_NOMEM, call,
+                                "the value is NULL. json_pack gives that for a format that its "
+                                "values do not fit, and for text that is not UTF-8");
+}
+
 /* The text of a value, which is taken. */
-static int dump(struct shs_buf *out, json_t *value)
+static int dump(struct shs_response *res, const char *call, struct shs_buf *out, json_t *value)
 {
     int failed;
 
     if (value == NULL)
-        return SHS_NOMEM;
+        return no_value(res, call);
     failed = json_dump_callback(value, append, out, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(value);
     if (failed == 0)
         return SHS_OK;
-    return out->len + 1 >= out->ceiling || out->cap == out->ceiling ? SHS_LIMIT : SHS_NOMEM;
+    if (out->len + 1 < out->ceiling && out->cap != out->ceiling)
+        return SHS_NOMEM;
+    return shs_response_mistake(res, SHS_LIMIT, call,
+                                "the value is longer than 64 MiB. Stream it: shs_json_array_begin");
 }
 
-static int send_value(struct shs_response *res, int status, const char *type, json_t *value)
+static int send_value(struct shs_response *res, const char *call, int status, const char *type,
+                      json_t *value)
 {
     struct shs_buf text;
     int rc;
 
     shs__buf_init(&text, ANSWER_MAX);
-    rc = dump(&text, value);
+    rc = dump(res, call, &text, value);
     if (rc == SHS_OK)
         rc = shs_send_response(res, status);
     if (rc == SHS_OK)
@@ -184,26 +203,54 @@ static int send_value(struct shs_response *res, int status, const char *type, js
 
 int shs_send_json(struct shs_response *res, int status, struct json_t *value)
 {
-    return send_value(res, status, "application/json", value);
+    return send_value(res, "shs_send_json", status, "application/json", value);
+}
+
+/* Text from anywhere: what is no UTF-8 in it becomes U+FFFD. */
+static json_t *text_value(struct shs_str s)
+{
+    struct shs_buf text;
+    json_t *value = NULL;
+    int rc = SHS_OK;
+
+    shs__buf_init(&text, s.len * 3 + 1);
+    for (size_t at = 0; rc == SHS_OK && at < s.len;) {
+        size_t len = shs__utf8_length(s, at);
+
+        rc = len == 0 ? shs__buf_append_str(&text, SHS_STR("\xEF\xBF\xBD"))
+                      : shs__buf_append(&text, s.ptr + at, len);
+        at += len == 0 ? 1 : len;
+    }
+    if (rc == SHS_OK)
+        value = json_stringn(text.len == 0 ? "" : shs__buf_head(&text), text.len);
+    shs__buf_free(&text);
+    return value;
 }
 
 int shs_send_problem_json(struct shs_response *res, int status, const char *detail,
                           struct json_t *members)
 {
+    static const char call[] = "shs_send_problem_json";
     json_t *problem;
 
     if (members == NULL)
-        return SHS_NOMEM;
+        return no_value(res, call);
+    if (!json_is_object(members)) {
+        json_decref(members);
+        return shs_response_mistake(res, SHS_USAGE, call, "the members are no object");
+    }
     problem = json_pack("{s:s, s:s, s:i}", "type", "about:blank", "title", shs_http_reason(status),
                         "status", status);
     if (problem == NULL || json_object_update(problem, members) != 0 ||
         json_object_set_new(problem, "status", json_integer(status)) != 0 ||
-        (detail != NULL && json_object_set_new(problem, "detail", json_string(detail)) != 0)) {
+        (detail != NULL &&
+         json_object_set_new(problem, "detail", text_value(shs__str(detail))) != 0)) {
         json_decref(problem);
-        problem = NULL;
+        json_decref(members);
+        return SHS_NOMEM;
     }
     json_decref(members);
-    return send_value(res, status, "application/problem+json", problem);
+    return send_value(res, call, status, "application/problem+json", problem);
 }
 
 static int let_go(struct shs_json_array *self)
@@ -248,7 +295,7 @@ int shs_json_array_add(struct shs_json_array *self, struct json_t *value)
         return self->rc;
     }
     shs__buf_init(&text, ANSWER_MAX);
-    self->rc = dump(&text, value);
+    self->rc = dump(self->res, "shs_json_array_add", &text, value);
     if (self->rc == SHS_OK && self->count++ > 0)
         self->rc = hold(self, ",", 1);
     if (self->rc == SHS_OK)

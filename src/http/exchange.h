@@ -141,6 +141,7 @@ struct shs_exchange {
     unsigned depth;                         /* how many have called one another */
     const struct shs_options *opt;          /* of the server; NULL: none made it (in a test) */
     const char *mistake;                    /* of the handler, a sentence (mistake.h); NULL: none */
+    int mistake_code;                       /* what the call returned that it was made with */
     int64_t deadline_ns; /* of the handlers: nothing of theirs waits longer; INT64_MAX: none */
     struct shs_access_call *access_calls; /* the latest first; in the arena */
     struct shs_ending *endings;           /* shs_request_on_end: the latest first; in the arena */
@@ -148,6 +149,17 @@ struct shs_exchange {
     struct shs_request req;
     struct shs_response res;
 };
+
+/* Is the name one of these? Any case. */
+bool shs__is_one_of(struct shs_str name, const char *const *names, size_t count);
+/* Content-Length, Transfer-Encoding ...: written by the server, where they are right. */
+bool shs__is_framing_field(struct shs_str name);
+
+/* Has the answer a field of that name: of its own; or one that stands? */
+bool shs__response_says(const struct shs_response *res, struct shs_str name);
+bool shs__response_stands(const struct shs_response *res, struct shs_str name);
+/* Is a standing field on this answer? Not when the answer says it itself. */
+bool shs__standing_is_sent(const struct shs_response *res, const struct shs_field *field);
 
 void shs__exchange_init(struct shs_exchange *x, const struct shs_exchange_ops *ops,
                         size_t max_buffered_response);

@@ -349,6 +349,12 @@ static int step_body(struct shs_h1 *h1)
     return SHS_OK;
 }
 
+/* A handler looked at shs_request_deadline and gave up, as it should. */
+static bool handlers_time_is_over(const struct shs_h1_exchange *x, int rc)
+{
+    return rc == SHS_TIMEOUT && !x->base.req.body_failed && shs_now_ns() >= x->base.deadline_ns;
+}
+
 /* What the client is told when a handler returned an error and has sent nothing. */
 static int status_for(const struct shs_h1_exchange *x, int rc)
 {
@@ -360,7 +366,24 @@ static int status_for(const struct shs_h1_exchange *x, int rc)
         if (rc == SHS_TIMEOUT)
             return 408;
     }
-    return rc == SHS_STOPPED ? 503 : 500;
+    return rc == SHS_STOPPED || handlers_time_is_over(x, rc) ? 503 : 500;
+}
+
+/* The client sent something that a handler does not take: that says nothing of the connection. */
+static bool content_is_refused(const struct shs_h1_exchange *x, int rc)
+{
+    const struct shs_request *req = &x->base.req;
+
+    return !req->body_failed && req->content_code == rc && req->refusal.status >= 400 &&
+           req->refusal.status < 500;
+}
+
+/* The sentence for the client: none where what went wrong is our affair. */
+static const char *message_for(const struct shs_h1_exchange *x, int rc)
+{
+    if (x->base.mistake != NULL && x->base.mistake_code == rc)
+        return NULL;
+    return handlers_time_is_over(x, rc) ? "The answer was not ready in time." : x->failure;
 }
 
 /* The handler has returned: make an answer of what there is. */
@@ -375,7 +398,7 @@ static int handler_returned(struct shs_h1_exchange *x, int rc)
             host->mistake(x->h1->owner, x->base.mistake);
         return SHS_OK;
     }
-    if (rc == SHS_USAGE)
+    if (x->base.mistake != NULL && rc == x->base.mistake_code)
         x->failure = x->base.mistake;
     if (x->failure == NULL && x->base.req.content_code == rc)
         x->failure = x->base.req.refusal.text;
@@ -386,7 +409,9 @@ static int handler_returned(struct shs_h1_exchange *x, int rc)
         res->broken = true;
         return SHS_OK;
     }
-    return shs_send_error(res, status_for(x, rc), rc == SHS_USAGE ? NULL : x->failure);
+    x->content_refused = content_is_refused(x, rc);
+    return x->content_refused ? shs_send_page(res, status_for(x, rc), x->failure)
+                              : shs_send_error(res, status_for(x, rc), message_for(x, rc));
 }
 
 /* The handler has left the body, and the answer, to a sink. */

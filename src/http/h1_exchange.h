@@ -35,6 +35,7 @@ struct shs_h1_exchange {
     uint64_t turn_at;             /* offset in the file at which others were thought of last */
     const char *failure;          /* why the answer is not what the handler wanted */
     int failure_code;
+    bool content_refused;     /* ... and it was the client's content: the connection lives on */
     bool continue_due;        /* Expect: 100-continue, and not answered yet */
     bool reading;             /* the handler has asked for the body */
     bool body_closed;         /* the peer ended in the middle of it */

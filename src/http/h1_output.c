@@ -152,7 +152,7 @@ static bool may_keep(const struct shs_h1_exchange *x, bool more)
     const struct shs_options *opt = h1->config->opt;
 
     if (!x->base.req.head.keep_alive || x->base.res.close || x->base.req.body_failed ||
-        x->failure_code != SHS_OK)
+        (x->failure_code != SHS_OK && !x->content_refused))
         return false;
     if (h1->served + 1 >= opt->max_requests_per_connection ||
         shs_now_ns() >= shs__deadline_after(h1->opened_ns, opt->connection_age_ms))
@@ -163,29 +163,44 @@ static bool may_keep(const struct shs_h1_exchange *x, bool more)
     return !h1->config->host->stopping(h1->owner);
 }
 
+/* What the server adds by itself, unless somebody has said it. */
+static int put_our_fields(struct shs_h1_exchange *x)
+{
+    const struct shs_h1_config *config = x->h1->config;
+    const struct shs_response *res = &x->base.res;
+    struct shs_str id_field = shs__str(config->opt->request_id_field);
+    char date[SHS_HTTP_DATE_LEN + 1];
+    int rc = SHS_OK;
+
+    if (!res->has_server && config->server_field.len > 0 &&
+        !shs__response_stands(res, SHS_STR("Server")))
+        rc = put_field(x->h1, SHS_STR("Server"), config->server_field);
+    if (rc == SHS_OK && !res->has_date && !shs__response_stands(res, SHS_STR("Date"))) {
+        shs__date_cached(config->dates, (time_t)shs__wall_s(config->opt->clock_offset_s), date);
+        rc = put_field(x->h1, SHS_STR("Date"), (struct shs_str){date, SHS_HTTP_DATE_LEN});
+    }
+    if (rc == SHS_OK && id_field.ptr != NULL && !shs__response_says(res, id_field) &&
+        !shs__response_stands(res, id_field))
+        rc = put_field(x->h1, id_field, shs_request_id(&x->base.req));
+    return rc;
+}
+
 static int put_head(struct shs_h1_exchange *x, bool more)
 {
     struct shs_h1 *h1 = x->h1;
     struct shs_response *res = &x->base.res;
-    char date[SHS_HTTP_DATE_LEN + 1];
     int rc;
 
     x->keep = may_keep(x, more);
     rc = put_status_line(h1, res->status, res->reason);
-    if (rc == SHS_OK && !res->has_server && h1->config->server_field.len > 0)
-        rc = put_field(h1, SHS_STR("Server"), h1->config->server_field);
-    if (rc == SHS_OK && !res->has_date) {
-        shs__date_cached(h1->config->dates, (time_t)shs__wall_s(h1->config->opt->clock_offset_s),
-                         date);
-        rc = put_field(h1, SHS_STR("Date"), (struct shs_str){date, SHS_HTTP_DATE_LEN});
-    }
+    if (rc == SHS_OK)
+        rc = put_our_fields(x);
     for (size_t i = 0; rc == SHS_OK && i < res->field_count; i++)
         rc = put_field(h1, res->fields[i].name, res->fields[i].value);
-    if (rc == SHS_OK && h1->config->opt->request_id_field != NULL)
-        rc = put_field(h1, shs__str(h1->config->opt->request_id_field),
-                       shs_request_id(&x->base.req));
-    for (size_t i = 0; rc == SHS_OK && i < res->standing_count; i++)
-        rc = put_field(h1, res->standing[i].name, res->standing[i].value);
+    for (size_t i = 0; rc == SHS_OK && i < res->standing_count; i++) {
+        if (shs__standing_is_sent(res, &res->standing[i]))
+            rc = put_field(h1, res->standing[i].name, res->standing[i].value);
+    }
     if (rc == SHS_OK)
         rc = put_framing(x, more);
     if (rc == SHS_OK && !x->keep)

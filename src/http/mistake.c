@@ -13,31 +13,71 @@ static int shown(struct shs_str s, int max)
     return s.len > (size_t)max ? max : (int)s.len;
 }
 
-int shs__mistake(struct shs_exchange *x, const char *call, const char *fmt, ...)
+static int record(struct shs_exchange *x, int code, const char *call, const char *fmt, va_list ap)
 {
     const struct shs_head *head = &x->req.head;
     const char *name = x->handler == NULL ? NULL : x->handler->name;
     char *text;
-    va_list ap;
     int len;
 
-    if (x->mistake != NULL)
-        return SHS_USAGE;
+    /* What is wrong is told rather than what is too much. */
+    if (x->mistake != NULL && (x->mistake_code == code || code != SHS_USAGE))
+        return code;
+    x->mistake_code = code;
     text = shs__arena_alloc(&x->arena, TEXT_MAX);
     if (text == NULL) {
         x->mistake = "a handler used the API wrongly, and there is no memory to say how";
-        return SHS_USAGE;
+        return code;
     }
     len = snprintf(text, TEXT_MAX, "handler %.*s, %.*s %.*s: %s%s", NAME_MAX_SHOWN,
                    name == NULL ? "without a name" : name, shown(head->method, NAME_MAX_SHOWN),
                    head->method.ptr, shown(head->path, PATH_MAX_SHOWN), head->path.ptr,
                    call == NULL ? "" : call, call == NULL ? "" : ": ");
-    va_start(ap, fmt);
     if (len > 0 && len < TEXT_MAX)
         vsnprintf(text + len, (size_t)(TEXT_MAX - len), fmt, ap);
-    va_end(ap);
     x->mistake = text;
-    return SHS_USAGE;
+    return code;
+}
+
+int shs__mistake(struct shs_exchange *x, const char *call, const char *fmt, ...)
+{
+    va_list ap;
+    int rc;
+
+    va_start(ap, fmt);
+    rc = record(x, SHS_USAGE, call, fmt, ap);
+    va_end(ap);
+    return rc;
+}
+
+int shs__over_limit(struct shs_exchange *x, const char *call, const char *fmt, ...)
+{
+    va_list ap;
+    int rc;
+
+    va_start(ap, fmt);
+    rc = record(x, SHS_LIMIT, call, fmt, ap);
+    va_end(ap);
+    return rc;
+}
+
+static int mistake_of(struct shs_exchange *x, int code, const char *call, const char *fmt, ...)
+    SHS_PRINTF(4, 5);
+
+static int mistake_of(struct shs_exchange *x, int code, const char *call, const char *fmt, ...)
+{
+    va_list ap;
+    int rc;
+
+    va_start(ap, fmt);
+    rc = record(x, code, call, fmt, ap);
+    va_end(ap);
+    return rc;
+}
+
+int shs_response_mistake(struct shs_response *res, int code, const char *call, const char *text)
+{
+    return mistake_of(res->x, code < 0 ? code : SHS_USAGE, call, "%s", text);
 }
 
 static int result_without_answer(struct shs_exchange *x)

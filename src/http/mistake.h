@@ -14,9 +14,13 @@
  */
 int shs__mistake(struct shs_exchange *x, const char *call, const char *fmt, ...) SHS_PRINTF(3, 4);
 
+/* The same for what is right but too much: returns SHS_LIMIT. */
+int shs__over_limit(struct shs_exchange *x, const char *call, const char *fmt, ...)
+    SHS_PRINTF(3, 4);
+
 /*
  * The handler has returned rc. SHS_OK, or what went wrong: rc itself, or SHS_USAGE for what is no
- * result or no answer. x->mistake says it when it is the handler's doing.
+ * result or no answer. x->mistake says it when x->mistake_code is what is returned.
  */
 int shs__mistake_in_result(struct shs_exchange *x, int rc);
 

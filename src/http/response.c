@@ -145,7 +145,7 @@ static bool parse_length(struct shs_str s, uint64_t *out)
     return true;
 }
 
-static bool is_one_of(struct shs_str name, const char *const *names, size_t count)
+bool shs__is_one_of(struct shs_str name, const char *const *names, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (shs__str_eq_nocase(name, shs__str(names[i])))
@@ -154,14 +154,14 @@ static bool is_one_of(struct shs_str name, const char *const *names, size_t coun
     return false;
 }
 
-static bool is_framing_field(struct shs_str name)
+bool shs__is_framing_field(struct shs_str name)
 {
     static const char *const framing[] = {
         "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive",
         "Upgrade",        "Trailer",           "TE",
     };
 
-    return is_one_of(name, framing, SHS_ARRAY_LEN(framing));
+    return shs__is_one_of(name, framing, SHS_ARRAY_LEN(framing));
 }
 
 /* Fields that steer the framing: noted, and written by us, so that they are there once. */
@@ -206,7 +206,8 @@ static int make_field_room(struct shs_response *res)
     if (res->field_count < res->field_cap)
         return SHS_OK;
     if (res->field_count == SHS_MAX_RESPONSE_FIELDS)
-        return SHS_LIMIT;
+        return shs__over_limit(res->x, "shs_send_header", "an answer has %u fields at most",
+                               SHS_MAX_RESPONSE_FIELDS);
     if (cap > SHS_MAX_RESPONSE_FIELDS)
         cap = SHS_MAX_RESPONSE_FIELDS;
     fields = shs__arena_alloc(&res->x->arena, cap * sizeof *fields);
@@ -226,7 +227,9 @@ static int append_field(struct shs_response *res, struct shs_str name, struct sh
     if (rc != SHS_OK)
         return rc;
     if (name.len + value.len + 4 > SHS_MAX_RESPONSE_HEAD - res->field_bytes)
-        return SHS_LIMIT;
+        return shs__over_limit(res->x, "shs_send_header",
+                               "\"%.*s\": the fields of an answer have %u bytes in all",
+                               name.len > 40 ? 40 : (int)name.len, name.ptr, SHS_MAX_RESPONSE_HEAD);
     value = shs__arena_copy(&res->x->arena, value);
     if (value.ptr == NULL)
         return SHS_NOMEM;
@@ -282,33 +285,6 @@ int shs_send_header(struct shs_response *res, const char *name, const char *valu
     return shs_send_header_str(res, name, shs__str(value));
 }
 
-int shs_response_stand(struct shs_response *res, const char *name, const char *text)
-{
-    struct shs_str value = shs__str(text);
-    struct shs_arena *arena = &res->x->arena;
-    struct shs_field *field;
-
-    if (res->head_sent || value.ptr == NULL || !shs_is_token(shs__str(name)) ||
-        !shs_is_field_value(value) || is_framing_field(shs__str(name)))
-        return shs__mistake(res->x, "shs_response_stand",
-                            "the answer has left, or this cannot stand on every answer");
-    if (res->standing_count == SHS_MAX_STANDING_FIELDS ||
-        strlen(name) + value.len + 4 > SHS_MAX_RESPONSE_HEAD - res->standing_bytes)
-        return SHS_LIMIT;
-    if (res->standing == NULL)
-        res->standing = shs__arena_alloc(arena, SHS_MAX_STANDING_FIELDS * sizeof *res->standing);
-    if (res->standing == NULL)
-        return SHS_NOMEM;
-    field = &res->standing[res->standing_count];
-    field->name = shs__arena_copy(arena, shs__str(name));
-    field->value = shs__arena_copy(arena, value);
-    if (field->name.ptr == NULL || field->value.ptr == NULL)
-        return SHS_NOMEM;
-    res->standing_count++;
-    res->standing_bytes += strlen(name) + value.len + 4;
-    return SHS_OK;
-}
-
 int shs_end_headers(struct shs_response *res)
 {
     if (!res->started)
@@ -331,11 +307,13 @@ int shs_send_interim(struct shs_response *res, int code, const char *const *fiel
         struct shs_str name = shs__str(fields[i]), value = shs__str(fields[i + 1]);
 
         if (value.ptr == NULL || !shs_is_token(name) || !shs_is_field_value(value) ||
-            is_framing_field(name))
+            shs__is_framing_field(name))
             return shs__mistake(res->x, "shs_send_interim", "a field that an answer cannot have");
         bytes += name.len + value.len + 4;
         if (count == SHS_ARRAY_LEN(list) || bytes > SHS_MAX_RESPONSE_HEAD)
-            return SHS_LIMIT;
+            return shs__over_limit(res->x, "shs_send_interim",
+                                   "%u fields at most, and %u bytes of them",
+                                   SHS_MAX_INTERIM_FIELDS, SHS_MAX_RESPONSE_HEAD);
         list[count++] = (struct shs_field){name, value};
     }
     if (res->broken)
@@ -365,7 +343,8 @@ static bool may_be_trailer(struct shs_str name)
         "Age",
     };
 
-    return !is_one_of(name, head_only, SHS_ARRAY_LEN(head_only)) && !is_framing_field(name);
+    return !shs__is_one_of(name, head_only, SHS_ARRAY_LEN(head_only)) &&
+           !shs__is_framing_field(name);
 }
 
 int shs_send_trailer(struct shs_response *res, const char *name, const char *value)
@@ -385,7 +364,9 @@ int shs_send_trailer(struct shs_response *res, const char *name, const char *val
         return SHS_NOMEM;
     if (res->trailer_count == SHS_MAX_RESPONSE_TRAILERS ||
         n.len + v.len + 4 > SHS_MAX_RESPONSE_HEAD - res->field_bytes)
-        return SHS_LIMIT;
+        return shs__over_limit(res->x, "shs_send_trailer",
+                               "%u fields at most, and %u bytes of them with those of the head",
+                               SHS_MAX_RESPONSE_TRAILERS, SHS_MAX_RESPONSE_HEAD);
     field = &res->trailers[res->trailer_count];
     field->name = shs__arena_copy(&res->x->arena, n);
     field->value = shs__arena_copy(&res->x->arena, v);

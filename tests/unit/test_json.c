@@ -81,7 +81,8 @@ static void test_refused(void **state)
         {"text/plain", "{}", 415, "must be JSON"},
         {"application/jsonx", "{}", 415, "must be JSON"},
         {"x+json", "{}", 415, "must be JSON"},
-        {JSON, "", 400, "line 1, column 0"},
+        {JSON, "", 400, "the body is empty"},
+        {JSON, " ", 400, "line 1"},
         {JSON, "{\"a\": 1,\n \"b\": x}", 400, "line 2, column 7"},
         {JSON, "{\"a\": 1} x", 400, "end of file expected"},
         {JSON, "{\"a\": 1, \"a\": 2}", 400, "duplicate object key"},
@@ -111,6 +112,68 @@ static void test_refused(void **state)
     h1_lab_close(&lab);
 }
 
+/* jansson steps over one where it looks ahead, and would read [1]. */
+static void test_a_nul(void **state)
+{
+    static const char *const rows[] = {"[1|]", "|[1]", "[1]|", "{\"a\":1|}", "\"a|b\"", "1|2"};
+    char body[20];
+
+    (void)state;
+    shs_json_limits_init(&limits);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        size_t len = strlen(rows[i]);
+
+        memcpy(body, rows[i], len);
+        *(char *)memchr(body, '|', len) = '\0';
+        post(JSON, body, len);
+        if (lab.last_status != 400 || strstr(h1_body(&lab), "a NUL is no JSON") == NULL)
+            fail_msg("%s: %d %s", rows[i], lab.last_status, h1_body(&lab));
+        h1_lab_close(&lab);
+    }
+}
+
+/* What a client writes wrongly is no reason for another handshake. */
+static void test_the_connection_lives_on(void **state)
+{
+    static const char two[] =
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: " JSON "\r\nContent-Length: 3\r\n\r\n[1,"
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n[]"
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: " JSON "\r\nContent-Length: 2\r\n\r\n[]";
+
+    (void)state;
+    shs_json_limits_init(&limits);
+    h1_lab_open(&lab, H1_HANDLER(mirror));
+    h1_lab_talk(&lab, two, sizeof two - 1);
+    assert_int_equal(h1_count(&lab, "HTTP/1.1 400 "), 1);
+    assert_int_equal(h1_count(&lab, "HTTP/1.1 415 "), 1); /* its body was not read: it is drained */
+    assert_int_equal(h1_count(&lab, "HTTP/1.1 201 "), 1);
+    h1_has_not(&lab, "Connection: close");
+    assert_int_equal(lab.logged, 3);
+    h1_lab_close(&lab);
+}
+
+/* A body that is cut, or longer than may be read to its end, ends the connection all the same. */
+static void test_the_connection_ends(void **state)
+{
+    static const char chunked[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: " JSON
+                                  "\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\nx\r\n";
+    static const char large[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: " JSON
+                                "\r\nContent-Length: 999999999\r\n\r\n[";
+
+    (void)state;
+    shs_json_limits_init(&limits);
+    h1_lab_open(&lab, H1_HANDLER(mirror));
+    h1_lab_talk(&lab, chunked, sizeof chunked - 1);
+    h1_has(&lab, "HTTP/1.1 400 ");
+    h1_has(&lab, "\r\nConnection: close\r\n");
+    h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(mirror));
+    h1_lab_talk(&lab, large, sizeof large - 1);
+    h1_has(&lab, "HTTP/1.1 413 ");
+    h1_has(&lab, "\r\nConnection: close\r\n");
+    h1_lab_close(&lab);
+}
+
 /* A hundred thousand brackets are no recursion of a hundred thousand. */
 static void test_very_deep(void **state)
 {
@@ -134,6 +197,19 @@ static int problem(struct shs_request *req, struct shs_response *res)
     return shs_send_problem_json(res, 422, "Two fields are wrong.",
                                  json_pack("{s:s, s:i, s:[s, s]}", "type", "https://a.example/p",
                                            "status", 200, "errors", "name", "price"));
+}
+
+/* Text of a client in it, say. */
+static int problem_in_latin1(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    return shs_send_problem_json(res, 400, "caf\xe9", json_object());
+}
+
+static int problem_of_an_array(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    return shs_send_problem_json(res, 400, "a", json_array());
 }
 
 static int no_value(struct shs_request *req, struct shs_response *res)
@@ -187,6 +263,17 @@ static void test_answers(void **state)
     get(no_value);
     h1_has(&lab, "HTTP/1.1 500 ");
     assert_int_equal(lab.fail_code, SHS_NOMEM);
+    assert_non_null(strstr(lab.fail_text, "shs_send_json: the value is NULL. json_pack gives"));
+    h1_has_not(&lab, "memory"); /* there is enough */
+    h1_lab_close(&lab);
+    get(problem_in_latin1);
+    h1_has(&lab, "HTTP/1.1 400 ");
+    h1_has(&lab, "\"detail\":\"caf\xEF\xBF\xBD\"}");
+    h1_lab_close(&lab);
+    get(problem_of_an_array);
+    h1_has(&lab, "HTTP/1.1 500 ");
+    assert_int_equal(lab.fail_code, SHS_USAGE);
+    assert_non_null(strstr(lab.fail_text, "shs_send_problem_json: the members are no object"));
     h1_lab_close(&lab);
     get(many);
     h1_has(&lab, "\r\nTransfer-Encoding: chunked\r\n");
@@ -213,6 +300,9 @@ int main(void)
 #ifdef SHS_HAVE_JANSSON
         cmocka_unit_test(test_in_and_out),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_a_nul),
+        cmocka_unit_test(test_the_connection_lives_on),
+        cmocka_unit_test(test_the_connection_ends),
         cmocka_unit_test(test_very_deep),
         cmocka_unit_test(test_answers),
 #else

@@ -114,6 +114,70 @@ static int second_length(struct shs_request *req, struct shs_response *res)
     return shs_send_header(res, "content-length", "2");
 }
 
+static int stands_cut(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    return shs_response_stand(res, "X-Name", "a\r\nSet-Cookie: b");
+}
+
+static int stands_length(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    return shs_response_stand(res, "Content-Length", "5");
+}
+
+static int stands_late(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_flush(res));
+    return shs_response_stand(res, "X-Name", "a");
+}
+
+static int of_a_helper(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    return shs_response_mistake(res, SHS_IO, "my_send", "the table is not open. Call my_open");
+}
+
+static int stands_too_often(struct shs_request *req, struct shs_response *res)
+{
+    char name[16];
+
+    (void)req;
+    for (unsigned i = 0;; i++) {
+        snprintf(name, sizeof name, "X-%u", i);
+        SHS_RETURN_IF_ERROR(shs_response_stand(res, name, "a"));
+    }
+}
+
+static int too_many_fields(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    for (;;)
+        SHS_RETURN_IF_ERROR(shs_send_header(res, "X-Name", "a"));
+}
+
+static int too_long_fields(struct shs_request *req, struct shs_response *res)
+{
+    char value[1000];
+
+    (void)req;
+    memset(value, 'a', sizeof value);
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    for (;;)
+        SHS_RETURN_IF_ERROR(
+            shs_send_header_str(res, "X-Name", (struct shs_str){value, sizeof value}));
+}
+
+/* What was too much was left out; what is wrong is told. */
+static int too_many_then_wrong(struct shs_request *req, struct shs_response *res)
+{
+    ignore(stands_too_often(req, res));
+    return shs_send_response(res, 42);
+}
+
 static const struct shs_http_handler itself;
 
 static int calls_itself(struct shs_request *req, struct shs_response *res)
@@ -134,22 +198,34 @@ static void test_500_and_a_line(void **state)
     static const struct {
         shs_method_fn *fn;
         const char *text;
+        int code; /* 0: SHS_USAGE */
     } rows[] = {
-        {forgets, WHO "it returned 0 without an answer. Call shs_send_response, or"},
-        {status_42, WHO "shs_send_response: 42 is no status of an answer: it is from 200 to 999"},
-        {status_42_ignored, WHO "shs_send_response: 42 is no status"},
-        {bad_value, WHO "shs_send_header: \"X-Name\": the value has a control character, as CR"},
-        {bad_name, WHO "shs_send_header: \"X Name\": that is no name of a field"},
+        {forgets, WHO "it returned 0 without an answer. Call shs_send_response, or", 0},
+        {status_42, WHO "shs_send_response: 42 is no status of an answer: it is from 200 to 999",
+         0},
+        {status_42_ignored, WHO "shs_send_response: 42 is no status", 0},
+        {bad_value, WHO "shs_send_header: \"X-Name\": the value has a control character, as CR", 0},
+        {bad_name, WHO "shs_send_header: \"X Name\": that is no name of a field", 0},
         {field_first,
-         WHO "shs_send_header: \"X-Name\": no answer has begun. Call shs_send_response"},
-        {write_first, WHO "shs_write: no answer has begun. Call shs_send_response first"},
-        {returns_7, WHO "it returned 7. Return 0, or a negative SHS_ code"},
-        {returns_usage, WHO "it returned SHS_USAGE, but no call of this answer failed so"},
-        {too_short, WHO "it wrote 3 of the 10 bytes that its Content-Length says. Write them all"},
-        {too_long, WHO "shs_write: 3 bytes behind 0, and Content-Length says 2"},
-        {second_length, WHO "shs_send_header: \"content-length\": it was said before"},
-        {calls_itself, WHO "shs_handler_call: 64 handlers call one another: does one call itself?"},
-        {answers_and_calls, WHO "shs_handler_call: t: an answer has begun already. Answer, or let"},
+         WHO "shs_send_header: \"X-Name\": no answer has begun. Call shs_send_response", 0},
+        {write_first, WHO "shs_write: no answer has begun. Call shs_send_response first", 0},
+        {returns_7, WHO "it returned 7. Return 0, or a negative SHS_ code", 0},
+        {returns_usage, WHO "it returned SHS_USAGE, but no call of this answer failed so", 0},
+        {too_short, WHO "it wrote 3 of the 10 bytes that its Content-Length says. Write them all",
+         0},
+        {too_long, WHO "shs_write: 3 bytes behind 0, and Content-Length says 2", 0},
+        {second_length, WHO "shs_send_header: \"content-length\": it was said before", 0},
+        {calls_itself, WHO "shs_handler_call: 64 handlers call one another: does one call itself?",
+         0},
+        {answers_and_calls, WHO "shs_handler_call: t: an answer has begun already. Answer, or let",
+         0},
+        {stands_cut, WHO "shs_response_stand: \"X-Name\": the value has a control character", 0},
+        {stands_length, WHO "shs_response_stand: \"Content-Length\": it steers the framing", 0},
+        {too_many_then_wrong, WHO "shs_send_response: 42 is no status", 0},
+        {of_a_helper, WHO "my_send: the table is not open. Call my_open", SHS_IO},
+        {stands_too_often, WHO "shs_response_stand: \"X-16\" is one too many: 16", SHS_LIMIT},
+        {too_many_fields, WHO "shs_send_header: an answer has 100 fields at most", SHS_LIMIT},
+        {too_long_fields, WHO "shs_send_header: \"X-Name\": the fields of an answer", SHS_LIMIT},
     };
 
     (void)state;
@@ -160,9 +236,10 @@ static void test_500_and_a_line(void **state)
             fail_msg("row %zu: \"%s\", not \"%s\"; %s", i, lab.fail_text, rows[i].text,
                      h1_lab_text(&lab));
         assert_string_equal(lab.last_error, lab.fail_text); /* the access log says it too */
-        assert_int_equal(lab.fail_code, SHS_USAGE);
+        assert_int_equal(lab.fail_code, rows[i].code == 0 ? SHS_USAGE : rows[i].code);
         assert_int_equal(lab.last_status, 500);
         h1_has_not(&lab, "shs_"); /* and the client does not */
+        h1_has_not(&lab, "limit");
         h1_lab_close(&lab);
     }
 }
@@ -227,6 +304,57 @@ static void test_statuses(void **state)
         h1_has(&lab, "HTTP/1.1 200 OK\r\n");
         h1_lab_close(&lab);
     }
+}
+
+static void test_a_head_that_has_left(void **state)
+{
+    (void)state;
+    talk(H1_HANDLER(stands_late));
+    assert_string_equal(lab.fail_text, WHO
+                        "shs_response_stand: \"X-Name\": the head of the answer has left already");
+    h1_lab_close(&lab);
+}
+
+/* -- fields that stand ------------------------------------------------------------------------- */
+
+static int stands(struct shs_request *req, struct shs_response *res)
+{
+    static const char *const rows[] = {
+        "Content-Type", "text/first", "ETag",   "\"first\"", "X-Own",        "first",
+        "Date",         "first",      "Server", "first",     "X-Request-Id", "first",
+        "Vary",         "first",      "X-Two",  "first",     "x-two",        "second",
+        "Set-Cookie",   "a=1",        "Vary",   "second",    "Set-Cookie",   "b=2",
+    };
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i += 2)
+        SHS_RETURN_IF_ERROR(shs_response_stand(res, rows[i], rows[i + 1]));
+    if (shs_request_query(req).len == 3)
+        return shs_send_page(res, 404, NULL);
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "content-type", "text/own"));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Vary", "own"));
+    return shs_send_header(res, "X-own", "own");
+}
+
+/* A field is there once: two Content-Types, or two Access-Control-Allow-Origins, are none. */
+static void test_fields_that_stand(void **state)
+{
+    (void)state;
+    h1_lab_open(&lab, H1_HANDLER(stands));
+    lab.opt.request_id_field = "X-Request-ID";
+    h1_lab_talk(&lab, GET, sizeof GET - 1); /* ?z=1: a page */
+    h1_has(&lab, "\r\nContent-Type: text/html;charset=utf-8\r\n");
+    assert_int_equal(h1_count(&lab, "Content-Type:"), 1);
+    h1_has(&lab, "\r\nETag: \"first\"\r\n");
+    h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(stands));
+    lab.opt.request_id_field = "X-Request-ID";
+    h1_lab_talk(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27);
+    h1_has(&lab, "HTTP/1.1 200 OK\r\ncontent-type: text/own\r\nVary: own\r\nX-own: own\r\n"
+                 "ETag: \"first\"\r\nDate: first\r\nServer: first\r\nX-Request-Id: first\r\n"
+                 "Vary: first\r\nX-Two: second\r\nSet-Cookie: a=1\r\nVary: second\r\n"
+                 "Set-Cookie: b=2\r\nContent-Length: 0\r\n\r\n");
+    h1_lab_close(&lab);
 }
 
 /* -- an answer that survives ------------------------------------------------------------------- */
@@ -504,6 +632,13 @@ int main(void)
         cmocka_unit_test(test_limit_of_a_body),
         cmocka_unit_test(test_slots_and_endings),
         cmocka_unit_test(test_what_slots_cost),
+}
+
+        cmocka_unit_test(test_500_and_a_line),    cmocka_unit_test(test_a_head_that_has_left),
+        cmocka_unit_test(test_fields_that_stand), cmocka_unit_test(test_a_line_beside_the_answer),
+        cmocka_unit_test(test_long_names),        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_own_form),          cmocka_unit_test(test_own_form_that_fails),
+        cmocka_unit_test(test_limit_of_a_body),   cmocka_unit_test(test_slots_and_endings),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

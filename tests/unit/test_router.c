@@ -322,7 +322,7 @@ static void test_methods(void **state)
 static int tag(struct shs_request *req, struct shs_response *res, void *ctx,
                const struct shs_next *next)
 {
-    SHS_RETURN_IF_ERROR(shs_response_stand(res, "X-Tag", ctx));
+    SHS_RETURN_IF_ERROR(shs_response_stand(res, "Server-Timing", ctx));
     return shs_next_call(next, req, res);
 }
 
@@ -385,7 +385,17 @@ static int too_late(struct shs_request *req, struct shs_response *res)
     return shs_write(res, "late", 4);
 }
 
+/* As it should: it looks at the clock, and gives up. */
+static int gives_up(struct shs_request *req, struct shs_response *res)
+{
+    (void)res;
+    while (shs_now_ns() < shs_request_deadline(req))
+        continue;
+    return SHS_TIMEOUT;
+}
+
 static const struct shs_route inner_routes[] = {
+    {.method = "GET", .pattern = "/gives-up", .fn = gives_up, .time_ms = 1},
     SHS_ROUTE("GET", "/{a}", deep),
     SHS_ROUTE("PUT", "/{a}", deep),
     {.method = "GET", .pattern = "/{a}/more", .fn = deep, .chain = chain_bc},
@@ -426,11 +436,11 @@ static void test_groups(void **state)
     (void)state;
     expect(router, "GET", "/g/x/y", "deep a=[y] outer=[x]");
     assert_int_equal(ask(router, "GET", "/g/x/y/more"), 200);
-    h1_has(&lab, "\r\nX-Tag: a\r\nX-Tag: b\r\nX-Tag: c\r\n");
+    h1_has(&lab, "\r\nServer-Timing: a\r\nServer-Timing: b\r\nServer-Timing: c\r\n");
     h1_lab_close(&lab);
     allows(router, "DELETE", "/g/x/y", 405, "GET, HEAD, PUT, OPTIONS");
     ask(router, "DELETE", "/g/x/y");
-    h1_has(&lab, "\r\nX-Tag: a\r\n");
+    h1_has(&lab, "\r\nServer-Timing: a\r\n");
     h1_lab_close(&lab);
     expect(router, "GET", "/denied", "403");
     expect(router, "PUT", "/denied", "403"); /* not even what there is */
@@ -444,6 +454,9 @@ static void test_groups(void **state)
     post(router, "/g/x/usual", 9, 413);
     assert_int_equal(ask(router, "GET", "/g/x/late"), 503);
     h1_has_not(&lab, "X-Late");
+    h1_lab_close(&lab);
+    assert_int_equal(ask(router, "GET", "/g/x/gives-up"), 503);
+    h1_has(&lab, "The answer was not ready in time.");
     h1_lab_close(&lab);
     shs_router_free(router);
 }
