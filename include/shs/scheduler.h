@@ -11,7 +11,7 @@
  *       ThreadingMixIn     a thread for each
  *       ForkingMixIn       a child process for each
  *       ThreadPoolMixIn    a few threads for all of them
- *       yours              examples/my_scheduler.c: one thread and poll(2)
+ *       yours              one thread and poll(2), say
  *
  *   All of them are written over what is in this header. A server has one scheduler: BaseServer's,
  *   until a mixin brings another. Which one it is changes who waits, and nothing else.

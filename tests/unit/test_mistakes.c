@@ -624,6 +624,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_statuses),
         cmocka_unit_test(test_500_and_a_line),
+        cmocka_unit_test(test_a_head_that_has_left),
+        cmocka_unit_test(test_fields_that_stand),
         cmocka_unit_test(test_a_line_beside_the_answer),
         cmocka_unit_test(test_long_names),
         cmocka_unit_test(test_forms),
@@ -632,13 +634,6 @@ int main(void)
         cmocka_unit_test(test_limit_of_a_body),
         cmocka_unit_test(test_slots_and_endings),
         cmocka_unit_test(test_what_slots_cost),
-}
-
-        cmocka_unit_test(test_500_and_a_line),    cmocka_unit_test(test_a_head_that_has_left),
-        cmocka_unit_test(test_fields_that_stand), cmocka_unit_test(test_a_line_beside_the_answer),
-        cmocka_unit_test(test_long_names),        cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_own_form),          cmocka_unit_test(test_own_form_that_fails),
-        cmocka_unit_test(test_limit_of_a_body),   cmocka_unit_test(test_slots_and_endings),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
