@@ -11,6 +11,7 @@
  *   router.h              from a method and a path to a function
  *   chain.h               middleware: what stands in front of a handler
  *   json.h                JSON in and out, problem details
+ *   conditional.h         ETag, If-Match, 304 and 412 in a handler
  *   query.h               the parameters of a query and of a form
  *   multipart.h           file uploads
  *   cookie.h              cookies
@@ -34,6 +35,7 @@
 
 #include <shs/certs.h>
 #include <shs/chain.h>
+#include <shs/conditional.h>
 #include <shs/cookie.h>
 #include <shs/digest.h>
 #include <shs/echo.h>

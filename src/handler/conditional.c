@@ -27,7 +27,7 @@ static bool list_has(struct shs_str list, const struct shs_validators *now, bool
 {
     if (now->etag == NULL)
         return false;
-    return shs__etag_in(list, now->etag, strong) ||
+    return shs__etag_in(list, now->etag, strong && !(now->weak_counts && now->etag[0] == '"')) ||
            (now->content != NULL && shs__etag_content_in(list, now->content, strong)) ||
            (now->weak != NULL && !strong && shs__etag_in(list, now->weak, false));
 }
@@ -93,7 +93,7 @@ static bool is_get(const struct shs_request *req)
 enum shs_precondition shs__preconditions(const struct shs_request *req,
                                          const struct shs_validators *now)
 {
-    bool exists = now->etag != NULL;
+    bool exists = now->etag != NULL, dated = exists && now->mtime != SHS_TIME_UNKNOWN;
     struct tags match, none_match;
     time_t when;
 
@@ -101,7 +101,7 @@ enum shs_precondition shs__preconditions(const struct shs_request *req,
     if (match.there) {
         if (!match.found)
             return SHS_PRECONDITION_FAILED;
-    } else if (exists && date_field(req, "If-Unmodified-Since", &when) && now->mtime > when) {
+    } else if (dated && date_field(req, "If-Unmodified-Since", &when) && now->mtime > when) {
         return SHS_PRECONDITION_FAILED;
     }
     none_match = look_for_tag(req, "If-None-Match", now, false);
@@ -110,7 +110,7 @@ enum shs_precondition shs__preconditions(const struct shs_request *req,
             return SHS_PRECONDITION_HOLDS;
         return is_get(req) ? SHS_PRECONDITION_NOT_MODIFIED : SHS_PRECONDITION_FAILED;
     }
-    if (exists && is_get(req) && date_field(req, "If-Modified-Since", &when) && now->mtime <= when)
+    if (dated && is_get(req) && date_field(req, "If-Modified-Since", &when) && now->mtime <= when)
         return SHS_PRECONDITION_NOT_MODIFIED;
     return SHS_PRECONDITION_HOLDS;
 }
@@ -127,4 +127,49 @@ bool shs__if_range(const struct shs_request *req, const char *etag, int64_t mtim
     if (value.len > 0 && value.ptr[0] == '"')
         return shs__str_eq(value, shs__str(etag));
     return shs_http_date_parse(value, now, &when) && mtime == when && mtime < now - 1;
+}
+
+static bool is_etag(const char *etag)
+{
+    struct shs_str s = shs__str(etag), tag, left;
+    bool weak;
+
+    left = s;
+    return shs_is_field_value(s) && (s.ptr[0] == '"' || s.ptr[0] == 'W') &&
+           shs__etag_next(&left, &tag, &weak) && left.len == 0;
+}
+
+static int send_not_modified(struct shs_response *res, const char *etag, int64_t mtime)
+{
+    char date[SHS_HTTP_DATE_LEN + 1];
+    time_t now = time(NULL);
+
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 304));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "ETag", etag));
+    if (mtime == SHS_TIME_UNKNOWN)
+        return SHS_OK;
+    shs_http_date(mtime < (int64_t)now ? (time_t)mtime : now, date);
+    return shs_send_header(res, "Last-Modified", date);
+}
+
+int shs_check_conditions(struct shs_request *req, struct shs_response *res, const char *etag,
+                         int64_t mtime, bool *go_on)
+{
+    struct shs_validators now = {.etag = etag, .mtime = mtime, .weak_counts = true};
+
+    *go_on = false;
+    if (etag != NULL && !is_etag(etag))
+        return shs_response_mistake(res, SHS_USAGE, "shs_check_conditions",
+                                    "the etag is none. It has quotes: \"\\\"7\\\"\"");
+    switch (shs__preconditions(req, &now)) {
+    case SHS_PRECONDITION_NOT_MODIFIED:
+        /* "*" is of anything that is there; where there is nothing it never comes to this. */
+        return send_not_modified(res, etag, mtime);
+    case SHS_PRECONDITION_FAILED:
+        return shs_send_page(res, 412, "It is not as you have said: it was changed meanwhile.");
+    case SHS_PRECONDITION_HOLDS:
+        break;
+    }
+    *go_on = true;
+    return SHS_OK;
 }

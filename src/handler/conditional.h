@@ -8,7 +8,7 @@
 
 #include <sys/stat.h>
 
-#include <shs/http.h>
+#include <shs/conditional.h>
 
 #include "base/base.h"
 
@@ -42,7 +42,8 @@ struct shs_validators {
     const char *etag;    /* of the representation; NULL: there is no file */
     const char *content; /* not NULL: a tag of any representation of it will do (PUT) */
     const char *weak;    /* its weak tag, which was said while the other was not known; or NULL */
-    int64_t mtime;
+    int64_t mtime;       /* SHS_TIME_UNKNOWN: dates do not count */
+    bool weak_counts;    /* the weak form of a strong etag is of the same version (If-Match) */
 };
 
 /* What time it is for the server that was asked: dates that come back are by its clock. */
