@@ -118,11 +118,12 @@ struct shs_pool_worker {
     _Atomic int64_t back_ns; /* while it is away: expected back; INT64_MAX: nobody knows */
 
     /* the monitor's */
-    uint32_t seen;      /* `busy` at the last look */
-    uint32_t looks;     /* and so often before */
-    int64_t cpu_ns;     /* what it had computed at the first of these */
-    int64_t looked_ns;  /* when that was */
-    int64_t cpu_now_ns; /* at the last */
+    uint32_t seen;        /* `busy` at the last look */
+    uint32_t looks;       /* and so often before */
+    uint32_t still_looks; /* the last so many of them, in which it had computed nothing */
+    int64_t cpu_ns;       /* what it had computed at the first of these */
+    int64_t looked_ns;    /* when that was */
+    int64_t cpu_now_ns;   /* at the last */
 
     /* asleep; under the group's lock */
     struct shs_pool_worker *next_asleep;

@@ -20,7 +20,7 @@
    compute for less have no more workers than there are cores. */
 #define COMPUTES_NS (500 * SHS_NS_PER_MS)
 /* When the kernel does not say whether a thread runs: one that has not, for so many looks. */
-#define LOOKS_IN_THE_DARK 8u
+#define LOOKS_IN_THE_DARK 32u
 /* Handlers that do not return which are reported at one look; the others at the next. */
 #define REPORTS 4u
 /* Fetching what there is while nobody else does, before the timers are looked at. */
@@ -56,7 +56,7 @@ static bool is_running(const struct shs_pool_worker *worker)
         close(fd);
     }
     if (n <= 0)
-        return worker->looks < LOOKS_IN_THE_DARK || worker->cpu_now_ns != worker->cpu_ns;
+        return worker->still_looks < LOOKS_IN_THE_DARK;
     stat[n] = '\0';
     state = strrchr(stat, ')'); /* behind the name, which may hold anything */
     return state != NULL && state[1] == ' ' && state[2] == 'R';
@@ -94,6 +94,7 @@ static enum look look_at_one(struct shs_pool_worker *worker, int64_t now_ns, boo
     if (busy != worker->seen || worker->looks == 0) {
         worker->seen = busy;
         worker->looks = 1;
+        worker->still_looks = 0;
         worker->looked_ns = now_ns;
         worker->cpu_ns = worker->cpu_now_ns = cpu_of(worker);
         return LOOK_FINE;
@@ -103,6 +104,7 @@ static enum look look_at_one(struct shs_pool_worker *worker, int64_t now_ns, boo
     worker->looks++;
     before = worker->cpu_now_ns;
     worker->cpu_now_ns = cpu_of(worker);
+    worker->still_looks = worker->cpu_now_ns == before ? worker->still_looks + 1 : 0;
     if (worker->cpu_now_ns - before < LOOK_NS / 2 && !is_running(worker))
         return LOOK_SLEEPS;
     return worker->cpu_now_ns - worker->cpu_ns >= COMPUTES_NS ? LOOK_COMPUTES : LOOK_FINE;
