@@ -166,8 +166,8 @@ static void a_read_has_idle_ms(void **state)
     contract_options(v, &opt);
     opt.idle_ms = SHORT_MS;
     contract_start(&s, v, &opt, &read_to_end_class);
+    then = shs_now_ns(); /* before it can begin to read */
     contract_dial(&c, &s);
-    then = shs_now_ns();
     contract_say(&c, "abc", 3);
     contract_await_finish();
     assert_true(ms_since(then) >= SHORT_MS);
