@@ -57,6 +57,8 @@ static void keep(void *ctx, const struct shs_tls_end *end)
     struct check *self = ctx;
     struct end *to = &self->ends[self->count];
 
+    if (strcmp(end->source, "cert_pem") == 0)
+        return; /* what stands for a certificate that is still to be made */
     if (self->count == ENDS_MAX) {
         self->too_many = true;
         return;

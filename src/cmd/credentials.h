@@ -4,6 +4,7 @@
 #ifndef SHS_CMD_CREDENTIALS_H
 #define SHS_CMD_CREDENTIALS_H
 
+#include <shs/certs.h>
 #include <shs/options.h>
 
 #include "certs/local_ca.h"
@@ -15,7 +16,9 @@ struct credentials {
     char password[CREDENTIALS_PASSWORD_MAX];
     size_t password_len;
     struct shs_local_ca local; /* all NULL when --cert was given */
-    char *found;               /* of credentials_find */
+    /* of credentials_look: the leaf that is there, or one for the look alone */
+    char *found;
+    struct shs_issued_cert *stand_in;
 };
 
 /*
@@ -27,8 +30,11 @@ struct credentials {
  */
 int credentials_load(struct credentials *self, const struct serve_options *o,
                      struct shs_options *opt);
-/* Without --cert, and without making anything: opt->certfile, or false when there is none yet. */
-bool credentials_find(struct credentials *self, struct shs_options *opt);
+/*
+ * The same for a look at the configuration without --cert, which makes no file: opt->certfile is
+ * the leaf that is there, or self->stand_in, a certificate in memory, stands for the one to come.
+ */
+int credentials_look(struct credentials *self, struct shs_options *opt);
 /* Warns of what works and should be known: the clock, a file that others may read. */
 void credentials_advise(const struct credentials *self, const struct serve_options *o);
 void credentials_free(struct credentials *self);

@@ -279,6 +279,8 @@ static int push_tls(struct listener *self, struct shs_error *err)
     struct shs_tls_config config = self->o->tls;
     size_t i, count = self->o->cert_count == 0 ? 1 : self->o->cert_count;
 
+    const struct shs_issued_cert *stand_in = self->credentials.stand_in;
+
     for (i = 0; i < count; i++) {
         self->certs[i] = (struct shs_tls_cert){
             .certfile = i < self->o->cert_count ? self->o->certs[i].cert : self->o->opt.certfile,
@@ -287,6 +289,12 @@ static int push_tls(struct listener *self, struct shs_error *err)
             .password = self->o->opt.password,
             .password_ctx = self->o->opt.password_ctx,
         };
+    }
+    if (stand_in != NULL) {
+        self->certs[0].cert_pem = shs_issued_cert_pem(stand_in);
+        self->certs[0].cert_pem_len = strlen(shs_issued_cert_pem(stand_in));
+        self->certs[0].key_pem = shs_issued_cert_key_pem(stand_in);
+        self->certs[0].key_pem_len = strlen(shs_issued_cert_key_pem(stand_in));
     }
     host.certs = self->certs;
     host.cert_count = count;
@@ -389,17 +397,20 @@ static void log_tls(const struct listener *self)
 
 /* -- life -------------------------------------------------------------------------------------- */
 
+static int get_credentials(struct listener *self)
+{
+    if (self->o->check && self->o->cert_count == 0)
+        return credentials_look(&self->credentials, &self->o->opt);
+    return credentials_load(&self->credentials, self->o, &self->o->opt);
+}
+
 static int prepare(struct listener *self)
 {
-    /* Looking at a configuration makes no authority. */
-    bool own_certificate = self->o->check && self->o->cert_count == 0;
     int code = make_handler(self);
 
-    if (code == CMD_OK && !self->o->plain && own_certificate)
-        own_certificate = !credentials_find(&self->credentials, &self->o->opt);
-    if (code == CMD_OK && !self->o->plain && !own_certificate && self->o->opt.certfile == NULL)
-        code = credentials_load(&self->credentials, self->o, &self->o->opt);
-    if (code == CMD_OK && !own_certificate)
+    if (code == CMD_OK && !self->o->plain)
+        code = get_credentials(self);
+    if (code == CMD_OK)
         code = make_server(self);
     if (code == CMD_OK && !self->o->plain)
         credentials_advise(&self->credentials, self->o);

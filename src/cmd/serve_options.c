@@ -226,7 +226,7 @@ static int check_shared(const struct serve_plan *plan, const struct settings_giv
     return CMD_OK;
 }
 
-/* The values that can be looked at though the file has mistakes: all are said at once. */
+/* Every value of the file, whatever else is wrong with it: all mistakes are said at once. */
 static void look_at_values(struct serve_plan *plan)
 {
     struct serve_options *scratch = shs__malloc(sizeof *scratch);
@@ -296,8 +296,10 @@ static int read_plan(struct serve_plan *plan)
 
     if (config != NULL)
         code = settings_file_read(&serve_settings, config, &plan->file);
-    if (code == CMD_USAGE)
+    if (config != NULL && code != CMD_FAILED)
         look_at_values(plan);
+    if (plan->file.errors > 0)
+        code = CMD_USAGE;
     if (code != CMD_OK)
         return code;
     plan->count = plan->file.sections == 0 ? 1 : plan->file.sections;

@@ -378,8 +378,10 @@ static bool meets(const struct settings *table, const void *to, const struct set
 
     snprintf(name, sizeof name, "%.*s", (int)(name_len - off), condition + off);
     other = settings_find(table, name);
-    if (other == NULL)
-        return true; /* settings_test.c proves that every name is a row's */
+    if (other == NULL) { /* a row that nobody can use: any test of its flag finds it */
+        problem_say(problem, "goes with --%s, which there is not", name);
+        return false;
+    }
     if (equals != NULL) {
         len -= name_len + 1;
         good = is_chosen(to, other, equals + 1, len);

@@ -2,6 +2,15 @@
 
 #include "cmd/cmd.h"
 
+/* Counts a mistake: may it be said? So many are, then that there are more. */
+static bool may_say(struct settings_file *file)
+{
+    if (++file->errors == SETTINGS_FILE_ERRORS + 1)
+        (void)cmd_fail(CMD_USAGE, "%s: there are more than %d mistakes", file->path,
+                       SETTINGS_FILE_ERRORS);
+    return file->errors <= SETTINGS_FILE_ERRORS;
+}
+
 #ifdef SHS_HAVE_YAML
 
 #include <errno.h>
@@ -19,7 +28,7 @@ struct reader {
     bool failed; /* out of memory: said, and the rest is of no use */
 };
 
-/* A mistake at a line. The count of those that are said is bounded. */
+/* A mistake at a line. */
 static void blame(struct settings_file *file, unsigned line, const char *fmt, ...) SHS_PRINTF(3, 4);
 
 static void blame(struct settings_file *file, unsigned line, const char *fmt, ...)
@@ -27,7 +36,7 @@ static void blame(struct settings_file *file, unsigned line, const char *fmt, ..
     char text[SETTING_TEXT_MAX + 256];
     va_list ap;
 
-    if (++file->errors > SETTINGS_FILE_ERRORS)
+    if (!may_say(file))
         return;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
@@ -493,9 +502,6 @@ int settings_file_read(const struct settings *table, const char *path, struct se
         return CMD_FAILED;
     parse_bytes(&self, bytes, len);
     shs__free(bytes);
-    if (out->errors > SETTINGS_FILE_ERRORS)
-        (void)cmd_fail(CMD_USAGE, "%s: and %u mistakes more", path,
-                       out->errors - SETTINGS_FILE_ERRORS);
     if (out->errors > 0)
         return CMD_USAGE;
     return self.failed ? CMD_FAILED : CMD_OK;
@@ -537,7 +543,7 @@ int settings_file_apply(const struct settings *table, struct settings_file *self
                               e->value, &problem))
                 continue;
             code = CMD_USAGE;
-            if (!e->blamed)
+            if (!e->blamed && may_say(self))
                 (void)cmd_fail(code, "%s:%u: %s '%s' %s", self->path, e->line, e->row->name,
                                e->value, problem.text);
             e->blamed = true;

@@ -36,8 +36,8 @@ struct settings_file {
     struct settings_entry *items;
     size_t count, room;
     size_t sections;
-    unsigned errors;
-    char **texts; /* what the values point to */
+    unsigned errors; /* mistakes found */
+    char **texts;    /* what the values point to */
     size_t text_count, text_room;
 };
 

@@ -96,7 +96,9 @@ def test_files_that_are_none():
     # Nodes that have themselves as children, and many mistakes.
     faulty("index: &a [*a]\n", "c.yaml:1: 'index' takes one value, not a list")
     code, lines = faults("".join("zzzzzzz%d: 1\n" % i for i in range(100)))
-    equal((code, len(lines), lines[-1]), (2, 21, "c.yaml: and 80 mistakes more"))
+    equal((code, len(lines), lines[-1]), (2, 21, "c.yaml: there are more than 20 mistakes"))
+    code, lines = faults("listeners:\n%s" % "".join("- port: x%d\n" % i for i in range(30)))
+    equal((code, len(lines), lines[-1]), (2, 21, "c.yaml: there are more than 20 mistakes"))
     code, lines = faults("index: [%s]\n" % ", ".join("a" for _ in range(40)))
     equal(code, 2)
     check("is one too many: at most 32" in lines[0], lines[0])
@@ -157,6 +159,11 @@ def test_check_serves_nothing():
         code, out, err = shs("--check", SITE, cwd=path)
         equal((code, out, err), (0, "This can be served: 1 listener\n", ""))
         check(not os.path.exists(path + "/state"), "looking at it made an authority")
+        # All the rest is looked at although there is no certificate yet.
+        for flag, name in (("--client-ca", "no-ca.pem"), ("--ticket-secret", "no-secret")):
+            code, out, err = shs("--check", flag, name, SITE, cwd=path)
+            equal((code, out), (1, ""), flag)
+            check(name in err, err)
         code, out, err = shs("--check", "--cert", "none.pem", SITE, cwd=path)
         equal((code, out), (1, ""))
         check("none.pem" in err, err)
