@@ -20,7 +20,8 @@
  *
  *   Labels come from the program, never from a client: the route's pattern ("/items/{id}", "" where
  *   no router was), the method ("other" for one that no RFC 9110 has), the status. Beyond
- *   SHS_METRICS_SERIES_MAX of them, routes are counted together as "other".
+ *   SHS_METRICS_SERIES_MAX of them, routes are counted together as "other"; so is a route of 256
+ *   bytes or more.
  *
  *   shs_http_requests_total{route,method,code}, shs_http_request_duration_seconds{route} (a
  *   histogram, from the first byte of the request to the last of the answer),

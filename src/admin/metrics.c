@@ -155,8 +155,10 @@ static void count_one(struct shs_metrics *self, const struct shs_access *access)
     struct series *series;
     struct cell *cell;
 
-    if (route == NULL || strlen(route) >= ROUTE_MAX)
+    if (route == NULL)
         route = "";
+    else if (strlen(route) >= ROUTE_MAX)
+        route = "other";
     series = find(self, route, method, access->status, &slot);
     if (series == NULL)
         series = add(self, route, method, access->status);

@@ -39,32 +39,7 @@ static int record(struct shs_exchange *x, int code, const char *call, const char
     return code;
 }
 
-int shs__mistake(struct shs_exchange *x, const char *call, const char *fmt, ...)
-{
-    va_list ap;
-    int rc;
-
-    va_start(ap, fmt);
-    rc = record(x, SHS_USAGE, call, fmt, ap);
-    va_end(ap);
-    return rc;
-}
-
-int shs__over_limit(struct shs_exchange *x, const char *call, const char *fmt, ...)
-{
-    va_list ap;
-    int rc;
-
-    va_start(ap, fmt);
-    rc = record(x, SHS_LIMIT, call, fmt, ap);
-    va_end(ap);
-    return rc;
-}
-
-static int mistake_of(struct shs_exchange *x, int code, const char *call, const char *fmt, ...)
-    SHS_PRINTF(4, 5);
-
-static int mistake_of(struct shs_exchange *x, int code, const char *call, const char *fmt, ...)
+int shs__mistake_of(struct shs_exchange *x, int code, const char *call, const char *fmt, ...)
 {
     va_list ap;
     int rc;
@@ -77,7 +52,7 @@ static int mistake_of(struct shs_exchange *x, int code, const char *call, const 
 
 int shs_response_mistake(struct shs_response *res, int code, const char *call, const char *text)
 {
-    return mistake_of(res->x, code < 0 ? code : SHS_USAGE, call, "%s", text);
+    return shs__mistake_of(res->x, code < 0 ? code : SHS_USAGE, call, "%s", text);
 }
 
 static int result_without_answer(struct shs_exchange *x)

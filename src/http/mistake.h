@@ -12,11 +12,14 @@
  *
  *   call  the function, "shs_write"; NULL = none
  */
-int shs__mistake(struct shs_exchange *x, const char *call, const char *fmt, ...) SHS_PRINTF(3, 4);
+#define shs__mistake(x, call, ...) shs__mistake_of((x), SHS_USAGE, (call), __VA_ARGS__)
 
 /* The same for what is right but too much: returns SHS_LIMIT. */
-int shs__over_limit(struct shs_exchange *x, const char *call, const char *fmt, ...)
-    SHS_PRINTF(3, 4);
+#define shs__over_limit(x, call, ...) shs__mistake_of((x), SHS_LIMIT, (call), __VA_ARGS__)
+
+/* Both: returns `code`. */
+int shs__mistake_of(struct shs_exchange *x, int code, const char *call, const char *fmt, ...)
+    SHS_PRINTF(4, 5);
 
 /*
  * The handler has returned rc. SHS_OK, or what went wrong: rc itself, or SHS_USAGE for what is no

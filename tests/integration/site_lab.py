@@ -20,9 +20,9 @@ class Faults:
     """faults.c, built once: system calls that fail as a file system without them would have them fail."""
 
     def __init__(self, top):
-        self.library = top + "/faults.so"
+        self.shim = top + "/faults.so"
         self.log = top + "/faults.log"
-        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE", "-o", self.library,
+        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE", "-o", self.shim,
                         HERE + "/faults.c", "-ldl"], check=True)
 
     def env(self, rules=""):
@@ -33,7 +33,7 @@ class Faults:
         when = self.log + ".on"  # a server's own start is not what is to fail: Site makes it when it serves
         if os.path.exists(when):
             os.unlink(when)
-        return {"LD_PRELOAD": self.library, "SHS_FAULTS": rules, "SHS_FAULTS_LOG": self.log, "SHS_FAULTS_WHEN": when,
+        return {"LD_PRELOAD": self.shim, "SHS_FAULTS": rules, "SHS_FAULTS_LOG": self.log, "SHS_FAULTS_WHEN": when,
                 "ASAN_OPTIONS": (options + ":" if options else "") + "verify_asan_link_order=0"}
 
     def calls(self):
