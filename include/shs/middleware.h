@@ -156,7 +156,7 @@ SHS_API void shs_compress_options_init_sized(struct shs_compress_options *opt, s
  *   - A body that streams (it was flushed, is longer than opt.max_buffered_response, or a source
  *     gives it) is compressed as it goes. shs_flush and shs_sse_send let everything out that was
  *     written, so that it can be decoded at once; other writes may wait in the coder.
- *   - A file, and what has a Content-Encoding, a Content-Range, a digest or Cache-Control:
+ *   - A file, a 206, and what has a Content-Encoding, a Content-Range, a digest or Cache-Control:
  *     no-transform stay as they are; so does what is beyond the bounds.
  *
  * A strong ETag becomes weak; Vary is there also where nothing was compressed. Do not put a secret

@@ -78,7 +78,8 @@ static bool is_compressible(const struct shs_response *res)
     struct shs_str value;
     char type[TYPE_MAX];
 
-    if (has_any(res, untouched))
+    /* A part of bytes that were named as they are; of several parts Content-Range is within. */
+    if (shs_response_status(res) == 206 || has_any(res, untouched))
         return false;
     if (shs_response_header(res, "Cache-Control", &value) && lists(value, SHS_STR("no-transform")))
         return false;

@@ -186,6 +186,17 @@ static int fixed_length(struct shs_request *req, struct shs_response *res)
     return shs_write(res, page, sizeof page);
 }
 
+/* Parts of the bytes as they are, and an answer without a body. */
+static int with_status(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_str query = shs_request_query(req);
+    int status = shs_str_is(query, "206") ? 206 : 304;
+
+    SHS_RETURN_IF_ERROR(shs_send_response(res, status));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain"));
+    return status == 206 ? shs_write(res, page, sizeof page) : SHS_OK;
+}
+
 static void test_compression(void **state)
 {
     struct shs_compress *self = NULL;
@@ -218,6 +229,16 @@ static void test_compression(void **state)
     ASK(*shs_compress_middleware(self), H1_HANDLER(no_transform),
         GET_WITH("Accept-Encoding: gzip\r\n"));
     h1_has_not(&lab, "Content-Encoding");
+    h1_lab_close(&lab);
+    ASK(*shs_compress_middleware(self), H1_HANDLER(with_status),
+        "GET /?206 HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n");
+    h1_has(&lab, "HTTP/1.1 206 ");
+    h1_has_not(&lab, "Content-Encoding");
+    h1_lab_close(&lab);
+    ASK(*shs_compress_middleware(self), H1_HANDLER(with_status),
+        "GET /?304 HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n");
+    h1_has(&lab, "HTTP/1.1 304 ");
+    h1_has(&lab, "\r\nVary: Accept-Encoding\r\n");
     h1_lab_close(&lab);
     ASK(*shs_compress_middleware(self), H1_HANDLER(small), GET_WITH("Accept-Encoding: gzip\r\n"));
     h1_has_not(&lab, "Content-Encoding");
