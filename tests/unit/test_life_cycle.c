@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -434,7 +435,12 @@ static void test_handle_request_with_groups(void **state)
 /* Made here, served in two children at once, as daemon(3) and pre-forking do. */
 static void test_create_fork_serve(void **state)
 {
+    /* How many children have had their turns; shared with them. */
+    _Atomic int *done =
+        mmap(NULL, sizeof *done, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
     (void)state;
+    assert_true(done != MAP_FAILED);
     EACH_MIXIN(m)
     {
         struct shs_options opt;
@@ -444,6 +450,7 @@ static void test_create_fork_serve(void **state)
 
         defaults(&opt);
         opt.stop_ms = 2000;
+        *done = 0;
         server = make(m, &opt);
         assert_int_equal(shs_server_bind_and_activate(server, NULL), SHS_OK);
         for (size_t i = 0; i < SHS_ARRAY_LEN(children); i++) {
@@ -462,6 +469,10 @@ static void test_create_fork_serve(void **state)
                     well = strcmp(loopback_hear(fd), "here?") == 0;
                     close(fd);
                 }
+                /* Either child accepts the other's clients, so none stops before both are done. */
+                ++*done;
+                for (int ms = 0; ms < patience_ms() && *done < (int)SHS_ARRAY_LEN(children); ms++)
+                    usleep(1000);
                 well = shs_shutdown_wait(server, (unsigned)patience_ms()) == SHS_OK && well;
                 pthread_join(thread, NULL);
                 shs_server_free(server);
@@ -476,6 +487,7 @@ static void test_create_fork_serve(void **state)
         serve_once(server); /* and the parent's own is as it was */
         shs_server_free(server);
     }
+    munmap((void *)done, sizeof *done);
 }
 
 /* After serving, its threads and connections are the parent's: refused, and said. */
