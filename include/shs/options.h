@@ -103,7 +103,8 @@ struct shs_options {
 
     /* -- ThreadingMixIn ------------------------------------------------------------------------ */
     unsigned max_threads;     /* alive at once; beyond it the server stops accepting. 1024 */
-    bool daemon_threads;      /* false. true: server_close does not wait for handlers that run */
+    bool daemon_threads;      /* false. true: server_close does not wait for handlers that run;
+                                 shs_server_free does */
     bool block_on_close;      /* true: server_close waits for its threads, at most stop_ms */
     size_t thread_stack_size; /* bytes per thread, at most 1 GiB; less than 128 KiB, which our own
                                  code needs, is 128 KiB. 256 KiB */

@@ -382,10 +382,14 @@ SHS_API int shs_shutdown_wait(struct shs_server *self, unsigned timeout_ms) SHS_
 SHS_API int shs_server_close(struct shs_server *self);
 
 /*
- * server_close, if nobody has, then frees. NULL is fine. While another thread is in
- * shs_serve_forever, that is ended first, as by shs_shutdown_wait, within opt.stop_ms +
- * opt.close_ms; if it does not end in time (a handler on it does not return), it closes and frees
- * the server when it ends. Not from a handler: there the loop does so when that has returned.
+ * server_close, if nobody has, then frees. NULL is fine. Handlers that server_close left alone
+ * (opt.daemon_threads, not opt.block_on_close) are waited for here, as it waits for others: when it
+ * returns, what they use can be freed, unless one has not returned in all that time.
+ *
+ * While another thread is in shs_serve_forever, that is ended first, as by shs_shutdown_wait, within
+ * opt.stop_ms + opt.close_ms; if it does not end in time (a handler on it does not return), it
+ * closes and frees the server when it ends. Not from a handler: there the loop does so when that has
+ * returned.
  */
 SHS_API void shs_server_free(struct shs_server *self);
 

@@ -44,28 +44,55 @@ static unsigned saturating_sum(unsigned a, unsigned b)
     return a > UINT_MAX - b ? UINT_MAX : a + b;
 }
 
-static int base_server_close(struct shs_layer *layer)
+/* Gives the handlers stop_ms from now, then cuts their connections, and waits until `until_ns`.
+   Returns how many have not come back. */
+static unsigned wait_for_handlers(struct shs_server *self, int64_t until_ns)
 {
-    struct shs_server *self = layer->server;
-    bool wait = self->opt.block_on_close && !self->opt.daemon_threads;
     int64_t grace = shs__deadline_after(shs_now_ns(), self->opt.stop_ms);
     unsigned left;
 
     pthread_mutex_lock(&self->lock);
-    cut_connections(self, false);
-    if (wait)
-        wait_for_connections(self, grace);
-    if (wait && self->live_count > 0) {
+    wait_for_connections(self, grace);
+    if (self->live_count > 0) {
         cut_connections(self, true);
-        wait_for_connections(self, atomic_load(&self->stop_deadline_ns));
+        wait_for_connections(self, until_ns);
     }
-    left = wait ? self->live_count : 0;
+    left = self->live_count;
     pthread_mutex_unlock(&self->lock);
+    return left;
+}
+
+static bool close_waits(const struct shs_server *self)
+{
+    return self->opt.block_on_close && !self->opt.daemon_threads;
+}
+
+static int base_server_close(struct shs_layer *layer)
+{
+    struct shs_server *self = layer->server;
+    unsigned left = 0;
+
+    pthread_mutex_lock(&self->lock);
+    cut_connections(self, false);
+    pthread_mutex_unlock(&self->lock);
+    if (close_waits(self))
+        left = wait_for_handlers(self, atomic_load(&self->stop_deadline_ns));
     if (left > 0)
         return shs_server_fail(self, SHS_TIMEOUT, 0,
                                "%u request(s) still run after %u ms: their handlers do not return",
                                left, saturating_sum(self->opt.stop_ms, self->opt.close_ms));
     return SHS_OK;
+}
+
+void shs__server_close_and_wait(struct shs_server *self)
+{
+    int64_t until;
+
+    shs_server_close(self);
+    if (close_waits(self))
+        return;
+    until = shs__deadline_after(shs_now_ns(), self->opt.stop_ms);
+    wait_for_handlers(self, shs__deadline_after(until, self->opt.close_ms));
 }
 
 int shs_server_close(struct shs_server *self)

@@ -252,7 +252,7 @@ static void end_serving(struct shs_server *self)
     pthread_cond_broadcast(&self->changed);
     pthread_mutex_unlock(&self->lock);
     if (orphaned) {
-        shs_server_close(self);
+        shs__server_close_and_wait(self);
         shs__server_unref(self);
     }
     shs__server_unref(self);

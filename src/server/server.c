@@ -356,7 +356,7 @@ void shs_server_free(struct shs_server *self)
 {
     if (self == NULL || !end_loop(self))
         return;
-    shs_server_close(self);
+    shs__server_close_and_wait(self);
     shs__server_unref(self);
 }
 

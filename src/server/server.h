@@ -185,6 +185,9 @@ void shs__conn_finish_handler(struct shs_conn *conn);
 /* server_close, from the top of the chain. */
 int shs__server_close_chain(struct shs_server *self);
 
+/* server_close, and then a wait for the handlers it left alone: what they use is freed next. */
+void shs__server_close_and_wait(struct shs_server *self);
+
 /* The caller's options, of whatever version, as one of ours. Strings are borrowed. */
 int shs__options_take(struct shs_options *to, const struct shs_options *from,
                       struct shs_error *err);
