@@ -50,6 +50,9 @@ enum shs_error_form {
     SHS_ERRORS_PROBLEM /* application/problem+json, RFC 9457 */
 };
 
+/* For shs_options.max_connections_per_address. */
+#define SHS_ADDRESS_SHARE 0xfffffffeu
+
 struct shs_request;
 struct shs_response;
 
@@ -99,7 +102,8 @@ struct shs_options {
     bool unlink_on_close; /* server_close removes the path, if it is still ours. false */
 
     /* -- bounds -------------------------------------------------------------------------------- */
-    unsigned max_connections; /* open at once; beyond it the server stops accepting. 10000 */
+    unsigned max_connections; /* open at once. When somebody waits to come in, the longest idle ones
+                                 end in order; when none is idle, accepting stops. 10000 */
 
     /* -- ThreadingMixIn ------------------------------------------------------------------------ */
     unsigned max_threads;     /* alive at once; beyond it the server stops accepting. 1024 */
@@ -159,8 +163,11 @@ struct shs_options {
     unsigned queue_ms;      /* a request waits this long for a worker when all are blocked; then 503
                                with Retry-After. 2000 */
     unsigned max_queue;     /* requests that wait so at once; more are answered 503 at once. 1024 */
-    unsigned max_connections_per_address; /* open at once from one address; one more is closed.
-                                             UINT_MAX = none */
+    unsigned max_connections_per_address; /* open at once from one address (of IPv6: one /64); one
+                                             more is closed. UINT_MAX = none.
+                                             SHS_ADDRESS_SHARE = a quarter of max_connections, but
+                                             none for loopback, link-local and private addresses,
+                                             where a proxy has all its clients. SHS_ADDRESS_SHARE */
     unsigned max_requests_per_turn;       /* pipelined ones that are answered before others have
                                              their turn; 0 = all. 16 */
 

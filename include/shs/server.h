@@ -429,6 +429,8 @@ struct shs_server_stats {
     uint64_t threads;        /* threads of a mixin, alive now */
     uint64_t children;       /* processes of ForkingMixIn, alive as far as is known */
     uint64_t stuck_handlers; /* handlers that were reported by opt.stuck_handler_ms */
+    uint64_t made_room;      /* idle connections that were ended because of opt.max_connections */
+    uint64_t refused_addresses; /* connections over opt.max_connections_per_address */
 };
 
 /* Copies the counters. Safe from any thread, at any time. */

@@ -56,7 +56,7 @@ void shs_options_init_sized(struct shs_options *opt, size_t size)
         .spare_ms = 10000,
         .queue_ms = 2000,
         .max_queue = 1024,
-        .max_connections_per_address = UINT_MAX,
+        .max_connections_per_address = SHS_ADDRESS_SHARE,
         .max_requests_per_turn = 16,
         .stuck_handler_ms = 30000,
     };

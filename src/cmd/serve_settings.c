@@ -705,7 +705,7 @@ static const struct setting rows[] = {
      AT(opt.max_connections_per_address),
      .min = 1,
      .max = 10000000,
-     .preset = "no bound",
+     .preset = "a quarter",
      .help = "of them from one address"},
     {.group = "limits",
      .name = "backlog",

@@ -506,7 +506,7 @@ static int fill_from_file(struct shs_h1_exchange *x)
     struct shs_h1 *h1 = x->h1;
     struct shs_response *res = &x->base.res;
     /* A stream that seals takes a record at a time: what was just read is still in the cache. */
-    size_t piece = h1->stream->lower != NULL ? SHS_H1_SEALED_PIECE : SHS_H1_PIECE;
+    size_t piece = h1->stream->lower != NULL ? SHS_H1_SEALED_PIECE : SHS_H1_PIECE - h1->out.len;
     size_t len = res->file_left < piece ? (size_t)res->file_left : piece;
     int rc = shs__buf_reserve(&h1->out, len);
     ssize_t n;
@@ -634,12 +634,13 @@ static bool gives_way(struct shs_h1_exchange *x)
     return host->turn_over != NULL && host->turn_over(x->h1->owner);
 }
 
-/* More of a body that is not in memory, if there is room for it. */
+/*
+ * More of a body that is not in memory, if there is room for it. A reader that is slow is not worth
+ * more memory than a piece: what it has not taken yet comes first.
+ */
 static int fill(struct shs_h1_exchange *x)
 {
-    size_t enough = x->base.res.source != NULL ? SHS_H1_SOURCE_PIECE : SHS_H1_PIECE;
-
-    if (x->base.res.file_left == 0 || x->h1->out.len >= enough)
+    if (x->base.res.file_left == 0 || x->h1->out.len >= SHS_H1_SOURCE_PIECE)
         return SHS_OK;
     return x->base.res.source != NULL ? shs__h1_fill_from_source(x) : fill_from_file(x);
 }

@@ -142,6 +142,8 @@ int shs__h1_take_body(struct shs_h1_exchange *x, void *buf, size_t cap, size_t *
     if (early.len > 0) {
         *got = take(&early, buf, cap);
         shs__buf_consume(&x->early, *got);
+        if (x->early.len == 0) /* the rest may take long to come */
+            shs__buf_free(&x->early);
     } else {
         rc = read_some(x, buf, cap, got);
     }

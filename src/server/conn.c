@@ -29,6 +29,7 @@ struct shs_conn *shs__conn_new(struct shs_server *server, int fd, const struct s
     conn->accepted_ns = shs_now_ns();
     conn->deadline_ns = INT64_MAX;
     atomic_init(&conn->idle, true);
+    atomic_init(&conn->idle_ns, server->client_first ? conn->accepted_ns : INT64_MAX);
     conn->client.sa.sa_family = AF_UNSPEC;
     if (address != NULL && address_len >= sizeof address->sa_family &&
         address->sa_family == AF_UNIX) {
@@ -105,6 +106,7 @@ void shs__conn_begin_linger(struct shs_conn *conn)
     conn->phase = SHS_CONN_FLUSH;
     conn->linger_left = LINGER_BYTES;
     shs_conn_set_idle(conn, true);
+    atomic_store_explicit(&conn->idle_ns, INT64_MAX, memory_order_relaxed); /* it is leaving */
     shs_conn_set_deadline(conn, shs__deadline_after(shs_now_ns(), conn->server->opt.close_ms));
 }
 
@@ -175,6 +177,13 @@ void shs_conn_set_idle(struct shs_conn *conn, bool idle)
 {
     /* Sequentially consistent: server_close sets `stopping` and then reads this; the connection
        sets this and then reads `stopping`. One of them sees the other (h1 checks after it). */
+    if (idle) /* who waits for another request has just set its deadline */
+        atomic_store_explicit(&conn->idle_ns,
+                              conn->deadline_ns == INT64_MAX
+                                  ? shs_now_ns()
+                                  : conn->deadline_ns -
+                                        (int64_t)conn->server->opt.idle_ms * SHS_NS_PER_MS,
+                              memory_order_relaxed);
     atomic_store(&conn->idle, idle);
 }
 

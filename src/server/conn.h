@@ -58,6 +58,7 @@ struct shs_conn {
     uint32_t linger_left; /* bytes that LINGER still throws away */
     uint8_t phase;        /* enum shs_conn_phase */
     _Atomic bool idle;    /* server_close may end it at once; read by its thread */
+    bool leaving;         /* it was told to make room for another; under the server's lock */
     bool borrowed;        /* the descriptor is the server's own: a datagram's. Never changes */
     bool set_up : 1;      /* the handler's setup has run */
     bool handled : 1;     /* the handler ran to its end */
@@ -72,6 +73,8 @@ struct shs_conn {
        min_rate for idle_ms: what it has read, and how long it has waited for it */
     uint64_t read_bytes;
     int64_t read_waits_ns;
+    /* since when nobody wants anything of it, while `idle` is set; INT64_MAX: it makes no room */
+    _Atomic int64_t idle_ns;
     void *slots[]; /* one per layer of the server */
 };
 

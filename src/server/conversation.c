@@ -22,6 +22,9 @@ static int begin_handler(struct shs_conn *conn)
     /* What the composition has waited with for the first byte is over: the handler begins without a
        deadline, whoever it is that has called it. */
     conn->deadline_ns = INT64_MAX;
+    /* Nor does it make room for others, but where its handler says that it is idle. */
+    if (conn->server->protocol == NULL)
+        atomic_store_explicit(&conn->idle_ns, INT64_MAX, memory_order_relaxed);
     rc = cls->setup == NULL ? SHS_OK : cls->setup(conn->handler);
     if (rc != SHS_OK) {
         conn->handled = true; /* no finish after a failed setup */

@@ -194,6 +194,35 @@ static int64_t scheduler_turn(const struct shs_server *self, int64_t now)
 /* In the loop's poll: wake_fd and the scheduler's, before the listening sockets. */
 #define FIXED_FDS 2
 
+/* At the bound on connections: how often it is looked whether somebody waits to come in. */
+#define ROOM_LOOK_MS 50u
+
+/* Somebody is in front of a listening socket. */
+static bool somebody_waits(struct shs_server *self)
+{
+    struct pollfd fds[SHS_MAX_LISTENERS];
+    unsigned count = shs__server_poll_listeners(self, fds);
+
+    return poll(fds, count, 0) > 0;
+}
+
+/* What comes due on this thread, beside the requests: returns the next moment, or `deadline_ns`. */
+static int64_t look_after(struct shs_server *self, int64_t now, int64_t deadline_ns)
+{
+    int64_t trim = atomic_load(&self->trim_ns), look = shs__deadline_after(now, ROOM_LOOK_MS);
+
+    if (trim != 0 && trim <= now)
+        shs__server_give_memory_back(self, now);
+    else if (trim != 0 && trim < deadline_ns)
+        deadline_ns = trim;
+    if (atomic_load_explicit(&self->open_count, memory_order_relaxed) < self->opt.max_connections ||
+        atomic_load(&self->pauses) > 0)
+        return deadline_ns;
+    if (somebody_waits(self))
+        shs__server_make_room(self);
+    return look < deadline_ns ? look : deadline_ns;
+}
+
 /*
  * Waits for a request, a wake-up, or the deadline. True: look for a request. `listens` is false
  * while the scheduler takes them itself.
@@ -206,6 +235,7 @@ static bool wait_for_request(struct shs_server *self, int64_t deadline_ns, bool 
     unsigned count = 0;
     int n;
 
+    deadline_ns = look_after(self, now, deadline_ns);
     fds[0] = (struct pollfd){.fd = self->wake_fd, .events = POLLIN};
     fds[1] = (struct pollfd){.fd = self->scheduler->fd, .events = POLLIN};
     if (listens && may_accept(self, now))

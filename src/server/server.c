@@ -4,8 +4,12 @@
 #include "server/server.h"
 
 #include <errno.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -372,6 +376,8 @@ void shs__server_add_conn(struct shs_server *self, struct shs_conn *conn)
         self->live->prev = conn;
     self->live = conn;
     self->live_count++;
+    if (self->live_count > self->most_live)
+        self->most_live = self->live_count;
     atomic_store_explicit(&self->open_count, self->live_count, memory_order_relaxed);
     pthread_mutex_unlock(&self->lock);
 }
@@ -385,21 +391,133 @@ void shs__server_remove_conn(struct shs_server *self, struct shs_conn *conn)
         self->live = conn->next;
     if (conn->next != NULL)
         conn->next->prev = conn->prev;
+    self->leaving_count -= conn->leaving;
     pthread_mutex_unlock(&self->lock);
+}
+
+/* -- room for others --------------------------------------------------------------------------- */
+
+/* To find one costs a look at each: so of many, several are told at once. */
+#define ROOM_SHARE 256u
+#define ROOM_MOST 32u
+/* One that was told to end and does not holds up others for no longer. */
+#define ROOM_AGAIN_MS 50u
+
+/* Puts it where it belongs among the longest idle ones; how many there are then. */
+static unsigned keep_longest(struct shs_conn **longest, unsigned count, unsigned most,
+                             struct shs_conn *conn, int64_t since_ns)
+{
+    unsigned at = count;
+
+    while (at > 0 &&
+           since_ns < atomic_load_explicit(&longest[at - 1]->idle_ns, memory_order_relaxed))
+        at--;
+    if (at == most)
+        return count;
+    count -= count == most;
+    memmove(longest + at + 1, longest + at, (count - at) * sizeof(struct shs_conn *));
+    longest[at] = conn;
+    return count + 1;
+}
+
+/* A request is there, and will be looked at in a moment: that is not idle. */
+static bool has_sent(const struct shs_conn *conn)
+{
+    int bytes = 0;
+
+    return ioctl(conn->socket.fd, FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
+/* With the lock. */
+static void end_longest_idle(struct shs_server *self)
+{
+    struct shs_conn *longest[ROOM_MOST + 1];
+    unsigned count = 0, told = 0, most = 1 + self->opt.max_connections / ROOM_SHARE;
+
+    if (most > ROOM_MOST)
+        most = ROOM_MOST;
+    for (struct shs_conn *c = self->live; c != NULL; c = c->next) {
+        int64_t since = atomic_load_explicit(&c->idle_ns, memory_order_relaxed);
+
+        if (since != INT64_MAX && !c->leaving && !c->borrowed && atomic_load(&c->idle))
+            count = keep_longest(longest, count, most, c, since);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (has_sent(longest[i]))
+            continue;
+        longest[i]->leaving = true;
+        told++;
+        /* As at the end of the server: it sees the end of its peer's data, and says goodbye. */
+        shs__socket_stream_cut(&longest[i]->socket, SHUT_RD);
+    }
+    self->leaving_count += told;
+    atomic_fetch_add_explicit(&self->stats.made_room, told, memory_order_relaxed);
+}
+
+void shs__server_make_room(struct shs_server *self)
+{
+    int64_t now = shs_now_ns();
+
+    pthread_mutex_lock(&self->lock);
+    if (self->live_count >= self->opt.max_connections &&
+        (self->leaving_count == 0 || now >= self->room_ns)) {
+        end_longest_idle(self);
+        self->room_ns = shs__deadline_after(now, ROOM_AGAIN_MS);
+    }
+    pthread_mutex_unlock(&self->lock);
+}
+
+/* -- memory ------------------------------------------------------------------------------------ */
+
+/* Fewer have been no wave. */
+#define WAVE_LEAST 128u
+/* It is over when so many of the most are left. */
+#define WAVE_LEFT 4u
+/* Then others may be about to go as well. */
+#define TRIM_AFTER_MS 1000u
+/* It takes some milliseconds, in which who allocates may wait: not again before this. */
+#define TRIM_AGAIN_MS 10000u
+
+/* With the lock. True: the loop has to know of a moment. */
+static bool wave_is_over(struct shs_server *self)
+{
+    int64_t now, last = self->trimmed_ns;
+
+    if (self->most_live < WAVE_LEAST || self->live_count > self->most_live / WAVE_LEFT ||
+        atomic_load_explicit(&self->trim_ns, memory_order_relaxed) != 0)
+        return false;
+    now = shs_now_ns();
+    last = last == 0 ? now : shs__deadline_after(last, TRIM_AGAIN_MS);
+    atomic_store(&self->trim_ns, shs__deadline_after(now > last ? now : last, TRIM_AFTER_MS));
+    return true;
+}
+
+void shs__server_give_memory_back(struct shs_server *self, int64_t now_ns)
+{
+    pthread_mutex_lock(&self->lock);
+    self->most_live = self->live_count;
+    self->trimmed_ns = now_ns;
+    atomic_store(&self->trim_ns, 0);
+    pthread_mutex_unlock(&self->lock);
+#ifdef __GLIBC__
+    /* What was freed in the middle of its arenas glibc keeps for ever. */
+    (void)malloc_trim(0);
+#endif
 }
 
 void shs__server_conn_gone(struct shs_server *self)
 {
-    bool full;
+    bool full, over;
 
     pthread_mutex_lock(&self->lock);
     full = self->live_count >= self->opt.max_connections;
     self->live_count--;
+    over = wave_is_over(self);
     atomic_store_explicit(&self->open_count, self->live_count, memory_order_relaxed);
     if (self->live_count == 0)
         pthread_cond_broadcast(&self->changed);
     pthread_mutex_unlock(&self->lock);
-    if (full)
+    if (full || over)
         shs__server_wake(self);
     shs__server_unref(self);
 }
@@ -495,6 +613,8 @@ void shs_server_get_stats(const struct shs_server *self, struct shs_server_stats
     out->threads = threads < 0 ? 0 : (uint64_t)threads;
     out->children = counter(&self->stats.children);
     out->stuck_handlers = counter(&self->stats.stuck_handlers);
+    out->made_room = counter(&self->stats.made_room);
+    out->refused_addresses = counter(&self->stats.refused_addresses);
 }
 
 void shs_server_log(struct shs_server *self, enum shs_log_level level, const char *fmt, ...)

@@ -90,6 +90,11 @@ struct shs_server {
     struct shs_conn *live;  /* every connection between get_request and close_request */
     unsigned live_count;
     _Atomic unsigned open_count; /* the same number, to look at without the lock */
+    unsigned leaving_count;      /* of them, told to make room for others */
+    int64_t room_ns;             /* and before this moment no more are, unless those have gone */
+    unsigned most_live;          /* of them since memory was given back; under the lock */
+    int64_t trimmed_ns;          /* when it was last */
+    _Atomic int64_t trim_ns;     /* memory is given back then; 0: there is no need */
     struct shs_error error;
 
     /* Owner, every live connection and every thread of a mixin hold one; the last frees. */
@@ -97,7 +102,7 @@ struct shs_server {
 
     struct {
         _Atomic uint64_t accepted, refused, accept_errors, accept_pauses, errors, timeouts;
-        _Atomic uint64_t stuck_handlers;
+        _Atomic uint64_t stuck_handlers, made_room, refused_addresses;
         _Atomic int64_t threads;
         _Atomic uint64_t children;
     } stats;
@@ -173,6 +178,11 @@ int shs__thread_attr_init(pthread_attr_t *attr, size_t stack);
 void shs__thread_begin(const char *name);
 /* A scheduler may be pushed: SHS_OK, or SHS_USAGE with the words. */
 int shs__server_may_serve(struct shs_server *self, const char *mixin, struct shs_error *err);
+
+/* Open connections are as many as there may be: the longest idle ones are told to end. */
+void shs__server_make_room(struct shs_server *self);
+/* A wave of connections has gone: what they used goes back to the system. On the serving thread. */
+void shs__server_give_memory_back(struct shs_server *self, int64_t now_ns);
 
 /* The life of a connection in the live list: in; out, still allocated; gone. */
 void shs__server_add_conn(struct shs_server *self, struct shs_conn *conn);

@@ -337,6 +337,8 @@ static inline int shs__pool_batch_size(const struct shs_pool_worker *worker)
 /* thread_pool_address.c: how many connections each address has; any thread */
 struct shs_pool_addresses *shs__pool_addresses_new(void);
 void shs__pool_addresses_free(struct shs_pool_addresses *self);
+/* How many its address may have; UINT_MAX: there is no bound. */
+unsigned shs__pool_address_bound(const struct shs_conn *conn);
 /* One more, if it has fewer than `max`: SHS_OK, SHS_LIMIT, SHS_NOMEM. */
 int shs__pool_addresses_add(struct shs_pool_addresses *self, const struct shs_conn *conn,
                             unsigned max);

@@ -1,9 +1,11 @@
 /*
  * thread_pool_address.c - how many connections one address has open.
  *
- * Only kept when opt.max_connections_per_address sets a bound. An IPv6 client owns the lower half
- * of its address, so a /64 counts as one.
+ * Only kept when opt.max_connections_per_address sets a bound for it. An IPv6 client owns the
+ * lower half of its address, so a /64 counts as one.
  */
+#include <arpa/inet.h>
+#include <limits.h>
 #include <sys/random.h>
 
 #include "server/thread_pool.h"
@@ -56,6 +58,47 @@ static struct address **find(struct shs_pool_addresses *self, const uint64_t key
     while (*at != NULL && ((*at)->key[0] != key[0] || (*at)->key[1] != key[1]))
         at = &(*at)->next;
     return at;
+}
+
+/* -- the default bound ------------------------------------------------------------------------- */
+
+/* Of max_connections one address has a quarter; where there are few, not less than this. */
+#define SHARE 4u
+#define SHARE_LEAST 64u
+
+static bool is_near_v4(uint32_t a)
+{
+    return a >> 24 == 127 || a >> 24 == 10 || a >> 20 == 0xac1 || a >> 16 == 0xc0a8 ||
+           a >> 16 == 0xa9fe;
+}
+
+/*
+ * Loopback, link-local and private addresses (RFC 1918, RFC 4193): a proxy is there, and behind it
+ * are all the clients. One that is elsewhere wants a bound of its own.
+ */
+static bool is_near(const struct shs_conn *conn)
+{
+    const struct in6_addr *a = &conn->client.in6.sin6_addr;
+
+    if (conn->client.sa.sa_family == AF_INET)
+        return is_near_v4(ntohl(conn->client.in.sin_addr.s_addr));
+    if (conn->client.sa.sa_family != AF_INET6)
+        return true; /* a Unix socket has no addresses */
+    if (IN6_IS_ADDR_V4MAPPED(a))
+        return is_near_v4(ntohl(a->s6_addr32[3]));
+    return IN6_IS_ADDR_LOOPBACK(a) || IN6_IS_ADDR_LINKLOCAL(a) || (a->s6_addr[0] & 0xfe) == 0xfc;
+}
+
+unsigned shs__pool_address_bound(const struct shs_conn *conn)
+{
+    const struct shs_options *opt = &conn->server->opt;
+    unsigned share = opt->max_connections / SHARE;
+
+    if (opt->max_connections_per_address != SHS_ADDRESS_SHARE)
+        return opt->max_connections_per_address;
+    if (is_near(conn))
+        return UINT_MAX;
+    return share > SHARE_LEAST ? share : SHARE_LEAST;
 }
 
 struct shs_pool_addresses *shs__pool_addresses_new(void)

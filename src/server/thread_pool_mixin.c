@@ -118,12 +118,15 @@ static int add_to(struct shs_thread_pool *pool, struct shs_pool_group *group, st
         return shs_conn_fail(conn, SHS_NOMEM, 0, "out of memory for another connection");
     shs_conn_set(conn, layer, slot);
     if (pool->addresses != NULL) {
-        unsigned max = layer->server->opt.max_connections_per_address;
-        int rc = shs__pool_addresses_add(pool->addresses, conn, max);
+        unsigned max = shs__pool_address_bound(conn);
+        int rc = max == UINT_MAX ? SHS_OK : shs__pool_addresses_add(pool->addresses, conn, max);
 
+        if (rc == SHS_LIMIT)
+            atomic_fetch_add_explicit(&layer->server->stats.refused_addresses, 1,
+                                      memory_order_relaxed);
         if (rc != SHS_OK)
             return shs_conn_fail(conn, rc, 0, "this address has %u connections open already", max);
-        slot->counted = true;
+        slot->counted = max != UINT_MAX;
     }
     return admit(group, slot, conn);
 }

@@ -556,11 +556,13 @@ def test_timeouts_are_taken():
 
 @shslib.not_under("none")
 def test_max_connections():
-    with shslib.Server("--plain", "--max-connections", "2", "--log", "none", SITE) as server:
+    with shslib.Server("--plain", "--upload", "--max-connections", "2", "--log", "none",
+                       SITE) as server:
         held = [server.connect() for _ in range(2)]
-        for sock in held:
-            sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            shslib.read_response(sock)
+        for sock in held:  # in the middle of a request: who is idle would make room
+            sock.sendall(b"PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
+                         b"Expect: 100-continue\r\n\r\n")
+            shslib.read_until(sock, b"100 Continue\r\n\r\n")
         with server.connect() as third:  # in the backlog until one of them ends
             third.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             third.settimeout(0.3)

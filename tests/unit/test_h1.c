@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "h1_expect.h"
+#include "http/h1_exchange.h"
 #include "patience.h"
 
 /* -- a client that sends before the machine looks ---------------------------------------------- */
@@ -201,6 +202,32 @@ static void test_get(void **state)
     assert_null(lab.h1.in.data);
     assert_null(lab.h1.out.data);
     assert_null(lab.h1.xchg);
+    h1_lab_close(&lab);
+}
+
+/* What is kept for a reader who takes little at a time is a piece of the file, and no more. */
+static void test_a_slow_reader_costs_a_piece(void **state)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    size_t got = 0, total = 0, most = 0, put = 0;
+    struct h1_lab lab;
+    char buf[3000];
+
+    (void)state;
+    h1_lab_open(&lab, H1_HANDLER(large_file));
+    lab.server->cls->free(lab.server);
+    lab.client->cls->free(lab.client);
+    assert_int_equal(shs__memory_stream_pair(&lab.server, &lab.client, 10000, 0), SHS_OK);
+    lab.h1.stream = lab.server;
+    assert_int_equal(shs__stream_write(lab.client, request, sizeof request - 1, &put), SHS_OK);
+    while (lab.logged == 0 || total < 298900) {
+        (void)shs__h1_step(&lab.h1);
+        most = lab.h1.out.len > most ? lab.h1.out.len : most;
+        assert_int_equal(shs__stream_read(lab.client, buf, sizeof buf, &got), SHS_OK);
+        total += got;
+    }
+    assert_in_range(most, 10000, SHS_H1_PIECE);
+    assert_int_equal(lab.last_bytes, 298900);
     h1_lab_close(&lab);
 }
 
@@ -759,6 +786,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_get),
+        cmocka_unit_test(test_a_slow_reader_costs_a_piece),
         cmocka_unit_test(test_keep_alive_and_pipelining),
         cmocka_unit_test(test_byte_by_byte_and_small_writes),
         cmocka_unit_test(test_head_and_bodiless_answers),

@@ -58,7 +58,8 @@ static int test_get(struct shs_request *req, struct shs_response *res)
     return shs_write(res, path.ptr, path.len);
 }
 
-static const struct shs_http_handler handler = {.name = "test", .do_GET = test_get};
+static const struct shs_http_handler handler = {
+    .name = "test", .do_GET = test_get, .do_POST = test_get};
 
 static void defaults(struct shs_options *opt)
 {
@@ -70,14 +71,21 @@ static void defaults(struct shs_options *opt)
     opt->close_ms = 500;
 }
 
-static struct shs_server *make(const struct shs_options *opt)
+typedef int push_fn(struct shs_server *server, struct shs_error *err);
+
+static struct shs_server *make_with(const struct shs_options *opt, push_fn *push)
 {
     struct shs_server *server = NULL;
     struct shs_error err = {.code = SHS_OK};
 
     assert_int_equal(shs_http_server_new(&server, opt, &handler, &err), SHS_OK);
-    assert_int_equal(shs_thread_pool_mixin_push(server, &err), SHS_OK);
+    assert_int_equal(push(server, &err), SHS_OK);
     return server;
+}
+
+static struct shs_server *make(const struct shs_options *opt)
+{
+    return make_with(opt, shs_thread_pool_mixin_push);
 }
 
 static pthread_t start(struct shs_server *server)
@@ -249,6 +257,126 @@ static void test_each_group_listens(void **state)
     finish(server, thread);
 }
 
+static unsigned idle_connections(struct shs_server *server)
+{
+    unsigned count = 0;
+
+    pthread_mutex_lock(&server->lock);
+    for (const struct shs_conn *c = server->live; c != NULL; c = c->next)
+        count += atomic_load(&c->idle);
+    pthread_mutex_unlock(&server->lock);
+    return count;
+}
+
+static void becomes_idle(struct shs_server *server, unsigned count)
+{
+    for (int i = 0; i < patience_ms() && idle_connections(server) != count; i++)
+        poll(NULL, 0, 1);
+    assert_int_equal(idle_connections(server), count);
+}
+
+/* In the middle of a request: the server has said that it has read as much. */
+static void begin_again(int fd)
+{
+    loopback_say(fd, "POST /again HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
+                     "Expect: 100-continue\r\n\r\n");
+    assert_true(hears(fd, "100 Continue", patience_ms()));
+}
+
+/* Eight who are served, and in the middle of another request. */
+static void fill(struct shs_server *server, int *fds)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        fds[i] = dial(server);
+        assert_served(fds[i], "/in");
+        begin_again(fds[i]);
+    }
+    assert_int_equal(idle_connections(server), 0);
+}
+
+static bool has_ended(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char byte;
+
+    return poll(&p, 1, 0) == 1 && recv(fd, &byte, 1, MSG_PEEK) == 0;
+}
+
+/* Who has been idle for the longest time ends, in order, and nobody else does. */
+static void the_longest_idle_makes_room(push_fn *push)
+{
+    struct shs_server_stats stats;
+    struct shs_server *server;
+    struct shs_options opt;
+    pthread_t thread;
+    int fds[8], late[3];
+
+    defaults(&opt);
+    opt.max_connections = 8;
+    opt.idle_ms = 600000;
+    server = make_with(&opt, push);
+    thread = start(server);
+    fill(server, fds);
+    for (unsigned i = 0; i < 3; i++) { /* the others are in the middle of something */
+        unsigned at = (i * 5 + 3) % 8;
+
+        loopback_say(fds[at], "x");
+        assert_true(hears(fds[at], "/again", patience_ms()));
+        becomes_idle(server, i + 1);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        late[i] = dial(server);
+        assert_served(late[i], "/late");
+        begin_again(late[i]);
+        assert_string_equal(loopback_hear(fds[(i * 5 + 3) % 8]), ""); /* the end, and no reset */
+        becomes_idle(server, 2 - i);
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        assert_int_equal(has_ended(fds[i]), i == 3 || i == 0 || i == 5);
+        close(fds[i]);
+    }
+    shs_server_get_stats(server, &stats);
+    assert_int_equal(stats.made_room, 3);
+    for (unsigned i = 0; i < 3; i++)
+        close(late[i]);
+    finish(server, thread);
+}
+
+static void test_the_longest_idle_makes_room(void **state)
+{
+    (void)state;
+    the_longest_idle_makes_room(shs_thread_pool_mixin_push);
+    the_longest_idle_makes_room(shs_threading_mixin_push);
+}
+
+/* Nobody is idle when he comes; he comes in when somebody is, and no later. */
+static void test_room_is_made_later(void **state)
+{
+    struct shs_server *server;
+    struct shs_options opt;
+    pthread_t thread;
+    int fds[8], late;
+
+    (void)state;
+    defaults(&opt);
+    opt.max_connections = 8;
+    opt.idle_ms = 600000;
+    server = make(&opt);
+    thread = start(server);
+    fill(server, fds);
+    late = dial(server);
+    loopback_ask(late, "/late");
+    assert_false(hears(late, "/late", 100));
+    loopback_say(fds[5], "x");
+    assert_true(hears(fds[5], "/again", patience_ms()));
+    assert_true(hears(late, "/late", patience_ms()));
+    assert_string_equal(loopback_hear(fds[5]), "");
+    close(late);
+    for (unsigned i = 0; i < 8; i++)
+        close(fds[i]);
+    finish(server, thread);
+}
+
 static void test_a_full_server_goes_on_when_one_leaves(void **state)
 {
     struct shs_server *server;
@@ -261,10 +389,7 @@ static void test_a_full_server_goes_on_when_one_leaves(void **state)
     opt.max_connections = 8;
     server = make(&opt);
     thread = start(server);
-    for (unsigned i = 0; i < 8; i++) {
-        fds[i] = dial(server);
-        assert_served(fds[i], "/in");
-    }
+    fill(server, fds);
     late = dial(server); /* the kernel takes it; the server does not */
     loopback_ask(late, "/late");
     assert_false(hears(late, "/late", 150));
@@ -413,6 +538,8 @@ int main(void)
         cmocka_unit_test(test_a_layer_that_verifies_is_called_by_the_serving_thread),
         cmocka_unit_test(test_a_layer_that_any_thread_may_ask),
         cmocka_unit_test(test_each_group_listens),
+        cmocka_unit_test(test_the_longest_idle_makes_room),
+        cmocka_unit_test(test_room_is_made_later),
         cmocka_unit_test(test_a_full_server_goes_on_when_one_leaves),
         cmocka_unit_test(test_a_pause_ends_when_it_is_told),
         cmocka_unit_test(test_descriptors_run_out_and_come_back),

@@ -3,10 +3,15 @@
  */
 #include "pool_lab.h"
 
+#include <arpa/inet.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "server/thread_pool.h"
 
 #define QUEUE_MS 3000
 
@@ -167,6 +172,14 @@ static uint64_t connections_of(const struct pool_fixture *f)
     return stats.connections;
 }
 
+static uint64_t refused_addresses_of(const struct pool_fixture *f)
+{
+    struct shs_server_stats stats;
+
+    shs_server_get_stats(f->server, &stats);
+    return stats.refused_addresses;
+}
+
 static void test_an_address_has_a_bound(void **state)
 {
     struct shs_options opt;
@@ -178,6 +191,7 @@ static void test_an_address_has_a_bound(void **state)
     opt.max_connections_per_address = 3;
     pool_start(&f, &opt);
     for (unsigned turn = 0; turn < 3; turn++) {
+        assert_int_equal(refused_addresses_of(&f), turn);
         for (unsigned i = 0; i < 3; i++) {
             fds[i] = pool_dial(&f);
             pool_assert_served(fds[i], "/");
@@ -196,6 +210,48 @@ static void test_an_address_has_a_bound(void **state)
         assert_int_equal(connections_of(&f), 0); /* it has been counted by then */
     }
     pool_finish(&f);
+}
+
+/* By default, one address of the net has its share; where proxies are there is no bound. */
+static void test_an_address_has_its_share(void **state)
+{
+    static const struct {
+        const char *address;
+        bool bounded;
+    } cases[] = {
+        {"127.0.0.1", false},   {"10.255.0.1", false},    {"172.15.0.1", true},
+        {"172.16.0.1", false},  {"172.31.9.9", false},    {"172.32.0.1", true},
+        {"192.168.1.1", false}, {"192.169.1.1", true},    {"169.254.1.1", false},
+        {"198.51.100.7", true}, {"::1", false},           {"fe80::1", false},
+        {"fd00::1", false},     {"2001:db8::1", true},    {"::ffff:10.0.0.1", false},
+        {"fe00::1", true},      {"::ffff:8.8.8.8", true},
+    };
+    static struct shs_server server;
+    struct shs_conn *conn = calloc(1, sizeof *conn);
+
+    (void)state;
+    assert_non_null(conn);
+    conn->server = &server;
+    shs_options_init(&server.opt);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        bool v6 = strchr(cases[i].address, ':') != NULL;
+
+        conn->client.sa.sa_family = v6 ? AF_INET6 : AF_INET;
+        assert_int_equal(
+            inet_pton(conn->client.sa.sa_family, cases[i].address,
+                      v6 ? (void *)&conn->client.in6.sin6_addr : (void *)&conn->client.in.sin_addr),
+            1);
+        server.opt.max_connections = 10000;
+        assert_int_equal(shs__pool_address_bound(conn), cases[i].bounded ? 2500 : UINT_MAX);
+        server.opt.max_connections = 10;
+        assert_int_equal(shs__pool_address_bound(conn), cases[i].bounded ? 64 : UINT_MAX);
+        server.opt.max_connections_per_address = 7; /* who says a number means it */
+        assert_int_equal(shs__pool_address_bound(conn), 7);
+        server.opt.max_connections_per_address = SHS_ADDRESS_SHARE;
+    }
+    conn->client.sa.sa_family = AF_UNIX;
+    assert_int_equal(shs__pool_address_bound(conn), UINT_MAX);
+    free(conn);
 }
 
 static void test_deadlines_of_parked_connections(void **state)
@@ -271,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_the_queue_has_a_bound),
         cmocka_unit_test(test_pipelined_requests_yield),
         cmocka_unit_test(test_an_address_has_a_bound),
+        cmocka_unit_test(test_an_address_has_its_share),
         cmocka_unit_test(test_deadlines_of_parked_connections),
         cmocka_unit_test(test_a_nearer_deadline_counts),
     };
