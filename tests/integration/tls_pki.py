@@ -225,5 +225,5 @@ def at_once(function, items, threads=None):
 
 
 def each_at_once(pki, *tests):
-    """`each`, for tests that wait more than they work: side by side."""
-    at_once(lambda test: shslib.each(_bound(pki, test)), tests)
+    """`each`, for tests that wait more than they work: side by side. A tuple of them: one after the other."""
+    at_once(lambda row: each(pki, *(row if isinstance(row, tuple) else (row,))), tests)
