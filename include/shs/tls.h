@@ -89,7 +89,8 @@ struct shs_tls_host {
     const char *client_ca;                /* PEM: the CAs whose clients are accepted */
     const char *crl;       /* PEM or DER file, or a directory of them, delta CRLs too; NULL = no
                               revocation check. With it, each CA of a chain must have one that is
-                              fresh; CRLs of CAs that are not in a client's chain do not matter */
+                              fresh; CRLs of CAs that are not in a client's chain do not matter.
+                              Those of a CA that clients bring along count, too */
     unsigned client_depth; /* intermediates in a client's chain, at most. 4 */
     bool client_lax;       /* false. true: accept chains that break rules of RFC 5280 which old
                               private CAs break (X509_V_FLAG_X509_STRICT off) */

@@ -1,5 +1,6 @@
 """The file of client CAs: what is trusted, what is said at start, and that one client's chain is nobody else's."""
 
+import itertools
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import tls_pki
 from shslib import check, equal
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-ROUNDS = (("pool", ssl.TLSVersion.TLSv1_3), ("thread", ssl.TLSVersion.TLSv1_2))
+THREADINGS, VERSIONS = ("pool", "thread"), (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)
 
 
 def make_pki(directory):
@@ -60,7 +61,7 @@ def start(pki, ca, *more):
 
 def fresh_verdicts(pki):
     """Who does not show its issuer's certificate is refused, whoever has shown it before."""
-    for threading, version in ROUNDS:
+    for threading in THREADINGS:
         for crls in (False, True):
             ca, more = pki["root"].cert, ()
             if crls:  # with CRLs, the issuing CA is in the file, and so nobody has to show it
@@ -70,11 +71,11 @@ def fresh_verdicts(pki):
                     pki[name].crl_of("%s/crls-%s/%s.crl" % (pki["dir"], threading, name))
                 more = ("--crl", pki["dir"] + "/crls-" + threading)
             with shslib.Server(*argv(pki, ca, "--threading", threading, *more)) as server:
-                for _ in range(2):
+                for version in VERSIONS * 2:
                     equal(ask(server, pki, "of-one-alone", version), 200 if crls else None, "alone")
                     equal(ask(server, pki, "of-one", version), 200, "with its chain")
-                shslib.wait_until(lambda: len(causes(server)) == (0 if crls else 2), 10, "lines")
-                equal(causes(server), [] if crls else ["client-cert:unknown-ca"] * 2)
+                shslib.wait_until(lambda: len(causes(server)) == (0 if crls else 4), 10, "lines")
+                equal(causes(server), [] if crls else ["client-cert:unknown-ca"] * 4)
 
 
 def partial(pki):
@@ -83,13 +84,14 @@ def partial(pki):
     equal((code, len(err.strip().splitlines())), (1, 1), err)
     for words in ("CN=one", pki["one"].cert, "no root", "--client-ca-partial", "client_partial"):
         check(words in err, err)
-    for threading, version in ROUNDS:
+    for threading in THREADINGS:
         with shslib.Server(*argv(pki, pki["one"].cert, "--client-ca-partial", "--threading", threading)) as server:
-            for who, wanted in (("of-one", 200), ("of-one-alone", 200), ("of-two", None), ("of-two-alone", None),
-                                ("of-root", None)):
-                equal(ask(server, pki, who, version), wanted, who)
-            shslib.wait_until(lambda: len(causes(server)) == 3, 10, "lines")
-            equal(causes(server), ["client-cert:unknown-ca"] * 3)
+            for version in VERSIONS:
+                for who, wanted in (("of-one", 200), ("of-one-alone", 200), ("of-two", None), ("of-two-alone", None),
+                                    ("of-root", None)):
+                    equal(ask(server, pki, who, version), wanted, who)
+            shslib.wait_until(lambda: len(causes(server)) == 6, 10, "lines")
+            equal(causes(server), ["client-cert:unknown-ca"] * 6)
     # The root beside it: a whole chain, and the root is trusted too.
     both = tls_pki.bundle(pki["dir"] + "/both.pem", pki["one"].cert, pki["root"].cert)
     with shslib.Server(*argv(pki, both)) as server:
@@ -128,13 +130,19 @@ def partial_and_crls(pki):
         shslib.wait_until(lambda: causes(server) == ["client-cert:revoked"], 10, "a line")
 
 
-def plain_ca(pki, name, *extensions):
+USUAL = ("basicConstraints = critical,CA:TRUE", "subjectKeyIdentifier = hash", "authorityKeyIdentifier = keyid",
+         "keyUsage = critical,keyCertSign,cRLSign")
+
+
+EC = ("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+
+
+def plain_ca(pki, name, *extensions, key=EC):
     """As people make one: openssl req -x509, with a client of it."""
     base = os.path.join(pki["dir"], name)
     config = base + ".cnf"
     shslib.write_file(config, "[req]\ndistinguished_name = dn\nx509_extensions = v3\n[dn]\n[v3]\n" + "\n".join(extensions) + "\n")
-    tls_pki._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
-                     base + ".key", "-out", base + ".pem", "-days", "10", "-subj", "/CN=" + name, "-config", config)
+    tls_pki._openssl("req", "-x509", "-newkey", *key, "-nodes", "-keyout", base + ".key", "-out", base + ".pem", "-days", "10", "-subj", "/CN=" + name, "-config", config)
     tls_pki._openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
                      base + "-client.key", "-out", base + ".csr", "-subj", "/CN=client", "-config", config)
     shslib.write_file(base + ".ext", "authorityKeyIdentifier = keyid\nsubjectKeyIdentifier = hash\n"
@@ -165,7 +173,7 @@ def namesakes(pki):
                              "-out", base + "-" + name + ".pem")
             os.rename(shutil.copy(base + "-client.key", base + ".tmp"), base + "-" + name + ".key")
             pki["clients"][name] = (base + "-" + name + ".pem", base + "-" + name + ".key")
-    for order, (_, version) in zip((("old", "new"), ("new", "old")), ROUNDS):
+    for order, version in itertools.product((("old", "new"), ("new", "old")), VERSIONS):
         both = tls_pki.bundle(base + "-both.pem", *(files[which] for which in order))
         with shslib.Server(*argv(pki, both, "--client-lax")) as server:
             for who in ("old-told", "new-told", "old-untold", "new-untold"):
@@ -182,32 +190,41 @@ def namesakes(pki):
 
 def not_strict(pki):
     """A CA that breaks a rule is said at start, with the rule and both ways out; and to who looks for a refusal."""
-    usual = ["basicConstraints = critical,CA:TRUE", "subjectKeyIdentifier = hash", "authorityKeyIdentifier = keyid",
-             "keyUsage = critical,keyCertSign,cRLSign"]
-    for name, at, line, words in (("ops-ca", 3, "", "keyUsage=critical,keyCertSign,cRLSign"),
-                                  ("bcons-ca", 0, "basicConstraints = CA:TRUE", "basicConstraints=critical,CA:TRUE")):
-        lines = list(usual)
+    ec, rsa, pss = EC, ("rsa:2048",), ("rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048")
+    no_usage = (3, "", "keyUsage=critical,keyCertSign,cRLSign")
+    for name, key, (at, line, words) in (
+            ("ops-ca", ec, no_usage), ("rsa-ca", rsa, no_usage), ("pss-ca", pss, no_usage), ("ed-ca", ("ed25519",), no_usage),
+            ("bcons-ca", ec, (0, "basicConstraints = CA:TRUE", "basicConstraints=critical,CA:TRUE"))):
+        lines = list(USUAL)
         lines[at] = line
-        ca = plain_ca(pki, name, *lines)
-        for threading, version in ROUNDS:
+        ca = plain_ca(pki, name, *lines, key=key)
+        for threading in THREADINGS:
             with shslib.Server(*argv(pki, ca, "--threading", threading)) as server:
                 shslib.wait_until(lambda: messages(server), 10, "a line at start")
                 for part in (ca, "CN=" + name, "are refused", words, "--client-lax"):
                     check(part in messages(server)[0], "%s: %s" % (part, messages(server)[0]))
-                equal(ask(server, pki, name, version), None)
-                shslib.wait_until(lambda: causes(server) == ["client-cert:not-strict"], 10, "a refusal")
-                for part in ("CN=" + name, words, "--client-lax"):
-                    check(part in messages(server)[-1], messages(server)[-1])
+                equal([ask(server, pki, name, version) for version in VERSIONS], [None, None])
+                shslib.wait_until(lambda: causes(server) == ["client-cert:not-strict"] * 2, 10, "two refusals")
+                for line in messages(server)[-2:]:
+                    for part in ("CN=" + name, words, "--client-lax"):
+                        check(part in line, line)
             with shslib.Server(*argv(pki, ca, "--client-lax", "--threading", threading)) as server:
-                equal(ask(server, pki, name, version), 200, "lax")
+                equal([ask(server, pki, name, version) for version in VERSIONS], [200, 200], "lax")
                 equal(messages(server), [])
-    with shslib.Server(*argv(pki, plain_ca(pki, "good-ca", *usual))) as server:
+    with shslib.Server(*argv(pki, plain_ca(pki, "good-ca", *USUAL))) as server:
         equal(ask(server, pki, "good-ca"), 200)
         equal(messages(server), [])
 
 
 def other_faults(pki):
     """A CA that has expired, or whose key is weak: said at start as well."""
+    weak = plain_ca(pki, "weak-ca", *USUAL, key=("rsa:1024",))
+    with shslib.Server(*argv(pki, weak)) as server:
+        shslib.wait_until(lambda: messages(server), 10, "a line at start")
+        check(weak in messages(server)[0] and "CN=weak-ca" in messages(server)[0] and
+              "key too weak" in messages(server)[0].split("is:")[1].lower(), messages(server)[0])
+        equal([ask(server, pki, "weak-ca", version) for version in VERSIONS], [None, None])
+        shslib.wait_until(lambda: causes(server) == ["client-cert:weak"] * 2, 10, "two refusals")
     expired = tls_pki.CA(pki["dir"], "expired-ca", parent=pki["root"])
     pki["root"]._sign(expired.base + ".csr", expired.cert, expired.config, "ca_ext", -20 * tls_pki.DAY, -10 * tls_pki.DAY)
     both = tls_pki.bundle(pki["dir"] + "/with-expired.pem", pki["root"].cert, expired.cert)
@@ -247,18 +264,19 @@ def names(pki):
     check("s.pem" not in err and pki["server"][0] not in err, err)
     for count, more, warned in ((1, (), 0), (76, (), 1), (146, (), 1), (76, ("--client-no-ca-names",), 0),
                                 (150, ("--client-no-ca-names",), 0)):
-        for threading, version in ROUNDS:
+        for threading in THREADINGS:
             with shslib.Server(*argv(pki, bundles[count], "--threading", threading, *more)) as server:
-                equal(ask(server, pki, "of-root", version), 200)
+                for version in VERSIONS:
+                    equal(ask(server, pki, "of-root", version), 200)
+                    _, out, _ = shslib.run("openssl", "s_client", "-connect", "127.0.0.1:%d" % server.port,
+                                           "-tls1_3" if version == VERSIONS[0] else "-tls1_2", seconds=20)
+                    equal(len(re.findall(r"^CN ?= ?", out.split("Acceptable client certificate CA names")[-1], re.M))
+                          if "Acceptable" in out else 0, 0 if more else count, "names that are sent")
                 if warned:  # the log has a thread of its own
                     shslib.wait_until(lambda: messages(server), 10, "the warning")
-                equal(len(messages(server)), warned, messages(server))
-                if warned:
-                    check("Java 17" in messages(server)[0] and bundles[count] in messages(server)[0], messages(server))
-                _, out, _ = shslib.run("openssl", "s_client", "-connect", "127.0.0.1:%d" % server.port,
-                                       "-tls1_3" if threading == "pool" else "-tls1_2", seconds=20)
-                equal(len(re.findall(r"^CN ?= ?", out.split("Acceptable client certificate CA names")[-1], re.M))
-                      if "Acceptable" in out else 0, 0 if more else count, "names that are sent")
+                said = [line for line in messages(server) if "names of the CAs" in line]
+                equal(len(said), warned, messages(server))
+                check(not warned or ("Java 17" in said[0] and bundles[count] in said[0]), said)
     code, _, err = shslib.run(shslib.BIN, "serve", "-p", "0", "--cert", pki["server"][0], "--key", pki["server"][1],
                               "--client-ca-partial")
     check(code == 2 and "--client-ca-partial" in err and "--client-ca" in err, err)

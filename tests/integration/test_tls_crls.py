@@ -13,7 +13,7 @@ import tls_pki
 from shslib import check, equal
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-ROUNDS = (("pool", ssl.TLSVersion.TLSv1_3), ("thread", ssl.TLSVersion.TLSv1_2))
+THREADINGS, VERSIONS = ("pool", "thread"), (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)
 NO_ALERT = "no alert"
 ALERTS = {"revoked": "CERTIFICATE_REVOKED", "crl-expired": "CERTIFICATE_EXPIRED|BAD_CERTIFICATE",
           "no-crl": "UNKNOWN_CA|CERTIFICATE_UNKNOWN|BAD_CERTIFICATE|UNKNOWN"}
@@ -23,8 +23,11 @@ def make_pki(directory):
     server = tls_pki.CA(directory, "server-root")
     ca, other = tls_pki.CA(directory, "ca"), tls_pki.CA(directory, "other")
     issuing = tls_pki.CA(directory, "issuing", parent=ca)
-    pki = {"dir": directory, "server": server.issue("server"), "server_ca": server.cert, "ca": ca, "other": other,
-           "issuing": issuing, "crls": directory + "/crls",
+    os.mkdir(directory + "/impostor")
+    impostor = tls_pki.CA(directory + "/impostor", "issuing", parent=ca)  # the same name, another key
+    pki = {"dir": directory, "server": server.issue("server"), "server_ca": server.cert, "ca": tls_pki.OneAtATime(ca),
+           "other": tls_pki.OneAtATime(other), "issuing": tls_pki.OneAtATime(issuing),
+           "impostor": tls_pki.OneAtATime(impostor), "crls": directory + "/crls",
            "bundle": tls_pki.bundle(directory + "/bundle.pem", ca.cert, other.cert, issuing.cert)}
     pki["clients"] = {name: ca.client(name) for name in ("a", "m", "n", "h")}
     pki["clients"]["b"] = other.client("b")
@@ -215,35 +218,88 @@ CASES = {
 }
 
 
-def table(pki):
-    for number, (name, (crls, wanted)) in enumerate(CASES.items()):
-        ways = publish(pki, str(number), crls)
-        threading, version = ROUNDS[number % 2]
+def check_case(pki, name, number, crls, wanted):
+    """Each client, with either version of TLS, under either way of threading; refused with an alert, and with 403."""
+    ways = publish(pki, name.replace(" ", "-").replace(":", ""), crls)
+    for i, (auth, explained) in enumerate((("required", False), ("explain", True))):
+        with serve(pki, ways[(number // 2 + i) % 2], auth, THREADINGS[(number + i) % 2]) as server:
+            for version in VERSIONS:
+                for who, reason in wanted.items():
+                    judged(server, pki, who, version, reason, explained)
+
+
+def check_cases(pki, cases):
+    """Some side by side: most of it is waiting for a server to begin or to end."""
+    def checked(numbered):
+        number, (name, (crls, wanted)) = numbered
         try:
-            with serve(pki, ways[number // 2 % 2], "required", threading) as server:
-                for who, reason in wanted.items():
-                    judged(server, pki, who, version, reason, False)
-            threading, version = ROUNDS[(number + 1) % 2]
-            with serve(pki, ways[(number // 2 + 1) % 2], "explain", threading) as server:
-                for who, reason in wanted.items():
-                    judged(server, pki, who, version, reason, True)
+            check_case(pki, name, number, crls, wanted)
         except shslib.Failure as failure:
             raise shslib.Failure("%s: %s" % (name, failure))
+    tls_pki.at_once(checked, list(enumerate(cases.items())), 4)
+
+
+def table(pki):
+    check_cases(pki, CASES)
+
+
+# The issuing CA is not in the file of client CAs: it comes along with its client.
+BROUGHT = {
+    "its CRL is here": ({"a.crl": ("ca", FRESH), "i.crl": ("issuing", FRESH)}, {"a": "ok", "i": "ok"}),
+    "its CRL revokes": ({"a.crl": ("ca", FRESH), "i.crl": ("issuing", {"revoked": ["i"]})}, {"a": "ok", "i": "revoked"}),
+    "it is revoked itself": ({"a.crl": ("ca", {"revoked": ["issuing"]}), "i.crl": ("issuing", FRESH)},
+                             {"a": "ok", "i": "revoked"}),
+    "it has no CRL": ({"a.crl": ("ca", FRESH)}, {"a": "ok", "i": "no-crl"}),
+    "its CRL has lapsed": ({"a.crl": ("ca", FRESH), "i.crl": ("issuing", STALE)}, {"a": "ok", "i": "crl-expired"}),
+    "one of its name and another key": ({"a.crl": ("ca", FRESH), "i.crl": ("impostor", FRESH)}, {"a": "ok", "i": "no-crl"}),
+    "that one beside its own": (
+        {"a.crl": ("ca", FRESH), "1.crl": ("impostor", STALE), "2.crl": ("issuing", FRESH)}, {"a": "ok", "i": "ok"}),
+    "its base and delta": (
+        {"a.crl": ("ca", FRESH), "i.crl": ("issuing", {"number": 5, "since": -600}),
+         "i+.crl": ("issuing", {"revoked": ["i"], "number": 6, "delta": 5})}, {"a": "ok", "i": "revoked"}),
+}
+
+
+def brought(pki):
+    alone = dict(pki, bundle=pki["ca"].cert)
+    check_cases(alone, BROUGHT)
+    both, _ = publish(pki, "brought", {"a.crl": ("ca", FRESH), "i.crl": ("issuing", FRESH)})
+    with serve(alone, both) as server:
+        server.wait_stderr(r"The CRL in '[^']*i.crl' is of 'CN=issuing', which is not in the client CA file: it counts for")
+    # Without any of a CA in the file it is the wrong file.
+    code, _, err = start(alone, both + "/i.crl")
+    check(code == 1 and "is not of a CA in the client CA file" in err and both + "/i.crl" in err, err)
+    # And what has the name of one in the file must be signed by it.
+    shslib.write_file(both + "/stranger.crl", open(pki["impostor"].crl_of(pki["dir"] + "/stranger.crl")).read())
+    code, _, err = start(pki, both)
+    check(code == 1 and "is not of a CA in the client CA file" in err and "stranger.crl" in err, err)
+
+
+RELATIVE = ["issuingDistributionPoint = critical,@idp", "[idp]", "relativename = part", "[part]", "OU = part %d"]
 
 
 def places(pki):
-    """A certificate that names a place is judged by the CRL of that place, and by no other."""
-    where = "crlDistributionPoints = URI:http://crl.example/%d"
-    for number in (1, 2):
-        for who in ("p", "q"):
-            name = "%s%d" % (who, number)
-            pki["clients"][name] = pki["ca"].client(name, more=(where % number,))
-    point = ["issuingDistributionPoint = critical,@idp", "[idp]", "fullname = URI:http://crl.example/%d"]
-    crls = {"%d.crl" % i: ("ca", {"revoked": ["q%d" % i, "p%d" % (3 - i)],
-                                  "more": point[:2] + [point[2] % i]}) for i in (1, 2)}
-    with serve(pki, publish(pki, "places", crls)[0]) as server:
-        for who, wanted in (("p1", "ok"), ("p2", "ok"), ("q1", "revoked"), ("q2", "revoked"), ("a", "no-crl")):
-            judged(server, pki, who, ssl.TLSVersion.TLSv1_3, wanted, False)
+    """A certificate that names a place is judged by the CRL of that place, and by no other: a URI, or a name that is
+    relative to the issuer, in the certificate, in the CRL, or in both."""
+    whole = ("crlDistributionPoints = dp", "[dp]", "fullname = dirName:name", "[name]", "1.CN = ca", "2.OU = part %d")
+    cases = (
+        ("uri", ("crlDistributionPoints = URI:http://crl.example/%d",),
+         ["issuingDistributionPoint = critical,@idp", "[idp]", "fullname = URI:http://crl.example/%d"]),
+        ("relative", ("crlDistributionPoints = dp", "[dp]", "relativename = part", "[part]", "OU = part %d"), RELATIVE),
+        ("to-relative", whole, RELATIVE),
+        ("from-relative", ("crlDistributionPoints = dp", "[dp]", "relativename = part", "[part]", "OU = part %d"),
+         ["issuingDistributionPoint = critical,@idp", "[idp]", "fullname = dirName:name", "[name]", "1.CN = ca",
+          "2.OU = part %d"]))
+    for number, (kind, where, point) in enumerate(cases):
+        wanted, key = {}, pki["clients"]["a"][1]
+        for i in (1, 2):
+            for who, reason in (("p", "ok"), ("q", "revoked")):
+                name = "%s-%s%d" % (kind, who, i)
+                pki["clients"][name] = pki["ca"].client(name, key=key, more=[line.replace("%d", str(i)) for line in where])
+                wanted[name] = reason
+        crls = {"%d.crl" % i: ("ca", {"revoked": ["%s-q%d" % (kind, i), "%s-p%d" % (kind, 3 - i)],
+                                      "more": [line.replace("%d", str(i)) for line in point]}) for i in (1, 2)}
+        check_case(pki, "places-" + kind, number, crls, dict(wanted, a="no-crl"))
 
 
 def two_places(pki):
@@ -265,7 +321,7 @@ def renewed(pki):
     shslib.write_file(config, "[req]\ndistinguished_name = dn\nx509_extensions = v3\n[dn]\n[v3]\n"
                       "basicConstraints = critical,CA:TRUE\nkeyUsage = critical,keyCertSign\n"
                       "subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid\n")
-    tls_pki._openssl("req", "-x509", "-new", "-key", pki["ca"].key, "-subj", "/CN=ca", "-days", "90", "-config", config,
+    tls_pki._openssl("req", "-x509", "-new", "-key", os.path.join(pki["dir"], "ca.key"), "-subj", "/CN=ca", "-days", "90", "-config", config,
                      "-out", old)
     crl = pki["ca"].crl_of(os.path.join(pki["dir"], "renewed.crl"), revoked=["m"])
     for files in ((old, pki["ca"].cert), (pki["ca"].cert, old)):
@@ -373,42 +429,64 @@ def lapse_client(server, client, session, explained):
     client.sock.close()  # what is refused is a line when its connection is over
 
 
-def lapses(pki):
-    """A CRL lapses while it is served by: who is open, who comes back and who is new, of its CA and of another;
-    and one that lapses beside another of the same CA that is fresh."""
-    directory, _ = publish(pki, "lapses", {"a.crl": ("ca", FRESH), "b.crl": ("other", FRESH)})
-    brief = 5 * shslib.SLOWNESS
-    pki["other"].crl_of(directory + "/b.crl", until=brief)
-    pki["ca"].crl_of(directory + "/a-first.crl", since=-30, until=brief)
-    ends = int(time.time()) + brief
-    with contextlib.ExitStack() as stack:
-        rounds = []
-        for threading, version in ROUNDS:
-            for auth in ("required", "explain"):
+def open_clients(pki, stack, directory):
+    """[(server, version, does it explain, its clients, their sessions)] for each way to serve and each version."""
+    rounds = []
+    for threading in THREADINGS:
+        for auth in ("required", "explain"):
+            for version in VERSIONS:
                 server = stack.enter_context(serve(pki, directory, auth, threading, "--idle-timeout", "120000"))
                 clients = {who: Client(server, pki, who, version) for who in ("a", "b")}
                 for who, client in clients.items():
                     equal(client.get()[0], 200, who)
                 sessions = {who: client.sock.session for who, client in clients.items()}
                 rounds.append((server, version, auth == "explain", clients, sessions))
-        tls_pki.sleep_past(ends + 1)
-        for server, version, explained, clients, sessions in rounds:
-            equal(clients["b"].get()[0], None, "b goes on")
-            shslib.wait_until(lambda: causes(server) == ["client-cert:crl-expired"], 10, "b's end")
-            equal(clients["a"].get()[0], 200, "a, who has another CRL")
-            judged(server, pki, "b", version, "crl-expired", explained)
-            judged(server, pki, "a", version, "ok", False)
-            clients["a"].open(server, clients["a"].sock.session)
-            equal(clients["a"].get()[0], 200)
-            lapse_client(server, clients["b"], sessions["b"], explained)
-            shslib.wait_until(lambda: causes(server) == ["client-cert:crl-expired"] * 3, 10, "three lines")
-            server.stop()
-            check("client-cert=2 clients-ended=1 " in server.stderr, server.stderr[-300:])
+    return rounds
+
+
+def lapses(pki):
+    """A CRL lapses while it is served by: who is open, who comes back and who is new, of its CA and of another;
+    and one that lapses beside another of the same CA that is fresh."""
+    for life in (3, 10, 30, 90):  # where it was over before all were in, there is nothing to find out
+        name = "lapses-%d" % life
+        directory, _ = publish(pki, name, {"a.crl": ("ca", FRESH), "b.crl": ("other", FRESH)})
+        ends = int(time.time()) + life + 1  # not before that
+        pki["other"].crl_of(directory + "/b.crl", until=life)
+        pki["ca"].crl_of(directory + "/a-first.crl", since=-30, until=life)
+        latest = time.time() + life + 1
+        with contextlib.ExitStack() as stack:
+            try:
+                rounds = open_clients(pki, stack, directory)
+            except (shslib.Failure, OSError):
+                if time.time() < ends - 1:
+                    raise
+            else:
+                if time.time() < ends - 1:
+                    lapse(pki, rounds, latest)
+                    return
+    raise shslib.Failure("no CRL lived until its clients were in")
+
+
+def lapse(pki, rounds, latest):
+    tls_pki.sleep_past(latest)
+    for server, version, explained, clients, sessions in rounds:
+        equal(clients["b"].get()[0], None, "b goes on")
+        shslib.wait_until(lambda: causes(server) == ["client-cert:crl-expired"], 10, "b's end")
+        equal(clients["a"].get()[0], 200, "a, who has another CRL")
+        judged(server, pki, "b", version, "crl-expired", explained)
+        judged(server, pki, "a", version, "ok", False)
+        clients["a"].open(server, clients["a"].sock.session)
+        equal(clients["a"].get()[0], 200)
+        lapse_client(server, clients["b"], sessions["b"], explained)
+        shslib.wait_until(lambda: causes(server) == ["client-cert:crl-expired"] * 3, 10, "three lines")
+        server.stop()
+        check("client-cert=2 clients-ended=1 " in server.stderr, server.stderr[-300:])
 
 
 def crls():
     with shslib.temp_dir() as directory:
-        tls_pki.each(make_pki(directory), table, places, two_places, renewed, nothing_lost, not_understood, said, lapses)
+        tls_pki.each_at_once(make_pki(directory), table, brought, places, two_places, renewed, nothing_lost, not_understood,
+                             said, lapses)
 
 
 shslib.main(crls)

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import http.client
+import itertools
 import json
 import os
 import re
@@ -24,7 +25,8 @@ def sha256(argv):
 def make_pki(directory):
     root = tls_pki.CA(directory, "client-root")
     server = tls_pki.CA(directory, "server-root")
-    pki = {"dir": directory, "server": server.issue("server"), "server_ca": server.cert, "root": root,
+    pki = {"dir": directory, "server": server.issue("server"), "server_ca": server.cert,
+           "root": tls_pki.OneAtATime(root),
            "ca": root.cert, "crl": directory + "/live.crl"}
     pki["clients"] = {name: root.client(name) for name in ("alice", "bob", "carol", "dave", "erin")}
     root.crl(pki["crl"])
@@ -210,9 +212,9 @@ def expires(pki):
     """An open connection does not outlive its client's certificate: without a reload, without CRLs, and resumed."""
     with contextlib.ExitStack() as stack:
         rounds = []
-        for threading, version in (("pool", ssl.TLSVersion.TLSv1_3), ("thread", ssl.TLSVersion.TLSv1_2)):
+        for threading, version in itertools.product(("pool", "thread"), (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)):
             server = stack.enter_context(serve(pki, "--idle-timeout", "120000", "--threading", threading))
-            brief = pki["root"].client("brief-" + threading, end=5 * shslib.SLOWNESS)
+            brief = pki["root"].client("brief-%s-%d" % (threading, version), end=5 * shslib.SLOWNESS)
             client = Client(server, pki, None, cert=brief, version=version)
             equal(client.get(), 200, "before its end")
             again = Client(server, pki, None, cert=brief, version=version)
@@ -285,8 +287,8 @@ def reload_while_forking(pki):
 
 def deny():
     with shslib.temp_dir() as directory:
-        tls_pki.each(make_pki(directory), denied, explained, bad_lists, resumed, forked, reload_while_forking,
-                     revoked_and_expired, expires)
+        tls_pki.each_at_once(make_pki(directory), (denied, explained, bad_lists, resumed, forked, reload_while_forking),
+                             revoked_and_expired, expires)
 
 
 shslib.main(deny)

@@ -1,8 +1,10 @@
 """Certificates for the tests of TLS, made with the openssl command in a directory of their own."""
 
+import concurrent.futures
 import os
 import ssl
 import subprocess
+import threading
 import time
 
 import shslib
@@ -192,9 +194,36 @@ def bundle(path, *certs):
 
 def each(pki, *tests):
     """shslib.each for tests that take what was made for all of them."""
-    def bound(test):
-        def run():
-            test(pki)
-        run.__name__ = test.__name__
-        return run
-    shslib.each(*[bound(test) for test in tests])
+    shslib.each(*[_bound(pki, test) for test in tests])
+
+
+def _bound(pki, test):
+    def run():
+        test(pki)
+    run.__name__ = test.__name__
+    return run
+
+
+class OneAtATime:
+    """A CA for several threads: openssl ca keeps its books in files."""
+
+    def __init__(self, ca):
+        self.it, self.lock, self.cert = ca, threading.Lock(), ca.cert
+
+    def __getattr__(self, name):
+        def call(*arguments, **keywords):
+            with self.lock:
+                return getattr(self.it, name)(*arguments, **keywords)
+        return call
+
+
+def at_once(function, items, threads=None):
+    """For each of them, on a thread of its own, for most of it is waiting; then the first failure, if any."""
+    with concurrent.futures.ThreadPoolExecutor(threads or len(items)) as pool:
+        for done in [pool.submit(function, item) for item in items]:
+            done.result()
+
+
+def each_at_once(pki, *tests):
+    """`each`, for tests that wait more than they work: side by side. A tuple of them: one after the other."""
+    at_once(lambda row: each(pki, *(row if isinstance(row, tuple) else (row,))), tests)

@@ -4,6 +4,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
 #include "tls/clients/client.h"
@@ -15,6 +16,8 @@
 #define CA_FILE_MAX ((size_t)4 * 1024 * 1024)
 /* As a handshake has it (site.c). */
 #define AUTH_LEVEL 2
+/* It signs what nobody is shown. */
+#define SMALL_RSA 1024
 
 /* What the rules say of each client of a CA. */
 struct shs_tls_ca_fault {
@@ -296,6 +299,34 @@ static int note_first_fault(int ok, X509_STORE_CTX *ctx)
     return 1; /* what is above matters, and nothing else */
 }
 
+/* Ed25519 and Ed448 have a hash of their own. */
+static bool signs_itself(EVP_PKEY *key)
+{
+    return EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448");
+}
+
+/*
+ * A key of the kind that `theirs` is: OpenSSL looks for the issuer of a certificate among those
+ * whose key may have made such a signature. Small, for it protects nothing. NULL: none can be made.
+ */
+static EVP_PKEY *make_key_like(EVP_PKEY *theirs)
+{
+    const char *kind = EVP_PKEY_get0_type_name(theirs);
+    EVP_PKEY_CTX *ctx;
+    EVP_PKEY *key = NULL;
+
+    if (EVP_PKEY_is_a(theirs, "EC"))
+        return EVP_EC_gen("P-256");
+    ctx = kind == NULL ? NULL : EVP_PKEY_CTX_new_from_name(NULL, kind, NULL);
+    if (ctx == NULL || EVP_PKEY_keygen_init(ctx) != 1 ||
+        ((EVP_PKEY_is_a(theirs, "RSA") || EVP_PKEY_is_a(theirs, "RSA-PSS")) &&
+         EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, SMALL_RSA) != 1) ||
+        EVP_PKEY_keygen(ctx, &key) != 1)
+        key = NULL;
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
 /* A certificate that `ca` might have issued. It has not: what is said of it is passed over. */
 static X509 *make_client(X509 *ca, EVP_PKEY *key)
 {
@@ -312,7 +343,8 @@ static X509 *make_client(X509 *ca, EVP_PKEY *key)
            X509_set_issuer_name(cert, X509_get_subject_name(ca)) == 1 &&
            X509_gmtime_adj(X509_getm_notBefore(cert), -3600) != NULL &&
            X509_gmtime_adj(X509_getm_notAfter(cert), 3600) != NULL &&
-           X509_set_pubkey(cert, key) == 1 && X509_sign(cert, key, EVP_sha256()) > 0;
+           X509_set_pubkey(cert, key) == 1 &&
+           X509_sign(cert, key, signs_itself(key) ? NULL : EVP_sha256()) > 0;
     X509_NAME_free(name);
     if (good)
         return cert;
@@ -340,25 +372,42 @@ static bool show_client(X509 *ca, EVP_PKEY *key, X509_STORE *store, struct shs_t
     return good && !shs__tls_was_nomem();
 }
 
+/* Of one CA, with a key like its own in *key, which may be that of the CA before. */
+static int find_fault(struct shs_tls_cas *self, X509 *ca, X509_STORE *store, EVP_PKEY **key,
+                      struct shs_error *err)
+{
+    struct shs_tls_ca_fault *fault = &self->faults[self->fault_count];
+    EVP_PKEY *theirs = X509_get0_pubkey(ca);
+
+    ERR_clear_error();
+    if (*key == NULL || !EVP_PKEY_is_a(*key, EVP_PKEY_get0_type_name(theirs))) {
+        EVP_PKEY_free(*key);
+        *key = make_key_like(theirs);
+    }
+    if (*key == NULL) /* of a kind that is not made any more: its clients will tell */
+        return shs__tls_was_nomem() || shs__tls_is_short_of_memory() ? nomem(err) : SHS_OK;
+    if (!show_client(ca, *key, store, fault))
+        return nomem(err);
+    if (fault->code != X509_V_OK) {
+        fault->ca = ca; /* the context's own are gone */
+        self->fault_count++;
+    }
+    return SHS_OK;
+}
+
 static int find_faults(struct shs_tls_cas *self, X509_STORE *store, struct shs_error *err)
 {
-    int count = sk_X509_num(self->certs);
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    bool good = key != NULL;
+    int count = sk_X509_num(self->certs), rc = SHS_OK;
+    EVP_PKEY *key = NULL;
 
     self->faults = shs__calloc((size_t)count, sizeof *self->faults);
-    for (int i = 0; good && self->faults != NULL && i < count; i++) {
-        struct shs_tls_ca_fault *fault = &self->faults[self->fault_count];
-
-        ERR_clear_error();
-        good = show_client(sk_X509_value(self->certs, i), key, store, fault);
-        if (good && fault->code != X509_V_OK) {
-            fault->ca = sk_X509_value(self->certs, i); /* the context's own are gone */
-            self->fault_count++;
-        }
-    }
+    if (self->faults == NULL)
+        return nomem(err);
+    for (int i = 0; rc == SHS_OK && i < count; i++)
+        rc = find_fault(self, sk_X509_value(self->certs, i), store, &key, err);
     EVP_PKEY_free(key);
-    return good && self->faults != NULL ? SHS_OK : nomem(err);
+    ERR_clear_error();
+    return rc;
 }
 
 /* -- loading ----------------------------------------------------------------------------------- */

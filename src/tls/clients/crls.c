@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -21,9 +22,12 @@
 #define CRL_FILES_MAX 1024
 #define CRLS_MAX ((size_t)65536)
 
+#define BROUGHT (-1) /* of no CA of ours: of one that a client brings along */
+
 struct shs_tls_crl {
     X509_CRL *crl;
-    int ca;                        /* of cas: whose it is */
+    int ca;                        /* of cas: whose it is; or BROUGHT */
+    _Atomic(EVP_PKEY *) signer;    /* of a brought CA: the key that is known to have signed it */
     struct shs_tls_path_name name; /* of its file */
     int64_t since, next;       /* thisUpdate and nextUpdate, Unix time; no nextUpdate: INT64_MAX */
     ASN1_INTEGER *number;      /* NULL when it has none */
@@ -70,10 +74,31 @@ static int find_signer(const struct shs_tls_crls *self, X509_CRL *crl, bool *may
     return found;
 }
 
+static bool has_name_of_ours(const struct shs_tls_crls *self, X509_CRL *crl)
+{
+    for (int i = 0; i < ca_count(self); i++) {
+        if (X509_NAME_cmp(X509_get_subject_name(ca_at(self, i)), X509_CRL_get_issuer(crl)) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int not_ours(const struct shs_tls_crl *item, struct shs_error *err)
+{
+    char issuer[128];
+
+    if (!shs__client_name_text(X509_CRL_get_issuer(item->crl), issuer, sizeof issuer))
+        return nomem(err);
+    return shs_error_set(err, SHS_TLS, 0,
+                         "The CRL in %s is not of a CA in the client CA file: its issuer is "
+                         "'%s'. Add that CA to the file, or take the CRL away.",
+                         item->name.text, issuer);
+}
+
+/* What nobody here has signed may be of a CA below one of ours: it is checked when that comes. */
 static int check_signer(struct shs_tls_crl *item, const struct shs_tls_crls *self,
                         struct shs_error *err)
 {
-    char issuer[128];
     bool may_sign;
 
     ERR_clear_error();
@@ -81,13 +106,8 @@ static int check_signer(struct shs_tls_crl *item, const struct shs_tls_crls *sel
     if (item->ca < 0) {
         if (shs__tls_was_nomem())
             return nomem(err);
-        if (!shs__client_name_text(X509_CRL_get_issuer(item->crl), issuer, sizeof issuer))
-            return nomem(err);
-        return shs_error_set(err, SHS_TLS, 0,
-                             "The CRL in %s is not of a CA in the client CA file: its issuer is "
-                             "'%s'. Add that CA to the file, also if clients send it along, or "
-                             "take the CRL away.",
-                             item->name.text, issuer);
+        item->ca = BROUGHT;
+        return has_name_of_ours(self, item->crl) ? not_ours(item, err) : SHS_OK;
     }
     if (!may_sign)
         return shs_error_set(err, SHS_TLS, 0,
@@ -173,8 +193,9 @@ static int check_scope(const struct shs_tls_crl *item, struct shs_error *err)
         return not_understood(item, "is for some reasons only", err);
     if (point->onlyattr > 0)
         return not_understood(item, "is for attribute certificates", err);
-    if (point->distpoint != NULL && point->distpoint->type != 0)
-        return not_understood(item, "names its place relative to its issuer", err);
+    if (point->distpoint != NULL &&
+        DIST_POINT_set_dpname(point->distpoint, X509_CRL_get_issuer(item->crl)) != 1)
+        return nomem(err); /* of one that is relative to its issuer: the whole name */
     return SHS_OK;
 }
 
@@ -213,6 +234,7 @@ static int read_times(struct shs_tls_crl *item, struct shs_error *err)
 
 static void free_item(struct shs_tls_crl *item)
 {
+    EVP_PKEY_free(atomic_load(&item->signer));
     X509_CRL_free(item->crl);
     ASN1_INTEGER_free(item->number);
     ASN1_INTEGER_free(item->base);
@@ -248,7 +270,7 @@ static void sort_entries(const struct shs_tls_crls *self, const struct shs_tls_c
 {
     X509_REVOKED *entry;
 
-    (void)X509_CRL_get0_by_cert(item->crl, &entry, ca_at(self, item->ca));
+    (void)X509_CRL_get0_by_serial(item->crl, &entry, X509_get0_serialNumber(ca_at(self, 0)));
 }
 
 /* Takes the CRL. */
@@ -419,6 +441,16 @@ static int load_dir(struct loading *job, DIR *dir, const char *path)
     return rc;
 }
 
+/* Without one of a CA in the file, nobody would be let in: it is the wrong file. */
+static int check_any_of_ours(const struct shs_tls_crls *self, struct shs_error *err)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        if (self->all[i].ca != BROUGHT)
+            return SHS_OK;
+    }
+    return not_ours(&self->all[0], err);
+}
+
 int shs__tls_crls_load(struct shs_tls_crls *self, const struct shs_tls_cas *cas, const char *path,
                        void (*note)(void *ctx, const unsigned char digest[32]), void *ctx,
                        struct shs_error *err)
@@ -432,15 +464,17 @@ int shs__tls_crls_load(struct shs_tls_crls *self, const struct shs_tls_cas *cas,
 
     memset(self, 0, sizeof *self);
     self->cas = cas;
-    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
-        return load_file(&job, path);
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        rc = load_file(&job, path);
+        return rc == SHS_OK ? check_any_of_ours(self, err) : rc;
+    }
     dir = opendir(path);
     if (dir == NULL)
         return shs_error_set(err, SHS_TLS, errno, "Cannot open the CRL directory %s: %s.",
                              named(&name, path), shs__strerror(errno, text, sizeof text));
     rc = load_dir(&job, dir, path);
     closedir(dir);
-    return rc;
+    return rc == SHS_OK ? check_any_of_ours(self, err) : rc;
 }
 
 void shs__tls_crls_free(struct shs_tls_crls *self)
@@ -456,8 +490,8 @@ void shs__tls_crls_free(struct shs_tls_crls *self)
 /* Certificates are looked up one after the other. */
 struct looking {
     const struct shs_tls_crls *crls;
-    X509 *cert;
-    int ca;
+    X509 *cert, *issuer;
+    int ca; /* of cas: the issuer; or BROUGHT */
     int64_t now;
     bool is_ca, has_points, failed; /* failed: no memory */
     CRL_DIST_POINTS *points;        /* of the certificate, when somebody has asked */
@@ -509,6 +543,25 @@ static bool has_name_of(const GENERAL_NAMES *ours, const GENERAL_NAMES *theirs)
     return false;
 }
 
+/* By their whole names, where one of them is relative to an issuer. */
+static bool is_same_place(const DIST_POINT_NAME *a, const DIST_POINT_NAME *b)
+{
+    const DIST_POINT_NAME *whole = a->type == 0 ? a : b;
+    const X509_NAME *name = a->type == 0 ? b->dpname : a->dpname;
+
+    if (a->type == 0 && b->type == 0)
+        return has_name_of(a->name.fullname, b->name.fullname);
+    if (a->type != 0 && b->type != 0)
+        return X509_NAME_cmp(a->dpname, b->dpname) == 0;
+    for (int i = 0; i < sk_GENERAL_NAME_num(whole->name.fullname); i++) {
+        const GENERAL_NAME *one = sk_GENERAL_NAME_value(whole->name.fullname, i);
+
+        if (one->type == GEN_DIRNAME && X509_NAME_cmp(one->d.directoryName, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* RFC 5280, 6.3.3 (b)(2)(i): the certificate sends one to where this CRL is from. */
 static bool is_sent_to(struct looking *look, const DIST_POINT_NAME *place)
 {
@@ -523,20 +576,51 @@ static bool is_sent_to(struct looking *look, const DIST_POINT_NAME *place)
     for (int i = 0; i < sk_DIST_POINT_num(look->points); i++) {
         const DIST_POINT *point = sk_DIST_POINT_value(look->points, i);
 
-        if (point->reasons == NULL && point->CRLissuer == NULL && point->distpoint != NULL &&
-            point->distpoint->type == 0 &&
-            has_name_of(point->distpoint->name.fullname, place->name.fullname))
+        if (point->reasons != NULL || point->CRLissuer != NULL || point->distpoint == NULL)
+            continue;
+        if (DIST_POINT_set_dpname(point->distpoint, X509_get_issuer_name(look->cert)) != 1)
+            look->failed = true;
+        else if (is_same_place(point->distpoint, place))
             return true;
     }
     return false;
 }
 
+/* What fails for want of memory is no answer: it is asked twice, as OpenSSL may not say so. */
+static bool is_same_key(struct looking *look, const EVP_PKEY *a, const EVP_PKEY *b)
+{
+    bool same = EVP_PKEY_eq(a, b) == 1 || EVP_PKEY_eq(a, b) == 1;
+
+    look->failed = look->failed || (!same && shs__tls_is_short_of_memory());
+    return same;
+}
+
+/* The issuer came along with the client: is it the one that has signed this CRL? */
+static bool is_signed_by_brought(struct looking *look, struct shs_tls_crl *item)
+{
+    EVP_PKEY *key = X509_get0_pubkey(look->issuer), *signer = atomic_load(&item->signer);
+
+    if (X509_NAME_cmp(X509_get_subject_name(look->issuer), X509_CRL_get_issuer(item->crl)) != 0 ||
+        (X509_get_key_usage(look->issuer) & KU_CRL_SIGN) == 0)
+        return false;
+    ERR_clear_error();
+    if (key != NULL && signer != NULL) /* whose signature it is does not change */
+        return is_same_key(look, signer, key);
+    if (X509_CRL_verify(item->crl, key) != 1 && X509_CRL_verify(item->crl, key) != 1) {
+        look->failed = look->failed || shs__tls_was_nomem() || shs__tls_is_short_of_memory();
+        return false;
+    }
+    if (EVP_PKEY_up_ref(key) == 1 && !atomic_compare_exchange_strong(&item->signer, &signer, key))
+        EVP_PKEY_free(key); /* another thread was first */
+    return true;
+}
+
 /* Of the issuer, and about certificates as this one? */
-static bool covers(struct looking *look, const struct shs_tls_crl *item)
+static bool covers(struct looking *look, struct shs_tls_crl *item)
 {
     const ISSUING_DIST_POINT *point = item->point;
 
-    if (item->ca != look->ca)
+    if (item->ca != look->ca || (item->ca == BROUGHT && !is_signed_by_brought(look, item)))
         return false;
     if (point == NULL)
         return true;
@@ -569,7 +653,7 @@ static enum says say(const struct looking *look, const struct shs_tls_crl *item)
 static bool is_removed_since(struct looking *look, const struct shs_tls_crl *item)
 {
     for (size_t i = 0; i < look->crls->count; i++) {
-        const struct shs_tls_crl *delta = &look->crls->all[i];
+        struct shs_tls_crl *delta = &look->crls->all[i];
 
         if (delta->base != NULL && item->number != NULL && is_fresh(delta, look->now) &&
             delta->since >= item->since && by_number(delta->number, item->number) > 0 &&
@@ -591,7 +675,7 @@ static bool is_revoked_by(struct looking *look, const struct shs_tls_crl *item)
 static bool is_superseded(struct looking *look, const struct shs_tls_crl *item)
 {
     for (size_t i = 0; i < look->crls->count; i++) {
-        const struct shs_tls_crl *other = &look->crls->all[i];
+        struct shs_tls_crl *other = &look->crls->all[i];
 
         if (other->base == NULL && is_fresh(other, look->now) && supersedes(other, item) &&
             covers(look, other))
@@ -607,7 +691,7 @@ static const struct shs_tls_crl *find_newest(struct looking *look, int *why)
 
     *why = X509_V_ERR_UNABLE_TO_GET_CRL;
     for (size_t i = 0; i < look->crls->count; i++) {
-        const struct shs_tls_crl *item = &look->crls->all[i];
+        struct shs_tls_crl *item = &look->crls->all[i];
 
         if (item->base != NULL || !covers(look, item))
             continue;
@@ -629,7 +713,7 @@ static int judge_one(struct looking *look, int64_t *until)
     look->is_ca = X509_check_ca(look->cert) != 0;
     newest = find_newest(look, &why);
     for (size_t i = 0; i < look->crls->count; i++) {
-        const struct shs_tls_crl *item = &look->crls->all[i];
+        struct shs_tls_crl *item = &look->crls->all[i];
 
         if (covers(look, item) && is_revoked_by(look, item) && !is_superseded(look, item))
             return X509_V_ERR_CERT_REVOKED;
@@ -643,10 +727,12 @@ static int judge_one(struct looking *look, int64_t *until)
     return X509_V_OK;
 }
 
-static int judge_by(const struct shs_tls_crls *self, X509 *cert, int ca, int64_t now,
+static int judge_by(const struct shs_tls_crls *self, X509 *cert, X509 *issuer, int64_t now,
                     int64_t *until)
 {
-    struct looking look = {.crls = self, .cert = cert, .ca = ca, .now = now};
+    int ca = shs__tls_cas_find(self->cas, issuer);
+    struct looking look = {
+        .crls = self, .cert = cert, .issuer = issuer, .ca = ca < 0 ? BROUGHT : ca, .now = now};
     int code = judge_one(&look, until);
 
     CRL_DIST_POINTS_free(look.points);
@@ -663,11 +749,11 @@ static int judge_anchor(const struct shs_tls_crls *self, X509 *cert, bool alone,
     int at = shs__tls_cas_find(self->cas, cert), code = X509_V_OK;
 
     if (X509_self_signed(cert, 0) == 1)
-        return alone ? judge_by(self, cert, at, now, until) : X509_V_OK;
+        return alone ? judge_by(self, cert, cert, now, until) : X509_V_OK;
     for (int steps = 0;
          code == X509_V_OK && at >= 0 && self->cas->parents[at] >= 0 && steps < ca_count(self);
          steps++) {
-        code = judge_by(self, ca_at(self, at), self->cas->parents[at], now, until);
+        code = judge_by(self, ca_at(self, at), ca_at(self, self->cas->parents[at]), now, until);
         at = self->cas->parents[at];
     }
     return code;
@@ -682,8 +768,7 @@ int shs__tls_crls_judge(const struct shs_tls_crls *self, STACK_OF(X509) * chain,
     *depth = 0;
     for (int i = 0; code == X509_V_OK && i < last; i++) {
         *depth = i;
-        code = judge_by(self, sk_X509_value(chain, i),
-                        shs__tls_cas_find(self->cas, sk_X509_value(chain, i + 1)), now, until);
+        code = judge_by(self, sk_X509_value(chain, i), sk_X509_value(chain, i + 1), now, until);
     }
     if (code == X509_V_OK && last >= 0) {
         *depth = last;
@@ -705,29 +790,47 @@ static void time_text(int64_t when, char *buf, size_t cap)
 }
 
 /* A fresh complete one of the same CA. */
-static bool has_fresh(const struct shs_tls_crls *self, int ca, int64_t now)
+static bool has_fresh(const struct shs_tls_crls *self, const struct shs_tls_crl *than, int64_t now)
 {
     for (size_t i = 0; i < self->count; i++) {
-        if (self->all[i].ca == ca && self->all[i].base == NULL && is_fresh(&self->all[i], now))
+        const struct shs_tls_crl *item = &self->all[i];
+
+        if (item->ca == than->ca && item->base == NULL && is_fresh(item, now) &&
+            X509_NAME_cmp(X509_CRL_get_issuer(item->crl), X509_CRL_get_issuer(than->crl)) == 0)
             return true;
     }
     return false;
 }
 
+static void issuer_text(const struct shs_tls_crl *item, char *buf, size_t cap)
+{
+    if (!shs__client_name_text(X509_CRL_get_issuer(item->crl), buf, cap))
+        snprintf(buf, cap, "(no memory for its name)");
+}
+
+static void advise_brought(const struct shs_tls_crl *item, struct shs_error *note)
+{
+    char name[64];
+
+    issuer_text(item, name, sizeof name);
+    shs_error_set(note, SHS_TLS, 0,
+                  "The CRL in %s is of '%s', which is not in the client CA file: it counts for "
+                  "clients that bring this CA along, and is checked then.",
+                  item->name.text, name);
+}
+
 static void advise_stale(const struct shs_tls_crls *self, const struct shs_tls_crl *item,
                          int64_t now, struct shs_error *note)
 {
-    X509 *ca = ca_at(self, item->ca);
     char name[64], since[32];
 
-    if (!shs__client_name_text(X509_get_subject_name(ca), name, sizeof name))
-        snprintf(name, sizeof name, "(no memory for its name)");
+    issuer_text(item, name, sizeof name);
     time_text(item->next, since, sizeof since);
     shs_error_set(note, SHS_TLS, 0,
                   "The %s in %s is past its nextUpdate since %s: clients of '%s' %s",
                   item->base == NULL ? "CRL" : "delta CRL", item->name.text, since, name,
-                  has_fresh(self, item->ca, now) ? "are judged by another that is fresh."
-                                                 : "are refused. Fetch a new one.");
+                  has_fresh(self, item, now) ? "are judged by another that is fresh."
+                                             : "are refused. Fetch a new one.");
 }
 
 /* CAs that no CRL speaks of: their clients will be refused. *first: of them. */
@@ -758,6 +861,10 @@ bool shs__tls_crls_advice(const struct shs_tls_crls *self, unsigned index, int64
     for (size_t i = 0; i < self->count; i++) {
         if (self->all[i].next <= now && said++ == index) {
             advise_stale(self, &self->all[i], now, note);
+            return true;
+        }
+        if (self->all[i].ca == BROUGHT && said++ == index) {
+            advise_brought(&self->all[i], note);
             return true;
         }
     }

@@ -3,9 +3,11 @@
  *
  * Concept
  *
- *   Each CRL belongs to one CA of the host: it was signed with that CA's key when it was loaded.
- *   Of a chain, each certificate is looked up in the CRLs of its own issuer, and in no others: what
- *   another CA has published, or has failed to publish, is nothing to this client.
+ *   Each CRL belongs to one CA: one of the host, by whose key it is signed, or one below those,
+ *   that clients bring along in their chains. Whether it is that one's is found out when it comes
+ *   (RFC 5280, 6.3.3 (f) and (g)), and kept. Of a chain, each certificate is looked up in the CRLs
+ *   of its own issuer, and in no others: what another CA has published, or has failed to publish,
+ *   is nothing to this client.
  *
  *   Of several CRLs of a CA that cover a certificate, the newest fresh one decides. Another one
  *   counts beside it as long as it is not clearly older (by thisUpdate and by CRL number): who
@@ -29,7 +31,7 @@ struct shs_tls_cas;
 struct shs_tls_crl;
 
 struct shs_tls_crls {
-    const struct shs_tls_cas *cas; /* the host's, borrowed: a CRL is of one of them */
+    const struct shs_tls_cas *cas; /* the host's, borrowed */
     struct shs_tls_crl *all;
     size_t count, room;
 };

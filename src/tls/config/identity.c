@@ -72,8 +72,9 @@ int shs__tls_error(struct shs_error *err, int code, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    /* What fails without a reason has found no memory to say it in. */
-    if (shs__tls_was_nomem() || tls_code == 0) {
+    /* What fails without a reason has found no memory to say it in; but for a list with a wrong
+       name in it, of which OpenSSL 3.5 says nothing. */
+    if (shs__tls_was_nomem() || (tls_code == 0 && code != SHS_USAGE)) {
         code = SHS_NOMEM;
         reason = "out of memory";
     }
