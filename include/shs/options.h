@@ -69,6 +69,13 @@ struct shs_response;
 typedef int shs_error_page_fn(void *error_ctx, const struct shs_request *req,
                               struct shs_response *res, int status, const char *message);
 
+/* Where a server listens as well: a host and a port, or a Unix socket's path. As the members of the
+   same names below; NULL has the same meaning. */
+struct shs_address {
+    const char *host, *port;
+    const char *path; /* not NULL: host and port are not looked at */
+};
+
 struct shs_options {
     size_t size; /* set by shs_options_init: the struct the caller was built with. A constructor
                     refuses a struct without one, and reads nothing behind it */
@@ -190,6 +197,15 @@ struct shs_options {
     int64_t clock_offset_s; /* added to the system's clock for Date, for Last-Modified, which is not
                                later, for tickets and for every check of certificates, CRLs and OCSP
                                responses: a server of next month, to be tested today. 0 */
+
+    /* -- TCPServer, continued ------------------------------------------------------------------ */
+    /*
+     * Further addresses: the server listens at each of them, beside host and port (or path). All
+     * are bound or none is, and the message names the one that failed. Each port "0" is another
+     * one. Beside others the host "::" is IPv6 alone, for IPv4 can be said; "" is both. Copied.
+     */
+    const struct shs_address *more_addresses;
+    unsigned more_address_count; /* at most 63. 0 */
 };
 
 /*

@@ -48,7 +48,6 @@
 extern "C" {
 #endif
 
-struct shs_listener; /* a listening socket of a server */
 struct shs_scheduler_ops;
 
 /* Embed it in the mixin's struct, beside its state. shs_server_push_scheduler fills it. */
@@ -156,14 +155,6 @@ SHS_API bool shs_conn_is_datagram(const struct shs_conn *conn);
 SHS_API bool shs_server_client_first(const struct shs_server *self);
 
 /* -- accepting -------------------------------------------------------------------------------- */
-
-/* How many listening sockets there are, one for each address; and the i-th, NULL beyond. From
-   binding on. Any thread. */
-SHS_API unsigned shs_server_listener_count(const struct shs_server *self);
-SHS_API struct shs_listener *shs_server_listener(const struct shs_server *self, unsigned i);
-
-/* Its descriptor, to poll; -1 when it is closed. Non-blocking. Any thread. */
-SHS_API int shs_listener_fileno(const struct shs_listener *self);
 
 /*
  * Takes one request from a listening socket: accept_request, verify_request, process_request. On a

@@ -386,10 +386,10 @@ SHS_API int shs_server_close(struct shs_server *self);
  * (opt.daemon_threads, not opt.block_on_close) are waited for here, as it waits for others: when it
  * returns, what they use can be freed, unless one has not returned in all that time.
  *
- * While another thread is in shs_serve_forever, that is ended first, as by shs_shutdown_wait, within
- * opt.stop_ms + opt.close_ms; if it does not end in time (a handler on it does not return), it
- * closes and frees the server when it ends. Not from a handler: there the loop does so when that has
- * returned.
+ * While another thread is in shs_serve_forever, that is ended first, as by shs_shutdown_wait, in
+ * opt.stop_ms + opt.close_ms at most; if it does not end in time (a handler on it does not return),
+ * it closes and frees the server when it ends. Not from a handler: there the loop does so when that
+ * has returned.
  */
 SHS_API void shs_server_free(struct shs_server *self);
 
@@ -402,6 +402,21 @@ SHS_API int shs_server_fileno(const struct shs_server *self);
  */
 SHS_API const char *shs_server_host(const struct shs_server *self);
 SHS_API unsigned shs_server_port(const struct shs_server *self);
+
+/*
+ * The listening sockets, one for each address: host and port (or path), which is number 0 and what
+ * the functions above and address_family speak of, then opt.more_addresses. NULL beyond them. Owned
+ * by the server. Any thread once bound.
+ */
+SHS_API unsigned shs_server_listener_count(const struct shs_server *self);
+SHS_API struct shs_listener *shs_server_listener(const struct shs_server *self, unsigned i);
+
+/* Its descriptor, non-blocking, -1 when it is closed; its address, as shs_server_host and _port and
+   shs_server_address_family say it. */
+SHS_API int shs_listener_fileno(const struct shs_listener *self);
+SHS_API const char *shs_listener_host(const struct shs_listener *self);
+SHS_API unsigned shs_listener_port(const struct shs_listener *self);
+SHS_API int shs_listener_family(const struct shs_listener *self);
 
 /* address_family, AF_INET, AF_INET6 or AF_UNIX once bound, and socket_type, SOCK_STREAM or
    SOCK_DGRAM. Any thread once bound. */

@@ -46,7 +46,7 @@ struct shs_conn {
     struct shs_error *error;                /* NULL while nothing failed */
     char *client_host;                      /* text, made when somebody asks; of AF_UNIX, at once */
     const struct shs_conn_refusal *refusal; /* NULL: it may be served. Of the layer that set it */
-    const struct shs_listener *listener;    /* it came by this one, while it is added; or NULL */
+    const struct shs_listener *listener;    /* it came by this one; or NULL */
     struct shs_activity *activity;          /* of the thread that has it; NULL: nobody watches */
     int64_t deadline_ns;
     int64_t accepted_ns;

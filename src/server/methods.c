@@ -37,6 +37,7 @@ int shs_server_activate(struct shs_server *self)
     FIND(layer, self->top, server_activate);
     rc = layer->ops->server_activate(layer);
     self->activated = self->activated || rc == SHS_OK;
+    self->undo = !self->activated;
     return rc;
 }
 

@@ -104,6 +104,21 @@ int shs_listener_fileno(const struct shs_listener *self)
     return atomic_load(&self->fd);
 }
 
+const char *shs_listener_host(const struct shs_listener *self)
+{
+    return self->host;
+}
+
+unsigned shs_listener_port(const struct shs_listener *self)
+{
+    return self->port;
+}
+
+int shs_listener_family(const struct shs_listener *self)
+{
+    return self->family;
+}
+
 int shs_server_take_request(struct shs_server *self, struct shs_listener *from)
 {
     int rc = shs__server_take(self, from);

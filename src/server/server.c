@@ -96,7 +96,7 @@ static void init_members(struct shs_server *self, const struct shs_request_handl
 /* The places for the listening sockets: none is open yet. */
 static int make_addresses(struct shs_server *self, struct shs_error *err)
 {
-    unsigned count = 1;
+    unsigned count = 1 + self->opt.more_address_count;
 
     self->addresses = shs__calloc(count, sizeof *self->addresses);
     if (self->addresses == NULL)
@@ -105,6 +105,7 @@ static int make_addresses(struct shs_server *self, struct shs_error *err)
     self->listeners = self->addresses;
     for (unsigned i = 0; i < count; i++) {
         atomic_init(&self->addresses[i].fd, -1);
+        self->addresses[i].late_fd = -1;
         self->addresses[i].address = i;
         self->addresses[i].next = i + 1 < count ? &self->addresses[i + 1] : NULL;
     }

@@ -31,7 +31,9 @@ struct shs_listener {
     int family;       /* once bound */
     char host[112];   /* room for a Unix socket's path */
     unsigned port;
-    void *owner; /* of the scheduler that takes requests from it */
+    int late_fd;                  /* of a datagram socket: udp_server.c. -1: none */
+    struct shs_unix_place *place; /* of a Unix socket's path: unix_server.c. NULL: none */
+    void *owner;                  /* of the scheduler that takes requests from it */
 };
 
 struct shs_server {
@@ -62,6 +64,7 @@ struct shs_server {
     struct shs_listener *ready; /* get_request is for it: somebody is there. NULL: look at all */
     int last_ready_fd;          /* the next one is looked at first */
     bool bound, activated;
+    bool undo; /* binding or listening has failed: what was bound before that goes as well */
 
     /* the loop */
     _Atomic int wake_fd; /* eventfd: shutdown, resume_accept */
@@ -130,6 +133,16 @@ int shs__server_finish_new(struct shs_server **server, struct shs_error *err);
 
 /* What a failed accept(2) or recvmsg(2) means for the loop: SHS_WAIT_READ, SHS_STOPPED ... */
 int shs__accept_failed(struct shs_server *self, int sys_errno);
+/* Binds one address; on an error nothing of it is left open. */
+int shs__tcp_bind(struct shs_server *self, struct shs_listener *listener, const char *host,
+                  const char *port);
+int shs__unix_bind(struct shs_server *self, struct shs_listener *listener, const char *path);
+/* The addresses behind the first one, which was bound with `rc`: all of them, or none. */
+int shs__server_bind_others(struct shs_server *self, int rc);
+/* The socket's path goes, if it is ours and should. Before the socket is closed. */
+void shs__unix_forget(struct shs_server *self, struct shs_listener *listener);
+/* Every address is listened at: what is kept for undoing it goes. */
+void shs__unix_settle(struct shs_server *self);
 /* Another listening socket at the same address (SO_REUSEPORT): SHS_OK, or SHS_IO. */
 int shs__tcp_listen_again(struct shs_server *self, const struct shs_listener *at,
                           struct shs_listener *out);

@@ -53,8 +53,13 @@ static bool is_inet(int family)
     return family == AF_INET || family == AF_INET6;
 }
 
-/* `again`: one more at an address that we have. */
-static int open_and_bind(const struct shs_options *opt, const struct addrinfo *ai, bool again)
+/* How a socket differs from what the options say. */
+struct how {
+    bool again; /* one more at an address that we have */
+    bool v6_only;
+};
+
+static int open_and_bind(const struct shs_options *opt, const struct addrinfo *ai, struct how how)
 {
     int fd = socket(ai->ai_family, ai->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, ai->ai_protocol);
     int saved;
@@ -63,10 +68,10 @@ static int open_and_bind(const struct shs_options *opt, const struct addrinfo *a
         return -1;
     if (opt->allow_reuse_address)
         set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if ((opt->allow_reuse_port || again) && is_inet(ai->ai_family))
+    if ((opt->allow_reuse_port || how.again) && is_inet(ai->ai_family))
         set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (ai->ai_family == AF_INET6)
-        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, how.v6_only);
     if (ai->ai_socktype == SOCK_STREAM)
         set_tcp_options(fd);
     if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0) {
@@ -85,6 +90,7 @@ static int open_and_bind(const struct shs_options *opt, const struct addrinfo *a
 /* The first address that works; IPv6 first for "every interface", for that socket takes both. */
 static int bind_first(const struct shs_options *opt, const struct addrinfo *list, bool any)
 {
+    const struct how how = {.v6_only = !any && opt->more_address_count > 0};
     int fd = -1;
     int first_errno = 0;
 
@@ -92,7 +98,7 @@ static int bind_first(const struct shs_options *opt, const struct addrinfo *list
         for (const struct addrinfo *ai = list; ai != NULL && fd < 0; ai = ai->ai_next) {
             if (pass == 0 && ai->ai_family != AF_INET6)
                 continue;
-            fd = open_and_bind(opt, ai, false);
+            fd = open_and_bind(opt, ai, how);
             if (fd < 0 && first_errno == 0)
                 first_errno = errno;
         }
@@ -143,21 +149,22 @@ static bool is_port(const char *text)
     return value <= 65535;
 }
 
-static int tcp_server_bind(struct shs_layer *layer)
+int shs__tcp_bind(struct shs_server *self, struct shs_listener *listener, const char *host,
+                  const char *port)
 {
-    struct shs_server *self = layer->server;
-    const char *host = self->opt.host == NULL ? "127.0.0.1" : self->opt.host;
-    const char *port = self->opt.port == NULL ? "0" : self->opt.port;
     struct addrinfo hints = {
         .ai_flags = AI_PASSIVE,
         .ai_family = self->opt.address_family,
         .ai_socktype = self->socket_type,
     };
-    struct shs_listener *listener = &self->addresses[0];
     struct addrinfo *list = NULL;
     char why[96];
     int rc;
 
+    if (host == NULL)
+        host = "127.0.0.1";
+    if (port == NULL)
+        port = "0";
     if (!is_port(port))
         return shs_server_fail(self, SHS_USAGE, 0,
                                "\"%s\" is no port: give a number from 0 to 65535, or the name of a "
@@ -174,9 +181,40 @@ static int tcp_server_bind(struct shs_layer *layer)
         return shs_server_fail(self, SHS_IO, errno, "cannot bind to %s port %s: %s",
                                host[0] == '\0' ? "every interface" : host, port,
                                shs__strerror(errno, why, sizeof why));
-    rc = learn_address(self, listener);
-    self->address_family = listener->family;
+    return learn_address(self, listener);
+}
+
+static void close_listener(struct shs_server *self, struct shs_listener *listener)
+{
+    int fd;
+
+    shs__unix_forget(self, listener);
+    fd = atomic_exchange(&listener->fd, -1);
+    if (fd >= 0)
+        close(fd);
+}
+
+int shs__server_bind_others(struct shs_server *self, int rc)
+{
+    for (unsigned i = 1; i < self->address_count && rc == SHS_OK; i++) {
+        const struct shs_address *a = &self->opt.more_addresses[i - 1];
+
+        rc = a->path != NULL ? shs__unix_bind(self, &self->addresses[i], a->path)
+                             : shs__tcp_bind(self, &self->addresses[i], a->host, a->port);
+    }
+    self->undo = rc != SHS_OK;
+    for (unsigned i = 0; i < self->address_count && self->undo; i++)
+        close_listener(self, &self->addresses[i]);
+    self->address_family = self->addresses[0].family;
     return rc;
+}
+
+static int tcp_server_bind(struct shs_layer *layer)
+{
+    struct shs_server *self = layer->server;
+
+    return shs__server_bind_others(
+        self, shs__tcp_bind(self, &self->addresses[0], self->opt.host, self->opt.port));
 }
 
 /* At the end of the list, once. */
@@ -195,7 +233,9 @@ int shs__tcp_listen_again(struct shs_server *self, const struct shs_listener *at
     struct sockaddr_storage address;
     socklen_t len = sizeof address;
     struct addrinfo ai = {.ai_socktype = self->socket_type, .ai_addr = (struct sockaddr *)&address};
-    int fd;
+    struct how how = {.again = true};
+    socklen_t only_len = sizeof(int);
+    int fd, only = 0;
 
     if (getsockname(at->fd, (struct sockaddr *)&address, &len) != 0)
         return SHS_IO;
@@ -203,7 +243,10 @@ int shs__tcp_listen_again(struct shs_server *self, const struct shs_listener *at
         return SHS_IO; /* a path has one socket */
     ai.ai_family = address.ss_family;
     ai.ai_addrlen = len;
-    fd = open_and_bind(&self->opt, &ai, true);
+    if (ai.ai_family == AF_INET6 &&
+        getsockopt(at->fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &only_len) == 0)
+        how.v6_only = only != 0;
+    fd = open_and_bind(&self->opt, &ai, how);
     if (fd < 0)
         return SHS_IO;
     if (listen(fd, self->opt.request_queue_size) != 0) {
@@ -216,19 +259,33 @@ int shs__tcp_listen_again(struct shs_server *self, const struct shs_listener *at
     return SHS_OK;
 }
 
-static int tcp_server_activate(struct shs_layer *layer)
+static int listen_at(struct shs_server *self, const struct shs_listener *listener)
 {
-    struct shs_server *self = layer->server;
-    const struct shs_listener *listener = &self->addresses[0];
-    char why[96];
+    bool is_path = listener->family == AF_UNIX;
+    char why[96], port[24] = "";
 
     if (listener->fd < 0)
         return shs_server_fail(self, SHS_USAGE, 0,
                                "the server is not bound: shs_server_bind first");
-    if (listen(listener->fd, self->opt.request_queue_size) != 0)
-        return shs_server_fail(self, SHS_IO, errno, "cannot listen on %s port %u: %s",
-                               listener->host, listener->port,
-                               shs__strerror(errno, why, sizeof why));
+    if (listen(listener->fd, self->opt.request_queue_size) == 0)
+        return SHS_OK;
+    if (!is_path)
+        snprintf(port, sizeof port, " port %u", listener->port);
+    return shs_server_fail(self, SHS_IO, errno, "cannot listen on %s%s: %s", listener->host, port,
+                           shs__strerror(errno, why, sizeof why));
+}
+
+static int tcp_server_activate(struct shs_layer *layer)
+{
+    struct shs_server *self = layer->server;
+
+    for (unsigned i = 0; i < self->address_count; i++) {
+        int rc = listen_at(self, &self->addresses[i]);
+
+        if (rc != SHS_OK)
+            return rc;
+    }
+    shs__unix_settle(self);
     return shs_super_server_activate(layer);
 }
 
@@ -297,8 +354,13 @@ static int tcp_accept_request(struct shs_layer *layer, struct shs_listener *from
 static int tcp_get_request(struct shs_layer *layer, struct shs_conn **out)
 {
     struct shs_server *self = layer->server;
+    int rc = SHS_WAIT_READ;
 
-    return tcp_accept_request(layer, self->ready != NULL ? self->ready : self->addresses, out);
+    if (self->ready != NULL)
+        return tcp_accept_request(layer, self->ready, out);
+    for (unsigned i = 0; i < self->address_count && rc == SHS_WAIT_READ; i++)
+        rc = tcp_accept_request(layer, &self->addresses[i], out);
+    return rc;
 }
 
 /* -- the end of a connection ------------------------------------------------------------------- */
@@ -406,12 +468,8 @@ static int tcp_server_close(struct shs_layer *layer)
 {
     struct shs_server *self = layer->server;
 
-    for (struct shs_listener *l = self->listeners; l != NULL; l = l->next) {
-        int fd = atomic_exchange(&l->fd, -1);
-
-        if (fd >= 0)
-            close(fd);
-    }
+    for (struct shs_listener *l = self->listeners; l != NULL; l = l->next)
+        close_listener(self, l);
     return shs_super_server_close(layer);
 }
 

@@ -28,7 +28,6 @@
 struct udp_server {
     struct shs_layer layer;
     char *packet; /* opt.max_packet_size bytes, for the one that is being received */
-    int late_fd;  /* the socket's number, closed for others but not for late handlers; or -1 */
 };
 
 struct datagram_stream {
@@ -279,17 +278,26 @@ static bool is_every_address(int fd, int *family)
                : *family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address.in6.sin6_addr);
 }
 
-static int udp_server_activate(struct shs_layer *layer)
+static void ask_for_address(int fd)
 {
-    int fd = layer->server->addresses[0].fd, family = AF_UNSPEC, yes = 1;
+    int family = AF_UNSPEC, yes = 1;
 
     /* Without it the answers are only less good: a client may not take them for its own. */
-    if (is_every_address(fd, &family)) {
-        if (family == AF_INET)
-            setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &yes, sizeof yes);
-        else
-            setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &yes, sizeof yes);
-    }
+    if (!is_every_address(fd, &family))
+        return;
+    if (family == AF_INET)
+        setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &yes, sizeof yes);
+    else
+        setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &yes, sizeof yes);
+}
+
+static int udp_server_activate(struct shs_layer *layer)
+{
+    struct shs_server *server = layer->server;
+
+    for (unsigned i = 0; i < server->address_count; i++)
+        ask_for_address(server->addresses[i].fd);
+    shs__unix_settle(server);
     return shs_super_server_activate(layer->super); /* below TCPServer: nobody listens */
 }
 
@@ -320,7 +328,8 @@ static void learn_asked(struct datagram_stream *self, const struct msghdr *msg)
 }
 
 /* The request around what was received. */
-static struct shs_conn *make_request(struct udp_server *self, const struct msghdr *msg, size_t len)
+static struct shs_conn *make_request(struct udp_server *self, const struct shs_listener *from,
+                                     const struct msghdr *msg, size_t len)
 {
     struct shs_server *server = self->layer.server;
     struct datagram_stream *stream = shs__malloc(sizeof *stream + len);
@@ -328,7 +337,7 @@ static struct shs_conn *make_request(struct udp_server *self, const struct msghd
 
     if (stream == NULL)
         return NULL;
-    conn = shs__conn_new(server, server->addresses[0].fd, msg->msg_name, msg->msg_namelen);
+    conn = shs__conn_new(server, from->fd, msg->msg_name, msg->msg_namelen);
     if (conn == NULL) {
         shs__free(stream);
         return NULL;
@@ -343,15 +352,15 @@ static struct shs_conn *make_request(struct udp_server *self, const struct msghd
     stream->truncated = (msg->msg_flags & MSG_TRUNC) != 0;
     memcpy(stream->packet, self->packet, len);
     conn->borrowed = true;
+    conn->listener = from;
     conn->socket.bytes_in = len;
     shs__conn_push_stream(conn, &stream->base);
     return conn;
 }
 
-static int udp_get_request(struct shs_layer *layer, struct shs_conn **out)
+static int receive(struct udp_server *self, const struct shs_listener *from, struct shs_conn **out)
 {
-    struct udp_server *self = UDP(layer);
-    struct shs_server *server = layer->server;
+    struct shs_server *server = self->layer.server;
     struct sockaddr_storage address;
     struct iovec iov = {.iov_base = self->packet, .iov_len = server->opt.max_packet_size};
     union control room = {.align = {0}};
@@ -363,12 +372,25 @@ static int udp_get_request(struct shs_layer *layer, struct shs_conn **out)
         msg.msg_namelen = sizeof address;
         msg.msg_control = room.bytes;
         msg.msg_controllen = sizeof room.bytes;
-        n = recvmsg(server->addresses[0].fd, &msg, 0);
+        n = recvmsg(from->fd, &msg, 0);
     } while (n < 0 && errno == EINTR);
     if (n < 0)
         return shs__accept_failed(server, errno);
-    *out = make_request(self, &msg, (size_t)n);
+    *out = make_request(self, from, &msg, (size_t)n);
     return *out == NULL ? SHS_NOMEM : SHS_OK;
+}
+
+static int udp_get_request(struct shs_layer *layer, struct shs_conn **out)
+{
+    struct udp_server *self = UDP(layer);
+    const struct shs_server *server = layer->server;
+    int rc = SHS_WAIT_READ;
+
+    if (server->ready != NULL)
+        return receive(self, server->ready, out);
+    for (unsigned i = 0; i < server->address_count && rc == SHS_WAIT_READ; i++)
+        rc = receive(self, &server->addresses[i], out);
+    return rc;
 }
 
 static int udp_finish_request(struct shs_layer *layer, struct shs_conn *conn)
@@ -385,8 +407,8 @@ static int udp_wait_request(struct shs_layer *layer, struct shs_conn *conn, int 
     const struct datagram_stream *self = datagram_of(conn);
     int64_t now = shs_now_ns();
 
-    if (what != SHS_WAIT_WRITE ||
-        (layer->server->address_family != AF_UNIX && (self == NULL || !self->no_buffers)))
+    if (what != SHS_WAIT_WRITE || (!(conn->listener != NULL && conn->listener->family == AF_UNIX) &&
+                                   (self == NULL || !self->no_buffers)))
         return shs_super_wait_request(layer, conn, what);
     if (now >= conn->deadline_ns)
         return SHS_TIMEOUT;
@@ -409,27 +431,39 @@ static void udp_close_request(struct shs_layer *layer, struct shs_conn *conn)
  * that do not return in time keep the number, and the socket behind it is gone: a late answer
  * fails, and can never go to a descriptor that somebody opens next.
  */
-static int udp_server_close(struct shs_layer *layer)
+static void close_late(struct shs_server *server, struct shs_listener *listener, int fd,
+                       unsigned late)
 {
-    struct shs_server *server = layer->server;
-    int fd = atomic_exchange(&server->addresses[0].fd, -1), rc = shs_super_server_close(layer);
-    unsigned late;
-
-    if (fd < 0)
-        return rc;
-    pthread_mutex_lock(&server->lock);
-    late = server->live_count;
-    pthread_mutex_unlock(&server->lock);
-    if (!late) {
+    if (late == 0) {
         close(fd);
-        return rc;
+        return;
     }
-    UDP(layer)->late_fd = fd;
+    listener->late_fd = fd;
     if (dup3(server->wake_fd, fd, O_CLOEXEC) <
         0) /* then the port stays taken until they are gone */
         shs_server_log(server, SHS_LOG_WARNING,
                        "the datagram socket is still open for %u handler(s) that do not return",
                        late);
+}
+
+static int udp_server_close(struct shs_layer *layer)
+{
+    struct shs_server *server = layer->server;
+    int fds[SHS_MAX_ADDRESSES], rc;
+    unsigned late;
+
+    for (unsigned i = 0; i < server->address_count; i++) {
+        shs__unix_forget(server, &server->addresses[i]);
+        fds[i] = atomic_exchange(&server->addresses[i].fd, -1);
+    }
+    rc = shs_super_server_close(layer);
+    pthread_mutex_lock(&server->lock);
+    late = server->live_count;
+    pthread_mutex_unlock(&server->lock);
+    for (unsigned i = 0; i < server->address_count; i++) {
+        if (fds[i] >= 0)
+            close_late(server, &server->addresses[i], fds[i], late);
+    }
     return rc;
 }
 
@@ -437,8 +471,10 @@ static void udp_layer_free(struct shs_layer *layer)
 {
     struct udp_server *self = UDP(layer);
 
-    if (self->late_fd >= 0)
-        close(self->late_fd);
+    for (unsigned i = 0; i < layer->server->address_count; i++) {
+        if (layer->server->addresses[i].late_fd >= 0)
+            close(layer->server->addresses[i].late_fd);
+    }
     shs__free(self->packet);
     shs__free(self);
 }
@@ -465,10 +501,8 @@ int shs__udp_server_push(struct shs_server *server)
     if (server->opt.max_packet_size == 0 || server->opt.max_packet_size > MAX_PACKET_SIZE)
         return shs_server_fail(server, SHS_USAGE, 0, "max_packet_size must be from 1 to 16 MiB");
     self = shs__calloc(1, sizeof *self);
-    if (self != NULL) {
-        self->late_fd = -1;
+    if (self != NULL)
         self->packet = shs__malloc(server->opt.max_packet_size);
-    }
     if (self == NULL || self->packet == NULL) {
         shs__free(self);
         return shs_server_fail(server, SHS_NOMEM, 0, "out of memory for UDPServer");
@@ -476,7 +510,9 @@ int shs__udp_server_push(struct shs_server *server)
     rc = shs_server_push(server, &self->layer, &udp_server_ops);
     if (rc == SHS_OK)
         server->socket_type = SOCK_DGRAM;
-    else
-        udp_layer_free(&self->layer);
+    else {
+        shs__free(self->packet);
+        shs__free(self);
+    }
     return rc;
 }

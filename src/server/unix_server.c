@@ -25,19 +25,22 @@
 
 struct unix_server {
     struct shs_layer layer;
-    bool made; /* the path is ours: this inode */
+};
+
+/* A path that is ours: this inode. */
+struct shs_unix_place {
     dev_t dev;
     ino_t ino;
-    int dir_fd; /* where it is, whatever the current directory is when it goes; -1: nobody asks */
+    int dir_fd; /* where it is, whatever the current directory is when it goes */
     char name[sizeof((struct sockaddr_un *)NULL)->sun_path + 1]; /* in there */
 };
 
 #define UNIX(l) SHS_CONTAINER_OF(l, struct unix_server, layer)
 
 /* "@name" is abstract; "@" alone lets the kernel choose one, as port 0 does. */
-static int make_address(struct shs_server *self, struct sockaddr_un *to, socklen_t *len)
+static int make_address(struct shs_server *self, const char *path, struct sockaddr_un *to,
+                        socklen_t *len)
 {
-    const char *path = self->opt.path != NULL ? self->opt.path : self->opt.host;
     size_t n = path == NULL ? 0 : strlen(path);
 
     if (n == 0)
@@ -137,42 +140,73 @@ static int bind_failed(struct shs_server *self, const struct sockaddr_un *addres
                                                    : shs__strerror(sys_errno, why, sizeof why));
 }
 
-/* Which inode we have made, for the end. */
-static void remember(struct unix_server *self, const char *path)
+/* Which inode we have made, for the end. Without memory or a directory to look at it stays. */
+static void remember(struct shs_listener *listener, const char *path)
 {
+    struct shs_unix_place *place = shs__calloc(1, sizeof *place);
     const char *name;
     struct stat st;
 
-    if (!self->layer.server->opt.unlink_on_close)
+    if (place == NULL)
         return;
-    self->dir_fd = open_directory(path, O_PATH, &name);
-    if (self->dir_fd < 0 || fstatat(self->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+    place->dir_fd = open_directory(path, O_PATH, &name);
+    if (place->dir_fd < 0 || fstatat(place->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (place->dir_fd >= 0)
+            close(place->dir_fd);
+        shs__free(place);
         return;
-    self->made = true;
-    self->dev = st.st_dev;
-    self->ino = st.st_ino;
-    snprintf(self->name, sizeof self->name, "%s", name);
+    }
+    place->dev = st.st_dev;
+    place->ino = st.st_ino;
+    snprintf(place->name, sizeof place->name, "%s", name);
+    listener->place = place;
+}
+
+static void drop_place(struct shs_listener *listener)
+{
+    if (listener->place == NULL)
+        return;
+    close(listener->place->dir_fd);
+    shs__free(listener->place);
+    listener->place = NULL;
+}
+
+void shs__unix_forget(struct shs_server *self, struct shs_listener *listener)
+{
+    const struct shs_unix_place *place = listener->place;
+    struct stat st;
+
+    /* Only if nobody has put his own there. */
+    if (place != NULL && (self->opt.unlink_on_close || self->undo) &&
+        fstatat(place->dir_fd, place->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        st.st_dev == place->dev && st.st_ino == place->ino)
+        unlinkat(place->dir_fd, place->name, 0);
+    drop_place(listener);
+}
+
+void shs__unix_settle(struct shs_server *self)
+{
+    for (unsigned i = 0; i < self->address_count && !self->opt.unlink_on_close; i++)
+        drop_place(&self->addresses[i]);
 }
 
 /* server_address = socket.getsockname() */
-static int learn_address(struct unix_server *unix_server, struct sockaddr_un *address)
+static int learn_address(struct shs_server *self, struct shs_listener *listener)
 {
-    struct shs_server *self = unix_server->layer.server;
-    socklen_t len = sizeof *address;
+    struct sockaddr_un address;
+    socklen_t len = sizeof address;
     char *name;
 
-    if (address->sun_path[0] != '\0')
-        remember(unix_server, address->sun_path);
-    memset(address, 0, sizeof *address);
-    if (getsockname(self->addresses[0].fd, (struct sockaddr *)address, &len) != 0)
+    memset(&address, 0, sizeof address);
+    if (getsockname(listener->fd, (struct sockaddr *)&address, &len) != 0)
         return shs_server_fail(self, SHS_IO, errno, "getsockname failed");
-    name = shs__unix_name((struct sockaddr *)address, len);
+    name = shs__unix_name((struct sockaddr *)&address, len);
     if (name == NULL)
         return shs_server_fail(self, SHS_NOMEM, 0, "out of memory for the server's address");
-    snprintf(self->addresses[0].host, sizeof self->addresses[0].host, "%s", name);
+    snprintf(listener->host, sizeof listener->host, "%s", name);
     shs__free(name);
-    self->addresses[0].port = 0;
-    self->addresses[0].family = AF_UNIX;
+    listener->port = 0;
+    listener->family = AF_UNIX;
     return SHS_OK;
 }
 
@@ -180,20 +214,21 @@ static int learn_address(struct unix_server *unix_server, struct sockaddr_un *ad
  * bind, and listen at once: a socket that is bound and does not listen refuses its clients, and
  * another starter would take it for stale. server_activate sets the backlog that was asked for.
  */
-static int bind_and_be_there(struct shs_server *self, const struct sockaddr_un *address,
-                             socklen_t len)
+static int bind_and_be_there(struct shs_server *self, struct shs_listener *listener,
+                             const struct sockaddr_un *address, socklen_t len)
 {
-    int fd = self->addresses[0].fd;
-
-    if (bind(fd, (const struct sockaddr *)address, len) != 0)
+    if (bind(listener->fd, (const struct sockaddr *)address, len) != 0)
         return errno;
-    if (self->socket_type == SOCK_STREAM && listen(fd, self->opt.request_queue_size) != 0)
+    if (address->sun_path[0] != '\0')
+        remember(listener, address->sun_path);
+    if (self->socket_type == SOCK_STREAM && listen(listener->fd, self->opt.request_queue_size) != 0)
         return errno;
     return 0;
 }
 
 /* In the place of a socket that nobody serves any more, if it may. An errno, or 0. */
-static int take_path(struct shs_server *self, const struct sockaddr_un *address, socklen_t len)
+static int take_path(struct shs_server *self, struct shs_listener *listener,
+                     const struct sockaddr_un *address, socklen_t len)
 {
     int lock = lock_directory(address->sun_path), rc;
 
@@ -201,49 +236,37 @@ static int take_path(struct shs_server *self, const struct sockaddr_un *address,
         return errno;
     if (self->opt.unlink_on_bind && is_stale(address, len, self->socket_type))
         unlink(address->sun_path);
-    rc = bind_and_be_there(self, address, len);
+    rc = bind_and_be_there(self, listener, address, len);
     if (lock >= 0)
         close(lock);
     return rc;
 }
 
-static int unix_server_bind(struct shs_layer *layer)
+int shs__unix_bind(struct shs_server *self, struct shs_listener *listener, const char *path)
 {
-    struct unix_server *self = UNIX(layer);
-    struct shs_server *server = layer->server;
     struct sockaddr_un address;
     socklen_t len = 0;
-    int rc = make_address(server, &address, &len);
+    int rc = make_address(self, path, &address, &len);
 
     if (rc != SHS_OK)
         return rc;
-    server->address_family = AF_UNIX;
-    server->addresses[0].fd =
-        socket(AF_UNIX, server->socket_type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (server->addresses[0].fd < 0)
-        return shs_server_fail(server, SHS_IO, errno,
+    listener->family = AF_UNIX;
+    listener->fd = socket(AF_UNIX, self->socket_type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (listener->fd < 0)
+        return shs_server_fail(self, SHS_IO, errno,
                                "no descriptor for a Unix socket: raise "
                                "ulimit -n");
-    rc = address.sun_path[0] != '\0' ? take_path(server, &address, len)
-                                     : bind_and_be_there(server, &address, len);
-    return rc == 0 ? learn_address(self, &address) : bind_failed(server, &address, rc);
+    rc = address.sun_path[0] != '\0' ? take_path(self, listener, &address, len)
+                                     : bind_and_be_there(self, listener, &address, len);
+    return rc == 0 ? learn_address(self, listener) : bind_failed(self, &address, rc);
 }
 
-static int unix_server_close(struct shs_layer *layer)
+static int unix_server_bind(struct shs_layer *layer)
 {
-    struct unix_server *self = UNIX(layer);
-    struct stat st;
+    struct shs_server *self = layer->server;
+    const char *path = self->opt.path != NULL ? self->opt.path : self->opt.host;
 
-    /* Before the socket is closed, so that nobody is sent to a path without a server; and only if
-       nobody has put his own there. */
-    if (self->made && fstatat(self->dir_fd, self->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        st.st_dev == self->dev && st.st_ino == self->ino)
-        unlinkat(self->dir_fd, self->name, 0);
-    if (self->dir_fd >= 0)
-        close(self->dir_fd);
-    self->dir_fd = -1;
-    self->made = false;
-    return shs_super_server_close(layer);
+    return shs__server_bind_others(self, shs__unix_bind(self, &self->addresses[0], path));
 }
 
 static void unix_layer_free(struct shs_layer *layer)
@@ -254,14 +277,12 @@ static void unix_layer_free(struct shs_layer *layer)
 static const struct shs_server_ops unix_stream_server_ops = {
     .name = "UnixStreamServer",
     .server_bind = unix_server_bind,
-    .server_close = unix_server_close,
     .layer_free = unix_layer_free,
 };
 
 static const struct shs_server_ops unix_datagram_server_ops = {
     .name = "UnixDatagramServer",
     .server_bind = unix_server_bind,
-    .server_close = unix_server_close,
     .layer_free = unix_layer_free,
 };
 
@@ -272,10 +293,9 @@ static int push(struct shs_server *server, const struct shs_server_ops *ops)
 
     if (self == NULL)
         return shs_server_fail(server, SHS_NOMEM, 0, "out of memory for %s", ops->name);
-    self->dir_fd = -1;
     rc = shs_server_push(server, &self->layer, ops);
     if (rc == SHS_OK)
-        server->address_family = AF_UNIX;
+        server->address_family = server->addresses[0].family = AF_UNIX;
     else
         shs__free(self);
     return rc;
