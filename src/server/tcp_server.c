@@ -74,13 +74,8 @@ static int open_and_bind(const struct shs_options *opt, const struct addrinfo *a
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, how.v6_only);
     if (ai->ai_socktype == SOCK_STREAM)
         set_tcp_options(fd);
-    if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0) {
-        /* Each group of workers may have a listening socket of its own, which the first must allow;
-           but not before the port is ours: another server's would be shared unnoticed. */
-        if (opt->thread_groups > 1 && ai->ai_socktype == SOCK_STREAM && is_inet(ai->ai_family))
-            set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0)
         return fd;
-    }
     saved = errno;
     close(fd);
     errno = saved;
@@ -267,8 +262,14 @@ static int listen_at(struct shs_server *self, const struct shs_listener *listene
     if (listener->fd < 0)
         return shs_server_fail(self, SHS_USAGE, 0,
                                "the server is not bound: shs_server_bind first");
-    if (listen(listener->fd, self->opt.request_queue_size) == 0)
+    if (listen(listener->fd, self->opt.request_queue_size) == 0) {
+        /* Each group of workers may have a listening socket of its own, which the first must allow;
+           but not before the port is ours, which with SO_REUSEADDR it is from here on only: another
+           server's would be shared unnoticed. */
+        if (self->opt.thread_groups > 1 && is_inet(listener->family))
+            set_option(listener->fd, SOL_SOCKET, SO_REUSEPORT, 1);
         return SHS_OK;
+    }
     if (!is_path)
         snprintf(port, sizeof port, " port %u", listener->port);
     return shs_server_fail(self, SHS_IO, errno, "cannot listen on %s%s: %s", listener->host, port,

@@ -147,6 +147,85 @@ static void test_each_address_under_each_mixin(void **state)
     sst_dir_remove(&dir);
 }
 
+static void start(struct shs_server *server, pthread_t *thread)
+{
+    assert_int_equal(pthread_create(thread, NULL, loopback_serve, server), 0);
+}
+
+static void stop(struct shs_server *server, pthread_t thread)
+{
+    void *rc = NULL;
+
+    assert_int_equal(shs_shutdown_wait(server, (unsigned)patience_ms()), SHS_OK);
+    pthread_join(thread, &rc);
+    assert_null(rc);
+    assert_int_equal(shs_server_close(server), SHS_OK);
+    shs_server_free(server);
+}
+
+/* Datagrams: an answer comes from the address that was asked. */
+static void test_datagrams_at_each_address(void **state)
+{
+    (void)state;
+    for (size_t m = 0; m < SHS_ARRAY_LEN(mixins); m++) {
+        const struct shs_address more[] = {{.port = "0"}, {.port = "0"}};
+        struct shs_server *server = NULL;
+        struct shs_options opt;
+        pthread_t thread;
+
+        defaults(&opt);
+        opt.more_addresses = more;
+        opt.more_address_count = SHS_ARRAY_LEN(more);
+        assert_int_equal(shs_udp_server_new(&server, &opt, &sst_echo, NULL), SHS_OK);
+        assert_int_equal(mixins[m](server, NULL), SHS_OK);
+        assert_int_equal(shs_server_bind_and_activate(server, NULL), SHS_OK);
+        start(server, &thread);
+        for (unsigned i = 0; i < shs_server_listener_count(server); i++) {
+            int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+            loopback_connect(fd, port_of(server, i)); /* hears nobody else */
+            assert_echoes(fd);
+        }
+        stop(server, thread);
+    }
+}
+
+/* One port at "0.0.0.0" and at "::", which alone would take both. */
+static void test_both_families_at_one_port(void **state)
+{
+    struct shs_address more[] = {{.host = "::"}};
+    struct shs_server *holder = NULL, *server = NULL;
+    struct shs_options opt;
+    pthread_t thread;
+    char port[16];
+
+    (void)state;
+    if (!has_v6())
+        skip();
+    defaults(&opt);
+    opt.host = "0.0.0.0";
+    opt.allow_reuse_address = true;
+    /* Bound, so that nobody else gets it, and not listening, so that we do. */
+    assert_int_equal(shs_tcp_server_new(&holder, &opt, &sst_echo, NULL), SHS_OK);
+    assert_int_equal(shs_server_bind(holder), SHS_OK);
+    snprintf(port, sizeof port, "%u", shs_server_port(holder));
+    opt.port = more[0].port = port;
+    opt.thread_groups = 2;
+    opt.more_addresses = more;
+    opt.more_address_count = 1;
+    assert_int_equal(shs_tcp_server_new(&server, &opt, &sst_echo, NULL), SHS_OK);
+    assert_int_equal(shs_thread_pool_mixin_push(server, NULL), SHS_OK);
+    assert_int_equal(shs_server_bind_and_activate(server, NULL), SHS_OK);
+    assert_int_equal(port_of(server, 0), port_of(server, 1));
+    start(server, &thread);
+    for (int i = 0; i < 8; i++) { /* whichever group it comes to */
+        assert_echoes(loopback_dial(port_of(server, 0)));
+        assert_echoes(dial_v6(port_of(server, 1)));
+    }
+    stop(server, thread);
+    shs_server_free(holder);
+}
+
 /* shs_handle_request, again and again: nobody is left out. */
 static void test_handle_request_looks_at_all(void **state)
 {
@@ -209,6 +288,54 @@ static void test_one_in_use_undoes_the_others(void **state)
     sst_dir_remove(&dir);
 }
 
+/*
+ * Two that have bound the same port (SO_REUSEADDR allows it until one listens), the second one
+ * behind a path: whatever groups there are, only one may listen, and of the other nothing is left.
+ */
+static void share_no_port(unsigned groups, const char *path)
+{
+    struct shs_server *first = NULL, *second = NULL;
+    struct shs_error err = {.code = SHS_OK};
+    struct shs_options opt;
+    struct shs_address more[] = {{.host = NULL}, {.path = path}};
+    char port[16], words[64];
+
+    defaults(&opt);
+    opt.thread_groups = groups;
+    opt.allow_reuse_address = true;
+    assert_int_equal(shs_tcp_server_new(&first, &opt, &sst_echo, &err), SHS_OK);
+    assert_int_equal(shs_thread_pool_mixin_push(first, &err), SHS_OK);
+    assert_int_equal(shs_server_bind(first), SHS_OK);
+    snprintf(port, sizeof port, "%u", shs_server_port(first));
+    snprintf(words, sizeof words, "cannot listen on 127.0.0.1 port %s", port);
+    more[0].port = port;
+    opt.more_addresses = more;
+    opt.more_address_count = SHS_ARRAY_LEN(more);
+    assert_int_equal(shs_tcp_server_new(&second, &opt, &sst_echo, &err), SHS_OK);
+    assert_int_equal(shs_thread_pool_mixin_push(second, &err), SHS_OK);
+    assert_int_equal(shs_server_bind(second), SHS_OK);
+    assert_int_equal(shs_server_activate(first), SHS_OK);
+    assert_int_equal(shs_server_bind_and_activate(second, &err), SHS_IO);
+    assert_int_equal(err.sys_errno, EADDRINUSE);
+    assert_non_null(strstr(err.text, words));
+    for (unsigned i = 0; i <= SHS_ARRAY_LEN(more); i++)
+        assert_int_equal(shs_listener_fileno(shs_server_listener(second, i)), -1);
+    assert_int_equal(access(path, F_OK), -1);
+    shs_server_free(second);
+    shs_server_free(first);
+}
+
+static void test_two_servers_share_no_port(void **state)
+{
+    struct sst_dir dir;
+
+    (void)state;
+    sst_dir_make(&dir);
+    for (unsigned groups = 1; groups <= 3; groups++)
+        share_no_port(groups, sst_in_dir(&dir, "s"));
+    sst_dir_remove(&dir);
+}
+
 static void test_what_cannot_be_meant(void **state)
 {
     const struct shs_address more[SHS_MAX_ADDRESSES] = {{.port = "0"}};
@@ -231,8 +358,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_address_under_each_mixin),
+        cmocka_unit_test(test_datagrams_at_each_address),
+        cmocka_unit_test(test_both_families_at_one_port),
         cmocka_unit_test(test_handle_request_looks_at_all),
         cmocka_unit_test(test_one_in_use_undoes_the_others),
+        cmocka_unit_test(test_two_servers_share_no_port),
         cmocka_unit_test(test_what_cannot_be_meant),
     };
 
