@@ -163,8 +163,9 @@ struct shs_options {
     enum shs_log_level log_level; /* lines above this are not made. SHS_LOG_INFO */
 
     /* -- ThreadPoolMixIn ----------------------------------------------------------------------- */
-    unsigned threads;       /* workers that may run at the same time; 0 = one per core. More, up to
-                               max_threads, are started while handlers block. 0 */
+    unsigned threads;       /* workers that may run at the same time; 0 = one per core that is for
+                               this process (its affinity; its control groups' quota, rounded up).
+                               More, up to max_threads, are started while handlers block. 0 */
     unsigned thread_groups; /* sets of workers that share nothing: many cores want several. 1 */
     unsigned spare_ms;      /* a worker that is not needed leaves after this. 10000 */
     unsigned queue_ms;      /* a request waits this long for a worker when all are blocked; then 503

@@ -189,6 +189,11 @@ void shs__server_drain_wake(struct shs_server *self);
 int shs__thread_attr_init(pthread_attr_t *attr, size_t stack);
 /* The first call of a mixin's thread: its name (15 bytes). */
 void shs__thread_begin(const char *name);
+/* How many cores this process may use, by its affinity and by the quotas of its control groups; at
+   least 1. Looked up anew. */
+unsigned shs__usable_cores(void);
+/* By the quotas alone, rounded up; UINT_MAX: there are none. `prefix` stands before each path. */
+unsigned shs__quota_cores(const char *prefix);
 /* A scheduler may be pushed: SHS_OK, or SHS_USAGE with the words. */
 int shs__server_may_serve(struct shs_server *self, const char *mixin, struct shs_error *err);
 

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -327,16 +326,6 @@ static const struct shs_scheduler_ops scheduler_ops = {
 
 /* -- making one ------------------------------------------------------------------------------- */
 
-static unsigned count_cores(void)
-{
-    cpu_set_t set;
-
-    /* The cores that this process may use, which in a container are fewer than there are. */
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-        return (unsigned)CPU_COUNT(&set);
-    return 1;
-}
-
 static int init_group(struct shs_pool_group *group, struct shs_thread_pool *pool)
 {
     pthread_condattr_t attr;
@@ -394,7 +383,7 @@ static int init_pool(struct shs_thread_pool *pool, const struct shs_options *opt
     pthread_cond_init(&pool->monitor_wake, &attr);
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&pool->monitor_lock, NULL);
-    pool->cores = count_cores();
+    pool->cores = shs__usable_cores();
     if (groups > MAX_GROUPS)
         groups = MAX_GROUPS;
     pool->groups = shs__calloc(groups, sizeof *pool->groups);
