@@ -104,8 +104,6 @@ static bool is_host_name(const char *name)
  */
 static const char *outside_name(const char *bind, char *buf, size_t cap)
 {
-    if (bind == NULL)
-        return NULL;
     if (strchr(bind, ':') != NULL && strcmp(bind, "::") != 0)
         return strchr(bind, '%') == NULL ? bind : NULL;
     if (bind[0] != '\0' && strcmp(bind, "0.0.0.0") != 0 && strcmp(bind, "::") != 0)
@@ -116,16 +114,35 @@ static const char *outside_name(const char *bind, char *buf, size_t cap)
     return is_host_name(buf) ? buf : NULL;
 }
 
-static int load_local(struct credentials *self, const char *bind, struct shs_options *opt)
+/* Of every address, each once; `host` is room for this computer's own. */
+static void gather_names(const struct serve_options *o, const char **names, char *host, size_t cap)
 {
+    size_t count = 0;
+
+    for (size_t i = 0; i < o->place_count; i++) {
+        const struct serve_place *place = &o->places[i];
+        const char *name = place->path != NULL ? NULL : outside_name(place->host, host, cap);
+
+        for (size_t n = 0; n < count && name != NULL; n++)
+            name = strcmp(names[n], name) == 0 ? NULL : name;
+        if (name != NULL)
+            names[count++] = name;
+    }
+    names[count] = NULL;
+}
+
+static int load_local(struct credentials *self, const struct serve_options *o,
+                      struct shs_options *opt)
+{
+    const char *names[SETTING_LIST_MAX + 1];
     char host[256], *dir = state_directory();
-    const char *names[2] = {outside_name(bind, host, sizeof host), NULL};
     struct shs_error err;
     int rc;
 
     if (dir == NULL)
         return cmd_fail(CMD_FAILED, "there is no place for a local certificate authority: set HOME "
                                     "or XDG_STATE_HOME, or give --cert");
+    gather_names(o, names, host, sizeof host);
     rc = shs__local_ca_open(&self->local, dir, names, (int64_t)time(NULL), &err);
     shs__free(dir);
     if (rc != SHS_OK)
@@ -138,7 +155,7 @@ int credentials_load(struct credentials *self, const struct serve_options *o,
                      struct shs_options *opt)
 {
     if (o->cert_count == 0)
-        return load_local(self, o->bind, opt);
+        return load_local(self, o, opt);
     if (o->password_file == NULL)
         return CMD_OK;
     opt->password = give_password;

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,8 +44,8 @@ struct listener {
     struct shs_tls_cert certs[SERVE_CERTS_MAX];
     struct shs_server *server;
     struct shs_metrics_link counted;
-    char name[SERVE_HOST_MAX + 16]; /* for metrics: its address and port */
-    pthread_t thread;               /* of all but the first */
+    char name[SERVE_PLACE_MAX]; /* for metrics: its first address */
+    pthread_t thread;           /* of all but the first */
     bool started;
     int code;       /* what came of it */
     bool abandoned; /* a request still runs: what it uses stays until the process ends */
@@ -221,8 +222,7 @@ static int observe(struct listener *self)
 
     if (self->serve->metrics == NULL)
         return CMD_OK;
-    snprintf(self->name, sizeof self->name, "%s:%u", shs_server_host(self->server),
-             shs_server_port(self->server));
+    serve_place_name(shs_server_listener(self->server, 0), self->name, sizeof self->name);
     if (shs_metrics_add_server(self->serve->metrics, self->name, self->server, &err) != SHS_OK)
         return cmd_fail(CMD_FAILED, "%s", err.text);
     return CMD_OK;
@@ -337,34 +337,43 @@ static int make_server(struct listener *self)
 
 /* -- what it says ------------------------------------------------------------------------------ */
 
-/* The URL to try: by name where the address is this computer's, for certificates have names. */
-static void format_url(const struct listener *self, char *url, size_t cap)
+/* The certificate is from a local authority: what to try, at the first address. */
+static void say_how_to_try(const struct listener *self, const char *url)
 {
-    const char *host = shs_server_host(self->server), *scheme = self->o->plain ? "http" : "https";
-    unsigned port = shs_server_port(self->server);
+    const struct shs_listener *first = shs_server_listener(self->server, 0);
+    char *ca = cmd_shell_quote(self->credentials.local.ca_path), *path = NULL;
 
-    if (strcmp(host, "127.0.0.1") == 0 || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
-        host = "localhost";
-    if (strchr(host, ':') != NULL)
-        snprintf(url, cap, "%s://[%s]:%u/", scheme, host, port);
-    else
-        snprintf(url, cap, "%s://%s:%u/", scheme, host, port);
+    if (shs_listener_family(first) == AF_UNIX)
+        path = cmd_shell_quote(shs_listener_host(first));
+    printf("The certificate is from a local authority: %s\n"
+           "Try: curl --cacert %s %s%s%s%s\n",
+           self->credentials.local.ca_path, ca == NULL ? "" : ca,
+           path == NULL ? "" : "--unix-socket ", path == NULL ? "" : path, path == NULL ? "" : " ",
+           url);
+    shs__free(ca);
+    shs__free(path);
 }
 
+/* A line for each address. */
 static void say_hello(const struct listener *self)
 {
-    char url[512], *quoted;
+    const char *scheme = self->o->plain ? "http" : "https";
+    char url[512], first_url[512] = "";
 
-    format_url(self, url, sizeof url);
-    printf("Serving %s on %s port %u (%s) ...\n", self->o->plain ? "HTTP" : "HTTPS",
-           shs_server_host(self->server), shs_server_port(self->server), url);
-    if (self->credentials.local.ca_path != NULL) {
-        quoted = cmd_shell_quote(self->credentials.local.ca_path);
-        printf("The certificate is from a local authority: %s\n"
-               "Try: curl --cacert %s %s\n",
-               self->credentials.local.ca_path, quoted == NULL ? "" : quoted, url);
-        shs__free(quoted);
+    for (unsigned i = 0; i < shs_server_listener_count(self->server); i++) {
+        const struct shs_listener *at = shs_server_listener(self->server, i);
+
+        serve_place_url(at, scheme, url, sizeof url);
+        if (i == 0)
+            memcpy(first_url, url, sizeof url);
+        printf("Serving %s on ", self->o->plain ? "HTTP" : "HTTPS");
+        if (shs_listener_family(at) == AF_UNIX)
+            printf("unix:%s (%s) ...\n", shs_listener_host(at), url);
+        else
+            printf("%s port %u (%s) ...\n", shs_listener_host(at), shs_listener_port(at), url);
     }
+    if (self->credentials.local.ca_path != NULL)
+        say_how_to_try(self, first_url);
     fflush(stdout);
 }
 

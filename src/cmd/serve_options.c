@@ -4,6 +4,7 @@
 
 #include "cmd/cmd.h"
 
+#define DEFAULT_ADDRESS "127.0.0.1"
 #define DEFAULT_PORT "8443"
 #define DEFAULT_PLAIN_PORT "8080"
 
@@ -42,6 +43,16 @@ static bool given(const struct settings_given *said, const char *name)
     return settings_was_given(&serve_settings, said, name);
 }
 
+/* What --bind says, in parts; each has been looked at. */
+static void read_places(struct serve_options *o)
+{
+    o->place_count = o->binds.count;
+    for (size_t i = 0; i < o->binds.count; i++)
+        (void)serve_place_read(&o->places[i], o->binds.items[i]);
+    if (o->place_count == 0)
+        (void)serve_place_read(&o->places[o->place_count++], DEFAULT_ADDRESS);
+}
+
 /* What one value means for others: before it is looked at what goes together. */
 static void follow(struct serve_options *o, const struct settings_given *said)
 {
@@ -51,6 +62,7 @@ static void follow(struct serve_options *o, const struct settings_given *said)
         o->tls.watch = true;
     if (o->log_level == 0) /* who wants no log wants no line for each failed connection either */
         o->log_level = o->log == SERVE_LOG_NONE ? SHS_LOG_WARNING : SHS_LOG_INFO;
+    read_places(o);
     if (o->port == NULL)
         o->port = o->plain ? DEFAULT_PLAIN_PORT : DEFAULT_PORT;
 }
@@ -67,6 +79,15 @@ static int blame(const struct serve_plan *plan, const struct serve_options *o, c
     return cmd_fail(CMD_USAGE, "--%s %s", name, what);
 }
 
+static bool has_port(const struct serve_options *o)
+{
+    for (size_t i = 0; i < o->place_count; i++) {
+        if (o->places[i].path == NULL)
+            return true;
+    }
+    return false;
+}
+
 /* What the rows' `needs` cannot say, then what they say. */
 static int check(const struct serve_plan *plan, const struct serve_options *o,
                  const struct settings_given *said)
@@ -78,6 +99,10 @@ static int check(const struct serve_plan *plan, const struct serve_options *o,
 
     if (!o->plain && o->host.client_auth != SHS_TLS_CLIENT_NONE && o->host.client_ca == NULL)
         return blame(plan, o, "client-auth", "needs --client-ca, the CAs by which to judge");
+    if (o->redirect != NULL && !has_port(o))
+        return blame(plan, o, "redirect",
+                     "has no port to send anybody to: --bind names Unix sockets "
+                     "alone");
     if (!settings_check(&serve_settings, o, said, least, &row, &problem))
         return blame(plan, o, row->name, problem.text);
     if (o->threading == SERVE_FORK && (plan->count > 1 || o->redirect != NULL || o->health != NULL))
@@ -105,11 +130,30 @@ static int split_headers(struct serve_options *o)
     return CMD_OK;
 }
 
+/* The server's addresses; `port` for those that have none of their own. `more` is room for them. */
+static void listen_at(struct shs_options *opt, const struct serve_place *places, size_t count,
+                      const char *port, struct shs_address *more)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *own = places[i].port == NULL ? port : places[i].port;
+
+        if (i > 0) {
+            more[i - 1] = (struct shs_address){places[i].host, own, places[i].path};
+            continue;
+        }
+        opt->host = places[i].host;
+        opt->port = own;
+        opt->path = places[i].path;
+    }
+    opt->more_addresses = more;
+    opt->more_address_count = (unsigned)count - 1;
+}
+
 /* The server's options, as far as they are not a row's own member. */
 static void set_server(struct serve_options *o)
 {
-    o->opt.host = o->bind;
-    o->opt.port = o->port;
+    listen_at(&o->opt, o->places, o->place_count, o->port, o->more);
+    o->opt.unlink_on_bind = o->opt.unlink_on_close = true;
     if (o->threads > 0)
         memcpy((char *)&o->opt + threadings[o->threading].bound, &o->threads, sizeof o->threads);
     if (o->max_threads > 0)
@@ -256,6 +300,25 @@ static struct serve_options *derive(struct serve_plan *plan, const struct serve_
     return o;
 }
 
+/* --redirect: on its port of each host that is listened on, once. */
+static void listen_beside(struct serve_options *o)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < o->place_count; i++) {
+        struct serve_place place = o->places[i];
+        size_t known = 0;
+
+        place.port = NULL;
+        while (known < count && strcmp(o->places[known].host, place.host) != 0)
+            known++;
+        if (place.path == NULL && known == count)
+            o->places[count++] = place;
+    }
+    o->place_count = count;
+    listen_at(&o->opt, o->places, count, o->redirect, o->more);
+}
+
 /* What is served beside what was asked for. */
 static void derive_all(struct serve_plan *plan)
 {
@@ -269,13 +332,15 @@ static void derive_all(struct serve_plan *plan)
             continue;
         o = derive(plan, &plan->listeners[i], SERVE_REDIRECT);
         o->target = i;
-        o->opt.port = o->redirect;
+        listen_beside(o);
     }
     if (first->health != NULL) {
         struct serve_options *o = derive(plan, first, SERVE_HEALTH);
 
         (void)serve_split_address(o->health, o->health_host, sizeof o->health_host, &o->opt.port);
         o->opt.host = o->health_host;
+        o->opt.path = NULL;
+        o->opt.more_address_count = 0;
     }
 }
 

@@ -8,13 +8,13 @@
 #include <shs/server.h>
 #include <shs/tls.h>
 
+#include "cmd/serve_place.h"
 #include "cmd/serve_site.h"
 #include "cmd/settings.h"
 #include "cmd/settings_file.h"
 #include "handler/access_format.h"
 
 #define SERVE_CERTS_MAX 1024
-#define SERVE_HOST_MAX 256
 
 extern const struct settings serve_settings;
 
@@ -31,9 +31,12 @@ struct serve_cert {
 
 struct serve_options {
     const char *directory;
-    const char *bind;                         /* NULL = loopback, "" = every interface */
-    const char *port;                         /* digits */
-    struct serve_cert certs[SERVE_CERTS_MAX]; /* certs[0].cert NULL: none was given */
+    struct setting_list binds;                   /* as they were given; none = loopback */
+    struct serve_place places[SETTING_LIST_MAX]; /* the same, read; at least one */
+    size_t place_count;
+    struct shs_address more[SETTING_LIST_MAX]; /* those behind the first one, for opt */
+    const char *port;                          /* digits, for who has none of his own */
+    struct serve_cert certs[SERVE_CERTS_MAX];  /* certs[0].cert NULL: none was given */
     size_t cert_count;
     const char *password_file;
     bool plain;

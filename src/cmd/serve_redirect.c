@@ -17,12 +17,22 @@ static struct shs_str without_port(struct shs_str host)
     return host;
 }
 
+/* The first one: a Unix socket has none. */
+static unsigned port_of(const struct shs_server *server)
+{
+    unsigned port = 0;
+
+    for (unsigned i = 0; port == 0 && i < shs_server_listener_count(server); i++)
+        port = shs_listener_port(shs_server_listener(server, i));
+    return port;
+}
+
 /* 308: the method and the body stay (RFC 9110 section 15.4.9). */
 static int redirect(struct shs_request *req, struct shs_response *res)
 {
     struct shs_server *const *target = shs_request_ctx(req);
     struct shs_str host = without_port(shs_request_host(req)), path = shs_request_target(req);
-    unsigned port = shs_server_port(*target);
+    unsigned port = port_of(*target);
     char *location = shs_request_alloc(req, LOCATION_MAX), suffix[16] = "";
     int len;
 

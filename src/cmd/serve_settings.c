@@ -62,15 +62,25 @@ static void say(struct setting_problem *problem, const char *text)
 static bool look_at_port(void *to, const struct setting *row, const char *value,
                          struct setting_problem *problem)
 {
-    unsigned port = 0;
+    SHS_UNUSED(to);
+    SHS_UNUSED(row);
+    if (serve_is_port(value))
+        return true;
+    say(problem, "is not a number from 0 to 65535");
+    return false;
+}
+
+static bool look_at_bind(void *to, const struct setting *row, const char *value,
+                         struct setting_problem *problem)
+{
+    struct serve_place place;
 
     SHS_UNUSED(to);
     SHS_UNUSED(row);
-    for (size_t i = 0; value[i] >= '0' && value[i] <= '9' && i < 6; i++)
-        port = port * 10 + (unsigned)(value[i] - '0');
-    if (value[0] != '\0' && value[strspn(value, "0123456789")] == '\0' && port <= 65535)
+    if (serve_place_read(&place, value))
         return true;
-    say(problem, "is not a number from 0 to 65535");
+    say(problem, "is not an address: 10.0.0.5, ::1 or a name, with a port of its own 10.0.0.5:8443 "
+                 "or [::1]:8443, or unix:PATH");
     return false;
 }
 
@@ -222,11 +232,14 @@ static const struct settings_group groups[] = {
 static const struct setting rows[] = {
     {.name = "bind",
      .letter = 'b',
-     .kind = SETTING_TEXT,
-     AT(bind),
-     .value = "ADDRESS",
+     .kind = SETTING_TEXTS,
+     .lone = true,
+     AT(binds),
+     .value = "ADDRESS[:PORT]",
+     .take = look_at_bind,
      .preset = "127.0.0.1",
-     .help = "address or name to listen on; '' = every interface"},
+     .help = "address or name to listen on, [::1]:PORT for IPv6 with a port;\n"
+             "'' = every interface; unix:PATH. May be repeated"},
     {.name = "port",
      .letter = 'p',
      .kind = SETTING_TEXT,
@@ -234,7 +247,7 @@ static const struct setting rows[] = {
      .value = "PORT",
      .take = look_at_port,
      .preset = "8443, or 8080 with --plain",
-     .help = "port; 0 = one that is free"},
+     .help = "if none is named; 0 = a free one"},
     {.name = "plain", .kind = SETTING_FLAG, AT(plain), .help = "plain HTTP, without TLS"},
     {.name = "redirect",
      .kind = SETTING_TEXT,

@@ -726,7 +726,8 @@ static void print_given(const struct setting *row, const void *to, int indent)
 {
     char value[1024];
 
-    if (row->kind == SETTING_TEXTS) {
+    if (row->kind == SETTING_TEXTS &&
+        !(row->lone && !settings_show(row, to, 1, value, sizeof value))) {
         printf("%*s%s:\n", indent, "", row->name);
         for (size_t i = 0; settings_show(row, to, i, value, sizeof value); i++) {
             printf("%*s  - ", indent, "");

@@ -52,6 +52,7 @@ struct setting {
     enum setting_kind kind;
     bool flag_only;    /* no key of the file */
     bool pairs;        /* SETTING_TEXTS: in the file also as keys, "Name: value" each */
+    bool lone;         /* SETTING_TEXTS: one alone is printed as a value, not as a list */
     bool once;         /* a second value in the same layer is a mistake */
     const char *alone; /* SETTING_TEXT: what the flag means without a value; NULL: it needs one */
     const char *value; /* what it takes, for the help: "FILE"; NULL: by its kind */

@@ -1,6 +1,7 @@
 """`shs serve` as a program: its flags, its errors, its exit codes, its first line, its signals."""
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -245,6 +246,55 @@ def test_H81_bind():
         equal(server.first_line, "Serving HTTP on ::1 port %d (http://[::1]:%d/) ..."
               % (server.port, server.port))
         equal(server.get("/")[0], 200)
+
+
+def test_bind_repeated():
+    """Each --bind is an address of the one server, and has a line; the rest of it is the same at all."""
+    redirect = ["--redirect", "0"] if shslib.THREADING != "fork" else []  # which goes with one listener
+    with shslib.temp_dir() as path:
+        ways = ["--bind", "127.0.0.1", "--bind", "unix:s p", "--bind", "127.0.0.2:0"]
+        if has_ipv6():
+            ways += ["--bind", "[::1]:0"]
+        with shslib.Server(*ways, *redirect, SITE, cwd=path) as server:
+            lines = len(ways) // 2 + 2 + (len(ways) // 2 - 1 if redirect else 0)
+            server.wait_stdout(r"(?s)^([^\n]*\n){%d}" % lines)
+            equal(server.stdout.split("\n")[1], "Serving HTTPS on unix:s p (https://localhost/) ...")
+            ports = [int(port) for port in re.findall(r"^Serving HTTPS on \S+ port (\d+)", server.stdout, re.M)]
+            plain = [int(port) for port in re.findall(r"^Serving HTTP on \S+ port (\d+)", server.stdout, re.M)]
+            equal(len(ports), len(ways) // 2 - 1)
+            equal(len(plain), len(ports) if redirect else 0)
+            for host, port in zip(("127.0.0.1", "127.0.0.2", "::1"), ports):
+                server.address, server.port = host, port
+                equal(server.get("/")[0], 200)  # and the certificate names it
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(path + "/s p")
+                with server.tls_context().wrap_socket(sock, server_hostname="localhost") as tls:
+                    tls.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                    check(tls.recv(100).startswith(b"HTTP/1.1 200 "), "no answer through the path")
+            if redirect:
+                with contextlib.closing(http.client.HTTPConnection("127.0.0.2", plain[1], timeout=10)) as sock:
+                    sock.request("GET", "/x")
+                    equal(sock.getresponse().headers["Location"], "https://127.0.0.2:%d/x" % ports[0])
+            server.stop()
+        equal(server.wait(), 0)
+        equal(os.listdir(path), [])
+        with shslib.Process([shslib.BIN, "serve", "--plain", "--bind", "unix:s", SITE], cwd=path) as server:
+            server.wait_stdout(r"Serving HTTP on unix:s \(http://localhost/\) \.\.\.\n")
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(path + "/s")
+                sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                check(shslib.read_all(sock).startswith(b"HTTP/1.1 200 "), "no answer through the path")
+        equal(os.listdir(path), [])
+
+
+def test_bind_refused():
+    for text in ("/run/s", "unix:", "a:", "a:b", "a:65536", "[::1", "[]:1", "[::1]x", "a/b:1", 300 * "a"):
+        refused(2, r"--bind '.*' is not an address: ", "serve", "--plain", "--bind", text)
+    refused(2, r"--redirect has no port to send anybody to", "serve", "--bind", "unix:s", "--redirect", "0")
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        refused(1, "cannot bind to 127.0.0.1 port %d" % port, "serve", "--plain", "--port", "0", "--bind",
+                "127.0.0.1", "--bind", "unix:s", "--bind", "127.0.0.1:%d" % port)
 
 
 def take(port):

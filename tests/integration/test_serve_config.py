@@ -212,6 +212,28 @@ def test_listeners_have_their_own():
         equal(server.wait(), 0)
 
 
+def test_a_listener_at_several_addresses():
+    faulty("plain: true\nbind:\n- 127.0.0.1\n- /run/s\n", "c.yaml:4: bind '/run/s' is not an address: 10.0.0.5, "
+           "::1 or a name, with a port of its own 10.0.0.5:8443 or [::1]:8443, or unix:PATH")
+    with shslib.temp_dir() as path:
+        shslib.write_file(path + "/c.yaml", "plain: true\nlisteners:\n"
+                          "- {port: 0, bind: [127.0.0.1, 'unix:s', 127.0.0.2], handler: echo}\n"
+                          "- {bind: 127.0.0.1:0, handler: echo}\n")
+        printed = shs("--config", "c.yaml", "--print-config", cwd=path)[1]
+        check("    bind:\n      - 127.0.0.1\n      - 'unix:s'\n      - 127.0.0.2\n" in printed, printed)
+        with shslib.Server("--config", "c.yaml", argv=[shslib.BIN, "serve", "--config", "c.yaml"], cwd=path) as server:
+            server.wait_stdout(r"(?s)(Serving [^\n]*\n){4}")
+            where = re.findall(r"^Serving HTTP on (\S+) port (\d+)", server.stdout, re.M)
+            equal([host for host, _ in where], ["127.0.0.1", "127.0.0.2", "127.0.0.1"])
+            for host, port in where:
+                server.address, server.port = host, int(port)
+                equal(server.get("/")[0], 200)
+            check(os.path.exists(path + "/s"), "no socket at the path")
+            server.stop()
+        equal(server.wait(), 0)
+        check(not os.path.exists(path + "/s"), "the path is still there")
+
+
 def test_one_that_cannot_listen_ends_all():
     with shslib.temp_dir() as path:
         shslib.write_file(path + "/c.yaml", "plain: true\nlisteners: [{port: 0}, {port: 0, bind: 192.0.2.1}]\n")
