@@ -19,6 +19,7 @@
  *   static_files.h        SimpleHTTPRequestHandler: a directory over HTTP
  *   echo.h                a handler that answers with the request
  *   digest.h              SHA-256
+ *   access.h              who may do what: rules for certificates, Unix sockets, users
  *   health.h, metrics.h   /livez and /readyz; numbers for Prometheus
  *   tls.h                 TLSMixIn
  *   certs.h               authorities and certificates for tests, right or wrong in one thing
@@ -33,6 +34,7 @@
 #ifndef SHS_SHS_H
 #define SHS_SHS_H
 
+#include <shs/access.h>
 #include <shs/certs.h>
 #include <shs/chain.h>
 #include <shs/conditional.h>

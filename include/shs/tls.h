@@ -410,10 +410,21 @@ struct shs_client_identity {
     struct shs_str spiffe_id;    /* ptr NULL when there is none */
     const struct shs_san *sans;
     size_t san_count;
-    char cert_sha256[65];          /* of the certificate (DER), hexadecimal */
-    char spki_sha256[65];          /* of its SubjectPublicKeyInfo */
-    int64_t not_before, not_after; /* Unix time */
+    char cert_sha256[65];                /* of the certificate (DER), hexadecimal */
+    char spki_sha256[65];                /* of its SubjectPublicKeyInfo */
+    int64_t not_before, not_after;       /* Unix time */
+    const struct shs_str *organizations; /* every O of the subject, in its order */
+    size_t organization_count;
+    const struct shs_str *units; /* every OU */
+    size_t unit_count;
+    bool is_ca; /* it says that it may sign others: an authority, and nobody's */
+    /* The SPKI digests of the CAs that vouch for it, as spki_sha256: of the chain by which it was
+       verified, the issuer first and the root last. Also when the session was resumed. At most
+       SHS_CLIENT_CAS_MAX: a longer chain is refused. */
+    const char (*ca_spki_sha256)[65];
+    size_t ca_count;
 };
+#define SHS_CLIENT_CAS_MAX 16
 
 /*
  * The client's identity; NULL when it gave no certificate. Lives as long as the connection. Owner

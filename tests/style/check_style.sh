@@ -21,7 +21,8 @@ http_server: base stream server http
 handler: base
 certs: base stream
 lab: base stream server http http_server tls handler certs
-admin: base stream server http http_server tls handler certs
+access: base tls
+admin: base stream server http http_server tls handler certs access
 testing: base stream server http http_server tls handler certs lab
 '
 

@@ -98,23 +98,31 @@ static void test_a_new_secret(void **state)
 static void test_anchor(void **state)
 {
     struct shs_tls_anchor anchor = {.began = NOW, .chain_not_after = INT64_MAX, .verified = true};
-    unsigned char bytes[SHS_TLS_ANCHOR_LEN];
+    unsigned char bytes[SHS_TLS_ANCHOR_MAX];
     struct shs_tls_anchor got;
+    size_t len;
 
     SHS_UNUSED(state);
     anchor.crls_until = 1234567890123;
     memset(anchor.scope, 0xa5, sizeof anchor.scope);
-    shs__tls_anchor_write(&anchor, bytes);
-    assert_true(shs__tls_anchor_read(&got, bytes, sizeof bytes));
+    anchor.cas.count = 2;
+    memset(anchor.cas.at, 0x5a, sizeof anchor.cas.at);
+    len = shs__tls_anchor_write(&anchor, bytes);
+    assert_int_equal(len, SHS_TLS_ANCHOR_LEN + 2 * SHS_CLIENT_KEY_LEN);
+    assert_true(shs__tls_anchor_read(&got, bytes, len));
+    assert_int_equal(got.cas.count, 2);
+    assert_memory_equal(got.cas.at, anchor.cas.at, 2 * SHS_CLIENT_KEY_LEN);
     assert_int_equal(got.began, NOW);
     assert_true(got.chain_not_after == INT64_MAX);
     assert_true(got.verified);
     assert_true(got.crls_until == anchor.crls_until);
     assert_memory_equal(got.scope, anchor.scope, sizeof got.scope);
-    assert_false(shs__tls_anchor_read(&got, bytes, sizeof bytes - 1));
+    assert_false(shs__tls_anchor_read(&got, bytes, len - 1));
+    assert_false(shs__tls_anchor_read(&got, bytes, SHS_TLS_ANCHOR_LEN - 1));
+    assert_false(shs__tls_anchor_read(&got, bytes, sizeof bytes + SHS_CLIENT_KEY_LEN));
     assert_false(shs__tls_anchor_read(&got, bytes, 0));
     bytes[0]++; /* of another version of this library */
-    assert_false(shs__tls_anchor_read(&got, bytes, sizeof bytes));
+    assert_false(shs__tls_anchor_read(&got, bytes, len));
 }
 
 int main(void)

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tls/clients/clients.h"
+#include "tls/clients/keys.h"
 #include "tls/clients/verified.h"
 #include "tls_lab.h"
 
@@ -16,6 +17,7 @@ static void test_until_its_first_end(void **state)
     unsigned char key[SHS_TLS_VERIFIED_KEY], others[SHS_TLS_VERIFIED_KEY];
     STACK_OF(X509) *chain = sk_X509_new_null();
     struct shs_tls_until until = {0, 0};
+    struct shs_client_keys keys = {.count = 0}, got = {.count = 0};
     int64_t now = (int64_t)time(NULL);
     struct tls_lab lab;
     X509 *other;
@@ -25,26 +27,30 @@ static void test_until_its_first_end(void **state)
     other = lab_leaf(&lab, lab.key, now - LAB_DAY, now + 90 * LAB_DAY);
     assert_non_null(verified);
     assert_true(sk_X509_push(chain, lab.leaf) == 1 && sk_X509_push(chain, lab.ca) == 2);
+    assert_true(shs__client_keys_of(&keys, chain));
+    assert_int_equal(keys.count, 1);
     assert_true(shs__tls_verified_key(key, lab.leaf, NULL));
-    assert_false(shs__tls_verified_find(verified, key, now, &until));
-    shs__tls_verified_keep(verified, key, NULL, INT64_MAX); /* no chain, nothing known */
-    assert_false(shs__tls_verified_find(verified, key, now, &until));
-    shs__tls_verified_keep(verified, key, chain, INT64_MAX);
-    assert_true(shs__tls_verified_find(verified, key, now, &until));
+    assert_false(shs__tls_verified_find(verified, key, now, &until, &got));
+    shs__tls_verified_keep(verified, key, NULL, &keys, INT64_MAX); /* no chain, nothing known */
+    assert_false(shs__tls_verified_find(verified, key, now, &until, &got));
+    shs__tls_verified_keep(verified, key, chain, &keys, INT64_MAX);
+    assert_true(shs__tls_verified_find(verified, key, now, &until, &got));
     assert_true(until.crls == INT64_MAX);
+    assert_int_equal(got.count, 1); /* by whose word */
+    assert_memory_equal(got.at, keys.at, sizeof keys.at[0]);
     assert_true(until.chain > now + 89 * LAB_DAY && until.chain <= now + 91 * LAB_DAY); /* leaf's */
     /* The same key and names: another certificate. */
     assert_true(shs__tls_verified_key(others, other, NULL));
-    assert_false(shs__tls_verified_find(verified, others, now, &until));
-    assert_false(shs__tls_verified_find(verified, key, now + 91 * LAB_DAY, &until));
-    assert_false(shs__tls_verified_find(verified, key, now - 2 * LAB_DAY, &until));
+    assert_false(shs__tls_verified_find(verified, others, now, &until, &got));
+    assert_false(shs__tls_verified_find(verified, key, now + 91 * LAB_DAY, &until, &got));
+    assert_false(shs__tls_verified_find(verified, key, now - 2 * LAB_DAY, &until, &got));
     /* As long as the CRLs are fresh. */
-    shs__tls_verified_keep(verified, key, chain, now + 10);
-    assert_true(shs__tls_verified_find(verified, key, now + 9, &until));
+    shs__tls_verified_keep(verified, key, chain, &keys, now + 10);
+    assert_true(shs__tls_verified_find(verified, key, now + 9, &until, &got));
     assert_true(until.crls == now + 10);
-    assert_false(shs__tls_verified_find(verified, key, now + 10, &until));
-    assert_false(shs__tls_verified_find(NULL, key, now, &until));
-    shs__tls_verified_keep(NULL, key, chain, INT64_MAX);
+    assert_false(shs__tls_verified_find(verified, key, now + 10, &until, &got));
+    assert_false(shs__tls_verified_find(NULL, key, now, &until, &got));
+    shs__tls_verified_keep(NULL, key, chain, &keys, INT64_MAX);
     sk_X509_free(chain);
     X509_free(other);
     lab_close(&lab);

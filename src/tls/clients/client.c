@@ -96,6 +96,33 @@ static bool copy_attribute(struct shs_client_record *self, const X509_NAME *name
     return copy_string(self, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)), out);
 }
 
+/* All that there are of a kind. */
+static bool copy_attributes(struct shs_client_record *self, const X509_NAME *name, int nid,
+                            const struct shs_str **out, size_t *count)
+{
+    struct shs_str *values;
+    size_t n = 0;
+
+    for (int at = -1; (at = X509_NAME_get_index_by_NID(name, nid, at)) >= 0;)
+        n++;
+    if (n > SHS_CLIENT_SANS_MAX) {
+        refuse(self, SHS_CLIENT_TOO_LARGE);
+        return true;
+    }
+    values = shs__arena_alloc(&self->memory, (n + 1) * sizeof *values);
+    *out = values;
+    *count = 0;
+    for (int at = -1; values != NULL && (at = X509_NAME_get_index_by_NID(name, nid, at)) >= 0;) {
+        const X509_NAME_ENTRY *entry = X509_NAME_get_entry(name, at);
+
+        if (!copy_string(self, X509_NAME_ENTRY_get_data(entry), &values[*count]))
+            return false;
+        if (values[*count].ptr != NULL)
+            ++*count;
+    }
+    return values != NULL;
+}
+
 static bool copy_ip(struct shs_client_record *self, const ASN1_OCTET_STRING *ip,
                     struct shs_str *out)
 {
@@ -215,21 +242,16 @@ static void hex(const unsigned char *bytes, size_t len, char *out)
 
 static bool add_digests(struct shs_client_record *self, X509 *cert)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE], *spki = NULL;
+    unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned len = 0;
-    int spki_len;
-    bool good;
 
     if (X509_digest(cert, EVP_sha256(), digest, &len) != 1 || len != 32)
         return false;
     hex(digest, len, self->identity.cert_sha256);
-    spki_len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &spki);
-    good = spki_len > 0 &&
-           EVP_Digest(spki, (size_t)spki_len, digest, &len, EVP_sha256(), NULL) == 1 && len == 32;
-    if (good)
-        hex(digest, len, self->identity.spki_sha256);
-    OPENSSL_free(spki);
-    return good;
+    if (!shs__client_key_digest(cert, digest))
+        return false;
+    hex(digest, SHS_CLIENT_KEY_LEN, self->identity.spki_sha256);
+    return true;
 }
 
 static bool add_serial(struct shs_client_record *self, X509 *cert)
@@ -257,21 +279,39 @@ int shs__client_record_new(struct shs_client_record **out, X509 *cert)
         return SHS_NOMEM;
     id = &self->identity;
     shs__arena_init(&self->memory, MEMORY_MAX);
-    good = copy_name(self, subject, &id->subject) &&
-           copy_name(self, X509_get_issuer_name(cert), &id->issuer) && add_serial(self, cert) &&
-           copy_attribute(self, subject, NID_commonName, true, &id->common_name) &&
-           copy_attribute(self, subject, NID_organizationName, false, &id->organization) &&
-           add_sans(self, cert) && add_digests(self, cert);
+    good =
+        copy_name(self, subject, &id->subject) &&
+        copy_name(self, X509_get_issuer_name(cert), &id->issuer) && add_serial(self, cert) &&
+        copy_attribute(self, subject, NID_commonName, true, &id->common_name) &&
+        copy_attribute(self, subject, NID_organizationName, false, &id->organization) &&
+        copy_attributes(self, subject, NID_organizationName, &id->organizations,
+                        &id->organization_count) &&
+        copy_attributes(self, subject, NID_organizationalUnitName, &id->units, &id->unit_count) &&
+        add_sans(self, cert) && add_digests(self, cert);
     ERR_clear_error();
     if (!good) {
         shs__client_record_free(self);
         return SHS_NOMEM;
     }
     find_spiffe(self, cert);
+    id->is_ca = is_authority(cert);
     id->not_before = shs__tls_time(X509_get0_notBefore(cert));
     id->not_after = shs__tls_time(X509_get0_notAfter(cert));
     *out = self;
     return SHS_OK;
+}
+
+bool shs__client_record_set_cas(struct shs_client_record *self, const struct shs_client_keys *keys)
+{
+    char(*text)[65] = shs__arena_alloc(&self->memory, (keys->count + 1) * sizeof *text);
+
+    if (text == NULL)
+        return false;
+    for (size_t i = 0; i < keys->count; i++)
+        hex(keys->at[i], SHS_CLIENT_KEY_LEN, text[i]);
+    self->identity.ca_spki_sha256 = (const char(*)[65])text;
+    self->identity.ca_count = keys->count;
+    return true;
 }
 
 void shs__client_record_free(struct shs_client_record *self)

@@ -9,6 +9,7 @@
 #include <shs/tls.h>
 
 #include "base/base.h"
+#include "tls/clients/keys.h"
 
 /* More names than this, or a longer one, and the certificate is no identity. */
 #define SHS_CLIENT_SANS_MAX 256
@@ -24,6 +25,9 @@ struct shs_client_record {
  * _MALFORMED; `verified` stays false: that is for who checked the chain. SHS_OK or SHS_NOMEM.
  */
 int shs__client_record_new(struct shs_client_record **out, X509 *cert);
+/* By whom it was verified. Those of before stay where they are, for who still looks. False: no
+   memory. */
+bool shs__client_record_set_cas(struct shs_client_record *self, const struct shs_client_keys *keys);
 /* NULL is fine. */
 void shs__client_record_free(struct shs_client_record *self);
 

@@ -148,7 +148,8 @@ enum shs_client_reason shs__tls_clients_veto(const struct shs_tls_context *conte
 }
 
 /* The chain is good; is the certificate also an identity, and one that is let in? */
-static enum shs_client_reason judge_identity(X509 *leaf, const struct shs_tls_context *context,
+static enum shs_client_reason judge_identity(X509 *leaf, const struct shs_client_keys *keys,
+                                             const struct shs_tls_context *context,
                                              const char **note, struct shs_client_record **out)
 {
     struct shs_client_record *record = NULL;
@@ -156,6 +157,10 @@ static enum shs_client_reason judge_identity(X509 *leaf, const struct shs_tls_co
 
     if (shs__client_record_new(&record, leaf) != SHS_OK)
         return SHS_CLIENT_UNDECIDED;
+    if (!shs__client_record_set_cas(record, keys)) {
+        shs__client_record_free(record);
+        return SHS_CLIENT_UNDECIDED;
+    }
     reason = record->identity.reason;
     if (reason == SHS_CLIENT_OK) {
         record->identity.verified = true;
@@ -202,19 +207,33 @@ static void set_time(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients)
         X509_STORE_CTX_set_time(ctx, 0, (time_t)shs__wall_s(clients->clock_offset_s));
 }
 
+/* By whose word it is good. */
+static bool take_keys(X509_STORE_CTX *ctx, struct shs_client_keys *keys)
+{
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+
+    if (sk_X509_num(chain) > SHS_CLIENT_CAS_MAX + 1)
+        X509_STORE_CTX_set_error(ctx, X509_V_ERR_CERT_CHAIN_TOO_LONG);
+    else if (!shs__client_keys_of(keys, chain))
+        X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);
+    else
+        return true;
+    return false;
+}
+
 /*
  * X509_verify_cert and the CRLs, but for a chain that was good before: of this certificate, with
  * these beside it. Who shows less than another did is not let in by what that one showed.
  */
 static bool verify(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
-                   struct shs_tls_until *until)
+                   struct shs_tls_until *until, struct shs_client_keys *keys)
 {
     unsigned char key[SHS_TLS_VERIFIED_KEY];
     int64_t now = shs__wall_s(clients->clock_offset_s);
     bool keyed = shs__tls_verified_key(key, X509_STORE_CTX_get0_cert(ctx),
                                        X509_STORE_CTX_get0_untrusted(ctx));
 
-    if (keyed && shs__tls_verified_find(clients->verified, key, now, until)) {
+    if (keyed && shs__tls_verified_find(clients->verified, key, now, until, keys)) {
         /* The very same certificate was good: what has no key now had no memory for it. */
         bool whole = X509_get0_pubkey(X509_STORE_CTX_get0_cert(ctx)) != NULL;
 
@@ -224,9 +243,12 @@ static bool verify(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
     set_time(ctx, clients);
     if (X509_verify_cert(ctx) != 1 || !judge_revocation(ctx, clients, now, &until->crls))
         return false;
+    if (!take_keys(ctx, keys))
+        return false;
     until->chain = shs__tls_chain_until(X509_STORE_CTX_get0_chain(ctx));
     if (keyed)
-        shs__tls_verified_keep(clients->verified, key, X509_STORE_CTX_get0_chain(ctx), until->crls);
+        shs__tls_verified_keep(clients->verified, key, X509_STORE_CTX_get0_chain(ctx), keys,
+                               until->crls);
     return true;
 }
 
@@ -243,6 +265,7 @@ static bool is_certain(int code)
     case X509_V_ERR_CRL_HAS_EXPIRED:
     case X509_V_ERR_CRL_NOT_YET_VALID:
     case X509_V_ERR_OUT_OF_MEM:
+    case X509_V_ERR_CERT_CHAIN_TOO_LONG:
         return true;
     default:
         return false;
@@ -304,15 +327,16 @@ bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *c
                             struct shs_tls_refusal *refusal, struct shs_client_record **record)
 {
     X509 *leaf = X509_STORE_CTX_get0_cert(ctx), *cert = leaf;
+    struct shs_client_keys keys = {.count = 0};
     bool good;
 
     *until = (struct shs_tls_until){0, 0};
-    good = verify(ctx, clients, until);
+    good = verify(ctx, clients, until, &keys);
     if (record != NULL)
         *record = NULL;
     memset(refusal, 0, sizeof *refusal);
     if (good) {
-        refusal->reason = judge_identity(leaf, context, &refusal->note, record);
+        refusal->reason = judge_identity(leaf, &keys, context, &refusal->note, record);
         if (refusal->reason == SHS_CLIENT_OK)
             return true;
         refusal->code = code_of(refusal->reason);

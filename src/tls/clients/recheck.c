@@ -91,6 +91,17 @@ void shs__tls_rechecks_sweep(struct shs_tls_mixin *mixin)
 
 /* -- judging again ----------------------------------------------------------------------------- */
 
+/* By the rules of now it may be another CA that vouches for it. */
+static bool take_cas(struct shs_tls_stream *tls, const struct shs_client_record *record)
+{
+    struct shs_client_keys keys;
+
+    if (tls->client == NULL)
+        return true; /* nobody has asked */
+    shs__client_keys_in(&record->identity, &keys);
+    return shs__client_record_set_cas(tls->client, &keys);
+}
+
 /* By the rules of now. The host is the one of its handshake. */
 static enum shs_client_reason judge_again(struct shs_tls_recheck *self)
 {
@@ -100,6 +111,7 @@ static enum shs_client_reason judge_again(struct shs_tls_recheck *self)
         now->clients[shs__tls_site_of(self->tls->ssl)->host - then->config->config.hosts];
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     enum shs_client_reason reason = SHS_CLIENT_UNDECIDED;
+    struct shs_client_record *record = NULL;
     struct shs_tls_refusal refusal;
     struct shs_tls_until until;
 
@@ -107,8 +119,11 @@ static enum shs_client_reason judge_again(struct shs_tls_recheck *self)
         shs__tls_clients_prepare(ctx, clients, SSL_get0_peer_certificate(self->tls->ssl),
                                  SSL_get_peer_cert_chain(self->tls->ssl),
                                  SSL_get_security_level(self->tls->ssl))) {
-        reason = shs__tls_clients_judge(ctx, clients, now, &until, &refusal, NULL) ? SHS_CLIENT_OK
-                                                                                   : refusal.reason;
+        reason = shs__tls_clients_judge(ctx, clients, now, &until, &refusal, &record)
+                     ? SHS_CLIENT_OK
+                     : refusal.reason;
+        if (reason == SHS_CLIENT_OK && !take_cas(self->tls, record))
+            reason = SHS_CLIENT_UNDECIDED;
         if (reason == SHS_CLIENT_OK) {
             self->until = until.chain;
             self->crls_until = until.crls;
@@ -117,6 +132,7 @@ static enum shs_client_reason judge_again(struct shs_tls_recheck *self)
             reason = SHS_CLIENT_OTHER; /* a ticket has no chain in it to judge */
         }
     }
+    shs__client_record_free(record);
     X509_STORE_CTX_free(ctx);
     ERR_clear_error();
     shs__tls_context_free(now);

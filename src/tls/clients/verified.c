@@ -6,9 +6,11 @@
 #include <openssl/evp.h>
 
 #include "tls/clients/clients.h"
+#include "tls/clients/keys.h"
 #include "tls/config/ocsp.h"
 
-/* 56 KiB for each host that asks for certificates; who comes later takes a place over. */
+/* 64 KiB for each host that asks for certificates, and 32 bytes for each CA of a chain in it; who
+   comes later takes a place over. */
 #define PLACES 1024
 /* Who comes with more is verified from scratch. */
 #define OTHERS_MAX 15
@@ -16,6 +18,8 @@
 struct place {
     unsigned char key[SHS_TLS_VERIFIED_KEY];
     int64_t since, until, crls_until;
+    unsigned char (*cas)[SHS_CLIENT_KEY_LEN];
+    size_t ca_count;
 };
 
 struct shs_tls_verified {
@@ -37,6 +41,8 @@ void shs__tls_verified_free(struct shs_tls_verified *self)
     if (self == NULL)
         return;
     pthread_mutex_destroy(&self->lock);
+    for (size_t i = 0; i < PLACES; i++)
+        shs__free(self->places[i].cas);
     shs__free(self);
 }
 
@@ -109,7 +115,7 @@ static int64_t chain_since(STACK_OF(X509) * chain)
 
 bool shs__tls_verified_find(struct shs_tls_verified *self,
                             const unsigned char key[SHS_TLS_VERIFIED_KEY], int64_t now,
-                            struct shs_tls_until *until)
+                            struct shs_tls_until *until, struct shs_client_keys *keys)
 {
     const struct place *place;
     bool found;
@@ -120,26 +126,37 @@ bool shs__tls_verified_find(struct shs_tls_verified *self,
     place = place_of(self, key);
     found = memcmp(place->key, key, sizeof place->key) == 0 && place->since <= now &&
             place->until > now && place->crls_until > now;
-    if (found)
+    if (found) {
         *until = (struct shs_tls_until){place->until, place->crls_until};
+        keys->count = place->ca_count;
+        memcpy(keys->at, place->cas, place->ca_count * sizeof keys->at[0]);
+    }
     pthread_mutex_unlock(&self->lock);
     return found;
 }
 
 void shs__tls_verified_keep(struct shs_tls_verified *self,
                             const unsigned char key[SHS_TLS_VERIFIED_KEY], STACK_OF(X509) * chain,
-                            int64_t crls_until)
+                            const struct shs_client_keys *keys, int64_t crls_until)
 {
     struct place new_one = {
         .since = chain_since(chain),
         .until = shs__tls_chain_until(chain),
         .crls_until = crls_until,
+        .ca_count = keys->count,
     };
+    struct place old;
 
     if (self == NULL || sk_X509_num(chain) <= 0)
         return;
+    new_one.cas = shs__calloc(keys->count + 1, sizeof *new_one.cas);
+    if (new_one.cas == NULL)
+        return;
+    memcpy(new_one.cas, keys->at, keys->count * sizeof *new_one.cas);
     memcpy(new_one.key, key, sizeof new_one.key);
     pthread_mutex_lock(&self->lock);
+    old = *place_of(self, key);
     *place_of(self, key) = new_one;
     pthread_mutex_unlock(&self->lock);
+    shs__free(old.cas);
 }

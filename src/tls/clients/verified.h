@@ -19,6 +19,7 @@
 #include "base/base.h"
 
 struct shs_tls_verified;
+struct shs_client_keys;
 struct shs_tls_until;
 
 /* NULL when there is no memory: then nothing is kept. */
@@ -30,15 +31,16 @@ void shs__tls_verified_free(struct shs_tls_verified *self);
 bool shs__tls_verified_key(unsigned char key[SHS_TLS_VERIFIED_KEY], X509 *leaf,
                            STACK_OF(X509) * others);
 
-/* Is that known to be good at `now`? Then *until says for how long. Any thread. */
+/* Is that known to be good at `now`? Then *until says for how long, and *keys by whose word. Any
+   thread. */
 bool shs__tls_verified_find(struct shs_tls_verified *self,
                             const unsigned char key[SHS_TLS_VERIFIED_KEY], int64_t now,
-                            struct shs_tls_until *until);
+                            struct shs_tls_until *until, struct shs_client_keys *keys);
 
-/* It is good by this chain, while CRLs hold until `crls_until`. Any thread. */
+/* It is good by this chain, of these keys, while CRLs hold until `crls_until`. Any thread. */
 void shs__tls_verified_keep(struct shs_tls_verified *self,
                             const unsigned char key[SHS_TLS_VERIFIED_KEY], STACK_OF(X509) * chain,
-                            int64_t crls_until);
+                            const struct shs_client_keys *keys, int64_t crls_until);
 
 /* The first notAfter of a chain; INT64_MAX when there is none. */
 int64_t shs__tls_chain_until(STACK_OF(X509) * chain);

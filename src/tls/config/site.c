@@ -229,13 +229,25 @@ struct shs_tls_until shs__tls_client_until(SSL *ssl)
     return (struct shs_tls_until){anchor.chain_not_after, anchor.crls_until};
 }
 
+bool shs__tls_client_keys(SSL *ssl, struct shs_client_keys *out)
+{
+    SSL_SESSION *session = SSL_get_session(ssl);
+    struct shs_tls_anchor anchor;
+
+    if (SSL_session_reused(ssl) != 1 || session == NULL || !read_anchor(session, &anchor))
+        return false;
+    *out = anchor.cas;
+    return true;
+}
+
 /* A ticket is about to be made: what it has to prove later. */
 static int on_ticket_made(SSL *ssl, void *arg)
 {
     const struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
     SSL_SESSION *session = SSL_get_session(ssl);
-    unsigned char bytes[SHS_TLS_ANCHOR_LEN];
+    unsigned char bytes[SHS_TLS_ANCHOR_MAX];
     struct shs_tls_anchor anchor;
+    size_t len;
 
     SHS_UNUSED(arg);
     if (SSL_session_reused(ssl) == 1 && read_anchor(session, &anchor))
@@ -249,16 +261,19 @@ static int on_ticket_made(SSL *ssl, void *arg)
             stream->client_reason == SHS_CLIENT_OK && SSL_get_verify_result(ssl) == X509_V_OK;
         anchor.chain_not_after = stream->client_until;
         anchor.crls_until = stream->client_crls_until;
+        if (anchor.verified && stream->client != NULL)
+            shs__client_keys_in(&stream->client->identity, &anchor.cas);
     }
     memcpy(anchor.scope, shs__tls_site_of(ssl)->scope, SHS_TLS_SCOPE_LEN);
-    shs__tls_anchor_write(&anchor, bytes);
-    return SSL_SESSION_set1_ticket_appdata(session, bytes, sizeof bytes) == 1 ? 1 : 0;
+    len = shs__tls_anchor_write(&anchor, bytes);
+    return SSL_SESSION_set1_ticket_appdata(session, bytes, len) == 1 ? 1 : 0;
 }
 
 /* The client of a session, looked at again: dates, the deny list, and the check of the
    configuration. CRLs are in the scope: with other CRLs no ticket of before is good; and those of
    its chain must not have lapsed. */
-static bool client_still_good(const struct shs_tls_context *context, X509 *peer, int64_t now)
+static bool client_still_good(const struct shs_tls_context *context, X509 *peer,
+                              const struct shs_client_keys *keys, int64_t now)
 {
     const struct shs_tls_config *config = &context->config->config;
     struct shs_client_record *record = NULL;
@@ -274,7 +289,7 @@ static bool client_still_good(const struct shs_tls_context *context, X509 *peer,
     if (shs__client_record_new(&record, peer) != SHS_OK)
         return false;
     record->identity.verified = true;
-    good = record->identity.reason == SHS_CLIENT_OK &&
+    good = shs__client_record_set_cas(record, keys) && record->identity.reason == SHS_CLIENT_OK &&
            shs__tls_clients_veto(context, &record->identity, &note) == SHS_CLIENT_OK;
     shs__client_record_free(record);
     return good;
@@ -298,7 +313,7 @@ static bool may_resume(const SSL *ssl, SSL_SESSION *session, int64_t now)
     if (peer == NULL)
         return site->clients->auth == SHS_TLS_CLIENT_OPTIONAL;
     return anchor.verified && anchor.chain_not_after > now && anchor.crls_until > now &&
-           client_still_good(stream->context, peer, now);
+           client_still_good(stream->context, peer, &anchor.cas, now);
 }
 
 static SSL_TICKET_RETURN on_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name,

@@ -71,5 +71,7 @@ const struct shs_tls_site *shs__tls_site_of(const SSL *ssl);
 
 /* For how long a verified client counts; also of a resumed session. */
 struct shs_tls_until shs__tls_client_until(SSL *ssl);
+/* Of a resumed session: by whose word its client was verified. False when that is not known. */
+bool shs__tls_client_keys(SSL *ssl, struct shs_client_keys *out);
 
 #endif

@@ -15,7 +15,7 @@
 #define SECRET_LEN 64 /* what is kept of a secret, by HKDF-Extract's own hash or as it is */
 #define IV_LEN 16
 #define CACHED 8 /* two secrets, three epochs, and two of the epoch that has just gone */
-#define ANCHOR_VERSION 2
+#define ANCHOR_VERSION 3
 
 struct cached_key {
     bool used;
@@ -242,25 +242,34 @@ static int64_t get64(const unsigned char *at)
     return (int64_t)value;
 }
 
-void shs__tls_anchor_write(const struct shs_tls_anchor *anchor,
-                           unsigned char bytes[SHS_TLS_ANCHOR_LEN])
+size_t shs__tls_anchor_write(const struct shs_tls_anchor *anchor,
+                             unsigned char bytes[SHS_TLS_ANCHOR_MAX])
 {
+    size_t keys = anchor->cas.count * SHS_CLIENT_KEY_LEN;
+
     bytes[0] = ANCHOR_VERSION;
     put64(bytes + 1, anchor->began);
     put64(bytes + 9, anchor->chain_not_after);
     put64(bytes + 17, anchor->crls_until);
     bytes[25] = anchor->verified;
     memcpy(bytes + 26, anchor->scope, SHS_TLS_SCOPE_LEN);
+    memcpy(bytes + SHS_TLS_ANCHOR_LEN, anchor->cas.at, keys);
+    return SHS_TLS_ANCHOR_LEN + keys;
 }
 
 bool shs__tls_anchor_read(struct shs_tls_anchor *anchor, const unsigned char *bytes, size_t len)
 {
-    if (len != SHS_TLS_ANCHOR_LEN || bytes[0] != ANCHOR_VERSION)
+    size_t keys = len < SHS_TLS_ANCHOR_LEN ? 0 : len - SHS_TLS_ANCHOR_LEN;
+
+    if (len < SHS_TLS_ANCHOR_LEN || keys % SHS_CLIENT_KEY_LEN != 0 ||
+        keys > sizeof anchor->cas.at || bytes[0] != ANCHOR_VERSION)
         return false;
     anchor->began = get64(bytes + 1);
     anchor->chain_not_after = get64(bytes + 9);
     anchor->crls_until = get64(bytes + 17);
     anchor->verified = bytes[25] != 0;
     memcpy(anchor->scope, bytes + 26, SHS_TLS_SCOPE_LEN);
+    anchor->cas.count = keys / SHS_CLIENT_KEY_LEN;
+    memcpy(anchor->cas.at, bytes + SHS_TLS_ANCHOR_LEN, keys);
     return true;
 }

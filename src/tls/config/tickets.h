@@ -10,9 +10,9 @@
  *   opens tickets.
  *
  *   A ticket carries when its session began with a full handshake, when the first certificate of
- *   the client's chain expires and the first CRL of it lapses, whether the client was verified, and
- *   the scope: host and rules for clients. A session is never resumed past its age, nor in another
- *   scope. What is refused is not an error: there is a full handshake instead.
+ *   the client's chain expires and the first CRL of it lapses, whether the client was verified and
+ *   by which CAs, and the scope: host and rules for clients. A session is never resumed past its
+ *   age, nor in another scope. What is refused is not an error: there is a full handshake instead.
  */
 #ifndef SHS_TLS_TICKETS_H
 #define SHS_TLS_TICKETS_H
@@ -20,6 +20,7 @@
 #include <openssl/ssl.h>
 
 #include "base/base.h"
+#include "tls/clients/keys.h"
 
 #define SHS_TLS_SECRET_MIN ((size_t)32)
 #define SHS_TLS_SCOPE_LEN 32
@@ -60,10 +61,13 @@ struct shs_tls_anchor {
     int64_t crls_until;      /* then a CRL of that chain lapses; INT64_MAX without one */
     bool verified;           /* the client had a certificate, and it was accepted */
     unsigned char scope[SHS_TLS_SCOPE_LEN];
+    struct shs_client_keys cas; /* by whose word: a ticket has no chain in it */
 };
-#define SHS_TLS_ANCHOR_LEN (1 + 8 + 8 + 8 + 1 + SHS_TLS_SCOPE_LEN)
-void shs__tls_anchor_write(const struct shs_tls_anchor *anchor,
-                           unsigned char bytes[SHS_TLS_ANCHOR_LEN]);
+#define SHS_TLS_ANCHOR_LEN (1 + 8 + 8 + 8 + 1 + SHS_TLS_SCOPE_LEN) /* before the keys */
+#define SHS_TLS_ANCHOR_MAX (SHS_TLS_ANCHOR_LEN + SHS_CLIENT_CAS_MAX * SHS_CLIENT_KEY_LEN)
+/* How long it is. */
+size_t shs__tls_anchor_write(const struct shs_tls_anchor *anchor,
+                             unsigned char bytes[SHS_TLS_ANCHOR_MAX]);
 bool shs__tls_anchor_read(struct shs_tls_anchor *anchor, const unsigned char *bytes, size_t len);
 
 #endif

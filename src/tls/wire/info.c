@@ -9,6 +9,7 @@
 #include "tls/clients/client.h"
 #include "tls/clients/clients.h"
 #include "tls/config/config.h"
+#include "tls/config/site.h"
 #include "tls/wire/stream.h"
 
 /* The names of RFC 8446, 4.2.7. */
@@ -92,6 +93,22 @@ bool shs_conn_tls_info(struct shs_conn *conn, struct shs_tls_info *out)
     return true;
 }
 
+/* Of a resumed session: there was no chain in this handshake. */
+static bool make_record(struct shs_tls_stream *tls, X509 *cert)
+{
+    struct shs_client_record *record = NULL;
+    struct shs_client_keys keys;
+
+    if (shs__client_record_new(&record, cert) != SHS_OK)
+        return false;
+    if (shs__tls_client_keys(tls->ssl, &keys) && !shs__client_record_set_cas(record, &keys)) {
+        shs__client_record_free(record);
+        return false;
+    }
+    tls->client = record;
+    return true;
+}
+
 const struct shs_client_identity *shs_conn_client_identity(struct shs_conn *conn)
 {
     struct shs_tls_stream *tls = shs__tls_stream_find(conn->stream);
@@ -101,8 +118,7 @@ const struct shs_client_identity *shs_conn_client_identity(struct shs_conn *conn
     if (tls == NULL || !shs__tls_is_established(tls))
         return NULL;
     cert = SSL_get0_peer_certificate(tls->ssl);
-    if (cert == NULL ||
-        (tls->client == NULL && shs__client_record_new(&tls->client, cert) != SHS_OK))
+    if (cert == NULL || (tls->client == NULL && !make_record(tls, cert)))
         return NULL;
     id = &tls->client->identity;
     id->verify_code = (int)SSL_get_verify_result(tls->ssl);

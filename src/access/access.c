@@ -1,0 +1,244 @@
+/*
+ * access.c - <shs/access.h>: the life of rules, their exchange while requests are decided, and the
+ * middleware.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "access/policy.h"
+#include "base/text.h"
+
+struct shs_access_rules {
+    struct shs_middleware middleware;
+    char *file;              /* NULL: from memory */
+    pthread_mutex_t reading; /* one reload after the other */
+    pthread_mutex_t lock;    /* guards what follows; held for a few instructions */
+    struct shs_access_policy *policy;
+    uint64_t reloads, failures;
+};
+
+static const char slot_key;
+
+/* -- reading ----------------------------------------------------------------------------------- */
+
+static int read_file(const char *file, struct shs_access_policy **out, struct shs_error *err)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct shs_buf bytes;
+    int rc, sys;
+
+    if (fd < 0)
+        return shs_error_set(err, SHS_IO, errno, "The rules in '%.100s' cannot be opened: %s.",
+                             file, shs__strerror(errno, (char[96]){0}, 96));
+    shs__buf_init(&bytes, SHS_ACCESS_FILE_MAX);
+    rc = shs__read_all(fd, &bytes);
+    sys = errno;
+    (void)close(fd);
+    if (rc == SHS_LIMIT)
+        rc = shs_error_set(err, SHS_LIMIT, 0, "The rules in '%.100s' are longer than %zu MiB.",
+                           file, SHS_ACCESS_FILE_MAX >> 20);
+    else if (rc == SHS_IO)
+        rc = shs_error_set(err, SHS_IO, sys, "The rules in '%.100s' cannot be read: %s.", file,
+                           shs__strerror(sys, (char[96]){0}, 96));
+    else if (rc != SHS_OK)
+        rc = shs_error_set(err, rc, 0, "Out of memory for rules.");
+    else
+        rc = shs__policy_read(out, file, (struct shs_str){shs__buf_head(&bytes), bytes.len}, err);
+    shs__buf_free(&bytes);
+    return rc;
+}
+
+struct shs_access_policy *shs__access_policy(struct shs_access_rules *self)
+{
+    struct shs_access_policy *policy;
+
+    pthread_mutex_lock(&self->lock);
+    policy = shs__policy_ref(self->policy);
+    pthread_mutex_unlock(&self->lock);
+    return policy;
+}
+
+int shs_access_reload(struct shs_access_rules *self, struct shs_error *err)
+{
+    struct shs_access_policy *policy = NULL;
+    int rc;
+
+    if (self->file == NULL)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "These rules are from memory: there is no file to read again.");
+    pthread_mutex_lock(&self->reading);
+    rc = read_file(self->file, &policy, err);
+    pthread_mutex_lock(&self->lock);
+    if (rc == SHS_OK) {
+        struct shs_access_policy *before = self->policy;
+
+        self->policy = policy;
+        policy = before;
+        self->reloads++;
+    } else {
+        self->failures++;
+    }
+    pthread_mutex_unlock(&self->lock);
+    pthread_mutex_unlock(&self->reading);
+    shs__policy_free(policy);
+    return rc;
+}
+
+/* -- deciding ---------------------------------------------------------------------------------- */
+
+void shs_access_decide(struct shs_access_rules *self, const struct shs_identity *identity,
+                       struct shs_str method, struct shs_str path, struct shs_access_decision *out)
+{
+    struct shs_access_policy *policy = shs__access_policy(self);
+
+    shs__policy_decide(policy, identity, method, path, out);
+    shs__policy_free(policy);
+}
+
+void shs_access_count(struct shs_access_rules *self, struct shs_access_counts *out)
+{
+    pthread_mutex_lock(&self->lock);
+    out->rules = self->policy->rule_count;
+    out->roles = self->policy->role_count;
+    out->grants = self->policy->grant_count;
+    out->reloads = self->reloads;
+    out->reload_failures = self->failures;
+    pthread_mutex_unlock(&self->lock);
+}
+
+/* -- the middleware ---------------------------------------------------------------------------- */
+
+const struct shs_access_decision *shs_request_access(const struct shs_request *req)
+{
+    return shs_request_slot(req, &slot_key);
+}
+
+static bool wants_a_page(const struct shs_request *req)
+{
+    struct shs_str accept;
+
+    return shs_request_header(req, "Accept", &accept) &&
+           memmem(accept.ptr, accept.len, "text/html", 9) != NULL;
+}
+
+static int append_role(struct shs_buf *out, const char *key, const char *role)
+{
+    /* Names of roles have no character that would have to be escaped. */
+    return role[0] == '\0' ? shs__buf_printf(out, ",\"%s\":null", key)
+                           : shs__buf_printf(out, ",\"%s\":\"%s\"", key, role);
+}
+
+static int write_refusal(struct shs_buf *out, const struct shs_access_decision *d)
+{
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("{\"error\":\"forbidden\"")));
+    SHS_RETURN_IF_ERROR(append_role(out, "need", d->need));
+    SHS_RETURN_IF_ERROR(append_role(out, "have", d->role));
+    return shs__buf_append_str(out, SHS_STR("}\n"));
+}
+
+static int refuse(struct shs_request *req, struct shs_response *res,
+                  const struct shs_access_decision *d)
+{
+    struct shs_buf body;
+    int rc;
+
+    SHS_RETURN_IF_ERROR(shs_response_stand(res, "Cache-Control", "no-store"));
+    if (wants_a_page(req))
+        return shs_send_page(res, 403, "You may not do this here.");
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 403));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "application/json"));
+    SHS_RETURN_IF_ERROR(shs_end_headers(res));
+    shs__buf_init(&body, 1024);
+    rc = write_refusal(&body, d);
+    if (rc == SHS_OK)
+        rc = shs_write(res, shs__buf_head(&body), body.len);
+    shs__buf_free(&body);
+    return rc;
+}
+
+/* A leading run of "/" was made one; what was before the path tells it. */
+static bool began_with_a_run(const struct shs_request *req, struct shs_str path)
+{
+    struct shs_str target = shs_request_target(req);
+
+    return path.ptr > target.ptr && path.ptr <= target.ptr + target.len && path.len > 0 &&
+           path.ptr[0] == '/' && path.ptr[-1] == '/';
+}
+
+static int access_handle(struct shs_request *req, struct shs_response *res, void *ctx,
+                         const struct shs_next *next)
+{
+    struct shs_access_decision *d = shs_request_alloc(req, sizeof *d);
+    struct shs_str path = shs_request_full_path(req);
+    struct shs_identity identity;
+
+    if (d == NULL)
+        return SHS_NOMEM;
+    if (began_with_a_run(req, path))
+        path.len = 0; /* as the router: it reads as nothing */
+    shs_request_identity(req, &identity);
+    shs_access_decide(ctx, &identity, shs_request_method(req), path, d);
+    SHS_RETURN_IF_ERROR(shs_request_set_slot(req, &slot_key, d));
+    return d->allowed ? shs_next_call(next, req, res) : refuse(req, res, d);
+}
+
+const struct shs_middleware *shs_access_middleware(const struct shs_access_rules *self)
+{
+    return &self->middleware;
+}
+
+/* -- life -------------------------------------------------------------------------------------- */
+
+static int create(struct shs_access_rules **out, const char *file, struct shs_access_policy *policy,
+                  struct shs_error *err)
+{
+    struct shs_access_rules *self = shs__calloc(1, sizeof *self);
+
+    if (self != NULL && file != NULL)
+        self->file = shs__strdup(file);
+    if (self == NULL || (file != NULL && self->file == NULL)) {
+        shs__free(self);
+        shs__policy_free(policy);
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for rules.");
+    }
+    self->middleware = (struct shs_middleware){"Access", access_handle, self};
+    pthread_mutex_init(&self->reading, NULL);
+    pthread_mutex_init(&self->lock, NULL);
+    self->policy = policy;
+    *out = self;
+    return SHS_OK;
+}
+
+int shs_access_new(struct shs_access_rules **out, const char *file, struct shs_error *err)
+{
+    struct shs_access_policy *policy = NULL;
+
+    if (file == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "The file of the rules is NULL.");
+    SHS_RETURN_IF_ERROR(read_file(file, &policy, err));
+    return create(out, file, policy, err);
+}
+
+int shs_access_new_text(struct shs_access_rules **out, const char *name, struct shs_str text,
+                        struct shs_error *err)
+{
+    struct shs_access_policy *policy = NULL;
+
+    if (name == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "The name of the rules is NULL.");
+    SHS_RETURN_IF_ERROR(shs__policy_read(&policy, name, text, err));
+    return create(out, NULL, policy, err);
+}
+
+void shs_access_free(struct shs_access_rules *self)
+{
+    if (self == NULL)
+        return;
+    shs__policy_free(self->policy);
+    pthread_mutex_destroy(&self->lock);
+    pthread_mutex_destroy(&self->reading);
+    shs__free(self->file);
+    shs__free(self);
+}
