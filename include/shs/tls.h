@@ -318,6 +318,9 @@ struct shs_tls_failure {
     const char *ja4;   /* with config.fingerprint, when a ClientHello came; else "" */
     struct shs_conn *conn;
     bool open; /* no handshake: an open connection whose client counts no more */
+    /* of the certificate that the client showed, when it was refused for it; else "" */
+    const char *cert_subject; /* for people */
+    const char *cert_sha256;
 };
 
 struct shs_tls_stats {
@@ -351,12 +354,22 @@ SHS_API int shs_tls_each_certificate(struct shs_server *self,
                                      void (*each)(void *ctx, const struct shs_tls_cert_info *cert),
                                      void *ctx);
 
+/* What it is that has an end. */
+enum shs_tls_end_kind {
+    SHS_TLS_END_CERT,      /* a certificate that is served */
+    SHS_TLS_END_CHAIN,     /* one behind it */
+    SHS_TLS_END_OCSP,      /* its OCSP response */
+    SHS_TLS_END_CLIENT_CA, /* a CA of clients */
+    SHS_TLS_END_CRL
+};
+
 /* Something of the configuration that has an end. Views: during the call. */
 struct shs_tls_end {
     int64_t since, when; /* Unix time: not good before, not good from then on; it may be over */
     const char *source;  /* the file, or "cert_pem" */
     const char *subject; /* whose, for people; "" */
     const char *text;    /* what breaks then, as part of a sentence; static storage */
+    enum shs_tls_end_kind kind;
 };
 
 /*

@@ -1,5 +1,6 @@
 #include "tls/clients/clients.h"
 
+#include <stdio.h>
 #include <time.h>
 
 #include <openssl/err.h>
@@ -320,6 +321,19 @@ static bool is_reproduced(X509_STORE_CTX *ctx, const struct shs_tls_clients *cli
     return same;
 }
 
+/* Its fingerprint, hexadecimal; "" when there is no memory. */
+static void digest_text(const X509 *cert, char text[65])
+{
+    unsigned char digest[32];
+    unsigned len = 0;
+
+    text[0] = '\0';
+    if (X509_digest(cert, EVP_sha256(), digest, &len) != 1 || len != sizeof digest)
+        return;
+    for (unsigned i = 0; i < len; i++)
+        snprintf(text + 2 * (size_t)i, 3, "%02x", digest[i]);
+}
+
 /* -- the judgement ----------------------------------------------------------------------------- */
 
 bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *clients,
@@ -359,6 +373,8 @@ bool shs__tls_clients_judge(X509_STORE_CTX *ctx, const struct shs_tls_clients *c
     (void)shs__client_name_text(X509_get_issuer_name(cert), refusal->issuer,
                                 sizeof refusal->issuer);
     refusal->not_after = shs__tls_time(X509_get0_notAfter(cert));
+    (void)shs__client_name_text(X509_get_subject_name(leaf), refusal->leaf, sizeof refusal->leaf);
+    digest_text(leaf, refusal->leaf_sha256);
     ERR_clear_error();
     return false;
 }

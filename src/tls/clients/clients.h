@@ -42,6 +42,7 @@ struct shs_tls_refusal {
     int64_t not_after;
     const char *note; /* of the check of the configuration; or NULL */
     char subject[256], issuer[256];
+    char leaf[256], leaf_sha256[65]; /* the client's own certificate; "" without memory */
 };
 
 int shs__tls_clients_load(struct shs_tls_clients *self, const struct shs_tls_host *host,

@@ -28,6 +28,8 @@ struct shs_tls_deny {
     pthread_mutex_t lock; /* guards what follows; held for a search */
     struct shs_tls_deny_set *of_file;
     struct shs_tls_deny_set added;
+    shs__tls_denies_fn *denies; /* what this list has no words for; NULL: nothing */
+    void *denies_ctx;
 };
 
 /* -- keys -------------------------------------------------------------------------------------- */
@@ -391,14 +393,20 @@ int shs__tls_deny_add(struct shs_tls_deny *self, const char *entry, struct shs_e
 
 bool shs__tls_deny_is_empty(const struct shs_tls_deny *self)
 {
-    return atomic_load(&self->count) == 0;
+    return atomic_load(&self->count) == 0 && self->denies == NULL;
+}
+
+void shs__tls_deny_ask(struct shs_tls_deny *self, shs__tls_denies_fn *denies, void *ctx)
+{
+    self->denies = denies;
+    self->denies_ctx = ctx;
 }
 
 bool shs__tls_deny_has(struct shs_tls_deny *self, const struct shs_tls_deny_keys *keys)
 {
     bool found = false;
 
-    if (shs__tls_deny_is_empty(self))
+    if (atomic_load(&self->count) == 0)
         return false;
     pthread_mutex_lock(&self->lock);
     for (size_t i = 0; !found && i < SHS_ARRAY_LEN(keys->key); i++)
@@ -412,7 +420,9 @@ int shs__tls_deny_denies(struct shs_tls_deny *self, const struct shs_client_iden
 {
     struct shs_tls_deny_keys keys;
 
-    if (shs__tls_deny_is_empty(self))
+    if (self->denies != NULL && self->denies(self->denies_ctx, identity))
+        return 1;
+    if (atomic_load(&self->count) == 0)
         return 0;
     if (!shs__tls_deny_keys_of(&keys, identity))
         return -1;

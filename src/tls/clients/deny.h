@@ -43,6 +43,10 @@ bool shs__tls_deny_replace(struct shs_tls_deny *self, struct shs_tls_deny_set *s
 /* Adds an entry: SHS_OK, SHS_USAGE with *err, SHS_LIMIT, SHS_NOMEM. */
 int shs__tls_deny_add(struct shs_tls_deny *self, const char *entry, struct shs_error *err);
 
+/* Who is asked as well, of each certificate that verified. Before anybody serves. */
+typedef bool shs__tls_denies_fn(void *ctx, const struct shs_client_identity *identity);
+void shs__tls_deny_ask(struct shs_tls_deny *self, shs__tls_denies_fn *denies, void *ctx);
+
 /* False when there was no memory: then nobody may be let in. */
 bool shs__tls_deny_keys_of(struct shs_tls_deny_keys *out,
                            const struct shs_client_identity *identity);

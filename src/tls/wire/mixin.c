@@ -320,6 +320,10 @@ void shs__tls_mixin_tell(struct shs_tls_mixin *self, const struct shs_tls_stream
     failure->text = text;
     failure->sni = name;
     failure->ja4 = tls->ja4 == NULL ? "" : tls->ja4;
+    failure->cert_subject = tls->refusal == NULL ? "" : tls->refusal->leaf;
+    failure->cert_sha256 = tls->refusal == NULL ? "" : tls->refusal->leaf_sha256;
+    if (self->observe != NULL)
+        self->observe(self->observe_ctx, failure);
     if (config->on_failure != NULL)
         config->on_failure(config->on_failure_ctx, failure);
     else

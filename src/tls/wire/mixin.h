@@ -61,6 +61,9 @@ struct shs_tls_mixin {
        without one, the serving thread's. */
     int64_t advised, due;
     struct shs_tls_shared *shared;
+    /* Is told of each failure, beside the configuration's on_failure; set before anybody serves. */
+    void (*observe)(void *ctx, const struct shs_tls_failure *failure);
+    void *observe_ctx;
     _Atomic unsigned in_progress; /* of this process: a child that is killed takes its own along */
 };
 
