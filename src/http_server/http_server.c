@@ -139,6 +139,17 @@ static bool host_turn_over(void *owner)
     return conn->turn > 0 && --conn->turn == 0;
 }
 
+/* Those who look on are told which request it is. */
+static void begin_request(const struct http_request_handler *self, struct shs_activity *activity,
+                          const struct shs_head *head)
+{
+    struct shs_conn_watch *watch = self->base.request->watch;
+
+    shs__activity_name(activity, head->method, head->path);
+    if (watch != NULL)
+        watch->begin(watch, head->method, head->path);
+}
+
 /* Python's handle_one_request. */
 static int host_dispatch(void *owner, struct shs_exchange *x)
 {
@@ -153,7 +164,7 @@ static int host_dispatch(void *owner, struct shs_exchange *x)
     if (self->base.request->overloaded)
         return refuse_overload(&x->res);
     if (!x->req.sink_over)
-        shs__activity_name(activity, x->req.head.method, x->req.head.path);
+        begin_request(self, activity, &x->req.head);
     shs__activity_enter(activity, shs__activity_route(x->req.head.method, x->req.head.path));
     rc = x->req.sink_over ? shs__sink_done(&x->req, &x->res)
                           : shs_handler_call(handler, &x->req, &x->res);
@@ -192,14 +203,17 @@ static void host_log(void *owner, const struct shs_access *access)
         return;
     line = *access;
     line.conn = self->base.request;
-    handler->log_request(handler->log_ctx, &line);
+    if (line.conn->watch != NULL)
+        line.conn->watch->end(line.conn->watch, &line);
+    if (handler->log_request != NULL)
+        handler->log_request(handler->log_ctx, &line);
 }
 
 static bool host_log_is_read(void *owner)
 {
     struct http_request_handler *self = owner;
 
-    return server_of(self)->handler.log_request != NULL;
+    return server_of(self)->handler.log_request != NULL || self->base.request->watch != NULL;
 }
 
 static void host_identify(void *owner, uint64_t numbers[2])

@@ -37,6 +37,17 @@ struct shs_conn_refusal {
     bool names_https_url; /* behind the text: the URL that was asked for, with https:// */
 };
 
+struct shs_access; /* shs/http.h */
+
+/*
+ * Who looks on from outside, and may be asked by other threads: is told of each request, on the
+ * thread that has the connection.
+ */
+struct shs_conn_watch {
+    void (*begin)(struct shs_conn_watch *self, struct shs_str method, struct shs_str path);
+    void (*end)(struct shs_conn_watch *self, const struct shs_access *access);
+};
+
 struct shs_conn {
     struct shs_server *server;
     struct shs_stream *stream;              /* the top of the stack */
@@ -48,6 +59,7 @@ struct shs_conn {
     const struct shs_conn_refusal *refusal; /* NULL: it may be served. Of the layer that set it */
     const struct shs_listener *listener;    /* it came by this one; or NULL */
     struct shs_activity *activity;          /* of the thread that has it; NULL: nobody watches */
+    struct shs_conn_watch *watch;           /* of a layer, until its close_request; NULL: nobody */
     int64_t deadline_ns;
     int64_t accepted_ns;
     union {
