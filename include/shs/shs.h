@@ -21,6 +21,7 @@
  *   digest.h              SHA-256
  *   access.h              who may do what: rules for certificates, Unix sockets, users
  *   health.h, metrics.h   /livez and /readyz; numbers for Prometheus
+ *   admin.h               for operators: who is connected, reload, deny, an audit log
  *   tls.h                 TLSMixIn
  *   certs.h               authorities and certificates for tests, right or wrong in one thing
  *   lab.h                 TLS servers that are wrong in one way each, to test clients with
@@ -35,6 +36,7 @@
 #define SHS_SHS_H
 
 #include <shs/access.h>
+#include <shs/admin.h>
 #include <shs/certs.h>
 #include <shs/chain.h>
 #include <shs/conditional.h>

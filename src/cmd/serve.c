@@ -24,6 +24,7 @@
 #include "cmd/credentials.h"
 #include "cmd/reload_signal.h"
 #include "cmd/serve.h"
+#include "cmd/serve_admin.h"
 #include "cmd/serve_options.h"
 #include "cmd/serve_redirect.h"
 #include "cmd/stop_signals.h"
@@ -60,6 +61,7 @@ struct serve {
     struct shs_health *health; /* these three with --health */
     struct shs_metrics *metrics;
     struct shs_http_handler probes;
+    struct shs_admin *admin; /* with --admin */
 };
 
 /* -- the parts --------------------------------------------------------------------------------- */
@@ -226,6 +228,32 @@ static int observe(struct listener *self)
     if (shs_metrics_add_server(self->serve->metrics, self->name, self->server, &err) != SHS_OK)
         return cmd_fail(CMD_FAILED, "%s", err.text);
     return CMD_OK;
+}
+
+/* The admin plane, which looks at all that is served. */
+static int make_admin(struct serve *self)
+{
+    struct shs_admin_options opt;
+    struct shs_error err;
+    int code;
+
+    shs_admin_options_init(&opt);
+    opt.health = self->health;
+    opt.metrics = self->metrics;
+    opt.log = log_diagnostic;
+    opt.log_ctx = self;
+    code = serve_admin_open(&self->admin, self->o, &opt);
+    for (size_t i = 0; code == CMD_OK && self->admin != NULL && i < self->plan.served; i++) {
+        struct listener *l = &self->listeners[i];
+
+        if (l->o->handler == SERVE_HEALTH)
+            continue;
+        snprintf(l->name, sizeof l->name, "%s:%u", shs_server_host(l->server),
+                 shs_server_port(l->server));
+        if (shs_admin_add_server(self->admin, l->name, l->server, &err) != SHS_OK)
+            code = cmd_fail(CMD_FAILED, "--admin: %s", err.text);
+    }
+    return code;
 }
 
 static int make_inner(struct listener *self)
@@ -437,6 +465,8 @@ static int prepare_all(struct serve *self)
 
     for (size_t i = 0; code == CMD_OK && i < self->plan.served; i++)
         code = prepare(&self->listeners[i]);
+    if (code == CMD_OK && !self->o->check)
+        code = make_admin(self);
     return code;
 }
 
@@ -497,6 +527,8 @@ static int run_all(struct serve *self)
     reload_signal_install(servers, self->plan.served);
     for (size_t i = 0; i < self->plan.served; i++)
         say_hello(&self->listeners[i]);
+    if (self->admin != NULL)
+        serve_admin_say(self->admin);
     code = start_others(self);
     if (code != CMD_OK)
         stop_all(self);
@@ -527,6 +559,8 @@ static void clean_up(struct serve *self)
     bool abandoned = any_abandoned(self);
 
     stop_signals_forget();
+    if (shs_admin_free(self->admin) != SHS_OK)
+        abandoned = true;
     for (size_t i = 0; i < self->plan.served; i++) {
         if (!self->listeners[i].abandoned)
             shs_server_free(self->listeners[i].server);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cmd/cmd.h"
+#include "cmd/serve_admin.h"
 
 #define DEFAULT_ADDRESS "127.0.0.1"
 #define DEFAULT_PORT "8443"
@@ -94,6 +95,7 @@ static int check(const struct serve_plan *plan, const struct serve_options *o,
 {
     /* What the top of a file says to all listeners need not fit each of them. */
     enum settings_layer least = plan->count > 1 ? SETTINGS_SECTION : SETTINGS_FILE;
+    const char *flag, *wrong;
     const struct setting *row;
     struct setting_problem problem;
 
@@ -105,10 +107,13 @@ static int check(const struct serve_plan *plan, const struct serve_options *o,
                      "alone");
     if (!settings_check(&serve_settings, o, said, least, &row, &problem))
         return blame(plan, o, row->name, problem.text);
-    if (o->threading == SERVE_FORK && (plan->count > 1 || o->redirect != NULL || o->health != NULL))
+    if (!serve_admin_fits(o, &flag, &wrong))
+        return blame(plan, o, flag, wrong);
+    if (o->threading == SERVE_FORK &&
+        (plan->count > 1 || o->redirect != NULL || o->health != NULL || o->admin.places.count > 0))
         return blame(plan, o, "threading",
-                     "fork goes with one listener, without --redirect and --health: use pool or "
-                     "thread");
+                     "fork goes with one listener, without --redirect, --health and --admin: use "
+                     "pool or thread");
     return CMD_OK;
 }
 

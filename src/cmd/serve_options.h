@@ -29,6 +29,14 @@ struct serve_cert {
     const char *cert, *key, *ocsp;
 };
 
+/* What is said of the admin plane. */
+struct serve_admin_options {
+    struct setting_list places; /* "unix:PATH", ... */
+    const char *cert, *key, *client_ca, *crl;
+    const char *group, *audit, *deny;
+    unsigned per_minute; /* 0: not given */
+};
+
 struct serve_options {
     const char *directory;
     struct setting_list binds;                   /* as they were given; none = loopback */
@@ -57,6 +65,7 @@ struct serve_options {
     size_t target;        /* SERVE_REDIRECT: the listener to go to */
     const char *health;   /* where, or NULL */
     char health_host[SERVE_HOST_MAX];
+    struct serve_admin_options admin;
     const char *config;
     bool check, print_config;
 };

@@ -9,6 +9,7 @@
 
 #include <shs/certs.h>
 
+#include "cmd/serve_admin.h"
 #include "cmd/serve_options.h"
 
 #define AT(member)                                                                                 \
@@ -112,6 +113,18 @@ static bool look_at_health(void *to, const struct setting *row, const char *valu
         look_at_port(to, row, port, problem))
         return true;
     say(problem, "is not of the form ADDRESS:PORT, or a port: 127.0.0.1:9101, [::1]:9101, 9101");
+    return false;
+}
+
+static bool look_at_admin(void *to, const struct setting *row, const char *value,
+                          struct setting_problem *problem)
+{
+    struct serve_admin_place place;
+
+    if (serve_admin_place(value, &place) &&
+        (place.path != NULL || look_at_port(to, row, place.port, problem)))
+        return true;
+    say(problem, "is not of the form unix:PATH, tls:[ADDRESS:]PORT or tcp:[ADDRESS:]PORT");
     return false;
 }
 
@@ -535,6 +548,74 @@ static const struct setting rows[] = {
      .help = "plain HTTP for probes, with threads of its own: /livez, /readyz\n"
              "and /metrics (Prometheus). Without ADDRESS on 127.0.0.1; not for\n"
              "the world"},
+    {.group = "operators",
+     .name = "admin",
+     .kind = SETTING_TEXTS,
+     AT(admin.places),
+     .value = "PLACE",
+     .take = look_at_admin,
+     .help = "the admin plane, with threads of its own: unix:PATH for who runs\n"
+             "this and for root, tls:[ADDRESS:]PORT for client certificates,\n"
+             "tcp:[ADDRESS:]PORT on loopback. See shs ctl"},
+    {.group = "operators",
+     .name = "admin-client-ca",
+     .kind = SETTING_TEXT,
+     AT(admin.client_ca),
+     .value = "FILE",
+     .needs = "admin",
+     .help = "PEM: CAs whose clients may come to tls:"},
+    {.group = "operators",
+     .name = "admin-crl",
+     .kind = SETTING_TEXT,
+     AT(admin.crl),
+     .value = "PATH",
+     .needs = "admin admin-client-ca",
+     .help = "the CRLs of these CAs, a file or a directory"},
+    {.group = "operators",
+     .name = "admin-cert",
+     .kind = SETTING_TEXT,
+     AT(admin.cert),
+     .value = "FILE",
+     .needs = "admin",
+     .help = "PEM: the certificate for tls:, when it is not the listener's"},
+    {.group = "operators",
+     .name = "admin-key",
+     .kind = SETTING_TEXT,
+     AT(admin.key),
+     .value = "FILE",
+     .needs = "admin admin-cert",
+     .help = "its key, when it is not in the same file"},
+    {.group = "operators",
+     .name = "admin-group",
+     .kind = SETTING_TEXT,
+     AT(admin.group),
+     .value = "GROUP",
+     .needs = "admin",
+     .help = "whose the Unix socket is, a name or a number; its mode is 0660"},
+    {.group = "operators",
+     .name = "admin-audit",
+     .kind = SETTING_TEXT,
+     AT(admin.audit),
+     .value = "FILE",
+     .needs = "admin",
+     .help = "a line of JSON for each request of the admin plane; when it\n"
+             "cannot be written, nothing is changed. Without it in the log"},
+    {.group = "operators",
+     .name = "admin-deny",
+     .kind = SETTING_TEXT,
+     AT(admin.deny),
+     .value = "FILE",
+     .needs = "admin",
+     .help = "who was denied is kept there for the next start"},
+    {.group = "operators",
+     .name = "admin-rate",
+     .kind = SETTING_NUMBER,
+     AT(admin.per_minute),
+     .min = 1,
+     .max = 1000000,
+     .needs = "admin",
+     .preset = "3000",
+     .help = "requests per minute of one identity; more are 429"},
     {.group = "configuration",
      .name = "config",
      .kind = SETTING_TEXT,

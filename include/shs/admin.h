@@ -1,0 +1,152 @@
+/*
+ * shs/admin.h - the side door for operators: who is connected, what failed, reload, deny, drain.
+ *
+ * Concept
+ *
+ *   A struct shs_admin looks at servers, and answers about them at addresses of its own, with
+ *   threads, a queue and limits of its own: it also answers while every worker of the servers is
+ *   busy, and cannot take theirs.
+ *
+ *       shs_secure_http_server_new(&server, &opt, &handler, &err);
+ *       shs_admin_options_init(&admin_opt);
+ *       admin_opt.path = "/run/app/admin.sock";
+ *       admin_opt.audit = "/var/log/app/audit.jsonl";
+ *       shs_admin_new(&admin, server, &admin_opt, &err);
+ *       shs_serve_forever(server);
+ *       shs_admin_free(admin);
+ *       shs_server_free(server);
+ *
+ *   `curl --unix-socket /run/app/admin.sock http://admin/admin/v1/connections`, or `shs ctl`.
+ *
+ * Routes, below /admin/v1
+ *
+ *   GET    whoami, routes, servers, connections, handshakes, certs, drain, deny, log, config,
+ *          threads
+ *   POST   reload, deny, drain, undrain
+ *   PUT    log
+ *   DELETE connections/{id}
+ *
+ *   `GET routes` says of each what it takes and does. GET never changes anything. Answers are JSON;
+ *   an error is {"error": "...", ...}.
+ *
+ * Who may come
+ *
+ *   At the Unix socket a client is the process at its other end (SO_PEERCRED); with TLS it is its
+ *   certificate, which `client_ca` must have issued. Rules (shs/access.h) say who has which role.
+ *   Without rules the Unix socket's own user and root may do everything, and nobody else anything.
+ *   `whoami` is answered to everybody who came in. Plain TCP is for loopback only, where nobody has
+ *   a role.
+ *
+ *   A request with a Host that is not ours, with an Origin, or that a browser sends for another
+ *   site (Sec-Fetch-Mode) is 403; with Upgrade, 400: the socket on loopback is nothing for web
+ *   pages.
+ *
+ * Audit
+ *
+ *   Each request, and each client that is refused in the handshake, is a line of JSON. A request
+ *   that changes something is written before it is done, without the line's end; when that cannot
+ *   be written, it is not done: 503.
+ *
+ * Threads: new, add_server and free by one thread at a time; the rest from any.
+ */
+#ifndef SHS_ADMIN_H
+#define SHS_ADMIN_H
+
+#include <sys/types.h>
+
+#include <shs/health.h>
+#include <shs/metrics.h>
+#include <shs/tls.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Servers that one struct shs_admin looks at. */
+#define SHS_ADMIN_SERVERS_MAX 64
+
+struct shs_admin;
+
+/* One setting of the program, for GET config: secrets are to be left out by who calls it. */
+typedef void shs_admin_setting_fn(void *to, const char *name, const char *value);
+
+struct shs_admin_options {
+    size_t size; /* set by shs_admin_options_init */
+
+    /* -- where; at least one of path and host -------------------------------------------------- */
+    const char *path;      /* a Unix socket; one that nobody serves any more is replaced. NULL:
+                              none */
+    unsigned mode;         /* of its file. 0660 */
+    const char *group;     /* whose it is, a name or a number. NULL: as it comes */
+    const char *host;      /* an address for TCP. NULL: none */
+    const char *port;      /* "0" (NULL): the kernel's choice */
+    const char *certfile;  /* PEM. NULL: plain HTTP, and then `host` must be loopback */
+    const char *keyfile;   /* NULL: in certfile */
+    const char *client_ca; /* PEM: whose clients may come in; needed with certfile */
+    const char *crl;       /* as in struct shs_tls_host; NULL: none */
+    const char *const *host_names; /* further names that a Host field may have; ended by NULL */
+
+    /* -- what it shows ------------------------------------------------------------------------- */
+    const char *name;            /* of `server` in answers. "server" */
+    struct shs_health *health;   /* /livez and /readyz there too; borrowed. NULL: no */
+    struct shs_metrics *metrics; /* /metrics there too; borrowed. NULL: no */
+    void (*settings)(void *ctx, shs_admin_setting_fn *each, void *to); /* GET config. NULL: none */
+    void *settings_ctx;
+
+    /* -- what it keeps ------------------------------------------------------------------------- */
+    const char *audit; /* a file, appended to. NULL: the lines go to `log` */
+    const char *deny;  /* a file that has what POST deny was told, for the next start. NULL: no */
+
+    /* -- bounds -------------------------------------------------------------------------------- */
+    unsigned burst;           /* requests of one identity at once. 100 */
+    unsigned per_minute;      /* and on and on; more are 429. 3000 */
+    unsigned max_connections; /* at each address. 128 */
+    unsigned head_ms;         /* as in struct shs_options. 5000 */
+    unsigned idle_ms;         /* 30000 */
+    unsigned stop_ms;         /* shs_admin_free waits so long for requests under way. 2000 */
+    unsigned stuck_ms;        /* a request that is answered for longer is shown as stuck. 30000 */
+
+    shs_log_fn *log; /* diagnostics. NULL: none */
+    void *log_ctx;
+};
+
+SHS_API void shs_admin_options_init_sized(struct shs_admin_options *opt, size_t size);
+#define shs_admin_options_init(opt) shs_admin_options_init_sized((opt), sizeof *(opt))
+
+/*
+ * Listens, and begins to answer on threads of its own: call it in the process that serves, before
+ * `server` serves, with its mixins pushed.
+ *
+ *   server  looked at until shs_admin_free; NULL: none yet
+ *   opt     copied
+ *
+ * Returns 0; SHS_USAGE (neither path nor host, an address that is not safe, a server that forks or
+ * has served, or a library without jansson); SHS_IO (it cannot listen, open the audit file or read
+ * the deny file); SHS_TLS; SHS_NOMEM.
+ */
+SHS_API int shs_admin_new(struct shs_admin **out, struct shs_server *server,
+                          const struct shs_admin_options *opt,
+                          struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * It looks at this server too. Before that serves.
+ *
+ *   name  in answers; copied. A second one of the same name is SHS_USAGE
+ */
+SHS_API int shs_admin_add_server(struct shs_admin *self, const char *name,
+                                 struct shs_server *server, struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * Ends its threads, within opt.stop_ms. Before the servers are freed: they may be closed by then.
+ * SHS_TIMEOUT when a request still ran (then nothing is freed that it uses). NULL is fine.
+ */
+SHS_API int shs_admin_free(struct shs_admin *self);
+
+/* Its own servers, for who wants to know where they listen: Unix socket first. NULL beyond them. */
+SHS_API struct shs_server *shs_admin_server(const struct shs_admin *self, unsigned i);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

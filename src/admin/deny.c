@@ -1,0 +1,330 @@
+/*
+ * deny.c - who is kept out from now on. What is said by certificate is TLSMixIn's own list (of
+ * every server); the rest is denied.h's. All of it is kept in one file, for the next start.
+ */
+#ifdef SHS_HAVE_JANSSON
+#include "admin/admin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <shs/json.h>
+
+#include "base/chars.h"
+
+#define ENTRY_MAX 1024
+#define FILE_MAX ((size_t)16 * 1024 * 1024)
+
+/* -- what is asked for ------------------------------------------------------------------------- */
+
+static int base64_value(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c == '\0' ? NULL : strchr(digits, c);
+
+    return at == NULL ? -1 : (int)(at - digits);
+}
+
+/* 44 characters of base64 are 32 bytes. */
+static bool hex_of_base64(const char *text, char *hex)
+{
+    unsigned bits = 0, have = 0, at = 0;
+
+    if (strlen(text) != 44 || text[43] != '=')
+        return false;
+    for (size_t i = 0; i < 43; i++) {
+        int value = base64_value(text[i]);
+
+        if (value < 0)
+            return false;
+        bits = bits << 6 | (unsigned)value;
+        have += 6;
+        if (have >= 8 && at < 64) {
+            have -= 8;
+            snprintf(hex + at, 3, "%02x", bits >> have & 0xff);
+            at += 2;
+        }
+    }
+    return at == 64;
+}
+
+/* "sha256:" before it or not; hexadecimal, with colons or not, or base64. */
+static bool hex_of_digest(const char *text, char hex[65])
+{
+    size_t at = 0;
+
+    if (strncmp(text, "sha256:", 7) == 0)
+        text += 7;
+    if (hex_of_base64(text, hex))
+        return true;
+    for (; *text != '\0'; text++) {
+        char c = *text >= 'A' && *text <= 'F' ? (char)(*text + 32) : *text;
+
+        if (c == ':')
+            continue;
+        if (at == 64 || !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+            return false;
+        hex[at++] = c;
+    }
+    hex[at] = '\0';
+    return at == 64;
+}
+
+static bool is_line(const char *text)
+{
+    size_t len = strlen(text);
+
+    if (len == 0 || len > ENTRY_MAX / 2)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* The entry that an object stands for. NULL, or what is wrong with it. */
+static const char *entry_of(json_t *object, char *entry)
+{
+    const char *text, *issuer;
+    json_int_t uid;
+    char hex[65];
+
+    if (json_unpack(object, "{s:s!}", "spki", &text) == 0 ||
+        json_unpack(object, "{s:s!}", "cert", &text) == 0) {
+        if (!hex_of_digest(text, hex))
+            return "a digest is 64 hexadecimal digits, or base64";
+        snprintf(entry, ENTRY_MAX, "%s %s",
+                 json_object_get(object, "spki") != NULL ? "spki" : "cert", hex);
+        return NULL;
+    }
+    if (json_unpack(object, "{s:s, s:s!}", "serial", &text, "issuer", &issuer) == 0) {
+        if (strncmp(text, "0x", 2) == 0 || strncmp(text, "0X", 2) == 0)
+            text += 2;
+        if (!is_line(text) || !is_line(issuer))
+            return "serial is hexadecimal, and issuer as whoami has it";
+        snprintf(entry, ENTRY_MAX, "serial %.64s %.600s", text, issuer);
+        return NULL;
+    }
+    if (json_unpack(object, "{s:s!}", "spiffe", &text) == 0) {
+        if (!is_line(text) || strncmp(text, "spiffe://", 9) != 0 || strchr(text, ' ') != NULL)
+            return "a SPIFFE ID, or its beginning, starts with spiffe://";
+        snprintf(entry, ENTRY_MAX, "spiffe %s", text);
+        return NULL;
+    }
+    if (json_unpack(object, "{s:I!}", "uid", &uid) == 0) {
+        if (uid < 0 || uid >= UINT32_MAX)
+            return "a uid is a number";
+        snprintf(entry, ENTRY_MAX, "uid %lld", (long long)uid);
+        return NULL;
+    }
+    return "one of {\"spki\"}, {\"cert\"}, {\"serial\", \"issuer\"}, {\"spiffe\"} and {\"uid\"}, "
+           "and nothing else";
+}
+
+static bool is_tls_entry(const char *entry)
+{
+    return strncmp(entry, "spiffe ", 7) != 0 && strncmp(entry, "uid ", 4) != 0;
+}
+
+/* -- the file ---------------------------------------------------------------------------------- */
+
+static int write_whole(const char *path, const struct shs_buf *text, struct shs_error *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), rc;
+
+    if (fd < 0)
+        return shs_error_set(err, SHS_IO, errno, "cannot write %s", path);
+    rc = text->len == 0 ? SHS_OK : shs__write_all(fd, shs__buf_head(text), text->len);
+    if (rc == SHS_OK && fsync(fd) != 0 && !shs__has_no_sync(errno))
+        rc = SHS_IO;
+    if (rc != SHS_OK)
+        shs_error_set(err, rc, errno, "cannot write %s", path);
+    if (close(fd) != 0 && rc == SHS_OK)
+        rc = shs_error_set(err, SHS_IO, errno, "cannot write %s", path);
+    return rc;
+}
+
+/* Another file in its place, at once: one that is read is always whole. */
+static int save(struct shs_admin *self, struct shs_error *err)
+{
+    struct shs_buf text;
+    char *path;
+    int rc;
+
+    if (self->opt.deny == NULL)
+        return SHS_OK;
+    shs__buf_init(&text, FILE_MAX);
+    path = shs__asprintf("%s.new", self->opt.deny);
+    rc = path == NULL ? SHS_NOMEM : shs__admin_denied_text(self->denied, &text);
+    if (rc != SHS_OK)
+        shs_error_set(err, rc, 0, "cannot write %s: %s", self->opt.deny, shs_err_text(rc));
+    if (rc == SHS_OK)
+        rc = write_whole(path, &text, err);
+    if (rc == SHS_OK && rename(path, self->opt.deny) != 0)
+        rc = shs_error_set(err, SHS_IO, errno, "cannot replace %s", self->opt.deny);
+    if (rc != SHS_OK && path != NULL)
+        (void)unlink(path);
+    shs__buf_free(&text);
+    shs__free(path);
+    return rc;
+}
+
+static int load_lines(struct shs_admin *self, char *text)
+{
+    bool added;
+    int rc = SHS_OK;
+
+    for (char *line = text, *end; rc == SHS_OK && *line != '\0'; line = end) {
+        size_t len = strcspn(line, "\n");
+
+        end = line + len + (line[len] == '\n');
+        line[len] = '\0';
+        if (len > 0 && line[0] != '#')
+            rc = shs__admin_denied_add(self->denied, line, &added);
+    }
+    return rc;
+}
+
+int shs__admin_deny_load(struct shs_admin *self, struct shs_error *err)
+{
+    struct shs_buf text;
+    int fd, rc;
+
+    if (self->opt.deny == NULL)
+        return SHS_OK;
+    fd = open(self->opt.deny, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT
+                   ? SHS_OK
+                   : shs_error_set(err, SHS_IO, errno, "cannot read %s", self->opt.deny);
+    shs__buf_init(&text, FILE_MAX);
+    rc = shs__read_all(fd, &text);
+    if (rc == SHS_OK)
+        rc = shs__buf_append(&text, "", 1);
+    if (rc == SHS_OK)
+        rc = load_lines(self, shs__buf_head(&text));
+    if (rc != SHS_OK)
+        shs_error_set(err, rc, rc == SHS_IO ? errno : 0, "cannot read %s: %s", self->opt.deny,
+                      shs_err_text(rc));
+    close(fd);
+    shs__buf_free(&text);
+    return rc;
+}
+
+int shs__admin_deny_tell(struct shs_admin *self, struct shs_server *server, struct shs_error *err)
+{
+    struct shs_buf text;
+    int rc;
+
+    shs__buf_init(&text, FILE_MAX);
+    rc = shs__admin_denied_text(self->denied, &text);
+    if (rc == SHS_OK)
+        rc = shs__buf_append(&text, "", 1);
+    if (rc != SHS_OK)
+        shs_error_set(err, rc, 0, "the deny list: %s", shs_err_text(rc));
+    for (char *line = shs__buf_head(&text), *end; rc == SHS_OK && *line != '\0'; line = end) {
+        end = line + strcspn(line, "\n");
+        *end++ = '\0';
+        if (is_tls_entry(line) && shs_server_layer(server, "TLSMixIn") != NULL)
+            rc = shs_tls_deny(server, line, err);
+    }
+    shs__buf_free(&text);
+    return rc;
+}
+
+/* -- the routes -------------------------------------------------------------------------------- */
+
+static json_t *list_of(struct shs_admin *self)
+{
+    json_t *list = json_array();
+    struct shs_buf text;
+
+    shs__buf_init(&text, FILE_MAX);
+    if (shs__admin_denied_text(self->denied, &text) == SHS_OK &&
+        shs__buf_append(&text, "", 1) == SHS_OK) {
+        for (char *line = shs__buf_head(&text), *end; *line != '\0'; line = end) {
+            end = line + strcspn(line, "\n");
+            *end++ = '\0';
+            (void)json_array_append_new(list, shs__admin_text(line));
+        }
+    }
+    shs__buf_free(&text);
+    return list;
+}
+
+int shs__admin_get_deny(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_admin *self = shs_request_ctx(req);
+
+    return shs_send_json(res, 200,
+                         json_pack("{s:o, s:o}", "kept_in", shs__admin_text(self->opt.deny),
+                                   "denied", list_of(self)));
+}
+
+struct denial {
+    const char *entry;
+    bool tls;
+    size_t servers, ended;
+    int rc;
+    struct shs_error err;
+};
+
+/* Every server, also those for operators. */
+static bool deny_at(void *denial, struct shs_admin_watch *watch, bool own)
+{
+    struct shs_server *server = shs__admin_watch_server(watch);
+    struct denial *d = denial;
+
+    SHS_UNUSED(own);
+    if (!d->tls) {
+        d->servers++;
+        d->ended += shs__admin_watch_sweep(watch);
+    } else if (shs_server_layer(server, "TLSMixIn") != NULL) {
+        d->servers++;
+        d->rc = shs_tls_deny(server, d->entry, &d->err);
+    }
+    return d->rc == SHS_OK;
+}
+
+int shs__admin_post_deny(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_admin *self = shs_request_ctx(req);
+    char entry[ENTRY_MAX];
+    struct denial d = {.entry = entry};
+    const char *wrong;
+    json_t *object;
+    bool added;
+    int rc;
+
+    SHS_RETURN_IF_ERROR(shs_request_json(req, NULL, &object));
+    wrong = entry_of(object, entry);
+    if (wrong != NULL)
+        return shs__admin_refuse(res, 422, wrong, NULL);
+    d.tls = is_tls_entry(entry);
+    rc = shs__admin_denied_add(self->denied, entry, &added);
+    if (rc != SHS_OK)
+        return shs__admin_refuse(res, 507, "the deny list is full", NULL);
+    if (added && save(self, &d.err) != SHS_OK) {
+        shs__admin_denied_drop_last(self->denied);
+        return shs__admin_refuse(res, 500, d.err.text, NULL);
+    }
+    shs__admin_each(self, deny_at, &d);
+    if (d.rc != SHS_OK) {
+        /* what is no entry for TLSMixIn is none at the next start */
+        if (added) {
+            shs__admin_denied_drop_last(self->denied);
+            (void)save(self, NULL);
+        }
+        return shs__admin_refuse(res, d.rc == SHS_USAGE ? 422 : 500, d.err.text, NULL);
+    }
+    shs__admin_changed(req, json_boolean(!added), json_string(entry));
+    return shs_send_json(res, 200,
+                         json_pack("{s:s, s:b, s:I, s:b}", "denied", entry, "new", (int)added,
+                                   "servers", (json_int_t)d.servers, "kept",
+                                   (int)(self->opt.deny != NULL)));
+}
+
+#endif

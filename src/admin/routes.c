@@ -1,0 +1,96 @@
+/*
+ * routes.c - the table of the admin plane's routes, and what it says of itself.
+ */
+#ifdef SHS_HAVE_JANSSON
+#include "admin/admin.h"
+
+#include <stdio.h>
+
+#include <shs/json.h>
+
+#define ROUTES_MAX 64
+#define P SHS_ADMIN_PREFIX
+
+static const struct shs_admin_route rows[] = {
+    {"GET", P "/whoami", shs__admin_get_whoami, false, "who you are, and what that lets you do"},
+    {"GET", P "/routes", shs__admin_get_routes, false, "this list"},
+    {"GET", P "/servers", shs__admin_get_servers, false,
+     "what is looked at: addresses, counters, handshakes by cause"},
+    {"GET", P "/connections", shs__admin_get_connections, false,
+     "who is connected; ?server=NAME ?identity=NAME ?state=idle ?older_than=60s ?limit=100"},
+    {"DELETE", P "/connections/{id}", shs__admin_delete_connection, true,
+     "ends that one in order, after what is under way; ?now=1 cuts it"},
+    {"GET", P "/handshakes", shs__admin_get_handshakes, false,
+     "the last of them, the latest first; ?failed=1 only those that failed"},
+    {"GET", P "/certs", shs__admin_get_certs, false,
+     "certificates, CAs and CRLs that are loaded; ?expires_within=30d"},
+    {"POST", P "/reload", shs__admin_post_reload, true,
+     "reads all certificates, CAs and CRLs again: all of them, or none; ?dry_run=1 only looks"},
+    {"GET", P "/deny", shs__admin_get_deny, false, "who was denied"},
+    {"POST", P "/deny", shs__admin_post_deny, true,
+     "keeps a client out, and ends its connections: {\"spki\": ...}, {\"cert\": ...}, "
+     "{\"serial\": ..., \"issuer\": ...}, {\"spiffe\": ...} or {\"uid\": ...}"},
+    {"GET", P "/config", shs__admin_get_config, false,
+     "settings, without what is secret; its ETag in If-Match makes a change 412 when it is stale"},
+    {NULL, NULL, NULL, false, NULL},
+};
+
+const struct shs_admin_route *shs__admin_routes(void)
+{
+    return rows;
+}
+
+int shs__admin_router_new(struct shs_admin *self, struct shs_error *err)
+{
+    static const struct shs_middleware change = {"change", shs__admin_change, NULL};
+    static const struct shs_middleware *const changes[] = {&change, NULL};
+    struct shs_route routes[ROUTES_MAX];
+    size_t count = 0;
+
+    memset(routes, 0, sizeof routes);
+    for (const struct shs_admin_route *row = rows; row->method != NULL; row++)
+        routes[count++] = (struct shs_route){.method = row->method,
+                                             .pattern = row->pattern,
+                                             .fn = row->fn,
+                                             .chain = row->changes ? changes : NULL};
+    if (self->opt.health != NULL) {
+        const struct shs_http_handler *handler = shs_health_handler(self->opt.health);
+
+        routes[count++] = (struct shs_route)SHS_MOUNT("GET", "/livez", handler);
+        routes[count++] = (struct shs_route)SHS_MOUNT("GET", "/readyz", handler);
+    }
+    if (self->opt.metrics != NULL)
+        routes[count++] =
+            (struct shs_route)SHS_MOUNT("GET", "/metrics", shs_metrics_handler(self->opt.metrics));
+    return shs_router_new(&self->router, routes, self, err);
+}
+
+int shs__admin_get_routes(struct shs_request *req, struct shs_response *res)
+{
+    json_t *list = json_array();
+
+    SHS_UNUSED(req);
+    for (const struct shs_admin_route *row = rows; list != NULL && row->method != NULL; row++)
+        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s}", "method", row->method,
+                                                    "path", row->pattern, "changes",
+                                                    (int)row->changes, "does", row->does));
+    return shs_send_json(res, 200, list);
+}
+
+int shs__admin_get_whoami(struct shs_request *req, struct shs_response *res)
+{
+    const struct shs_admin_call *call = shs__admin_call(req);
+    json_t *identity = call->has_process
+                           ? json_pack("{s:I, s:I, s:I}", "uid", (json_int_t)call->uid, "gid",
+                                       (json_int_t)call->gid, "pid", (json_int_t)call->pid)
+                           : shs__admin_certificate_value(call->cert);
+
+    return shs_send_json(
+        res, 200,
+        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "name", call->name, "via", call->via,
+                  "identity", identity, "role", shs__admin_text_or_null(call->role), "ca",
+                  shs__admin_text_or_null(call->ca), "rule", shs__admin_text_or_null(call->rule),
+                  "peer", shs__admin_text_or_null(shs_conn_client_host(shs_request_conn(req)))));
+}
+
+#endif

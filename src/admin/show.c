@@ -1,0 +1,307 @@
+/*
+ * show.c - what the admin plane tells and does not change.
+ */
+#ifdef SHS_HAVE_JANSSON
+#include "admin/admin.h"
+
+#include <stdio.h>
+
+#include <shs/json.h>
+#include <shs/query.h>
+
+#define ROWS_AT_A_TIME 64
+
+static int bad_parameter(struct shs_response *res, const char *text)
+{
+    return shs__admin_refuse(res, 400, text, NULL);
+}
+
+/* -- servers ----------------------------------------------------------------------------------- */
+
+static json_t *causes_of(const struct shs_tls_stats *stats)
+{
+    json_t *value = json_object();
+
+    for (int i = 1; i < SHS_TLS_CAUSE_COUNT; i++) {
+        if (stats->causes[i] > 0)
+            (void)json_object_set_new(value, shs_tls_cause_label((enum shs_tls_cause)i),
+                                      json_integer((json_int_t)stats->causes[i]));
+    }
+    return value;
+}
+
+static json_t *tls_stats_of(struct shs_server *server)
+{
+    struct shs_tls_stats stats;
+
+    if (!shs_tls_get_stats(server, &stats))
+        return json_null();
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "handshakes", (json_int_t)stats.handshakes,
+        "resumed", (json_int_t)stats.resumed, "in_progress", (json_int_t)stats.in_progress,
+        "reloads", (json_int_t)stats.reloads, "reload_failures", (json_int_t)stats.reload_failures,
+        "first_expiry", shs__admin_time(stats.first_expiry), "failed_by_cause", causes_of(&stats));
+}
+
+static json_t *addresses_of(struct shs_server *server)
+{
+    json_t *list = json_array();
+    struct shs_listener *at;
+    char text[160];
+
+    for (unsigned i = 0; (at = shs_server_listener(server, i)) != NULL; i++) {
+        if (shs_listener_family(at) == AF_UNIX)
+            snprintf(text, sizeof text, "unix:%s", shs_listener_host(at));
+        else
+            snprintf(text, sizeof text, "%s port %u", shs_listener_host(at), shs_listener_port(at));
+        (void)json_array_append_new(list, shs__admin_text(text));
+    }
+    return list;
+}
+
+static bool add_server(void *list, struct shs_admin_watch *watch, bool own)
+{
+    struct shs_server *server = shs__admin_watch_server(watch);
+    struct shs_server_stats stats;
+
+    shs_server_get_stats(server, &stats);
+    (void)json_array_append_new(
+        list,
+        json_pack("{s:o, s:b, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name",
+                  shs__admin_text(shs__admin_watch_name(watch)), "admin", (int)own, "addresses",
+                  addresses_of(server), "composition", shs_server_describe(server), "connections",
+                  (json_int_t)stats.connections, "accepted", (json_int_t)stats.accepted, "refused",
+                  (json_int_t)stats.refused, "errors", (json_int_t)stats.errors, "timeouts",
+                  (json_int_t)stats.timeouts, "threads", (json_int_t)stats.threads,
+                  "stuck_handlers", (json_int_t)stats.stuck_handlers, "tls", tls_stats_of(server)));
+    return true;
+}
+
+int shs__admin_get_servers(struct shs_request *req, struct shs_response *res)
+{
+    json_t *list = json_array();
+
+    shs__admin_each(shs_request_ctx(req), add_server, list);
+    return shs_send_json(res, 200, list);
+}
+
+/* -- connections ------------------------------------------------------------------------------- */
+
+struct wanted {
+    struct shs_str server, identity, state; /* ptr NULL: any */
+    uint64_t older_ms, limit;
+    int64_t now_ns;
+    struct shs_json_array out;
+};
+
+static bool is_identity(const struct shs_admin_client *client, struct shs_str text)
+{
+    char uid[32];
+
+    if (client == NULL)
+        return false;
+    snprintf(uid, sizeof uid, "uid=%ju", (uintmax_t)client->uid);
+    return (client->common_name != NULL && shs_str_is(text, client->common_name)) ||
+           (client->spiffe_id != NULL && shs_str_is(text, client->spiffe_id)) ||
+           (client->spki_sha256 != NULL && shs_str_is(text, client->spki_sha256)) ||
+           (client->has_uid && shs_str_is(text, uid));
+}
+
+static bool is_wanted(const struct wanted *w, const struct shs_admin_row *row)
+{
+    if (w->now_ns - row->accepted_ns < (int64_t)w->older_ms * SHS_NS_PER_MS)
+        return false;
+    if (w->state.ptr != NULL && !shs_str_is(w->state, shs__admin_state_name(row->state)))
+        return false;
+    return w->identity.ptr == NULL || is_identity(row->client, w->identity);
+}
+
+static bool add_connections(void *wanted, struct shs_admin_watch *watch, bool own)
+{
+    struct shs_admin_row rows[ROWS_AT_A_TIME];
+    struct wanted *w = wanted;
+    const char *name = shs__admin_watch_name(watch);
+    uint64_t after = 0;
+    size_t count;
+
+    if (w->server.ptr == NULL ? own : !shs_str_is(w->server, name))
+        return true;
+    do {
+        count = shs__admin_watch_rows(watch, after, rows, SHS_ARRAY_LEN(rows));
+        for (size_t i = 0; i < count; i++) {
+            after = rows[i].id;
+            if (w->limit > 0 && is_wanted(w, &rows[i])) {
+                w->limit--;
+                (void)shs_json_array_add(&w->out, shs__admin_row_value(&rows[i], name, w->now_ns));
+            }
+            shs__admin_row_free(&rows[i]);
+        }
+    } while (count == SHS_ARRAY_LEN(rows) && w->limit > 0);
+    return w->limit > 0 && w->out.rc == SHS_OK;
+}
+
+int shs__admin_get_connections(struct shs_request *req, struct shs_response *res)
+{
+    struct wanted w = {.limit = UINT64_MAX, .now_ns = shs_now_ns()};
+    struct shs_str older;
+
+    SHS_RETURN_IF_ERROR(shs_request_query_param(req, "server", &w.server));
+    SHS_RETURN_IF_ERROR(shs_request_query_param(req, "identity", &w.identity));
+    SHS_RETURN_IF_ERROR(shs_request_query_param(req, "state", &w.state));
+    SHS_RETURN_IF_ERROR(shs_request_query_param(req, "older_than", &older));
+    SHS_RETURN_IF_ERROR(shs_request_query_number(req, "limit", UINT32_MAX, &w.limit));
+    if (older.ptr != NULL && !shs__admin_duration(older, &w.older_ms))
+        return bad_parameter(res, "older_than is a time: 500ms, 60s, 10m, 2h, 3d");
+    SHS_RETURN_IF_ERROR(shs_json_array_begin(&w.out, res, 200));
+    shs__admin_each(shs_request_ctx(req), add_connections, &w);
+    return shs_json_array_end(&w.out);
+}
+
+/* -- handshakes -------------------------------------------------------------------------------- */
+
+int shs__admin_get_handshakes(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_admin *self = shs_request_ctx(req);
+    struct shs_admin_handshake *items;
+    struct shs_json_array out;
+    struct shs_str failed;
+    size_t count;
+
+    SHS_RETURN_IF_ERROR(shs_request_query_param(req, "failed", &failed));
+    SHS_RETURN_IF_ERROR(shs_json_array_begin(&out, res, 200));
+    items = shs__malloc(2 * SHS_ADMIN_HANDSHAKES * sizeof *items);
+    if (items == NULL)
+        return SHS_NOMEM;
+    count = shs__admin_handshakes_copy(self->handshakes,
+                                       failed.ptr != NULL && !shs_str_is(failed, "0"), items);
+    for (size_t i = 0; i < count; i++)
+        (void)shs_json_array_add(&out, shs__admin_handshake_value(&items[i]));
+    shs__free(items);
+    return shs_json_array_end(&out);
+}
+
+/* -- certificates ------------------------------------------------------------------------------ */
+
+struct inventory {
+    json_t *items, *by_key; /* the same values: in order, and by what they are */
+    const char *server;
+    int64_t now, within_s; /* INT64_MAX: all */
+};
+
+/* The server uses it as well. */
+static bool joins(struct inventory *self, const char *key)
+{
+    json_t *known = json_object_get(self->by_key, key);
+
+    if (known != NULL)
+        (void)json_array_append_new(json_object_get(known, "servers"),
+                                    shs__admin_text(self->server));
+    return known != NULL;
+}
+
+static int64_t floor_days(int64_t seconds)
+{
+    return seconds >= 0 ? seconds / 86400 : -((-seconds + 86399) / 86400);
+}
+
+/* Takes `members`: what only this kind has. */
+static void add_item(struct inventory *self, const char *key, const char *kind, const char *file,
+                     const char *subject, int64_t since, int64_t when, json_t *members)
+{
+    int64_t left = when - self->now;
+    json_t *item;
+
+    if (left >= self->within_s || joins(self, key)) {
+        json_decref(members);
+        return;
+    }
+    item = json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:b, s:[o]}", "kind", kind, "file",
+                     shs__admin_text(file), "subject", shs__admin_text_or_null(subject),
+                     "not_before", shs__admin_time(since), "not_after", shs__admin_time(when),
+                     "seconds_left", (json_int_t)left, "days_left", (json_int_t)floor_days(left),
+                     "stale", (int)(left <= 0), "servers", shs__admin_text(self->server));
+    if (item != NULL && members != NULL)
+        (void)json_object_update(item, members);
+    json_decref(members);
+    (void)json_object_set(self->by_key, key, item);
+    (void)json_array_append_new(self->items, item);
+}
+
+/* The words of a certificate's names, a blank between. */
+static json_t *names_of(const char *names)
+{
+    json_t *list = json_array();
+
+    while (*names != '\0') {
+        size_t len = strcspn(names, " ");
+
+        if (len > 0)
+            (void)json_array_append_new(list, shs__admin_text_str((struct shs_str){names, len}));
+        names += len + (names[len] == ' ');
+    }
+    return list;
+}
+
+static void add_served(void *inventory, const struct shs_tls_cert_info *cert)
+{
+    struct inventory *self = inventory;
+    char key[80];
+
+    snprintf(key, sizeof key, "cert %s", cert->sha256);
+    add_item(self, key, "certificate", cert->source, cert->subject, cert->not_before,
+             cert->not_after,
+             json_pack("{s:o, s:o, s:o}", "serial", shs__admin_text(cert->serial), "sha256",
+                       shs__admin_text(cert->sha256), "names", names_of(cert->names)));
+}
+
+static void add_end(void *inventory, const struct shs_tls_end *end)
+{
+    static const char *const kinds[] = {
+        [SHS_TLS_END_CHAIN] = "chain",
+        [SHS_TLS_END_OCSP] = "ocsp",
+        [SHS_TLS_END_CLIENT_CA] = "client-ca",
+        [SHS_TLS_END_CRL] = "crl",
+    };
+    struct inventory *self = inventory;
+    char key[640];
+
+    if (end->kind == SHS_TLS_END_CERT) /* it is there with all it says */
+        return;
+    snprintf(key, sizeof key, "%s %.250s %.250s %lld", kinds[end->kind], end->source, end->subject,
+             (long long)end->when);
+    add_item(self, key, kinds[end->kind], end->source, end->subject, end->since, end->when,
+             json_pack("{s:s}", "then", end->text));
+}
+
+static bool add_certs(void *inventory, struct shs_admin_watch *watch, bool own)
+{
+    struct inventory *self = inventory;
+    struct shs_server *server = shs__admin_watch_server(watch);
+
+    SHS_UNUSED(own);
+    self->server = shs__admin_watch_name(watch);
+    self->now = shs_server_time(server);
+    (void)shs_tls_each_certificate(server, add_served, self);
+    (void)shs_tls_each_end(server, add_end, self);
+    return true;
+}
+
+int shs__admin_get_certs(struct shs_request *req, struct shs_response *res)
+{
+    struct inventory all = {.within_s = INT64_MAX};
+    struct shs_str within;
+    uint64_t ms;
+
+    SHS_RETURN_IF_ERROR(shs_request_query_param(req, "expires_within", &within));
+    if (within.ptr != NULL && !shs__admin_duration(within, &ms))
+        return bad_parameter(res, "expires_within is a time: 12h, 30d");
+    if (within.ptr != NULL)
+        all.within_s = (int64_t)(ms / 1000);
+    all.items = json_array();
+    all.by_key = json_object();
+    shs__admin_each(shs_request_ctx(req), add_certs, &all);
+    json_decref(all.by_key);
+    return shs_send_json(res, 200, all.items);
+}
+
+#endif

@@ -1,0 +1,153 @@
+#include "cmd/serve_admin.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "cmd/cmd.h"
+
+bool serve_admin_place(const char *text, struct serve_admin_place *out)
+{
+    memset(out, 0, sizeof *out);
+    if (strncmp(text, "unix:", 5) == 0) {
+        out->path = text + 5;
+        return text[5] != '\0' && strlen(text + 5) <= 107;
+    }
+    out->tls = strncmp(text, "tls:", 4) == 0;
+    if (!out->tls && strncmp(text, "tcp:", 4) != 0)
+        return false;
+    return serve_split_address(text + 4, out->host, sizeof out->host, &out->port);
+}
+
+static bool is_loopback(const char *host)
+{
+    struct in6_addr six;
+    struct in_addr four;
+
+    if (inet_pton(AF_INET, host, &four) == 1)
+        return ntohl(four.s_addr) >> 24 == 127;
+    if (inet_pton(AF_INET6, host, &six) == 1)
+        return IN6_IS_ADDR_LOOPBACK(&six);
+    return strcmp(host, "localhost") == 0;
+}
+
+bool serve_admin_fits(const struct serve_options *o, const char **flag, const char **problem)
+{
+    unsigned sockets = 0, addresses = 0;
+
+    *flag = "admin";
+    for (size_t i = 0; i < o->admin.places.count; i++) {
+        struct serve_admin_place place;
+
+        if (!serve_admin_place(o->admin.places.items[i], &place)) {
+            *problem = "is not of the form unix:PATH, tls:ADDRESS:PORT or tcp:ADDRESS:PORT";
+            return false;
+        }
+        sockets += place.path != NULL;
+        addresses += place.path == NULL;
+        if (place.path == NULL && !place.tls && !is_loopback(place.host)) {
+            *problem = "with tcp: would be open to the network: use tls: with --admin-client-ca, "
+                       "a loopback address, or unix:";
+            return false;
+        }
+        if (place.tls && o->admin.client_ca == NULL) {
+            *problem = "with tls: needs --admin-client-ca, the CAs whose clients may come in";
+            return false;
+        }
+    }
+    *problem = "can have one unix: and one tls: or tcp:";
+    return sockets <= 1 && addresses <= 1;
+}
+
+/* -- GET config -------------------------------------------------------------------------------- */
+
+static void each_setting(void *options, shs_admin_setting_fn *each, void *to)
+{
+    const struct serve_options *o = options;
+    char value[4096];
+
+    for (size_t r = 0; r < serve_settings.count; r++) {
+        const struct setting *row = &serve_settings.rows[r];
+
+        for (size_t n = 0; settings_show(row, o, n, value, sizeof value); n++) {
+            each(to, row->name, value);
+            if (row->kind != SETTING_TEXTS)
+                break;
+        }
+    }
+}
+
+/* -- the plane --------------------------------------------------------------------------------- */
+
+/* The certificate of --admin-cert, or else of the first listener. */
+static void choose_certificate(const struct serve_options *o, struct shs_admin_options *opt)
+{
+    if (o->admin.cert != NULL) {
+        opt->certfile = o->admin.cert;
+        opt->keyfile = o->admin.key;
+    } else if (o->cert_count > 0) {
+        opt->certfile = o->certs[0].cert;
+        opt->keyfile = o->certs[0].key;
+    } else {
+        opt->certfile = o->opt.certfile;
+        opt->keyfile = o->opt.keyfile;
+    }
+}
+
+int serve_admin_open(struct shs_admin **out, const struct serve_options *o,
+                     const struct shs_admin_options *given)
+{
+    struct shs_admin_options opt = *given;
+    struct serve_admin_place places[2];
+    struct shs_error err;
+
+    *out = NULL;
+    if (o->admin.places.count == 0)
+        return CMD_OK;
+    for (size_t i = 0; i < o->admin.places.count; i++) {
+        if (!serve_admin_place(o->admin.places.items[i], &places[i]))
+            continue;
+        if (places[i].path != NULL) {
+            opt.path = places[i].path;
+            continue;
+        }
+        opt.host = places[i].host;
+        opt.port = places[i].port;
+        if (places[i].tls)
+            choose_certificate(o, &opt);
+    }
+    if (opt.host != NULL && places[0].tls + places[o->admin.places.count - 1].tls > 0 &&
+        opt.certfile == NULL)
+        return cmd_fail(CMD_USAGE, "--admin with tls: needs a certificate: --admin-cert");
+    opt.group = o->admin.group;
+    opt.client_ca = o->admin.client_ca;
+    opt.crl = o->admin.crl;
+    opt.audit = o->admin.audit;
+    opt.deny = o->admin.deny;
+    if (o->admin.per_minute > 0) {
+        opt.per_minute = o->admin.per_minute;
+        opt.burst = opt.per_minute / 30 + 1;
+    }
+    opt.settings = each_setting;
+    opt.settings_ctx = (void *)o;
+    if (shs_admin_new(out, NULL, &opt, &err) != SHS_OK)
+        return cmd_fail(err.code == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "--admin: %s", err.text);
+    return CMD_OK;
+}
+
+void serve_admin_say(const struct shs_admin *admin)
+{
+    struct shs_server *server;
+
+    for (unsigned i = 0; (server = shs_admin_server(admin, i)) != NULL; i++) {
+        const char *host = shs_server_host(server);
+
+        if (shs_server_address_family(server) == AF_UNIX)
+            printf("Admin at unix:%s\n", host);
+        else
+            printf("Admin at %s://%s%s%s:%u/admin/v1/\n",
+                   shs_server_layer(server, "TLSMixIn") != NULL ? "https" : "http",
+                   strchr(host, ':') != NULL ? "[" : "", host, strchr(host, ':') != NULL ? "]" : "",
+                   shs_server_port(server));
+    }
+    fflush(stdout);
+}

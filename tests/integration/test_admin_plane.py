@@ -1,0 +1,689 @@
+"""`shs serve --admin`: the checks of the admin plane, each by its number."""
+
+import base64
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import threading
+import time
+
+import shslib
+import tls_pki
+from shslib import check, equal
+
+SITE = os.path.join(shslib.SOURCE_DIR, "examples", "site")
+PREFIX = "/admin/v1"
+# What is said to take so long, where nothing else runs and nothing is added to the program.
+QUICK = 0.2
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout):
+        super().__init__("admin", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Admin(shslib.Server):
+    """A server with an admin plane at a Unix socket, and what more is asked for."""
+
+    def __init__(self, *arguments, **keywords):
+        self.home = keywords.pop("home")
+        self.socket = os.path.join(self.home, "admin.sock")
+        self.audit_file = os.path.join(self.home, "audit.jsonl")
+        super().__init__("--admin", "unix:" + self.socket, "--admin-audit", self.audit_file, *arguments,
+                         **keywords)
+        self.wait_stdout(r"^Admin at unix:")
+
+    def admin_tcp(self):
+        """The port of its second place."""
+        return int(self.wait_stdout(r"^Admin at https?://127\.0\.0\.1:(\d+)/admin/v1/$").group(1))
+
+    def ask(self, path, method="GET", body=None, headers=None, seconds=10):
+        connection = UnixConnection(self.socket, seconds * shslib.SLOWNESS)
+        with contextlib.closing(connection):
+            headers = dict(headers or {})
+            if isinstance(body, (dict, list)):
+                body = json.dumps(body)
+                headers["Content-Type"] = "application/json"
+            connection.request(method, path if path.startswith("/") else PREFIX + "/" + path, body, headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
+
+    def see(self, path):
+        answer = self.ask(path)
+        equal(answer.status, 200, path + ": %r" % answer.body)
+        return answer.json
+
+    def audit(self):
+        with open(self.audit_file, "rb") as file:
+            lines = file.read().split(b"\n")
+        equal(lines[-1], b"", "the end of the audit log")
+        return [json.loads(line) for line in lines[:-1]]
+
+    def client(self, pki, name, ticket=None):
+        """A TLS connection as that client, the handshake over on both sides."""
+        context = pki.context(name)
+        sock = socket.create_connection((self.address, self.port), timeout=10 * shslib.SLOWNESS)
+        return context.wrap_socket(sock, server_hostname="localhost", session=ticket)
+
+
+class Pki:
+    def __init__(self, directory):
+        self.directory = directory
+        self.ca = tls_pki.CA(directory, "corp")
+        self.cert, self.key = self.ca.issue("server")
+        self.clients = {}
+        for name in ("alice", "bob", "carol"):
+            self.clients[name] = self.ca.client(name)
+        self.clients["dave"] = self.ca.client("dave", names=("URI:spiffe://corp.test/ns/ops/sa/dave",))
+        self.clients["eve"] = self.ca.client("eve", names=("URI:spiffe://corp.test/ns/opsx/sa/eve",))
+        self.clients["server-eku"] = self.ca.client("server-eku", usage="serverAuth")
+        self.contexts = {}
+
+    def context(self, name):
+        if name not in self.contexts:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_verify_locations(self.ca.cert)
+            if name is not None:
+                context.load_cert_chain(*self.clients[name])
+            self.contexts[name] = context
+        return self.contexts[name]
+
+    def flags(self):
+        return ("--cert", self.cert, "--key", self.key, "--client-ca", self.ca.cert)
+
+    def spki(self, name):
+        done = subprocess.run(["openssl", "x509", "-in", self.clients[name][0], "-noout", "-pubkey"],
+                              capture_output=True, timeout=30, check=True)
+        body = b"".join(done.stdout.split(b"\n")[1:-2])
+        return hashlib.sha256(base64.b64decode(body)).digest()
+
+
+def talk(sock, path="/"):
+    sock.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode())
+    line, headers, body, _ = shslib.read_response(sock)
+    return int(line.split(" ")[1]), body
+
+
+def ends_in_order(sock):
+    """The peer said goodbye (close_notify, no RST)."""
+    try:
+        return sock.recv(100) == b""
+    except OSError:
+        return False
+
+
+def is_cut_off(sock):
+    try:
+        return sock.recv(100) == b""
+    except OSError:
+        return True
+
+
+# -- 1 ---------------------------------------------------------------------------------------------
+
+
+def test_01_whoami_at_the_socket(pki):
+    with shslib.temp_dir() as home, Admin(*pki.flags(), SITE, home=home) as server:
+        me = server.see("whoami")
+        equal(me["identity"]["uid"], os.geteuid())
+        equal(me["identity"]["gid"], os.getegid())
+        equal((me["via"], me["role"], me["ca"]), ("unix", "admin", None))
+        check(me["identity"]["pid"] == os.getpid(), "the process")
+
+
+# -- 2 ---------------------------------------------------------------------------------------------
+
+SPELLINGS = [PREFIX + path for path in (
+    "/%2e%2e/v1/reload", "/../v1/reload", "/%2E%2E/%2e/reload", "/./reload", "/%2e/reload", "/reload.", "/reload%2e",
+    "/reload/", "/reload//", "//reload", "/%2freload", "/reload%2f", "/reload%00", "/RELOAD", "/reload;a=b",
+    "/reload%20", "/reload%3f", "/reload%23", "/re%6coad%", "/reload%zz", "/x/../reload", "/x/%2e%2e/reload",
+    "/whoami/../reload", "/whoami%2f..%2freload", "/whoami/..;/reload", "/.%2e/reload", "/%c0%ae%c0%ae/reload",
+    "/%e0%80%ae/reload", "/%252e%252e/reload", "/%25%32%65/reload", "/reload\\", "/\\..\\reload", "/..%5creload",
+    "/reload%0d%0a", "/reload%09", "/reload:80", "/reload@x", "/*", "/**", "/{id}", "/drain/../reload",
+    "/connections/..", "/connections/%2e%2e/reload", "/connections//1", "/connections/1/../2", "/connections/")] + [
+        "/admin//v1/reload", "//admin/v1/reload", "/admin/./v1/reload", "/admin/v1", "/admin/v1/", "/Admin/v1/reload",
+        "/admin%2fv1/reload", "/admin/v2/reload"]
+
+
+def test_02_reads_change_nothing(pki):
+    with shslib.temp_dir() as home, Admin(*pki.flags(), "--admin-rate", "100000", SITE, home=home) as server:
+        before = server.ask("config").headers["ETag"]
+        routes = server.see("routes")
+        check(len(routes) >= 10, "routes: %r" % routes)
+        changing = {}
+        for route in routes:
+            changing.setdefault(route["path"], {})[route["method"]] = route["changes"]
+        for path, methods in changing.items():
+            real = path.replace("{id}", "1")
+            if "GET" not in methods:
+                answer = server.ask(real)
+                equal(answer.status, 405, "GET " + path)
+                equal(set(answer.headers["Allow"].split(", ")) - {"OPTIONS"}, set(methods), "Allow of " + path)
+            check(not methods.get("GET"), "GET %s changes something" % path)
+        for path in SPELLINGS:
+            for method in ("GET", "POST"):
+                answer = server.ask(path, method)
+                check(answer.status in (400, 404, 405), "%s %s: %d %r" % (method, path, answer.status, answer.body))
+        equal(server.ask("config").headers["ETag"], before, "the state after all of them")
+        equal([line["status"] for line in server.audit() if line.get("method", "GET") != "GET" and line["status"] < 400], [])
+
+
+# -- 3 ---------------------------------------------------------------------------------------------
+
+
+def refused(*arguments):
+    code, out, err = shslib.run(shslib.BIN, "serve", "--port", "0", "--plain", *arguments, SITE)
+    equal(code, 2, out + err)
+    equal(len(err.splitlines()), 1, err)
+    return err
+
+
+def test_03_unsafe_places_are_refused(pki):
+    err = refused("--admin", "tcp:0.0.0.0:0")
+    check("--admin" in err and "--admin-client-ca" in err, err)
+    for place in ("tls:0.0.0.0:0", "tls:127.0.0.1:0", "tls:0"):
+        err = refused("--admin", place)
+        check("--admin-client-ca" in err, err)
+    check("unix:PATH" in refused("--admin", "/run/x.sock"), "a place without a kind")
+    check("--admin" in refused("--admin", "unix:/tmp/a", "--admin", "unix:/tmp/b"), "two sockets")
+    check("--threading" in refused("--admin", "unix:/tmp/a", "--threading", "fork"), "with fork")
+    check("admin" in refused("--admin-client-ca", pki.ca.cert), "without --admin")
+
+
+def as_nobody(path, *arguments):
+    """curl as another user, whom the file's mode lets in."""
+    os.chmod(path, 0o666)
+    os.chmod(os.path.dirname(path), 0o755)
+    code, out, err = shslib.run("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "curl", "-sS",
+                                "-m", "20", "-w", "\n%{http_code}", "--unix-socket", path, *arguments)
+    equal(code, 0, err)
+    body, _, status = out.rpartition("\n")
+    return int(status), json.loads(body)
+
+
+def test_03_socket(pki):
+    with shslib.temp_dir() as home, Admin(*pki.flags(), SITE, home=home) as server:
+        mode = os.stat(server.socket).st_mode
+        equal(stat.filemode(mode), "srw-rw----")
+        if os.geteuid() == 0 and shutil.which("setpriv") and shutil.which("curl"):
+            status, body = as_nobody(server.socket, "http://admin/admin/v1/connections")
+            equal((status, body["error"], body["have"]), (403, "forbidden", None))
+            status, body = as_nobody(server.socket, "http://admin/admin/v1/reload", "-X", "POST")
+            equal((status, body["error"]), (403, "forbidden"))
+            status, body = as_nobody(server.socket, "http://admin/admin/v1/whoami")
+            equal((status, body["role"], body["identity"]["uid"]), (200, None, 65534))
+
+
+def test_03_not_for_web_pages(pki):
+    with shslib.temp_dir() as home, Admin("--plain", "--admin", "tcp:0", SITE, home=home) as server:
+        port = server.admin_tcp()
+
+        def get(headers, path=PREFIX + "/whoami"):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10 * shslib.SLOWNESS)
+            with contextlib.closing(connection):
+                connection.request("GET", path, headers=headers)
+                answer = connection.getresponse()
+                return answer.status, json.loads(answer.read())
+
+        status, me = get({})
+        equal((status, me["via"], me["role"], me["identity"]), (200, "tcp", None, None))
+        equal(get({}, PREFIX + "/connections")[0], 403)
+        for headers, wanted in (({"Host": "evil.example"}, 403), ({"Host": "evil.example:%d" % port}, 403),
+                                ({"Host": ""}, 403), ({"Host": "127.0.0.1.evil.example"}, 403),
+                                ({"Origin": "https://evil.example"}, 403), ({"Origin": "null"}, 403),
+                                ({"Sec-Fetch-Mode": "no-cors"}, 403), ({"Sec-Fetch-Mode": "websocket"}, 403),
+                                ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 403),
+                                ({"Upgrade": "websocket", "Connection": "upgrade"}, 400),
+                                ({"Host": "localhost:%d" % port}, 200), ({"Host": "127.0.0.1"}, 200),
+                                ({"Origin": "http://127.0.0.1:%d" % port}, 200),
+                                ({"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Site": "same-origin"}, 200)):
+            equal(get(headers)[0], wanted, repr(headers))
+
+
+# -- 4 ---------------------------------------------------------------------------------------------
+
+
+def test_04_refusals_say_why(pki):
+    with shslib.temp_dir() as home, Admin(*pki.flags(), "--admin", "tls:0", "--admin-client-ca", pki.ca.cert, SITE,
+                                          home=home) as server:
+        port = server.admin_tcp()
+
+        def knock(name):
+            sock = socket.create_connection(("127.0.0.1", port), timeout=10 * shslib.SLOWNESS)
+            with sock, contextlib.suppress(ssl.SSLEOFError):
+                with pki.context(name).wrap_socket(sock, server_hostname="localhost") as tls:
+                    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                        tls.sendall(b"GET /admin/v1/whoami HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    return tls.recv(1000)
+
+        for _ in range(60):
+            try:
+                got = knock(None)
+            except ssl.SSLError as error:
+                check("CERTIFICATE_REQUIRED" in str(error), str(error))
+            else:
+                raise shslib.Failure("let in without a certificate: %r" % got)
+        # a client may hear of it before it is written down
+        shslib.wait_until(lambda: len(server.see("handshakes?failed=1")) == 60, 10, "60 failures in the ring")
+        failed = server.see("handshakes?failed=1")
+        equal(failed[0]["reason"], "no client certificate")
+        equal((failed[0]["cause"], failed[0]["server"]), ("client-cert:none", "admin-tcp"))
+        try:
+            knock("server-eku")
+        except ssl.SSLError:
+            pass
+        else:
+            raise shslib.Failure("let in with a server's certificate")
+        shslib.wait_until(lambda: len(server.see("handshakes?failed=1")) == 61, 10, "the 61st")
+        last = server.see("handshakes?failed=1")[0]
+        check("clientAuth" in last["reason"], last["reason"])
+        der = ssl.PEM_cert_to_DER_cert(open(os.path.join(pki.directory, "server-eku.leaf")).read())
+        equal(last["cert_sha256"], hashlib.sha256(der).hexdigest())
+        equal(last["subject"], "CN=server-eku")
+        shslib.wait_until(lambda: len([1 for line in server.audit() if line.get("event") == "handshake"]) >= 61, 10,
+                          "the audit log")
+        refusals = [line for line in server.audit() if line.get("event") == "handshake"]
+        equal(len(refusals), 61, "lines of the audit log")
+        check("clientAuth" in refusals[-1]["refused"], refusals[-1])
+        # the public port's are there as well, and the ring has an end
+        for _ in range(260):
+            with contextlib.suppress(OSError):
+                with server.client(pki, None) as sock:
+                    sock.recv(10)
+        shslib.wait_until(lambda: len(server.see("handshakes?failed=1")) == 256, 10, "256 failures in the ring")
+        with server.client(pki, "alice") as sock:
+            equal(talk(sock)[0], 200)
+            shslib.wait_until(lambda: not server.see("handshakes")[0]["failed"], 10, "alice on top")
+            newest = server.see("handshakes")[0]
+            equal((newest["failed"], newest["subject"], newest["version"]), (False, "CN=alice", "TLSv1.3"))
+
+
+# -- 6 ---------------------------------------------------------------------------------------------
+
+
+def test_06_certificates_and_their_end(pki):
+    soon = pki.ca.issue("soon", end=5 * tls_pki.DAY - 60)
+    crl = pki.ca.crl_of(os.path.join(pki.directory, "stale.crl"), since=-100, until=3600, number=3)
+    with shslib.temp_dir() as home, Admin("--cert", soon[0], "--key", soon[1], "--client-ca", pki.ca.cert, "--crl", crl,
+                                          SITE, home=home) as server:
+        everything = server.see("certs")
+        equal(sorted(item["kind"] for item in everything), ["certificate", "client-ca", "crl"])
+        ends = [item for item in server.see("certs?expires_within=30d") if item["kind"] == "certificate"]
+        equal(len(ends), 1)
+        check(ends[0]["days_left"] == 4, ends)
+        equal(ends[0]["serial"], tls_pki.serial(soon[0]))
+        check(abs(ends[0]["seconds_left"] - (tls_pki.end_of(soon[0]) - time.time())) <= 2, ends)
+        equal(ends[0]["file"], soon[0])
+        equal(ends[0]["names"], ["localhost"])
+        equal(ends[0]["servers"], ["127.0.0.1:%d" % server.port])
+        equal([item["kind"] for item in server.see("certs?expires_within=2h")], ["crl"])
+        equal(server.ask("certs?expires_within=soon").status, 400)
+
+
+# -- 7 ---------------------------------------------------------------------------------------------
+
+
+def served_serial(server, pki):
+    with server.client(pki, "alice") as sock:
+        der = sock.getpeercert(True)
+    done = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-serial"], input=der, capture_output=True,
+                          timeout=30, check=True)
+    return done.stdout.decode().strip().split("=")[1].lower()
+
+
+def test_07_reload_is_a_transaction(pki):
+    first, second = pki.ca.issue("first"), pki.ca.issue("second")
+    with shslib.temp_dir() as home:
+        cert, key = os.path.join(home, "c.pem"), os.path.join(home, "c.key")
+        other, other_key = os.path.join(home, "o.pem"), os.path.join(home, "o.key")
+
+        def put(pair, to):
+            for source, target in zip(pair, to):
+                shutil.copy(source, target + ".new")
+                os.replace(target + ".new", target)
+
+        put(first, (cert, key))
+        put(first, (other, other_key))
+        with Admin("--cert", cert, "--key", key, "--cert", other, "--key", other_key, "--client-ca", pki.ca.cert, SITE,
+                   home=home) as server:
+            equal(served_serial(server, pki), tls_pki.serial(first[0]))
+            with server.client(pki, "bob") as held:
+                equal(talk(held)[0], 200)
+                put(second, (cert, key))
+                equal(server.ask("reload?dry_run=1", "POST").json["done"], "looked")
+                equal(served_serial(server, pki), tls_pki.serial(first[0]), "after a look")
+                answer = server.ask("reload", "POST")
+                equal((answer.status, answer.json["done"]), (200, "reloaded"))
+                states = {item["file"]: item["state"] for item in answer.json["servers"][0]["files"]}
+                equal((states[cert], states[key], states[other]), ("taken", "taken", "same"))
+                equal(talk(held)[0], 200)
+                equal(server.audit()[-1]["change"]["after"], answer.json["servers"])
+                # one of two is bad: none is taken
+                put(first, (cert, key))
+                shutil.copy(second[1], other_key)
+                for dry in ("?dry_run=1", ""):
+                    answer = server.ask("reload" + dry, "POST")
+                    equal(answer.status, 422)
+                    check("does not belong to the certificate" in answer.json["error"], answer.json["error"])
+                failures = server.see("servers")[0]["tls"]["reload_failures"]
+                equal(failures, 1, "failures: a look is none")
+                serials = {item["serial"] for item in server.see("certs") if item["kind"] == "certificate"}
+                equal(serials, {tls_pki.serial(first[0]), tls_pki.serial(second[0])})
+                equal(talk(held)[0], 200)
+
+
+# -- 8 ---------------------------------------------------------------------------------------------
+
+
+def refusal_of(server, pki, name, ticket=None):
+    """What the handshake of that client comes to: the alert's name; None: it is let in."""
+    try:
+        with server.client(pki, name, ticket) as sock:
+            talk(sock)
+    except ssl.SSLError as error:
+        return str(error)
+    except (shslib.Failure, OSError):
+        return "closed"
+    return None
+
+
+def test_08_revoke_now(pki):
+    with shslib.temp_dir() as home:
+        deny = os.path.join(home, "deny")
+        arguments = (*pki.flags(), "--admin-deny", deny, SITE)
+        with Admin(*arguments, home=home) as server:
+            with contextlib.ExitStack() as stack:
+                held = {name: stack.enter_context(server.client(pki, name))
+                        for name in ("alice", "bob", "carol", "dave", "eve")}
+                for sock in held.values():
+                    equal(talk(sock)[0], 200)
+                ticket = held["bob"].session
+                answer = server.ask("deny", "POST", {"spki": "sha256:" + base64.b64encode(pki.spki("bob")).decode()})
+                equal((answer.status, answer.json["new"]), (200, True))
+                held["bob"].settimeout(10 * shslib.SLOWNESS)
+                check(is_cut_off(held["bob"]), "bob is still there")
+                check("REVOKED" in (refusal_of(server, pki, "bob") or ""), refusal_of(server, pki, "bob"))
+                check(refusal_of(server, pki, "bob", ticket), "bob resumes")
+                equal(talk(held["alice"])[0], 200)
+                # by the beginning of a SPIFFE ID: whole parts of it
+                equal(server.ask("deny", "POST", {"spiffe": "spiffe://corp.test/ns/ops"}).status, 200)
+                check(is_cut_off(held["dave"]), "dave is still there")
+                check("REVOKED" in (refusal_of(server, pki, "dave") or ""), "dave")
+                equal(talk(held["eve"])[0], 200)
+                # by number and issuer
+                serial = tls_pki.serial(os.path.join(pki.directory, "carol.leaf"))
+                equal(server.ask("deny", "POST", {"serial": "0x" + serial, "issuer": "CN=corp"}).status, 200)
+                check(is_cut_off(held["carol"]), "carol is still there")
+                equal(server.ask("deny", "POST", {"serial": "0x" + serial, "issuer": "CN=corp"}).json["new"], False)
+                equal(talk(held["alice"])[0], 200)
+                equal(refusal_of(server, pki, "alice"), None)
+            for bad in ({}, {"spki": "ab"}, {"cn": "bob"}, {"uid": -1}, {"uid": "0"}, {"spiffe": "corp"},
+                        {"serial": "1"}, {"spki": "0" * 64, "uid": 3}, {"serial": "1\nspki", "issuer": "x"}, []):
+                equal(server.ask("deny", "POST", bad).status, 422, repr(bad))
+            equal(server.ask("deny", "POST", "{", {"Content-Type": "application/json"}).status, 400)
+            listed = server.see("deny")["denied"]
+            equal(len(listed), 3)
+        with Admin(*arguments, home=home) as server:  # it is there at the next start
+            equal(server.see("deny")["denied"], listed)
+            for name in ("bob", "carol", "dave"):
+                check("REVOKED" in (refusal_of(server, pki, name) or ""), name)
+            equal(refusal_of(server, pki, "alice"), None)
+
+
+def test_08_deny_a_user(pki):
+    if os.geteuid() != 0 or not shutil.which("setpriv") or not shutil.which("curl"):
+        print("       not root: no other user to deny")
+        return
+    with shslib.temp_dir() as home, Admin(*pki.flags(), SITE, home=home) as server:
+        equal(as_nobody(server.socket, "http://admin/admin/v1/whoami")[0], 200)
+        equal(server.ask("deny", "POST", {"uid": 65534}).status, 200)
+        code, out, err = shslib.run("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "curl", "-sS",
+                                    "-m", "20", "--unix-socket", server.socket, "http://admin/admin/v1/whoami")
+        check(code in (7, 52, 56), "curl ended with %d: %s%s" % (code, out, err))
+        equal(server.ask("whoami").status, 200)
+
+
+# -- 9 ---------------------------------------------------------------------------------------------
+
+
+def test_09_who_is_connected(pki):
+    with shslib.temp_dir() as home, Admin(*pki.flags(), SITE, home=home) as server:
+        with contextlib.ExitStack() as stack:
+            held = {name: stack.enter_context(server.client(pki, name)) for name in ("alice", "bob", "carol")}
+            for sock in held.values():
+                equal(talk(sock)[0], 200)
+            rows = server.see("connections")
+            equal(len(rows), 3)
+            equal(sorted(row["identity"]["cn"] for row in rows), ["alice", "bob", "carol"])
+            for row in rows:
+                equal((row["peer"], row["tls"]["version"], row["tls"]["sni"], row["tls"]["alpn"]),
+                      ("127.0.0.1", "TLSv1.3", "localhost", None))
+                equal(row["requests"], 1)
+                check(row["bytes_in"] > 100 and row["bytes_out"] > 100, row)
+            shslib.wait_until(lambda: {row["state"] for row in server.see("connections")} == {"idle"}, 10, "idle")
+            check(all(0 < row["deadline_in_s"] <= 30 for row in server.see("connections")), "deadlines")
+            equal(server.see("connections?older_than=60s"), [])
+            bob = server.see("connections?identity=bob")
+            equal([row["identity"]["cn"] for row in bob], ["bob"])
+            equal(len(server.see("connections?limit=2")), 2)
+            equal(server.see("connections?server=other"), [])
+            equal({row["identity"]["uid"] for row in server.see("connections?server=admin")}, {os.geteuid()})
+            answer = server.ask("connections/%d" % bob[0]["id"], "DELETE")
+            equal((answer.status, answer.json["connection"]["identity"]["cn"]), (200, "bob"))
+            check(ends_in_order(held["bob"]), "no goodbye")
+            shslib.wait_until(lambda: len(server.see("connections")) == 2, 10, "bob's connection to be gone")
+            equal(server.ask("connections/%d" % bob[0]["id"], "DELETE").status, 404)
+            for name in ("alice", "carol"):
+                equal(talk(held[name])[0], 200)
+            deleted = [line for line in server.audit() if line["method"] == "DELETE" and line["status"] == 200]
+            equal([line["change"]["before"]["identity"]["cn"] for line in deleted], ["bob"])
+
+
+def test_09_many(pki):
+    """As many as there may be descriptors for; the workers are not stopped meanwhile."""
+    many = 2000 if shslib.SANITIZE else 10000
+    soft, hard = (int(word) if word != "unlimited" else 1 << 20 for word in
+                  shslib.run("prlimit", "--nofile", "-o", "SOFT,HARD", "--noheadings", "--pid",
+                             str(os.getpid()))[1].split())
+    subprocess.run(["prlimit", "--nofile=%d:%d" % (min(hard, many + 500), hard), "--pid", str(os.getpid())], timeout=30)
+    many = min(many, min(hard, max(soft, many + 500)) - 500)
+    with shslib.temp_dir() as home, Admin("--plain", "--max-connections", str(many + 100), "--max-connections-per-address",
+                                          str(many + 100), "--backlog", "4096", SITE, home=home) as server:
+        socks = []
+        try:
+            for _ in range(many):
+                socks.append(server.connect_plain())
+            shslib.wait_until(lambda: server.see("servers")[0]["connections"] == many, 30, "all of them")
+            took = []
+            for _ in range(5):
+                with shslib.Stopwatch(server) as watch:
+                    rows = server.ask("connections")
+                    took.append(watch.stop() - watch.still())
+                equal(len(rows.json), many)
+            print("       %d connections in %.0f ms" % (many, 1000 * min(took)))
+            check(min(took) < QUICK * shslib.SLOWNESS * (5 if os.environ.get("SHS_SANITIZE") is None else 1),
+                  "a list of %d takes %.3f s" % (many, min(took)))
+        finally:
+            for sock in socks:
+                sock.close()
+
+
+# -- 11 --------------------------------------------------------------------------------------------
+
+
+def test_11_audit(pki):
+    with shslib.temp_dir() as home, Admin(*pki.flags(), SITE, home=home) as server:
+        for method, path in (("POST", "reload"), ("POST", "reload?dry_run=1"), ("DELETE", "connections/12345")):
+            answer = server.ask(path, method)
+            last = server.audit()[-1]
+            equal((last["method"], last["path"], last["status"]), (method, PREFIX + "/" + path, answer.status))
+            equal(last["identity"]["uid"], os.geteuid())
+            check("without rules" in last["rule"], last)
+            equal(answer.status, last["status"])
+        before = len(server.audit())
+        # one request, one line, whatever is in it
+        for target in (b"/admin/v1/%0d%0a{}", b"/admin/v1/\xff\xc3\x28", b'/admin/v1/"}{"status":200,"x":"', b"/%00%1b[31m",
+                       b"/admin/v1/whoami?" + b"\x80" * 100):
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.settimeout(10 * shslib.SLOWNESS)
+                sock.connect(server.socket)
+                sock.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")
+                shslib.read_all(sock)
+            before += 1
+            shslib.wait_until(lambda: len(server.audit()) == before, 10, "a line for %r" % target)
+        with open(server.audit_file, "rb") as file:
+            text = file.read()
+        check(all(0x20 <= byte < 0x7f or byte == 0x0a for byte in text), "a control byte")
+        check(b"PRIVATE KEY" not in text, "a key")
+        equal(stat.S_IMODE(os.stat(server.audit_file).st_mode) & 0o027, 0)
+
+
+def test_11_no_change_without_its_line(pki):
+    if not os.path.exists("/dev/full"):
+        shslib.skip("there is no /dev/full")
+    first, second = pki.ca.issue("full-1"), pki.ca.issue("full-2")
+    with shslib.temp_dir() as home:
+        cert, key = os.path.join(home, "c.pem"), os.path.join(home, "c.key")
+        shutil.copy(first[0], cert), shutil.copy(first[1], key)
+        with Admin("--cert", cert, "--key", key, "--client-ca", pki.ca.cert, "--admin-audit", "/dev/full", SITE,
+                   home=home) as server:
+            shutil.copy(second[0], cert), shutil.copy(second[1], key)
+            tag = server.ask("config").headers["ETag"]
+            for path, body in (("reload", None), ("deny", {"spki": "0" * 64})):
+                answer = server.ask(path, "POST", body)
+                equal(answer.status, 503, path)
+                check("audit" in answer.json["error"], answer.json)
+            equal(served_serial(server, pki), tls_pki.serial(first[0]))
+            equal(server.see("deny")["denied"], [])
+            equal(server.ask("config").headers["ETag"], tag)
+
+
+def test_11_a_line_that_was_cut_off(pki):
+    with shslib.temp_dir() as home:
+        shslib.write_file(os.path.join(home, "audit.jsonl"), '{"time":"x","method":"POST"')
+        with Admin(*pki.flags(), SITE, home=home) as server:
+            server.see("whoami")
+            lines = server.audit()
+            equal((lines[0]["status"], lines[0]["torn"], lines[0]["method"]), (None, True, "POST"))
+            equal(lines[1]["path"], PREFIX + "/whoami")
+
+
+# -- 12 --------------------------------------------------------------------------------------------
+
+
+def test_12_always_answers(pki):
+    with shslib.temp_dir() as home, Admin(*pki.flags(), "--threads", "2", "--max-threads", "2", "--health", "0", "--upload",
+                                          SITE, home=home) as server, contextlib.ExitStack() as stack:
+        # clients that say nothing, and some whose answer nobody reads
+        for _ in range(200):
+            stack.enter_context(server.connect_plain())
+        shslib.wait_until(lambda: len(server.see("connections?state=handshake")) == 200, 20, "200 silent ones")
+        with shslib.Stopwatch(server) as watch:
+            equal(server.ask("/livez").status, 200)
+            watch.within(QUICK, "/livez")
+        with shslib.Stopwatch(server) as watch:
+            equal(len(server.see("connections")), 200)
+            watch.within(QUICK, "connections")
+
+
+def test_12_too_many_requests(pki):
+    with shslib.temp_dir() as home, Admin(*pki.flags(), SITE, home=home) as server:
+        connection = UnixConnection(server.socket, 10 * shslib.SLOWNESS)
+        with contextlib.closing(connection):
+            statuses = []
+            for _ in range(1000):
+                connection.request("GET", PREFIX + "/whoami")
+                answer = connection.getresponse()
+                answer.read()
+                statuses.append(answer.status)
+                if answer.status == 429:
+                    check(int(answer.headers["Retry-After"]) >= 1, "Retry-After")
+            check(statuses[:100] == [200] * 100, "the first hundred")
+            check(429 in statuses, "no end to it")
+        with server.client(pki, "alice") as sock:
+            equal(talk(sock)[0], 200)
+
+
+def test_12_dripping_head(pki):
+    with shslib.temp_dir() as home, Admin(*pki.flags(), SITE, home=home) as server:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(20 * shslib.SLOWNESS)
+            sock.connect(server.socket)
+            head = b"GET /admin/v1/whoami HTTP/1.1\r\nHost: admin\r\nX: " + b"a" * 1000
+            began, sent = time.monotonic(), 0
+            while time.monotonic() - began < 60 * shslib.SLOWNESS:
+                try:
+                    sock.sendall(head[sent:sent + 1])
+                except OSError:
+                    break
+                sent += 1
+                sock.settimeout(0.25)
+                with contextlib.suppress(TimeoutError):
+                    if sock.recv(1000):
+                        break
+                    break
+            took = time.monotonic() - began
+            check(4.9 <= took <= 15 * shslib.SLOWNESS, "cut after %.1f s" % took)
+
+
+# -- 14 --------------------------------------------------------------------------------------------
+
+
+def test_14_config(pki):
+    with shslib.temp_dir() as home, Admin(*pki.flags(), "--header", "X-One: 1", "--header", "X-Two: 2", SITE,
+                                          home=home) as server:
+        answer = server.ask("config")
+        config = answer.json
+        equal(config["settings"]["header"], ["X-One: 1", "X-Two: 2"])
+        equal(config["settings"]["client-ca"], pki.ca.cert)
+        equal(config["servers"]["127.0.0.1:%d" % server.port]["max_connections"], 10000)
+        check(b"PRIVATE KEY" not in answer.body, "a key")
+        tag = answer.headers["ETag"]
+        equal(server.ask("config").headers["ETag"], tag)
+        equal(server.ask("reload", "POST", headers={"If-Match": '"stale"'}).status, 412)
+        equal(server.ask("config").headers["ETag"], tag, "after what was refused")
+        equal(server.ask("reload", "POST", headers={"If-Match": tag}).status, 200)
+        check(server.ask("config").headers["ETag"] != tag, "a change is another tag")
+        equal(server.ask("reload", "POST", headers={"If-Match": tag}).status, 412)
+
+
+def main():
+    if not shslib.run(shslib.BIN, "serve", "--help")[1].count("--admin"):
+        shslib.skip("this build has no admin plane")
+    with shslib.temp_dir() as directory:
+        pki = Pki(directory)
+        tests = [value for name, value in sorted(globals().items()) if name.startswith("test_")]
+        wanted = sys.argv[1:]
+        tls_pki.each(pki, *[test for test in tests if not wanted or any(word in test.__name__ for word in wanted)])
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except shslib.Failure:
+        sys.exit(1)
