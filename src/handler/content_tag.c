@@ -18,9 +18,17 @@
 #define STACK_SIZE ((size_t)256 * 1024)
 
 struct known {
-    struct stat st; /* st_mode 0: free */
-    uint32_t used;  /* the turn in which it was */
+    struct stat st;  /* st_mode 0: free */
+    uint64_t read;   /* the number of the reading that made it */
+    bool is_settled; /* good until the file is changed; else only for who had asked by then */
+    uint32_t used;   /* the turn in which it was */
     char tag[SHS_CONTENT_TAG_LEN + 1];
+};
+
+/* A file that is being read. */
+struct reading {
+    struct stat st; /* st_mode 0: none */
+    uint64_t number;
 };
 
 struct job {
@@ -32,7 +40,8 @@ struct shs_content_tags {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a file has been read, a job has come, the end */
     uint32_t turns;
-    struct stat running[RUNNING_MAX]; /* st_mode 0: free */
+    uint64_t readings; /* that have begun so far */
+    struct reading running[RUNNING_MAX];
     struct job queue[QUEUE_MAX];
     size_t queued;
     bool began;
@@ -118,13 +127,17 @@ static struct known *set_of(struct shs_content_tags *self, const struct stat *st
     return self->known[hash >> 54]; /* ten bits: SETS */
 }
 
-/* With the lock. */
-static const char *find(struct shs_content_tags *self, const struct stat *st)
+/*
+ * With the lock. `asked` is how many readings had begun when it was asked for: one that began later
+ * is as good as one of the asker's own, whatever may happen to the file next.
+ */
+static const char *find(struct shs_content_tags *self, const struct stat *st, uint64_t asked)
 {
     struct known *set = set_of(self, st);
 
     for (size_t i = 0; i < WAYS; i++) {
-        if (set[i].st.st_mode != 0 && shs__same_state(&set[i].st, st)) {
+        if (set[i].st.st_mode != 0 && shs__same_state(&set[i].st, st) &&
+            (set[i].is_settled || set[i].read > asked)) {
             set[i].used = ++self->turns;
             return set[i].tag;
         }
@@ -133,8 +146,10 @@ static const char *find(struct shs_content_tags *self, const struct stat *st)
 }
 
 /* With the lock. An older state of the file makes room, then a free place, then what is oldest. */
-static void keep(struct shs_content_tags *self, const struct stat *st, const char *tag)
+static void keep(struct shs_content_tags *self, const struct reading *reading, const char *tag)
 {
+    const struct stat *st = &reading->st;
+
     struct known *set = set_of(self, st), *place = &set[0];
 
     for (size_t i = 0; i < WAYS; i++) {
@@ -148,6 +163,8 @@ static void keep(struct shs_content_tags *self, const struct stat *st, const cha
             place = &set[i];
     }
     place->st = *st;
+    place->read = reading->number;
+    place->is_settled = shs__is_settled(st);
     place->used = ++self->turns;
     memcpy(place->tag, tag, sizeof place->tag);
 }
@@ -219,33 +236,34 @@ static bool read_file(const struct shs_content_tags *self, int fd, const struct 
 }
 
 /* A place among those that are read; NULL: there is none, or the same file is read already. */
-static struct stat *take_place(struct shs_content_tags *self, const struct stat *st)
+static struct reading *take_place(struct shs_content_tags *self, const struct stat *st)
 {
-    struct stat *place = NULL;
+    struct reading *place = NULL;
 
     for (size_t i = 0; i < RUNNING_MAX; i++) {
-        if (self->running[i].st_mode == 0)
+        if (self->running[i].st.st_mode == 0)
             place = &self->running[i];
-        else if (shs__same_state(&self->running[i], st))
+        else if (shs__same_state(&self->running[i].st, st))
             return NULL;
     }
     if (place != NULL)
-        *place = *st;
+        *place = (struct reading){.st = *st, .number = ++self->readings};
     return place;
 }
 
 /* Reads the file in the place that was taken. With the lock, which is given up meanwhile. */
-static bool make(struct shs_content_tags *self, struct stat *place, int fd, const struct stat *st,
-                 bool may_stop, char tag[SHS_CONTENT_TAG_LEN + 1])
+static bool make(struct shs_content_tags *self, struct reading *place, int fd, bool may_stop,
+                 char tag[SHS_CONTENT_TAG_LEN + 1])
 {
+    struct reading reading = *place;
     bool made;
 
     pthread_mutex_unlock(&self->lock);
-    made = read_file(self, fd, st, may_stop, tag);
+    made = read_file(self, fd, &reading.st, may_stop, tag);
     pthread_mutex_lock(&self->lock);
-    place->st_mode = 0;
-    if (made && shs__is_settled(st))
-        keep(self, st, tag);
+    place->st.st_mode = 0;
+    if (made)
+        keep(self, &reading, tag);
     pthread_cond_broadcast(&self->changed);
     return made;
 }
@@ -256,7 +274,7 @@ static void *read_queued(void *arg)
 {
     struct shs_content_tags *self = arg;
     char tag[SHS_CONTENT_TAG_LEN + 1];
-    struct stat *place;
+    struct reading *place;
     struct job job;
 
     pthread_setname_np(pthread_self(), "shs-tags");
@@ -271,9 +289,9 @@ static void *read_queued(void *arg)
         job = self->queue[0];
         self->queued--;
         memmove(&self->queue[0], &self->queue[1], self->queued * sizeof job);
-        place = find(self, &job.st) == NULL ? take_place(self, &job.st) : NULL;
+        place = find(self, &job.st, self->readings) == NULL ? take_place(self, &job.st) : NULL;
         if (place != NULL)
-            (void)make(self, place, job.fd, &job.st, true, tag);
+            (void)make(self, place, job.fd, true, tag);
         close(job.fd);
     }
     pthread_mutex_unlock(&self->lock);
@@ -317,7 +335,7 @@ static void queue(struct shs_content_tags *self, int fd, const struct stat *st)
             return;
     }
     for (size_t i = 0; i < RUNNING_MAX; i++) {
-        if (self->running[i].st_mode != 0 && shs__same_state(&self->running[i], st))
+        if (self->running[i].st.st_mode != 0 && shs__same_state(&self->running[i].st, st))
             return;
     }
     if (self->owner == 0 && !start_thread(self))
@@ -335,13 +353,15 @@ bool shs__content_tag(struct shs_content_tags *self, int fd, const struct stat *
 {
     int64_t deadline = shs_now_ns() + (int64_t)SHS_TAG_WAIT_MS * SHS_NS_PER_MS;
     struct timespec until = {.tv_sec = deadline / SHS_NS_PER_S, .tv_nsec = deadline % SHS_NS_PER_S};
-    struct stat *place = NULL;
+    struct reading *place = NULL;
     const char *known = NULL;
     bool made = false, waits = true;
+    uint64_t asked;
 
     pthread_mutex_lock(&self->lock);
+    asked = self->readings;
     while (waits) {
-        known = find(self, st);
+        known = find(self, st, asked);
         if (known != NULL)
             break;
         if (need == SHS_TAG_AT_HAND && (uint64_t)st->st_size > SHS_TAG_AT_ONCE) {
@@ -349,14 +369,14 @@ bool shs__content_tag(struct shs_content_tags *self, int fd, const struct stat *
             break;
         }
         place = take_place(self, st);
-        if (place != NULL)
+        if (place != NULL || need == SHS_TAG_AT_HAND)
             break;
         waits = pthread_cond_timedwait(&self->changed, &self->lock, &until) == 0;
     }
     if (known != NULL)
         memcpy(tag, known, SHS_CONTENT_TAG_LEN + 1);
     else if (place != NULL)
-        made = make(self, place, fd, st, false, tag);
+        made = make(self, place, fd, false, tag);
     pthread_mutex_unlock(&self->lock);
     return known != NULL || made;
 }

@@ -6,11 +6,13 @@
  * and tar -x put them back, and an inode is of one machine. So the bytes are asked, once for each
  * state of a file: device, inode, size, and both times to the nanosecond. A change always sets the
  * second of them (ctime), and nobody can set it back. A file that was changed within the last
- * second may change again with the same times: its tag is made anew each time.
+ * second may change again with the same times: its tag is made anew each time, but once for all
+ * who have asked before it was begun.
  *
  * Reading a large file takes a while. What is beyond SHS_TAG_AT_ONCE is read by a thread, one file
- * at a time, and has no tag until then: its answers say a weak one. Only when an answer depends on
- * the tag does the answer wait for it.
+ * at a time, and has no tag until then: its answers say a weak one, and so do those of a smaller
+ * file that another thread is reading. Only when an answer depends on the tag does the answer wait
+ * for it.
  */
 #ifndef SHS_HANDLER_CONTENT_TAG_H
 #define SHS_HANDLER_CONTENT_TAG_H
@@ -30,7 +32,7 @@ int shs__content_tags_new(struct shs_content_tags **out);   /* SHS_OK, SHS_NOMEM
 void shs__content_tags_free(struct shs_content_tags *self); /* NULL is fine; ends the thread */
 
 enum shs_tag_need {
-    SHS_TAG_AT_HAND, /* a small file's, or one that is known */
+    SHS_TAG_AT_HAND, /* a small file's that nobody reads just now, or one that is known */
     SHS_TAG_MUST     /* whatever it takes, within SHS_TAG_WAIT_MS of waiting for others */
 };
 #define SHS_TAG_WAIT_MS 10000

@@ -4,6 +4,13 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
 #include "handler/conditional.h"
 #include "handler/content_tag.h"
 
@@ -126,6 +133,85 @@ static void test_strong(void **state)
     assert_true(shs__etag_in(SHS_STR("\"a-1\""), "W/\"a-1\"", false));
 }
 
+/* -- many at once ask for the tag of a file that was just written ------------------------------ */
+
+#define ASKERS 32u
+#define SIZE ((size_t)8 << 20)
+
+static struct {
+    struct shs_content_tags *tags;
+    enum shs_tag_need need;
+    int fd;
+    pthread_barrier_t together;
+    _Atomic unsigned made;
+} many;
+
+static int64_t process_cpu_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * SHS_NS_PER_S + ts.tv_nsec;
+}
+
+static bool tag_of_it(enum shs_tag_need need)
+{
+    char tag[SHS_CONTENT_TAG_LEN + 1];
+    struct stat st;
+
+    assert_int_equal(fstat(many.fd, &st), 0);
+    if (!shs__content_tag(many.tags, many.fd, &st, need, tag))
+        return false;
+    assert_string_equal(tag, "2daeb1f36095b44b318410b3f4e8b5d9"); /* sha256sum of 8 MiB of zeros */
+    return true;
+}
+
+static void *ask(void *unused)
+{
+    pthread_barrier_wait(&many.together);
+    if (tag_of_it(many.need))
+        atomic_fetch_add(&many.made, 1);
+    return unused;
+}
+
+/* It is read for all of them, and not for each; who can do without its tag does not wait for it. */
+static void test_read_once_for_all(void **state)
+{
+    static const enum shs_tag_need needs[] = {SHS_TAG_MUST, SHS_TAG_AT_HAND};
+    char path[] = "/tmp/shs-etag.XXXXXX";
+    pthread_t threads[ASKERS];
+    int64_t began, once;
+
+    (void)state;
+    many.fd = mkstemp(path);
+    assert_true(many.fd >= 0);
+    assert_int_equal(ftruncate(many.fd, SIZE), 0);
+    for (size_t n = 0; n < SHS_ARRAY_LEN(needs); n++) {
+        assert_int_equal(shs__content_tags_new(&many.tags), SHS_OK);
+        many.need = needs[n];
+        atomic_store(&many.made, 0);
+        assert_int_equal(futimens(many.fd, NULL), 0);
+        began = process_cpu_ns();
+        assert_true(tag_of_it(many.need));
+        once = process_cpu_ns() - began;
+        pthread_barrier_init(&many.together, NULL, ASKERS);
+        assert_int_equal(futimens(many.fd, NULL), 0);
+        began = process_cpu_ns();
+        for (unsigned i = 0; i < ASKERS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, ask, NULL), 0);
+        for (unsigned i = 0; i < ASKERS; i++)
+            pthread_join(threads[i], NULL);
+        assert_true(process_cpu_ns() - began < ASKERS / 2 * once);
+        if (many.need == SHS_TAG_MUST)
+            assert_int_equal(many.made, ASKERS);
+        assert_true(many.made > 0);
+        pthread_barrier_destroy(&many.together);
+        shs__content_tags_free(many.tags);
+    }
+    close(many.fd);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +219,7 @@ int main(void)
         cmocka_unit_test(test_content),
         cmocka_unit_test(test_list),
         cmocka_unit_test(test_strong),
+        cmocka_unit_test(test_read_once_for_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
