@@ -63,7 +63,7 @@ def test_what_does_not_go_together_has_its_line():
     equal(faults("max-upload: 1k\nlisteners: [{port: 0, upload: true, plain: true}, {port: 0, plain: true}]\n"),
           (0, []))
     faulty("threading: fork\nlisteners: [{port: 0}, {port: 0}]\n",
-           "c.yaml:1: threading fork goes with one listener, without --redirect and --health: use pool or thread")
+           "c.yaml:1: threading fork goes with one listener, without --redirect, --health and --admin: use pool or thread")
 
 
 def test_where_keys_belong():

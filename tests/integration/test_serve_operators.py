@@ -196,7 +196,7 @@ def test_mistakes():
         for flags, why in ((["--health", "x:y"], "ADDRESS:PORT"), (["--health", "::1:80"], "ADDRESS:PORT"),
                            (["--health", "70000"], "ADDRESS:PORT"), (["--redirect", "x"], "0 to 65535"),
                            (["--plain", "--redirect", "0"], "--redirect does not go with --plain"),
-                           (["--threading", "fork", "--health", "0"], "without --redirect and --health")):
+                           (["--threading", "fork", "--health", "0"], "without --redirect, --health and --admin")):
             code, out, err = shslib.run(shslib.BIN, "serve", *flags, cwd=path)
             equal((code, out), (2, ""), str(flags))
             check(why in err, err)
