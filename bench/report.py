@@ -29,7 +29,8 @@ TITLES = {
 SHORT = {"keepalive": "64", "many": "3,500", "full": "full TLS", "resumed": "resumed", "16k": "16 KiB",
          "1m": "1 MiB", "100m": "100 MiB", "idle": "idle 3,500", "idle10k": "idle 10,000",
          **{f"sleep-{us}": f"{us / 1000:g} ms" for us in SLEEPS}}
-UNITS = {"cpu_us": "CPU us per request", "turn_us": "us from answer to answer", "p50_us": "median us", "p99_us": "p99 us", "max_us": "slowest us", "kib": "KiB per connection",
+UNITS = {"cpu_us": "CPU us per request", "turn_us": "us from answer to answer", "p50_us": "median us",
+         "p99_us": "p99 us", "max_us": "slowest us", "kib": "KiB per connection",
          "threads": "threads", "little": "threads / (1.5 x Little + cores)", "client_share": "client's share of all CPU", "errors": "errors"}
 
 # (case, metric, ours, against, at most): against is None (an absolute figure), a tuple of peers, the
@@ -180,7 +181,8 @@ def picture(medians, out):
     bars = ", ".join(f'"{data}" using {i + 2}:xtic(1) title columnheader({i + 2}) linecolor rgb "{colours[i % 7]}"'
                      for i in range(n))
     plot = (f'set terminal pngcairo size 1400,700 font "sans,13"; set output "{out}/results.png";'
-            'set title "Server CPU per request (idle: memory per connection; ms: handlers that sleep, time per request), best peer of the run = 1; less is better";'
+            'set title "Server CPU per request (idle: memory per connection; ms: handlers that sleep, time per request),'
+            ' best peer of the run = 1; less is better";'
             'set style data histogram; set style histogram clustered gap 1.5; set style fill solid border -1;'
             'set boxwidth 0.95; set key outside bottom center horizontal; set yrange [0:2.5]; set grid ytics;'
             f'set xrange [-0.7:{len(lines) - 0.3}];'
