@@ -6,7 +6,7 @@
 #   bash bench/run.sh [--rounds N] [--seconds N] [--cases a,b,...] [--servers a,b,...] [--out DIR]
 #
 #   cases    keepalive many full mtls resumed 16k 1m 100m idle idle10k idleplain blocking accounting
-#            flat
+#            flat sleep burst slow
 #   servers  pool thread nginx h2o lighttpd haproxy go python
 #
 # Writes DIR/results.json and DIR/results.png (gnuplot) and prints the table in Markdown. A peer
@@ -17,7 +17,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$bench/peers.sh"
 
 rounds=3 seconds=3 out=$root/build/bench-results
-cases=keepalive,many,full,resumed,16k,1m,100m,idle,idle10k,idleplain,blocking,accounting
+cases=keepalive,many,full,resumed,16k,1m,100m,idle,idle10k,idleplain,blocking,accounting,sleep,burst,slow
 servers=pool,thread,nginx,h2o,lighttpd,haproxy,go,python
 while [ $# -gt 0 ]; do
     case $1 in
@@ -66,7 +66,10 @@ serves() {
     case $1:$2 in
     haproxy:16k | haproxy:1m | haproxy:100m) return 1 ;; # it has no files
     python:many | python:1m | python:100m | python:idle*) return 1 ;; # a thread or a process each
-    thread:many | thread:idle*) return 1 ;; # max_threads
+    thread:many | thread:idle* | thread:slow) return 1 ;; # max_threads
+    haproxy:slow) return 1 ;; # it has no files
+    python:slow) return 1 ;;
+    *:sleep | *:burst) [[ $1 == pool || $1 == thread || $1 == go ]] || return 1 ;; # others run no handlers
     *:idleplain | *:accounting) [ "$1" = pool ] || return 1 ;; # only ours
     esac
     [ -n "${pid_of[$1]:-}" ]
@@ -76,7 +79,7 @@ serves() {
 # anything is measured. With SIZE, what counts is the bytes that came, not the answers that were
 # complete, of which there may be few.
 load_case() {
-    local before after ready results n errors bytes p50 p99 max client s p=${pid_of[$2]} server=${2#api-}
+    local before after ready results n errors bytes p50 p99 max client s p=${pid_of[$2]} server=${2#*-}
     coproc LOAD { exec timeout $((seconds + 120)) "$build/bench/load_client" load "${port_of[$2]}" "$4" "$seconds" "$3" 2 tls "${@:6}"; }
     local load_pid=$LOAD_PID from=${LOAD[0]} to=${LOAD[1]}
     read -r ready <&"$from" || { note "$2 $1: the client did not get so far"; return; }
@@ -171,6 +174,84 @@ blocking_case() {
     load_case blocking "api-$1" 64 / '' /block/100 10
 }
 
+# The server of handlers that wait: Go's is one with the files.
+waits_in() {
+    api=$1
+    [ "$1" != go ] || return 0
+    api=api-$1
+    [ -z "${pid_of[$api]:-}" ] || return 0
+    start_api --threading "$1" --idle-ms 600000
+    pid_of[$api]=$pid port_of[$api]=$port
+}
+
+# watch_threads PID FILE: the most threads from the second second on. Without a process for each look.
+watch_threads() {
+    local key value most=0 began=$SECONDS
+    exec 8<> <(:)
+    while read -r -t 0.05 value <&8 || [ -d "/proc/$1" ]; do
+        while read -r key value; do
+            [ "$key" != Threads: ] || [ $((SECONDS - began)) -lt 2 ] || [ "$value" -le "$most" ] || most=$value
+        done <"/proc/$1/status"
+        echo "$most" >"$2"
+    done 2>/dev/null
+}
+
+# 64 kept connections, and a handler that sleeps. Which of them has what to itself is the machine's
+# affair; what Little's law asks for counts what was reached.
+sleep_case() {
+    local us rate watcher api
+    local seconds=$((seconds > 3 ? seconds : 3))
+    waits_in "$1"
+    for us in 200 500 1000 2000 4000 10000 50000; do
+        watch_threads "${pid_of[$api]}" "$work/threads" &
+        watcher=$!
+        load_case "sleep-$us" "$api" 64 "/sleep/$us"
+        kill "$watcher" 2>/dev/null
+        wait "$watcher" 2>/dev/null
+        rate=$(awk -v c="sleep-$us" -v s="$1" '$1 == c && $2 == s && $3 == "rate" { r = $4 } END { print r + 0 }' "$out/rows.txt")
+        [ "$rate" != 0 ] || continue
+        row "sleep-$us" "$1" turn_us "$(awk -v r="$rate" 'BEGIN { print 1e6 / r }')"
+        [ "$1" = go ] || row "sleep-$us" "$1" threads "$(cat "$work/threads")"
+        [ "$1" = go ] || row "sleep-$us" "$1" little "$(awk -v n="$(cat "$work/threads")" -v r="$rate" -v us="$us" -v cores="$(nproc)" \
+            'BEGIN { print n / (1.5 * r * us / 1e6 + cores) }')"
+    done
+}
+
+# 64 requests in one moment, 1.5 ms each, on 16 workers: 6 ms at best.
+burst_case() {
+    local median p99 max errors more=()
+    [ "$1" != pool ] || more=(--threads 16 --max-threads 16)
+    [ "$1" = go ] || start_api --threading "$1" --idle-ms 600000 "${more[@]}"
+    [ "$1" != go ] || port=${port_of[go]}
+    read -r median p99 max errors < <("$build/bench/load_client" burst "$port" /sleep/1500 100 64 20 tls)
+    [ "$1" = go ] || stop_one "$pid"
+    [ "${errors:-1}" = 0 ] || { note "$1 burst: ${errors:-?} errors"; return; }
+    row burst "$1" p50_us "$median"
+    row burst "$1" p99_us "$p99"
+}
+
+# 2,000 who ask for 1 MiB and do not read: what others notice, and what they cost.
+slow_case() {
+    local a b n readers
+    start_peer "$1" || return
+    "$build/bench/load_client" close "$port" /f/13 x20 2 full >/dev/null
+    a=$(pss_kib "$pid")
+    coproc READERS { exec python3 "$bench/slow_readers.py" "$port" /f/1m 2000; }
+    readers=$READERS_PID
+    local from=${READERS[0]} to=${READERS[1]}
+    read -r _ n <&"$from"
+    sleep 1
+    b=$(pss_kib "$pid")
+    pid_of[beside-$1]=$pid port_of[beside-$1]=$port
+    load_case slow "beside-$1" 1 /f/13
+    row slow "$1" threads "$(threads_of "$pid")"
+    echo >&"$to"
+    wait "$readers" 2>/dev/null
+    stop_one "$pid"
+    [ "${n:-0}" = 2000 ] || { note "$1 slow: ${n:-none} of 2000 readers came"; return; }
+    row slow "$1" kib "$(awk -v d=$((b - a)) 'BEGIN { print d / 2000 }')"
+}
+
 # Where the bytes of a connection are, as the library's own allocations say.
 accounting_case() {
     local state part bytes
@@ -208,6 +289,9 @@ run_case() {
     idleplain) idle_case idleplain "$2" 3500 plain --plain ;;
     accounting) accounting_case "$2" ;;
     blocking) blocking_case "$2" ;;
+    sleep) sleep_case "$2" ;;
+    burst) burst_case "$2" ;;
+    slow) slow_case "$2" ;;
     flat) flat_case "$2" ;;
     *) die "there is no case $1" ;;
     esac
@@ -215,7 +299,7 @@ run_case() {
 
 for case in ${cases//,/ }; do
     turns=$rounds
-    [[ $case == idle* || $case == flat || $case == accounting ]] && turns=1
+    [[ $case == idle* || $case == flat || $case == accounting || $case == slow ]] && turns=1
     for _ in $(seq "$turns"); do
         for server in ${servers//,/ }; do
             serves "$server" "$case" && run_case "$case" "$server"
