@@ -169,7 +169,8 @@ struct shs_options {
     unsigned thread_groups; /* sets of workers that share nothing: many cores want several. 1 */
     unsigned spare_ms;      /* a worker that is not needed leaves after this. 10000 */
     unsigned queue_ms;      /* a request waits this long for a worker when all are blocked; then 503
-                               with Retry-After. 2000 */
+                               with Retry-After. Where some have waited all the time for as long,
+                               an eighth of it. 2000 */
     unsigned max_queue;     /* requests that wait so at once; more are answered 503 at once. 1024 */
     unsigned max_connections_per_address; /* open at once from one address (of IPv6: one /64); one
                                              more is closed. UINT_MAX = none.
@@ -207,6 +208,12 @@ struct shs_options {
      */
     const struct shs_address *more_addresses;
     unsigned more_address_count; /* at most 63. 0 */
+
+    /* -- ThreadPoolMixIn, continued ------------------------------------------------------------ */
+    /* While more clients come than can be served, for a second and more: who would wait so long
+       until it is begun with is refused, with 503 and Retry-After, or before a TLS handshake.
+       UINT_MAX = nobody is. 400 */
+    unsigned late_ms;
 };
 
 /*

@@ -446,6 +446,8 @@ struct shs_server_stats {
     uint64_t stuck_handlers; /* handlers that were reported by opt.stuck_handler_ms */
     uint64_t made_room;      /* idle connections that were ended because of opt.max_connections */
     uint64_t refused_addresses; /* connections over opt.max_connections_per_address */
+    uint64_t refused_late; /* that had waited too long to be accepted, while more came than can be
+                              served: they are ended before a handshake, or told 503 */
 };
 
 /* Copies the counters. Safe from any thread, at any time. */

@@ -293,7 +293,7 @@ enum shs_client_reason {
     X(CLIENT_CERT, "client-cert")   /* we refused the client: ":" and the reason */                \
     X(RESET, "reset")               /* the connection ended in the middle */                       \
     X(PROTOCOL, "protocol")         /* what came breaks the rules of TLS */                        \
-    X(OVERLOAD, "overload")         /* config.max_handshakes */                                    \
+    X(OVERLOAD, "overload")         /* config.max_handshakes, or it came too late */               \
     X(INTERNAL, "internal")         /* it is our fault: memory, OpenSSL */
 
 enum shs_tls_cause {

@@ -187,6 +187,8 @@ static void base_handle_error(struct shs_layer *layer, struct shs_conn *conn,
 {
     char client[160];
 
+    if (conn != NULL && conn->late)
+        return;       /* one of thousands: shs__server_refused_late has said it */
     if (conn == NULL) /* not a peer's doing, then */
         shs_server_log(layer->server, SHS_LOG_ERROR, "%s (%s)", err->text, shs_err_name(err->code));
     else

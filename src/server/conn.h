@@ -77,10 +77,11 @@ struct shs_conn {
     bool on_loop : 1;     /* the serving thread itself talks to this peer */
     bool no_linger : 1;   /* the peer sends no more: its end need not be awaited */
     bool overloaded : 1;  /* no handler may be called: answer 503 */
-    bool lent : 1;        /* it waits without a deadline of its own: deadline_ns is ours */
-    bool has_read : 1;    /* shs_conn_read has given something to the handler that runs */
-    uint32_t turn;        /* requests left until it yields; 0 = it never does */
-    uint32_t served;      /* requests answered on it */
+    bool late : 1;     /* it has waited too long before it was accepted: nothing costly is done */
+    bool lent : 1;     /* it waits without a deadline of its own: deadline_ns is ours */
+    bool has_read : 1; /* shs_conn_read has given something to the handler that runs */
+    uint32_t turn;     /* requests left until it yields; 0 = it never does */
+    uint32_t served;   /* requests answered on it */
     /* of a handler that has set no deadline, since it last wrote, or since the peer kept up
        min_rate for idle_ms: what it has read, and how long it has waited for it */
     uint64_t read_bytes;

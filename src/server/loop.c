@@ -88,6 +88,24 @@ static int process_failed(struct shs_server *self, struct shs_conn *conn, int rc
     return rc == SHS_EXIT ? SHS_EXIT : SHS_OK;
 }
 
+/* More of them in a second than anybody wants to read of. */
+#define SAY_AGAIN_MS 1000u
+
+void shs__server_refused_late(struct shs_server *self)
+{
+    int64_t now = shs_now_ns(), until = atomic_load(&self->late_said_ns);
+    uint64_t count = atomic_fetch_add(&self->stats.refused_late, 1) + 1;
+
+    if (now < until || !atomic_compare_exchange_strong(&self->late_said_ns, &until,
+                                                       shs__deadline_after(now, SAY_AGAIN_MS)))
+        return;
+    shs_server_log(
+        self, SHS_LOG_WARNING,
+        "overloaded: more clients come than can be served; %llu that had waited too long "
+        "to be accepted were told so",
+        (unsigned long long)count);
+}
+
 /* Python's _handle_request_noblock. */
 int shs__server_take(struct shs_server *self, struct shs_listener *from)
 {

@@ -616,6 +616,7 @@ void shs_server_get_stats(const struct shs_server *self, struct shs_server_stats
     out->stuck_handlers = counter(&self->stats.stuck_handlers);
     out->made_room = counter(&self->stats.made_room);
     out->refused_addresses = counter(&self->stats.refused_addresses);
+    out->refused_late = counter(&self->stats.refused_late);
 }
 
 void shs_server_log(struct shs_server *self, enum shs_log_level level, const char *fmt, ...)

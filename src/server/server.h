@@ -50,6 +50,7 @@ struct shs_server {
     /* class attributes; a server class sets them before it binds */
     int address_family; /* AF_UNSPEC: whatever the host's name gives */
     int socket_type;    /* SOCK_STREAM, SOCK_DGRAM */
+    bool handshakes;    /* TLS: before one there are no words that a client would understand */
     bool client_first;  /* HTTP, TLS: a new connection has nothing to do before its first byte */
     /* what it speaks, by its ALPN name (RFC 7301), static: "http/1.1"; NULL */
     /* What it speaks, by its ALPN name (RFC 7301), static; NULL: whatever the handler does.
@@ -82,6 +83,7 @@ struct shs_server {
     pthread_t loop_thread;           /* valid while serving, under lock */
     _Atomic int64_t accept_retry_ns; /* back-off after a failed accept */
     _Atomic int64_t accept_said_ns;  /* until then the log is not told of another */
+    _Atomic int64_t late_said_ns;    /* nor of those that came late */
     int64_t loop_limit_ns; /* a conversation on the loop ends here; INT64_MAX: no shutdown yet */
     bool closed;
     bool forked;               /* in a child of ForkingMixIn */
@@ -105,7 +107,7 @@ struct shs_server {
 
     struct {
         _Atomic uint64_t accepted, refused, accept_errors, accept_pauses, errors, timeouts;
-        _Atomic uint64_t stuck_handlers, made_room, refused_addresses;
+        _Atomic uint64_t stuck_handlers, made_room, refused_addresses, refused_late;
         _Atomic int64_t threads;
         _Atomic uint64_t children;
     } stats;
@@ -150,6 +152,8 @@ int shs__tcp_listen_again(struct shs_server *self, const struct shs_listener *at
 /* loop.c: one request is taken, from `self->ready` or from one socket on any thread. SHS_OK: go on;
    SHS_WAIT_READ: nobody, or not now; else the end. */
 int shs__server_take(struct shs_server *self, struct shs_listener *from);
+/* One more was refused because it had waited for too long: counted, and now and then logged. */
+void shs__server_refused_late(struct shs_server *self);
 /* The listening sockets that are open, for poll(2): how many, SHS_MAX_LISTENERS at most. Of the
    serving thread. */
 unsigned shs__server_poll_listeners(const struct shs_server *self, struct pollfd *fds);

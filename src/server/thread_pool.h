@@ -54,12 +54,14 @@ enum {
 
 struct shs_pool_group;
 struct shs_pool_worker;
+struct shs_pool_door;
 
 struct shs_pool_slot {
     _Atomic uint64_t state;
     struct shs_conn *conn;          /* of the owner */
     struct shs_pool_worker *worker; /* who runs it; of the owner */
     struct shs_pool_slot *next;     /* in the ready queue, or the free list */
+    struct shs_pool_door *door;     /* it counts as inside, and not begun with; or NULL */
     _Atomic int64_t deadline_ns;    /* as it was parked with */
     _Atomic int64_t timer_ns;       /* its moment in the heap; INT64_MAX = not in it */
     int64_t queued_ns;              /* when it joined the ready queue */
@@ -67,6 +69,7 @@ struct shs_pool_slot {
     uint16_t group;
     uint32_t heap_at; /* valid while in the heap; under timer_lock */
     bool counted;     /* among its address's connections */
+    bool said;        /* it counts at its door among those that have said something */
     bool expired;     /* owned because its deadline has passed */
     bool out;         /* EPOLLOUT is registered as well */
 };
@@ -147,6 +150,21 @@ struct shs_pool_timer {
     struct shs_pool_slot *slot;
 };
 
+/* What a door knows of those who wait in front of it, and behind it: thread_pool_load.c. */
+struct shs_pool_load {
+    /* under the door's lock */
+    int64_t late_ns;  /* when somebody came too late; 0: not lately */
+    int64_t since_ns; /* and the first of these, with no pause between them */
+    unsigned taken;   /* of the batch that is being let in */
+    bool said;        /* the last one of them has sent something */
+
+    _Atomic unsigned inside[2]; /* let in meanwhile, and not begun with: silent, and not */
+    _Atomic unsigned most;      /* so many of each should be */
+    _Atomic unsigned begun;     /* with so many of them in this window */
+    _Atomic int64_t window_ns;  /* when it began; 0: it has not */
+    _Atomic int64_t visit_ns;   /* the door is looked after then */
+};
+
 /*
  * A listening socket in a group: the server's own in the first one, in the others one more at the
  * same address, or none. Accepting is done by whoever finds `knocked` and gets the lock.
@@ -155,8 +173,10 @@ struct shs_pool_door {
     struct shs_pool_group *group;
     struct shs_listener *from; /* where requests are taken from; NULL: from nowhere */
     struct shs_listener own;
+    bool alone; /* no other group has one at this address: it is there for all of them */
     pthread_mutex_t lock;
-    bool listens;         /* under the lock */
+    bool listens; /* under the lock */
+    struct shs_pool_load load;
     _Atomic bool knocked; /* epoll said that somebody waits there */
     _Atomic bool resting; /* somebody may wait there, but accepting was not possible */
 };
@@ -188,10 +208,12 @@ struct shs_pool_group {
     struct shs_pool_worker *asleep; /* the last one first */
     _Atomic unsigned target; /* as many should be active as there are cores, or as was said */
     _Atomic int active; /* those who are awake, less what they are away; in parts of SHS_POOL_ONE */
-    _Atomic int dismiss; /* so many of those who are awake go to sleep */
+    _Atomic unsigned pressed; /* at so many of its doors more come than can be served */
+    _Atomic int dismiss;      /* so many of those who are awake go to sleep */
     _Atomic int surplus; /* how many more are awake than should be, at the monitor's last looks */
     int64_t sum;         /* the monitor's: the same, since it last asked who is not needed */
     unsigned looks;
+    int64_t queue_since_ns;    /* likewise: the ready queue has not been empty since; 0: it is */
     int64_t trim_ns;           /* when it asks again */
     _Atomic int64_t enough_ns; /* until then there are enough, says who has counted them */
     int64_t start_ns; /* before this moment no thread is started: there was none to be had */
@@ -219,6 +241,8 @@ struct shs_thread_pool {
     pthread_t monitor;
     _Atomic bool monitor_rests;       /* it must be told when a worker begins something */
     _Atomic int64_t monitor_until_ns; /* it looks again at this moment */
+    _Atomic int64_t looked_ns;        /* when it has looked last */
+    _Atomic int64_t looks_since_ns;   /* since then there was no pause between its looks */
     int64_t resumed_ns; /* its own: when the process ran again that had been stopped; or 0 */
     bool monitor_called, monitor_gone, monitor_detached;
 };
@@ -273,6 +297,26 @@ void shs__pool_stop(struct shs_scheduler *scheduler);
 /* Closes the listening sockets that are not the server's own. */
 void shs__pool_close_doors(struct shs_thread_pool *pool);
 void shs__pool_free_doors(struct shs_pool_group *group);
+
+/* thread_pool_load.c -------------------------------------------------------------------------- */
+
+/* With the door's lock, but for the last two. */
+
+/* The monitor's look is so late: the process was not running. */
+#define SHS_POOL_NOT_RUNNING_NS (250 * SHS_NS_PER_MS)
+
+/* A batch begins: so many may be let in. 0: none, until a visit finds that some may. */
+unsigned shs__pool_load_room(struct shs_pool_door *door);
+/* Nobody is let in any more, or nobody has come late for a while. */
+void shs__pool_load_end(struct shs_pool_door *door);
+/* This one was accepted: true if it has waited too long for what it would cost. */
+bool shs__pool_load_refuses(struct shs_pool_door *door, const struct shs_conn *conn);
+/* It was let in; its slot says so until it is begun with. */
+void shs__pool_load_enter(struct shs_pool_door *door, struct shs_pool_slot *slot);
+/* Somebody begins with it, or it ends. By its owner, without the door's lock. */
+void shs__pool_load_leave(struct shs_pool_slot *slot);
+/* While the group is pressed, now and then: looks after the doors. Any thread, without the lock. */
+void shs__pool_load_visit(struct shs_pool_group *group);
 
 /* thread_pool_mixin.c ------------------------------------------------------------------------- */
 

@@ -14,9 +14,6 @@
 
 #include "server/thread_pool.h"
 
-/* Connections taken in one go, before this worker looks at what else there is. */
-#define ACCEPT_BATCH 32
-
 #define POOL(s) SHS_CONTAINER_OF(s, struct shs_thread_pool, scheduler)
 
 struct shs_pool_door *shs__pool_door_of(struct shs_pool_group *group, uint64_t data)
@@ -62,7 +59,9 @@ static void accept_batch(struct shs_pool_door *door)
 {
     struct shs_server *server = door->group->pool->scheduler.layer.server;
 
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
+    unsigned most = shs__pool_load_room(door);
+
+    for (unsigned i = 0; i < most; i++) {
         int rc;
 
         if (atomic_load(&server->shutdown_requested) || rests(server, door))
@@ -74,7 +73,8 @@ static void accept_batch(struct shs_pool_door *door)
             (void)rests(server, door);
         return;
     }
-    look_anew(door); /* others first, and perhaps another worker */
+    if (most > 0)
+        look_anew(door); /* others first, and perhaps another worker */
 }
 
 void shs__pool_knock(struct shs_pool_door *door)
@@ -151,7 +151,8 @@ static void open_doors(struct shs_thread_pool *pool, unsigned i)
 
         door->from = g == 0 ? listener : each ? &door->own : NULL;
         if (door->from != NULL)
-            door->from->owner = each ? door->group : NULL;
+            door->from->owner = door;
+        door->alone = !each;
     }
 }
 
@@ -177,6 +178,7 @@ static void stop_listening(struct shs_pool_door *door)
         (void)epoll_ctl(door->group->epoll_fd, EPOLL_CTL_DEL, shs_listener_fileno(door->from),
                         NULL);
     door->listens = false;
+    shs__pool_load_end(door);
     if (door->from != NULL)
         door->from->owner = NULL;
     pthread_mutex_unlock(&door->lock);

@@ -90,6 +90,10 @@ static int admit(struct shs_pool_group *group, struct shs_pool_slot *slot, struc
     if (epoll_ctl(group->epoll_fd, EPOLL_CTL_ADD, conn->socket.fd, &event) != 0)
         return shs_conn_fail(conn, SHS_LIMIT, errno,
                              "epoll takes no more connections: raise fs.epoll.max_user_watches");
+    if (conn->late) { /* it is here, and is told no at once: that waits for nobody */
+        shs__pool_run(group->pool, group, NULL, slot);
+        return SHS_OK;
+    }
     /* Its first bytes are there already; or its handler may be the one who speaks first. */
     if (!conn->server->client_first || !shs__pool_release(slot)) {
         shs__pool_ready_push(group, slot);
@@ -103,7 +107,8 @@ bool shs__pool_ready(struct shs_thread_pool *pool, struct shs_pool_group *group)
     return (pool->started || start(pool) == SHS_OK) && has_worker(group);
 }
 
-static int add_to(struct shs_thread_pool *pool, struct shs_pool_group *group, struct shs_conn *conn)
+static int add_to(struct shs_thread_pool *pool, struct shs_pool_group *group,
+                  struct shs_pool_door *door, struct shs_conn *conn)
 {
     struct shs_layer *layer = &pool->scheduler.layer;
     struct shs_pool_slot *slot;
@@ -127,6 +132,8 @@ static int add_to(struct shs_thread_pool *pool, struct shs_pool_group *group, st
             return shs_conn_fail(conn, rc, 0, "this address has %u connections open already", max);
         slot->counted = max != UINT_MAX;
     }
+    if (door != NULL && !conn->late)
+        shs__pool_load_enter(door, slot);
     return admit(group, slot, conn);
 }
 
@@ -134,12 +141,20 @@ static int add_to(struct shs_thread_pool *pool, struct shs_pool_group *group, st
 static int pool_add(struct shs_scheduler *scheduler, struct shs_conn *conn)
 {
     struct shs_thread_pool *pool = POOL(&scheduler->layer);
+    struct shs_pool_door *door = conn->listener == NULL ? NULL : conn->listener->owner;
     unsigned turn;
 
-    if (conn->listener != NULL && conn->listener->owner != NULL)
-        return add_to(pool, conn->listener->owner, conn);
+    if (door != NULL) /* we are in the middle of its batch */
+        conn->late = shs__pool_load_refuses(door, conn);
+    if (conn->late) {
+        shs__server_refused_late(conn->server);
+        if (conn->server->handshakes || !conn->server->handler_class->refuses)
+            return shs_conn_fail(conn, SHS_LIMIT, 0, "it has waited too long to be accepted");
+    }
+    if (door != NULL && !door->alone)
+        return add_to(pool, door->group, door, conn);
     turn = atomic_fetch_add_explicit(&pool->next_group, 1, memory_order_relaxed);
-    return add_to(pool, &pool->groups[turn % pool->group_count], conn);
+    return add_to(pool, &pool->groups[turn % pool->group_count], door, conn);
 }
 
 /* A handler waits for its peer, on a worker: another one takes over meanwhile. */
@@ -167,6 +182,8 @@ static void pool_close_request(struct shs_layer *layer, struct shs_conn *conn)
         return;
     }
     shs_conn_set(conn, layer, NULL);
+    if (place.slot->door != NULL)
+        shs__pool_load_leave(place.slot);
     if (place.slot->counted)
         shs__pool_addresses_remove(POOL(layer)->addresses, conn);
     shs__pool_slot_end(place.group, place.slot);

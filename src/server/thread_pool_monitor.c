@@ -23,10 +23,10 @@
 #define LOOKS_IN_THE_DARK 32u
 /* Handlers that do not return which are reported at one look; the others at the next. */
 #define REPORTS 4u
+/* A queue that stands is waited in for this part of queue_ms. */
+#define STANDING 8
 /* Fetching what there is while nobody else does, before the timers are looked at. */
 #define EVENT_ROUNDS 64u
-/* A look so much later than it was to be: the process was not running. */
-#define NOT_RUNNING_NS (250 * SHS_NS_PER_MS)
 
 void shs__pool_monitor_call(struct shs_thread_pool *pool)
 {
@@ -215,13 +215,25 @@ static int queue_events(struct shs_pool_group *group)
 }
 
 /*
+ * How long one may wait in the queue: queue_ms. But one that has not been empty for so long is no
+ * burst: then all who are served have waited as long as that, and would as well with less.
+ */
+static int64_t patience_ns(struct shs_pool_group *group, int64_t now)
+{
+    const struct shs_options *opt = &group->pool->scheduler.layer.server->opt;
+    int64_t most = (int64_t)opt->queue_ms * SHS_NS_PER_MS;
+
+    return group->queue_since_ns != 0 && now - group->queue_since_ns > most ? most / STANDING
+                                                                            : most;
+}
+
+/*
  * All workers are away. Who waits for one is refused when it was too long; the time in which this
  * process was stopped, or had no core, does not count.
  */
 static void serve_saturated(struct shs_pool_group *group, int64_t now)
 {
-    const struct shs_options *opt = &group->pool->scheduler.layer.server->opt;
-    int64_t patience = now - (int64_t)opt->queue_ms * SHS_NS_PER_MS;
+    int64_t patience = now - patience_ns(group, now);
     struct shs_pool_slot *slot;
 
     for (unsigned i = 0; i < EVENT_ROUNDS && queue_events(group) == (int)SHS_POOL_BATCH; i++)
@@ -271,6 +283,11 @@ static bool tick(struct shs_thread_pool *pool, int64_t now, int64_t *until)
         bool saturated = is_saturated(group);
         int64_t next;
 
+        if (atomic_load(&group->ready_count) == 0)
+            group->queue_since_ns = 0;
+        else if (group->queue_since_ns == 0)
+            group->queue_since_ns = now;
+
         /* What the peers have sent comes before their deadlines. */
         if (saturated)
             serve_saturated(group, now);
@@ -278,6 +295,10 @@ static bool tick(struct shs_thread_pool *pool, int64_t now, int64_t *until)
         if (next < *until)
             *until = next;
         any |= look_at(group, now) || saturated;
+        if (atomic_load(&group->pressed) > 0) {
+            shs__pool_load_visit(group);
+            any = true;
+        }
         shs__pool_reap(group);
     }
     return any;
@@ -316,6 +337,9 @@ static void watch(struct shs_thread_pool *pool)
     while (!atomic_load(&pool->closing) || (!atomic_load(&pool->abandoned) && has_workers(pool))) {
         int64_t now = shs_now_ns(), until, look;
 
+        if (now - atomic_load(&pool->looked_ns) > SHS_POOL_NOT_RUNNING_NS)
+            atomic_store(&pool->looks_since_ns, now);
+        atomic_store(&pool->looked_ns, now);
         /* Set before the look at the timers: one that is set meanwhile finds it and calls. */
         atomic_store(&pool->monitor_until_ns, INT64_MAX);
         atomic_store(&pool->monitor_rests, quiet >= LOOKS_BEFORE_REST);
@@ -330,7 +354,7 @@ static void watch(struct shs_thread_pool *pool)
         atomic_store(&pool->monitor_until_ns, until);
         rest(pool, until);
         pthread_mutex_unlock(&pool->monitor_lock);
-        if (until != INT64_MAX && shs_now_ns() - until > NOT_RUNNING_NS)
+        if (until != INT64_MAX && shs_now_ns() - until > SHS_POOL_NOT_RUNNING_NS)
             pool->resumed_ns = shs_now_ns();
         if (atomic_exchange(&pool->monitor_rests, false))
             quiet = LOOKS_BEFORE_REST / 2;

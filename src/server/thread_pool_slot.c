@@ -54,6 +54,7 @@ struct shs_pool_slot *shs__pool_slot_new(struct shs_pool_group *group, struct sh
     slot->conn = conn;
     slot->worker = NULL;
     slot->next = NULL;
+    slot->door = NULL;
     slot->counted = false;
     slot->expired = false;
     slot->out = false;

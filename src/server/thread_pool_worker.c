@@ -166,9 +166,11 @@ void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
     int rc;
 
     slot->expired = false;
+    if (slot->door != NULL)
+        shs__pool_load_leave(slot);
     slot->worker = worker;
     shs_conn_told_ready(conn, false, worker == NULL ? 0 : worker->told_ns);
-    shs_conn_set_overloaded(conn, worker == NULL);
+    shs_conn_set_overloaded(conn, worker == NULL || conn->late);
     conn->activity = worker == NULL ? NULL : &worker->activity;
     do {
         shs_conn_set_turn(conn, server->opt.max_requests_per_turn);
@@ -200,6 +202,8 @@ static void work(struct shs_pool_worker *worker, struct shs_pool_slot *slot)
     atomic_fetch_add(&worker->busy, 1);
     if (atomic_load(&worker->away) != 0)
         (void)shs__pool_set_away(worker, 0, 0);
+    if (atomic_load_explicit(&worker->group->pressed, memory_order_relaxed) > 0)
+        shs__pool_load_visit(worker->group);
 }
 
 /*

@@ -269,6 +269,7 @@ static const struct number numbers[] = {
     NUMBER(max_connections_per_address, UNSIGNED, false, false),
     NUMBER(max_requests_per_turn, UNSIGNED, false, false),
     NUMBER(stuck_handler_ms, UNSIGNED, false, false),
+    NUMBER(late_ms, UNSIGNED, false, false),
 };
 
 static void set_number(struct shs_options *opt, const struct number *n, uint64_t value)

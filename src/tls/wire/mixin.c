@@ -338,6 +338,8 @@ static void tls_handle_error(struct shs_layer *layer, struct shs_conn *conn,
 {
     struct shs_tls_stream *tls = conn == NULL ? NULL : shs_conn_get(conn, layer);
 
+    if (tls == NULL && conn != NULL && conn->late)
+        add(&MIXIN(layer)->shared->causes[SHS_TLS_CAUSE_OVERLOAD]);
     if (tls == NULL || tls->talk == NULL || tls->talk->failure.cause == SHS_TLS_CAUSE_NONE) {
         shs_super_handle_error(layer, conn, err);
         return;
@@ -528,6 +530,7 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
         goto out;
     }
     self->client_first = true;
+    self->handshakes = true;
     mixin->advised = shs__wall_s(mixin->config.config.clock_offset_s);
     shs__tls_mixin_advise(mixin);
     return SHS_OK;
