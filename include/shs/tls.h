@@ -17,8 +17,9 @@
  *   cannot be used stays as it was, and the rest is swapped at once.
  *
  *   Of several certificates that fit a name, one that is valid now is used before one that is not;
- *   an exact name's before a wildcard's; but a client that can do nothing with the keys of the exact
- *   name's (RSA only, say, where that is EC) gets the wildcard's. An IP address as a name is no name (RFC 6066, 3).
+ *   an exact name's before a wildcard's; but a client that can do nothing with the keys of the
+ *   exact name's (RSA only, say, where that is EC) gets the wildcard's. An IP address as a name is
+ *   no name (RFC 6066, 3).
  *
  *   A handshake that fails has exactly one cause, a short label: "version", "client-cert:expired",
  *   "client-alert:unknown_ca". It is counted, and handed to config.on_failure. A connection opened
