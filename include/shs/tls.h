@@ -17,7 +17,9 @@
  *   cannot be used stays as it was, and the rest is swapped at once.
  *
  *   Of several certificates that fit a name, one that is valid now is used before one that is not;
- *   an exact name's before a wildcard's. An IP address as a name is no name (RFC 6066, 3).
+ *   an exact name's before a wildcard's; but a client that can do nothing with the keys of the
+ *   exact name's (RSA only, say, where that is EC) gets the wildcard's. An IP address as a name is
+ *   no name (RFC 6066, 3).
  *
  *   A handshake that fails has exactly one cause, a short label: "version", "client-cert:expired",
  *   "client-alert:unknown_ca". It is counted, and handed to config.on_failure. A connection opened
@@ -71,9 +73,15 @@ struct shs_tls_cert {
 
 /*
  * A virtual host: everything that depends on the name a client asks for in its ClientHello. The
- * Host field of a request is the client's word, and may name another host, which asks other things
- * of its clients. A handler that goes by Host must compare it with shs_tls_info.sni, and answer 421
- * when they differ, or look at shs_conn_client_identity itself.
+ * Host field of a request is the client's word, and may name another host than the one this
+ * connection was made by. When that one asks other things of clients (client_auth, the CAs and
+ * CRLs, client_depth, client_lax, client_partial) or of TLS (policy, min_version, ciphers, groups),
+ * an HTTPServer answers 421 Misdirected Request (RFC 9110, 15.5.20) and calls no handler. A name
+ * that is no host's counts as the first host's, as in a ClientHello; a request without Host as this
+ * connection's. Where only the certificates differ, nothing is protected by them, and the request
+ * is served: a proxy may come with one name in its ClientHello for all.
+ *
+ * Over TLS, servers of other protocols than HTTP compare their names with shs_tls_info.sni.
  */
 struct shs_tls_host {
     size_t size;                      /* set by shs_tls_host_init */

@@ -131,6 +131,19 @@ static int refuse_client(const struct shs_conn_refusal *refusal, struct shs_requ
     return refusal->names_https_url ? write_https_url(req, res) : SHS_OK;
 }
 
+/* RFC 9110, 15.5.20: this connection was made by the rules of another name. */
+static bool is_misdirected(struct shs_conn *conn, const struct shs_request *req)
+{
+    return conn->names != NULL && conn->names->elsewhere(conn->names, conn, shs_request_host(req));
+}
+
+static int refuse_misdirected(struct shs_response *res)
+{
+    return shs_send_page(res, 421,
+                         "This connection was made for another name, and the one that was asked "
+                         "for has other rules. Ask for it on a connection of its own.");
+}
+
 static bool host_turn_over(void *owner)
 {
     struct http_request_handler *self = owner;
@@ -163,6 +176,8 @@ static int host_dispatch(void *owner, struct shs_exchange *x)
         return refuse_client(self->base.request->refusal, &x->req, &x->res);
     if (self->base.request->overloaded)
         return refuse_overload(&x->res);
+    if (!x->req.sink_over && is_misdirected(self->base.request, &x->req))
+        return refuse_misdirected(&x->res);
     if (!x->req.sink_over)
         begin_request(self, activity, &x->req.head);
     shs__activity_enter(activity, shs__activity_route(x->req.head.method, x->req.head.path));

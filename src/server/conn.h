@@ -48,6 +48,16 @@ struct shs_conn_watch {
     void (*end)(struct shs_conn_watch *self, const struct shs_access *access);
 };
 
+/*
+ * For which names a connection may be used, where not for all: a layer below the application's has
+ * made it by the rules of one of them. Who speaks on the connection asks before each request.
+ */
+struct shs_conn_names {
+    /* True: what is asked for with this name (as in a Host field) belongs on another connection. */
+    bool (*elsewhere)(const struct shs_conn_names *self, struct shs_conn *conn,
+                      struct shs_str host);
+};
+
 struct shs_conn {
     struct shs_server *server;
     struct shs_stream *stream;              /* the top of the stack */
@@ -57,6 +67,7 @@ struct shs_conn {
     struct shs_error *error;                /* NULL while nothing failed */
     char *client_host;                      /* text, made when somebody asks; of AF_UNIX, at once */
     const struct shs_conn_refusal *refusal; /* NULL: it may be served. Of the layer that set it */
+    const struct shs_conn_names *names;     /* NULL: for all. Of the layer that set it */
     const struct shs_listener *listener;    /* it came by this one; or NULL */
     struct shs_activity *activity;          /* of the thread that has it; NULL: nobody watches */
     struct shs_conn_watch *watch;           /* of a layer, until its close_request; NULL: nobody */

@@ -269,10 +269,49 @@ def brought(pki):
     # Without any of a CA in the file it is the wrong file.
     code, _, err = start(alone, both + "/i.crl")
     check(code == 1 and "is not of a CA in the client CA file" in err and both + "/i.crl" in err, err)
-    # And what has the name of one in the file must be signed by it.
-    shslib.write_file(both + "/stranger.crl", open(pki["impostor"].crl_of(pki["dir"] + "/stranger.crl")).read())
+    # One with the name of a CA in the file, which says that another key has signed it, is kept and said.
+    other_key = open(pki["impostor"].crl_of(pki["dir"] + "/stranger.crl")).read()
+    shslib.write_file(both + "/stranger.crl", other_key)
+    with serve(pki, both) as server:
+        server.wait_stderr(r"The CRL in '[^']*stranger.crl' is signed with another key than 'CN=issuing' has")
+        judged(server, pki, "i", VERSIONS[0], "ok", False)
+    # But one that says that it is by a key in the file, or says nothing, must be signed by it: it may be damaged.
+    der = bytearray(ssl.PEM_cert_to_DER_cert(open(both + "/i.crl").read().replace("X509 CRL", "CERTIFICATE")))
+    der[-1] ^= 1
+    shslib.write_file(both + "/stranger.crl", bytes(der))
     code, _, err = start(pki, both)
-    check(code == 1 and "is not of a CA in the client CA file" in err and "stranger.crl" in err, err)
+    check(code == 1 and "is not signed by 'CN=issuing'" in err and "stranger.crl" in err, err)
+    pki["impostor"].crl_of(both + "/stranger.crl", more=None)
+    code, _, err = start(pki, both)
+    check(code == 1 and "is not signed by 'CN=issuing'" in err and "stranger.crl" in err, err)
+
+
+def replaced(pki):
+    """A CA gets a new key, and the old certificate is taken out of the file of CAs; or another CA is. Their CRLs are
+    there still: they are said, and hold up nothing."""
+    directory = os.path.join(pki["dir"], "replaced")
+    os.mkdir(directory)
+    os.mkdir(directory + "/old")
+    cas = {"new": tls_pki.CA(directory, "root"), "old": tls_pki.CA(directory + "/old", "root"), "gone": tls_pki.CA(directory, "gone")}
+    mine = dict(pki, clients={who: ca.client("client-" + who) for who, ca in cas.items()}, bundle=directory + "/cas.pem")
+    crls = os.path.join(directory, "crls")
+    os.mkdir(crls)
+    for who, ca in cas.items():
+        ca.crl_of(os.path.join(crls, who + ".crl"))
+    for threading in THREADINGS:
+        tls_pki.bundle(mine["bundle"], *(ca.cert for ca in cas.values()))
+        with serve(mine, crls, "required", threading) as server:
+            for who in cas:
+                judged(server, mine, who, VERSIONS[0], "ok", False)
+            tls_pki.bundle(mine["bundle"], cas["new"].cert)
+            server.signal(1)
+            server.wait_stderr("TLS configuration reloaded\"")
+            server.wait_stderr(r"old.crl' is signed with another key than 'CN=root' has")
+            server.wait_stderr(r"gone.crl' is of 'CN=gone', which is not in the client CA file")
+            for version in VERSIONS:
+                judged(server, mine, "new", version, "ok", False)
+                for who in ("old", "gone"):
+                    equal(ask(server, mine, who, version)[0], None, who)
 
 
 RELATIVE = ["issuingDistributionPoint = critical,@idp", "[idp]", "relativename = part", "[part]", "OU = part %d"]
@@ -485,7 +524,7 @@ def lapse(pki, rounds, latest):
 
 def crls():
     with shslib.temp_dir() as directory:
-        tls_pki.each_at_once(make_pki(directory), table, brought, places, two_places, renewed, nothing_lost, not_understood,
+        tls_pki.each_at_once(make_pki(directory), table, brought, replaced, places, two_places, renewed, nothing_lost, not_understood,
                              said, lapses)
 
 

@@ -82,7 +82,9 @@ def served(server, pki):
 class Load:
     """Clients that do nothing but handshakes, and what came of them."""
 
-    def __init__(self, server, pki, threads=3):
+    PAUSE = 0.01  # between two: the reload is what this is about, and it needs a processor, too
+
+    def __init__(self, server, pki, threads=1):
         self.done, self.failed, self.serials, self.slow = 0, [], set(), 0.0
         self.server, self.stop = server, False
         self.context = ssl.create_default_context(cafile=pki["server_ca"])
@@ -101,6 +103,7 @@ class Load:
                     self.done += 1
                     self.serials.add(serial)
                     self.slow = max(self.slow, took)
+                time.sleep(self.PAUSE)
             except Exception as error:  # a thread's own would be printed, and pass
                 with self.lock:
                     self.failed.append(repr(error))
@@ -120,12 +123,13 @@ def log_count(server, words):
     return sum(bool(re.search(words, line)) for line in server.stderr_lines())
 
 
-def hundred_swaps(pki):
-    live = Live(pki, "swaps")
+def swaps(pki, number, load):
+    """Twenty-five of a server: good and bad by turns, while clients come."""
+    live = Live(pki, "swaps-%d" % number)
     with serve(live) as server:
-        wanted, began = None, time.monotonic()
-        with Load(server, pki) as load:
-            for i in range(100):
+        wanted = None
+        with load(server) as clients:
+            for i in range(25):
                 if i % 2:
                     words, before = live.bad(i // 2), log_count(server, "not reloaded")
                     server.signal(1)
@@ -140,18 +144,28 @@ def hundred_swaps(pki):
                     shslib.wait_until(lambda: log_count(server, "configuration reloaded") > before,
                                       10, "a reload")
                     equal(served(server, pki), wanted, "after a good swap")
-        seconds = time.monotonic() - began
-        equal(load.failed, [], "failed handshakes")
-        check(load.serials <= pki["serials"], "a certificate that is not good was served")
-        equal(load.serials, pki["serials"], "certificates seen")
-        print("       %d handshakes, %d/s, none failed, the slowest %.0f ms"
-              % (load.done, load.done / seconds, load.slow * 1000))
+        equal(clients.failed, [], "failed handshakes")
+        check(clients.serials <= pki["serials"], "a certificate that is not good was served")
+        equal(clients.serials, pki["serials"], "certificates seen")
         server.stop()
         # A bad one is tried again by itself: on a slow machine that is sometimes sooner than the next signal.
         done, bad = map(int, re.search(r"reloads=(\d+) reload-failures=(\d+)", server.stderr).groups())
-        check(done >= 50 and bad >= 50, "reloads=%d reload-failures=%d" % (done, bad))
+        check(done >= 13 and bad >= 12, "reloads=%d reload-failures=%d" % (done, bad))
         equal(done, log_count(server, "configuration reloaded"), "reloads counted and logged")
         equal(bad, log_count(server, "not reloaded|stays as it was:"), "failures counted and logged")
+
+
+def hundred_swaps(pki):
+    """On four servers at once: most of it is waiting for a reload."""
+    loads, began = [], time.monotonic()
+
+    def load(server):
+        loads.append(Load(server, pki))
+        return loads[-1]
+    tls_pki.at_once(lambda number: swaps(pki, number, load), range(4))
+    done = sum(clients.done for clients in loads)
+    print("       %d handshakes, %d/s, none failed, the slowest %.0f ms"
+          % (done, done / (time.monotonic() - began), max(clients.slow for clients in loads) * 1000))
 
 
 def in_flight(pki):
@@ -230,7 +244,7 @@ def a_bad_start(pki):
 
 def reload():
     with shslib.temp_dir() as directory:
-        tls_pki.each(make_pki(directory), hundred_swaps, in_flight, watching, a_bad_start)
+        tls_pki.each_at_once(make_pki(directory), hundred_swaps, (in_flight, a_bad_start, watching))
 
 
 shslib.main(reload)

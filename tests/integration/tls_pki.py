@@ -136,7 +136,8 @@ authorityKeyIdentifier = keyid
 
     def crl_of(self, path, revoked=(), number=None, since=-60, until=DAY, delta=None, more=(), now=None):
         """A CRL that says just this: `revoked` is {name of a certificate: reason} or names; times are seconds
-        from `now`. `delta`: a delta CRL, of the complete one with that number. `more`: lines of its extensions."""
+        from `now`. `delta`: a delta CRL, of the complete one with that number. `more`: lines of its extensions,
+        beside the identifier of its key; None: not even that."""
         base = os.path.join(self.base + ".db", "only")
         reasons = revoked if isinstance(revoked, dict) else {name: "" for name in revoked}
         with open(base + ".txt", "w") as index:
@@ -149,7 +150,7 @@ authorityKeyIdentifier = keyid
         lines = ["authorityKeyIdentifier = keyid"]
         if delta is not None:
             lines.append("2.5.29.27 = critical,ASN1:INTEGER:%d" % delta)
-        lines += more
+        lines = lines + list(more) if more is not None else ["issuerAltName = DNS:ca.example"]
         with open(base + ".cnf", "w") as out:
             out.write("[ca]\ndefault_ca = it\n[it]\ndatabase = %s.txt\n%scertificate = %s\nprivate_key = %s\n"
                       "default_md = sha256\ncrl_extensions = ext\n[ext]\n%s\n" % (

@@ -17,7 +17,7 @@
 #define MOST 6
 #define DAYS(n) (now + (int64_t)(n)*LAB_DAY)
 
-static struct tls_lab lab, rsa;
+static struct tls_lab lab, rsa, ed;
 static int64_t now;
 
 /* A configuration whose certificates are made for it; number i is of keys[i % 2]. */
@@ -157,7 +157,7 @@ static void a_wildcard_stands_in(void **state)
     add(&m, &rsa, "*.b.example", -10, 50);
     add(&m, &lab, "two.b.example", -10, -1);
     finish(&m);
-    assert_string_equal(who(&m, "one.b.example", 0), "0"); /* not the wildcard's RSA as well */
+    assert_string_equal(who(&m, "one.b.example", 0), "01"); /* the RSA for those who need it */
     assert_string_equal(who(&m, "one.b.example", 6), "1");
     assert_string_equal(who(&m, "one.b.example", 51), "0");
     assert_string_equal(who(&m, "two.b.example", 0), "1");
@@ -282,6 +282,69 @@ static void an_address_is_no_name(void **state)
     drop(&m);
 }
 
+/* The end of the certificate that a client gets which can do these signatures, and that version. */
+static int64_t answered_for(struct shs_tls_context *context, const char *name, const char *sigalgs,
+                            int version)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    struct shs_tls_context *client = NULL;
+    struct shs_tls_stream *near_tls = NULL, *far_tls = NULL;
+    struct shs_stream *near, *far;
+    int64_t end = 0;
+
+    assert_non_null(ctx);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+    SSL_CTX_set_min_proto_version(ctx, version);
+    SSL_CTX_set_max_proto_version(ctx, version);
+    assert_int_equal(SSL_CTX_set1_sigalgs_list(ctx, sigalgs), 1);
+    assert_int_equal(shs__tls_context_wrap(&client, ctx), SHS_OK);
+    assert_int_equal(shs__memory_stream_pair(&near, &far, 1 << 18, 0), SHS_OK);
+    assert_int_equal(shs__tls_stream_new(&near_tls, context, near), SHS_OK);
+    assert_int_equal(shs__tls_stream_new(&far_tls, client, far), SHS_OK);
+    assert_int_equal(SSL_set_tlsext_host_name(far_tls->ssl, name), 1);
+    if (lab_handshake(near_tls, far_tls) == SHS_OK)
+        end = shs__tls_time(X509_get0_notAfter(SSL_get0_peer_certificate(far_tls->ssl)));
+    near_tls->base.cls->free(&near_tls->base);
+    far_tls->base.cls->free(&far_tls->base);
+    near->cls->free(near);
+    far->cls->free(far);
+    shs__tls_context_free(client);
+    return end;
+}
+
+/* A name has an EC certificate (or Ed25519), its wildcard an RSA one: nobody is turned away, and
+   whoever can do with the name's own gets that. */
+static void a_wildcard_for_other_kinds_of_keys(void **state)
+{
+    static const char rsa_only[] = "RSA-PSS+SHA256:RSA+SHA256", ec_only[] = "ECDSA+SHA256",
+                      edwards[] = "ed25519", all[] = "RSA-PSS+SHA256:ECDSA+SHA256:ed25519";
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    struct made m;
+
+    SHS_UNUSED(state);
+    begin(&m);
+    add(&m, &lab, "ec.b.example", -10, 40);
+    add(&m, &rsa, "*.b.example", -10, 50);
+    add(&m, &lab, "*.b.example", -10, 60);
+    add(&m, &rsa, "rsa.b.example", -10, 70);
+    add(&m, &ed, "ed.b.example", -10, 80);
+    finish(&m);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(versions); i++) {
+        int v = versions[i];
+
+        assert_int_equal(answered_for(m.context, "ec.b.example", rsa_only, v), DAYS(50));
+        assert_int_equal(answered_for(m.context, "ec.b.example", ec_only, v), DAYS(40));
+        assert_int_equal(answered_for(m.context, "ec.b.example", all, v), DAYS(40));
+        assert_int_equal(answered_for(m.context, "rsa.b.example", rsa_only, v), DAYS(70));
+        assert_int_equal(answered_for(m.context, "rsa.b.example", all, v), DAYS(70));
+        assert_int_equal(answered_for(m.context, "ed.b.example", edwards, v), DAYS(80));
+        assert_int_equal(answered_for(m.context, "ed.b.example", all, v), DAYS(80));
+        assert_int_equal(answered_for(m.context, "ed.b.example", ec_only, v), DAYS(60));
+        assert_int_equal(answered_for(m.context, "ed.b.example", rsa_only, v), DAYS(50));
+    }
+    drop(&m);
+}
+
 /* It changes while it is served, without anybody doing anything. */
 static void one_expires_while_serving(void **state)
 {
@@ -389,6 +452,14 @@ static int open_labs(void **state)
     SHS_UNUSED(state);
     lab_open(&lab, SHS_KEY_P256);
     lab_open(&rsa, SHS_KEY_RSA2048);
+    lab_open(&ed, SHS_KEY_P256);
+    EVP_PKEY_free(ed.key);
+    ed.key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    shs__buf_consume(&ed.key_pem, ed.key_pem.len);
+    if (ed.key == NULL || shs__mint_key_pem(&ed.key_pem, ed.key, NULL, NULL) != SHS_OK)
+        return -1;
+    ed.opt.key_pem = shs__buf_head(&ed.key_pem);
+    ed.opt.key_pem_len = ed.key_pem.len;
     now = (int64_t)time(NULL);
     return 0;
 }
@@ -398,6 +469,7 @@ static int close_labs(void **state)
     SHS_UNUSED(state);
     lab_close(&lab);
     lab_close(&rsa);
+    lab_close(&ed);
     return 0;
 }
 
@@ -407,6 +479,7 @@ int main(void)
         cmocka_unit_test(a_valid_one_comes_first),
         cmocka_unit_test(the_first_listed_wins_of_two_that_are_valid),
         cmocka_unit_test(a_wildcard_stands_in),
+        cmocka_unit_test(a_wildcard_for_other_kinds_of_keys),
         cmocka_unit_test(each_kind_of_key_has_its_own),
         cmocka_unit_test(only_of_the_same_host),
         cmocka_unit_test(names_without_any),

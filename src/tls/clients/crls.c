@@ -95,11 +95,50 @@ static int not_ours(const struct shs_tls_crl *item, struct shs_error *err)
                          item->name.text, issuer);
 }
 
+/*
+ * Of a CA with the name of one of ours: does it say itself that another key has signed it? So does
+ * that of a CA whose key was replaced, and whose old certificate is gone from the file: it must not
+ * hold up its going. What says nothing of its key may be damaged. *other: only when SHS_OK.
+ */
+static int is_of_other_key(const struct shs_tls_crl *item, const struct shs_tls_crls *self,
+                           bool *other, struct shs_error *err)
+{
+    int critical = -1;
+    AUTHORITY_KEYID *key =
+        X509_CRL_get_ext_d2i(item->crl, NID_authority_key_identifier, &critical, NULL);
+
+    if (key == NULL && shs__tls_was_nomem())
+        return nomem(err);
+    *other = key != NULL;
+    for (int i = 0; i < ca_count(self) && *other; i++) {
+        X509 *ca = ca_at(self, i);
+
+        *other = X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(item->crl)) != 0 ||
+                 X509_check_akid(ca, key) != X509_V_OK;
+    }
+    AUTHORITY_KEYID_free(key);
+    return SHS_OK;
+}
+
+static int not_signed(const struct shs_tls_crl *item, struct shs_error *err)
+{
+    char issuer[128];
+
+    if (!shs__client_name_text(X509_CRL_get_issuer(item->crl), issuer, sizeof issuer))
+        return nomem(err);
+    return shs_error_set(err, SHS_TLS, 0,
+                         "The CRL in %s is not signed by '%s', its issuer, as this CA is in the "
+                         "client CA file: it is damaged, or of another CA with this name. Fetch "
+                         "it anew, or take it away.",
+                         item->name.text, issuer);
+}
+
 /* What nobody here has signed may be of a CA below one of ours: it is checked when that comes. */
 static int check_signer(struct shs_tls_crl *item, const struct shs_tls_crls *self,
                         struct shs_error *err)
 {
-    bool may_sign;
+    bool may_sign, other = true;
+    int rc = SHS_OK;
 
     ERR_clear_error();
     item->ca = find_signer(self, item->crl, &may_sign);
@@ -107,7 +146,9 @@ static int check_signer(struct shs_tls_crl *item, const struct shs_tls_crls *sel
         if (shs__tls_was_nomem())
             return nomem(err);
         item->ca = BROUGHT;
-        return has_name_of_ours(self, item->crl) ? not_ours(item, err) : SHS_OK;
+        if (has_name_of_ours(self, item->crl))
+            rc = is_of_other_key(item, self, &other, err);
+        return rc == SHS_OK && !other ? not_signed(item, err) : rc;
     }
     if (!may_sign)
         return shs_error_set(err, SHS_TLS, 0,
@@ -808,11 +849,20 @@ static void issuer_text(const struct shs_tls_crl *item, char *buf, size_t cap)
         snprintf(buf, cap, "(no memory for its name)");
 }
 
-static void advise_brought(const struct shs_tls_crl *item, struct shs_error *note)
+static void advise_brought(const struct shs_tls_crls *self, const struct shs_tls_crl *item,
+                           struct shs_error *note)
 {
     char name[64];
 
     issuer_text(item, name, sizeof name);
+    if (has_name_of_ours(self, item->crl)) {
+        shs_error_set(note, SHS_TLS, 0,
+                      "The CRL in %s is signed with another key than '%s' has in the client CA "
+                      "file: it counts for clients that bring a CA with that key along. If that "
+                      "key is out of use, take the CRL away.",
+                      item->name.text, name);
+        return;
+    }
     shs_error_set(note, SHS_TLS, 0,
                   "The CRL in %s is of '%s', which is not in the client CA file: it counts for "
                   "clients that bring this CA along, and is checked then.",
@@ -864,7 +914,7 @@ bool shs__tls_crls_advice(const struct shs_tls_crls *self, unsigned index, int64
             return true;
         }
         if (self->all[i].ca == BROUGHT && said++ == index) {
-            advise_brought(&self->all[i], note);
+            advise_brought(self, &self->all[i], note);
             return true;
         }
     }

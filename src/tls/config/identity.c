@@ -35,8 +35,9 @@ struct password_state {
 
 bool shs__tls_was_nomem(void)
 {
-    unsigned long code;
-    bool found = false;
+    unsigned long code = ERR_peek_error();
+    /* From 3.2 on a list that cannot grow says nothing, and who has wanted it that this failed. */
+    bool found = ERR_GET_REASON(code) == ERR_R_CRYPTO_LIB || ERR_GET_REASON(code) == ERR_R_BUF_LIB;
 
     while ((code = ERR_get_error()) != 0)
         found = found || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;

@@ -384,11 +384,21 @@ static void on_keylog(const SSL *ssl, const char *line)
 /* -- making the SSL_CTX ------------------------------------------------------------------------ */
 
 /* The signatures a key can make, best first: a short list costs less to match. In TLS 1.2 the hash
-   does not depend on the curve (RFC 5246, 7.4.1.4.1), and a client may offer any one alone. */
+   does not depend on the curve (RFC 5246, 7.4.1.4.1), and a client may offer any one alone. NULL:
+   what OpenSSL can. */
 static const char *sigalgs_of(const struct shs_tls_pair *pair)
 {
     int bits = EVP_PKEY_get_bits(pair->identity.key);
 
+    if (pair->kind == SHS_TLS_KIND_OTHER) {
+        if (EVP_PKEY_is_a(pair->identity.key, "ED25519") == 1)
+            return "ed25519";
+        if (EVP_PKEY_is_a(pair->identity.key, "ED448") == 1)
+            return "ed448";
+        return EVP_PKEY_is_a(pair->identity.key, "RSA-PSS") == 1
+                   ? "rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512"
+                   : NULL;
+    }
     if (pair->kind == SHS_TLS_KIND_RSA)
         return "RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512";
     if (bits <= 256)
@@ -397,34 +407,47 @@ static const char *sigalgs_of(const struct shs_tls_pair *pair)
                        : "ECDSA+SHA512:ECDSA+SHA256:ECDSA+SHA384";
 }
 
+/* Adds the certificate to use; its signatures come after those that are in the list. */
+static int add_certificate(SSL_CTX *ctx, struct shs_tls_site *site, const struct shs_tls_pair *pair,
+                           struct shs_buf *sigalgs, struct shs_error *err)
+{
+    const char *more = sigalgs_of(pair);
+
+    if (SSL_CTX_use_cert_and_key(ctx, pair->identity.leaf, pair->identity.key, pair->identity.chain,
+                                 1) != 1) {
+        site->culprit = pair;
+        return shs__tls_error(err, SHS_TLS,
+                              "OpenSSL refuses the certificate in '%.80s' (RSA needs 2048 "
+                              "bits or more, and the chain no SHA-1)",
+                              pair->from->certfile == NULL ? "cert_pem" : pair->from->certfile);
+    }
+    if (more != NULL)
+        (void)shs__buf_printf(sigalgs, "%s%s", sigalgs->len > 0 ? ":" : "", more);
+    return SHS_OK;
+}
+
 static int set_certificates(SSL_CTX *ctx, struct shs_tls_site *site, struct shs_error *err)
 {
     struct shs_buf sigalgs;
-    bool other = false;
+    bool listed = true;
     char text[LIST_MAX];
+    int rc;
 
     shs__buf_init(&sigalgs, sizeof text);
     sigalgs.data = text;
     sigalgs.cap = sizeof text;
-    for (size_t i = 0; i < SHS_TLS_KINDS; i++) {
-        const struct shs_tls_pair *pair = site->pairs[i];
+    /* Those that stand in for others come last. */
+    for (size_t i = 0; i < 2 * SHS_TLS_KINDS; i++) {
+        const struct shs_tls_pair *pair = site->pairs[i % SHS_TLS_KINDS];
 
-        if (pair == NULL)
+        if (pair == NULL || site->stands_in[i % SHS_TLS_KINDS] != (i >= SHS_TLS_KINDS))
             continue;
-        if (SSL_CTX_use_cert_and_key(ctx, pair->identity.leaf, pair->identity.key,
-                                     pair->identity.chain, 1) != 1) {
-            site->culprit = pair;
-            return shs__tls_error(err, SHS_TLS,
-                                  "OpenSSL refuses the certificate in '%.80s' (RSA needs 2048 "
-                                  "bits or more, and the chain no SHA-1)",
-                                  pair->from->certfile == NULL ? "cert_pem" : pair->from->certfile);
-        }
-        other = other || pair->kind == SHS_TLS_KIND_OTHER;
-        if (!other)
-            (void)shs__buf_printf(&sigalgs, "%s%s", sigalgs.len > 0 ? ":" : "", sigalgs_of(pair));
+        rc = add_certificate(ctx, site, pair, &sigalgs, err);
+        if (rc != SHS_OK)
+            return rc;
+        listed = listed && sigalgs_of(pair) != NULL;
     }
-    /* Ed25519 and RSA-PSS keys: OpenSSL's own list serves. */
-    if (!other && SSL_CTX_set1_sigalgs_list(ctx, text) != 1)
+    if (listed && SSL_CTX_set1_sigalgs_list(ctx, text) != 1)
         return shs__tls_error(err, SHS_TLS, "OpenSSL refuses the signature list");
     return SHS_OK;
 }

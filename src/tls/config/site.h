@@ -33,6 +33,7 @@ struct shs_tls_site {
     const struct shs_tls_host *host;
     const struct shs_tls_clients *clients;
     const struct shs_tls_pair *pairs[SHS_TLS_KINDS]; /* NULL: none of that kind */
+    bool stands_in[SHS_TLS_KINDS];                   /* for clients that take none of the others */
     unsigned char scope[SHS_TLS_SCOPE_LEN];          /* of its tickets */
     const char *name;                                /* one of its names; NULL when it has none */
     const struct shs_tls_pair *culprit; /* when it cannot be opened because of one of them */

@@ -3,7 +3,8 @@
  *
  * Several certificates may fit a name, and which of them are in their dates changes with time. So a
  * name has periods, computed once: in each, the certificates that are valid then; or, when none is,
- * those that come first. A wildcard's stand in for an exact name's while none of those is valid.
+ * those that come first. A wildcard's stand in for an exact name's while none of those is valid;
+ * and for clients that can do nothing with the keys of those that are.
  * All are of the first host that has the name: another host may ask other things of its clients.
  */
 #include <stdlib.h>
@@ -24,6 +25,7 @@
 struct tuple {
     unsigned host;
     const struct shs_tls_pair *pairs[SHS_TLS_KINDS];
+    bool stands_in[SHS_TLS_KINDS]; /* it is a wildcard's, beside the name's own */
     const char *name;
 };
 
@@ -172,12 +174,33 @@ static bool first_of_each(struct tuple *tuple, const struct shs_tls_pair *const 
     return any;
 }
 
+/*
+ * The name's own are valid, but not every client takes keys of their kinds: one that can do RSA
+ * only finds no EC key. A key that everybody takes needs nothing beside it, or the other would be
+ * taken before it.
+ */
+static void add_stand_ins(struct tuple *tuple, const struct choices *from, int64_t when)
+{
+    struct tuple wild = {.host = from->host};
+
+    if (tuple->pairs[SHS_TLS_KIND_RSA] != NULL ||
+        !first_of_each(&wild, from->wild, from->wild_count, when))
+        return;
+    for (int kind = SHS_TLS_KIND_EC; kind <= SHS_TLS_KIND_RSA; kind++) {
+        if (tuple->pairs[kind] != NULL || wild.pairs[kind] == NULL)
+            continue;
+        tuple->pairs[kind] = wild.pairs[kind];
+        tuple->stands_in[kind] = true;
+    }
+}
+
 static struct tuple choose(const struct choices *from, int64_t when)
 {
     struct tuple tuple = {.host = from->host, .name = from->name};
 
-    if (!first_of_each(&tuple, from->own, from->own_count, when) &&
-        !first_of_each(&tuple, from->wild, from->wild_count, when))
+    if (first_of_each(&tuple, from->own, from->own_count, when))
+        add_stand_ins(&tuple, from, when);
+    else if (!first_of_each(&tuple, from->wild, from->wild_count, when))
         (void)first_of_each(&tuple, from->own, from->own_count, INT64_MIN);
     return tuple;
 }
@@ -201,7 +224,8 @@ static int64_t next_change(const struct choices *from, int64_t when)
 
 static bool same_pairs(const struct tuple *a, const struct tuple *b)
 {
-    return memcmp(a->pairs, b->pairs, sizeof a->pairs) == 0;
+    return memcmp(a->pairs, b->pairs, sizeof a->pairs) == 0 &&
+           memcmp(a->stands_in, b->stands_in, sizeof a->stands_in) == 0;
 }
 
 /* Both arrays grow together: a period, and the certificates of it. */
@@ -315,7 +339,8 @@ static int find_site(struct shs_tls_context *self, const struct tuple *tuple, un
 
     for (size_t i = self->site_count; i > 0; i--) {
         site = &self->sites[i - 1];
-        if (site->host == host && memcmp(site->pairs, tuple->pairs, sizeof site->pairs) == 0) {
+        if (site->host == host && memcmp(site->pairs, tuple->pairs, sizeof site->pairs) == 0 &&
+            memcmp(site->stands_in, tuple->stands_in, sizeof site->stands_in) == 0) {
             *out = (unsigned)(i - 1);
             return SHS_OK;
         }
@@ -325,6 +350,7 @@ static int find_site(struct shs_tls_context *self, const struct tuple *tuple, un
     site->clients = self->clients[tuple->host];
     site->name = tuple->name;
     memcpy(site->pairs, tuple->pairs, sizeof site->pairs);
+    memcpy(site->stands_in, tuple->stands_in, sizeof site->stands_in);
     rc = scope_of(site, tuple->host, err);
     if (rc == SHS_OK)
         rc = shs__tls_site_open(site, self, err);

@@ -10,6 +10,7 @@
 #include "tls/clients/clients.h"
 #include "tls/clients/refusal.h"
 #include "tls/config/site.h"
+#include "tls/wire/elsewhere.h"
 #include "tls/wire/failure.h"
 #include "tls/wire/plain.h"
 #include "tls/wire/stream.h"
@@ -193,6 +194,22 @@ static bool client_is_welcome(struct shs_tls_stream *tls)
     return tls->client_reason == SHS_CLIENT_OK;
 }
 
+/* By the configuration of now: a name may have become another host's since the handshake. */
+static bool is_elsewhere(const struct shs_conn_names *names, struct shs_conn *conn,
+                         struct shs_str host)
+{
+    union {
+        const struct shs_conn_names *from;
+        struct shs_conn_names *to;
+    } cast = {.from = names};
+    struct shs_tls_mixin *self = SHS_CONTAINER_OF(cast.to, struct shs_tls_mixin, names);
+    struct shs_tls_context *now = shs__tls_mixin_context(self);
+    bool elsewhere = shs__tls_is_elsewhere(now, shs_conn_get(conn, &self->layer), host);
+
+    shs__tls_context_free(now);
+    return elsewhere;
+}
+
 /* Let in by its certificate, which may cease to count. */
 static bool has_identity(const struct shs_tls_stream *tls)
 {
@@ -253,6 +270,8 @@ static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct s
         count_handshake(self, tls);
         if (has_identity(tls) && shs__tls_recheck_begin(self, conn, tls) != SHS_OK)
             return shs_conn_fail(conn, SHS_NOMEM, 0, "Out of memory for a client's identity.");
+        if (self->config.config.host_count > 1)
+            conn->names = &self->names;
         shs_conn_set_deadline(conn, INT64_MAX); /* the next phase sets its own */
         return shs_super_finish_request(&self->layer, conn);
     }
@@ -531,6 +550,7 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
     }
     self->client_first = true;
     self->handshakes = true;
+    mixin->names.elsewhere = is_elsewhere;
     mixin->advised = shs__wall_s(mixin->config.config.clock_offset_s);
     shs__tls_mixin_advise(mixin);
     return SHS_OK;

@@ -10,6 +10,7 @@
 
 #include <shs/tls.h>
 
+#include "server/conn.h"
 #include "tls/clients/deny.h"
 #include "tls/clients/recheck.h"
 #include "tls/config/config.h"
@@ -42,6 +43,7 @@ struct shs_tls_shared {
 
 struct shs_tls_mixin {
     struct shs_layer layer;
+    struct shs_conn_names names; /* of its connections, where hosts differ */
     struct shs_tls_config_copy config;
     const char *protocols[2]; /* config.alpn when none was given */
     struct shs_tls_tickets *tickets;
