@@ -192,8 +192,10 @@ static int make_ca(struct shs_ca **out, OSSL_LIB_CTX *lib, const struct shs_ca *
     } else if (rc == SHS_OK) {
         rc = shs__key_word(&self->key, lib, opt->key, err);
     }
-    if (rc == SHS_OK && issuer != NULL && spec.digest == NULL)
-        spec.digest = issuer->digest;
+    /* The digest is of what it signs, too: an issuer that has no choice leaves it for that. */
+    if (rc == SHS_OK && issuer != NULL)
+        spec.digest =
+            shs__sign_digest(issuer->key, NULL, spec.digest == NULL ? issuer->digest : spec.digest);
     if (rc == SHS_OK)
         rc = shs__mint_cert(&self->cert, &spec, self->key, issuer == NULL ? NULL : issuer->cert,
                             issuer == NULL ? NULL : issuer->key, err);

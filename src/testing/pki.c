@@ -7,6 +7,8 @@
 
 #include <shs/certs.h>
 
+#include "certs/faults.h"
+
 static int out_of_memory(struct shs_error *err)
 {
     return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a certificate.");
@@ -33,6 +35,23 @@ static int issue(const struct shs_ca *ca, const struct shs_cert_options *opt, ch
     return rc;
 }
 
+/* One that can sign what is asked for: below another when something between is to be missing. */
+static int make_authority(struct shs_ca **out, const char *fault, struct shs_error *err)
+{
+    struct shs_ca_options o = {.size = sizeof o};
+    struct shs_ca *root = NULL;
+    int rc;
+
+    o.key = shs__fault_signer_key(fault, NULL);
+    if (fault == NULL || strcmp(fault, "incomplete-chain") != 0)
+        return shs_ca_new(out, &o, err);
+    rc = shs_ca_new(&root, &o, err);
+    if (rc == SHS_OK)
+        rc = shs_ca_intermediate(out, root, &o, err);
+    shs_ca_free(root);
+    return rc;
+}
+
 static int make_certificates(struct shs_test_pki *self, const struct shs_test_pki_wish *wish,
                              struct shs_error *err)
 {
@@ -41,7 +60,7 @@ static int make_certificates(struct shs_test_pki *self, const struct shs_test_pk
     struct shs_cert_options user = {.size = sizeof user, .client = true, .common_name = "client"};
     const struct shs_ca *ca = wish->ca;
     struct shs_ca *own = NULL;
-    int rc = ca != NULL ? SHS_OK : shs_ca_new(&own, NULL, err);
+    int rc = ca != NULL ? SHS_OK : make_authority(&own, wish->fault, err);
 
     if (ca == NULL)
         ca = own;
