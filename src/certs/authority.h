@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "certs/minter.h"
+#include "certs/throwaway.h"
 
 struct shs_ca {
     OSSL_LIB_CTX *lib; /* borrowed; NULL = OpenSSL's default */
@@ -21,7 +22,8 @@ struct shs_ca {
     STACK_OF(X509_REVOKED) * revoked;
     char *digest; /* NULL = the default */
     long crl_number;
-    char *pem, *root_pem, *key_pem, *tempfile;
+    char *pem, *root_pem, *key_pem;
+    struct shs__throwaway tempfile;
     unsigned char *der;
     int der_len;
 };
