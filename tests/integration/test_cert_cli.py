@@ -288,6 +288,22 @@ def trust(directory):
     out = run("trust", "print", directory + "/with space/ca.pem", "--client", "node")
     equal(out.count("\n"), 2, out)
     check("'netscape'" in run("trust", "print", directory + "/with space/ca.pem", "--client", "netscape", code=2), "known")
+    # What is no authority, or not for others.
+    home = directory + "/with space"
+    run("cert", "new", "a.example", "--dir", home)
+    run("cert", "new", "b.example", "--dir", home, "--fault", "self-signed")
+    run("cert", "ca", "--dir", home, "--name", "old", "--not-after", "-1d")
+    with open(home + "/both.pem", "wb") as both:
+        both.write(open(home + "/ca.pem", "rb").read() + open(home + "/ca.key", "rb").read())
+    with open(home + "/bundle.pem", "wb") as bundle:
+        bundle.write(open(home + "/ca.pem", "rb").read() + open(home + "/a.example.pem", "rb").read())
+    shslib.run("openssl", "x509", "-in", home + "/ca.pem", "-outform", "DER", "-out", home + "/ca.der")
+    for name, word in (("a.example.pem", "a.example in it is no authority"), ("b.example.pem", "no authority"),
+                       ("bundle.pem", "a.example in it is no authority"), ("ca.key", "no certificate"),
+                       ("both.pem", "private key"), ("ca.der", "openssl x509 -inform DER")):
+        text = run("trust", "print", home + "/" + name, code=1)
+        check(word in text and name in text and text.count("\n") == 1, "%s: %s" % (name, text))
+    check("warning" in run("trust", "print", home + "/old.pem"), "one that has ended")
     run("trust", "install", code=2)
     run("trust", "print", directory + "/none", code=1)
 
