@@ -128,7 +128,7 @@ static int no_memory(struct shs_error *err)
 
 /*
  * Between its making and the lock somebody who sweeps may have taken it for left behind: then it is
- * gone, or he has the lock. True: it is ours, or this file system has no locks, so that nobody sweeps.
+ * gone, or he has the lock. True: it is ours, or this file system has no locks, and nobody sweeps.
  */
 static bool hold(int fd)
 {

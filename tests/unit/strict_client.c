@@ -100,7 +100,8 @@ static void look_at_form(struct visit *v, STACK_OF(X509) * chain, const struct s
 static size_t fetch(const char *url, const void *sent, size_t sent_len, char *body)
 {
     const char *host = strstr(url, "//") + 2, *path = strchr(host, '/'), *colon = strchr(host, ':');
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(colon + 1))};
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10))};
     char head[300], *end;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     size_t used = 0;
@@ -375,7 +376,7 @@ static void ask(struct visit *v, SSL *ssl, const struct shs_condition *c, char *
         v->end = PAGE;
     v->reason = ERR_GET_REASON(ERR_peek_last_error());
     if (used > 12)
-        v->status = atoi(room + 9);
+        v->status = (int)strtol(room + 9, NULL, 10);
 }
 
 void strict_visit(struct visit *v, const struct shs_lab *lab, const struct shs_condition *c,

@@ -1,7 +1,8 @@
 /*
- * strict_client.h - a client that verifies strictly, goes on whatever it finds, and writes down every fault: of the
- * certificates (OpenSSL's strict verification, `shs cert check --strict`), of the CRLs and OCSP responses that they
- * name or that are stapled, of the handshake, and of the answer.
+ * strict_client.h - a client that verifies strictly, goes on whatever it finds, and writes down
+ * every fault: of the certificates (OpenSSL's strict verification, `shs cert check --strict`), of
+ * the CRLs and OCSP responses that they name or that are stapled, of the handshake, and of the
+ * answer.
  */
 #ifndef STRICT_CLIENT_H
 #define STRICT_CLIENT_H

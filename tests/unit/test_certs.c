@@ -439,7 +439,7 @@ static void faults(void **state)
     shs_ca_free(root);
 }
 
-/* What is asked for is made, or it is said why not: nobody gets a good certificate for a bad one. */
+/* What is asked for is made, or it is said why not: nobody gets a good one for a bad one. */
 static void faults_that_cannot_be(void **state)
 {
     const struct {

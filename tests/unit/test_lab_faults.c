@@ -1,9 +1,10 @@
 /*
- * test_lab_faults.c - each condition of the lab is wrong in one thing, and everything else about it is good.
+ * test_lab_faults.c - each condition of the lab is wrong in one thing, and good in all else.
  *
- * A client that verifies strictly, and goes on whatever it finds, visits them all. What it found has to be exactly
- * what the table says: a row for each condition that is to be refused, or in which clients differ; nothing at all
- * for the others. Where the fault is in the handshake, the client forgives that one thing, and then gets the page.
+ * A client that verifies strictly, and goes on whatever it finds, visits them all. What it found
+ * has to be exactly what the table says: a row for each condition that is to be refused, or in
+ * which clients differ; nothing at all for the others. Where the fault is in the handshake, the
+ * client forgives that one thing, and then gets the page.
  */
 #include <setjmp.h>
 #include <stdarg.h>
