@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -369,6 +370,17 @@ def faults_for_some():
         code, _, err = shs_exec("--fault", fault, "true")
         equal(code, 2, err)
         check(word in err, err)
+    # Of the certificate, by the words of `shs cert new`.
+    for fault, word in (("expired", "expired"), ("wrong-name", "does not match|no alternative"), ("self-signed", "self-signed"),
+                        ("incomplete-chain", "local issuer"), ("wrong-usage", "purpose")):
+        code, _, err = shs_exec("--fault", fault, 'curl -sS "$SHS_URL/"')
+        check(code == 60 and re.search(word, err), "%s: %d %s" % (fault, code, err))
+    code, _, err = shs_exec("--fault", "expired", "--fault", "self-signed", "true")
+    check(code == 2 and "one --fault" in err, err)
+    code, _, err = shs_exec("--fault", "rsa512", "true")
+    check(code == 125 and "the lab does" in err, "%d %s" % (code, err))
+    code, _, err = shs_exec("--plain", "--fault", "expired", "true")
+    equal(code, 2, err)
     code, _, err = shs_exec("--plain", "--fault", "corrupt-flight", "true")
     equal(code, 2, err)
     check("needs TLS" in err, err)
