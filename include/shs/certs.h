@@ -166,8 +166,9 @@ struct shs_cert_options {
        "reversed" (the root first), "double" (each authority twice) */
     const char *chain;
     bool version1; /* X.509 version 1: without any extension */
-    /* One of shs_cert_fault's words: it is good but for that. NULL = none. Members that are set
-       beside it are kept. */
+    /* One of shs_cert_fault's words: it is good but for that. NULL = none. A member that is the
+       fault itself (the digest of "md5") is not set beside it, and dates that are must leave the
+       fault in: else SHS_USAGE. "incomplete-chain" needs an authority below another */
     const char *fault;
     int64_t now; /* what "now" is for its dates, Unix time; 0 = what it is for the authority */
 };

@@ -126,9 +126,9 @@ struct shs_test_server_options {
     const struct shs_ca
         *ca; /* who signs what is made; used during the call. NULL = one that is made
                                 and thrown away */
-    /* What is wrong with the certificate, a word of shs_cert_fault: "expired", "wrong-name". What
-       OpenSSL itself does not serve, an RSA key of 512 bits, is SHS_TLS: the lab has it. NULL =
-       nothing */
+    /* What is wrong with the certificate, a word of shs_cert_fault: "expired", "wrong-name". A
+       server does not start with what OpenSSL by itself refuses to serve ("sha1", "md5", "rsa1024",
+       "rsa512", "mismatched-key"): SHS_TLS, and the lab has it. NULL = nothing */
     const char *fault;
     /* A certificate of your own instead, without `fault`: PEM, leaf first, then its chain; and its
        key. NULL = one that `ca` signs */

@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "certs/minter.h"
+#include "certs/throwaway.h"
 
 struct shs_ca {
     OSSL_LIB_CTX *lib; /* borrowed; NULL = OpenSSL's default */
@@ -21,7 +22,8 @@ struct shs_ca {
     STACK_OF(X509_REVOKED) * revoked;
     char *digest; /* NULL = the default */
     long crl_number;
-    char *pem, *root_pem, *key_pem, *tempfile;
+    char *pem, *root_pem, *key_pem;
+    struct shs__throwaway tempfile;
     unsigned char *der;
     int der_len;
 };
@@ -65,10 +67,14 @@ bool shs__chain_push(STACK_OF(X509) * chain, X509 *cert);
  * options cannot say. SHS_USAGE for a fault that is none.
  */
 struct shs__fault_how {
-    bool self_signed; /* by its own key */
-    bool untrusted;   /* by an authority that nobody trusts */
-    bool forged;      /* by another key under the authority's name */
-    bool foreign_key; /* what its key signs, it does not verify */
+    bool self_signed;          /* by its own key */
+    bool untrusted;            /* by an authority that nobody trusts */
+    bool forged;               /* by another key under the authority's name */
+    bool foreign_key;          /* what its key signs, it does not verify */
+    bool chainless;            /* what is between is not sent: there has to be something between */
+    bool of_client, of_server; /* a fault of those alone */
+    /* Dates that were given beside it have to be like this. */
+    enum { SHS_FAULT_ANY_TIME, SHS_FAULT_ENDED, SHS_FAULT_LATER, SHS_FAULT_INVERTED } dates;
 };
 #define SHS_EXTENSIONS_MAX 64
 struct shs__fault_room {

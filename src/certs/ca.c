@@ -48,8 +48,7 @@ void shs_ca_free(struct shs_ca *self)
 {
     if (self == NULL)
         return;
-    if (self->tempfile != NULL)
-        (void)unlink(self->tempfile);
+    shs__throwaway_remove(&self->tempfile);
     EVP_PKEY_free(self->key);
     X509_free(self->cert);
     sk_X509_pop_free(self->chain, X509_free);
@@ -57,7 +56,6 @@ void shs_ca_free(struct shs_ca *self)
     shs__free(self->digest);
     shs__free(self->pem);
     shs__free(self->root_pem);
-    shs__free(self->tempfile);
     shs__text_wipe(self->key_pem);
     OPENSSL_free(self->der);
     shs__free(self);
@@ -192,8 +190,10 @@ static int make_ca(struct shs_ca **out, OSSL_LIB_CTX *lib, const struct shs_ca *
     } else if (rc == SHS_OK) {
         rc = shs__key_word(&self->key, lib, opt->key, err);
     }
-    if (rc == SHS_OK && issuer != NULL && spec.digest == NULL)
-        spec.digest = issuer->digest;
+    /* The digest is of what it signs, too: an issuer that has no choice leaves it for that. */
+    if (rc == SHS_OK && issuer != NULL)
+        spec.digest =
+            shs__sign_digest(issuer->key, NULL, spec.digest == NULL ? issuer->digest : spec.digest);
     if (rc == SHS_OK)
         rc = shs__mint_cert(&self->cert, &spec, self->key, issuer == NULL ? NULL : issuer->cert,
                             issuer == NULL ? NULL : issuer->key, err);
@@ -332,30 +332,21 @@ const char *shs_ca_tempfile(struct shs_ca *self, const char *dir, struct shs_err
 const char *shs__ca_tempfile_of(struct shs_ca *self, const char *dir, const char *pem,
                                 struct shs_error *err)
 {
-    char *path, why[64];
-    int fd, saved;
+    struct shs__throwaway *file = &self->tempfile;
+    char why[64];
+    int saved;
 
-    if (self->tempfile != NULL)
-        return self->tempfile;
-    path = shs__asprintf("%s/shs-ca-XXXXXX.pem", dir == NULL ? "/tmp" : dir);
-    if (path == NULL) {
-        shs__certs_nomem(err);
+    if (file->path != NULL)
+        return file->path;
+    if (shs__throwaway_file(file, dir, "shs-root", ".pem", err) != SHS_OK)
         return NULL;
-    }
-    fd = mkostemps(path, 4, O_CLOEXEC);
-    if (fd < 0 || shs__write_all(fd, pem, strlen(pem)) != SHS_OK || fchmod(fd, 0644) != 0) {
-        saved = errno;
-        shs_error_set(err, SHS_IO, saved, "Cannot write the authority's certificate to %s: %s.",
-                      path, shs__strerror(saved, why, sizeof why));
-        if (fd >= 0)
-            (void)unlink(path);
-        shs__free(path);
-    } else {
-        self->tempfile = path;
-    }
-    if (fd >= 0)
-        close(fd);
-    return self->tempfile;
+    if (shs__write_all(file->fd, pem, strlen(pem)) == SHS_OK && fchmod(file->fd, 0644) == 0)
+        return file->path;
+    saved = errno;
+    shs_error_set(err, SHS_IO, saved, "Cannot write the authority's certificate to %s: %s.",
+                  file->path, shs__strerror(saved, why, sizeof why));
+    shs__throwaway_remove(file);
+    return NULL;
 }
 
 int shs_ca_save(const struct shs_ca *self, const char *dir, const char *name, bool replace,

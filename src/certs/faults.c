@@ -1,6 +1,8 @@
 /* faults.c - certificates that are wrong in one thing, by word. */
 #include <stdio.h>
 
+#include "certs/faults.h"
+
 #include "certs/authority.h"
 
 static const char *const wrong_names[] = {"wrong.example", NULL};
@@ -12,17 +14,22 @@ static const struct fault {
     const char *extension;
     struct shs__fault_how how;
 } faults[] = {
-    {"expired", "it ended 10 days ago", .o = {.not_before = "-100d", .not_after = "-10d"}},
-    {"expired-1s", "it ended a second ago", .o = {.not_before = "-100d", .not_after = "-1s"}},
-    {"not-yet-valid", "it begins in 10 days", .o = {.not_before = "+10d", .not_after = "+100d"}},
-    {"inverted-dates", "it ends before it begins",
-     .o = {.not_before = "+10d", .not_after = "-10d"}},
+    {"expired", "it ended 10 days ago", .o = {.not_before = "-100d", .not_after = "-10d"},
+     .how = {.dates = SHS_FAULT_ENDED}},
+    {"expired-1s", "it ended a second ago", .o = {.not_before = "-100d", .not_after = "-1s"},
+     .how = {.dates = SHS_FAULT_ENDED}},
+    {"not-yet-valid", "it begins in 10 days", .o = {.not_before = "+10d", .not_after = "+100d"},
+     .how = {.dates = SHS_FAULT_LATER}},
+    {"inverted-dates", "it ends before it begins", .o = {.not_before = "+10d", .not_after = "-10d"},
+     .how = {.dates = SHS_FAULT_INVERTED}},
     {"wrong-name", "it is for wrong.example", .o = {.names = wrong_names}},
     {"no-san", "its only name is the common name", .extension = "subjectAltName=none"},
     {"no-subject", "the subject is empty; not wrong, but rare", .o = {.subject = no_names}},
     {"wrong-usage", "it is for e-mail", .o = {.usage = "emailProtection"}},
-    {"client-usage", "it is for clients, as far as its usage says", .o = {.usage = "clientAuth"}},
-    {"server-usage", "it is for servers, as far as its usage says", .o = {.usage = "serverAuth"}},
+    {"client-usage", "it is for clients, as far as its usage says", .o = {.usage = "clientAuth"},
+     .how = {.of_server = true}},
+    {"server-usage", "it is for servers, as far as its usage says", .o = {.usage = "serverAuth"},
+     .how = {.of_client = true}},
     {"certsign-only", "its key usage is keyCertSign alone", .o = {.key_usage = "keyCertSign"}},
     {"ca-true", "it says that it is an authority",
      .extension = "basicConstraints=critical,CA:TRUE"},
@@ -30,7 +37,8 @@ static const struct fault {
     {"untrusted", "an authority that nobody trusts has signed it", .how = {.untrusted = true}},
     {"bad-signature", "the signature is of another key", .how = {.forged = true}},
     {"mismatched-key", "what its key signs, it does not verify", .how = {.foreign_key = true}},
-    {"incomplete-chain", "the authorities between are not sent", .o = {.chain = "none"}},
+    {"incomplete-chain", "the authorities between are not sent", .o = {.chain = "none"},
+     .how = {.chainless = true}},
     {"sha1", "the signature is over SHA-1", .o = {.digest = "sha1"}},
     {"md5", "the signature is over MD5", .o = {.digest = "md5"}},
     {"rsa1024", "an RSA key of 1024 bits", .o = {.key = "rsa1024"}},
@@ -69,16 +77,57 @@ static int unknown(const char *word, struct shs_error *err)
                          all);
 }
 
+const char *shs__fault_signer_key(const char *fault, const char *digest)
+{
+    bool md5 = (fault != NULL && strcmp(fault, "md5") == 0) ||
+               (digest != NULL && strcmp(digest, "md5") == 0);
+
+    return md5 ? "rsa2048" : NULL; /* OpenSSL signs over MD5 with RSA only */
+}
+
 #define TAKE(member)                                                                               \
     if (out->member == NULL)                                                                       \
     out->member = fault->o.member
+
+/* What is the fault itself cannot be something else as well. */
+static int check_contradiction(const struct shs_cert_options *own, const struct fault *fault,
+                               struct shs_error *err)
+{
+    const struct {
+        const char *name;
+        bool twice;
+    } members[] = {
+        {"subject", own->subject != NULL && fault->o.subject != NULL},
+        {"usage", own->usage != NULL && fault->o.usage != NULL},
+        {"key usage", own->key_usage != NULL && fault->o.key_usage != NULL},
+        {"key", own->key != NULL && fault->o.key != NULL},
+        {"digest", own->digest != NULL && fault->o.digest != NULL},
+        {"serial", own->serial != NULL && fault->o.serial != NULL},
+        {"chain", own->chain != NULL && fault->o.chain != NULL},
+    };
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(members); i++) {
+        if (members[i].twice)
+            return shs_error_set(err, SHS_USAGE, 0,
+                                 "The fault %s decides the %s: leave out yours, or the fault.",
+                                 fault->word, members[i].name);
+    }
+    if ((fault->how.of_client && !own->client) || (fault->how.of_server && own->client))
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "The fault %s is none for a %s: its certificate is for that.",
+                             fault->word, own->client ? "client" : "server");
+    return SHS_OK;
+}
 
 static int merge(struct shs_cert_options *out, const struct fault *fault,
                  struct shs__fault_room *room, struct shs_error *err)
 {
     const char *const *own = out->extensions;
     size_t count = 0;
+    int rc = check_contradiction(out, fault, err);
 
+    if (rc != SHS_OK)
+        return rc;
     TAKE(not_before);
     TAKE(not_after);
     TAKE(subject);

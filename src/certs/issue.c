@@ -132,7 +132,7 @@ static int describe(struct shs_cert_spec *spec, const struct shs_ca *ca,
         .server_auth = !opt->client,
         .client_auth = opt->client,
         .subject = opt->subject != NULL || has_dns || opt->client ? opt->subject : an_address,
-        .digest = opt->digest == NULL ? ca->digest : opt->digest,
+        .digest = opt->digest,
         .serial = opt->serial,
         .usage = opt->usage,
         .key_usage = opt->key_usage,
@@ -149,28 +149,58 @@ static int describe(struct shs_cert_spec *spec, const struct shs_ca *ca,
     return rc;
 }
 
+/* Dates that were given beside the fault: it still has to be there. */
+static int check_dates(const struct shs__fault_how *how, const struct shs_cert_spec *spec,
+                       int64_t now, const char *fault, struct shs_error *err)
+{
+    bool ended = spec->not_after<now, later = spec->not_before> now;
+    bool inverted = spec->not_before > spec->not_after, good = true;
+
+    if (how->dates == SHS_FAULT_ENDED)
+        good = ended && !inverted && !later;
+    else if (how->dates == SHS_FAULT_LATER)
+        good = later && !inverted;
+    else if (how->dates == SHS_FAULT_INVERTED)
+        good = inverted;
+    return good ? SHS_OK
+                : shs_error_set(err, SHS_USAGE, 0,
+                                "With these dates it is not %s: leave them out, or the fault.",
+                                fault);
+}
+
+/* Signed by `key`, over what was asked for or what the authority usually takes. */
+static int mint_by(struct shs_issued_cert *self, const struct shs_ca *ca,
+                   const struct shs_cert_spec *given, X509 *issuer, EVP_PKEY *key,
+                   struct shs_error *err)
+{
+    struct shs_cert_spec spec = *given;
+
+    spec.digest = shs__sign_digest(key, given->digest, ca->digest);
+    return shs__mint_cert(&self->cert, &spec, self->key, issuer, issuer == NULL ? NULL : key, err);
+}
+
 /* Signs with what the fault asks for. */
-static int mint(struct shs_issued_cert *self, const struct shs_ca *ca, struct shs_cert_spec *spec,
-                const struct shs__fault_how *how, struct shs_error *err)
+static int mint(struct shs_issued_cert *self, const struct shs_ca *ca,
+                const struct shs_cert_spec *spec, const struct shs__fault_how *how,
+                struct shs_error *err)
 {
     struct shs_ca *stranger = NULL;
     EVP_PKEY *other = NULL;
     int rc;
 
     if (how->self_signed)
-        return shs__mint_cert(&self->cert, spec, self->key, NULL, NULL, err);
+        return mint_by(self, ca, spec, NULL, self->key, err);
     if (how->untrusted) {
         rc = shs__ca_new_in(&stranger, ca->lib, NULL, err);
         if (rc == SHS_OK)
-            rc = shs__mint_cert(&self->cert, spec, self->key, stranger->cert, stranger->key, err);
+            rc = mint_by(self, ca, spec, stranger->cert, stranger->key, err);
         shs_ca_free(stranger);
         return rc;
     }
     /* Of the same kind, or the signature would not even be looked at. */
     rc = how->forged ? shs__key_like(&other, ca->lib, ca->key, err) : SHS_OK;
     if (rc == SHS_OK)
-        rc = shs__mint_cert(&self->cert, spec, self->key, ca->cert, how->forged ? other : ca->key,
-                            err);
+        rc = mint_by(self, ca, spec, ca->cert, how->forged ? other : ca->key, err);
     EVP_PKEY_free(other);
     return rc;
 }
@@ -234,8 +264,15 @@ int shs__ca_issue_for(struct shs_issued_cert **out, const struct shs_ca *ca, EVP
         return shs_error_set(err, SHS_USAGE, 0, "The options are of a newer version of libshs.");
     memcpy(&full, given, given->size == 0 ? sizeof full : given->size);
     rc = shs__fault_apply(&opt, &full, &room, &how, err);
+    if (rc == SHS_OK && how.chainless && sk_X509_num(ca->chain) == 0)
+        rc = shs_error_set(err, SHS_USAGE, 0,
+                           "Nothing is between a certificate and this authority, which is a root: "
+                           "%s needs one below it (shs_ca_intermediate, 'shs cert ca --below').",
+                           opt.fault);
     if (rc == SHS_OK)
         rc = describe(&spec, ca, &opt, err);
+    if (rc == SHS_OK)
+        rc = check_dates(&how, &spec, opt.now != 0 ? opt.now : shs__ca_now(ca), opt.fault, err);
     if (rc != SHS_OK)
         return rc;
     self = shs__calloc(1, sizeof *self);

@@ -69,6 +69,36 @@ int shs__look_bytes(struct shs__look **out, const void *bytes, size_t len, struc
     return rc;
 }
 
+int shs__look_authorities(const struct shs__look *self, int64_t now, bool *over,
+                          struct shs_error *err)
+{
+    time_t when = (time_t)now;
+    char name[100] = "";
+
+    *over = false;
+    if (self->key != NULL)
+        return shs_error_set(
+            err, SHS_USAGE, 0,
+            "it has a private key as well, which is nobody else's business: give a "
+            "file with the certificate alone");
+    for (int i = 0; i < sk_X509_num(self->certs); i++) {
+        X509 *cert = sk_X509_value(self->certs, i);
+
+        X509_NAME_oneline(X509_get_subject_name(cert), name, sizeof name);
+        if (X509_check_ca(cert) == 0) {
+            ERR_clear_error();
+            return shs_error_set(
+                err, SHS_USAGE, 0,
+                "the certificate of %s in it is no authority: it is what a server or "
+                "client shows. Give the certificate of who signed it, such as ca.pem",
+                name);
+        }
+        *over = *over || X509_cmp_time(X509_get0_notAfter(cert), &when) < 0;
+    }
+    ERR_clear_error();
+    return SHS_OK;
+}
+
 /* By names and key identifiers; the signature may be what is wrong on purpose. */
 static int check_issuer(X509 *cert, const void *ca_der, size_t ca_len, struct shs_error *err)
 {

@@ -52,6 +52,13 @@ void shs__look_free(struct shs__look *self);
 int shs__look_serial(char **out, const void *bytes, size_t len, const void *ca_der, size_t ca_len,
                      struct shs_error *err);
 
+/*
+ * Are all of them authorities, which others can be told to trust? SHS_USAGE when one is not, or
+ * cannot be meant for others: *err says which and why. *over: one has ended by `now`.
+ */
+int shs__look_authorities(const struct shs__look *self, int64_t now, bool *over,
+                          struct shs_error *err);
+
 /* Appends a description, for people or as JSON, with the findings. SHS_LIMIT, SHS_NOMEM. */
 int shs__look_print(const struct shs__look *self, const struct shs__look_wish *wish, bool json,
                     struct shs_buf *out);

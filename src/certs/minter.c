@@ -341,10 +341,35 @@ static int set_subject(X509 *cert, const struct shs_cert_spec *spec, struct shs_
     return SHS_OK;
 }
 
+/* Ed25519 and Ed448 have a digest of their own. */
+static bool has_own_digest(EVP_PKEY *key)
+{
+    return EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448");
+}
+
+const char *shs__sign_digest(EVP_PKEY *key, const char *asked, const char *usual)
+{
+    return asked != NULL || has_own_digest(key) ? asked : usual;
+}
+
+int shs__sign_failed(struct shs_error *err, EVP_PKEY *key, const char *digest, const char *doing)
+{
+    const char *kind = EVP_PKEY_get0_type_name(key);
+
+    if (digest == NULL)
+        return shs__certs_fail(err, doing);
+    ERR_clear_error();
+    return shs_error_set(
+        err, SHS_USAGE, 0,
+        "The key that signs (%s, %d bits) does not sign over %s: give the "
+        "authority another kind of key, such as rsa2048, or choose another digest.",
+        kind == NULL ? "unknown" : kind, EVP_PKEY_get_bits(key), digest);
+}
+
 int shs__sign_ctx(EVP_MD_CTX **out, OSSL_LIB_CTX *lib, EVP_PKEY *key, const char *digest,
                   struct shs_error *err)
 {
-    bool plain = EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448");
+    bool plain = has_own_digest(key);
     EVP_MD_CTX *ctx = NULL;
     EVP_PKEY_CTX *pctx = NULL;
     const char *name = NULL;
@@ -352,13 +377,16 @@ int shs__sign_ctx(EVP_MD_CTX **out, OSSL_LIB_CTX *lib, EVP_PKEY *key, const char
 
     if (rc != SHS_OK)
         return rc;
+    if (plain && digest != NULL)
+        return shs__sign_failed(err, key, digest, "Signing");
     ctx = EVP_MD_CTX_new();
-    if (ctx == NULL ||
-        EVP_DigestSignInit_ex(ctx, &pctx, plain ? NULL : name, lib, NULL, key, NULL) != 1 ||
+    if (ctx == NULL)
+        return shs__certs_nomem(err);
+    if (EVP_DigestSignInit_ex(ctx, &pctx, plain ? NULL : name, lib, NULL, key, NULL) != 1 ||
         (EVP_PKEY_is_a(key, "RSA-PSS") &&
          EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST) != 1)) {
         EVP_MD_CTX_free(ctx);
-        return shs__certs_fail(err, "Signing");
+        return shs__sign_failed(err, key, digest, "Signing");
     }
     *out = ctx;
     return SHS_OK;
@@ -369,16 +397,8 @@ static int sign(X509 *cert, const struct shs_cert_spec *spec, EVP_PKEY *key, str
     EVP_MD_CTX *ctx = NULL;
     int rc = shs__sign_ctx(&ctx, spec->lib, key, spec->digest, err);
 
-    if (rc == SHS_OK && X509_sign_ctx(cert, ctx) <= 0) {
-        if (spec->digest != NULL && ERR_peek_last_error() == 0)
-            rc = shs_error_set(
-                err, SHS_USAGE, 0,
-                "The authority's key does not sign with %s: another kind of key does, "
-                "such as rsa2048.",
-                spec->digest);
-        else
-            rc = shs__certs_fail(err, "Signing a certificate");
-    }
+    if (rc == SHS_OK && X509_sign_ctx(cert, ctx) <= 0)
+        rc = shs__sign_failed(err, key, spec->digest, "Signing a certificate");
     EVP_MD_CTX_free(ctx);
     return rc;
 }

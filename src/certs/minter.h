@@ -49,10 +49,14 @@ int shs__mint_key(EVP_PKEY **out, enum shs_key_kind kind, struct shs_error *err)
 int shs__mint_cert(X509 **out, const struct shs_cert_spec *spec, EVP_PKEY *key, X509 *issuer,
                    EVP_PKEY *issuer_key, struct shs_error *err);
 
-/* Signs what ASN1_item_sign_ctx-like functions take: a context for `key` and the digest's word (not
-   used by Ed25519 and Ed448), for EVP_MD_CTX_free. */
+/* Signs what ASN1_item_sign_ctx-like functions take: a context for `key` and the digest's word, for
+   EVP_MD_CTX_free. SHS_USAGE when a key of that kind does not sign over it. */
 int shs__sign_ctx(EVP_MD_CTX **out, OSSL_LIB_CTX *lib, EVP_PKEY *key, const char *digest,
                   struct shs_error *err);
+/* The digest that was asked for, or else the usual one where a key lets one choose; or NULL. */
+const char *shs__sign_digest(EVP_PKEY *key, const char *asked, const char *usual);
+/* OpenSSL has refused to sign: why, in *err. Returns SHS_USAGE or SHS_TLS. */
+int shs__sign_failed(struct shs_error *err, EVP_PKEY *key, const char *digest, const char *doing);
 
 /*
  * The extensions that `list` asks for ("NAME=VALUE", "NAME=none"), in place of those that `all` has

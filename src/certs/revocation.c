@@ -227,12 +227,12 @@ static int sign_crl(X509_CRL *crl, const struct shs_ca *ca, const struct shs_crl
                     struct shs_error *err)
 {
     const struct shs_ca *signer = opt->signer == NULL ? ca : opt->signer;
+    const char *digest = shs__sign_digest(signer->key, opt->digest, signer->digest);
     EVP_MD_CTX *ctx = NULL;
-    int rc = shs__sign_ctx(&ctx, ca->lib, signer->key,
-                           opt->digest == NULL ? signer->digest : opt->digest, err);
+    int rc = shs__sign_ctx(&ctx, ca->lib, signer->key, digest, err);
 
     if (rc == SHS_OK && (X509_CRL_sort(crl) != 1 || X509_CRL_sign_ctx(crl, ctx) <= 0))
-        rc = shs__certs_fail(err, "Signing a CRL");
+        rc = shs__sign_failed(err, signer->key, digest, "Signing a CRL");
     EVP_MD_CTX_free(ctx);
     return rc;
 }
@@ -416,7 +416,7 @@ static int sign_answer(OCSP_BASICRESP *basic, const struct shs_ca *ca,
     /* A responder's certificate goes along; the authority's own, every client has. */
     if (rc == SHS_OK &&
         OCSP_basic_sign_ctx(basic, cert, ctx, NULL, opt->responder != NULL ? 0 : OCSP_NOCERTS) != 1)
-        rc = shs__certs_fail(err, "Signing an OCSP response");
+        rc = shs__sign_failed(err, key, opt->digest, "Signing an OCSP response");
     EVP_MD_CTX_free(ctx);
     return rc;
 }

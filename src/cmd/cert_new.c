@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "certs/faults.h"
 #include "certs/look.h"
 #include "cmd/cert.h"
 
@@ -269,6 +270,7 @@ static int write_p12(const struct new_args *a, const struct shs_issued_cert *cer
 /* The authority of --ca, or the one in the directory, or a new one there. */
 static int find_ca(struct new_args *a, struct shs_ca **out)
 {
+    struct shs_ca_options o = {.size = sizeof o};
     struct shs_error err = {.code = SHS_OK};
     char path[4096];
     struct stat info;
@@ -279,7 +281,8 @@ static int find_ca(struct new_args *a, struct shs_ca **out)
     if (stat(path, &info) == 0)
         return cert_load_ca(out, a->dir);
     a->fresh_ca = true; /* written when all that was asked for turned out to be possible */
-    return shs_ca_new(out, NULL, &err) == SHS_OK ? CMD_OK : cert_fail(&err);
+    o.key = shs__fault_signer_key(a->fault, a->w.digest);
+    return shs_ca_new(out, &o, &err) == SHS_OK ? CMD_OK : cert_fail(&err);
 }
 
 static int save_ca(const struct new_args *a, const struct shs_ca *ca)

@@ -54,6 +54,7 @@ static int start_server(struct exec *self)
     opt.client_auth = self->o.client_auth;
     opt.client_cert = true;
     opt.temp_dir = temp_dir();
+    opt.fault = self->o.cert_fault;
     if (handler == NULL) {
         shs_static_options_init(&site);
         site.directory = self->o.directory;

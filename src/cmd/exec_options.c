@@ -179,12 +179,30 @@ static int parse_fault_key(struct shs_test_rule *rule, const char *word)
                     word);
 }
 
+static bool is_of_certificate(const char *text)
+{
+    const char *word;
+
+    for (size_t i = 0; (word = shs_cert_fault(i, NULL)) != NULL; i++) {
+        if (strcmp(word, text) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* The words of argv are cut in place. */
 static int parse_fault(struct exec_options *self, char *text)
 {
     struct shs_test_rule *rule = &self->rules[self->rule_count];
     int code = CMD_OK;
 
+    if (is_of_certificate(text)) {
+        if (self->cert_fault != NULL)
+            return cmd_fail(CMD_USAGE, "a certificate has one --fault: it is %s, or %s",
+                            self->cert_fault, text);
+        self->cert_fault = text;
+        return CMD_OK;
+    }
     if (self->rule_count == EXEC_RULES_MAX)
         return cmd_fail(CMD_USAGE, "more than %d --fault", EXEC_RULES_MAX);
     shs_test_rule_init(rule);
@@ -244,6 +262,21 @@ static int check(const struct exec_options *self)
     return CMD_OK;
 }
 
+static void print_cert_faults(void)
+{
+    const char *word;
+    size_t column = 0;
+
+    fputs("\nFaults of the server's certificate (shs cert new --help):", stdout);
+    for (size_t i = 0; (word = shs_cert_fault(i, NULL)) != NULL; i++) {
+        if (strcmp(word, "server-usage") == 0)
+            continue; /* of clients */
+        column = column == 0 || column + strlen(word) > 90 ? 0 : column;
+        column += (size_t)printf("%s%s", column == 0 ? "\n  " : " ", word);
+    }
+    putchar('\n');
+}
+
 static void print_faults(void)
 {
     const char *name, *text;
@@ -286,6 +319,7 @@ bool exec_options_parse(struct exec_options *self, int argc, char **argv, int *c
         if (option == 'h') {
             fputs(help, stdout);
             fputs(help_end, stdout);
+            print_cert_faults();
             print_faults();
             *code = CMD_OK;
             return false;

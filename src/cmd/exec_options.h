@@ -18,6 +18,7 @@ struct exec_options {
     bool plain;
     const char *names[EXEC_NAMES_MAX + 4]; /* of the certificate, NULL at the end */
     size_t name_count;
+    const char *cert_fault;                     /* of the server's certificate; NULL = none */
     struct shs_test_rule rules[EXEC_RULES_MAX]; /* views into argv */
     size_t rule_count;
     unsigned grace_ms;   /* from a signal that ends CMD to SIGKILL */

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include <shs/text.h>
@@ -171,7 +172,7 @@ static void judge_identity(const struct check_server *self, struct score_case *c
     struct shs_str told;
     char text[SCORE_SAID_MAX];
 
-    if (self->identity == NULL || (wish->name == NULL && wish->never == NULL))
+    if (self->identity == NULL)
         return;
     if (!find_identity(self, body, &told)) {
         score_say(c, "the answer names nobody", 23);
@@ -186,9 +187,26 @@ static void judge_identity(const struct check_server *self, struct score_case *c
     }
 }
 
+static bool has_word(struct shs_str body, struct shs_str word)
+{
+    for (size_t i = 0; i + word.len <= body.len; i++) {
+        if (strncasecmp(body.ptr + i, word.ptr, word.len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Does the answer say one of the words, "none|no required"? */
 static bool says(struct shs_str body, const char *words)
 {
-    return memmem(body.ptr, body.len, words, strlen(words)) != NULL;
+    while (*words != '\0') {
+        size_t len = strcspn(words, "|");
+
+        if (has_word(body, (struct shs_str){words, len}))
+            return true;
+        words += words[len] == '|' ? len + 1 : len;
+    }
+    return false;
 }
 
 /* 400, 401, 403 and nginx's 495 and 496 refuse; anything else has let the client in. */

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 
 #include <shs/lab.h>
 
+#include "certs/throwaway.h"
 #include "certs/truststore.h"
 #include "cmd/cmd.h"
 #include "cmd/env_list.h"
@@ -56,7 +56,8 @@ struct lab_run {
     struct shs_lab *lab;
     const struct lab_client *client; /* NULL: CMD */
     const char *const *words;        /* of the command, with places */
-    char *dir, *p12_path, *wgetrc, *proxy_text;
+    struct shs__throwaway place;
+    char *p12_path, *wgetrc, *proxy_text;
     struct env_list env;
     struct lab_places places;
     struct lab_words now; /* of the command that is being started */
@@ -431,7 +432,7 @@ static int check_came(const struct lab_run *self)
 static int write_in(const struct lab_run *self, const char *name, const void *bytes, size_t len,
                     char **path)
 {
-    char *file = shs__asprintf("%s/%s", self->dir, name), why[96];
+    char *file = shs__asprintf("%s/%s", self->place.path, name), why[96];
     int fd = file == NULL ? -1 : open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     bool good = fd >= 0 && shs__write_all(fd, bytes, len) == SHS_OK;
     int saved = errno;
@@ -448,15 +449,6 @@ static int write_in(const struct lab_run *self, const char *name, const void *by
     return good ? CMD_OK : CMD_FAILED;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    SHS_UNUSED(st);
-    SHS_UNUSED(flag);
-    SHS_UNUSED(ftw);
-    (void)remove(path);
-    return 0;
-}
-
 static const char *temp_dir(void)
 {
     const char *dir = getenv("TMPDIR");
@@ -466,17 +458,11 @@ static const char *temp_dir(void)
 
 static int make_place(struct lab_run *self)
 {
-    char why[96];
+    struct shs_error err;
 
-    self->dir = shs__asprintf("%s/shs-lab-run-XXXXXX", temp_dir());
-    if (self->dir == NULL)
-        return cmd_fail(CMD_FAILED, "out of memory");
-    if (mkdtemp(self->dir) != NULL)
-        return CMD_OK;
-    cmd_fail(CMD_FAILED, "cannot make %s: %s", self->dir, shs__strerror(errno, why, sizeof why));
-    shs__free(self->dir);
-    self->dir = NULL;
-    return CMD_FAILED;
+    return shs__throwaway_dir(&self->place, temp_dir(), "shs-lab-client", &err) == SHS_OK
+               ? CMD_OK
+               : cmd_fail(CMD_FAILED, "%s", err.text);
 }
 
 static int write_trust(struct lab_run *self)
@@ -530,7 +516,7 @@ static int prepare_client(struct lab_run *self)
         return CMD_FAILED;
     if (client->prepare == NULL)
         return CMD_OK;
-    dir = cmd_shell_quote(self->dir);
+    dir = cmd_shell_quote(self->place.path);
     ca = cmd_shell_quote(shs_lab_ca_path(self->lab));
     if (dir != NULL && ca != NULL)
         line = shs__asprintf("cd %s && export HOME=%s SSL_CERT_FILE=%s && { %s; } >&2", dir, dir,
@@ -600,7 +586,7 @@ static int start(struct lab_run *self)
         code = prepare_client(self);
     self->places = (struct lab_places){.ca = shs_lab_ca_path(self->lab),
                                        .proxy = shs_lab_proxy_url(self->lab),
-                                       .dir = self->dir,
+                                       .dir = self->place.path,
                                        .port = shs_lab_port(self->lab),
                                        .limit_s = self->limit_s};
     return code == CMD_OK ? choose(self) : code;
@@ -619,13 +605,11 @@ static int run_all(struct lab_run *self)
         code = check_came(self);
     if (code == CMD_OK)
         code = tell(self, (double)(shs_now_ns() - began) / SHS_NS_PER_S);
-    if (self->dir != NULL)
-        (void)nftw(self->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    shs__throwaway_remove(&self->place);
     env_list_free(&self->env);
     shs_lab_stop(self->lab);
     shs__free(self->conditions);
     shs__free(self->cases);
-    shs__free(self->dir);
     shs__free(self->p12_path);
     shs__free(self->wgetrc);
     return code;

@@ -186,8 +186,9 @@ static int serve(struct args *a, const sigset_t *signals)
         return cmd_fail(err.code == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s", err.text);
     code = a->dir == NULL ? CMD_OK : lab_dir_fill(&a->files, lab);
     if (code == CMD_OK) {
+        lab_here_note(shs_lab_host(lab),
+                      shs_lab_port(lab)); /* who has read the next line finds it */
         print_hello(lab);
-        lab_here_note(shs_lab_host(lab), shs_lab_port(lab));
         code = say_ready(a, lab);
     }
     if (code == CMD_OK)

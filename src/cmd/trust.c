@@ -2,7 +2,9 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
+#include "certs/look.h"
 #include "cmd/cert.h"
 
 /* "%s" is the file's path, quoted for a shell. */
@@ -95,6 +97,35 @@ static int print_clients(const char *only, const char *path)
     return any ? CMD_OK : unknown_client(only);
 }
 
+/* It is what clients can be told of. */
+static int check_authority(const char *path)
+{
+    struct shs__look *look = NULL;
+    struct shs_error err = {.code = SHS_OK};
+    char *text = NULL;
+    size_t len = 0;
+    bool over = false;
+    int code = cert_read(path, &text, &len), rc;
+
+    if (code != CMD_OK)
+        return code;
+    if (len > 0 && text[0] == 0x30 && strstr(text, "-----BEGIN") == NULL)
+        rc = shs_error_set(&err, SHS_USAGE, 0,
+                           "it is DER, and most clients read PEM: openssl x509 -inform DER -in "
+                           "FILE -out ca.pem");
+    else
+        rc = shs__look_bytes(&look, text, len, &err);
+    if (rc == SHS_OK)
+        rc = shs__look_authorities(look, (int64_t)time(NULL), &over, &err);
+    if (rc != SHS_OK)
+        code = cmd_fail(CMD_FAILED, "%s: %s", path, err.text);
+    else if (over)
+        cmd_warn("%s has ended: clients refuse what it signed, whatever they are told", path);
+    shs__look_free(look);
+    shs_bytes_free(text, len);
+    return code;
+}
+
 int cmd_trust(int argc, char **argv)
 {
     static struct flag_list operands;
@@ -119,6 +150,9 @@ int cmd_trust(int argc, char **argv)
         return cmd_fail(CMD_USAGE, "shs trust print needs the authority's file, such as ca.pem");
     if (realpath(operands.items[0], path) == NULL)
         return cmd_fail(CMD_FAILED, "%s: no such file", operands.items[0]);
+    code = check_authority(operands.items[0]);
+    if (code != CMD_OK)
+        return code;
     quoted = cmd_shell_quote(path);
     code = quoted == NULL ? cmd_fail(CMD_FAILED, "out of memory") : print_clients(client, quoted);
     shs__free(quoted);

@@ -372,6 +372,7 @@ static int revoke_all(struct shs_lab *lab, enum shs__lab_ca which, struct shs_ca
 int shs__lab_crl(struct shs_lab *lab, enum shs__lab_ca which, bool der, void **bytes, size_t *len,
                  struct shs_error *err)
 {
+    static const char *const critical[] = {"crlNumber=critical,DER:020101", NULL};
     struct shs_crl_options o = {.size = sizeof o, .der = der};
     struct shs_ca *ca = NULL, *other = NULL;
     int rc;
@@ -391,7 +392,7 @@ int shs__lab_crl(struct shs_lab *lab, enum shs__lab_ca which, bool der, void **b
         o.signer = other;
     } else if (which == LAB_CA_CRL_CRITICAL) {
         o.number = "none";
-        o.extensions = LIST("crlNumber=critical,DER:020101");
+        o.extensions = critical;
     } else if (which == LAB_CA_CRL_WRONG_ISSUER) {
         ca = other;
     }

@@ -537,7 +537,7 @@ const char *shs_lab_proxy_url(const struct shs_lab *self)
 
 const char *shs_lab_ca_path(const struct shs_lab *self)
 {
-    return self->cas[LAB_CA_ROOT]->tempfile;
+    return self->cas[LAB_CA_ROOT]->tempfile.path;
 }
 
 const char *shs_lab_ca_pem(const struct shs_lab *self)

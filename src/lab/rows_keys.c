@@ -525,7 +525,8 @@ const struct shs__lab_row shs__lab_rows_keys[] = {
      .reason = "algorithm",
      .refs = "limbo:webpki::forbidden_dsa_leaf",
      .refused_in = "webpki",
-     .make = {.o.names = LIST("@"), .max = 12, .o.key = "dsa", .ciphers = "aDSS"}},
+     .make =
+         {.o.names = LIST("@"), .max = 12, .o.key = "dsa", .ciphers = "aDSS", .dh = LAB_DH_2048}},
     {.id = "p192",
      .group = "algorithms",
      .served = "P-192",

@@ -29,9 +29,10 @@ struct shs_client_case {
     enum shs_client_needs needs;
     const char *reason;      /* a word for why it is refused; "" */
     unsigned char alerts[4]; /* that say so; 0 at the end */
-    const char *words;       /* part of what an answer in HTTP may say, lower case; "" */
-    const char *name;        /* the common name that the server must take it for; NULL = any */
-    const char *never;       /* one that it must not be taken for; NULL */
+    const char
+        *words; /* parts of what an answer in HTTP may say, in any case: "none|no required"; ""  */
+    const char *name;  /* the common name that the server must take it for; NULL = any */
+    const char *never; /* one that it must not be taken for; NULL */
 };
 
 extern const struct shs_client_case shs__client_cases[]; /* ended by a NULL id; the first is good */

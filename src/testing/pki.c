@@ -7,6 +7,8 @@
 
 #include <shs/certs.h>
 
+#include "certs/faults.h"
+
 static int out_of_memory(struct shs_error *err)
 {
     return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a certificate.");
@@ -33,6 +35,23 @@ static int issue(const struct shs_ca *ca, const struct shs_cert_options *opt, ch
     return rc;
 }
 
+/* One that can sign what is asked for: below another when something between is to be missing. */
+static int make_authority(struct shs_ca **out, const char *fault, struct shs_error *err)
+{
+    struct shs_ca_options o = {.size = sizeof o};
+    struct shs_ca *root = NULL;
+    int rc;
+
+    o.key = shs__fault_signer_key(fault, NULL);
+    if (fault == NULL || strcmp(fault, "incomplete-chain") != 0)
+        return shs_ca_new(out, &o, err);
+    rc = shs_ca_new(&root, &o, err);
+    if (rc == SHS_OK)
+        rc = shs_ca_intermediate(out, root, &o, err);
+    shs_ca_free(root);
+    return rc;
+}
+
 static int make_certificates(struct shs_test_pki *self, const struct shs_test_pki_wish *wish,
                              struct shs_error *err)
 {
@@ -41,7 +60,7 @@ static int make_certificates(struct shs_test_pki *self, const struct shs_test_pk
     struct shs_cert_options user = {.size = sizeof user, .client = true, .common_name = "client"};
     const struct shs_ca *ca = wish->ca;
     struct shs_ca *own = NULL;
-    int rc = ca != NULL ? SHS_OK : shs_ca_new(&own, NULL, err);
+    int rc = ca != NULL ? SHS_OK : make_authority(&own, wish->fault, err);
 
     if (ca == NULL)
         ca = own;
@@ -61,7 +80,7 @@ static int write_file(const struct shs_test_pki *self, const char *name, const c
                       char **path, struct shs_error *err)
 {
     size_t len = strlen(bytes);
-    char *file = shs__asprintf("%s/%s", self->dir, name), why[96];
+    char *file = shs__asprintf("%s/%s", self->place.path, name), why[96];
     ssize_t n = -1;
     int fd, saved;
 
@@ -84,24 +103,6 @@ static int write_file(const struct shs_test_pki *self, const char *name, const c
     if (fd < 0)
         shs__free(file);
     return SHS_IO;
-}
-
-static int make_directory(struct shs_test_pki *self, const char *temp_dir, struct shs_error *err)
-{
-    char *dir = shs__asprintf("%s/shs-throwaway-XXXXXX", temp_dir), why[96];
-    int saved;
-
-    if (dir == NULL)
-        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for the name of a directory.");
-    if (mkdtemp(dir) == NULL) { /* 0700 */
-        saved = errno;
-        shs_error_set(err, SHS_IO, saved, "Cannot make a directory in %s: %s.", temp_dir,
-                      shs__strerror(saved, why, sizeof why));
-        shs__free(dir);
-        return SHS_IO;
-    }
-    self->dir = dir;
-    return SHS_OK;
 }
 
 static int write_files(struct shs_test_pki *self, bool client, const char *client_ca_pem,
@@ -128,7 +129,7 @@ int shs__test_pki_make(struct shs_test_pki *self, const struct shs_test_pki_wish
     memset(self, 0, sizeof *self);
     rc = make_certificates(self, wish, err);
     if (rc == SHS_OK)
-        rc = make_directory(self, wish->temp_dir, err);
+        rc = shs__throwaway_dir(&self->place, wish->temp_dir, "shs-test-server", err);
     if (rc == SHS_OK)
         rc = write_files(self, wish->client, wish->client_ca_pem, err);
     if (rc != SHS_OK)
@@ -158,10 +159,7 @@ void shs__test_pki_free(struct shs_test_pki *self)
     remove_file(&self->client_ca_path);
     remove_file(&self->client_path);
     remove_file(&self->client_key_path);
-    if (self->dir != NULL)
-        (void)rmdir(self->dir);
-    shs__free(self->dir);
-    self->dir = NULL;
+    shs__throwaway_remove(&self->place);
     forget(&self->ca_pem);
     forget(&self->cert_pem);
     forget(&self->client_pem);

@@ -10,11 +10,13 @@
 #include <shs/certs.h>
 
 #include "base/base.h"
+#include "certs/throwaway.h"
 
 struct shs_test_pki {
     char *ca_pem, *cert_pem, *key_pem; /* of the server */
     char *client_pem, *client_key_pem;
-    char *dir, *ca_path, *client_ca_path, *client_path, *client_key_path; /* NULL: not made */
+    struct shs__throwaway place;
+    char *ca_path, *client_ca_path, *client_path, *client_key_path; /* NULL: not made */
 };
 
 struct shs_test_pki_wish {

@@ -138,6 +138,22 @@ static int make_url(struct shs_test_server *self, struct shs_error *err)
                              : shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a URL.");
 }
 
+/* The server itself refuses what could never work; a test may want just that. */
+static int compose_faulty(struct shs_test_server *self, const struct shs_test_server_options *opt,
+                          struct shs_error *err)
+{
+    struct shs_error why = {.code = SHS_OK};
+    int rc = compose(self, opt, &why);
+
+    if (rc == SHS_TLS && opt->fault != NULL)
+        return shs_error_set(err, rc, 0,
+                             "No test server has the fault %s, but the lab does (<shs/lab.h>): %s",
+                             opt->fault, why.text);
+    if (rc != SHS_OK && err != NULL)
+        *err = why;
+    return rc;
+}
+
 static int start(struct shs_test_server *self, const struct shs_test_server_options *opt,
                  struct shs_error *err)
 {
@@ -152,7 +168,7 @@ static int start(struct shs_test_server *self, const struct shs_test_server_opti
     int rc = self->plain ? SHS_OK : shs__test_pki_make(&self->pki, &wish, err);
 
     if (rc == SHS_OK)
-        rc = compose(self, opt, err);
+        rc = compose_faulty(self, opt, err);
     if (rc == SHS_OK)
         rc = make_url(self, err);
     if (rc == SHS_OK)

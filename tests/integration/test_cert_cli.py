@@ -62,19 +62,25 @@ def faults(directory):
         "rsa512": "weak-key", "explicit-curve": "chain", "version1": "version1",
         "unknown-critical": "unknown-critical", "no-aki": "no-aki", "serial-zero": "serial",
         "serial-negative": "serial", "serial-long": "serial",
-        "no-subject": None, "server-usage": None, "must-staple": None,
+        "no-subject": None, "server-usage": "usage", "must-staple": None,
     }
     listed = run("cert", "new", "--help").split("Faults:")[1].split("\n")[2:]
     equal(sorted(line.split()[0] for line in listed if line.strip()), sorted(words), "faults in the help")
     run("cert", "ca", "--dir", directory, "--key", "rsa2048")
     run("cert", "ca", "--dir", directory, "--name", "below", "--below", directory, "--key", "rsa2048")
     for fault, word in words.items():
+        client = ("--client",) if fault == "server-usage" else ()  # of them alone
         run("cert", "new", "a.example", "--dir", directory, "--name", fault, "--fault", fault, "--ca",
-            directory + "/below.pem")
+            directory + "/below.pem", *client)
         out = run("cert", "show", "%s/%s.pem" % (directory, fault), "--json", "--strict", "--host", "a.example", "--ca",
-                  directory + "/ca.pem")
+                  directory + "/ca.pem", *client)
         found = {finding["word"] for finding in json.loads(out)["findings"]} - {"long-validity"}
         check(word in found if word else not found, "%s: %s" % (fault, found))
+    # The authority that is made for it can sign it.
+    for fault in set(words) - {"incomplete-chain", "server-usage"}:
+        run("cert", "new", "a.example", "--dir", directory + "/fresh-" + fault, "--fault", fault)
+    out = run("cert", "new", "a.example", "--dir", directory + "/fresh", "--fault", "incomplete-chain", code=2)
+    check("shs cert ca --below" in out and not os.path.exists(directory + "/fresh"), out)
     out = run("cert", "check", directory + "/expired.pem", code=2)
     check("expired: the certificate ended 10 days" in out, out)
     # The key file beside it is not its key, though it looks so.
@@ -265,7 +271,7 @@ def wrong_words(directory):
             (("new", "a", "--uri", "a:b c"), "URI"), (("new", "a", "--email", "a"), "'a'"), (("ca", "--constrain", "*.a"), "'*.a'"),
             (("ca", "--constrain", "a..b"), "'a..b'"), (("new", "a", "--serial", "9" * 300), "random21"),
             (("new", "a", "--fault", "expired", "--fault", "wrong-name"), "one --fault"), (("new", "-a"), "'-a'"),
-            (("new", "a", "--digest", "md5"), "md5")):
+            (("ca", "--digest", "md5"), "(EC, 256 bits) does not sign over md5")):
         where = ("--dir", directory) if arguments[:1] in (("new",), ("ca",)) else ()
         text = run("cert", *arguments[:1], *where, *arguments[1:], code=2)
         check(word in text and text.count("\n") == 1, "%r: %s" % (arguments, text))
@@ -282,6 +288,22 @@ def trust(directory):
     out = run("trust", "print", directory + "/with space/ca.pem", "--client", "node")
     equal(out.count("\n"), 2, out)
     check("'netscape'" in run("trust", "print", directory + "/with space/ca.pem", "--client", "netscape", code=2), "known")
+    # What is no authority, or not for others.
+    home = directory + "/with space"
+    run("cert", "new", "a.example", "--dir", home)
+    run("cert", "new", "b.example", "--dir", home, "--fault", "self-signed")
+    run("cert", "ca", "--dir", home, "--name", "old", "--not-after", "-1d")
+    with open(home + "/both.pem", "wb") as both:
+        both.write(open(home + "/ca.pem", "rb").read() + open(home + "/ca.key", "rb").read())
+    with open(home + "/bundle.pem", "wb") as bundle:
+        bundle.write(open(home + "/ca.pem", "rb").read() + open(home + "/a.example.pem", "rb").read())
+    shslib.run("openssl", "x509", "-in", home + "/ca.pem", "-outform", "DER", "-out", home + "/ca.der")
+    for name, word in (("a.example.pem", "a.example in it is no authority"), ("b.example.pem", "no authority"),
+                       ("bundle.pem", "a.example in it is no authority"), ("ca.key", "no certificate"),
+                       ("both.pem", "private key"), ("ca.der", "openssl x509 -inform DER")):
+        text = run("trust", "print", home + "/" + name, code=1)
+        check(word in text and name in text and text.count("\n") == 1, "%s: %s" % (name, text))
+    check("warning" in run("trust", "print", home + "/old.pem"), "one that has ended")
     run("trust", "install", code=2)
     run("trust", "print", directory + "/none", code=1)
 

@@ -1,7 +1,9 @@
 """`shs exec`: a server for the length of a command, of which nothing is left."""
 
+import fcntl
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -222,6 +224,60 @@ def when_it_is_killed_the_command_goes_too():
         shslib.wait_until(lambda: not is_alive(pid), 10, "the command to end")
 
 
+def what_was_killed_is_cleared_away_by_the_next():
+    with Started("--", "sh", "-c", "echo ready; exec sleep 100") as killed:
+        killed.wait_stdout(r"^ready$")
+        temp = killed.temp
+        with shslib.Process([BIN, "lab", "serve"], env={"TMPDIR": temp, "XDG_RUNTIME_DIR": temp}, expect_exit=None) as lab:
+            lab.wait_stdout(r"(?m)^run ")
+            lab.signal(signal.SIGKILL)
+            lab.wait(30)
+        killed.signal(signal.SIGKILL)
+        killed.wait(30)
+        left = sorted(name.rpartition("-")[0] for name in os.listdir(temp) if name != "shs-lab")  # where it was
+        equal(left, ["shs-root", "shs-test-server"], "what a kill leaves")
+        equal(shs_exec("true", env={"TMPDIR": temp})[0], 0)
+        equal([name for name in os.listdir(temp) if name != "shs-lab"], [], "what is left then")
+
+
+def what_is_in_use_or_not_ours_is_not_cleared_away():
+    with Started("--", "sh", "-c", 'echo ready $SHS_CA; exec sleep 100') as running, shslib.temp_dir() as other:
+        path = running.wait_stdout(r"^ready (\S+)$").group(1)
+        own = shslib.write_file(other + "/file", "x")
+        held = running.temp + "/shs-test-server-aaaaaa"
+        os.mkdir(held, 0o700)
+        lock = os.open(held, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shslib.write_file(held + "/ca.pem", "x")
+        os.symlink(other, running.temp + "/shs-test-server-bbbbbb")
+        os.symlink(own, running.temp + "/shs-root-bbbbbb.pem")
+        os.mkdir(running.temp + "/shs-test-server-cccccc", 0o755)
+        os.mkdir(running.temp + "/shs-test-servers-dddddd", 0o700)
+        os.mkfifo(running.temp + "/shs-root-eeeeee.pem")
+        os.link(own, running.temp + "/shs-root-ffffff.pem")  # it has another name as well
+        shslib.write_file(running.temp + "/shs-root-g", "too short")
+        if os.geteuid() == 0:
+            os.mkdir(running.temp + "/shs-test-server-hhhhhh", 0o700)
+            os.chown(running.temp + "/shs-test-server-hhhhhh", 65534, 65534)
+        # And one that nobody holds, with a link that leads out, and a directory.
+        stale = running.temp + "/shs-lab-client-ssssss"
+        os.mkdir(stale, 0o700)
+        os.makedirs(stale + "/a/b")
+        os.symlink(other, stale + "/a/link")
+        shslib.write_file(stale + "/a/b/c", "x")
+        before = sorted(os.listdir(running.temp))
+        for _ in range(3):
+            equal(shs_exec("true", env={"TMPDIR": running.temp})[0], 0)
+        equal(sorted(os.listdir(running.temp)), [name for name in before if name != "shs-lab-client-ssssss"])
+        check(os.path.exists(own) and os.path.exists(held + "/ca.pem") and os.path.exists(path), "a file that was in use")
+        os.close(lock)
+        equal(shs_exec("true", env={"TMPDIR": running.temp})[0], 0)
+        check(not os.path.exists(held), "one that nobody holds any more")
+        running.signal(signal.SIGTERM)
+        equal(running.wait(30), 128 + signal.SIGTERM)
+        check(not os.path.exists(path), "its own")
+
+
 def what_its_children_leave_behind_is_told_too():
     """A child's children are told when it has ended, and not only killed when their grace is over."""
     began = time.monotonic()
@@ -314,6 +370,17 @@ def faults_for_some():
         code, _, err = shs_exec("--fault", fault, "true")
         equal(code, 2, err)
         check(word in err, err)
+    # Of the certificate, by the words of `shs cert new`.
+    for fault, word in (("expired", "expired"), ("wrong-name", "does not match|no alternative"), ("self-signed", "self-signed"),
+                        ("incomplete-chain", "local issuer"), ("wrong-usage", "purpose")):
+        code, _, err = shs_exec("--fault", fault, 'curl -sS "$SHS_URL/"')
+        check(code == 60 and re.search(word, err), "%s: %d %s" % (fault, code, err))
+    code, _, err = shs_exec("--fault", "expired", "--fault", "self-signed", "true")
+    check(code == 2 and "one --fault" in err, err)
+    code, _, err = shs_exec("--fault", "rsa512", "true")
+    check(code == 125 and "the lab does" in err, "%d %s" % (code, err))
+    code, _, err = shs_exec("--plain", "--fault", "expired", "true")
+    equal(code, 2, err)
     code, _, err = shs_exec("--plain", "--fault", "corrupt-flight", "true")
     equal(code, 2, err)
     check("needs TLS" in err, err)
@@ -340,5 +407,6 @@ shslib.main(statuses, commands_that_cannot_be_started, usage, environment, handl
             clients_that_are_told_nothing, every_fault_over_curl,
             faults_for_some, two_hundred_at_once, signals, one_that_ignores_it_is_killed,
             what_it_leaves_behind_is_ended, what_its_children_leave_behind_is_told_too,
-            options_of_java_are_kept, when_it_is_killed_the_command_goes_too, time_limit,
+            options_of_java_are_kept, what_was_killed_is_cleared_away_by_the_next,
+            what_is_in_use_or_not_ours_is_not_cleared_away, when_it_is_killed_the_command_goes_too, time_limit,
             a_request_that_does_not_end, quick)

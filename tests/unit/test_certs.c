@@ -390,7 +390,7 @@ static void faults(void **state)
         {"no-subject", X509_V_OK},
         {"wrong-usage", X509_V_ERR_INVALID_PURPOSE},
         {"client-usage", X509_V_ERR_INVALID_PURPOSE},
-        {"server-usage", X509_V_OK},
+        {"server-usage", X509_V_ERR_INVALID_PURPOSE},
         {"certsign-only", X509_V_ERR_KU_KEY_CERT_SIGN_INVALID_FOR_NON_CA},
         {"ca-true", X509_V_OK},
         {"self-signed", X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT},
@@ -419,20 +419,112 @@ static void faults(void **state)
     assert_int_equal(
         shs_ca_intermediate(&ca, root, &(struct shs_ca_options){.key = "rsa2048"}, NULL), SHS_OK);
     for (i = 0; (word = shs_cert_fault(i, &text)) != NULL; i++) {
+        bool client = strcmp(word, "server-usage") == 0; /* a fault of theirs alone */
         struct shs_issued_cert *cert;
+        int found;
 
         assert_true(i < SHS_ARRAY_LEN(wanted));
         assert_string_equal(word, wanted[i].word);
         assert_true(text[0] != '\0');
-        cert = issue(ca, &(struct shs_cert_options){SHS_CERT_FOR("a.example"), .fault = word});
-        if (verdict(root, cert, "a.example") != wanted[i].verdict)
-            fail_msg("%s: %s, not %s", word,
-                     X509_verify_cert_error_string(verdict(root, cert, "a.example")),
+        cert = issue(ca, &(struct shs_cert_options){SHS_CERT_FOR("a.example"), .fault = word,
+                                                    .client = client});
+        found = verdict_at(root, cert, "a.example", NULL, client ? "ssl_client" : "ssl_server");
+        if (found != wanted[i].verdict)
+            fail_msg("%s: %s, not %s", word, X509_verify_cert_error_string(found),
                      X509_verify_cert_error_string(wanted[i].verdict));
         shs_issued_cert_free(cert);
     }
     assert_int_equal(i, SHS_ARRAY_LEN(wanted));
     shs_ca_free(ca);
+    shs_ca_free(root);
+}
+
+/* What is asked for is made, or it is said why not: nobody gets a good one for a bad one. */
+static void faults_that_cannot_be(void **state)
+{
+    const struct {
+        const char *ca_key;
+        struct shs_cert_options o;
+        const char *words; /* of the error; NULL: it is made */
+    } all[] = {
+        {NULL, {.fault = "md5"}, "(EC, 256 bits) does not sign over md5"},
+        {NULL, {.digest = "md5"}, "such as rsa2048"},
+        {"ed25519", {.fault = "md5"}, "(ED25519, "},
+        {"ed25519", {.fault = "sha1"}, "does not sign over sha1"},
+        {"ed25519", {.digest = "sha512"}, "does not sign over sha512"},
+        {"ed448", {.digest = "sha256"}, "does not sign over sha256"},
+        {"ed25519", {.fault = "expired"}, NULL},
+        {"rsa-pss", {.fault = "md5"}, "does not sign over md5"},
+        {"rsa-pss", {.fault = "sha1"}, NULL},
+        {"dsa", {.fault = "md5"}, "(DSA, 2048 bits)"},
+        {"rsa512", {.digest = "sha512"}, "(RSA, 512 bits)"},
+        {"rsa2048", {.fault = "md5"}, NULL},
+        /* Nothing is between a root and what it signs. */
+        {NULL, {.fault = "incomplete-chain"}, "shs cert ca --below"},
+        /* Two that say different things. */
+        {NULL, {.fault = "sha1", .digest = "sha384"}, "sha1 decides the digest"},
+        {NULL, {.fault = "rsa1024", .key = "p384"}, "rsa1024 decides the key"},
+        {NULL, {.fault = "serial-zero", .serial = "7"}, "serial-zero decides the serial"},
+        {NULL, {.fault = "wrong-usage", .usage = "serverAuth"}, "wrong-usage decides the usage"},
+        {NULL, {.fault = "certsign-only", .key_usage = "digitalSignature"}, "the key usage"},
+        {NULL, {.fault = "no-subject", .subject = LIST("CN=a")}, "no-subject decides the subject"},
+        {NULL, {.fault = "expired", .not_after = "+1d"}, "it is not expired"},
+        {NULL, {.fault = "expired", .not_before = "+1d"}, "it is not expired"},
+        {NULL, {.fault = "expired", .not_after = "-3y"}, "it is not expired"}, /* inverted */
+        {NULL, {.fault = "expired", .not_before = "-5y", .not_after = "-3y"}, NULL},
+        {NULL, {.fault = "expired-1s", .now = 4102444800}, NULL},
+        {NULL, {.fault = "not-yet-valid", .not_before = "-1d"}, "it is not not-yet-valid"},
+        {NULL, {.fault = "not-yet-valid", .not_after = "+300d"}, NULL},
+        {NULL, {.fault = "inverted-dates", .not_before = "-20d"}, "it is not inverted-dates"},
+        /* For whom it is the right thing. */
+        {NULL, {.fault = "server-usage"}, "none for a server"},
+        {NULL, {.fault = "server-usage", .client = true}, NULL},
+        {NULL, {.fault = "client-usage", .client = true}, "none for a client"},
+    };
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
+        struct shs_ca *ca = new_ca(&(struct shs_ca_options){.key = all[i].ca_key});
+        struct shs_cert_options o = all[i].o;
+        struct shs_issued_cert *cert = NULL;
+        struct shs_error err = {.code = SHS_OK};
+        int rc;
+
+        o.names = LIST("a.example");
+        rc = shs_ca_issue(&cert, ca, &o, &err);
+        if (all[i].words == NULL ? rc != SHS_OK
+                                 : rc != SHS_USAGE || strstr(err.text, all[i].words) == NULL)
+            fail_msg("%s of %s: %s", o.fault != NULL ? o.fault : o.digest,
+                     all[i].ca_key != NULL ? all[i].ca_key : "p256",
+                     rc == SHS_OK ? "made" : err.text);
+        shs_issued_cert_free(cert);
+        shs_ca_free(ca);
+    }
+}
+
+/* The digest that an authority usually takes does not stand in the way of a key with its own. */
+static void usual_digests(void **state)
+{
+    struct shs_ca *root = new_ca(&(struct shs_ca_options){.key = "rsa2048", .digest = "sha384"});
+    struct shs_ca *below = NULL, *again = NULL;
+    struct shs_error err = {.code = SHS_OK};
+    void *crl = NULL;
+    size_t len = 0;
+
+    SHS_UNUSED(state);
+    if (shs_ca_intermediate(&below, root,
+                            &(struct shs_ca_options){.key = "ed25519", .digest = "sha384"},
+                            &err) != SHS_OK ||
+        shs_ca_intermediate(&again, below,
+                            &(struct shs_ca_options){.key = "rsa2048", .digest = "sha512"},
+                            &err) != SHS_OK ||
+        shs_ca_crl(below, NULL, &crl, &len, &err) != SHS_OK)
+        fail_msg("%s", err.text);
+    shs_issued_cert_free(issue(below, &(struct shs_cert_options){SHS_CERT_FOR("a")}));
+    shs_issued_cert_free(issue(again, &(struct shs_cert_options){SHS_CERT_FOR("a")}));
+    shs_bytes_free(crl, len);
+    shs_ca_free(again);
+    shs_ca_free(below);
     shs_ca_free(root);
 }
 
@@ -1003,6 +1095,8 @@ int main(void)
         cmocka_unit_test(authority_key_identifiers),
         cmocka_unit_test(common_names),
         cmocka_unit_test(faults),
+        cmocka_unit_test(faults_that_cannot_be),
+        cmocka_unit_test(usual_digests),
         cmocka_unit_test(serials),
         cmocka_unit_test(extensions),
         cmocka_unit_test(words),

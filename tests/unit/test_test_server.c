@@ -16,6 +16,7 @@
 
 #include <shs/shs.h>
 
+#include "base/base.h"
 #include "loopback.h"
 #include "patience.h"
 
@@ -189,6 +190,52 @@ static void a_stuck_request_is_named(void **state)
     close(fd);
 }
 
+/* Every fault of a server, with the authority that it makes for itself, or it is said why not. */
+static void every_fault(void **state)
+{
+    static const char only_the_lab[] = "sha1 md5 rsa1024 rsa512 mismatched-key";
+    struct shs_test_server_options opt;
+    const char *word;
+
+    (void)state;
+    for (size_t i = 0; (word = shs_cert_fault(i, NULL)) != NULL; i++) {
+        struct shs_test_server *server = NULL;
+        struct shs_error err;
+        int rc, wanted;
+
+        shs_test_server_options_init(&opt);
+        opt.fault = word;
+        rc = shs_test_server_start(&server, NULL, &opt, &err);
+        wanted = strstr(only_the_lab, word) != NULL  ? SHS_TLS
+                 : strcmp(word, "server-usage") == 0 ? SHS_USAGE
+                                                     : SHS_OK;
+        if (rc != wanted || (rc == SHS_TLS && strstr(err.text, "<shs/lab.h>") == NULL))
+            fail_msg("%s: %d %s", word, rc, err.text);
+        if (rc == SHS_OK)
+            stop(server);
+    }
+}
+
+/* From the call to the first byte of an answer, the best of some: 20 ms. */
+static void first_byte(void **state)
+{
+    const int64_t most_ns = 20 * (int64_t)SHS_NS_PER_MS * patience_ms() / 10000;
+    int64_t best = INT64_MAX;
+
+    (void)state;
+    for (int i = 0; i < 10 && best > most_ns; i++) {
+        int64_t began = shs_now_ns(), took;
+        struct shs_test_server *server = start(shs_echo_handler(), NULL);
+
+        shs_test_answer_free(ask(server, "/"));
+        took = shs_now_ns() - began;
+        best = took < best ? took : best;
+        stop(server);
+    }
+    print_message("from the call to the answer: %.1f ms\n", (double)best / SHS_NS_PER_MS);
+    assert_true(best <= most_ns);
+}
+
 static void usage(void **state)
 {
     static const char *const bad[] = {"not a name", NULL};
@@ -245,6 +292,8 @@ int main(void)
         cmocka_unit_test(client_certificates),
         cmocka_unit_test(without_a_handler_it_is_404),
         cmocka_unit_test(a_stuck_request_is_named),
+        cmocka_unit_test(every_fault),
+        cmocka_unit_test(first_byte),
         cmocka_unit_test(usage),
         cmocka_unit_test(many_at_once),
     };
