@@ -116,6 +116,8 @@ static void test_security(void **state)
     ASK(shs_security_middleware(&own), &files, "DELETE / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_int_equal(lab.last_status, 501); /* on an error's answer, too */
     h1_has(&lab, "\r\nReferrer-Policy: same-origin\r\n");
+    h1_has(&lab, "<h1>501 Not Implemented</h1>");
+    h1_has_not(&lab, "style="); /* which the policy would refuse, and report */
     h1_has(&lab, "\r\nX-Content-Type-Options: nosniff\r\n");
     h1_has_not(&lab, "Permissions-Policy");
     h1_lab_close(&lab);
