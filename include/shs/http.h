@@ -363,6 +363,11 @@ SHS_API int shs_flush(struct shs_response *res) SHS_MUST_CHECK;
  * The body is `length` bytes of the open file `fd` from `offset` on. Takes the descriptor, also on
  * an error. Sets Content-Length. Sent after do_X has returned, without holding a thread for a slow
  * peer. Nothing may be written before or after it.
+ *
+ * A file that is overwritten while it is sent, or becomes shorter, breaks the answer off, so that
+ * nobody takes half of the old and half of the new for a whole one: replace a file by rename(2).
+ * One that only grows, as a log, is sent as far as `length` says. (Not seen: what is written twice
+ * within a tick of the file system's clock, some milliseconds, and through mappings.)
  */
 SHS_API int shs_send_file(struct shs_response *res, int fd, uint64_t offset,
                           uint64_t length) SHS_MUST_CHECK;

@@ -33,6 +33,11 @@ int shs__static_come_again(struct shs_response *res, const char *why)
     return shs_send_error(res, 503, why);
 }
 
+int shs__static_in_motion(struct shs_response *res)
+{
+    return shs__static_come_again(res, "The file is being written to just now.");
+}
+
 /*
  * What to say when an open failed. A name that the file system refuses is not to be had here,
  * whatever the reason: 404, as CPython. All else is the server's own trouble, and said to be that:

@@ -104,6 +104,8 @@ static int read_part(struct parts *self, void *buf, size_t cap, size_t *got)
         return SHS_IO; /* it became shorter: the length that was said cannot be kept */
     self->done += *got;
     if (self->done == range->length) {
+        if (shs__static_was_overwritten(&self->r))
+            return SHS_IO;
         self->at++;
         self->headed = false;
     }

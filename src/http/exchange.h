@@ -78,8 +78,9 @@ struct shs_access_call {
     struct shs_access_call *next;
 };
 
-struct shs_recoding; /* recoding.c */
-struct shs_content;  /* content.c: what was made of the query and the body; NULL until asked for */
+struct shs_recoding;   /* recoding.c */
+struct shs_file_watch; /* file_watch.h */
+struct shs_content; /* content.c: what was made of the query and the body; NULL until asked for */
 
 struct shs_request {
     struct shs_exchange *x;
@@ -113,6 +114,7 @@ struct shs_response {
     struct shs_buf body;             /* not sent yet */
     uint64_t body_total;             /* what the handler wrote */
     int file_fd;                     /* -1, or the body */
+    struct shs_file_watch *watch;    /* of that file; NULL: none. In the arena */
     uint64_t file_offset, file_left; /* of a source: what it gave; more than 0 until its end */
     const struct shs_source *source; /* NULL, or the body */
     void *source_ctx;

@@ -9,6 +9,7 @@
 #include "http/exchange.h"
 #include <shs/text.h>
 
+#include "http/file_watch.h"
 #include "http/mistake.h"
 
 /* Fields of an answer that are thought of at first. */
@@ -40,6 +41,7 @@ static void drop_file(struct shs_response *res)
         close(res->file_fd);
     res->file_fd = -1;
     res->file_left = 0;
+    res->watch = NULL;
 }
 
 void shs__exchange_clear(struct shs_exchange *x)
@@ -463,6 +465,11 @@ int shs_send_file(struct shs_response *res, int fd, uint64_t offset, uint64_t le
         res->file_fd = fd;
         res->file_offset = offset;
         res->file_left = length;
+        rc = shs__watch_begin(res);
+        if (rc != SHS_OK) {
+            drop_file(res);
+            return rc;
+        }
     }
     res->has_length = true;
     res->is_file = true;
