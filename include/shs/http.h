@@ -506,6 +506,15 @@ SHS_API bool shs_handler_has(const struct shs_http_handler *handler, struct shs_
 /* "Not Found" for 404; "" for a code without a usual reason. Static storage. Any thread. */
 SHS_API const char *shs_http_reason(int code);
 
+/*
+ * For a chain of your own (shs/chain.h has one): who makes a mistake from here on is the middleware
+ * of that name, until it calls a handler or has returned; so the line of the log names it. Returns
+ * what ran before it, for the second call, with what the middleware has returned.
+ *
+ *   name  until the request ends; NULL is "without a name"
+ */
+SHS_API const char *shs_request_enter_middleware(struct shs_request *req, const char *name);
+SHS_API void shs_request_leave_middleware(struct shs_request *req, const char *before, int rc);
 #ifdef __cplusplus
 }
 #endif

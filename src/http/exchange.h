@@ -139,11 +139,16 @@ struct shs_exchange {
     const struct shs_exchange_ops *ops;
     struct shs_conn *conn;                  /* for handlers; this room does not look inside */
     const struct shs_http_handler *handler; /* the one that runs; NULL: none does */
-    bool making_error;                      /* opt->error_page runs */
+    const char *middleware;                 /* that runs in front of it; NULL: it runs itself */
+    const char *culprit;                    /* who returned culprit_rc first; NULL: nobody */
+    int culprit_rc;                         /* 0, or what is no result */
     unsigned depth;                         /* how many have called one another */
     const struct shs_options *opt;          /* of the server; NULL: none made it (in a test) */
     const char *mistake;                    /* of the handler, a sentence (mistake.h); NULL: none */
     int mistake_code;                       /* what the call returned that it was made with */
+    bool culprit_started;                   /* an answer had begun when it returned */
+    bool culprit_is_middleware;
+    bool making_error;   /* opt->error_page runs */
     int64_t deadline_ns; /* of the handlers: nothing of theirs waits longer; INT64_MAX: none */
     struct shs_access_call *access_calls; /* the latest first; in the arena */
     struct shs_ending *endings;           /* shs_request_on_end: the latest first; in the arena */

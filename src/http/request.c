@@ -260,6 +260,7 @@ int shs__sink_done(struct shs_request *req, struct shs_response *res)
 
     req->x->handler = req->sink_handler;
     rc = req->sink->done(req->sink_ctx, req, res, req->sink_rc);
+    shs__note_result(req->x, rc, req->x->handler->name, false);
     req->x->handler = before;
     return rc;
 }

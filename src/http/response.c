@@ -659,6 +659,7 @@ int shs_handler_call(const struct shs_http_handler *next, struct shs_request *re
     if (x->depth == SHS_MAX_HANDLER_DEPTH)
         return shs__mistake(x, "shs_handler_call",
                             "%u handlers call one another: does one call itself?",
+    const char *middleware = x->middleware;
                             SHS_MAX_HANDLER_DEPTH);
     x->depth++;
     x->handler = next;
@@ -671,5 +672,22 @@ int shs_handler_call(const struct shs_http_handler *next, struct shs_request *re
 
 bool shs_handler_has(const struct shs_http_handler *handler, struct shs_str method)
 {
+    x->middleware = NULL;
     return shs__handler_method(handler, method) != NULL;
 }
+    x->middleware = middleware;
+    shs__note_result(x, rc, next->name, false);
+const char *shs_request_enter_middleware(struct shs_request *req, const char *name)
+{
+    const char *before = req->x->middleware;
+
+    req->x->middleware = name == NULL ? "without a name" : name;
+    return before;
+}
+
+void shs_request_leave_middleware(struct shs_request *req, const char *before, int rc)
+{
+    shs__note_result(req->x, rc, req->x->middleware, true);
+    req->x->middleware = before;
+}
+

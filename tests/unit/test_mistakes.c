@@ -9,6 +9,8 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include <shs/chain.h>
+
 #include "h1_expect.h"
 #include "http/exchange.h"
 
@@ -242,6 +244,172 @@ static void test_500_and_a_line(void **state)
         h1_has_not(&lab, "limit");
         h1_lab_close(&lab);
     }
+}
+
+/* -- who it was: a middleware, or one of the handlers that call one another -------------------- */
+
+static int link_forgets(struct shs_request *req, struct shs_response *res, void *ctx,
+                        const struct shs_next *next)
+{
+    (void)req;
+    (void)res;
+    (void)ctx;
+    (void)next;
+    return 0;
+}
+
+static int link_returns_7(struct shs_request *req, struct shs_response *res, void *ctx,
+                          const struct shs_next *next)
+{
+    (void)ctx;
+    SHS_RETURN_IF_ERROR(shs_next_call(next, req, res));
+    return 7;
+}
+
+static int link_returns_usage(struct shs_request *req, struct shs_response *res, void *ctx,
+                              const struct shs_next *next)
+{
+    (void)ctx;
+    SHS_RETURN_IF_ERROR(shs_next_call(next, req, res));
+    return SHS_USAGE;
+}
+
+static int link_stands_cut(struct shs_request *req, struct shs_response *res, void *ctx,
+                           const struct shs_next *next)
+{
+    (void)ctx;
+    SHS_RETURN_IF_ERROR(shs_response_stand(res, "X-Name", "a\r\nb"));
+    return shs_next_call(next, req, res);
+}
+
+static int link_status_42(struct shs_request *req, struct shs_response *res, void *ctx,
+                          const struct shs_next *next)
+{
+    (void)ctx;
+    ignore(shs_next_call(next, req, res)); /* the handler does not answer; nor does this */
+    return shs_send_response(res, 42);
+}
+
+static int link_answers_and_calls(struct shs_request *req, struct shs_response *res, void *ctx,
+                                  const struct shs_next *next)
+{
+    (void)ctx;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    return shs_next_call(next, req, res);
+}
+
+static int link_answers_short(struct shs_request *req, struct shs_response *res, void *ctx,
+                              const struct shs_next *next)
+{
+    (void)ctx;
+    ignore(shs_next_call(next, req, res));
+    return too_short(req, res);
+}
+
+static int link_passes_on(struct shs_request *req, struct shs_response *res, void *ctx,
+                          const struct shs_next *next)
+{
+    (void)ctx;
+    return shs_next_call(next, req, res);
+}
+
+static int answers(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    return shs_send_response(res, 200);
+}
+
+static int sink_write(void *ctx, const void *buf, size_t len)
+{
+    (void)ctx;
+    (void)buf;
+    (void)len;
+    return SHS_OK;
+}
+
+static int sink_forgets(void *ctx, struct shs_request *req, struct shs_response *res, int rc)
+{
+    (void)ctx;
+    (void)req;
+    (void)res;
+    return rc;
+}
+
+static int leaves_to_sink(struct shs_request *req, struct shs_response *res)
+{
+    static const struct shs_sink sink = {sink_write, sink_forgets, NULL};
+
+    (void)res;
+    return shs_request_sink(req, &sink, NULL);
+}
+
+/* One line, and it names the one that has to be mended. */
+static void test_who_it_was(void **state)
+{
+    static const struct {
+        shs_middleware_fn *link;
+        shs_method_fn *fn;
+        const char *text;
+    } rows[] = {
+        {link_forgets, answers,
+         "middleware second, GET /x/y: it returned 0 without an answer. Answer, return what"},
+        {link_returns_7, answers, "middleware second, GET /x/y: it returned 7. Return 0, or"},
+        {link_returns_usage, answers, "middleware second, GET /x/y: it returned SHS_USAGE, but"},
+        {link_stands_cut, answers, "middleware second, GET /x/y: shs_response_stand: \"X-Name\""},
+        {link_status_42, forgets, "middleware second, GET /x/y: shs_send_response: 42 is no"},
+        {link_answers_and_calls, answers,
+         "middleware second, GET /x/y: shs_handler_call: end: an answer has begun already"},
+        {link_answers_short, forgets, "middleware second, GET /x/y: it wrote 3 of the 10 bytes"},
+        {link_passes_on, forgets, "handler end, GET /x/y: it returned 0 without an answer. Call"},
+        {link_passes_on, returns_7, "handler end, GET /x/y: it returned 7. Return 0, or"},
+        {link_passes_on, too_short, "handler end, GET /x/y: it wrote 3 of the 10 bytes"},
+        {link_passes_on, status_42, "handler end, GET /x/y: shs_send_response: 42 is no status"},
+        {link_passes_on, leaves_to_sink, "handler end, GET /x/y: it returned 0 without an answer"},
+    };
+    static const struct shs_middleware first = {"first", link_passes_on, NULL};
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        const struct shs_middleware second = {"second", rows[i].link, NULL};
+        const struct shs_middleware *const links[] = {&first, &second, NULL};
+        struct shs_http_handler end = {.name = "end", .do_GET = rows[i].fn};
+        struct shs_chain *chain;
+
+        assert_int_equal(shs_chain_new(&chain, links, &end, NULL), SHS_OK);
+        talk(shs_chain_handler(chain));
+        if (lab.last_status != 500 || strncmp(lab.fail_text, rows[i].text, strlen(rows[i].text)))
+            fail_msg("row %zu: %d, \"%s\", not \"%s\"", i, lab.last_status, lab.fail_text,
+                     rows[i].text);
+        h1_lab_close(&lab);
+        shs_chain_free(chain);
+    }
+}
+
+static const struct shs_http_handler *inner_handler;
+
+static int answers_instead(struct shs_request *req, struct shs_response *res)
+{
+    SHS_RETURN_IF_ERROR(shs_handler_call(inner_handler, req, res));
+    return shs_response_status(res) == 0 ? answers(req, res) : SHS_OK;
+}
+
+/* Who answers where another one did not makes no mistake. */
+static void test_another_answers(void **state)
+{
+    struct shs_http_handler inner = {.name = "inner", .do_GET = forgets};
+    static const struct shs_middleware links[] = {{"first", link_passes_on, NULL}};
+    const struct shs_middleware *const list[] = {&links[0], NULL};
+    struct shs_chain *chain;
+
+    (void)state;
+    inner_handler = &inner;
+    assert_int_equal(shs_chain_new(&chain, list, H1_HANDLER(answers_instead), NULL), SHS_OK);
+    talk(shs_chain_handler(chain));
+    assert_int_equal(lab.last_status, 200);
+    assert_string_equal(lab.fail_text, "");
+    assert_int_equal(lab.mistakes, 0);
+    h1_lab_close(&lab);
+    shs_chain_free(chain);
 }
 
 /* -- which statuses there are ------------------------------------------------------------------ */
@@ -624,6 +792,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_statuses),
         cmocka_unit_test(test_500_and_a_line),
+        cmocka_unit_test(test_who_it_was),
+        cmocka_unit_test(test_another_answers),
         cmocka_unit_test(test_a_head_that_has_left),
         cmocka_unit_test(test_fields_that_stand),
         cmocka_unit_test(test_a_line_beside_the_answer),
