@@ -668,6 +668,51 @@ static int names_its_route(struct shs_request *req, struct shs_response *res)
     return shs_send_response(res, 204);
 }
 
+static const char *route_in_front, *route_behind;
+
+/* A link of the outer router's chain sees the route before the inner one and after it. */
+static int sees_around(struct shs_request *req, struct shs_response *res, void *ctx,
+                       const struct shs_next *next)
+{
+    int rc;
+
+    (void)ctx;
+    route_in_front = shs_request_route(req);
+    rc = shs_next_call(next, req, res);
+    route_behind = shs_request_route(req);
+    return rc;
+}
+
+/* Three routers in one another: the route is all of it, inside, outside, and for the log. */
+static void test_the_patterns_of_both(void)
+{
+    static const struct shs_middleware around = {"around", sees_around, NULL};
+    static const struct shs_middleware *const chain[] = {&around, NULL};
+    static const struct shs_route innermost_routes[] = {SHS_ROUTE("GET", "/{id}", names_its_route),
+                                                        SHS_ROUTES_END};
+    struct shs_router *innermost = make(innermost_routes), *inner, *outer;
+    struct shs_route middle_routes[] = {
+        SHS_ROUTE("GET", "/here", names_its_route),
+        SHS_MOUNT("GET", "/items/{rest...}", shs_router_handler(innermost)), SHS_ROUTES_END};
+    struct shs_route outer_routes[] = {
+        {"GET", "/{tenant}/api/{path...}", NULL, NULL, NULL, chain, 0, 0}, SHS_ROUTES_END};
+
+    inner = make(middle_routes);
+    outer_routes[0].handler = shs_router_handler(inner);
+    outer = make(outer_routes);
+    expect(outer, "GET", "/t1/api/items/7", "204");
+    assert_string_equal(route_seen, "/{tenant}/api/items/{id}");
+    assert_string_equal(route_in_front, "/{tenant}/api/{path...}");
+    assert_string_equal(route_behind, "/{tenant}/api/items/{id}");
+    expect(outer, "GET", "/t1/api/here", "204");
+    assert_string_equal(route_seen, "/{tenant}/api/here");
+    expect(outer, "GET", "/t1/api/nothing", "404");
+    assert_string_equal(route_behind, "/{tenant}/api/{path...}");
+    shs_router_free(outer);
+    shs_router_free(inner);
+    shs_router_free(innermost);
+}
+
 static void test_the_pattern_for_logs(void **state)
 {
     static const struct shs_route routes[] = {SHS_ROUTE("GET", "/r/{id}", names_its_route),
@@ -678,6 +723,7 @@ static void test_the_pattern_for_logs(void **state)
     expect(router, "GET", "/r/1", "204");
     assert_string_equal(route_seen, "/r/{id}");
     shs_router_free(router);
+    test_the_patterns_of_both();
     assert_int_equal(shs_router_new(&router, groups, NULL, NULL), SHS_OK);
     shs_router_free(router);
     shs_router_free(NULL);
