@@ -437,6 +437,12 @@ SHS_API int shs_response_replace_body(struct shs_response *res, const void *body
                                       const char *name, const char *value) SHS_MUST_CHECK;
 
 /*
+ * For whoever changes the bytes of an answer by another way: a strong ETag of it becomes weak, as
+ * "W/\"7\"", because it named other bytes. 0, SHS_USAGE when the head has left, SHS_NOMEM.
+ */
+SHS_API int shs_response_weaken_etag(struct shs_response *res) SHS_MUST_CHECK;
+
+/*
  * A content coding for a body that streams: for middleware, before it calls the next one. Constant;
  * what belongs to one answer is behind `ctx`.
  *
@@ -500,12 +506,6 @@ SHS_API int shs_response_mistake(struct shs_response *res, int code, const char 
  */
 SHS_API int shs_handler_call(const struct shs_http_handler *next, struct shs_request *req,
                              struct shs_response *res) SHS_MUST_CHECK;
-/* Has it a function for that method? */
-SHS_API bool shs_handler_has(const struct shs_http_handler *handler, struct shs_str method);
-
-/* "Not Found" for 404; "" for a code without a usual reason. Static storage. Any thread. */
-SHS_API const char *shs_http_reason(int code);
-
 /*
  * For a chain of your own (shs/chain.h has one): who makes a mistake from here on is the middleware
  * of that name, until it calls a handler or has returned; so the line of the log names it. Returns
@@ -515,6 +515,12 @@ SHS_API const char *shs_http_reason(int code);
  */
 SHS_API const char *shs_request_enter_middleware(struct shs_request *req, const char *name);
 SHS_API void shs_request_leave_middleware(struct shs_request *req, const char *before, int rc);
+/* Has it a function for that method? */
+SHS_API bool shs_handler_has(const struct shs_http_handler *handler, struct shs_str method);
+
+/* "Not Found" for 404; "" for a code without a usual reason. Static storage. Any thread. */
+SHS_API const char *shs_http_reason(int code);
+
 #ifdef __cplusplus
 }
 #endif

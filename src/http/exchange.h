@@ -196,8 +196,6 @@ bool shs__status_without_body(int status);
 
 /* As shs_send_response_reason; borrows the reason. */
 int shs__response_start(struct shs_response *res, int code, struct shs_str reason);
-/* What strong ETags become when the bytes change. SHS_OK, SHS_NOMEM. */
-int shs__response_weaken_tag(struct shs_response *res);
 
 /* -- recoding.c: a body that streams, in the coding that middleware has offered ---------------- */
 

@@ -100,7 +100,7 @@ static int begin(struct shs_response *res, uint64_t length)
     name = self->coding->begin(self->ctx, &res->x->req, res, length);
     if (name == NULL)
         return SHS_OK;
-    rc = shs__response_weaken_tag(res);
+    rc = shs_response_weaken_etag(res);
     if (rc == SHS_OK) {
         res->head_done = false; /* nothing of it has left */
         rc = shs_send_header(res, "Content-Encoding", name);

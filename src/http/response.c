@@ -551,23 +551,32 @@ bool shs_response_body(const struct shs_response *res, struct shs_str *body)
 }
 
 /* A strong tag names these bytes; others have the same meaning at best (RFC 9110 section 8.8.1). */
-int shs__response_weaken_tag(struct shs_response *res)
+static int weaken(struct shs_response *res, struct shs_field *f, size_t *bytes)
 {
-    for (size_t i = 0; i < res->field_count; i++) {
-        struct shs_field *f = &res->fields[i];
-        char *weak;
+    char *weak;
 
-        if (!shs__str_eq_nocase(f->name, SHS_STR("ETag")) || f->value.len == 0 ||
-            f->value.ptr[0] != '"')
-            continue;
-        weak = shs__arena_alloc(&res->x->arena, f->value.len + 2);
-        if (weak == NULL)
-            return SHS_NOMEM;
-        memcpy(weak, "W/", 2);
-        memcpy(weak + 2, f->value.ptr, f->value.len);
-        f->value = (struct shs_str){weak, f->value.len + 2};
-        res->field_bytes += 2;
-    }
+    if (!shs__str_eq_nocase(f->name, SHS_STR("ETag")) || f->value.len == 0 ||
+        f->value.ptr[0] != '"')
+        return SHS_OK;
+    weak = shs__arena_alloc(&res->x->arena, f->value.len + 2);
+    if (weak == NULL)
+        return SHS_NOMEM;
+    memcpy(weak, "W/", 2);
+    memcpy(weak + 2, f->value.ptr, f->value.len);
+    f->value = (struct shs_str){weak, f->value.len + 2};
+    *bytes += 2;
+    return SHS_OK;
+}
+
+int shs_response_weaken_etag(struct shs_response *res)
+{
+    if (res->head_sent)
+        return shs__mistake(res->x, "shs_response_weaken_etag",
+                            "the head of the answer has left already");
+    for (size_t i = 0; i < res->field_count; i++)
+        SHS_RETURN_IF_ERROR(weaken(res, &res->fields[i], &res->field_bytes));
+    for (size_t i = 0; i < res->standing_count; i++)
+        SHS_RETURN_IF_ERROR(weaken(res, &res->standing[i], &res->standing_bytes));
     return SHS_OK;
 }
 
@@ -583,7 +592,7 @@ int shs_response_replace_body(struct shs_response *res, const void *body, size_t
     if (len > before.len)
         rc = shs__buf_reserve(&res->body, len - before.len);
     if (rc == SHS_OK)
-        rc = shs__response_weaken_tag(res);
+        rc = shs_response_weaken_etag(res);
     if (rc == SHS_OK && name != NULL) {
         res->head_done = false; /* nothing of it has left */
         rc = shs_send_header(res, name, value);
@@ -650,6 +659,7 @@ int shs_handler_call(const struct shs_http_handler *next, struct shs_request *re
     shs_method_fn *method = shs__handler_method(next, req->head.method);
     struct shs_exchange *x = req->x;
     const struct shs_http_handler *before = x->handler;
+    const char *middleware = x->middleware;
     int rc;
 
     if (res->started)
@@ -659,24 +669,19 @@ int shs_handler_call(const struct shs_http_handler *next, struct shs_request *re
     if (x->depth == SHS_MAX_HANDLER_DEPTH)
         return shs__mistake(x, "shs_handler_call",
                             "%u handlers call one another: does one call itself?",
-    const char *middleware = x->middleware;
                             SHS_MAX_HANDLER_DEPTH);
     x->depth++;
     x->handler = next;
+    x->middleware = NULL;
     rc = method == NULL ? method_lacks(next, req, res) : method(req, res);
     if (before != NULL) /* the outermost one stays: mistakes are told with its name */
         x->handler = before;
+    x->middleware = middleware;
     x->depth--;
+    shs__note_result(x, rc, next->name, false);
     return rc;
 }
 
-bool shs_handler_has(const struct shs_http_handler *handler, struct shs_str method)
-{
-    x->middleware = NULL;
-    return shs__handler_method(handler, method) != NULL;
-}
-    x->middleware = middleware;
-    shs__note_result(x, rc, next->name, false);
 const char *shs_request_enter_middleware(struct shs_request *req, const char *name)
 {
     const char *before = req->x->middleware;
@@ -691,3 +696,7 @@ void shs_request_leave_middleware(struct shs_request *req, const char *before, i
     req->x->middleware = before;
 }
 
+bool shs_handler_has(const struct shs_http_handler *handler, struct shs_str method)
+{
+    return shs__handler_method(handler, method) != NULL;
+}
