@@ -522,12 +522,12 @@ static void test_bad_patterns(void **state)
         {"GET", "/{...}", "the name of a parameter"},
         {"GET", "/{1a}", "the name of a parameter"},
         {"GET", "/{a-b}", "the name of a parameter"},
-        {"GET", "/{id}/{id}", "/{id}/{id}: a parameter is there twice"},
+        {"GET", "/{id}/{id}", "/{id}/{id}: a name of a parameter is used twice"},
         {"GET", "/{path...}/x", "is the end of a pattern"},
         {"GET", "/1/2/3/4/5/6/7/8/9/0/1/2/3/4/5/6/7/8/9/0/1/2/3/4/5/6/7/8/9/0/1/2/3", "too many"},
         {"get", "/a", "Route get /a: methods are written in capitals"},
-        {"G T", "/a", "that is no method"},
-        {"", "/a", "that is no method"},
+        {"G T", "/a", "that is not a method"},
+        {"", "/a", "that is not a method"},
         {"CONNECT", "/a", "no request reaches CONNECT"},
     };
 
@@ -654,12 +654,20 @@ static void test_a_thousand(void **state)
     shs_router_free(router);
 }
 
-static const char *route_seen;
+static char route_seen[64];
+
+/* It lives as long as the request. */
+static void note_route(char *to, const struct shs_request *req)
+{
+    const char *route = shs_request_route(req);
+
+    snprintf(to, sizeof route_seen, "%s", route == NULL ? "none" : route);
+}
 
 static void see_route(void *log_ctx, const struct shs_access *access)
 {
     (void)log_ctx;
-    route_seen = shs_request_route(access->req);
+    note_route(route_seen, access->req);
 }
 
 static int names_its_route(struct shs_request *req, struct shs_response *res)
@@ -668,7 +676,7 @@ static int names_its_route(struct shs_request *req, struct shs_response *res)
     return shs_send_response(res, 204);
 }
 
-static const char *route_in_front, *route_behind;
+static char route_in_front[sizeof route_seen], route_behind[sizeof route_seen];
 
 /* A link of the outer router's chain sees the route before the inner one and after it. */
 static int sees_around(struct shs_request *req, struct shs_response *res, void *ctx,
@@ -677,9 +685,9 @@ static int sees_around(struct shs_request *req, struct shs_response *res, void *
     int rc;
 
     (void)ctx;
-    route_in_front = shs_request_route(req);
+    note_route(route_in_front, req);
     rc = shs_next_call(next, req, res);
-    route_behind = shs_request_route(req);
+    note_route(route_behind, req);
     return rc;
 }
 
