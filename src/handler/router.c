@@ -334,7 +334,7 @@ static int answer_methods(struct shs_request *req, struct shs_response *res)
         return shs_end_headers(res);
     }
     SHS_RETURN_IF_ERROR(shs_response_stand(res, "Allow", allow));
-    return shs_send_page(res, 405, "There is no such method here.");
+    return shs_send_page(res, 405, "This method is not allowed here.");
 }
 
 /*

@@ -344,7 +344,8 @@ static int answer(struct shs_visit *v, struct shs_representation *r)
     case SHS_PRECONDITION_NOT_MODIFIED:
         return send_not_modified(v, r);
     case SHS_PRECONDITION_FAILED:
-        return shs_send_page(v->res, 412, "The file is not what the request takes it to be.");
+        return shs_send_page(
+            v->res, 412, "The file has been changed: the condition of the request does not hold.");
     }
     if (r->to_compress && !make_coding(v, r)) {
         if (r->must_code)
@@ -373,7 +374,8 @@ static int answer_with(struct shs_visit *v, struct shs_representation *r, const 
         shs_http_date((time_t)r->mtime < now ? (time_t)r->mtime : now, r->modified);
     }
     if (r->refused)
-        rc = shs_send_page(v->res, 406, "The file is not to be had in a coding that is accepted.");
+        rc = shs_send_page(v->res, 406,
+                           "The file is not available in any encoding that the request accepts.");
     else
         rc = answer(v, r);
     if (!r->taken && r->fd >= 0)

@@ -90,7 +90,7 @@ static int send_form(struct shs_response *res, enum shs_error_form form, int cod
     int rc;
 
     if (res->head_sent)
-        return shs__mistake(res->x, "shs_send_error", "%d: an answer with %d has left already",
+        return shs__mistake(res->x, "shs_send_error", "%d: an answer with %d has been sent already",
                             code, res->status);
     if (reason.len == 0)
         reason = SHS_STR("???");

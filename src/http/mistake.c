@@ -113,7 +113,8 @@ int shs__mistake_in_result(struct shs_exchange *x, int rc)
     if (rc > 0)
         return wrong_result(x, rc, "it returned %d. Return 0, or a negative SHS_ code", rc);
     if (rc == SHS_USAGE)
-        return wrong_result(x, rc, "it returned SHS_USAGE, but no call of this answer failed so");
+        return wrong_result(
+            x, rc, "it returned SHS_USAGE, but no call for this answer has failed with it");
     if (rc != SHS_OK)
         return rc;
     if (!res->started)

@@ -34,7 +34,7 @@ int shs_response_set_coding(struct shs_response *res, const struct shs_content_c
     int rc = SHS_LIMIT;
 
     if (res->head_sent)
-        rc = shs__mistake(res->x, "shs_response_set_coding", "the head has left already");
+        rc = shs__mistake(res->x, "shs_response_set_coding", "the head has been sent already");
     else if (res->recoding == NULL) {
         self = shs__arena_alloc(&res->x->arena, sizeof *self);
         rc = SHS_NOMEM;

@@ -161,10 +161,11 @@ int shs__tcp_bind(struct shs_server *self, struct shs_listener *listener, const 
     if (port == NULL)
         port = "0";
     if (!is_port(port))
-        return shs_server_fail(self, SHS_USAGE, 0,
-                               "\"%s\" is no port: give a number from 0 to 65535, or the name of a "
-                               "service",
-                               port);
+        return shs_server_fail(
+            self, SHS_USAGE, 0,
+            "\"%s\" is not a port: give a number from 0 to 65535, or the name of a "
+            "service",
+            port);
     rc = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &list);
     if (rc != 0)
         return shs_server_fail(self, SHS_IO, rc == EAI_SYSTEM ? errno : 0,

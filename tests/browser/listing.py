@@ -270,7 +270,7 @@ def upload(browser, url, top, javascript):
     equal(os.path.getsize(os.path.join(top, "inbox", "dropped.txt")), 3000)
     run(browser, drop, 5 << 20, "large.bin")
     shslib.wait_until(lambda: "Not stored" in browser.texts("#upload output")[0], 20, "to be told that it is too large")
-    check("larger than is accepted" in browser.texts("#upload output")[0], browser.texts("#upload output")[0])
+    check("larger than this server accepts" in browser.texts("#upload output")[0], browser.texts("#upload output")[0])
     equal(run(browser, "return [document.querySelector('progress').hidden, document.querySelector('#upload button').textContent]"),
           [True, "Upload"], "and it can be tried again")
     check("large.bin" not in os.listdir(os.path.join(top, "inbox")), "it is not there")

@@ -207,26 +207,29 @@ static void test_500_and_a_line(void **state)
          0},
         {status_42_ignored, WHO "shs_send_response: 42 is no status", 0},
         {bad_value, WHO "shs_send_header: \"X-Name\": the value has a control character, as CR", 0},
-        {bad_name, WHO "shs_send_header: \"X Name\": that is no name of a field", 0},
+        {bad_name, WHO "shs_send_header: \"X Name\": that is not a field name", 0},
         {field_first,
          WHO "shs_send_header: \"X-Name\": no answer has begun. Call shs_send_response", 0},
         {write_first, WHO "shs_write: no answer has begun. Call shs_send_response first", 0},
         {returns_7, WHO "it returned 7. Return 0, or a negative SHS_ code", 0},
-        {returns_usage, WHO "it returned SHS_USAGE, but no call of this answer failed so", 0},
+        {returns_usage, WHO "it returned SHS_USAGE, but no call for this answer has failed with it",
+         0},
         {too_short, WHO "it wrote 3 of the 10 bytes that its Content-Length says. Write them all",
          0},
         {too_long, WHO "shs_write: 3 bytes behind 0, and Content-Length says 2", 0},
-        {second_length, WHO "shs_send_header: \"content-length\": it was said before", 0},
+        {second_length, WHO "shs_send_header: \"content-length\": it has been set already", 0},
         {calls_itself, WHO "shs_handler_call: 64 handlers call one another: does one call itself?",
          0},
-        {answers_and_calls, WHO "shs_handler_call: t: an answer has begun already. Answer, or let",
+        {answers_and_calls, WHO "shs_handler_call: t: an answer has begun already. Either answer,",
          0},
         {stands_cut, WHO "shs_response_stand: \"X-Name\": the value has a control character", 0},
-        {stands_length, WHO "shs_response_stand: \"Content-Length\": it steers the framing", 0},
+        {stands_length, WHO "shs_response_stand: \"Content-Length\": the server sets it, as a part",
+         0},
         {too_many_then_wrong, WHO "shs_send_response: 42 is no status", 0},
         {of_a_helper, WHO "my_send: the table is not open. Call my_open", SHS_IO},
-        {stands_too_often, WHO "shs_response_stand: \"X-16\" is one too many: 16", SHS_LIMIT},
-        {too_many_fields, WHO "shs_send_header: an answer has 100 fields at most", SHS_LIMIT},
+        {stands_too_often, WHO "shs_response_stand: \"X-16\" is one too many: at most 16",
+         SHS_LIMIT},
+        {too_many_fields, WHO "shs_send_header: an answer has at most 100 fields", SHS_LIMIT},
         {too_long_fields, WHO "shs_send_header: \"X-Name\": the fields of an answer", SHS_LIMIT},
     };
 
@@ -478,8 +481,9 @@ static void test_a_head_that_has_left(void **state)
 {
     (void)state;
     talk(H1_HANDLER(stands_late));
-    assert_string_equal(lab.fail_text, WHO
-                        "shs_response_stand: \"X-Name\": the head of the answer has left already");
+    assert_string_equal(
+        lab.fail_text,
+        WHO "shs_response_stand: \"X-Name\": the head of the answer has been sent already");
     h1_lab_close(&lab);
 }
 
@@ -562,7 +566,8 @@ static void test_a_line_beside_the_answer(void **state)
     talk(H1_HANDLER(twice_after_a_flush));
     h1_has(&lab, "\r\n4\r\nmade\r\n0\r\n\r\n");
     assert_int_equal(lab.mistakes, 1);
-    assert_non_null(strstr(lab.mistake_text, "shs_send_error: 404: an answer with 201 has left"));
+    assert_non_null(
+        strstr(lab.mistake_text, "shs_send_error: 404: an answer with 201 has been sent"));
     h1_lab_close(&lab);
 }
 
@@ -642,7 +647,7 @@ static void test_forms(void **state)
          "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,"
          "\"detail\":\"There is more than one Host field.\"}\n");
     with(SHS_ERRORS_TEXT, PUT, "Allow: GET, HEAD, POST, OPTIONS\r\n",
-         "501 Not Implemented\nThis server has no such method.\n");
+         "501 Not Implemented\nThis server does not support this method.\n");
     h1_lab_open(&lab, H1_HANDLER(not_found));
     h1_lab_talk(&lab, GET, sizeof GET - 1);
     h1_has(&lab, "\r\nContent-Type: text/html;charset=utf-8\r\n");
