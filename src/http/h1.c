@@ -84,11 +84,24 @@ static void enter(struct shs_h1 *h1, enum shs_h1_state state)
     h1->state = (uint8_t)state;
 }
 
+/* Is the end of the connection the only end that the body has? */
+static bool ends_with_connection(const struct shs_h1_exchange *x)
+{
+    const struct shs_response *res = &x->base.res;
+
+    return res->head_sent && !res->no_body && !res->chunked &&
+           (!res->has_length || shs__recoding_runs(res));
+}
+
 /* The conversation is over and nothing more can be said. */
 static int broken(struct shs_h1 *h1, int code, bool stream, const char *text)
 {
+    const struct shs_h1_host *host = h1->config->host;
+
     enter(h1, SHS_H1_END);
-    return h1->config->host->fail(h1->owner, code, stream, text);
+    if (h1->xchg != NULL && ends_with_connection(h1->xchg) && host->must_reset != NULL)
+        host->must_reset(h1->owner);
+    return host->fail(h1->owner, code, stream, text);
 }
 
 /* It is over, and rightly so. */
@@ -382,7 +395,7 @@ static bool content_is_refused(const struct shs_h1_exchange *x, int rc)
 /* The sentence for the client: none where what went wrong is our affair. */
 static const char *message_for(const struct shs_h1_exchange *x, int rc)
 {
-    if (x->base.mistake != NULL && x->base.mistake_code == rc)
+    if ((x->base.mistake != NULL && x->base.mistake_code == rc) || status_for(x, rc) == 500)
         return NULL;
     return handlers_time_is_over(x, rc) ? "The answer was not ready in time." : x->failure;
 }

@@ -19,10 +19,12 @@ def lines(line, size=SIZE):
 class Download:
     """An answer that is read in two halves, so that something can happen in between."""
 
-    def __init__(self, site, target, **fields):
-        self.sock = site.server.connect()
+    def __init__(self, site, target, version="1.1", **fields):
+        self.sock, self.reset = site.server.connect(), False
+        if site.server.scheme == "https":
+            self.sock.suppress_ragged_eofs = False  # an end is one only with close_notify
         extra = "".join("%s: %s\r\n" % (name.replace("_", "-"), value) for name, value in fields.items())
-        self.sock.sendall(("GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%s\r\n" % (target, extra)).encode())
+        self.sock.sendall(("GET %s HTTP/%s\r\nHost: a\r\nConnection: close\r\n%s\r\n" % (target, version, extra)).encode())
         data = shslib.read_until(self.sock, b"\r\n\r\n")
         self.head, self.body = data.split(b"\r\n\r\n", 1)
         self.status = int(self.head.split()[1])
@@ -39,7 +41,7 @@ class Download:
                     break
                 parts.append(data)
         except OSError:
-            pass  # reset, or TLS without its end: it is seen to be cut
+            self.reset = True  # or TLS without its end: it is seen to be cut
         finally:
             self.sock.close()
         return b"".join(parts)
@@ -135,4 +137,19 @@ def test_parts_of_an_overwritten_file(v):
                   "%s %r: what grows arrives" % (target, fields))
 
 
-rows(test_overwritten_while_it_is_sent, test_parts_of_an_overwritten_file)
+@site_lab.heavy
+def test_an_answer_without_a_length(v):
+    """To an HTTP/1.0 client, as proxies are, the connection's end is the body's: there is none where it is cut."""
+    with v.Site("--archive") as site:
+        os.mkdir(site.path + "/dir")
+        path = site.path + "/dir/file.txt"
+        for change, cut in ((overwrite, True), (append, False)):
+            old_file(path)
+            download = Download(site, "/dir/?archive=tar", version="1.0")
+            equal((download.status, download.length), (200, None))
+            change(path, lines(NEW))
+            download.rest()
+            equal(download.reset, cut, "the end of an archive that is %swhole" % ("not " if cut else ""))
+
+
+rows(test_overwritten_while_it_is_sent, test_parts_of_an_overwritten_file, test_an_answer_without_a_length)
