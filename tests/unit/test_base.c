@@ -469,6 +469,20 @@ static void test_file_change(void **state)
     }
 }
 
+/* A file's time is what somebody has set it to: 1677, 9999, and beyond. */
+static void test_ns_between(void **state)
+{
+    const struct timespec now = {1800000000, 5}, soon = {1800000001, 3}, far = {253402300900, 0},
+                          past = {-62135596800, 999999999};
+
+    SHS_UNUSED(state);
+    assert_int_equal(shs__ns_between(&now, &soon), SHS_NS_PER_S - 2);
+    assert_int_equal(shs__ns_between(&soon, &now), 2 - SHS_NS_PER_S);
+    assert_true(shs__ns_between(&now, &far) >= 285LL * 365 * 86400 * SHS_NS_PER_S);
+    assert_true(shs__ns_between(&far, &now) <= -285LL * 365 * 86400 * SHS_NS_PER_S);
+    assert_true(shs__ns_between(&past, &far) > 0 && shs__ns_between(&far, &past) < 0);
+}
+
 /* -- options ----------------------------------------------------------------------------------- */
 
 static void test_options(void **state)
@@ -525,6 +539,7 @@ int main(void)
         cmocka_unit_test(test_poll_ms),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_file_change),
+        cmocka_unit_test(test_ns_between),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_container_of),
     };
