@@ -91,7 +91,8 @@ endforeach()
 set_tests_properties(test_silent_clients PROPERTIES RUN_SERIAL TRUE)
 # The limits say that something hangs: five times what the slowest of our machines needs, and more.
 if(TEST test_quickstart)
-  # It builds the release first, with every processor: those that measure time are not beside it.
+  # Where there is no release yet it builds that, with every processor: those that measure time are
+  # not beside it.
   set_tests_properties(test_quickstart PROPERTIES TIMEOUT 900 RUN_SERIAL TRUE)
 endif()
 foreach(name test_tls_reload test_tls_tshark) # a hundred swaps under load; a browser

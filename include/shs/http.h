@@ -363,6 +363,11 @@ SHS_API int shs_flush(struct shs_response *res) SHS_MUST_CHECK;
  * The body is `length` bytes of the open file `fd` from `offset` on. Takes the descriptor, also on
  * an error. Sets Content-Length. Sent after do_X has returned, without holding a thread for a slow
  * peer. Nothing may be written before or after it.
+ *
+ * A file that is overwritten while it is sent, or becomes shorter, breaks the answer off, so that
+ * nobody takes half of the old and half of the new for a whole one: replace a file by rename(2).
+ * One that only grows, as a log, is sent as far as `length` says. (Not seen: what is written twice
+ * within a tick of the file system's clock, some milliseconds, and through mappings.)
  */
 SHS_API int shs_send_file(struct shs_response *res, int fd, uint64_t offset,
                           uint64_t length) SHS_MUST_CHECK;
@@ -432,6 +437,12 @@ SHS_API int shs_response_replace_body(struct shs_response *res, const void *body
                                       const char *name, const char *value) SHS_MUST_CHECK;
 
 /*
+ * For whoever changes the bytes of an answer by another way: a strong ETag of it becomes weak, as
+ * "W/\"7\"", because it named other bytes. 0, SHS_USAGE when the head has left, SHS_NOMEM.
+ */
+SHS_API int shs_response_weaken_etag(struct shs_response *res) SHS_MUST_CHECK;
+
+/*
  * A content coding for a body that streams: for middleware, before it calls the next one. Constant;
  * what belongs to one answer is behind `ctx`.
  *
@@ -495,6 +506,15 @@ SHS_API int shs_response_mistake(struct shs_response *res, int code, const char 
  */
 SHS_API int shs_handler_call(const struct shs_http_handler *next, struct shs_request *req,
                              struct shs_response *res) SHS_MUST_CHECK;
+/*
+ * For a chain of your own (shs/chain.h has one): who makes a mistake from here on is the middleware
+ * of that name, until it calls a handler or has returned; so the line of the log names it. Returns
+ * what ran before it, for the second call, with what the middleware has returned.
+ *
+ *   name  until the request ends; NULL is "without a name"
+ */
+SHS_API const char *shs_request_enter_middleware(struct shs_request *req, const char *name);
+SHS_API void shs_request_leave_middleware(struct shs_request *req, const char *before, int rc);
 /* Has it a function for that method? */
 SHS_API bool shs_handler_has(const struct shs_http_handler *handler, struct shs_str method);
 

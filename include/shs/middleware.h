@@ -121,7 +121,11 @@ struct shs_security_fields {
     const char *content_type SHS_OPTIONAL;       /* X-Content-Type-Options: "nosniff" */
 };
 
-/* NULL: all defaults. A field that a handler sets itself counts instead. */
+/*
+ * NULL: all defaults. A field that a handler sets itself counts instead. The listings of
+ * shs/static_files.h look and work the same under the default policy; a page of yours with a
+ * <style> or a <script> inside needs another one, or a file of its own for them.
+ */
 SHS_API struct shs_middleware shs_security_middleware(const struct shs_security_fields *fields);
 
 /*

@@ -97,7 +97,11 @@ SHS_API const struct shs_http_handler *shs_router_handler(const struct shs_route
  */
 SHS_API bool shs_request_param(const struct shs_request *req, const char *name,
                                struct shs_str *out);
-/* The pattern that matched, "/api/v1/items/{id}": for logs and metrics. NULL: none did. */
+/*
+ * The pattern that matched, "/api/v1/items/{id}": for logs and metrics. NULL: none did. Of a router
+ * that is mounted in another both: "/api/{rest...}" and "/items/{id}" are "/api/items/{id}". Lives
+ * as long as the request.
+ */
 SHS_API const char *shs_request_route(const struct shs_request *req);
 
 #ifdef __cplusplus

@@ -17,6 +17,14 @@
  *   whatever a file's time says, and is the same on all servers with the same tree. A file beyond
  *   32 MiB has a weak one until it has been read, once, by a thread.
  *
+ *   Replace a file by writing the new one beside it and renaming it: who is being sent the old one
+ *   gets all of it. Who overwrites a file breaks off the answers that are under way (shs_send_file
+ *   says how that is seen), for nobody could tell them from whole ones.
+ *
+ *   Its own pages, a listing and the 404 that a browser gets, name their style and their script by
+ *   their own address, "?listing.css=..." and "?listing.js=...": a Content-Security-Policy with
+ *   'self' lets them through.
+ *
  *   With `upload`, PUT stores one file and a POST of multipart/form-data to a directory stores
  *   those of a form. A file appears under its name when it is complete and on the disk, or never.
  *   PUT replaces, and the mode of the file stays; POST does not, but finds a free name. Pages of

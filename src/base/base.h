@@ -87,6 +87,9 @@ int shs__sized_copy(void *to, size_t known, const void *from, const char *name,
 
 /* ns of CLOCK_MONOTONIC; declared for the public in shs/server.h as well. */
 SHS_API int64_t shs_now_ns(void);
+struct timespec;
+/* Times of files are whatever somebody has set: beyond 285 years it is that. */
+int64_t shs__ns_between(const struct timespec *from, const struct timespec *to);
 
 /* Unix time by the system's clock, and `offset_s` from there: for dates, never for deadlines. */
 int64_t shs__wall_s(int64_t offset_s);

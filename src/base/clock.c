@@ -12,6 +12,20 @@ int64_t shs_now_ns(void)
     return (int64_t)ts.tv_sec * SHS_NS_PER_S + ts.tv_nsec;
 }
 
+/* 285 years: their nanoseconds, and those of a second, fit. */
+#define SECONDS_MAX 9000000000
+
+int64_t shs__ns_between(const struct timespec *from, const struct timespec *to)
+{
+    int64_t seconds = (int64_t)to->tv_sec - from->tv_sec;
+
+    if (seconds > SECONDS_MAX)
+        seconds = SECONDS_MAX;
+    if (seconds < -SECONDS_MAX)
+        seconds = -SECONDS_MAX;
+    return seconds * SHS_NS_PER_S + (to->tv_nsec - from->tv_nsec);
+}
+
 int64_t shs__wall_s(int64_t offset_s)
 {
     return (int64_t)time(NULL) + offset_s;

@@ -175,7 +175,9 @@ int shs_access_log_new(struct shs_access_log **out, const struct shs_http_handle
         memcpy(&self->opt, opt, opt->size < sizeof self->opt ? opt->size : sizeof self->opt);
     if ((unsigned)self->opt.style > SHS_ACCESS_JSON) {
         shs__free(self);
-        return shs_error_set(err, SHS_USAGE, 0, "The style of an access log is none of the three.");
+        return shs_error_set(
+            err, SHS_USAGE, 0,
+            "There is no such style of an access log: take common, combined or JSON.");
     }
     shs__access_clock_init(&self->clock);
     shs__stand_before(&self->next, &self->handler, "AccessLog", log_any, next, self);
@@ -186,7 +188,7 @@ int shs_access_log_new(struct shs_access_log **out, const struct shs_http_handle
                             self->opt.style == SHS_ACCESS_JSON ? json_dropped : NULL);
     if (rc != SHS_OK) {
         shs_access_log_free(self);
-        return shs_error_set(err, rc, 0, "An access log cannot begin: %s.", shs_err_text(rc));
+        return shs_error_set(err, rc, 0, "The access log cannot start: %s.", shs_err_text(rc));
     }
     *out = self;
     return SHS_OK;

@@ -181,6 +181,7 @@ static int take(struct shs_archive *self, const char *name, int fd)
         return rc;
     }
     self->fd = fd;
+    shs__file_state_of(&self->state, &st);
     self->file_size = self->file_left = (uint64_t)st.st_size;
     self->left_bytes -= self->file_size;
     return SHS_OK;
@@ -209,7 +210,8 @@ static int next_entry(struct shs_archive *self)
     return take(self, item->d_name, fd);
 }
 
-/* The next piece of the file: never more than was said at its head, and never less. */
+/* The next piece of the file: never more than was said at its head, and never less; and nobody
+   wrote into it from its head to its end. */
 static int next_piece(struct shs_archive *self)
 {
     char piece[SHS_ARCHIVE_PIECE];
@@ -217,6 +219,8 @@ static int next_piece(struct shs_archive *self)
     ssize_t n;
 
     if (want == 0) {
+        if (shs__file_change(&self->state, self->fd, NULL) == SHS_FILE_CHANGED)
+            return SHS_IO;
         close(self->fd);
         self->fd = -1;
         return self->format->end_entry(self);

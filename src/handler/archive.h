@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "base/base.h"
+#include "base/file_state.h"
 
 #define SHS_ARCHIVE_DEPTH 32u
 #define SHS_ARCHIVE_ENTRIES 100000u
@@ -58,7 +59,8 @@ struct shs_archive {
     unsigned depth;
     char path[SHS_ARCHIVE_PATH];
     size_t path_len;
-    int fd; /* the file that is read; -1: none */
+    int fd;                      /* the file that is read; -1: none */
+    struct shs_file_state state; /* of it, when its head was made */
     uint64_t file_size, file_left;
     bool ended;
     struct shs_zip *zip;

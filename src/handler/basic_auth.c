@@ -177,11 +177,11 @@ static int auth_handle(struct shs_request *req, struct shs_response *res, void *
     case REFUSED:
         SHS_RETURN_IF_ERROR(shs_send_response(res, 401));
         SHS_RETURN_IF_ERROR(shs_send_header(res, "WWW-Authenticate", self->challenge));
-        return send_text(res, "A user's name and password are needed.\n");
+        return send_text(res, "A user name and a password are needed.\n");
     case TOO_BUSY:
         SHS_RETURN_IF_ERROR(shs_send_response(res, 503));
         SHS_RETURN_IF_ERROR(shs_send_header(res, "Retry-After", "5"));
-        return send_text(res, "Too many passwords are being verified. Please try again.\n");
+        return send_text(res, "Too many passwords are being checked. Please try again.\n");
     }
     return shs_next_call(next, req, res);
 }
@@ -211,7 +211,7 @@ static int prepare(struct shs_basic_auth *self, const char *file, const char *re
     if (getrandom(self->key, sizeof self->key, 0) != (ssize_t)sizeof self->key ||
         getrandom(self->address_key, sizeof self->address_key, 0) !=
             (ssize_t)sizeof self->address_key)
-        return shs_error_set(err, SHS_IO, errno, "The system has no random bits.");
+        return shs_error_set(err, SHS_IO, errno, "The system's random numbers are not ready.");
     self->challenge = shs__asprintf("Basic realm=\"%s\", charset=\"UTF-8\"", realm);
     if (self->challenge == NULL || shs__checks_new(&self->checks, SHS_CHECKS_WAIT_MS) != SHS_OK)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for passwords.");

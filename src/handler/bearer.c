@@ -77,7 +77,7 @@ static int look_up(const struct shs_bearer *self, struct shs_str token, bool *go
 static int refuse(struct shs_response *res, const char *challenge)
 {
     SHS_RETURN_IF_ERROR(shs_response_stand(res, "WWW-Authenticate", challenge));
-    return shs_send_page(res, 401, "A token is needed, and none or another one was sent.");
+    return shs_send_page(res, 401, "A valid bearer token is needed: Authorization: Bearer TOKEN.");
 }
 
 static int bearer_handle(struct shs_request *req, struct shs_response *res, void *ctx,

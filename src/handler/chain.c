@@ -11,13 +11,18 @@ int shs_next_call(const struct shs_next *next, struct shs_request *req, struct s
 {
     const struct shs_middleware *first = next->rest == NULL ? NULL : *next->rest;
     struct shs_next following;
+    const char *before;
+    int rc;
 
     /* Who has answered calls nobody: the handler's call says so, with a line in the log. */
     if (first == NULL || shs_response_status(res) != 0)
         return shs_handler_call(next->end, req, res);
     following = *next;
     following.rest++;
-    return first->handle(req, res, first->ctx, &following);
+    before = shs_request_enter_middleware(req, first->name);
+    rc = first->handle(req, res, first->ctx, &following);
+    shs_request_leave_middleware(req, before, rc);
+    return rc;
 }
 
 /* Is it in the list "GET, HEAD, POST"? */

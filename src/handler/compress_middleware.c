@@ -13,6 +13,7 @@
 #include "base/base.h"
 #include "handler/chain.h"
 #include "handler/coding.h"
+#include "handler/conditional.h"
 #include "handler/mime.h"
 
 #define TYPE_MAX 200
@@ -203,6 +204,38 @@ static int compress_whole(const struct shs_request *req, struct shs_response *re
     return rc;
 }
 
+/* Has the client a copy under the strong tag, of the bytes as they are? */
+static bool has_strong(const struct shs_request *req, struct shs_str tag)
+{
+    struct shs_str name, value, one;
+    bool weak;
+
+    for (size_t i = 0; shs_request_header_at(req, i, &name, &value); i++) {
+        if (!shs_str_is_nocase(name, "If-None-Match"))
+            continue;
+        while (shs__etag_next(&value, &one, &weak)) {
+            if (!weak && shs__str_eq(one, tag))
+                return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * As the answer that it stands for (RFC 9110 section 15.4.5). Whether that would be compressed,
+ * its body would tell; so it is what the client has got: under the weak tag what was compressed.
+ */
+static int not_modified(const struct shs_request *req, struct shs_response *res)
+{
+    struct shs_str tag;
+
+    SHS_RETURN_IF_ERROR(shs_response_stand(res, "Vary", "Accept-Encoding"));
+    if (wanted(req) == SHS_CODING_IDENTITY ||
+        (shs_response_header(res, "ETag", &tag) && has_strong(req, tag)))
+        return SHS_OK;
+    return shs_response_weaken_etag(res);
+}
+
 static int compress_handle(struct shs_request *req, struct shs_response *res, void *ctx,
                            const struct shs_next *next)
 {
@@ -215,8 +248,8 @@ static int compress_handle(struct shs_request *req, struct shs_response *res, vo
         rc = shs_next_call(next, req, res);
     if (rc != SHS_OK || shs_response_has_left(res))
         return rc;
-    if (shs_response_status(res) == 304) /* as the answer that it stands for */
-        return shs_response_stand(res, "Vary", "Accept-Encoding");
+    if (shs_response_status(res) == 304)
+        return not_modified(req, res);
     if (!shs_response_body(res, &body) || body.len < SHS_COMPRESS_MIN ||
         body.len > SHS_COMPRESS_MAX || !is_compressible(res))
         return SHS_OK;

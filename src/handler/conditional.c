@@ -159,14 +159,15 @@ int shs_check_conditions(struct shs_request *req, struct shs_response *res, cons
 
     *go_on = false;
     if (etag != NULL && !is_etag(etag))
-        return shs_response_mistake(res, SHS_USAGE, "shs_check_conditions",
-                                    "the etag is none. It has quotes: \"\\\"7\\\"\"");
+        return shs_response_mistake(
+            res, SHS_USAGE, "shs_check_conditions",
+            "that is not an entity tag. It needs its quotes: \"\\\"7\\\"\"");
     switch (shs__preconditions(req, &now)) {
     case SHS_PRECONDITION_NOT_MODIFIED:
         /* "*" is of anything that is there; where there is nothing it never comes to this. */
         return send_not_modified(res, etag, mtime);
     case SHS_PRECONDITION_FAILED:
-        return shs_send_page(res, 412, "It is not as you have said: it was changed meanwhile.");
+        return shs_send_page(res, 412, "It has been changed since you read it.");
     case SHS_PRECONDITION_HOLDS:
         break;
     }

@@ -104,20 +104,15 @@ bool shs__same_state(const struct stat *a, const struct stat *b)
            same_time(&a->st_ctim, &b->st_ctim);
 }
 
-static int64_t ns_between(const struct timespec *from, const struct timespec *to)
-{
-    return (int64_t)(to->tv_sec - from->tv_sec) * SHS_NS_PER_S + (to->tv_nsec - from->tv_nsec);
-}
-
 bool shs__is_settled(const struct stat *st)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
     /* A time of content that is later than that of the last change was set by somebody. */
-    return ns_between(&st->st_ctim, &now) >= SETTLED_NS &&
-           (ns_between(&st->st_mtim, &now) >= SETTLED_NS ||
-            ns_between(&st->st_ctim, &st->st_mtim) > 0);
+    return shs__ns_between(&st->st_ctim, &now) >= SETTLED_NS &&
+           (shs__ns_between(&st->st_mtim, &now) >= SETTLED_NS ||
+            shs__ns_between(&st->st_ctim, &st->st_mtim) > 0);
 }
 
 static struct known *set_of(struct shs_content_tags *self, const struct stat *st)

@@ -123,7 +123,7 @@ int shs_cors_new(struct shs_cors **out, const struct shs_http_handler *next, con
     if (strcmp(origin, "*") != 0 && !shs__is_origin(origin))
         return shs_error_set(
             err, SHS_USAGE, 0,
-            "\"%s\" is no origin: write * or SCHEME://HOST[:PORT], without a path.", origin);
+            "\"%s\" is not an origin: write * or SCHEME://HOST[:PORT], without a path.", origin);
     self = shs__calloc(1, sizeof *self);
     if (self != NULL)
         self->origin = shs__strdup(origin);
@@ -151,9 +151,10 @@ int shs_cors_set_writers(struct shs_cors *self, const char *const *origins, stru
 
     while (origins != NULL && origins[count] != NULL) {
         if (!shs__is_origin(origins[count++]))
-            return shs_error_set(err, SHS_USAGE, 0,
-                                 "\"%s\" is no origin: write SCHEME://HOST[:PORT], without a path.",
-                                 origins[count - 1]);
+            return shs_error_set(
+                err, SHS_USAGE, 0,
+                "\"%s\" is not an origin: write SCHEME://HOST[:PORT], without a path.",
+                origins[count - 1]);
     }
     writers = shs__calloc(count + 1, sizeof *writers);
     for (size_t i = 0; writers != NULL && i < count; i++) {

@@ -138,14 +138,10 @@ struct shs_kept_file *shs__file_cache_get(struct shs_file_cache *self, int root_
 static bool is_settled(const struct stat *st)
 {
     struct timespec now;
-    int64_t age_m, age_c;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    age_m = (int64_t)(now.tv_sec - st->st_mtim.tv_sec) * SHS_NS_PER_S +
-            (now.tv_nsec - st->st_mtim.tv_nsec);
-    age_c = (int64_t)(now.tv_sec - st->st_ctim.tv_sec) * SHS_NS_PER_S +
-            (now.tv_nsec - st->st_ctim.tv_nsec);
-    return age_m >= SETTLED_NS && age_c >= SETTLED_NS;
+    return shs__ns_between(&st->st_mtim, &now) >= SETTLED_NS &&
+           shs__ns_between(&st->st_ctim, &now) >= SETTLED_NS;
 }
 
 struct shs_kept_file *shs__file_cache_make(struct shs_str name, const struct stat *st,

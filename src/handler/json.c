@@ -56,7 +56,7 @@ static int refuse_at(struct shs_request *req, size_t line, size_t column, const 
 {
     char text[TEXT_MAX];
 
-    snprintf(text, sizeof text, "The JSON is not right in line %zu, column %zu: %s.", line, column,
+    snprintf(text, sizeof text, "The JSON has an error in line %zu, column %zu: %s.", line, column,
              what);
     return shs_request_refuse(req, 400, "bad-json", text);
 }
@@ -81,7 +81,7 @@ static int check_body(struct shs_request *req, struct shs_str body, unsigned max
             column = 0;
         }
         if (c == '\0')
-            return refuse_at(req, line, column, "a NUL is no JSON");
+            return refuse_at(req, line, column, "JSON may not contain a NUL byte");
         if (in_string) {
             if (c == '\\' && i + 1 < body.len) {
                 i++;
@@ -142,7 +142,7 @@ int shs_request_json(struct shs_request *req, const struct shs_json_limits *limi
         l.max_depth = DEPTH_MAX;
     if (!shs_request_header(req, "Content-Type", &type) || !is_json_type(type))
         return shs_request_refuse(req, 415, "not-json",
-                                  "The content must be JSON: Content-Type: application/json.");
+                                  "The content must be JSON, with Content-Type: application/json.");
     SHS_RETURN_IF_ERROR(shs_request_body(req, l.max_bytes, &body));
     if (body.len == 0)
         return shs_request_refuse(req, 400, "bad-json", "There is no JSON: the body is empty.");
@@ -237,7 +237,7 @@ int shs_send_problem_json(struct shs_response *res, int status, const char *deta
         return no_value(res, call);
     if (!json_is_object(members)) {
         json_decref(members);
-        return shs_response_mistake(res, SHS_USAGE, call, "the members are no object");
+        return shs_response_mistake(res, SHS_USAGE, call, "the members are not an object");
     }
     problem = json_pack("{s:s, s:s, s:i}", "type", "about:blank", "title", shs_http_reason(status),
                         "status", status);

@@ -12,8 +12,8 @@
  * and what is around it.
  */
 #define ROW_MAX ((size_t)255 * 3 + (size_t)255 * 8 + 512)
-/* What comes behind the rows: two sentences, and the script of the filter. */
-#define TAIL_MAX 1536u
+/* What comes behind the rows: two sentences, and the end of the page. */
+#define TAIL_MAX 256u
 /* A path with more directories than this is shown without links to them. */
 #define CRUMBS_MAX 32u
 /* More rows than fit a screen or two: then a filter is of use. */
@@ -254,6 +254,8 @@ static int append_beginning(struct shs_buf *out, struct shs_str path,
                             const struct shs_listing_view *view)
 {
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, shs__listing_head()));
+    if (count > FILTER_MIN || view->upload)
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, shs__listing_script_link()));
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("<title>Directory listing for ")));
     SHS_RETURN_IF_ERROR(shs__listing_text(out, path));
     SHS_RETURN_IF_ERROR(
@@ -284,7 +286,5 @@ int shs__listing_page(struct shs_buf *out, struct shs_str path,
     if (shown < count || !complete)
         SHS_RETURN_IF_ERROR(shs__buf_printf(
             out, "<p>Only %zu entries are shown; the directory has more.</p>\n", shown));
-    if (count > FILTER_MIN)
-        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, shs__listing_filter_script()));
     return shs__buf_append_str(out, SHS_STR("</body>\n</html>\n"));
 }

@@ -44,7 +44,12 @@ struct shs_listing_view {
 struct shs_str shs__listing_head(void);
 struct shs_str shs__listing_upload_form(void);
 struct shs_str shs__listing_filter_box(void);
-struct shs_str shs__listing_filter_script(void);
+struct shs_str shs__listing_script_link(void);
+/*
+ * The style or the script of these pages, when the query of a page's address asks for it. Answered
+ * where the page itself would be, so that no file and no index page is hidden by it.
+ */
+bool shs__listing_resource(struct shs_str query, const char **type, struct shs_str *text);
 
 /* A name for people: escaped, UTF-8 in any case, and with what cannot be seen by its number. */
 int shs__listing_text(struct shs_buf *out, struct shs_str s);

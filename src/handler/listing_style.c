@@ -1,10 +1,22 @@
 /*
- * listing_style.c - what the pages look like, and the two scripts that some of them have.
+ * listing_style.c - what the pages look like, and the script that some of them have.
  *
- * Nothing depends on a script: without it the form uploads, and the rows are all there. They are as
- * small as they can be, and say nothing to anybody but this server.
+ * Both are resources of their own, which a page names by its own address and a query. So they pass
+ * every Content-Security-Policy that lets a site use its own files, whoever has made it: a
+ * middleware, a field of the site, a proxy in front. A style or a script inside of the page would
+ * need 'unsafe-inline'.
+ *
+ * Nothing depends on the script: without it the form uploads, and the rows are all there. It is as
+ * small as it can be, and says nothing to anybody but this server.
  */
+#include <shs/version.h>
+
 #include "handler/listing.h"
+
+/* With the version: what a browser has kept of another one does not fit this page. */
+#define STYLE_NAME "listing.css"
+#define SCRIPT_NAME "listing.js"
+#define ADDRESS(name) "?" name "=" SHS_VERSION_STRING
 
 static const char page_head[] =
     "<!DOCTYPE html>\n"
@@ -13,7 +25,9 @@ static const char page_head[] =
     "<meta charset=\"utf-8\">\n"
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
     "<meta name=\"color-scheme\" content=\"light dark\">\n"
-    "<style>\n"
+    "<link rel=\"stylesheet\" href=\"" ADDRESS(STYLE_NAME) "\">\n";
+
+static const char style[] =
     ":root { --ink: #1c2530; --soft: #5d6b7a; --line: #dfe4ea; --link: #0b5cad; --page: #fff;"
     " --row: #f5f7fa; --bad: #b3261e; }\n"
     "@media (prefers-color-scheme: dark) { :root { --ink: #e4e9ef; --soft: #97a4b3;"
@@ -53,8 +67,7 @@ static const char page_head[] =
     ".tools input { flex: 1 1 12rem; min-width: 0; padding: .3rem .5rem; color: inherit;"
     " background: var(--page); border: 1px solid var(--line); border-radius: .375rem; }\n"
     "@media (max-width: 36rem) { body { margin: 1rem auto; padding: 0 .25rem; }"
-    " .time span { display: none; } td.size, td.time { font-size: .875rem; } }\n"
-    "</style>\n";
+    " .time span { display: none; } td.size, td.time { font-size: .875rem; } }\n";
 
 static const char upload_form[] =
     "<form id=\"upload\" method=\"post\" enctype=\"multipart/form-data\">\n"
@@ -63,10 +76,18 @@ static const char upload_form[] =
     "<span id=\"drop\" hidden>or drop them here</span>\n"
     "<progress hidden max=\"100\" aria-label=\"Upload\"></progress>\n"
     "<output role=\"status\"></output>\n"
-    "</form>\n"
-    "<script>\n"
+    "</form>\n";
+
+static const char filter_box[] =
+    "<input id=\"filter\" type=\"search\" placeholder=\"Filter names\" aria-label=\"Filter names\""
+    " autocomplete=\"off\" hidden>\n";
+
+/* Each part looks whether the page has what it is for. */
+static const char script[] =
     "(function () {\n"
-    "var form = document.getElementById('upload'), bar = form.querySelector('progress'),\n"
+    "var form = document.getElementById('upload');\n"
+    "if (!form) return;\n"
+    "var bar = form.querySelector('progress'),\n"
     "  say = form.querySelector('output'), button = form.querySelector('button'), going = null;\n"
     "document.getElementById('drop').hidden = false;\n"
     "function tell(text, bad) { say.textContent = text; say.className = bad ? 'bad' : ''; }\n"
@@ -101,16 +122,10 @@ static const char upload_form[] =
     "    form.classList.toggle('over', name === 'dragenter' || name === 'dragover');\n"
     "    if (name === 'drop') send(e.dataTransfer.files); }); });\n"
     "})();\n"
-    "</script>\n";
-
-static const char filter_box[] =
-    "<input id=\"filter\" type=\"search\" placeholder=\"Filter names\" aria-label=\"Filter names\""
-    " autocomplete=\"off\" hidden>\n";
-
-static const char filter_script[] =
-    "<script>\n"
     "(function () {\n"
-    "var box = document.getElementById('filter'), count = document.getElementById('count'),\n"
+    "var box = document.getElementById('filter');\n"
+    "if (!box) return;\n"
+    "var count = document.getElementById('count'),\n"
     "  all = count.textContent, rows = document.querySelectorAll('tbody tr:not(.up)');\n"
     "function filter() {\n"
     "  var want = box.value.toLowerCase(), shown = 0;\n"
@@ -120,8 +135,9 @@ static const char filter_script[] =
     "  count.textContent = want ? shown + ' of ' + rows.length : all;\n"
     "}\n"
     "box.hidden = false; box.addEventListener('input', filter); filter();\n"
-    "})();\n"
-    "</script>\n";
+    "})();\n";
+
+static const char script_link[] = "<script src=\"" ADDRESS(SCRIPT_NAME) "\" defer></script>\n";
 
 #define PART(text) ((struct shs_str){text, sizeof text - 1})
 
@@ -140,7 +156,30 @@ struct shs_str shs__listing_filter_box(void)
     return PART(filter_box);
 }
 
-struct shs_str shs__listing_filter_script(void)
+struct shs_str shs__listing_script_link(void)
 {
-    return PART(filter_script);
+    return PART(script_link);
+}
+
+/* "NAME" or "NAME=anything": one version has no more than one of each. */
+static bool asks_for(struct shs_str query, struct shs_str name)
+{
+    return query.ptr != NULL && query.len >= name.len &&
+           memcmp(query.ptr, name.ptr, name.len) == 0 &&
+           (query.len == name.len || query.ptr[name.len] == '=');
+}
+
+bool shs__listing_resource(struct shs_str query, const char **type, struct shs_str *text)
+{
+    if (asks_for(query, SHS_STR(STYLE_NAME))) {
+        *type = "text/css; charset=utf-8";
+        *text = PART(style);
+        return true;
+    }
+    if (asks_for(query, SHS_STR(SCRIPT_NAME))) {
+        *type = "text/javascript; charset=utf-8";
+        *text = PART(script);
+        return true;
+    }
+    return false;
 }

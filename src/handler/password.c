@@ -107,7 +107,7 @@ static int add_line(struct shs_users *users, struct shs_str line, const char *pa
                              "with \"mkpasswd\".",
                              path, number);
     if (find_user(users, name) != NULL)
-        return shs_error_set(err, SHS_USAGE, 0, "%s, line %u: the user is there already.", path,
+        return shs_error_set(err, SHS_USAGE, 0, "%s, line %u: this user is listed twice.", path,
                              number);
     if (users->count == SHS_USERS_MAX)
         return shs_error_set(err, SHS_LIMIT, 0, "%s has more than %d users.", path, SHS_USERS_MAX);

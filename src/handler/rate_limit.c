@@ -151,7 +151,7 @@ static int prepare(struct shs_rate_limit *self, struct shs_error *err)
     if (o->by == SHS_RATE_BY_KEY && o->key == NULL)
         return shs_error_set(err, SHS_USAGE, 0, "A rate limit by key needs the function `key`.");
     if (getrandom(self->secret, sizeof self->secret, 0) != (ssize_t)sizeof self->secret)
-        return shs_error_set(err, SHS_IO, errno, "The system has no random bits.");
+        return shs_error_set(err, SHS_IO, errno, "The system's random numbers are not ready.");
     self->token_ns = (int64_t)60 * SHS_NS_PER_S / o->per_minute;
     self->sets = (o->max_keys + WAYS - 1) / WAYS;
     self->buckets = shs__calloc(self->sets * WAYS, sizeof *self->buckets);

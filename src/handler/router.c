@@ -21,6 +21,7 @@
 struct match {
     const struct shs_route_entry *entry;
     const struct match *outer; /* of the router around this one */
+    const char *route; /* the patterns of both, and of the one in it once that has matched */
     struct shs_str values[];
 };
 
@@ -197,6 +198,24 @@ static const struct shs_route_entry *find(struct search *s, const struct shs_rou
 
 /* -- parameters-------------------------------------------------------------------------------- */
 
+/* "/api/{rest...}" and "/items/{id}" in it are "/api/items/{id}". NULL: no memory. */
+static const char *join_routes(struct shs_request *req, const struct match *outer,
+                               const char *pattern)
+{
+    size_t head = strlen(outer->route), len = strlen(pattern);
+    char *text;
+
+    if (!outer->entry->mounted_rest)
+        return pattern; /* called by hand: the path is the whole one */
+    head = (size_t)((char *)memrchr(outer->route, '/', head) - outer->route);
+    text = shs_request_alloc(req, head + len + 1);
+    if (text == NULL)
+        return NULL;
+    memcpy(text, outer->route, head);
+    memcpy(text + head, pattern, len + 1);
+    return text;
+}
+
 static int keep_params(struct search *s, const struct shs_route_entry *entry)
 {
     size_t count = entry->name_count;
@@ -207,6 +226,10 @@ static int keep_params(struct search *s, const struct shs_route_entry *entry)
         return SHS_NOMEM;
     match->entry = entry;
     match->outer = shs_request_slot(s->req, &slot_key);
+    match->route =
+        match->outer == NULL ? entry->pattern : join_routes(s->req, match->outer, entry->pattern);
+    if (match->route == NULL)
+        return SHS_NOMEM;
     for (size_t i = 0; i < count; i++) {
         size_t at = s->params[i];
         struct shs_str rest = {s->raw.ptr + s->starts[at], s->raw.len - s->starts[at]};
@@ -237,7 +260,7 @@ const char *shs_request_route(const struct shs_request *req)
 {
     const struct match *match = shs_request_slot(req, &slot_key);
 
-    return match == NULL ? NULL : match->entry->pattern;
+    return match == NULL ? NULL : match->route;
 }
 
 /* -- answers----------------------------------------------------------------------------------- */
@@ -311,7 +334,7 @@ static int answer_methods(struct shs_request *req, struct shs_response *res)
         return shs_end_headers(res);
     }
     SHS_RETURN_IF_ERROR(shs_response_stand(res, "Allow", allow));
-    return shs_send_page(res, 405, "There is no such method here.");
+    return shs_send_page(res, 405, "This method is not allowed here.");
 }
 
 /*
@@ -334,12 +357,23 @@ static int run_without_method(struct search *s, struct shs_response *res)
     return shs_next_call(&next, s->req, res);
 }
 
+/* Its parameters are the outer router's again; the route that was taken goes on being known, for
+   the log. */
+static int leave_inner(struct shs_request *req, struct match *outer, int rc)
+{
+    const struct match *inner = shs_request_slot(req, &slot_key);
+
+    outer->route = inner->route;
+    SHS_RETURN_IF_ERROR(shs_request_set_slot(req, &slot_key, outer));
+    return rc;
+}
+
 static int router_any(struct shs_request *req, struct shs_response *res)
 {
     const struct shs_router *self = shs_request_ctx(req);
     const struct shs_route_entry *entry;
     struct search s;
-    void *outer;
+    struct match *outer;
     int rc;
 
     s.req = req;
@@ -359,9 +393,7 @@ static int router_any(struct shs_request *req, struct shs_response *res)
         return s.leaf_count > 0 ? run_without_method(&s, res) : shs_send_page(res, 404, NULL);
     outer = shs_request_slot(req, &slot_key);
     rc = run(&s, entry, res);
-    if (outer != NULL) /* the log may still ask for the route of a router that is in no other */
-        SHS_RETURN_IF_ERROR(shs_request_set_slot(req, &slot_key, outer));
-    return rc;
+    return outer == NULL ? rc : leave_inner(req, outer, rc);
 }
 
 /* -- life-------------------------------------------------------------------------------------- */

@@ -76,7 +76,7 @@ static const char *check_literal(struct shs_str s, bool last)
         if (s.ptr[i] == '?' || s.ptr[i] == '#')
             return "a path has no \"?\" and no \"#\"; the query is not part of a pattern";
         if (s.ptr[i] == '%')
-            return "write what reads decoded, without \"%\"";
+            return "write it decoded, without \"%\"";
         if ((unsigned char)s.ptr[i] <= ' ' || s.ptr[i] == 0x7f)
             return "a control character or a blank";
     }
@@ -93,7 +93,7 @@ static const char *check_parameter(const struct shs_route_entry *entry, struct s
         return "the name of a parameter is letters, digits and \"_\"";
     for (size_t i = 0; i < entry->name_count; i++) {
         if (shs__str_eq(entry->names[i], name_of(s)))
-            return "a parameter is there twice";
+            return "a name of a parameter is used twice";
     }
     return NULL;
 }
@@ -130,7 +130,7 @@ static const char *check_method(const char *method)
     if (strcmp(method, "*") == 0)
         return NULL;
     if (!shs_is_token(m) || m.len > 32)
-        return "that is no method";
+        return "that is not a method";
     if (strcmp(method, "CONNECT") == 0)
         return "no request reaches CONNECT: the server answers it with 501";
     for (size_t i = 0; i < SHS_ARRAY_LEN(known); i++) {

@@ -105,6 +105,7 @@ static bool use_sibling(const struct shs_visit *v, struct shs_representation *r,
         r->coding = coding;
         r->size = (uint64_t)sibling.st_size;
         r->mtime = sibling.st_mtime;
+        shs__file_state_of(&r->state, &sibling);
         tag_sibling(v, r, &sibling);
         r->weak[0] = '\0';
         return true;
@@ -248,6 +249,21 @@ static int send_memory(struct shs_response *res, const char *data, size_t length
     return length == 0 ? SHS_OK : shs_write(res, data, length);
 }
 
+bool shs__static_was_overwritten(const struct shs_representation *r)
+{
+    return r->kept == NULL && !r->made &&
+           shs__file_change(&r->state, r->fd, NULL) == SHS_FILE_CHANGED;
+}
+
+/* The answer keeps an eye on the file from here on; before, it was for us to do. */
+static int send_file(const struct shs_visit *v, struct shs_representation *r, uint64_t first,
+                     uint64_t length)
+{
+    r->taken = true;
+    SHS_RETURN_IF_ERROR(shs_send_file(v->res, r->fd, first, length));
+    return shs__static_was_overwritten(r) ? shs__static_in_motion(v->res) : SHS_OK;
+}
+
 /* Length, end of the head, and these bytes. */
 int shs__static_send_bytes(const struct shs_visit *v, struct shs_representation *r, uint64_t first,
                            uint64_t length)
@@ -257,12 +273,12 @@ int shs__static_send_bytes(const struct shs_visit *v, struct shs_representation 
 
     if (r->kept != NULL)
         return send_memory(v->res, r->kept->data + first, (size_t)length);
-    if (length > sizeof data) {
-        r->taken = true;
-        return shs_send_file(v->res, r->fd, first, length);
-    }
+    if (length > sizeof data)
+        return send_file(v, r, first, length);
     if (shs__static_read_at(r, first, data, (size_t)length, &got) != SHS_OK)
         return shs_send_error(v->res, 500, "The file cannot be read.");
+    if (got < length || shs__static_was_overwritten(r))
+        return shs__static_in_motion(v->res);
     return send_memory(v->res, data, got);
 }
 
@@ -287,7 +303,7 @@ static int compress_file(const struct shs_visit *v, struct shs_representation *r
     rc = shs__buf_reserve(&plain, (size_t)r->size);
     if (rc == SHS_OK)
         rc = shs__static_read_at(r, 0, shs__buf_tail(&plain), (size_t)r->size, &got);
-    if (rc == SHS_OK && got == r->size)
+    if (rc == SHS_OK && got == r->size && !shs__static_was_overwritten(r))
         rc = shs__compress(r->coding, shs__buf_tail(&plain), got, &coded);
     else
         rc = SHS_IO;
@@ -309,9 +325,11 @@ static bool make_coding(const struct shs_visit *v, struct shs_representation *r)
         fd = compress_file(v, r);
         shs__coded_cache_end(v->site->coded, r->etag);
     }
-    if (fd >= 0)
-        replace_fd(r, fd);
-    return fd >= 0;
+    if (fd < 0)
+        return false;
+    replace_fd(r, fd);
+    r->made = true;
+    return true;
 }
 
 static int answer(struct shs_visit *v, struct shs_representation *r)
@@ -326,7 +344,8 @@ static int answer(struct shs_visit *v, struct shs_representation *r)
     case SHS_PRECONDITION_NOT_MODIFIED:
         return send_not_modified(v, r);
     case SHS_PRECONDITION_FAILED:
-        return shs_send_page(v->res, 412, "The file is not what the request takes it to be.");
+        return shs_send_page(
+            v->res, 412, "The file has been changed: the condition of the request does not hold.");
     }
     if (r->to_compress && !make_coding(v, r)) {
         if (r->must_code)
@@ -355,7 +374,8 @@ static int answer_with(struct shs_visit *v, struct shs_representation *r, const 
         shs_http_date((time_t)r->mtime < now ? (time_t)r->mtime : now, r->modified);
     }
     if (r->refused)
-        rc = shs_send_page(v->res, 406, "The file is not to be had in a coding that is accepted.");
+        rc = shs_send_page(v->res, 406,
+                           "The file is not available in any encoding that the request accepts.");
     else
         rc = answer(v, r);
     if (!r->taken && r->fd >= 0)
@@ -374,6 +394,9 @@ static int answer_from(struct shs_visit *v, struct shs_kept_file *kept, bool dat
     return answer_with(v, &r, &kept->st);
 }
 
+/* How often a small file is read anew that is changed while it is read. */
+#define READ_AGAIN 3
+
 /* All of a small file: read once, for its tag and for what is sent. NULL with errno. */
 static struct shs_kept_file *read_small(const struct shs_visit *v, int fd, const struct stat *st)
 {
@@ -384,6 +407,11 @@ static struct shs_kept_file *read_small(const struct shs_visit *v, int fd, const
 
     if (shs__static_read_at(&r, 0, data, (size_t)st->st_size, &got) != SHS_OK)
         return NULL;
+    shs__file_state_of(&r.state, st);
+    if (shs__static_was_overwritten(&r)) {
+        errno = EAGAIN;
+        return NULL;
+    }
     file = shs__file_cache_make((struct shs_str){v->path.name, v->path.len}, st, data, got);
     if (file == NULL)
         errno = ENOMEM;
@@ -392,14 +420,30 @@ static struct shs_kept_file *read_small(const struct shs_visit *v, int fd, const
     return file;
 }
 
-static int answer_small(struct shs_visit *v, int fd, const struct stat *st)
+/* NULL with errno; EAGAIN: it is changed again and again, or was small. */
+static struct shs_kept_file *read_steady(const struct shs_visit *v, int fd, const struct stat *st)
 {
     struct shs_kept_file *file = read_small(v, fd, st);
+    struct stat now;
+
+    for (int i = 0; file == NULL && errno == EAGAIN && i < READ_AGAIN; i++) {
+        if (fstat(fd, &now) != 0)
+            return NULL;
+        errno = EAGAIN;
+        if ((uint64_t)now.st_size <= SMALL_FILE_MAX)
+            file = read_small(v, fd, &now);
+    }
+    return file;
+}
+
+static int answer_small(struct shs_visit *v, int fd, const struct stat *st)
+{
+    struct shs_kept_file *file = read_steady(v, fd, st);
     int rc, saved = errno;
 
     close(fd);
     if (file == NULL)
-        return shs__static_refuse(v, saved);
+        return saved == EAGAIN ? shs__static_in_motion(v->res) : shs__static_refuse(v, saved);
     rc = answer_from(v, file, false);
     shs__file_cache_release(file);
     return rc;
@@ -412,6 +456,7 @@ int shs__static_answer(struct shs_visit *v, int fd, const struct stat *st)
 
     if ((uint64_t)st->st_size <= SMALL_FILE_MAX)
         return answer_small(v, fd, st);
+    shs__file_state_of(&r.state, st);
     shs__etag_weak(r.weak, st);
     if (shs__content_tag(v->site->tags, fd, st, need, r.content)) {
         shs__etag_strong(r.etag, r.content);

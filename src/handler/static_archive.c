@@ -128,7 +128,8 @@ int shs__static_send_archive(struct shs_visit *v, int fd, const struct shs_archi
     if (size == SHS_ARCHIVE_FAILS)
         return shs__static_refuse(v, saved);
     if (size == SHS_ARCHIVE_TOO_LARGE)
-        return shs_send_page(v->res, 403, "The directory is larger than is sent in one archive.");
+        return shs_send_page(v->res, 403, "The directory is too large for one archive.");
     atomic_fetch_sub(&v->site->archives, 1);
-    return shs__static_come_again(v->res, "Too many archives are being sent just now.");
+    return shs__static_come_again(
+        v->res, "Too many archives are being sent at the moment. Please try again.");
 }

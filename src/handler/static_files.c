@@ -33,6 +33,11 @@ int shs__static_come_again(struct shs_response *res, const char *why)
     return shs_send_error(res, 503, why);
 }
 
+int shs__static_in_motion(struct shs_response *res)
+{
+    return shs__static_come_again(res, "The file is being written to just now.");
+}
+
 /*
  * What to say when an open failed. A name that the file system refuses is not to be had here,
  * whatever the reason: 404, as CPython. All else is the server's own trouble, and said to be that:
@@ -141,8 +146,8 @@ bool shs__static_enter(struct shs_visit *v, int *rc)
             v->site->root.directory, shs__strerror(why, text, sizeof text));
     if (v->root != NULL)
         return true;
-    *rc =
-        shs__static_come_again(v->res, "The directory that is served here is not there just now.");
+    *rc = shs__static_come_again(v->res,
+                                 "The directory that is served here is missing at the moment.");
     return false;
 }
 
@@ -342,8 +347,7 @@ int shs_static_files_serve(struct shs_static_files *self, struct shs_request *re
     int rc;
 
     if (verdict == SHS_PATH_MALFORMED)
-        return shs_send_page(res, 400,
-                             "The path has a \"%\" without two hexadecimal digits behind it.");
+        return shs_send_page(res, 400, "Each % in the path must be followed by two hex digits.");
     if (!shs__static_enter(&v, &rc))
         return rc;
     if (verdict == SHS_PATH_NOT_FOUND)

@@ -271,7 +271,7 @@ static int form_complete(struct shs_visit *v, struct form_upload *form, int rc)
     if (rc == SHS_IO && form->sys_errno != 0)
         return shs__static_refuse_store(v, form->sys_errno);
     if (rc == SHS_LIMIT && form->count == FORM_FILES_MAX)
-        return shs_send_page(v->res, 413, "That are too many files at once.");
+        return shs_send_page(v->res, 413, "There are too many files in one form.");
     if (rc != SHS_OK)
         return rc; /* a body that is none: the server has the words for it */
     if (form->count == 0)

@@ -92,7 +92,8 @@ static int check_header(const char *name, const char *value, struct shs_error *e
                              "Extra header %s: there is a control character in its value.", name);
     if (shs__str_eq_nocase(shs__str(name), SHS_STR("Transfer-Encoding")))
         return shs_error_set(err, SHS_USAGE, 0,
-                             "Extra header %s: framing is the server's own affair.", name);
+                             "Extra header %s: the server sets it, as a part of the framing.",
+                             name);
     return SHS_OK;
 }
 
@@ -149,10 +150,11 @@ static int copy_origins(char ***out, const char *const *list, const char *what,
 {
     for (size_t i = 0; list != NULL && list[i] != NULL; i++) {
         if (!shs__is_origin(list[i]))
-            return shs_error_set(err, SHS_USAGE, 0,
-                                 "%s \"%s\" is no origin: write SCHEME://HOST[:PORT], without a "
-                                 "path.",
-                                 what, list[i]);
+            return shs_error_set(
+                err, SHS_USAGE, 0,
+                "%s \"%s\" is not an origin: write SCHEME://HOST[:PORT], without a "
+                "path.",
+                what, list[i]);
     }
     *out = copy_list(list);
     if (*out == NULL)

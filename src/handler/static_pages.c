@@ -118,14 +118,40 @@ int shs__static_send_page(struct shs_visit *v, int status, const char *type, str
     return rc;
 }
 
+/* -- what these pages need --------------------------------------------------------------------- */
+
+/* The style or the script of a page that would be here; 1: that is not asked for. */
+static int send_resource(struct shs_visit *v)
+{
+    struct shs_buf bytes;
+    struct shs_str text;
+    const char *type;
+    int rc;
+
+    if (!shs__listing_resource(shs_request_query(v->req), &type, &text))
+        return 1;
+    /* A Cache-Control of the site's counts instead. */
+    SHS_RETURN_IF_ERROR(shs_response_stand(v->res, "Cache-Control", "max-age=86400"));
+    shs__buf_init(&bytes, text.len);
+    rc = shs__buf_append_str(&bytes, text);
+    if (rc == SHS_OK)
+        rc = shs__static_send_page(v, 200, type, &bytes);
+    shs__buf_free(&bytes);
+    return rc;
+}
+
 /* -- listings ---------------------------------------------------------------------------------- */
 
 int shs__static_send_listing(struct shs_visit *v, int fd)
 {
     struct shs_listing_view view;
     struct shs_buf page;
-    int rc;
+    int rc = send_resource(v);
 
+    if (rc != 1) {
+        close(fd);
+        return rc;
+    }
     shs__listing_view_parse(&view, shs_request_query(v->req));
     view.upload = v->site->upload;
     view.archive = v->site->archive;
@@ -194,8 +220,10 @@ static int append_missing(struct shs_visit *v, struct shs_buf *page)
 int shs__static_not_found(struct shs_visit *v)
 {
     struct shs_buf page;
-    int rc;
+    int rc = send_resource(v);
 
+    if (rc != 1)
+        return rc;
     if (!shs__static_wants_page(v->req) || v->root == NULL)
         return shs_send_page(v->res, 404, "File not found");
     shs__buf_init(&page, MISSING_MAX + shs__listing_head().len);

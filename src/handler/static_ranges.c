@@ -30,7 +30,7 @@ static int send_content_range(struct shs_response *res, const struct shs_range *
 
 static int send_unsatisfiable(struct shs_response *res, const struct shs_representation *r)
 {
-    static const char text[] = "The file has no such bytes.\n";
+    static const char text[] = "The requested range is beyond the end of the file.\n";
 
     SHS_RETURN_IF_ERROR(shs_send_response(res, 416));
     SHS_RETURN_IF_ERROR(send_content_range(res, NULL, r->size));
@@ -104,6 +104,8 @@ static int read_part(struct parts *self, void *buf, size_t cap, size_t *got)
         return SHS_IO; /* it became shorter: the length that was said cannot be kept */
     self->done += *got;
     if (self->done == range->length) {
+        if (shs__static_was_overwritten(&self->r))
+            return SHS_IO;
         self->at++;
         self->headed = false;
     }

@@ -21,6 +21,7 @@
 #include <shs/static_files.h>
 #include <shs/text.h>
 
+#include "base/file_state.h"
 #include "handler/coded_cache.h"
 #include "handler/coding.h"
 #include "handler/conditional.h"
@@ -60,11 +61,13 @@ struct shs_visit {
 struct shs_representation {
     int fd; /* -1: it is not open, because `kept` has all of it */
     const struct shs_kept_file *kept;
+    struct shs_file_state state; /* of the file in fd, when it was chosen */
     uint64_t size;
     int64_t mtime;
     const char *type;
     enum shs_coding coding;
     bool to_compress; /* fd has the file as it is; the coding is still to be made */
+    bool made;        /* it was made, and fd has it: nobody else writes there */
     bool varies;      /* by Accept-Encoding */
     bool refused;     /* the client takes no representation that there is */
     bool must_code;   /* and not the file as it is */
@@ -80,6 +83,8 @@ struct shs_representation {
 int shs__static_refuse(struct shs_visit *v, int sys_errno);
 int shs__static_not_found(struct shs_visit *v);
 int shs__static_come_again(struct shs_response *res, const char *why); /* 503, Retry-After */
+/* 503 for a file that somebody writes to just now. */
+int shs__static_in_motion(struct shs_response *res);
 bool shs__static_is_head(const struct shs_request *req);
 bool shs__static_wants_page(const struct shs_request *req); /* a person in front of a browser */
 /* The extra headers; `cache_only`: those that a 304 has as well. */
@@ -104,6 +109,8 @@ int shs__static_send_bytes(const struct shs_visit *v, struct shs_representation 
                            uint64_t length);
 int shs__static_read_at(const struct shs_representation *r, uint64_t offset, char *data,
                         size_t want, size_t *got);
+/* What was said of the file is not true of bytes that were read of it. */
+bool shs__static_was_overwritten(const struct shs_representation *r);
 /* Answers with the parts that Range asks for: SHS_OK, or < 0; 1: with the whole file, please. */
 #define SHS_STATIC_WHOLE 1
 int shs__static_send_ranges(struct shs_visit *v, struct shs_representation *r);

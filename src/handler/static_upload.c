@@ -12,11 +12,12 @@
 #include "handler/static_write.h"
 #include "handler/store.h"
 
-static const char not_that[] = "The file is not what the request takes it to be.";
+static const char not_that[] =
+    "The file has been changed: the condition of the request does not hold.";
 
 static int too_large(struct shs_response *res)
 {
-    return shs_send_page(res, 413, "The file is larger than is accepted here.");
+    return shs_send_page(res, 413, "The file is larger than this server accepts.");
 }
 
 /* What is there under the name now. */
@@ -230,9 +231,11 @@ static bool is_refused(struct shs_visit *v, int *rc)
     if (!shs__static_may_write(v, rc))
         return true;
     if (shs_request_header(v->req, "Content-Range", &value)) /* RFC 9110 section 14.5 */
-        *rc = shs_send_page(v->res, 400, "A part of a file cannot be stored.");
+        *rc =
+            shs_send_page(v->res, 400, "Send the whole file: Content-Range is not supported here.");
     else if (shs_request_header(v->req, "Content-Encoding", &value))
-        *rc = shs_send_page(v->res, 415, "Files are stored as they are, without a content coding.");
+        *rc = shs_send_page(
+            v->res, 415, "Send the file without Content-Encoding: files are stored as they come.");
     else if (shs_request_has_body(v->req, &length) && length != UINT64_MAX &&
              length > v->site->max_upload)
         *rc = too_large(v->res);
@@ -269,6 +272,6 @@ int shs__static_put(struct shs_request *req, struct shs_response *res)
     if (is_refused(&v, &rc))
         return rc;
     if (v.path.slash || v.path.len == 0)
-        return shs_send_page(res, 409, "A directory cannot be stored.");
+        return shs_send_page(res, 409, "The path must be that of a file, not of a directory.");
     return shs__static_enter(&v, &rc) ? put_beneath(&v) : rc;
 }

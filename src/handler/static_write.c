@@ -23,11 +23,11 @@ int shs__static_refuse_store(struct shs_visit *v, int sys_errno)
     case ENOTDIR:
     case EXDEV:
     case ELOOP:
-        return shs_send_page(v->res, 409, "There is no such directory to put a file into.");
+        return shs_send_page(v->res, 409, "The directory for the file does not exist.");
     case EISDIR:
-        return shs_send_page(v->res, 409, "There is a directory of that name.");
+        return shs_send_page(v->res, 409, "There is a directory with that name.");
     case EEXIST:
-        return shs_send_page(v->res, 409, "There are too many files of that name already.");
+        return shs_send_page(v->res, 409, "There are too many files with that name already.");
     case EACCES:
     case EPERM:
     case EROFS:
@@ -38,7 +38,7 @@ int shs__static_refuse_store(struct shs_visit *v, int sys_errno)
     case EDQUOT:
     case EFBIG:
         shs__static_log(v, "could not be stored: %s", shs__strerror(sys_errno, text, sizeof text));
-        return shs_send_error(v->res, 507, "There is no room left for the file.");
+        return shs_send_error(v->res, 507, "There is not enough space for the file.");
     case EMFILE:
     case ENFILE:
     case ENOMEM:
@@ -57,13 +57,12 @@ bool shs__static_clean_target(struct shs_visit *v, int *rc)
     case SHS_PATH_OK:
         return true;
     case SHS_PATH_NOT_FOUND:
-        *rc = shs_send_page(v->res, 403, "A file cannot have that name here.");
+        *rc = shs_send_page(v->res, 403, "A file may not have that name here.");
         return false;
     case SHS_PATH_MALFORMED:
         break;
     }
-    *rc = shs_send_page(v->res, 400,
-                        "The path has a \"%\" without two hexadecimal digits behind it.");
+    *rc = shs_send_page(v->res, 400, "Each % in the path must be followed by two hex digits.");
     return false;
 }
 

@@ -39,7 +39,7 @@ int shs__refuse_content(struct shs_request *req, int code, int status, const cha
 int shs__content_too_long(struct shs_request *req)
 {
     return shs__refuse_content(req, SHS_LIMIT, 413, "content-too-long",
-                               "The content is larger than is accepted here.");
+                               "The content is larger than this server accepts.");
 }
 
 /* Reads to the end of the body. One byte beyond max is asked for, to see that there is none. */
@@ -84,9 +84,10 @@ int shs_request_body(struct shs_request *req, size_t max, struct shs_str *out)
         return shs__content_too_long(req);
     if (!content->have_body) {
         if (req->body_failed || req->body_taken)
-            return req->body_failed ? req->body_code
-                                    : shs__mistake(req->x, "shs_request_body",
-                                                   "shs_request_read has taken some of it");
+            return req->body_failed
+                       ? req->body_code
+                       : shs__mistake(req->x, "shs_request_body",
+                                      "a part of it has been read by shs_request_read");
         if (shs_request_has_body(req, &length) && length != UINT64_MAX && length > max)
             return shs__content_too_long(req);
         shs__buf_init(&content->body, max);

@@ -203,7 +203,8 @@ int shs_send_cookie(struct shs_response *res, const struct shs_cookie *cookie)
         return rc;
     same_site = same_site_text(c.same_site);
     if (same_site == NULL || !is_valid(&c))
-        return shs__mistake(res->x, "shs_send_cookie", "a name or value that no cookie can have");
+        return shs__mistake(res->x, "shs_send_cookie",
+                            "the name or the value is not allowed in a cookie");
     shs__buf_init(&field, MAX_FIELD);
     rc = put_cookie(&field, &c, same_site);
     if (rc == SHS_OK)

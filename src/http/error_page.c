@@ -9,16 +9,27 @@
 /* A message is a sentence; a longer one is cut where it is escaped. */
 #define PAGE_MAX SHS_MAX_RESPONSE_HEAD
 
-static int html_page(struct shs_buf *page, int code, struct shs_str reason, struct shs_str message)
+/* A policy that stands would keep a style in the page from being used, and have each such page
+   reported as an attack: so there is none then. */
+static const char *style_of(const struct shs_response *res)
+{
+    return shs__response_stands(res, SHS_STR("Content-Security-Policy"))
+               ? ""
+               : " style=\"margin: 2.5rem auto; max-width: 40rem; padding: 0 1rem;"
+                 " font: 1rem/1.5 system-ui, sans-serif\"";
+}
+
+static int html_page(struct shs_buf *page, const char *style, int code, struct shs_str reason,
+                     struct shs_str message)
 {
     int rc = shs__buf_printf(page,
                              "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">"
                              "<meta name=\"viewport\" content=\"width=device-width\">"
                              "<meta name=\"color-scheme\" content=\"light dark\">"
                              "<title>%d %.*s</title></head>\n"
-                             "<body style=\"margin: 2.5rem auto; max-width: 40rem; padding: 0 1rem;"
-                             " font: 1rem/1.5 system-ui, sans-serif\">\n<h1>%d %.*s</h1>\n<p>",
-                             code, (int)reason.len, reason.ptr, code, (int)reason.len, reason.ptr);
+                             "<body%s>\n<h1>%d %.*s</h1>\n<p>",
+                             code, (int)reason.len, reason.ptr, style, code, (int)reason.len,
+                             reason.ptr);
 
     if (rc == SHS_OK)
         rc = shs__html_escape(page, message);
@@ -50,7 +61,7 @@ static int problem(struct shs_buf *page, int code, struct shs_str reason, struct
     return shs__buf_append_str(page, SHS_STR("}\n"));
 }
 
-static int make_page(struct shs_buf *page, enum shs_error_form form, int code,
+static int make_page(struct shs_buf *page, const char *style, enum shs_error_form form, int code,
                      struct shs_str reason, struct shs_str message)
 {
     switch (form) {
@@ -61,7 +72,7 @@ static int make_page(struct shs_buf *page, enum shs_error_form form, int code,
     case SHS_ERRORS_HTML:
         break;
     }
-    return html_page(page, code, reason, message);
+    return html_page(page, style, code, reason, message);
 }
 
 static const char *type_of(enum shs_error_form form)
@@ -79,7 +90,7 @@ static int send_form(struct shs_response *res, enum shs_error_form form, int cod
     int rc;
 
     if (res->head_sent)
-        return shs__mistake(res->x, "shs_send_error", "%d: an answer with %d has left already",
+        return shs__mistake(res->x, "shs_send_error", "%d: an answer with %d has been sent already",
                             code, res->status);
     if (reason.len == 0)
         reason = SHS_STR("???");
@@ -90,7 +101,8 @@ static int send_form(struct shs_response *res, enum shs_error_form form, int cod
     if (shs__status_without_body(code))
         return shs_end_headers(res);
     shs__buf_init(&page, PAGE_MAX);
-    rc = make_page(&page, form, code, reason, message == NULL ? reason : shs__str(message));
+    rc = make_page(&page, style_of(res), form, code, reason,
+                   message == NULL ? reason : shs__str(message));
     if (rc == SHS_OK)
         rc = shs_send_header(res, "Content-Type", type_of(form));
     if (rc == SHS_OK)

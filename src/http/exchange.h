@@ -78,8 +78,9 @@ struct shs_access_call {
     struct shs_access_call *next;
 };
 
-struct shs_recoding; /* recoding.c */
-struct shs_content;  /* content.c: what was made of the query and the body; NULL until asked for */
+struct shs_recoding;   /* recoding.c */
+struct shs_file_watch; /* file_watch.h */
+struct shs_content; /* content.c: what was made of the query and the body; NULL until asked for */
 
 struct shs_request {
     struct shs_exchange *x;
@@ -113,6 +114,7 @@ struct shs_response {
     struct shs_buf body;             /* not sent yet */
     uint64_t body_total;             /* what the handler wrote */
     int file_fd;                     /* -1, or the body */
+    struct shs_file_watch *watch;    /* of that file; NULL: none. In the arena */
     uint64_t file_offset, file_left; /* of a source: what it gave; more than 0 until its end */
     const struct shs_source *source; /* NULL, or the body */
     void *source_ctx;
@@ -137,11 +139,16 @@ struct shs_exchange {
     const struct shs_exchange_ops *ops;
     struct shs_conn *conn;                  /* for handlers; this room does not look inside */
     const struct shs_http_handler *handler; /* the one that runs; NULL: none does */
-    bool making_error;                      /* opt->error_page runs */
+    const char *middleware;                 /* that runs in front of it; NULL: it runs itself */
+    const char *culprit;                    /* who returned culprit_rc first; NULL: nobody */
+    int culprit_rc;                         /* 0, or what is no result */
     unsigned depth;                         /* how many have called one another */
     const struct shs_options *opt;          /* of the server; NULL: none made it (in a test) */
     const char *mistake;                    /* of the handler, a sentence (mistake.h); NULL: none */
     int mistake_code;                       /* what the call returned that it was made with */
+    bool culprit_started;                   /* an answer had begun when it returned */
+    bool culprit_is_middleware;
+    bool making_error;   /* opt->error_page runs */
     int64_t deadline_ns; /* of the handlers: nothing of theirs waits longer; INT64_MAX: none */
     struct shs_access_call *access_calls; /* the latest first; in the arena */
     struct shs_ending *endings;           /* shs_request_on_end: the latest first; in the arena */
@@ -189,8 +196,6 @@ bool shs__status_without_body(int status);
 
 /* As shs_send_response_reason; borrows the reason. */
 int shs__response_start(struct shs_response *res, int code, struct shs_str reason);
-/* What strong ETags become when the bytes change. SHS_OK, SHS_NOMEM. */
-int shs__response_weaken_tag(struct shs_response *res);
 
 /* -- recoding.c: a body that streams, in the coding that middleware has offered ---------------- */
 

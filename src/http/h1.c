@@ -11,6 +11,7 @@
 
 #include <shs/version.h>
 
+#include "http/file_watch.h"
 #include "http/h1_exchange.h"
 #include "http/mistake.h"
 
@@ -83,11 +84,24 @@ static void enter(struct shs_h1 *h1, enum shs_h1_state state)
     h1->state = (uint8_t)state;
 }
 
+/* Is the end of the connection the only end that the body has? */
+static bool ends_with_connection(const struct shs_h1_exchange *x)
+{
+    const struct shs_response *res = &x->base.res;
+
+    return res->head_sent && !res->no_body && !res->chunked &&
+           (!res->has_length || shs__recoding_runs(res));
+}
+
 /* The conversation is over and nothing more can be said. */
 static int broken(struct shs_h1 *h1, int code, bool stream, const char *text)
 {
+    const struct shs_h1_host *host = h1->config->host;
+
     enter(h1, SHS_H1_END);
-    return h1->config->host->fail(h1->owner, code, stream, text);
+    if (h1->xchg != NULL && ends_with_connection(h1->xchg) && host->must_reset != NULL)
+        host->must_reset(h1->owner);
+    return host->fail(h1->owner, code, stream, text);
 }
 
 /* It is over, and rightly so. */
@@ -381,7 +395,7 @@ static bool content_is_refused(const struct shs_h1_exchange *x, int rc)
 /* The sentence for the client: none where what went wrong is our affair. */
 static const char *message_for(const struct shs_h1_exchange *x, int rc)
 {
-    if (x->base.mistake != NULL && x->base.mistake_code == rc)
+    if ((x->base.mistake != NULL && x->base.mistake_code == rc) || status_for(x, rc) == 500)
         return NULL;
     return handlers_time_is_over(x, rc) ? "The answer was not ready in time." : x->failure;
 }
@@ -500,7 +514,14 @@ static int step_handle(struct shs_h1 *h1)
     return SHS_OK;
 }
 
-/* The next piece of the file behind what `out` holds. A file that became shorter breaks it. */
+/* A file cannot be sent to its end: the answer is broken off, with this reason. */
+static int file_fails(struct shs_h1_exchange *x, const char *why)
+{
+    x->failure = why;
+    return SHS_IO;
+}
+
+/* The next piece of the file behind what `out` holds. A file that is another one now breaks it. */
 static int fill_from_file(struct shs_h1_exchange *x)
 {
     struct shs_h1 *h1 = x->h1;
@@ -509,15 +530,20 @@ static int fill_from_file(struct shs_h1_exchange *x)
     size_t piece = h1->stream->lower != NULL ? SHS_H1_SEALED_PIECE : SHS_H1_PIECE - h1->out.len;
     size_t len = res->file_left < piece ? (size_t)res->file_left : piece;
     int rc = shs__buf_reserve(&h1->out, len);
+    char *to = shs__buf_tail(&h1->out);
     ssize_t n;
 
     if (rc != SHS_OK)
         return rc;
     do {
-        n = pread(res->file_fd, shs__buf_tail(&h1->out), len, (off_t)res->file_offset);
+        n = pread(res->file_fd, to, len, (off_t)res->file_offset);
     } while (n < 0 && errno == EINTR);
     if (n <= 0)
-        return SHS_IO;
+        return file_fails(x, n == 0 ? "a file became shorter while it was sent"
+                                    : "a file cannot be read while it is sent");
+    if (!shs__watch_allows(res, res->file_offset, to, (size_t)n, (uint64_t)n == res->file_left))
+        return file_fails(x, "a file was overwritten while it was sent. Write the new one beside "
+                             "it, and rename it");
     h1->out.len += (size_t)n;
     res->file_offset += (uint64_t)n;
     res->file_left -= (uint64_t)n;
@@ -645,10 +671,10 @@ static int fill(struct shs_h1_exchange *x)
     return x->base.res.source != NULL ? shs__h1_fill_from_source(x) : fill_from_file(x);
 }
 
-static const char *why_unfinished(const struct shs_response *res, int rc)
+static const char *why_unfinished(const struct shs_h1_exchange *x, int rc)
 {
-    if (res->source == NULL)
-        return "a file became shorter while it was sent";
+    if (x->base.res.source == NULL)
+        return x->failure;
     return rc == SHS_USAGE ? "the source of an answer gave another length than was said"
                            : "the source of an answer failed";
 }
@@ -666,7 +692,7 @@ static int step_send(struct shs_h1 *h1)
         /* What is there already goes first: who wakes us need not have room for more. */
         rc = fill(x);
         if (rc != SHS_OK)
-            return abort_exchange(h1, rc, false, why_unfinished(res, rc));
+            return abort_exchange(h1, rc, false, why_unfinished(x, rc));
         rc = shs__h1_drain_out(h1, res->file_left > 0 ? SHS_H1_MORE
                                    : x->keep          ? SHS_H1_FLUSH
                                                       : SHS_H1_END_DATA);

@@ -35,6 +35,9 @@ struct shs_h1_host {
     void (*set_idle)(void *owner, bool idle);
     /* The peer has said that it sends no more: no lingering close is needed. May be NULL. */
     void (*needs_no_linger)(void *owner);
+    /* The answer ends with the connection and is not whole: that end must look like none. May be
+       NULL. */
+    void (*must_reset)(void *owner);
     /* The server is closing: no further request on this connection. */
     bool (*stopping)(void *owner);
     /* Another request is here already, or another piece of a file has gone. True: others have their

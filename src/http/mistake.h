@@ -22,6 +22,12 @@ int shs__mistake_of(struct shs_exchange *x, int code, const char *call, const ch
     SHS_PRINTF(4, 5);
 
 /*
+ * A handler or a middleware of that name has returned rc: should that be the end of it, and wrong,
+ * then it was the innermost one that did it, which is the first that returns.
+ */
+void shs__note_result(struct shs_exchange *x, int rc, const char *name, bool middleware);
+
+/*
  * The handler has returned rc. SHS_OK, or what went wrong: rc itself, or SHS_USAGE for what is no
  * result or no answer. x->mistake says it when x->mistake_code is what is returned.
  */

@@ -193,8 +193,9 @@ static int make(struct shs_multipart **out, struct shs_request *req,
         shs__sized_copy(&bounds, sizeof bounds, limits, "shs_multipart_limits", NULL) != SHS_OK)
         return SHS_USAGE;
     if (bounds.max_header_bytes < 64 || bounds.max_header_bytes > 65536 || req->body_taken)
-        return shs__mistake(req->x, "shs_multipart_new",
-                            "max_header_bytes from 64 to 65536, before the body is read");
+        return shs__mistake(
+            req->x, "shs_multipart_new",
+            "max_header_bytes must be from 64 to 65536, and set before the body is read");
     self = shs_request_alloc(req, sizeof *self);
     memory = shs_request_alloc(req, shs__multipart_memory(&bounds));
     if (self == NULL || memory == NULL)
@@ -258,7 +259,7 @@ static int fill(struct shs_multipart *self)
     self->ended = got == 0;
     if (got > self->limits.max_bytes - self->total)
         return refuse(self, SHS_LIMIT, 413, "form-too-large",
-                      "The form is larger than is accepted here.");
+                      "The form is larger than this server accepts.");
     self->total += got;
     return SHS_OK;
 }
@@ -311,7 +312,7 @@ static size_t run_length(const struct shs_multipart *self, bool *whole)
 static int bad_boundary_line(struct shs_multipart *self)
 {
     return malformed(self, "boundary-line",
-                     "A boundary is followed by something else than the end of its line.");
+                     "A boundary is followed by something other than the end of its line.");
 }
 
 /*
@@ -596,10 +597,10 @@ static int read_head(struct shs_multipart *self)
     len = blank == NULL ? SIZE_MAX : (size_t)(blank - front(self));
     if (len > self->limits.max_header_bytes)
         return refuse(self, SHS_LIMIT, 431, "part-header-too-large",
-                      "The header lines of a part are larger than is accepted here.");
+                      "The header lines of a part are larger than this server accepts.");
     if (++self->parts > self->limits.max_parts)
         return refuse(self, SHS_LIMIT, 413, "too-many-parts",
-                      "The form has more parts than are accepted here.");
+                      "The form has more parts than this server accepts.");
     memcpy(self->head, front(self) + 2, len);
     use(self, len + 2);
     self->blank_line = true;
@@ -679,7 +680,7 @@ int shs_multipart_read(struct shs_multipart *self, void *buf, size_t cap, size_t
 static int part_too_large(struct shs_multipart *self)
 {
     return refuse(self, SHS_LIMIT, 413, "part-too-large",
-                  "A part of the form is larger than is accepted here.");
+                  "A part of the form is larger than this server accepts.");
 }
 
 int shs_multipart_value(struct shs_multipart *self, size_t max, struct shs_str *out)

@@ -34,7 +34,7 @@ int shs_response_set_coding(struct shs_response *res, const struct shs_content_c
     int rc = SHS_LIMIT;
 
     if (res->head_sent)
-        rc = shs__mistake(res->x, "shs_response_set_coding", "the head has left already");
+        rc = shs__mistake(res->x, "shs_response_set_coding", "the head has been sent already");
     else if (res->recoding == NULL) {
         self = shs__arena_alloc(&res->x->arena, sizeof *self);
         rc = SHS_NOMEM;
@@ -100,7 +100,7 @@ static int begin(struct shs_response *res, uint64_t length)
     name = self->coding->begin(self->ctx, &res->x->req, res, length);
     if (name == NULL)
         return SHS_OK;
-    rc = shs__response_weaken_tag(res);
+    rc = shs_response_weaken_etag(res);
     if (rc == SHS_OK) {
         res->head_done = false; /* nothing of it has left */
         rc = shs_send_header(res, "Content-Encoding", name);

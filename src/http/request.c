@@ -154,9 +154,9 @@ int shs_request_read(struct shs_request *req, void *buf, size_t cap, size_t *got
     if (req->body_failed)
         return req->body_code;
     if (cap == 0)
-        return shs__mistake(req->x, "shs_request_read", "room for at least one byte");
+        return shs__mistake(req->x, "shs_request_read", "it needs room for at least one byte");
     if (req->sink != NULL)
-        return shs__mistake(req->x, "shs_request_read", "a sink has the body");
+        return shs__mistake(req->x, "shs_request_read", "the body goes to a sink already");
     req->body_taken = true;
     rc = req->x->ops->read_body(req->x, buf, cap, got);
     if (rc == SHS_OK)
@@ -245,7 +245,7 @@ int shs_request_sink(struct shs_request *req, const struct shs_sink *sink, void 
         if (sink->free != NULL)
             sink->free(ctx);
         return shs__mistake(req->x, "shs_request_sink",
-                            "the body was read, or an answer begun, before it");
+                            "call it before the body is read and before an answer begins");
     }
     req->sink = sink;
     req->sink_ctx = ctx;
@@ -260,6 +260,7 @@ int shs__sink_done(struct shs_request *req, struct shs_response *res)
 
     req->x->handler = req->sink_handler;
     rc = req->sink->done(req->sink_ctx, req, res, req->sink_rc);
+    shs__note_result(req->x, rc, req->x->handler->name, false);
     req->x->handler = before;
     return rc;
 }

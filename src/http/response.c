@@ -9,6 +9,7 @@
 #include "http/exchange.h"
 #include <shs/text.h>
 
+#include "http/file_watch.h"
 #include "http/mistake.h"
 
 /* Fields of an answer that are thought of at first. */
@@ -40,6 +41,7 @@ static void drop_file(struct shs_response *res)
         close(res->file_fd);
     res->file_fd = -1;
     res->file_left = 0;
+    res->watch = NULL;
 }
 
 void shs__exchange_clear(struct shs_exchange *x)
@@ -171,7 +173,7 @@ static bool take_framing_field(struct shs_response *res, struct shs_str name, st
     *rc = SHS_OK;
     if (shs__str_eq_nocase(name, SHS_STR("Content-Length"))) {
         if (res->has_length)
-            *rc = field_mistake(res, name, "it was said before");
+            *rc = field_mistake(res, name, "it has been set already");
         else if (!parse_length(value, &res->length))
             *rc = field_mistake(res, name, "the value is not a number of bytes");
         else
@@ -179,7 +181,7 @@ static bool take_framing_field(struct shs_response *res, struct shs_str name, st
         return true;
     }
     if (shs__str_eq_nocase(name, SHS_STR("Transfer-Encoding"))) {
-        *rc = field_mistake(res, name, "the server writes it where it is needed");
+        *rc = field_mistake(res, name, "the server sets it where it is needed");
         return true;
     }
     if (shs__str_eq_nocase(name, SHS_STR("Connection"))) {
@@ -206,7 +208,7 @@ static int make_field_room(struct shs_response *res)
     if (res->field_count < res->field_cap)
         return SHS_OK;
     if (res->field_count == SHS_MAX_RESPONSE_FIELDS)
-        return shs__over_limit(res->x, "shs_send_header", "an answer has %u fields at most",
+        return shs__over_limit(res->x, "shs_send_header", "an answer has at most %u fields",
                                SHS_MAX_RESPONSE_FIELDS);
     if (cap > SHS_MAX_RESPONSE_FIELDS)
         cap = SHS_MAX_RESPONSE_FIELDS;
@@ -228,7 +230,7 @@ static int append_field(struct shs_response *res, struct shs_str name, struct sh
         return rc;
     if (name.len + value.len + 4 > SHS_MAX_RESPONSE_HEAD - res->field_bytes)
         return shs__over_limit(res->x, "shs_send_header",
-                               "\"%.*s\": the fields of an answer have %u bytes in all",
+                               "\"%.*s\": the fields of an answer have at most %u bytes in all",
                                name.len > 40 ? 40 : (int)name.len, name.ptr, SHS_MAX_RESPONSE_HEAD);
     value = shs__arena_copy(&res->x->arena, value);
     if (value.ptr == NULL)
@@ -246,9 +248,9 @@ static int add_field(struct shs_response *res, struct shs_str name, struct shs_s
     if (!res->started)
         return field_mistake(res, name, "no answer has begun. Call shs_send_response first");
     if (res->head_done)
-        return field_mistake(res, name, "it comes behind shs_end_headers, or behind the body");
+        return field_mistake(res, name, "it comes after shs_end_headers, or after the body");
     if (name.ptr == NULL || !shs_is_token(name))
-        return field_mistake(res, name, "that is no name of a field");
+        return field_mistake(res, name, "that is not a field name");
     if (value.ptr == NULL)
         return field_mistake(res, name, "the value is NULL");
     if (!shs_is_field_value(value))
@@ -269,7 +271,7 @@ int shs_send_length(struct shs_response *res, uint64_t length)
 {
     if (!res->started || res->head_done || res->has_length)
         return shs__mistake(res->x, "shs_send_length",
-                            "between shs_send_response and the body, and once");
+                            "call it once, after shs_send_response and before the body");
     res->has_length = true;
     res->length = length;
     return SHS_OK;
@@ -301,18 +303,21 @@ int shs_send_interim(struct shs_response *res, int code, const char *const *fiel
     size_t count = 0, bytes = 0;
 
     if (code < 102 || code > 199 || res->head_sent)
-        return shs__mistake(res->x, "shs_send_interim",
-                            "%d: a status from 102 to 199, before the real head has left", code);
+        return shs__mistake(
+            res->x, "shs_send_interim",
+            "%d: the status must be from 102 to 199, and the real head may not have been sent",
+            code);
     for (size_t i = 0; fields != NULL && fields[i] != NULL; i += 2) {
         struct shs_str name = shs__str(fields[i]), value = shs__str(fields[i + 1]);
 
         if (value.ptr == NULL || !shs_is_token(name) || !shs_is_field_value(value) ||
             shs__is_framing_field(name))
-            return shs__mistake(res->x, "shs_send_interim", "a field that an answer cannot have");
+            return shs__mistake(res->x, "shs_send_interim",
+                                "this field is not allowed in an interim answer");
         bytes += name.len + value.len + 4;
         if (count == SHS_ARRAY_LEN(list) || bytes > SHS_MAX_RESPONSE_HEAD)
             return shs__over_limit(res->x, "shs_send_interim",
-                                   "%u fields at most, and %u bytes of them",
+                                   "at most %u fields, and %u bytes of them",
                                    SHS_MAX_INTERIM_FIELDS, SHS_MAX_RESPONSE_HEAD);
         list[count++] = (struct shs_field){name, value};
     }
@@ -354,9 +359,9 @@ int shs_send_trailer(struct shs_response *res, const char *name, const char *val
 
     if (!res->started || res->has_length)
         return shs__mistake(res->x, "shs_send_trailer",
-                            "behind shs_send_response, and without a Content-Length");
+                            "call it after shs_send_response, and without a Content-Length");
     if (v.ptr == NULL || !shs_is_token(n) || !shs_is_field_value(v) || !may_be_trailer(n))
-        return shs__mistake(res->x, "shs_send_trailer", "a field that no trailer can be");
+        return shs__mistake(res->x, "shs_send_trailer", "this field is not allowed in a trailer");
     if (res->trailers == NULL)
         res->trailers =
             shs__arena_alloc(&res->x->arena, SHS_MAX_RESPONSE_TRAILERS * sizeof *res->trailers);
@@ -364,9 +369,10 @@ int shs_send_trailer(struct shs_response *res, const char *name, const char *val
         return SHS_NOMEM;
     if (res->trailer_count == SHS_MAX_RESPONSE_TRAILERS ||
         n.len + v.len + 4 > SHS_MAX_RESPONSE_HEAD - res->field_bytes)
-        return shs__over_limit(res->x, "shs_send_trailer",
-                               "%u fields at most, and %u bytes of them with those of the head",
-                               SHS_MAX_RESPONSE_TRAILERS, SHS_MAX_RESPONSE_HEAD);
+        return shs__over_limit(
+            res->x, "shs_send_trailer",
+            "at most %u fields, and %u bytes of them together with those of the head",
+            SHS_MAX_RESPONSE_TRAILERS, SHS_MAX_RESPONSE_HEAD);
     field = &res->trailers[res->trailer_count];
     field->name = shs__arena_copy(&res->x->arena, n);
     field->value = shs__arena_copy(&res->x->arena, v);
@@ -385,9 +391,9 @@ static int begin_body(struct shs_response *res, const char *call)
     if (!res->started)
         return too_early(res, call);
     if (res->file_fd >= 0)
-        return shs__mistake(res->x, call, "a file is the body already");
+        return shs__mistake(res->x, call, "the body is a file already");
     if (res->source != NULL)
-        return shs__mistake(res->x, call, "a source is the body already");
+        return shs__mistake(res->x, call, "the body is a source already");
     if (res->broken)
         return SHS_CLOSED;
     res->head_done = true;
@@ -453,7 +459,7 @@ int shs_send_file(struct shs_response *res, int fd, uint64_t offset, uint64_t le
     if (rc == SHS_OK && (res->body_total > 0 || res->head_sent || fd < 0 ||
                          (res->has_length && res->length != length)))
         rc = shs__mistake(res->x, "shs_send_file",
-                          "the file is the whole body, as long as Content-Length says");
+                          "the file must be the whole body, and as long as Content-Length says");
     if (rc != SHS_OK || res->no_body || length == 0) {
         if (fd >= 0)
             close(fd);
@@ -463,6 +469,11 @@ int shs_send_file(struct shs_response *res, int fd, uint64_t offset, uint64_t le
         res->file_fd = fd;
         res->file_offset = offset;
         res->file_left = length;
+        rc = shs__watch_begin(res);
+        if (rc != SHS_OK) {
+            drop_file(res);
+            return rc;
+        }
     }
     res->has_length = true;
     res->is_file = true;
@@ -476,7 +487,7 @@ int shs_send_source(struct shs_response *res, const struct shs_source *source, v
     int rc = begin_body(res, "shs_send_source");
 
     if (rc == SHS_OK && (res->body_total > 0 || res->head_sent))
-        rc = shs__mistake(res->x, "shs_send_source", "a part of the body was written before it");
+        rc = shs__mistake(res->x, "shs_send_source", "a part of the body has been written already");
     res->is_source = rc == SHS_OK;
     if (rc != SHS_OK || res->no_body) {
         if (source->free != NULL)
@@ -544,23 +555,32 @@ bool shs_response_body(const struct shs_response *res, struct shs_str *body)
 }
 
 /* A strong tag names these bytes; others have the same meaning at best (RFC 9110 section 8.8.1). */
-int shs__response_weaken_tag(struct shs_response *res)
+static int weaken(struct shs_response *res, struct shs_field *f, size_t *bytes)
 {
-    for (size_t i = 0; i < res->field_count; i++) {
-        struct shs_field *f = &res->fields[i];
-        char *weak;
+    char *weak;
 
-        if (!shs__str_eq_nocase(f->name, SHS_STR("ETag")) || f->value.len == 0 ||
-            f->value.ptr[0] != '"')
-            continue;
-        weak = shs__arena_alloc(&res->x->arena, f->value.len + 2);
-        if (weak == NULL)
-            return SHS_NOMEM;
-        memcpy(weak, "W/", 2);
-        memcpy(weak + 2, f->value.ptr, f->value.len);
-        f->value = (struct shs_str){weak, f->value.len + 2};
-        res->field_bytes += 2;
-    }
+    if (!shs__str_eq_nocase(f->name, SHS_STR("ETag")) || f->value.len == 0 ||
+        f->value.ptr[0] != '"')
+        return SHS_OK;
+    weak = shs__arena_alloc(&res->x->arena, f->value.len + 2);
+    if (weak == NULL)
+        return SHS_NOMEM;
+    memcpy(weak, "W/", 2);
+    memcpy(weak + 2, f->value.ptr, f->value.len);
+    f->value = (struct shs_str){weak, f->value.len + 2};
+    *bytes += 2;
+    return SHS_OK;
+}
+
+int shs_response_weaken_etag(struct shs_response *res)
+{
+    if (res->head_sent)
+        return shs__mistake(res->x, "shs_response_weaken_etag",
+                            "the head of the answer has been sent already");
+    for (size_t i = 0; i < res->field_count; i++)
+        SHS_RETURN_IF_ERROR(weaken(res, &res->fields[i], &res->field_bytes));
+    for (size_t i = 0; i < res->standing_count; i++)
+        SHS_RETURN_IF_ERROR(weaken(res, &res->standing[i], &res->standing_bytes));
     return SHS_OK;
 }
 
@@ -572,11 +592,12 @@ int shs_response_replace_body(struct shs_response *res, const void *body, size_t
     int rc = SHS_OK;
 
     if (!shs_response_body(res, &before))
-        return shs__mistake(res->x, "shs_response_replace_body", "the body has left, or is a file");
+        return shs__mistake(res->x, "shs_response_replace_body",
+                            "the body has been sent already, or is a file");
     if (len > before.len)
         rc = shs__buf_reserve(&res->body, len - before.len);
     if (rc == SHS_OK)
-        rc = shs__response_weaken_tag(res);
+        rc = shs_response_weaken_etag(res);
     if (rc == SHS_OK && name != NULL) {
         res->head_done = false; /* nothing of it has left */
         rc = shs_send_header(res, name, value);
@@ -629,7 +650,7 @@ static int method_lacks(const struct shs_http_handler *handler, const struct shs
 
     if (rc == SHS_OK)
         rc = options ? shs_send_response(res, 204)
-                     : shs_send_error(res, 501, "This server has no such method.");
+                     : shs_send_error(res, 501, "This server does not support this method.");
     if (rc != SHS_OK)
         return rc;
     res->head_done = false; /* nothing of it has left */
@@ -643,23 +664,42 @@ int shs_handler_call(const struct shs_http_handler *next, struct shs_request *re
     shs_method_fn *method = shs__handler_method(next, req->head.method);
     struct shs_exchange *x = req->x;
     const struct shs_http_handler *before = x->handler;
+    const char *middleware = x->middleware;
     int rc;
 
     if (res->started)
-        return shs__mistake(x, "shs_handler_call",
-                            "%s: an answer has begun already. Answer, or let another answer",
-                            next->name == NULL ? "the next handler" : next->name);
+        return shs__mistake(
+            x, "shs_handler_call",
+            "%s: an answer has begun already. Either answer, or call another handler",
+            next->name == NULL ? "the next handler" : next->name);
     if (x->depth == SHS_MAX_HANDLER_DEPTH)
         return shs__mistake(x, "shs_handler_call",
                             "%u handlers call one another: does one call itself?",
                             SHS_MAX_HANDLER_DEPTH);
     x->depth++;
     x->handler = next;
+    x->middleware = NULL;
     rc = method == NULL ? method_lacks(next, req, res) : method(req, res);
     if (before != NULL) /* the outermost one stays: mistakes are told with its name */
         x->handler = before;
+    x->middleware = middleware;
     x->depth--;
+    shs__note_result(x, rc, next->name, false);
     return rc;
+}
+
+const char *shs_request_enter_middleware(struct shs_request *req, const char *name)
+{
+    const char *before = req->x->middleware;
+
+    req->x->middleware = name == NULL ? "without a name" : name;
+    return before;
+}
+
+void shs_request_leave_middleware(struct shs_request *req, const char *before, int rc)
+{
+    shs__note_result(req->x, rc, req->x->middleware, true);
+    req->x->middleware = before;
 }
 
 bool shs_handler_has(const struct shs_http_handler *handler, struct shs_str method)

@@ -24,8 +24,7 @@
       "with CR LF.")                                                                               \
     X(CONTROL_CHAR, 400, "control-char", "The head contains a control character.")                 \
     X(TLS_ON_HTTP, 400, "tls-on-http",                                                             \
-      "This looks like TLS, but plain HTTP is spoken here; use "                                   \
-      "an http:// address.")                                                                       \
+      "This looks like TLS, but this port speaks plain HTTP; use an http:// address.")             \
     X(FIRST_BYTE, 400, "first-byte", "A request begins with the name of a method.")                \
     X(EMPTY_LINES, 400, "empty-lines", "At most one empty line may come before a request.")        \
     X(REQUEST_LINE_TOO_LONG, 414, "request-line-too-long",                                         \
@@ -47,29 +46,28 @@
       "The words of the request line are separated by exactly one "                                \
       "space.")                                                                                    \
     X(HTTP_09, 400, "http-0.9",                                                                    \
-      "The request line has no HTTP version; HTTP/0.9 is not spoken "                              \
-      "here.")                                                                                     \
+      "The request line has no HTTP version; HTTP/0.9 is not supported.")                          \
     X(EXTRA_WORD, 400, "extra-word",                                                               \
       "The request line has more than three words; write a space "                                 \
       "in the target as %20.")                                                                     \
     X(BAD_VERSION, 400, "bad-version", "The HTTP version is not of the form HTTP/1.1.")            \
     X(VERSION_UNSUPPORTED, 505, "version-unsupported",                                             \
-      "Only HTTP/1.0 and HTTP/1.1 are spoken "                                                     \
-      "here.")                                                                                     \
-    X(CONNECT, 501, "connect", "This server is not a proxy: there is no CONNECT.")                 \
+      "Only HTTP/1.0 and HTTP/1.1 are supported.")                                                 \
+    X(CONNECT, 501, "connect", "This server is not a proxy: CONNECT is not supported.")            \
     /* the target: RFC 9112 section 3.2, RFC 3986 */                                               \
     X(TARGET_FORM, 400, "target-form",                                                             \
       "The target must begin with / or with http:// or "                                           \
       "https://.")                                                                                 \
     X(TARGET_CHAR, 400, "target-char", "The target has a character that must be percent-encoded.") \
-    X(FRAGMENT, 400, "fragment", "A fragment (#) is for the client alone and is not sent.")        \
+    X(FRAGMENT, 400, "fragment", "A fragment (#) is for the client alone and must not be sent.")   \
     X(BAD_PERCENT, 400, "bad-percent", "Each % in the path must be followed by two hex digits.")   \
     X(ASTERISK, 400, "asterisk", "The target * is for OPTIONS only, and stands alone.")            \
     X(BAD_SCHEME, 400, "bad-scheme", "Only http and https targets are served.")                    \
     X(USERINFO, 400, "userinfo", "User names and passwords may not be part of a target.")          \
     X(TARGET_HOST, 400, "target-host", "The target's host or port is not valid.")                  \
     /* fields: RFC 9112 section 5 */                                                               \
-    X(OBS_FOLD, 400, "obs-fold", "A header line begins with white space; folding is obsolete.")    \
+    X(OBS_FOLD, 400, "obs-fold",                                                                   \
+      "A header line begins with white space; folded lines are not allowed.")                      \
     X(NO_COLON, 400, "no-colon", "A header line has no colon.")                                    \
     X(EMPTY_NAME, 400, "empty-name", "A header line has no name before its colon.")                \
     X(SPACE_BEFORE_COLON, 400, "space-before-colon",                                               \
@@ -90,12 +88,13 @@
     X(TWO_CODINGS, 400, "two-codings", "There is more than one Transfer-Encoding field.")          \
     X(EMPTY_CODING, 400, "empty-coding", "The Transfer-Encoding field is empty.")                  \
     X(NOT_CHUNKED, 400, "not-chunked", "Transfer-Encoding must be exactly: chunked.")              \
-    X(UNKNOWN_CODING, 501, "unknown-coding", "No transfer coding but chunked is understood here.") \
-    X(CODING_IN_10, 400, "coding-in-1.0", "There is no Transfer-Encoding in HTTP/1.0.")            \
+    X(UNKNOWN_CODING, 501, "unknown-coding",                                                       \
+      "The only transfer coding that is supported is chunked.")                                    \
+    X(CODING_IN_10, 400, "coding-in-1.0", "Transfer-Encoding is not allowed in HTTP/1.0.")         \
     X(CODING_AND_LENGTH, 400, "coding-and-length",                                                 \
       "A request has either Transfer-Encoding or "                                                 \
       "Content-Length, not both.")                                                                 \
-    X(EXPECT, 417, "expect", "Only the expectation 100-continue is understood here.")              \
+    X(EXPECT, 417, "expect", "The only expectation that is supported is 100-continue.")            \
     X(BAD_CONNECTION, 400, "bad-connection", "The Connection field is not a list of tokens.")      \
     X(DISAGREE, 400, "parsers-disagree", "The request can be read in more than one way.")          \
     /* the body: RFC 9112 section 7.1 */                                                           \
@@ -106,11 +105,10 @@
     X(EXTENSIONS_TOO_LARGE, 400, "extensions-too-large",                                           \
       "The chunk extensions together are too "                                                     \
       "large.")                                                                                    \
-    X(CHUNK_END, 400, "chunk-end", "A chunk's data is not followed by CR LF where its size says.") \
+    X(CHUNK_END, 400, "chunk-end", "A chunk's data does not end with CR LF where its size says.")  \
     X(BODY_TOO_LARGE, 413, "body-too-large", "The content is larger than this server accepts.")    \
     X(TRAILER_FORBIDDEN, 400, "trailer-forbidden",                                                 \
-      "A field that is for the head alone is in a "                                                \
-      "trailer.")                                                                                  \
+      "A trailer has a field that is allowed in the head only.")                                   \
     X(TRAILERS_TOO_LARGE, 431, "trailers-too-large",                                               \
       "The trailers together are larger than this "                                                \
       "server accepts.")                                                                           \

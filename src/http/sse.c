@@ -91,7 +91,7 @@ int shs_sse_send_str(struct shs_response *res, const char *event, const char *id
     if (!res->head_done || data.ptr == NULL || (event != NULL && !is_line(event)) ||
         (id != NULL && !is_line(id)))
         return shs__mistake(res->x, "shs_sse_send",
-                            "behind shs_sse_start; event and id are one line each");
+                            "call shs_sse_start first; event and id must be one line each");
     shs__buf_init(&text, MAX_EVENT);
     if (event != NULL)
         rc = shs__buf_printf(&text, "event: %s\n", event);

@@ -57,15 +57,15 @@ static int mistake(struct shs_response *res, struct shs_str name, const char *wh
 static int check(struct shs_response *res, struct shs_str name, struct shs_str value)
 {
     if (res->head_sent)
-        return mistake(res, name, "the head of the answer has left already");
+        return mistake(res, name, "the head of the answer has been sent already");
     if (name.ptr == NULL || !shs_is_token(name))
-        return mistake(res, name, "that is no name of a field");
+        return mistake(res, name, "that is not a field name");
     if (value.ptr == NULL)
         return mistake(res, name, "the value is NULL");
     if (!shs_is_field_value(value))
         return mistake(res, name, "the value has a control character, as CR, LF or NUL");
     if (shs__is_framing_field(name))
-        return mistake(res, name, "it steers the framing, and cannot stand on every answer");
+        return mistake(res, name, "the server sets it, as a part of the framing");
     return SHS_OK;
 }
 
@@ -75,9 +75,9 @@ static int add_place(struct shs_response *res, struct shs_str name, struct shs_f
     struct shs_arena *arena = &res->x->arena;
 
     if (res->standing_count == SHS_MAX_STANDING_FIELDS)
-        return shs__over_limit(res->x, "shs_response_stand", "\"%.*s\" is one too many: %u stand",
-                               name.len > 40 ? 40 : (int)name.len, name.ptr,
-                               SHS_MAX_STANDING_FIELDS);
+        return shs__over_limit(
+            res->x, "shs_response_stand", "\"%.*s\" is one too many: at most %u stand",
+            name.len > 40 ? 40 : (int)name.len, name.ptr, SHS_MAX_STANDING_FIELDS);
     if (res->standing == NULL)
         res->standing = shs__arena_alloc(arena, SHS_MAX_STANDING_FIELDS * sizeof *res->standing);
     if (res->standing == NULL)
@@ -97,7 +97,8 @@ int shs_response_stand(struct shs_response *res, const char *name, const char *t
     field = adds_up(n) ? NULL : find(res, n);
     room = SHS_MAX_RESPONSE_HEAD - res->standing_bytes + (field == NULL ? 0 : field->value.len);
     if ((field == NULL ? n.len + 4 : 0) + value.len > room)
-        return shs__over_limit(res->x, "shs_response_stand", "%zu bytes of fields stand already",
+        return shs__over_limit(res->x, "shs_response_stand",
+                               "the fields that stand are too long, %zu bytes already",
                                res->standing_bytes);
     value = shs__arena_copy(&res->x->arena, value);
     if (value.ptr == NULL)

@@ -88,6 +88,13 @@ static void host_needs_no_linger(void *owner)
     self->base.request->no_linger = true;
 }
 
+static void host_must_reset(void *owner)
+{
+    struct http_request_handler *self = owner;
+
+    self->base.request->cut = true;
+}
+
 static bool host_stopping(void *owner)
 {
     const struct http_request_handler *self = owner;
@@ -280,6 +287,7 @@ static const struct shs_h1_host h1_host = {
     .deadline = host_deadline,
     .set_idle = host_set_idle,
     .needs_no_linger = host_needs_no_linger,
+    .must_reset = host_must_reset,
     .stopping = host_stopping,
     .turn_over = host_turn_over,
     .dispatch = host_dispatch,

@@ -390,7 +390,7 @@ static int end_children(struct forking_mixin *self)
     if (collect_until(self, 1, grace))
         return SHS_OK;
     self->closing = true;
-    shs_server_log(server, SHS_LOG_WARNING, "%u children are ended: their handlers did not return",
+    shs_server_log(server, SHS_LOG_WARNING, "%u children were ended: their handlers did not return",
                    self->count);
     signal_children(self, SIGTERM);
     if (collect_until(self, 1, until))
@@ -398,7 +398,7 @@ static int end_children(struct forking_mixin *self)
     signal_children(self, SIGKILL);
     if (collect_until(self, 1, shs__deadline_after(shs_now_ns(), KILL_MS)))
         return SHS_OK;
-    return shs_server_fail(server, SHS_TIMEOUT, 0, "%u children do not even end by SIGKILL",
+    return shs_server_fail(server, SHS_TIMEOUT, 0, "%u children did not end, not even by SIGKILL",
                            self->count);
 }
 

@@ -158,8 +158,8 @@ int shs__server_adopt(struct shs_server *self)
         return SHS_OK;
     if (atomic_load(&self->frozen))
         return shs_server_fail(self, SHS_USAGE, 0,
-                               "the server has served in the process that this one was forked "
-                               "from, and its threads are there: make another one here");
+                               "this process was forked from one in which the server has served, "
+                               "and its threads are there: make a new server here");
     /* The parent has the same ones: who wakes, or watches, would do it for both. */
     wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (wake_fd < 0)

@@ -193,8 +193,8 @@ int shs_wfile_write(struct shs_wfile *self, const void *buf, size_t len)
     if (self->collects) {
         rc = shs__buf_append(&self->buf, buf, len);
         if (rc == SHS_LIMIT)
-            shs_conn_fail(self->conn, rc, 0, "an answer of more than %zu bytes is no datagram",
-                          MAX_DATAGRAM);
+            shs_conn_fail(self->conn, rc, 0,
+                          "an answer of more than %zu bytes does not fit a datagram", MAX_DATAGRAM);
         return rc;
     }
     if (len > self->buf.ceiling - self->buf.len) {

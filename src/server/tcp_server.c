@@ -161,10 +161,11 @@ int shs__tcp_bind(struct shs_server *self, struct shs_listener *listener, const 
     if (port == NULL)
         port = "0";
     if (!is_port(port))
-        return shs_server_fail(self, SHS_USAGE, 0,
-                               "\"%s\" is no port: give a number from 0 to 65535, or the name of a "
-                               "service",
-                               port);
+        return shs_server_fail(
+            self, SHS_USAGE, 0,
+            "\"%s\" is not a port: give a number from 0 to 65535, or the name of a "
+            "service",
+            port);
     rc = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &list);
     if (rc != 0)
         return shs_server_fail(self, SHS_IO, rc == EAI_SYSTEM ? errno : 0,
@@ -437,24 +438,25 @@ static int tcp_finish_request(struct shs_layer *layer, struct shs_conn *conn)
     return end_conversation(conn);
 }
 
+/* A client whose answer ends with the connection (HTTP/1.0) must not be told that it has ended. */
 static void tcp_shutdown_request(struct shs_layer *layer, struct shs_conn *conn)
 {
-    shs__stream_shutdown(&conn->socket.base);
+    if (!conn->cut)
+        shs__stream_shutdown(&conn->socket.base);
     shs_super_shutdown_request(layer, conn);
 }
 
 /*
  * A conversation that was cut in the middle of an answer leaves nothing behind: else the kernel
  * would go on offering the rest to a peer that does not read, for minutes and with megabytes of
- * memory. The RST also tells a client whose answer ends with the connection (HTTP/1.0) that this is
- * not its end.
+ * memory. The RST also tells that it was cut, where nothing else does.
  */
 static void drop_unsent(const struct shs_conn *conn)
 {
     const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
-    if (conn->phase == SHS_CONN_TALK && !atomic_load(&conn->idle) &&
-        shs__socket_unsent(&conn->socket) > 0)
+    if (conn->cut || (conn->phase == SHS_CONN_TALK && !atomic_load(&conn->idle) &&
+                      shs__socket_unsent(&conn->socket) > 0))
         setsockopt(conn->socket.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 

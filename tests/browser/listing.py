@@ -26,6 +26,8 @@ import shslib  # noqa: E402
 from shslib import check, equal  # noqa: E402
 
 WIDE, NARROW = (1100, 760), (390, 844)
+# The default of shs_security_middleware: everything here has to work under it.
+POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
 
 # Names that are trouble in URLs, in HTML, or on a screen; each file's content is its name.
 ODD = ["a space.txt", "100%.txt", "%41.txt", "hash#mark.txt", "what?.txt", "a&b;c=d.txt", "<b>bold.txt",
@@ -182,9 +184,15 @@ def names(browser):
     return [text.rstrip("/") for text in found]
 
 
+def has_style(browser):
+    """No policy keeps the page from looking as it should."""
+    equal(run(browser, "return getComputedStyle(document.body).maxWidth"), "960px", "the style of " + browser.url())
+
+
 def play(browser, url, rows):
     browser.go(url + "/play/")
     equal(browser.title(), "Directory listing for /play/", "the title")
+    has_style(browser)
     equal(names(browser), ordered(rows, 0, False), "by name at first")
     # A click on the head of another column sorts by it; another click turns it round.
     for column, label in ((1, "Size"), (2, "Changed"), (0, "Name")):
@@ -262,7 +270,7 @@ def upload(browser, url, top, javascript):
     equal(os.path.getsize(os.path.join(top, "inbox", "dropped.txt")), 3000)
     run(browser, drop, 5 << 20, "large.bin")
     shslib.wait_until(lambda: "Not stored" in browser.texts("#upload output")[0], 20, "to be told that it is too large")
-    check("larger than is accepted" in browser.texts("#upload output")[0], browser.texts("#upload output")[0])
+    check("larger than this server accepts" in browser.texts("#upload output")[0], browser.texts("#upload output")[0])
     equal(run(browser, "return [document.querySelector('progress').hidden, document.querySelector('#upload button').textContent]"),
           [True, "Upload"], "and it can be tried again")
     check("large.bin" not in os.listdir(os.path.join(top, "inbox")), "it is not there")
@@ -271,6 +279,7 @@ def upload(browser, url, top, javascript):
 def way_back(browser, url):
     browser.go(url + "/play/nothing/here")
     check("404" in browser.title(), browser.title())
+    has_style(browser)
     browser.click(browser.elements("a")[0])
     equal(browser.url(), url + "/play/", "the nearest directory that is there")
 
@@ -326,9 +335,12 @@ def main():
         os.makedirs(directory, exist_ok=True)
     with shslib.temp_dir() as top, shslib.temp_dir() as home:
         rows = make_site(top)
-        shslib.write_file(top + "/script.html", "<title>off</title><script>document.title = 'on'</script>")
+        shslib.write_file(top + "/script.html", "<title>off</title><script src=script.js></script>")
+        shslib.write_file(top + "/script.js", "document.title = 'on'")
+        shslib.write_file(top + "/inline.html", "<title>off</title><script>document.title = 'on'</script>")
         os.mkdir(top + "/inbox")
-        with shslib.Server("--log", "none", "--upload", "--archive", "--max-upload", "1m", top) as server:
+        with shslib.Server("--log", "none", "--upload", "--archive", "--max-upload", "1m",
+                           "--header", "Content-Security-Policy: " + POLICY, top) as server:
             trust(home, server.ca)
             url = "https://localhost:%d" % server.port
             for javascript in (True, False):
@@ -336,6 +348,8 @@ def main():
                 try:
                     browser.go(url + "/script.html")
                     equal(browser.title(), "on" if javascript else "off", "JavaScript")
+                    browser.go(url + "/inline.html")
+                    equal(browser.title(), "off", "the policy is in force")
                     browser.screen(WIDE, False)
                     play(browser, url, rows)
                     open_odd(browser, url)

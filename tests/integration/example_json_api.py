@@ -58,7 +58,7 @@ def works(binary):
         problem(post(items, "[" * 1000), 400, "nested deeper than 32 levels")
         problem(post(items, '"%s"' % ("x" * (1 << 20))), 413, "larger")
         problem(post(items, "a=b", "application/x-www-form-urlencoded"), 415, "application/json")
-        problem(curl(items, "-X", "DELETE"), 405, "no such method")
+        problem(curl(items, "-X", "DELETE"), 405, "not allowed here")
         problem(curl(server.url + "/"), 404, "Not Found")
         shslib.equal(curl(items, "-I")[0], 200, "HEAD")
         status, headers, _ = server.request("OPTIONS", "/items")

@@ -109,7 +109,7 @@ def test_H19_H20_http_09_is_refused():
     """HTTP/0.9 is not spoken here: nobody does, and an answer without a head is easily misread."""
     with echo("--log", "none") as server:
         for data in (b"GET /\r\n\r\n", b"PUT /\r\n\r\n"):
-            refused(server, data, 400, b"HTTP/0.9 is not spoken here")
+            refused(server, data, 400, b"HTTP/0.9 is not supported")
 
 
 def test_H23_a_field_too_long():

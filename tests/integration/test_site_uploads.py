@@ -62,7 +62,7 @@ def test_a_thousand_collisions(v):
             site.write("a.txt" if number == 0 else "a-%d.txt" % number, b"old")
         status, _, body = post(site, "/", [("b.txt", b"new"), ("a.txt", b"new")])
         equal(status, 409)
-        check(b"too many files of that name" in body, body)
+        check(b"too many files with that name" in body, body)
         equal((len(site.names()), left_behind(site)), (1000, []), "all or none")
         os.unlink(site.path + "/a-999.txt")
         equal(post(site, "/", [("a.txt", b"new")])[2], b"a-999.txt\n")
@@ -163,7 +163,7 @@ def test_cors_reads_and_does_not_write(v):
             equal(preflight(site, other, "PUT")[0], None)
             equal(site.request("PUT", "/a.txt", b"x", Origin=other)[0], 403)
             check("Origin" in ", ".join(site.get("/a.txt", Origin=other)[1].get_all("Vary")), "caches must know")
-    for flags, words in ((("--upload", "--cors-write", "*"), "no origin"), (("--upload", "--public-origin", "files.example"), "no origin"),
+    for flags, words in ((("--upload", "--cors-write", "*"), "not an origin"), (("--upload", "--public-origin", "files.example"), "not an origin"),
                          (("--cors-write", app), "goes with --upload")):
         code, _, text = shslib.run(shslib.BIN, "serve", "--plain", "--port", "0", *flags)
         equal(code, 2, str(flags))

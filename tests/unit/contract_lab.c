@@ -211,3 +211,23 @@ void contract_hang_up(struct contract_client *c)
     c->ssl = NULL;
     close(c->fd);
 }
+
+/* -- both -------------------------------------------------------------------------------------- */
+
+void contract_prepare(struct contract_meeting *m, const struct contract_variant *v)
+{
+    m->variant = v;
+    contract_options(v, &m->opt);
+}
+
+void contract_meet(struct contract_meeting *m, const struct shs_request_handler_class *cls)
+{
+    contract_start(&m->s, m->variant, &m->opt, cls);
+    contract_dial(&m->c, &m->s);
+}
+
+void contract_part(struct contract_meeting *m)
+{
+    contract_hang_up(&m->c);
+    contract_free(&m->s);
+}

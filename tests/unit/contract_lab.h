@@ -87,4 +87,17 @@ void contract_fin(struct contract_client *c);      /* FIN alone: TLS is cut off 
 void contract_reset_it(struct contract_client *c);
 void contract_hang_up(struct contract_client *c);
 
+/* A server with one client: how most of these tests begin and end. */
+struct contract_meeting {
+    const struct contract_variant *variant;
+    struct contract_server s;
+    struct contract_client c;
+    struct shs_options opt;
+};
+/* The options; change them before the two meet. */
+void contract_prepare(struct contract_meeting *m, const struct contract_variant *v);
+void contract_meet(struct contract_meeting *m, const struct shs_request_handler_class *cls);
+/* The client hangs up, and the server ends. */
+void contract_part(struct contract_meeting *m);
+
 #endif

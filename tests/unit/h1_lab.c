@@ -101,6 +101,11 @@ static void lab_set_idle(void *owner, bool idle)
     ((struct h1_lab *)owner)->idle = idle;
 }
 
+static void lab_must_reset(void *owner)
+{
+    ((struct h1_lab *)owner)->reset = true;
+}
+
 static bool lab_stopping(void *owner)
 {
     return ((struct h1_lab *)owner)->stopping;
@@ -158,6 +163,7 @@ static const struct shs_h1_host lab_host = {
     .set_deadline = lab_set_deadline,
     .deadline = lab_deadline,
     .set_idle = lab_set_idle,
+    .must_reset = lab_must_reset,
     .stopping = lab_stopping,
     .turn_over = lab_turn_over,
     .dispatch = lab_dispatch,

@@ -16,6 +16,7 @@ struct h1_lab {
     const struct shs_http_handler *handler;
     int64_t deadline_ns;
     bool idle, stopping;
+    bool reset;             /* the answer's end must not look like one */
     unsigned calls, logged; /* of the handler, of the log */
     int last_status, fail_code;
     uint64_t last_bytes; /* of the body, as logged */

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 #include <shs/version.h>
 
 #include "base/base.h"
+#include "base/file_state.h"
 
 /* -- struct shs_buf ---------------------------------------------------------------------------- */
 
@@ -386,6 +389,100 @@ static void test_deadlines(void **state)
     assert_true(shs__deadline_after(first, UINT_MAX) - first == (int64_t)UINT_MAX * SHS_NS_PER_MS);
 }
 
+/* -- files that change ------------------------------------------------------------------------- */
+
+/* What each of these does to a file of five bytes whose times are of long ago. */
+static void write_same(int fd)
+{
+    assert_int_equal(pwrite(fd, "HELLO", 5, 0), 5);
+}
+
+static void write_and_put_back(int fd)
+{
+    const struct timespec long_ago[2] = {{1600000000, 7}, {1600000000, 7}};
+
+    write_same(fd);
+    assert_int_equal(futimens(fd, long_ago), 0);
+}
+
+static void grow(int fd)
+{
+    assert_int_equal(pwrite(fd, "!", 1, 5), 1);
+}
+
+static void shrink(int fd)
+{
+    assert_int_equal(ftruncate(fd, 4), 0);
+}
+
+static void only_read(int fd)
+{
+    char text[5];
+
+    assert_int_equal(pread(fd, text, sizeof text, 0), 5);
+}
+
+static void another_mode(int fd)
+{
+    assert_int_equal(fchmod(fd, 0640), 0);
+}
+
+static void test_file_change(void **state)
+{
+    static const struct {
+        void (*change)(int fd);
+        enum shs_file_change found;
+    } rows[] = {
+        {only_read, SHS_FILE_SAME},       {write_same, SHS_FILE_CHANGED},
+        {shrink, SHS_FILE_CHANGED},       {write_and_put_back, SHS_FILE_PERHAPS},
+        {another_mode, SHS_FILE_PERHAPS}, {grow, SHS_FILE_PERHAPS},
+    };
+    const struct timespec long_ago[2] = {{1600000000, 7}, {1600000000, 7}};
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        char name[] = "/tmp/shs-state-XXXXXX";
+        int fd = mkstemp(name);
+        struct shs_file_state then, now;
+        struct stat st;
+
+        assert_true(fd >= 0);
+        unlink(name);
+        assert_int_equal(write(fd, "hello", 5), 5);
+        assert_int_equal(futimens(fd, long_ago), 0);
+        assert_int_equal(fstat(fd, &st), 0);
+        shs__file_state_of(&then, &st);
+        do { /* a tick of the file system's clock later */
+            assert_int_equal(fchmod(fd, 0600), 0);
+            assert_int_equal(fstat(fd, &st), 0);
+        } while (st.st_ctim.tv_sec == then.ctime.tv_sec &&
+                 st.st_ctim.tv_nsec == then.ctime.tv_nsec);
+        shs__file_state_of(&then, &st);
+        rows[i].change(fd);
+        while (rows[i].found == SHS_FILE_PERHAPS &&
+               shs__file_change(&then, fd, &now) == SHS_FILE_SAME)
+            rows[i].change(fd); /* it was within one */
+        assert_int_equal(shs__file_change(&then, fd, &now), rows[i].found);
+        assert_int_equal(shs__file_change(&now, fd, NULL), SHS_FILE_SAME);
+        close(fd);
+        assert_int_equal(shs__file_change(&then, -1, NULL), SHS_FILE_CHANGED);
+    }
+}
+
+/* A file's time is what somebody has set it to: 1677, 9999, and beyond. */
+static void test_ns_between(void **state)
+{
+    const struct timespec now = {1800000000, 5}, soon = {1800000001, 3}, far = {253402300900, 0},
+                          past = {-62135596800, 999999999};
+
+    SHS_UNUSED(state);
+    assert_int_equal(shs__ns_between(&now, &soon), SHS_NS_PER_S - 2);
+    assert_int_equal(shs__ns_between(&soon, &now), 2 - SHS_NS_PER_S);
+    assert_true(shs__ns_between(&now, &far) >= 285LL * 365 * 86400 * SHS_NS_PER_S);
+    assert_true(shs__ns_between(&far, &now) <= -285LL * 365 * 86400 * SHS_NS_PER_S);
+    assert_true(shs__ns_between(&past, &far) > 0 && shs__ns_between(&far, &past) < 0);
+}
+
 /* -- options ----------------------------------------------------------------------------------- */
 
 static void test_options(void **state)
@@ -441,6 +538,8 @@ int main(void)
         cmocka_unit_test(test_read_and_write_all),
         cmocka_unit_test(test_poll_ms),
         cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_file_change),
+        cmocka_unit_test(test_ns_between),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_container_of),
     };

@@ -129,8 +129,8 @@ static void test_no_tag(void **state)
         ask(&things, "GET", "");
         if (lab.last_status != 500)
             fail_msg("%s: %d", rows[i], lab.last_status);
-        assert_string_equal(lab.fail_text, "handler t, GET /: shs_check_conditions: the etag is "
-                                           "none. It has quotes: \"\\\"7\\\"\"");
+        assert_string_equal(lab.fail_text, "handler t, GET /: shs_check_conditions: that is not an "
+                                           "entity tag. It needs its quotes: \"\\\"7\\\"\"");
         h1_lab_close(&lab);
     }
 }

@@ -107,26 +107,23 @@ typedef void end_fn(struct contract_client *c);
 static void it_ends(const struct contract_variant *v, const struct shs_request_handler_class *cls,
                     end_fn *end, int code)
 {
-    struct contract_server s;
-    struct contract_client c;
-    struct shs_options opt;
+    struct contract_meeting m;
     bool failed = code != SHS_CLOSED;
 
-    contract_options(v, &opt);
-    contract_start(&s, v, &opt, cls);
-    contract_dial(&c, &s);
-    contract_say(&c, "abc", 3);
+    contract_prepare(&m, v);
+    contract_meet(&m, cls);
+    contract_say(&m.c, "abc", 3);
     await_bytes(3);
     if (end != NULL)
-        end(&c);
+        end(&m.c);
     else
-        contract_end(&s);
+        contract_end(&m.s);
     contract_await_finish();
     assert_int_equal(contract_seen->rc, code);
     assert_int_equal(contract_seen->error, failed ? code : SHS_OK);
     if (end != contract_reset_it)
-        contract_hang_up(&c);
-    contract_free(&s);
+        contract_hang_up(&m.c);
+    contract_free(&m.s);
     assert_int_equal(contract_seen->calls, 1);
     if (code == SHS_STOPPED && v->mixin == CONTRACT_FORK)
         return;
@@ -158,24 +155,21 @@ static void ends_are_four_answers(void **state)
 static void a_read_has_idle_ms(void **state)
 {
     const struct contract_variant *v = *state;
-    struct contract_server s;
-    struct contract_client c;
-    struct shs_options opt;
+    struct contract_meeting m;
     int64_t then;
 
-    contract_options(v, &opt);
-    opt.idle_ms = SHORT_MS;
-    contract_start(&s, v, &opt, &read_to_end_class);
+    contract_prepare(&m, v);
+    m.opt.idle_ms = SHORT_MS;
+    contract_start(&m.s, v, &m.opt, &read_to_end_class);
     then = shs_now_ns(); /* before it can begin to read */
-    contract_dial(&c, &s);
-    contract_say(&c, "abc", 3);
+    contract_dial(&m.c, &m.s);
+    contract_say(&m.c, "abc", 3);
     contract_await_finish();
     assert_true(ms_since(then) >= SHORT_MS);
     assert_int_equal(contract_seen->rc, SHS_TIMEOUT);
     assert_int_equal(contract_seen->error, SHS_TIMEOUT);
     assert_true(contract_seen->begin_deadline_ns == INT64_MAX);
-    contract_hang_up(&c);
-    contract_free(&s);
+    contract_part(&m);
     assert_int_equal(contract_seen->told, SHS_TIMEOUT);
 }
 
@@ -218,28 +212,24 @@ static void who_is_active_goes_on(void **state)
     const struct shs_request_handler_class *const classes[] = {&echo_class, &resumed_echo_class};
 
     for (size_t i = 0; i < SHS_ARRAY_LEN(classes); i++) {
-        struct contract_server s;
-        struct contract_client c;
-        struct shs_options opt;
+        struct contract_meeting m;
         int64_t then = shs_now_ns();
         char buf[8];
 
-        contract_options(v, &opt);
-        opt.head_ms = SHORT_MS;
+        contract_prepare(&m, v);
+        m.opt.head_ms = SHORT_MS;
         if (!v->tls)
-            opt.handshake_ms = SHORT_MS;
-        contract_start(&s, v, &opt, classes[i]);
-        contract_dial(&c, &s);
+            m.opt.handshake_ms = SHORT_MS;
+        contract_meet(&m, classes[i]);
         while (ms_since(then) < 3 * SHORT_MS) {
-            contract_say(&c, "on", 2);
-            assert_int_equal(contract_hear(&c, buf, sizeof buf), 2);
+            contract_say(&m.c, "on", 2);
+            assert_int_equal(contract_hear(&m.c, buf, sizeof buf), 2);
             poll(NULL, 0, SHORT_MS / 8);
         }
-        contract_end_data(&c);
+        contract_end_data(&m.c);
         contract_await_finish();
         assert_int_equal(contract_seen->rc, SHS_CLOSED);
-        contract_hang_up(&c);
-        contract_free(&s);
+        contract_part(&m);
         assert_int_equal(contract_seen->errors, 0);
     }
 }
@@ -252,25 +242,22 @@ static void a_byte_now_and_then_ends(void **state)
         &read_to_end_class, &rfile_to_end_class.base, &rfile_lines_class.base};
 
     for (size_t i = 0; i < SHS_ARRAY_LEN(classes); i++) {
-        struct contract_server s;
-        struct contract_client c;
-        struct shs_options opt;
+        struct contract_meeting m;
         int64_t then;
 
-        contract_options(v, &opt);
-        opt.idle_ms = SHORT_MS;
-        contract_start(&s, v, &opt, classes[i]);
+        contract_prepare(&m, v);
+        m.opt.idle_ms = SHORT_MS;
+        contract_start(&m.s, v, &m.opt, classes[i]);
         then = shs_now_ns();
-        contract_dial(&c, &s);
+        contract_dial(&m.c, &m.s);
         for (int k = 0; k < patience_ms() && atomic_load(&contract_seen->end_ns) == 0; k++) {
-            contract_try_to_say(&c, "\n", 1);
+            contract_try_to_say(&m.c, "\n", 1);
             poll(NULL, 0, SHORT_MS / 8);
         }
         contract_await_finish();
         assert_true(ms_since(then) >= SHORT_MS);
         assert_int_equal(contract_seen->rc, SHS_TIMEOUT);
-        contract_hang_up(&c);
-        contract_free(&s);
+        contract_part(&m);
         assert_int_equal(contract_seen->told, SHS_TIMEOUT);
     }
 }
@@ -278,24 +265,20 @@ static void a_byte_now_and_then_ends(void **state)
 /* True: it was answered each time. False: cut off, perhaps because this machine was late. */
 static bool talks_for_longer(const struct contract_variant *v, unsigned idle_ms)
 {
-    struct contract_server s;
-    struct contract_client c;
-    struct shs_options opt;
+    struct contract_meeting m;
     int64_t then = shs_now_ns();
     bool answered = true;
     char buf[8];
 
-    contract_options(v, &opt);
-    opt.idle_ms = idle_ms;
-    contract_start(&s, v, &opt, &echo_class);
-    contract_dial(&c, &s);
+    contract_prepare(&m, v);
+    m.opt.idle_ms = idle_ms;
+    contract_meet(&m, &echo_class);
     while (answered && ms_since(then) < (int64_t)(idle_ms + idle_ms / 2)) {
-        contract_try_to_say(&c, "on", 2);
-        answered = contract_hear(&c, buf, sizeof buf) == 2;
+        contract_try_to_say(&m.c, "on", 2);
+        answered = contract_hear(&m.c, buf, sizeof buf) == 2;
         poll(NULL, 0, (int)idle_ms / 6);
     }
-    contract_hang_up(&c);
-    contract_free(&s);
+    contract_part(&m);
     return answered;
 }
 
@@ -320,20 +303,17 @@ CLASS(wait_on);
 static void a_wait_without_a_deadline_ends(void **state)
 {
     const struct contract_variant *v = *state;
-    struct contract_server s;
-    struct contract_client c;
-    struct shs_options opt;
+    struct contract_meeting m;
     int64_t then;
 
-    contract_options(v, &opt);
-    opt.idle_ms = SHORT_MS;
-    contract_start(&s, v, &opt, &wait_on_class);
+    contract_prepare(&m, v);
+    m.opt.idle_ms = SHORT_MS;
+    contract_start(&m.s, v, &m.opt, &wait_on_class);
     then = shs_now_ns();
-    contract_dial(&c, &s);
+    contract_dial(&m.c, &m.s);
     contract_await_finish();
     assert_true(ms_since(then) >= SHORT_MS);
-    contract_hang_up(&c);
-    contract_free(&s);
+    contract_part(&m);
     assert_true(contract_seen->calls >= 2);
     assert_int_equal(contract_seen->errors, 1);
     assert_int_equal(contract_seen->told, SHS_TIMEOUT);
@@ -360,20 +340,16 @@ CLASS(two_halves);
 static void half_a_record_is_not_forgotten(void **state)
 {
     const struct contract_variant *v = *state;
-    struct contract_server s;
-    struct contract_client c;
-    struct shs_options opt;
+    struct contract_meeting m;
     char buf[100];
 
-    contract_options(v, &opt);
-    contract_start(&s, v, &opt, &two_halves_class);
-    contract_dial(&c, &s);
+    contract_prepare(&m, v);
+    contract_meet(&m, &two_halves_class);
     memset(buf, 'x', sizeof buf);
-    contract_say(&c, buf, sizeof buf);
-    assert_int_equal(contract_hear(&c, buf, sizeof buf), 5);
+    contract_say(&m.c, buf, sizeof buf);
+    assert_int_equal(contract_hear(&m.c, buf, sizeof buf), 5);
     contract_await_finish();
-    contract_hang_up(&c);
-    contract_free(&s);
+    contract_part(&m);
     assert_int_equal(contract_seen->calls, 2);
 }
 
@@ -397,19 +373,15 @@ CLASS(takes_nothing);
 static void who_takes_nothing_does_not_spin(void **state)
 {
     const struct contract_variant *v = *state;
-    struct contract_server s;
-    struct contract_client c;
-    struct shs_options opt;
+    struct contract_meeting m;
 
     if (!v->tls) /* a plain socket with something in it is ready, whoever asks */
         skip();
-    contract_options(v, &opt);
-    contract_start(&s, v, &opt, &takes_nothing_class);
-    contract_dial(&c, &s);
-    contract_say(&c, "abc", 3);
+    contract_prepare(&m, v);
+    contract_meet(&m, &takes_nothing_class);
+    contract_say(&m.c, "abc", 3);
     contract_await_finish();
-    contract_hang_up(&c);
-    contract_free(&s);
+    contract_part(&m);
     assert_true(contract_seen->calls < 20);
     assert_int_equal(contract_seen->told, SHS_TIMEOUT);
 }
@@ -433,29 +405,26 @@ STREAM_CLASS(read_much);
 static void drops_do_not_hold_a_read(void **state)
 {
     const struct contract_variant *v = *state;
-    struct contract_server s;
-    struct contract_client c;
-    struct shs_options opt;
+    struct contract_meeting m;
     int64_t then;
     int sent = 0;
 
-    contract_options(v, &opt);
-    opt.idle_ms = 2 * SHORT_MS;
-    opt.min_rate = 100000;
-    contract_start(&s, v, &opt, &read_much_class.base);
+    contract_prepare(&m, v);
+    m.opt.idle_ms = 2 * SHORT_MS;
+    m.opt.min_rate = 100000;
+    contract_start(&m.s, v, &m.opt, &read_much_class.base);
     then = shs_now_ns();
-    contract_dial(&c, &s);
+    contract_dial(&m.c, &m.s);
     for (; atomic_load(&contract_seen->end_ns) == 0 && ms_since(then) < patience_ms(); sent++) {
         if (contract_seen->rc == SHS_OK)
-            contract_say(&c, "x", 1);
+            contract_say(&m.c, "x", 1);
         poll(NULL, 0, SHORT_MS / 8);
     }
     assert_true(ms_since(then) >= 2 * SHORT_MS);
     contract_await_finish();
     assert_int_equal(contract_seen->rc, SHS_TIMEOUT);
     assert_true(contract_seen->bytes <= (uint64_t)sent);
-    contract_hang_up(&c);
-    contract_free(&s);
+    contract_part(&m);
 }
 
 /* -- writing ----------------------------------------------------------------------------------- */
@@ -476,20 +445,17 @@ CLASS(write_on);
 static void a_reader_that_is_gone(void **state)
 {
     const struct contract_variant *v = *state;
-    struct contract_server s;
-    struct contract_client c;
-    struct shs_options opt;
+    struct contract_meeting m;
     char buf[1024];
 
-    contract_options(v, &opt);
-    contract_start(&s, v, &opt, &write_on_class);
-    contract_dial(&c, &s);
-    assert_true(contract_hear(&c, buf, sizeof buf) > 0);
-    contract_reset_it(&c);
+    contract_prepare(&m, v);
+    contract_meet(&m, &write_on_class);
+    assert_true(contract_hear(&m.c, buf, sizeof buf) > 0);
+    contract_reset_it(&m.c);
     contract_await_finish();
     assert_int_equal(contract_seen->rc, SHS_RESET);
     assert_int_equal(contract_seen->error, SHS_RESET);
-    contract_free(&s);
+    contract_free(&m.s);
     assert_int_equal(contract_seen->errors, 1);
     assert_int_equal(contract_seen->shutdowns, v->mixin == CONTRACT_FORK ? 1 : 1);
 }
@@ -497,22 +463,19 @@ static void a_reader_that_is_gone(void **state)
 static void a_reader_that_does_not_read(void **state)
 {
     const struct contract_variant *v = *state;
-    struct contract_server s;
-    struct contract_client c;
-    struct shs_options opt;
+    struct contract_meeting m;
     int64_t then;
 
-    contract_options(v, &opt);
-    opt.write_ms = SHORT_MS;
-    contract_start(&s, v, &opt, &write_on_class);
+    contract_prepare(&m, v);
+    m.opt.write_ms = SHORT_MS;
+    contract_start(&m.s, v, &m.opt, &write_on_class);
     then = shs_now_ns();
-    contract_dial(&c, &s);
+    contract_dial(&m.c, &m.s);
     contract_await_finish();
     assert_true(ms_since(then) >= SHORT_MS);
     assert_int_equal(contract_seen->rc, SHS_TIMEOUT);
     assert_int_equal(contract_seen->error, SHS_TIMEOUT);
-    contract_hang_up(&c);
-    contract_free(&s);
+    contract_part(&m);
 }
 
 /* -- the stop ---------------------------------------------------------------------------------- */
@@ -528,27 +491,23 @@ CLASS(busy_to_end);
 static void who_is_busy_has_stop_ms(void **state)
 {
     const struct contract_variant *v = *state;
-    struct contract_server s;
-    struct contract_client c;
-    struct shs_options opt;
+    struct contract_meeting m;
     int64_t then;
 
     if (v->mixin == CONTRACT_FORK) /* SIGTERM: test_socketserver_forking.c */
         skip();
-    contract_options(v, &opt);
-    opt.stop_ms = SHORT_MS;
-    contract_start(&s, v, &opt, &busy_to_end_class);
-    contract_dial(&c, &s);
-    contract_say(&c, "abc", 3);
+    contract_prepare(&m, v);
+    m.opt.stop_ms = SHORT_MS;
+    contract_meet(&m, &busy_to_end_class);
+    contract_say(&m.c, "abc", 3);
     await_bytes(3);
     then = shs_now_ns();
-    contract_end(&s);
+    contract_end(&m.s);
     contract_await_finish();
     assert_true(ms_since(then) >= SHORT_MS);
     assert_int_equal(contract_seen->rc, SHS_STOPPED);
     assert_int_equal(contract_seen->error, SHS_STOPPED);
-    contract_hang_up(&c);
-    contract_free(&s);
+    contract_part(&m);
     assert_int_equal(contract_seen->errors, 1);
     assert_int_equal(contract_seen->told, SHS_STOPPED);
 }
@@ -569,21 +528,18 @@ CLASS(yields);
 /* Who lets others have their turn has his as well, whether his peer says something or not. */
 static void who_yields_is_called_again(void **state)
 {
-    struct contract_server s;
-    struct contract_client c;
-    struct shs_options opt;
+    struct contract_meeting m;
     char buf[8];
 
-    contract_options(*state, &opt);
-    contract_start(&s, *state, &opt, &yields_class);
-    contract_dial(&c, &s);
-    contract_say(&c, "a", 1);
-    assert_int_equal(contract_hear(&c, buf, sizeof buf), 3);
+    contract_options(*state, &m.opt);
+    contract_start(&m.s, *state, &m.opt, &yields_class);
+    contract_dial(&m.c, &m.s);
+    contract_say(&m.c, "a", 1);
+    assert_int_equal(contract_hear(&m.c, buf, sizeof buf), 3);
     contract_await_finish();
     assert_int_equal(contract_seen->calls, TURNS);
     assert_int_equal(contract_seen->rc, SHS_OK);
-    contract_hang_up(&c);
-    contract_free(&s);
+    contract_part(&m);
     assert_int_equal(contract_seen->errors, 0);
 }
 
@@ -599,27 +555,23 @@ CLASS(yields_on);
 static void who_yields_has_stop_ms(void **state)
 {
     const struct contract_variant *v = *state;
-    struct contract_server s;
-    struct contract_client c;
-    struct shs_options opt;
+    struct contract_meeting m;
     int64_t then;
 
     if (v->mixin == CONTRACT_FORK) /* SIGTERM: test_socketserver_forking.c */
         skip();
-    contract_options(v, &opt);
-    opt.stop_ms = SHORT_MS;
-    contract_start(&s, v, &opt, &yields_on_class);
-    contract_dial(&c, &s);
-    contract_say(&c, "a", 1);
+    contract_prepare(&m, v);
+    m.opt.stop_ms = SHORT_MS;
+    contract_meet(&m, &yields_on_class);
+    contract_say(&m.c, "a", 1);
     for (int i = 0; i < patience_ms() && atomic_load(&contract_seen->calls) < TURNS; i++)
         poll(NULL, 0, 1);
     assert_true(atomic_load(&contract_seen->calls) >= TURNS);
     then = shs_now_ns();
-    contract_end(&s);
+    contract_end(&m.s);
     contract_await_finish();
     assert_true(ms_since(then) >= SHORT_MS);
-    contract_hang_up(&c);
-    contract_free(&s);
+    contract_part(&m);
     assert_int_equal(contract_seen->errors, 1);
     assert_int_equal(contract_seen->told, SHS_STOPPED);
     assert_int_equal(contract_seen->shutdowns, 1);
@@ -637,18 +589,14 @@ CLASS(fail_it);
 static void a_failure_is_told_once(void **state)
 {
     const struct contract_variant *v = *state;
-    struct contract_server s;
-    struct contract_client c;
-    struct shs_options opt;
+    struct contract_meeting m;
     char buf[16];
 
-    contract_options(v, &opt);
-    contract_start(&s, v, &opt, &fail_it_class);
-    contract_dial(&c, &s);
+    contract_prepare(&m, v);
+    contract_meet(&m, &fail_it_class);
     contract_await_finish();
-    assert_int_equal(contract_hear(&c, buf, sizeof buf), 0);
-    contract_hang_up(&c);
-    contract_free(&s);
+    assert_int_equal(contract_hear(&m.c, buf, sizeof buf), 0);
+    contract_part(&m);
     assert_int_equal(contract_seen->calls, 1);
     assert_int_equal(contract_seen->errors, 1);
     assert_int_equal(contract_seen->told, SHS_PROTO);

@@ -309,6 +309,46 @@ static void test_http_10_closes(void **state)
     h1_lab_close(&lab);
 }
 
+static int streams_and_fails(struct shs_request *req, struct shs_response *res)
+{
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    if (shs_str_is(shs_request_path(req), "/length"))
+        SHS_RETURN_IF_ERROR(shs_send_length(res, 100));
+    SHS_RETURN_IF_ERROR(shs_write(res, "half", 4));
+    SHS_RETURN_IF_ERROR(shs_flush(res));
+    return shs_str_is(shs_request_path(req), "/exit") ? SHS_EXIT : SHS_IO;
+}
+
+/* Where the end of the connection is the end of the body, an end that is none has to look so. */
+static void test_an_end_that_is_none(void **state)
+{
+    static const struct {
+        const char *request;
+        bool reset;
+    } rows[] = {
+        {"GET / HTTP/1.0\r\n\r\n", true},
+        {"GET /exit HTTP/1.0\r\n\r\n", true},
+        {"GET /length HTTP/1.0\r\n\r\n", false}, /* the length tells */
+        {"HEAD / HTTP/1.0\r\n\r\n", false},
+        {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", false}, /* the last chunk is not there */
+    };
+    struct h1_lab lab;
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        h1_lab_open(&lab, H1_HANDLER(streams_and_fails));
+        (void)talk(&lab, rows[i].request);
+        h1_has(&lab, "HTTP/1.1 200 OK\r\n");
+        if (lab.reset != rows[i].reset)
+            fail_msg("%s: %d", rows[i].request, lab.reset);
+        h1_lab_close(&lab);
+    }
+    h1_lab_open(&lab, H1_HANDLER(streams));
+    assert_int_equal(talk(&lab, "GET / HTTP/1.0\r\n\r\n"), SHS_OK);
+    assert_false(lab.reset);
+    h1_lab_close(&lab);
+}
+
 static void test_continue(void **state)
 {
     struct h1_lab lab;
@@ -791,6 +831,7 @@ int main(void)
         cmocka_unit_test(test_byte_by_byte_and_small_writes),
         cmocka_unit_test(test_head_and_bodiless_answers),
         cmocka_unit_test(test_http_10_closes),
+        cmocka_unit_test(test_an_end_that_is_none),
         cmocka_unit_test(test_continue),
         cmocka_unit_test(test_unread_bodies),
         cmocka_unit_test(test_long_body_is_pulled),

@@ -108,7 +108,7 @@ static void test_refused(void **state)
            "[\"]]]][[[[\\\"[[[[\"]"); /* brackets in a string */
     assert_string_equal(lab.last_error, "");
     post(JSON, "[1,2", 4);
-    assert_non_null(strstr(lab.last_error, "The JSON is not right in line 1, column 4"));
+    assert_non_null(strstr(lab.last_error, "The JSON has an error in line 1, column 4"));
     h1_lab_close(&lab);
 }
 
@@ -126,7 +126,8 @@ static void test_a_nul(void **state)
         memcpy(body, rows[i], len);
         *(char *)memchr(body, '|', len) = '\0';
         post(JSON, body, len);
-        if (lab.last_status != 400 || strstr(h1_body(&lab), "a NUL is no JSON") == NULL)
+        if (lab.last_status != 400 ||
+            strstr(h1_body(&lab), "JSON may not contain a NUL byte") == NULL)
             fail_msg("%s: %d %s", rows[i], lab.last_status, h1_body(&lab));
         h1_lab_close(&lab);
     }
@@ -273,7 +274,7 @@ static void test_answers(void **state)
     get(problem_of_an_array);
     h1_has(&lab, "HTTP/1.1 500 ");
     assert_int_equal(lab.fail_code, SHS_USAGE);
-    assert_non_null(strstr(lab.fail_text, "shs_send_problem_json: the members are no object"));
+    assert_non_null(strstr(lab.fail_text, "shs_send_problem_json: the members are not an object"));
     h1_lab_close(&lab);
     get(many);
     h1_has(&lab, "\r\nTransfer-Encoding: chunked\r\n");

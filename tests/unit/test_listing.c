@@ -161,6 +161,7 @@ static void test_tools(void **state)
     page = page_of("/", entries, 51, true);
     assert_in(page, "type=\"search\"");
     assert_in(page, "hidden>"); /* until the script that makes it work has run */
+    assert_in(page, "<script src=\"?listing.js=");
     assert_in(page, "<p id=\"count\">51 files</p>");
     assert_not_in(page, "id=\"upload\"");
     shs__free(page);
@@ -171,7 +172,39 @@ static void test_tools(void **state)
     assert_in(page, "href=\"?archive=zip\"");
     assert_true(strstr(page, "id=\"upload\"") < strstr(page, "<table>"));
     assert_in(page, "method=\"post\" enctype=\"multipart/form-data\"");
+    assert_in(page, "<script src=\"?listing.js=");
     shs__free(page);
+}
+
+/* What a Content-Security-Policy without 'unsafe-inline' forbids is not in any page. */
+static void test_nothing_is_inline(void **state)
+{
+    static const char *const words[] = {"<style", "style=", "<script>", " on", "javascript:"};
+    struct shs_listing_view view = {.upload = true, .archive = true};
+    struct shs_listing_entry entries[60];
+    struct shs_buf out;
+    struct shs_str text;
+    const char *type;
+    char *page;
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(entries); i++)
+        entries[i] = entry("name", i % 2 ? SHS_ENTRY_FILE : SHS_ENTRY_DIRECTORY, 1);
+    shs__buf_init(&out, SHS_LISTING_BYTES_MAX);
+    assert_int_equal(shs__listing_page(&out, SHS_STR("/a/"), entries, 60, false, &view), SHS_OK);
+    page = shs__strndup(shs__buf_head(&out), out.len);
+    shs__buf_free(&out);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(words); i++)
+        assert_not_in(page, words[i]);
+    assert_in(page, "<link rel=\"stylesheet\" href=\"?listing.css=");
+    shs__free(page);
+    assert_true(shs__listing_resource(SHS_STR("listing.css"), &type, &text));
+    assert_string_equal(type, "text/css; charset=utf-8");
+    assert_true(shs__listing_resource(SHS_STR("listing.js=0.0"), &type, &text));
+    assert_string_equal(type, "text/javascript; charset=utf-8");
+    assert_false(shs__listing_resource(SHS_STR("listing.json"), &type, &text));
+    assert_false(shs__listing_resource(SHS_STR("C=N;O=D"), &type, &text));
+    assert_false(shs__listing_resource((struct shs_str){NULL, 0}, &type, &text));
 }
 
 static void test_kinds(void **state)
@@ -509,6 +542,7 @@ int main(void)
         cmocka_unit_test(test_natural_order),
         cmocka_unit_test(test_unseen_characters),
         cmocka_unit_test(test_tools),
+        cmocka_unit_test(test_nothing_is_inline),
         cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_escapes),
         cmocka_unit_test(test_sizes),

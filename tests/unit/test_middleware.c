@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <shs/conditional.h>
 #include <shs/middleware.h>
 #include <shs/router.h>
 
@@ -115,6 +116,8 @@ static void test_security(void **state)
     h1_lab_close(&lab);
     ASK(shs_security_middleware(&own), &files, "DELETE / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_int_equal(lab.last_status, 501); /* on an error's answer, too */
+    h1_has(&lab, "<h1>501 Not Implemented</h1>");
+    h1_has_not(&lab, "style="); /* which the policy would refuse, and report */
     h1_has(&lab, "\r\nReferrer-Policy: same-origin\r\n");
     h1_has(&lab, "\r\nX-Content-Type-Options: nosniff\r\n");
     h1_has_not(&lab, "Permissions-Policy");
@@ -246,6 +249,59 @@ static void test_compression(void **state)
     shs_compress_free(self);
     shs_compress_free(NULL);
 }
+
+#if defined SHS_HAVE_ZLIB || defined SHS_HAVE_ZSTD
+/* A handler that goes by tags, as shs/conditional.h shows it. */
+static int tagged(struct shs_request *req, struct shs_response *res)
+{
+    bool go_on;
+
+    SHS_RETURN_IF_ERROR(shs_check_conditions(req, res, "\"7\"", 1700000000, &go_on));
+    if (!go_on)
+        return SHS_OK;
+    SHS_RETURN_IF_ERROR(shs_response_stand(res, "ETag", "\"7\""));
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain"));
+    return shs_write(res, page, sizeof page);
+}
+
+/* RFC 9110 section 15.4.5: a 304 has the tag that the 200 would have had. */
+static void test_tags_of_a_304(void **state)
+{
+#define CODED "Accept-Encoding: gzip, zstd\r\n"
+    static const struct {
+        const char *request;
+        int status;
+        const char *tag;
+    } rows[] = {
+        {GET_WITH(CODED), 200, "W/\"7\""},
+        {GET, 200, "\"7\""},
+        {GET_WITH(CODED "If-None-Match: W/\"7\"\r\n"), 304, "W/\"7\""},
+        {GET_WITH(CODED "If-None-Match: \"6\", W/\"7\"\r\n"), 304, "W/\"7\""},
+        {GET_WITH(CODED "If-None-Match: \"6\"\r\nIf-None-Match: W/\"7\"\r\n"), 304, "W/\"7\""},
+        {GET_WITH(CODED "If-None-Match: *\r\n"), 304, "W/\"7\""},
+        {GET_WITH(CODED "If-Modified-Since: Tue, 14 Nov 2023 22:13:20 GMT\r\n"), 304, "W/\"7\""},
+        {GET_WITH(CODED "If-None-Match: W/\"6\", \"7\"\r\n"), 304, "\"7\""}, /* it was short */
+        {GET_WITH("If-None-Match: W/\"7\"\r\n"), 304, "\"7\""},
+        {GET_WITH("Accept-Encoding: identity\r\nIf-None-Match: W/\"7\"\r\n"), 304, "\"7\""},
+        {GET_WITH(CODED "If-None-Match: W/\"6\"\r\n"), 200, "W/\"7\""},
+    };
+    struct shs_compress *self = NULL;
+    char line[64];
+
+    (void)state;
+    assert_int_equal(shs_compress_new(&self, NULL, NULL, NULL), SHS_OK);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        ASK(*shs_compress_middleware(self), H1_HANDLER(tagged), rows[i].request);
+        snprintf(line, sizeof line, "\r\nETag: %s\r\n", rows[i].tag);
+        if (lab.last_status != rows[i].status || h1_count(&lab, line) != 1 ||
+            h1_count(&lab, "\r\nVary: Accept-Encoding\r\n") != 1)
+            fail_msg("row %zu: %s", i, h1_lab_text(&lab));
+        h1_lab_close(&lab);
+    }
+    shs_compress_free(self);
+}
+#endif
 
 /* -- Bearer ------------------------------------------------------------------------------------ */
 
@@ -540,6 +596,9 @@ int main(void)
         cmocka_unit_test(test_security),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_compression),
+#if defined SHS_HAVE_ZLIB || defined SHS_HAVE_ZSTD
+        cmocka_unit_test(test_tags_of_a_304),
+#endif
         cmocka_unit_test(test_bearer),
         cmocka_unit_test(test_rate),
         cmocka_unit_test(test_cors_in_a_chain),

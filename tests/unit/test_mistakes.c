@@ -9,6 +9,8 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include <shs/chain.h>
+
 #include "h1_expect.h"
 #include "http/exchange.h"
 
@@ -205,26 +207,29 @@ static void test_500_and_a_line(void **state)
          0},
         {status_42_ignored, WHO "shs_send_response: 42 is no status", 0},
         {bad_value, WHO "shs_send_header: \"X-Name\": the value has a control character, as CR", 0},
-        {bad_name, WHO "shs_send_header: \"X Name\": that is no name of a field", 0},
+        {bad_name, WHO "shs_send_header: \"X Name\": that is not a field name", 0},
         {field_first,
          WHO "shs_send_header: \"X-Name\": no answer has begun. Call shs_send_response", 0},
         {write_first, WHO "shs_write: no answer has begun. Call shs_send_response first", 0},
         {returns_7, WHO "it returned 7. Return 0, or a negative SHS_ code", 0},
-        {returns_usage, WHO "it returned SHS_USAGE, but no call of this answer failed so", 0},
+        {returns_usage, WHO "it returned SHS_USAGE, but no call for this answer has failed with it",
+         0},
         {too_short, WHO "it wrote 3 of the 10 bytes that its Content-Length says. Write them all",
          0},
         {too_long, WHO "shs_write: 3 bytes behind 0, and Content-Length says 2", 0},
-        {second_length, WHO "shs_send_header: \"content-length\": it was said before", 0},
+        {second_length, WHO "shs_send_header: \"content-length\": it has been set already", 0},
         {calls_itself, WHO "shs_handler_call: 64 handlers call one another: does one call itself?",
          0},
-        {answers_and_calls, WHO "shs_handler_call: t: an answer has begun already. Answer, or let",
+        {answers_and_calls, WHO "shs_handler_call: t: an answer has begun already. Either answer,",
          0},
         {stands_cut, WHO "shs_response_stand: \"X-Name\": the value has a control character", 0},
-        {stands_length, WHO "shs_response_stand: \"Content-Length\": it steers the framing", 0},
+        {stands_length, WHO "shs_response_stand: \"Content-Length\": the server sets it, as a part",
+         0},
         {too_many_then_wrong, WHO "shs_send_response: 42 is no status", 0},
         {of_a_helper, WHO "my_send: the table is not open. Call my_open", SHS_IO},
-        {stands_too_often, WHO "shs_response_stand: \"X-16\" is one too many: 16", SHS_LIMIT},
-        {too_many_fields, WHO "shs_send_header: an answer has 100 fields at most", SHS_LIMIT},
+        {stands_too_often, WHO "shs_response_stand: \"X-16\" is one too many: at most 16",
+         SHS_LIMIT},
+        {too_many_fields, WHO "shs_send_header: an answer has at most 100 fields", SHS_LIMIT},
         {too_long_fields, WHO "shs_send_header: \"X-Name\": the fields of an answer", SHS_LIMIT},
     };
 
@@ -242,6 +247,172 @@ static void test_500_and_a_line(void **state)
         h1_has_not(&lab, "limit");
         h1_lab_close(&lab);
     }
+}
+
+/* -- who it was: a middleware, or one of the handlers that call one another -------------------- */
+
+static int link_forgets(struct shs_request *req, struct shs_response *res, void *ctx,
+                        const struct shs_next *next)
+{
+    (void)req;
+    (void)res;
+    (void)ctx;
+    (void)next;
+    return 0;
+}
+
+static int link_returns_7(struct shs_request *req, struct shs_response *res, void *ctx,
+                          const struct shs_next *next)
+{
+    (void)ctx;
+    SHS_RETURN_IF_ERROR(shs_next_call(next, req, res));
+    return 7;
+}
+
+static int link_returns_usage(struct shs_request *req, struct shs_response *res, void *ctx,
+                              const struct shs_next *next)
+{
+    (void)ctx;
+    SHS_RETURN_IF_ERROR(shs_next_call(next, req, res));
+    return SHS_USAGE;
+}
+
+static int link_stands_cut(struct shs_request *req, struct shs_response *res, void *ctx,
+                           const struct shs_next *next)
+{
+    (void)ctx;
+    SHS_RETURN_IF_ERROR(shs_response_stand(res, "X-Name", "a\r\nb"));
+    return shs_next_call(next, req, res);
+}
+
+static int link_status_42(struct shs_request *req, struct shs_response *res, void *ctx,
+                          const struct shs_next *next)
+{
+    (void)ctx;
+    ignore(shs_next_call(next, req, res)); /* the handler does not answer; nor does this */
+    return shs_send_response(res, 42);
+}
+
+static int link_answers_and_calls(struct shs_request *req, struct shs_response *res, void *ctx,
+                                  const struct shs_next *next)
+{
+    (void)ctx;
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    return shs_next_call(next, req, res);
+}
+
+static int link_answers_short(struct shs_request *req, struct shs_response *res, void *ctx,
+                              const struct shs_next *next)
+{
+    (void)ctx;
+    ignore(shs_next_call(next, req, res));
+    return too_short(req, res);
+}
+
+static int link_passes_on(struct shs_request *req, struct shs_response *res, void *ctx,
+                          const struct shs_next *next)
+{
+    (void)ctx;
+    return shs_next_call(next, req, res);
+}
+
+static int answers(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    return shs_send_response(res, 200);
+}
+
+static int sink_write(void *ctx, const void *buf, size_t len)
+{
+    (void)ctx;
+    (void)buf;
+    (void)len;
+    return SHS_OK;
+}
+
+static int sink_forgets(void *ctx, struct shs_request *req, struct shs_response *res, int rc)
+{
+    (void)ctx;
+    (void)req;
+    (void)res;
+    return rc;
+}
+
+static int leaves_to_sink(struct shs_request *req, struct shs_response *res)
+{
+    static const struct shs_sink sink = {sink_write, sink_forgets, NULL};
+
+    (void)res;
+    return shs_request_sink(req, &sink, NULL);
+}
+
+/* One line, and it names the one that has to be mended. */
+static void test_who_it_was(void **state)
+{
+    static const struct {
+        shs_middleware_fn *link;
+        shs_method_fn *fn;
+        const char *text;
+    } rows[] = {
+        {link_forgets, answers,
+         "middleware second, GET /x/y: it returned 0 without an answer. Answer, return what"},
+        {link_returns_7, answers, "middleware second, GET /x/y: it returned 7. Return 0, or"},
+        {link_returns_usage, answers, "middleware second, GET /x/y: it returned SHS_USAGE, but"},
+        {link_stands_cut, answers, "middleware second, GET /x/y: shs_response_stand: \"X-Name\""},
+        {link_status_42, forgets, "middleware second, GET /x/y: shs_send_response: 42 is no"},
+        {link_answers_and_calls, answers,
+         "middleware second, GET /x/y: shs_handler_call: end: an answer has begun already"},
+        {link_answers_short, forgets, "middleware second, GET /x/y: it wrote 3 of the 10 bytes"},
+        {link_passes_on, forgets, "handler end, GET /x/y: it returned 0 without an answer. Call"},
+        {link_passes_on, returns_7, "handler end, GET /x/y: it returned 7. Return 0, or"},
+        {link_passes_on, too_short, "handler end, GET /x/y: it wrote 3 of the 10 bytes"},
+        {link_passes_on, status_42, "handler end, GET /x/y: shs_send_response: 42 is no status"},
+        {link_passes_on, leaves_to_sink, "handler end, GET /x/y: it returned 0 without an answer"},
+    };
+    static const struct shs_middleware first = {"first", link_passes_on, NULL};
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        const struct shs_middleware second = {"second", rows[i].link, NULL};
+        const struct shs_middleware *const links[] = {&first, &second, NULL};
+        struct shs_http_handler end = {.name = "end", .do_GET = rows[i].fn};
+        struct shs_chain *chain;
+
+        assert_int_equal(shs_chain_new(&chain, links, &end, NULL), SHS_OK);
+        talk(shs_chain_handler(chain));
+        if (lab.last_status != 500 || strncmp(lab.fail_text, rows[i].text, strlen(rows[i].text)))
+            fail_msg("row %zu: %d, \"%s\", not \"%s\"", i, lab.last_status, lab.fail_text,
+                     rows[i].text);
+        h1_lab_close(&lab);
+        shs_chain_free(chain);
+    }
+}
+
+static const struct shs_http_handler *inner_handler;
+
+static int answers_instead(struct shs_request *req, struct shs_response *res)
+{
+    SHS_RETURN_IF_ERROR(shs_handler_call(inner_handler, req, res));
+    return shs_response_status(res) == 0 ? answers(req, res) : SHS_OK;
+}
+
+/* Who answers where another one did not makes no mistake. */
+static void test_another_answers(void **state)
+{
+    struct shs_http_handler inner = {.name = "inner", .do_GET = forgets};
+    static const struct shs_middleware links[] = {{"first", link_passes_on, NULL}};
+    const struct shs_middleware *const list[] = {&links[0], NULL};
+    struct shs_chain *chain;
+
+    (void)state;
+    inner_handler = &inner;
+    assert_int_equal(shs_chain_new(&chain, list, H1_HANDLER(answers_instead), NULL), SHS_OK);
+    talk(shs_chain_handler(chain));
+    assert_int_equal(lab.last_status, 200);
+    assert_string_equal(lab.fail_text, "");
+    assert_int_equal(lab.mistakes, 0);
+    h1_lab_close(&lab);
+    shs_chain_free(chain);
 }
 
 /* -- which statuses there are ------------------------------------------------------------------ */
@@ -310,8 +481,9 @@ static void test_a_head_that_has_left(void **state)
 {
     (void)state;
     talk(H1_HANDLER(stands_late));
-    assert_string_equal(lab.fail_text, WHO
-                        "shs_response_stand: \"X-Name\": the head of the answer has left already");
+    assert_string_equal(
+        lab.fail_text,
+        WHO "shs_response_stand: \"X-Name\": the head of the answer has been sent already");
     h1_lab_close(&lab);
 }
 
@@ -394,7 +566,8 @@ static void test_a_line_beside_the_answer(void **state)
     talk(H1_HANDLER(twice_after_a_flush));
     h1_has(&lab, "\r\n4\r\nmade\r\n0\r\n\r\n");
     assert_int_equal(lab.mistakes, 1);
-    assert_non_null(strstr(lab.mistake_text, "shs_send_error: 404: an answer with 201 has left"));
+    assert_non_null(
+        strstr(lab.mistake_text, "shs_send_error: 404: an answer with 201 has been sent"));
     h1_lab_close(&lab);
 }
 
@@ -474,7 +647,7 @@ static void test_forms(void **state)
          "{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,"
          "\"detail\":\"There is more than one Host field.\"}\n");
     with(SHS_ERRORS_TEXT, PUT, "Allow: GET, HEAD, POST, OPTIONS\r\n",
-         "501 Not Implemented\nThis server has no such method.\n");
+         "501 Not Implemented\nThis server does not support this method.\n");
     h1_lab_open(&lab, H1_HANDLER(not_found));
     h1_lab_talk(&lab, GET, sizeof GET - 1);
     h1_has(&lab, "\r\nContent-Type: text/html;charset=utf-8\r\n");
@@ -624,6 +797,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_statuses),
         cmocka_unit_test(test_500_and_a_line),
+        cmocka_unit_test(test_who_it_was),
+        cmocka_unit_test(test_another_answers),
         cmocka_unit_test(test_a_head_that_has_left),
         cmocka_unit_test(test_fields_that_stand),
         cmocka_unit_test(test_a_line_beside_the_answer),

@@ -35,7 +35,7 @@ static void test_files(void **state)
         {"ann:$1$abcdefgh$abcdefghijklmnop\n", "the hash is not"}, /* MD5 */
         {"ann:{SHA}0DPiKuNIrrVmD8IUCuw1hQxNqZc=\n", "the hash is not"},
         {"ann:*\n", "the hash is not"},
-        {"ann:$6$abcdefgh$abcdefgh\nann:$6$abcdefgh$abcdefgh\n", "line 2: the user is there"},
+        {"ann:$6$abcdefgh$abcdefgh\nann:$6$abcdefgh$abcdefgh\n", "line 2: this user is listed"},
     };
     struct shs_users *users;
     struct shs_error err;

@@ -522,12 +522,12 @@ static void test_bad_patterns(void **state)
         {"GET", "/{...}", "the name of a parameter"},
         {"GET", "/{1a}", "the name of a parameter"},
         {"GET", "/{a-b}", "the name of a parameter"},
-        {"GET", "/{id}/{id}", "/{id}/{id}: a parameter is there twice"},
+        {"GET", "/{id}/{id}", "/{id}/{id}: a name of a parameter is used twice"},
         {"GET", "/{path...}/x", "is the end of a pattern"},
         {"GET", "/1/2/3/4/5/6/7/8/9/0/1/2/3/4/5/6/7/8/9/0/1/2/3/4/5/6/7/8/9/0/1/2/3", "too many"},
         {"get", "/a", "Route get /a: methods are written in capitals"},
-        {"G T", "/a", "that is no method"},
-        {"", "/a", "that is no method"},
+        {"G T", "/a", "that is not a method"},
+        {"", "/a", "that is not a method"},
         {"CONNECT", "/a", "no request reaches CONNECT"},
     };
 
@@ -654,18 +654,71 @@ static void test_a_thousand(void **state)
     shs_router_free(router);
 }
 
-static const char *route_seen;
+static char route_seen[64];
+
+/* It lives as long as the request. */
+static void note_route(char *to, const struct shs_request *req)
+{
+    const char *route = shs_request_route(req);
+
+    snprintf(to, sizeof route_seen, "%s", route == NULL ? "none" : route);
+}
 
 static void see_route(void *log_ctx, const struct shs_access *access)
 {
     (void)log_ctx;
-    route_seen = shs_request_route(access->req);
+    note_route(route_seen, access->req);
 }
 
 static int names_its_route(struct shs_request *req, struct shs_response *res)
 {
     see_route(NULL, &(struct shs_access){.req = req});
     return shs_send_response(res, 204);
+}
+
+static char route_in_front[sizeof route_seen], route_behind[sizeof route_seen];
+
+/* A link of the outer router's chain sees the route before the inner one and after it. */
+static int sees_around(struct shs_request *req, struct shs_response *res, void *ctx,
+                       const struct shs_next *next)
+{
+    int rc;
+
+    (void)ctx;
+    note_route(route_in_front, req);
+    rc = shs_next_call(next, req, res);
+    note_route(route_behind, req);
+    return rc;
+}
+
+/* Three routers in one another: the route is all of it, inside, outside, and for the log. */
+static void test_the_patterns_of_both(void)
+{
+    static const struct shs_middleware around = {"around", sees_around, NULL};
+    static const struct shs_middleware *const chain[] = {&around, NULL};
+    static const struct shs_route innermost_routes[] = {SHS_ROUTE("GET", "/{id}", names_its_route),
+                                                        SHS_ROUTES_END};
+    struct shs_router *innermost = make(innermost_routes), *inner, *outer;
+    struct shs_route middle_routes[] = {
+        SHS_ROUTE("GET", "/here", names_its_route),
+        SHS_MOUNT("GET", "/items/{rest...}", shs_router_handler(innermost)), SHS_ROUTES_END};
+    struct shs_route outer_routes[] = {
+        {"GET", "/{tenant}/api/{path...}", NULL, NULL, NULL, chain, 0, 0}, SHS_ROUTES_END};
+
+    inner = make(middle_routes);
+    outer_routes[0].handler = shs_router_handler(inner);
+    outer = make(outer_routes);
+    expect(outer, "GET", "/t1/api/items/7", "204");
+    assert_string_equal(route_seen, "/{tenant}/api/items/{id}");
+    assert_string_equal(route_in_front, "/{tenant}/api/{path...}");
+    assert_string_equal(route_behind, "/{tenant}/api/items/{id}");
+    expect(outer, "GET", "/t1/api/here", "204");
+    assert_string_equal(route_seen, "/{tenant}/api/here");
+    expect(outer, "GET", "/t1/api/nothing", "404");
+    assert_string_equal(route_behind, "/{tenant}/api/{path...}");
+    shs_router_free(outer);
+    shs_router_free(inner);
+    shs_router_free(innermost);
 }
 
 static void test_the_pattern_for_logs(void **state)
@@ -678,6 +731,7 @@ static void test_the_pattern_for_logs(void **state)
     expect(router, "GET", "/r/1", "204");
     assert_string_equal(route_seen, "/r/{id}");
     shs_router_free(router);
+    test_the_patterns_of_both();
     assert_int_equal(shs_router_new(&router, groups, NULL, NULL), SHS_OK);
     shs_router_free(router);
     shs_router_free(NULL);

@@ -84,7 +84,7 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t len)
 
 static int64_t ns_of(struct timespec t)
 {
-    return (int64_t)t.tv_sec * SHS_NS_PER_S + t.tv_nsec;
+    return shs__ns_between(&(struct timespec){0, 0}, &t);
 }
 
 static int64_t wall_ns(void)
