@@ -700,8 +700,9 @@ int shs__policy_read(struct shs_access_policy **out, const char *name, struct sh
     struct reader *r = shs__calloc(1, sizeof *r);
     int rc = SHS_NOMEM;
 
-    if (p != NULL && r != NULL) {
+    if (p != NULL)
         atomic_init(&p->refs, 1);
+    if (p != NULL && r != NULL) {
         shs__arena_init(&p->memory, (size_t)256 * 1024 * 1024);
         p->name = shs__arena_copy(&p->memory, shs_str_of(name)).ptr;
         r->policy = p;

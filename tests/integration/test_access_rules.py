@@ -248,6 +248,21 @@ def reload(lab):
     check("changing:2: there is no role 'boss'" in err, err)
 
 
+@in_a_lab
+def answers_and_logs(lab):
+    """JSON for programs, a page for browsers; the log has the role and the line."""
+    rules = lab.file("small", "role a GET /a\nrole b a + POST /b\nmap anyone a\n")
+    with shslib.Server("--plain", "--handler", "echo", "--access", rules, "--log", "json") as server:
+        status, headers, body = server.request("POST", "/b")
+        equal((status, headers["Content-Type"], headers["Cache-Control"]), (403, "application/json", "no-store"), "JSON")
+        equal(json.loads(body), {"error": "forbidden", "need": "b", "have": "a"}, "its members")
+        server.wait_stderr(r'"method":"POST","target":"/b".*"status":403.*"role":"a","access":"map anyone a"')
+        status, headers, body = server.request("POST", "/c", headers={"Accept": "text/html,*/*"})
+        equal((status, headers["Content-Type"].split(";")[0]), (403, "text/html"), "a page")
+        equal(server.get("/a")[0], 200, "what is allowed")
+        server.wait_stderr(r'"target":"/a".*"status":200.*"role":"a","access":"map anyone a"')
+
+
 def spellings():
     """A hundred paths and more by which somebody could try to reach /secret/x through /public."""
     ups = ("..", "%2e%2e", ".%2e", "%2E.", "..;", "..%00", "%252e%252e", "..%2f", "%2e%2e%5c", "..\\")
@@ -377,5 +392,5 @@ allow admin    file alice.pem                                      PUT    /admin
         check(why in said, "%r says %s" % (text, said))
 
 
-shslib.main(matrix, processes, resumption, reload, spellings_of_a_path, identities_that_are_none, what_explain_says,
-            tables)
+shslib.main(matrix, processes, resumption, reload, answers_and_logs, spellings_of_a_path, identities_that_are_none,
+            what_explain_says, tables)
