@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "access/policy.h"
@@ -14,9 +16,9 @@ struct shs_access_rules {
     struct shs_middleware middleware;
     char *file;              /* NULL: from memory */
     pthread_mutex_t reading; /* one reload after the other */
-    pthread_mutex_t lock;    /* guards what follows; held for a few instructions */
-    struct shs_access_policy *policy;
-    uint64_t reloads, failures;
+    _Atomic(struct shs_access_policy *) policy;
+    _Atomic unsigned takers; /* threads that are about to count a reference */
+    _Atomic uint64_t reloads, failures;
 };
 
 static const char slot_key;
@@ -50,14 +52,30 @@ static int read_file(const char *file, struct shs_access_policy **out, struct sh
     return rc;
 }
 
+/*
+ * No lock: a child that is forked while another thread holds one would wait for ever. Who has seen
+ * the policy of before is counted in `takers` until he has his reference, and so keeps it alive.
+ */
 struct shs_access_policy *shs__access_policy(struct shs_access_rules *self)
 {
     struct shs_access_policy *policy;
 
-    pthread_mutex_lock(&self->lock);
-    policy = shs__policy_ref(self->policy);
-    pthread_mutex_unlock(&self->lock);
+    atomic_fetch_add(&self->takers, 1);
+    policy = shs__policy_ref(atomic_load(&self->policy));
+    atomic_fetch_sub(&self->takers, 1);
     return policy;
+}
+
+/* Who takes one from here on takes the new one; those who might not have are waited for: a few
+   instructions of theirs, which wait for nothing. */
+static struct shs_access_policy *exchange(struct shs_access_rules *self,
+                                          struct shs_access_policy *policy)
+{
+    struct shs_access_policy *before = atomic_exchange(&self->policy, policy);
+
+    while (atomic_load(&self->takers) != 0)
+        (void)sched_yield();
+    return before;
 }
 
 int shs_access_reload(struct shs_access_rules *self, struct shs_error *err)
@@ -70,17 +88,9 @@ int shs_access_reload(struct shs_access_rules *self, struct shs_error *err)
                              "These rules are from memory: there is no file to read again.");
     pthread_mutex_lock(&self->reading);
     rc = read_file(self->file, &policy, err);
-    pthread_mutex_lock(&self->lock);
-    if (rc == SHS_OK) {
-        struct shs_access_policy *before = self->policy;
-
-        self->policy = policy;
-        policy = before;
-        self->reloads++;
-    } else {
-        self->failures++;
-    }
-    pthread_mutex_unlock(&self->lock);
+    if (rc == SHS_OK)
+        policy = exchange(self, policy);
+    atomic_fetch_add(rc == SHS_OK ? &self->reloads : &self->failures, 1);
     pthread_mutex_unlock(&self->reading);
     shs__policy_free(policy);
     return rc;
@@ -99,13 +109,14 @@ void shs_access_decide(struct shs_access_rules *self, const struct shs_identity 
 
 void shs_access_count(struct shs_access_rules *self, struct shs_access_counts *out)
 {
-    pthread_mutex_lock(&self->lock);
-    out->rules = self->policy->rule_count;
-    out->roles = self->policy->role_count;
-    out->grants = self->policy->grant_count;
-    out->reloads = self->reloads;
-    out->reload_failures = self->failures;
-    pthread_mutex_unlock(&self->lock);
+    struct shs_access_policy *policy = shs__access_policy(self);
+
+    out->rules = policy->rule_count;
+    out->roles = policy->role_count;
+    out->grants = policy->grant_count;
+    out->reloads = atomic_load(&self->reloads);
+    out->reload_failures = atomic_load(&self->failures);
+    shs__policy_free(policy);
 }
 
 /* -- the middleware ---------------------------------------------------------------------------- */
@@ -205,8 +216,7 @@ static int create(struct shs_access_rules **out, const char *file, struct shs_ac
     }
     self->middleware = (struct shs_middleware){"Access", access_handle, self};
     pthread_mutex_init(&self->reading, NULL);
-    pthread_mutex_init(&self->lock, NULL);
-    self->policy = policy;
+    atomic_init(&self->policy, policy);
     *out = self;
     return SHS_OK;
 }
@@ -236,8 +246,7 @@ void shs_access_free(struct shs_access_rules *self)
 {
     if (self == NULL)
         return;
-    shs__policy_free(self->policy);
-    pthread_mutex_destroy(&self->lock);
+    shs__policy_free(atomic_load(&self->policy));
     pthread_mutex_destroy(&self->reading);
     shs__free(self->file);
     shs__free(self);

@@ -61,8 +61,7 @@ void shs_request_identity(const struct shs_request *req, struct shs_identity *ou
     if (conn == NULL)
         return;
     out->cert = shs_conn_client_identity(conn);
-    if (out->cert == NULL)
-        read_process(conn, out);
+    read_process(conn, out);
 }
 
 /* What tells most of a certificate: its SPIFFE ID, its CN, a name, its key. */

@@ -93,6 +93,24 @@ struct shs_access_entry *shs__policy_enter(struct shs_access_policy *self, enum 
     return entry;
 }
 
+int shs__policy_ca(const struct shs_access_policy *self, struct shs_str name)
+{
+    for (size_t i = 0; i < self->ca_count; i++) {
+        if (shs_str_is(name, self->cas[i].name))
+            return (int)i;
+    }
+    return -1;
+}
+
+int shs__policy_role(const struct shs_access_policy *self, struct shs_str name)
+{
+    for (size_t i = 0; i < self->role_count; i++) {
+        if (shs_str_is(name, self->roles[i].name))
+            return (int)i;
+    }
+    return -1;
+}
+
 uint32_t shs__policy_method(const struct shs_access_policy *self, struct shs_str method)
 {
     uint32_t bits = 0;

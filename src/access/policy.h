@@ -110,7 +110,8 @@ struct shs_access_grant {
 struct shs_access_ca {
     const char *name;
     unsigned line;
-    const char *key; /* one of its keys, hexadecimal */
+    const char *key;  /* one of its keys, hexadecimal */
+    const char *file; /* where one of them is from, as a path to open; NULL: none */
 };
 
 /* A value in the table, and the lines it finds. */
@@ -157,6 +158,10 @@ const struct shs_access_entry *shs__policy_find(const struct shs_access_policy *
 /* The same, made if it is not there; NULL: no memory. Moves all of them. */
 struct shs_access_entry *shs__policy_enter(struct shs_access_policy *self, enum shs_attr attr,
                                            struct shs_str value);
+
+/* The number of a CA; of a role; -1: there is none of that name. */
+int shs__policy_ca(const struct shs_access_policy *self, struct shs_str name);
+int shs__policy_role(const struct shs_access_policy *self, struct shs_str name);
 
 /* The bits of a method: of GET too for HEAD; 1 << 31 for one that no line has. */
 uint32_t shs__policy_method(const struct shs_access_policy *self, struct shs_str method);

@@ -57,15 +57,6 @@ static int need_name(const struct reader *r, struct shs_str s, const char *what)
 
 /* -- ca NAME file|spki ... --------------------------------------------------------------------- */
 
-static int find_ca(const struct shs_access_policy *p, struct shs_str name)
-{
-    for (size_t i = 0; i < p->ca_count; i++) {
-        if (shs_str_is(name, p->cas[i].name))
-            return (int)i;
-    }
-    return -1;
-}
-
 static int add_ca_key(struct reader *r, size_t ca, struct shs_str key)
 {
     struct shs_access_entry *entry;
@@ -112,6 +103,7 @@ static int read_ca_file(struct reader *r, size_t ca, struct shs_str file)
     if (path == NULL)
         return no_memory(r);
     rc = shs__tls_file_keys(path, take_ca_key, &f, &why);
+    r->policy->cas[ca].file = shs__arena_copy(&r->policy->memory, shs_str_of(path)).ptr;
     shs__free(path);
     if (rc == SHS_NOMEM)
         return no_memory(r);
@@ -132,7 +124,7 @@ static int read_ca(struct reader *r)
     if (w->count < 4 || (!shs_str_is(w->at[2], "file") && !shs_str_is(w->at[2], "spki")))
         return FAULT(r, "a line with ca is 'ca NAME file FILE ...' or 'ca NAME spki SHA256 ...'.");
     SHS_RETURN_IF_ERROR(need_name(r, w->at[1], "CA"));
-    before = find_ca(p, w->at[1]);
+    before = shs__policy_ca(p, w->at[1]);
     if (before >= 0)
         return FAULT(r, "the CA '%s' is there already: %s:%u.", w->at[1].ptr, w->name,
                      p->cas[before].line);
@@ -141,7 +133,7 @@ static int read_ca(struct reader *r)
     if (ca == SHS_ACCESS_CAS)
         return shs_error_set(r->err, SHS_LIMIT, 0, "%s:%u: there are more than %u CAs.", w->name,
                              w->line, SHS_ACCESS_CAS);
-    p->cas[p->ca_count++] = (struct shs_access_ca){w->at[1].ptr, w->line, NULL};
+    p->cas[p->ca_count++] = (struct shs_access_ca){w->at[1].ptr, w->line, NULL, NULL};
     from_files = shs_str_is(w->at[2], "file");
     for (size_t i = 3; i < w->count; i++) {
         if (from_files) {
@@ -155,15 +147,6 @@ static int read_ca(struct reader *r)
 }
 
 /* -- role NAME TERM + TERM ... ----------------------------------------------------------------- */
-
-static int find_role(const struct shs_access_policy *p, struct shs_str name)
-{
-    for (size_t i = 0; i < p->role_count; i++) {
-        if (shs_str_is(name, p->roles[i].name))
-            return (int)i;
-    }
-    return -1;
-}
 
 /* "GET,POST", "*" */
 static int read_methods(struct reader *r, struct shs_str text, uint32_t *out)
@@ -267,7 +250,7 @@ static int read_term(struct reader *r, size_t role, size_t from, size_t to)
     if (to == from || to > from + 2)
         return FAULT(r, "between '+' stands a role that is above, or METHODS and a PATTERN.");
     if (to == from + 1) {
-        other = find_role(p, w->at[from]);
+        other = shs__policy_role(p, w->at[from]);
         if (other < 0 || (size_t)other == role)
             return FAULT(r,
                          "there is no role '%.60s' above this line. (METHODS have a PATTERN "
@@ -294,7 +277,7 @@ static int read_role(struct reader *r)
     if (w->count < 3)
         return FAULT(r, "a line with role is 'role NAME TERM + TERM ...'.");
     SHS_RETURN_IF_ERROR(need_name(r, w->at[1], "role"));
-    before = find_role(p, w->at[1]);
+    before = shs__policy_role(p, w->at[1]);
     if (before >= 0)
         return FAULT(r, "the role '%s' is there already: %s:%u.", w->at[1].ptr, w->name,
                      p->roles[before].line);
@@ -358,7 +341,7 @@ static int add_condition(struct reader *r, struct new_rule *n, enum shs_attr att
 
 static int read_rule_ca(struct reader *r, struct new_rule *n, struct shs_str name)
 {
-    int ca = find_ca(r->policy, name);
+    int ca = shs__policy_ca(r->policy, name);
 
     if (n->has_ca)
         return FAULT(r, "the line has 'ca' twice.");
@@ -471,7 +454,7 @@ static int read_rule(struct reader *r, bool deny)
     if (!deny) {
         if (w->count < 3)
             return FAULT(r, "a line with map is 'map CONDITION ... [ca NAME] ROLE'.");
-        role = find_role(r->policy, w->at[--end]);
+        role = shs__policy_role(r->policy, w->at[--end]);
     }
     SHS_RETURN_IF_ERROR(read_conditions(r, &n, end));
     if (role < 0)
@@ -717,8 +700,9 @@ int shs__policy_read(struct shs_access_policy **out, const char *name, struct sh
     struct reader *r = shs__calloc(1, sizeof *r);
     int rc = SHS_NOMEM;
 
-    if (p != NULL && r != NULL) {
+    if (p != NULL)
         atomic_init(&p->refs, 1);
+    if (p != NULL && r != NULL) {
         shs__arena_init(&p->memory, (size_t)256 * 1024 * 1024);
         p->name = shs__arena_copy(&p->memory, shs_str_of(name)).ptr;
         r->policy = p;

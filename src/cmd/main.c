@@ -14,6 +14,7 @@ static const char usage[] = "usage: shs COMMAND [OPTION]...\n"
                             "  check         say what of a server's files breaks, and when\n"
                             "  exec CMD      run a command with an HTTPS server beside it\n"
                             "  cert COMMAND  make and examine certificates\n"
+                            "  acl COMMAND   say what rules of access decide, and by which line\n"
                             "  trust print   say how clients are told of an authority\n"
                             "  lab COMMAND   TLS servers that are wrong in exactly one way\n"
                             "  version       print the version\n"
@@ -41,10 +42,11 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"serve", cmd_serve},       {"check", cmd_check},         {"exec", cmd_exec},
-    {"cert", cmd_cert},         {"trust", cmd_trust},         {"lab", cmd_lab},
-    {"version", print_version}, {"--version", print_version}, {"-V", print_version},
-    {"help", print_usage},      {"--help", print_usage},      {"-h", print_usage},
+    {"serve", cmd_serve},  {"check", cmd_check},       {"exec", cmd_exec},
+    {"cert", cmd_cert},    {"acl", cmd_acl},           {"trust", cmd_trust},
+    {"lab", cmd_lab},      {"version", print_version}, {"--version", print_version},
+    {"-V", print_version}, {"help", print_usage},      {"--help", print_usage},
+    {"-h", print_usage},
 };
 
 int main(int argc, char **argv)

@@ -24,6 +24,7 @@
 #include "cmd/credentials.h"
 #include "cmd/reload_signal.h"
 #include "cmd/serve.h"
+#include "cmd/serve_access.h"
 #include "cmd/serve_admin.h"
 #include "cmd/serve_options.h"
 #include "cmd/serve_redirect.h"
@@ -61,7 +62,8 @@ struct serve {
     struct shs_health *health; /* these three with --health */
     struct shs_metrics *metrics;
     struct shs_http_handler probes;
-    struct shs_admin *admin; /* with --admin */
+    struct shs_admin *admin;    /* with --admin */
+    struct serve_access access; /* rules that SIGHUP reads again */
 };
 
 /* -- the parts --------------------------------------------------------------------------------- */
@@ -290,6 +292,9 @@ static int make_handler(struct listener *self)
 
     if (code != CMD_OK)
         return code;
+    if (self->site.access != NULL &&
+        !serve_access_add(&serve->access, self->site.access, self->o->site.access))
+        return cmd_fail(CMD_FAILED, "out of memory");
     if (self->o->log != SERVE_LOG_NONE && self->o->handler != SERVE_HEALTH) {
         self->site.handler.log_request = shs_access_log_request;
         self->site.handler.log_ctx = serve->access_log;
@@ -525,11 +530,13 @@ static int run_all(struct serve *self)
         servers[i] = self->listeners[i].server;
     stop_signals_install(servers, self->plan.served);
     reload_signal_install(servers, self->plan.served);
+    code = serve_access_start(&self->access, log_diagnostic, self);
     for (size_t i = 0; i < self->plan.served; i++)
         say_hello(&self->listeners[i]);
     if (self->admin != NULL)
         serve_admin_say(self->admin);
-    code = start_others(self);
+    if (code == CMD_OK)
+        code = start_others(self);
     if (code != CMD_OK)
         stop_all(self);
     run(&self->listeners[0]);
@@ -561,6 +568,7 @@ static void clean_up(struct serve *self)
     stop_signals_forget();
     if (shs_admin_free(self->admin) != SHS_OK)
         abandoned = true;
+    serve_access_stop(&self->access);
     for (size_t i = 0; i < self->plan.served; i++) {
         if (!self->listeners[i].abandoned)
             shs_server_free(self->listeners[i].server);

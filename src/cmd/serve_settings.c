@@ -539,6 +539,13 @@ static const struct setting rows[] = {
      AT(site.auth_file),
      .value = "FILE",
      .help = "lines 'user:hash' of crypt(5): nobody else is answered"},
+    {.group = "files",
+     .name = "access",
+     .kind = SETTING_TEXT,
+     AT(site.access),
+     .value = "FILE",
+     .help = "rules: who may do what, by certificate, user or process; read\n"
+             "again with SIGHUP. 'shs acl explain' says what they decide"},
     {.group = "operators",
      .name = "health",
      .kind = SETTING_TEXT,

@@ -27,6 +27,22 @@ static int make_files(struct serve_site *self, const struct serve_site_options *
     return rc;
 }
 
+/* Behind authentication, so that a user has his name when the rules ask for it. */
+static int make_access(struct serve_site *self, const struct serve_site_options *o,
+                       struct shs_error *err)
+{
+    const struct shs_middleware *chain[2] = {NULL, NULL};
+    int rc = shs_access_new(&self->access, o->access, err);
+
+    if (rc != SHS_OK)
+        return rc;
+    chain[0] = shs_access_middleware(self->access);
+    rc = shs_chain_new(&self->guarded, chain, &self->handler, err);
+    if (rc == SHS_OK)
+        self->handler = *shs_chain_handler(self->guarded);
+    return rc;
+}
+
 /* Who may write may read, also where nobody else may. */
 static int make_cors(struct serve_site *self, const struct serve_site_options *o,
                      struct shs_error *err)
@@ -52,6 +68,8 @@ int serve_site_make(struct serve_site *self, const struct serve_site_options *o,
         self->handler = *inner;
     else
         rc = make_files(self, o, directory, headers, &err);
+    if (rc == SHS_OK && o->access != NULL)
+        rc = make_access(self, o, &err);
     if (rc == SHS_OK && o->auth_file != NULL) {
         rc = shs_basic_auth_new(&self->auth, &self->handler, o->auth_file, "shs", &err);
         if (rc == SHS_OK)
@@ -68,5 +86,7 @@ void serve_site_free(struct serve_site *self)
 {
     shs_cors_free(self->cors);
     shs_basic_auth_free(self->auth);
+    shs_chain_free(self->guarded);
+    shs_access_free(self->access);
     shs_static_files_free(self->files);
 }

@@ -5,6 +5,7 @@
 #ifndef SHS_CMD_SERVE_SITE_H
 #define SHS_CMD_SERVE_SITE_H
 
+#include <shs/access.h>
 #include <shs/middleware.h>
 #include <shs/static_files.h>
 
@@ -16,6 +17,7 @@ struct serve_site_options {
     const char *cors;          /* NULL: none */
     struct setting_list write_origins, own_origins;
     const char *auth_file;
+    const char *access; /* a file of rules; NULL: everybody may */
     bool spa, no_listing, no_compress, upload, archive;
     uint64_t max_upload; /* 0: not given */
 };
@@ -23,6 +25,8 @@ struct serve_site_options {
 /* The handlers, from the inside to the outside. */
 struct serve_site {
     struct shs_static_files *files;
+    struct shs_access_rules *access;
+    struct shs_chain *guarded; /* what the rules stand before */
     struct shs_basic_auth *auth;
     struct shs_cors *cors;
     struct shs_http_handler handler; /* the outermost */

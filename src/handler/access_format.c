@@ -192,6 +192,10 @@ static int format_json(struct shs_buf *out, struct shs_access_clock *clock,
     SHS_RETURN_IF_ERROR(append_optional(out, "user", line->user));
     SHS_RETURN_IF_ERROR(append_optional(out, "client_sha256", line->client_sha256));
     SHS_RETURN_IF_ERROR(append_optional(out, "ja4", line->ja4));
+    if (line->access.ptr != NULL) {
+        SHS_RETURN_IF_ERROR(append_member(out, "role", line->role, WORD_MAX));
+        SHS_RETURN_IF_ERROR(append_member(out, "access", line->access, 2 * WORD_MAX));
+    }
     SHS_RETURN_IF_ERROR(append_member(out, "rule", line->rule, WORD_MAX));
     SHS_RETURN_IF_ERROR(append_member(out, "request_id", line->request_id, WORD_MAX));
     return shs__buf_append(out, "}", 1);

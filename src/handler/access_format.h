@@ -36,8 +36,10 @@ struct shs_access_line {
                                                 there is none, as the next two */
     struct shs_str client_sha256;            /* of that certificate */
     struct shs_str ja4;
-    struct shs_str rule;       /* that the request broke; ptr NULL: none */
-    struct shs_str request_id; /* ptr NULL: it has none */
+    struct shs_str rule;         /* that the request broke; ptr NULL: none */
+    struct shs_str request_id;   /* ptr NULL: it has none */
+    struct shs_str role, access; /* of shs_request_access: the role and the line that decided;
+                                    ptr NULL when nobody asked, role also when there is none */
 };
 
 /* The text of the present second, made once for all lines of that second. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include <shs/access.h>
 #include <shs/tls.h>
 
 #include "base/log_queue.h"
@@ -23,6 +24,16 @@ struct shs_access_log {
 
 /* -- what a line says -------------------------------------------------------------------------- */
 
+/* What rules have decided of it. */
+static void fill_access(struct shs_access_line *line, const struct shs_access_decision *d)
+{
+    if (d == NULL)
+        return;
+    line->access = shs__str(d->rule);
+    if (d->role[0] != '\0')
+        line->role = shs__str(d->role);
+}
+
 static void fill_request(struct shs_access_line *line, const struct shs_request *req)
 {
     line->method = shs_request_method(req);
@@ -33,6 +44,7 @@ static void fill_request(struct shs_access_line *line, const struct shs_request 
     if (!shs_request_header(req, "User-Agent", &line->user_agent))
         line->user_agent.ptr = NULL;
     line->user = shs_request_user(req);
+    fill_access(line, shs_request_access(req));
 }
 
 /* A name that was given with a password for this request says more than the certificate. */

@@ -135,12 +135,16 @@ enum shs_client_reason shs__tls_clients_veto(const struct shs_tls_context *conte
                                              const struct shs_client_identity *identity,
                                              const char **note)
 {
-    const struct shs_tls_config *config = &context->config->config;
-    int denied = context->deny == NULL ? 0 : shs__tls_deny_denies(context->deny, identity);
+    const struct shs_tls_config *config;
+    int denied;
 
+    *note = NULL;
+    if (context == NULL)
+        return SHS_CLIENT_OK;
+    config = &context->config->config;
+    denied = context->deny == NULL ? 0 : shs__tls_deny_denies(context->deny, identity);
     if (denied < 0)
         return SHS_CLIENT_UNDECIDED;
-    *note = NULL;
     if (denied > 0)
         *note = "it is on the deny list";
     else if (config->client_check != NULL)

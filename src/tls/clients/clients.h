@@ -53,7 +53,7 @@ void shs__tls_clients_free(struct shs_tls_clients *self);
 enum shs_client_reason shs__tls_client_reason(int verify_code);
 
 /* Does anything speak against an identity that verified? SHS_CLIENT_DENIED with a *note, or
-   SHS_CLIENT_UNDECIDED. */
+   SHS_CLIENT_UNDECIDED. Without a context nothing does. */
 enum shs_client_reason shs__tls_clients_veto(const struct shs_tls_context *context,
                                              const struct shs_client_identity *identity,
                                              const char **note);
