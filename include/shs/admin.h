@@ -86,6 +86,10 @@ struct shs_admin_options {
     const char *crl;       /* as in struct shs_tls_host; NULL: none */
     const char *const *host_names; /* further names that a Host field may have; ended by NULL */
 
+    /* -- who may do what ----------------------------------------------------------------------- */
+    const char *rules; /* a file as of shs/access.h; POST reload reads it again. NULL: the Unix
+                          socket's own user and root may do everything, nobody else anything */
+
     /* -- what it shows ------------------------------------------------------------------------- */
     const char *name;            /* of `server` in answers. "server" */
     struct shs_health *health;   /* /livez and /readyz there too; borrowed. NULL: no */

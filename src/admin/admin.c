@@ -48,7 +48,7 @@ static const size_t string_members[] = {
     offsetof(struct shs_admin_options, certfile),  offsetof(struct shs_admin_options, keyfile),
     offsetof(struct shs_admin_options, client_ca), offsetof(struct shs_admin_options, crl),
     offsetof(struct shs_admin_options, name),      offsetof(struct shs_admin_options, audit),
-    offsetof(struct shs_admin_options, deny),
+    offsetof(struct shs_admin_options, deny),      offsetof(struct shs_admin_options, rules),
 };
 
 static const char **member(struct shs_admin_options *opt, size_t i)
@@ -377,6 +377,8 @@ static int make_parts(struct shs_admin *self, struct shs_error *err)
     rc = shs__admin_audit_new(&self->audit, self->opt.audit, self->opt.log, self->opt.log_ctx, err);
     if (rc == SHS_OK)
         rc = shs__admin_deny_load(self, err);
+    if (rc == SHS_OK && self->opt.rules != NULL)
+        rc = shs_access_new(&self->rules, self->opt.rules, err);
     if (rc == SHS_OK)
         rc = shs__admin_router_new(self, err);
     shs_rate_options_init(&rate);
@@ -517,6 +519,7 @@ int shs_admin_free(struct shs_admin *self)
         shs_server_free(self->own[i].server);
     shs_rate_limit_free(self->rate);
     shs_router_free(self->router);
+    shs_access_free(self->rules);
     shs__admin_audit_free(self->audit);
     shs__admin_handshakes_free(self->handshakes);
     shs__admin_denied_free(self->denied);

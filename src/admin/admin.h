@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <pthread.h>
 
+#include <shs/access.h>
 #include <shs/admin.h>
 #include <shs/middleware.h>
 #include <shs/router.h>
@@ -45,6 +46,7 @@ struct shs_admin {
     struct shs_admin_denied *denied;
     struct shs_admin_handshakes *handshakes;
     struct shs_admin_watch_events events, own_events;
+    struct shs_access_rules *rules; /* NULL: there are none */
     struct shs_router *router;
     struct shs_rate_limit *rate;
     struct shs_http_handler handler; /* of its own servers */
@@ -59,19 +61,16 @@ struct shs_admin {
 struct shs_admin_call {
     struct shs_admin *admin;
     const char *via; /* "unix", "tls", "tcp" */
-    bool has_process;
-    uid_t uid;
-    gid_t gid;
-    pid_t pid;
-    const struct shs_client_identity *cert; /* NULL: none that counts */
-    char name[160];                         /* for logs and for the rate: "uid=0", "cn=alice" */
-    bool allowed;
-    char role[64], need[64], ca[64], rule[256]; /* "": none */
-    const char *refused;                        /* why the guard kept it out; NULL */
-    bool changing;                              /* the first part of its line is written */
-    json_t *before, *after;                     /* what it has changed; NULL: nothing */
+    struct shs_identity who;
+    char name[160]; /* for logs and for the rate: "uid=0", "cn=alice" */
+    struct shs_access_decision decision;
+    const char *refused;    /* why the guard kept it out; NULL */
+    bool changing;          /* the first part of its line is written */
+    json_t *before, *after; /* what it has changed; NULL: nothing */
 };
 
+/* The identity as JSON. */
+json_t *shs__admin_who(const struct shs_admin_call *call);
 /* What answers everything: call.c. */
 int shs__admin_answer(struct shs_request *req, struct shs_response *res);
 struct shs_admin_call *shs__admin_call(const struct shs_request *req);

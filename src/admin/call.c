@@ -50,66 +50,42 @@ void shs__admin_changed(struct shs_request *req, json_t *before, json_t *after)
 
 /* -- who --------------------------------------------------------------------------------------- */
 
-static void escape_name(char *to, size_t cap, const char *key, struct shs_str value)
-{
-    struct shs_buf out;
-
-    shs__buf_init(&out, 4096);
-    (void)shs__log_escape(&out, value);
-    snprintf(to, cap, "%s=%.*s", key, (int)out.len, out.len == 0 ? "" : shs__buf_head(&out));
-    shs__buf_free(&out);
-}
-
-static void name_caller(struct shs_admin_call *call)
-{
-    const struct shs_client_identity *id = call->cert;
-
-    if (call->has_process)
-        snprintf(call->name, sizeof call->name, "uid=%ju", (uintmax_t)call->uid);
-    else if (id == NULL)
-        snprintf(call->name, sizeof call->name, "nobody");
-    else if (id->spiffe_id.ptr != NULL)
-        escape_name(call->name, sizeof call->name, "uri", id->spiffe_id);
-    else if (id->common_name.ptr != NULL)
-        escape_name(call->name, sizeof call->name, "cn", id->common_name);
-    else
-        snprintf(call->name, sizeof call->name, "spki=%s", id->spki_sha256);
-}
-
 static void identify(struct shs_admin_call *call, struct shs_request *req)
 {
     struct shs_conn *conn = shs_request_conn(req);
-    const struct shs_client_identity *id = shs_conn_client_identity(conn);
     struct shs_tls_info tls;
-    struct ucred peer;
-    socklen_t len = sizeof peer;
 
+    shs_identity_init(&call->who);
+    shs_request_identity(req, &call->who);
     call->via = shs_conn_tls_info(conn, &tls) ? "tls" : "tcp";
-    call->cert = id != NULL && id->verified ? id : NULL;
-    if (shs_server_address_family(shs_conn_server(conn)) == AF_UNIX) {
+    if (shs_server_address_family(shs_conn_server(conn)) == AF_UNIX)
         call->via = "unix";
-        if (getsockopt(shs_conn_fileno(conn), SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0) {
-            call->has_process = true;
-            call->uid = peer.uid;
-            call->gid = peer.gid;
-            call->pid = peer.pid;
-        }
-    }
-    name_caller(call);
+    shs_identity_text(&call->who, call->name, sizeof call->name);
 }
 
 /* Without rules: the socket's own user, and root. */
-static void judge(struct shs_admin_call *call)
+static void judge_without_rules(struct shs_admin_call *call)
 {
-    if (call->has_process && (call->uid == call->admin->uid || call->uid == 0)) {
-        call->allowed = true;
-        snprintf(call->role, sizeof call->role, "admin");
-        snprintf(call->rule, sizeof call->rule, "%s",
-                 call->uid == 0 ? "root, without rules" : "the socket's own user, without rules");
+    struct shs_access_decision *d = &call->decision;
+
+    snprintf(d->need, sizeof d->need, "admin");
+    if (call->who.has_process && (call->who.uid == call->admin->uid || call->who.uid == 0)) {
+        d->allowed = true;
+        snprintf(d->role, sizeof d->role, "admin");
+        snprintf(d->rule, sizeof d->rule, "%s, without rules",
+                 call->who.uid == 0 ? "root" : "the socket's own user");
         return;
     }
-    snprintf(call->need, sizeof call->need, "admin");
-    snprintf(call->rule, sizeof call->rule, "no rule");
+    snprintf(d->rule, sizeof d->rule, "there are no rules");
+}
+
+static void judge(struct shs_admin_call *call, struct shs_request *req)
+{
+    if (call->admin->rules == NULL)
+        judge_without_rules(call);
+    else
+        shs_access_decide(call->admin->rules, &call->who, shs_request_method(req),
+                          shs_request_full_path(req), &call->decision);
 }
 
 struct shs_str shs__admin_rate_key(void *ctx, struct shs_request *req)
@@ -161,7 +137,7 @@ static bool is_our_name(const struct shs_admin_call *call, struct shs_request *r
     char address[INET6_ADDRSTRLEN];
     struct shs_tls_info tls;
 
-    if (call->has_process)
+    if (call->who.has_process)
         return true;
     local_address(conn, address, sizeof address);
     if (shs_str_is(host, address) || shs_str_is_nocase(host, "localhost") ||
@@ -224,14 +200,14 @@ static int guard(struct shs_admin_call *call, struct shs_request *req)
 
 /* -- the audit log ----------------------------------------------------------------------------- */
 
-static json_t *who(const struct shs_admin_call *call)
+json_t *shs__admin_who(const struct shs_admin_call *call)
 {
-    json_t *value = shs__admin_certificate_value(call->cert);
+    const struct shs_identity *who = &call->who;
 
-    if (call->has_process)
-        value = json_pack("{s:I, s:I, s:I}", "uid", (json_int_t)call->uid, "gid",
-                          (json_int_t)call->gid, "pid", (json_int_t)call->pid);
-    return value;
+    if (who->has_process)
+        return json_pack("{s:I, s:I, s:I}", "uid", (json_int_t)who->uid, "gid",
+                         (json_int_t)who->gid, "pid", (json_int_t)who->pid);
+    return shs__admin_certificate_value(who->cert);
 }
 
 static json_t *line_begin(const struct shs_admin_call *call, struct shs_request *req)
@@ -239,15 +215,16 @@ static json_t *line_begin(const struct shs_admin_call *call, struct shs_request 
     struct shs_conn *conn = shs_request_conn(req);
     const char *route = shs_request_route(req);
 
-    return json_pack(
-        "{s:o, s:o, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "time",
-        shs__admin_time_ms(shs__admin_now_ms()), "id", shs__admin_text_str(shs_request_id(req)),
-        "via", call->via, "peer", shs__admin_text_or_null(shs_conn_client_host(conn)), "port",
-        (int)shs_conn_client_port(conn), "identity", who(call), "name", shs__admin_text(call->name),
-        "ca", shs__admin_text_or_null(call->ca), "role", shs__admin_text_or_null(call->role),
-        "rule", shs__admin_text_or_null(call->rule), "method",
-        shs__admin_text_str(shs_request_method(req)), "path",
-        shs__admin_text_str(shs_request_target(req)), "route", shs__admin_text(route));
+    return json_pack("{s:o, s:o, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "time",
+                     shs__admin_time_ms(shs__admin_now_ms()), "id",
+                     shs__admin_text_str(shs_request_id(req)), "via", call->via, "peer",
+                     shs__admin_text_or_null(shs_conn_client_host(conn)), "port",
+                     (int)shs_conn_client_port(conn), "identity", shs__admin_who(call), "name",
+                     shs__admin_text(call->name), "ca", shs__admin_text_or_null(call->decision.ca),
+                     "role", shs__admin_text_or_null(call->decision.role), "rule",
+                     shs__admin_text_or_null(call->decision.rule), "method",
+                     shs__admin_text_str(shs_request_method(req)), "path",
+                     shs__admin_text_str(shs_request_target(req)), "route", shs__admin_text(route));
 }
 
 static json_t *line_end(struct shs_admin_call *call, int status)
@@ -384,8 +361,9 @@ int shs__admin_change(struct shs_request *req, struct shs_response *res, void *c
 static int forbid(struct shs_response *res, const struct shs_admin_call *call)
 {
     return shs__admin_refuse(res, 403, "forbidden",
-                             json_pack("{s:o, s:o}", "need", shs__admin_text_or_null(call->need),
-                                       "have", shs__admin_text_or_null(call->role)));
+                             json_pack("{s:o, s:o}", "need",
+                                       shs__admin_text_or_null(call->decision.need), "have",
+                                       shs__admin_text_or_null(call->decision.role)));
 }
 
 /* GET whoami is for everybody. */
@@ -402,7 +380,7 @@ static int let_in(struct shs_request *req, struct shs_response *res, void *ctx,
     struct shs_admin_call *call = shs__admin_call(req);
 
     SHS_UNUSED(ctx);
-    if (!call->allowed && !is_whoami(req))
+    if (!call->decision.allowed && !is_whoami(req))
         return forbid(res, call);
     return shs_next_call(next, req, res);
 }
@@ -433,7 +411,7 @@ static int dispatch(struct shs_admin_call *call, struct shs_request *req, struct
 
     if (status != 0)
         return shs__admin_refuse(res, status, call->refused, NULL);
-    judge(call);
+    judge(call, req);
     return shs_next_call(&next, req, res);
 }
 

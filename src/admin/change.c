@@ -113,6 +113,35 @@ static bool reload_server(void *reload, struct shs_admin_watch *watch, bool own)
     return true;
 }
 
+/* The rules, too. */
+static void check_rules(struct shs_admin *admin, struct reload *self)
+{
+    struct shs_access_rules *rules = NULL;
+
+    if (admin->rules == NULL || self->failed)
+        return;
+    if (shs_access_new(&rules, admin->opt.rules, &self->err) != SHS_OK) {
+        self->failed = true;
+        self->at = "the rules";
+    }
+    shs_access_free(rules);
+}
+
+static void reload_rules(struct shs_admin *admin, struct reload *self)
+{
+    if (admin->rules == NULL)
+        return;
+    if (shs_access_reload(admin->rules, &self->err) != SHS_OK) {
+        self->failed = true; /* as above */
+        self->at = "the rules";
+        return;
+    }
+    (void)json_array_append_new(self->servers,
+                                json_pack("{s:s, s:[{s:o, s:s, s:n}]}", "server", "the rules",
+                                          "files", "file", shs__admin_text(admin->opt.rules),
+                                          "state", "taken", "why"));
+}
+
 static int refuse_reload(struct shs_response *res, struct reload *self)
 {
     json_t *members =
@@ -131,12 +160,15 @@ int shs__admin_post_reload(struct shs_request *req, struct shs_response *res)
         dry_run = SHS_STR("1");
     self.dry_run = is_on(dry_run);
     shs__admin_each(admin, check_server, &self);
+    check_rules(admin, &self);
     if (self.failed)
         return refuse_reload(res, &self);
     if (self.dry_run)
         return shs_send_json(res, 200,
                              json_pack("{s:s, s:o}", "done", "looked", "servers", self.servers));
-    shs__admin_each(admin, reload_server, &self);
+    reload_rules(admin, &self);
+    if (!self.failed)
+        shs__admin_each(admin, reload_server, &self);
     if (self.failed)
         return refuse_reload(res, &self);
     shs__admin_changed(req, NULL, self.servers == NULL ? NULL : json_incref(self.servers));

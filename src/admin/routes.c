@@ -80,17 +80,15 @@ int shs__admin_get_routes(struct shs_request *req, struct shs_response *res)
 int shs__admin_get_whoami(struct shs_request *req, struct shs_response *res)
 {
     const struct shs_admin_call *call = shs__admin_call(req);
-    json_t *identity = call->has_process
-                           ? json_pack("{s:I, s:I, s:I}", "uid", (json_int_t)call->uid, "gid",
-                                       (json_int_t)call->gid, "pid", (json_int_t)call->pid)
-                           : shs__admin_certificate_value(call->cert);
 
     return shs_send_json(
         res, 200,
         json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "name", call->name, "via", call->via,
-                  "identity", identity, "role", shs__admin_text_or_null(call->role), "ca",
-                  shs__admin_text_or_null(call->ca), "rule", shs__admin_text_or_null(call->rule),
-                  "peer", shs__admin_text_or_null(shs_conn_client_host(shs_request_conn(req)))));
+                  "identity", shs__admin_who(call), "role",
+                  shs__admin_text_or_null(call->decision.role), "ca",
+                  shs__admin_text_or_null(call->decision.ca), "rule",
+                  shs__admin_text_or_null(call->decision.rule), "peer",
+                  shs__admin_text_or_null(shs_conn_client_host(shs_request_conn(req)))));
 }
 
 #endif

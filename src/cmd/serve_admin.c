@@ -123,6 +123,7 @@ int serve_admin_open(struct shs_admin **out, const struct serve_options *o,
     opt.crl = o->admin.crl;
     opt.audit = o->admin.audit;
     opt.deny = o->admin.deny;
+    opt.rules = o->admin.rules;
     if (o->admin.per_minute > 0) {
         opt.per_minute = o->admin.per_minute;
         opt.burst = opt.per_minute / 30 + 1;

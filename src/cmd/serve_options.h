@@ -33,7 +33,7 @@ struct serve_cert {
 struct serve_admin_options {
     struct setting_list places; /* "unix:PATH", ... */
     const char *cert, *key, *client_ca, *crl;
-    const char *group, *audit, *deny;
+    const char *group, *audit, *deny, *rules;
     unsigned per_minute; /* 0: not given */
 };
 

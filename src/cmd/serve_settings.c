@@ -561,9 +561,9 @@ static const struct setting rows[] = {
      AT(admin.places),
      .value = "PLACE",
      .take = look_at_admin,
-     .help = "the admin plane, with threads of its own: unix:PATH for who runs\n"
-             "this and for root, tls:[ADDRESS:]PORT for client certificates,\n"
-             "tcp:[ADDRESS:]PORT on loopback. See shs ctl"},
+     .help = "the admin plane, with threads of its own: unix:PATH,\n"
+             "tls:[ADDRESS:]PORT for client certificates, or on loopback\n"
+             "tcp:[ADDRESS:]PORT; may be repeated once"},
     {.group = "operators",
      .name = "admin-client-ca",
      .kind = SETTING_TEXT,
@@ -599,6 +599,15 @@ static const struct setting rows[] = {
      .value = "GROUP",
      .needs = "admin",
      .help = "whose the Unix socket is, a name or a number; its mode is 0660"},
+    {.group = "operators",
+     .name = "admin-rules",
+     .kind = SETTING_TEXT,
+     AT(admin.rules),
+     .value = "FILE",
+     .needs = "admin",
+     .help = "who has which role, and what it may (see shs/access.h). Without\n"
+             "it, who runs this and root may do everything at unix:, and\n"
+             "nobody else anything"},
     {.group = "operators",
      .name = "admin-audit",
      .kind = SETTING_TEXT,

@@ -101,6 +101,10 @@ class Pki:
             self.clients[name] = self.ca.client(name)
         self.clients["dave"] = self.ca.client("dave", names=("URI:spiffe://corp.test/ns/ops/sa/dave",))
         self.clients["eve"] = self.ca.client("eve", names=("URI:spiffe://corp.test/ns/opsx/sa/eve",))
+        self.clients["mallory"] = self.ca.client("mallory", subject="/O=ops\\/CN=admin/CN=mallory")
+        self.clients["two-cn"] = self.ca.client("two-cn", subject="/CN=alice/CN=bob")
+        self.clients["two-spiffe"] = self.ca.client(
+            "two-spiffe", names=("URI:spiffe://corp.test/a", "URI:spiffe://corp.test/b"))
         self.clients["server-eku"] = self.ca.client("server-eku", usage="serverAuth")
         self.contexts = {}
 
@@ -121,6 +125,42 @@ class Pki:
                               capture_output=True, timeout=30, check=True)
         body = b"".join(done.stdout.split(b"\n")[1:-2])
         return hashlib.sha256(base64.b64decode(body)).digest()
+
+
+RULES = """
+ca corp file "%s"
+role viewer    GET /admin/v1/**
+role operator  viewer + POST /admin/v1/{drain,undrain,reload} + DELETE /admin/v1/connections/{id} \\
+               + PUT /admin/v1/log
+role admin     operator + POST /admin/v1/deny
+map uid %d          admin
+map cn "alice" ca corp  admin
+map cn "carol" ca corp  operator
+map cn "bob" ca corp    viewer
+map cn "admin" ca corp  admin
+"""
+
+
+class Ruled(Admin):
+    """With rules, and TLS: alice is admin, carol operator, bob viewer, nobody else anything."""
+
+    def __init__(self, pki, home, *arguments):
+        self.pki = pki
+        self.rules = shslib.write_file(os.path.join(home, "rules"), RULES % (pki.ca.cert, os.geteuid()))
+        super().__init__(*pki.flags(), "--admin", "tls:0", "--admin-client-ca", pki.ca.cert, "--admin-rules", self.rules,
+                         "--admin-rate", "100000", *arguments, SITE, home=home)
+        self.tcp = self.admin_tcp()
+
+    def ask_as(self, name, path, method="GET", body=None):
+        connection = http.client.HTTPConnection("localhost", self.tcp)
+        with contextlib.closing(connection):
+            sock = socket.create_connection(("127.0.0.1", self.tcp), timeout=10 * shslib.SLOWNESS)
+            connection.sock = self.pki.context(name).wrap_socket(sock, server_hostname="localhost")
+            headers = {"Content-Type": "application/json"} if body is not None else {}
+            connection.request(method, path if path.startswith("/") else PREFIX + "/" + path,
+                               None if body is None else json.dumps(body), headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
 
 
 def talk(sock, path="/"):
@@ -154,6 +194,25 @@ def test_01_whoami_at_the_socket(pki):
         equal(me["identity"]["gid"], os.getegid())
         equal((me["via"], me["role"], me["ca"]), ("unix", "admin", None))
         check(me["identity"]["pid"] == os.getpid(), "the process")
+
+
+def test_01_whoami_by_certificate(pki):
+    with shslib.temp_dir() as home, Ruled(pki, home) as server:
+        me = server.ask_as("alice", "whoami").json
+        equal((me["identity"]["cn"], me["role"], me["ca"], me["via"]), ("alice", "admin", "corp", "tls"))
+        me = server.ask_as("mallory", "whoami").json
+        equal((me["identity"]["cn"], me["identity"]["o"], me["role"]), ("mallory", "ops/CN=admin", None))
+        me = server.see("whoami")
+        equal((me["role"], me["via"], me["identity"]["uid"]), ("admin", "unix", os.geteuid()))
+        for name in ("two-cn", "two-spiffe"):  # these do not get as far as a 403
+            try:
+                answer = server.ask_as(name, "whoami")
+            except (OSError, http.client.HTTPException):
+                continue
+            raise shslib.Failure("%s is let in: %r" % (name, answer.body))
+        shslib.wait_until(lambda: len(server.see("handshakes?failed=1")) == 2, 10, "both in the ring")
+        for item in server.see("handshakes?failed=1"):
+            check("twice" in item["reason"], item)
 
 
 # -- 2 ---------------------------------------------------------------------------------------------
@@ -191,6 +250,36 @@ def test_02_reads_change_nothing(pki):
                 check(answer.status in (400, 404, 405), "%s %s: %d %r" % (method, path, answer.status, answer.body))
         equal(server.ask("config").headers["ETag"], before, "the state after all of them")
         equal([line["status"] for line in server.audit() if line.get("method", "GET") != "GET" and line["status"] < 400], [])
+
+
+def test_02_roles(pki):
+    with shslib.temp_dir() as home, Ruled(pki, home) as server:
+        before = server.ask("config").headers["ETag"]
+        routes = server.see("routes")
+        known = {}
+        for route in routes:
+            known.setdefault(route["path"], set()).add(route["method"])
+        for path, methods in known.items():
+            real = path.replace("{id}", "999999999")
+            for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"):
+                answer = server.ask_as("bob", real, method)
+                if method in ("GET", "HEAD"):
+                    equal(answer.status, 200 if "GET" in methods else 405, "%s %s as bob" % (method, real))
+                else:
+                    equal(answer.status, 403, "%s %s as bob" % (method, real))
+                    equal((answer.json["error"], answer.json["have"]), ("forbidden", "viewer"))
+                answer = server.ask_as("mallory", real, method)
+                wanted = 200 if path.endswith("/whoami") and method in ("GET", "HEAD") else 403
+                equal(answer.status, wanted, "%s %s as mallory" % (method, real))
+        answer = server.ask_as("bob", "reload", "POST")
+        equal(answer.json, {"error": "forbidden", "need": "operator", "have": "viewer"})
+        equal(server.ask_as("carol", "deny", "POST", {"uid": 1}).json["need"], "admin")
+        for path in SPELLINGS:
+            for name in ("bob", "mallory"):
+                answer = server.ask_as(name, path, "POST")
+                check(answer.status in (400, 403), "POST %s as %s: %d" % (path, name, answer.status))
+        equal(server.ask("config").headers["ETag"], before, "the state after all of them")
+        equal(server.ask_as("carol", "reload", "POST").status, 200)
 
 
 # -- 3 ---------------------------------------------------------------------------------------------
@@ -397,6 +486,22 @@ def test_07_reload_is_a_transaction(pki):
                 equal(talk(held)[0], 200)
 
 
+def test_07_rules_are_part_of_it(pki):
+    with shslib.temp_dir() as home, Ruled(pki, home) as server:
+        equal(server.ask_as("bob", "reload", "POST").status, 403)
+        good = open(server.rules).read()
+        shslib.write_file(server.rules, good.replace('map cn "bob" ca corp    viewer', "map cn bob ca nobody viewer"))
+        answer = server.ask("reload", "POST")
+        equal((answer.status, answer.json["server"]), (422, "the rules"))
+        check("nobody" in answer.json["error"], answer.json)
+        equal(server.ask_as("bob", "connections").status, 200, "bob by the old rules")
+        shslib.write_file(server.rules, good.replace('map cn "bob" ca corp    viewer', 'map cn "bob" ca corp operator'))
+        equal(server.ask("reload?dry_run=1", "POST").status, 200)
+        equal(server.ask_as("bob", "reload", "POST").status, 403, "after a look")
+        equal(server.ask("reload", "POST").status, 200)
+        equal(server.ask_as("bob", "reload", "POST").status, 200)
+
+
 # -- 8 ---------------------------------------------------------------------------------------------
 
 
@@ -561,6 +666,17 @@ def test_11_audit(pki):
         check(all(0x20 <= byte < 0x7f or byte == 0x0a for byte in text), "a control byte")
         check(b"PRIVATE KEY" not in text, "a key")
         equal(stat.S_IMODE(os.stat(server.audit_file).st_mode) & 0o027, 0)
+
+
+def test_11_the_rule_that_decided(pki):
+    with shslib.temp_dir() as home, Ruled(pki, home) as server:
+        equal(server.ask_as("alice", "reload", "POST").status, 200)
+        last = server.audit()[-1]
+        equal((last["identity"]["cn"], last["status"], last["role"], last["ca"]), ("alice", 200, "admin", "corp"))
+        check(last["rule"].startswith("map cn alice") or last["rule"].startswith('map cn "alice"'), last["rule"])
+        equal(server.ask_as("bob", "deny", "POST", {"uid": 5}).status, 403)
+        last = server.audit()[-1]
+        equal((last["identity"]["cn"], last["status"], last["role"]), ("bob", 403, "viewer"))
 
 
 def test_11_no_change_without_its_line(pki):
