@@ -57,6 +57,17 @@ SHS_API void shs_health_free(struct shs_health *self); /* NULL is fine; after it
 SHS_API int shs_health_add_check(struct shs_health *self, const char *name, shs_health_fn *fn,
                                  void *ctx, struct shs_error *err) SHS_MUST_CHECK;
 
+/*
+ * A check that fails while the server drains (shs/drain.h): "draining", from the first moment. For
+ * each server that gets requests, not for the one that answers probes.
+ *
+ *   server  borrowed until *self is freed
+ *
+ * As shs_health_add_check.
+ */
+SHS_API int shs_health_add_server(struct shs_health *self, const char *name,
+                                  struct shs_server *server, struct shs_error *err) SHS_MUST_CHECK;
+
 /* The switch, shown as the check "ready". `reason` (NULL: none) is copied, cut at its maximum. */
 SHS_API void shs_health_set_ready(struct shs_health *self, bool ready, const char *reason);
 /* What /readyz would say: the switch and all checks. */

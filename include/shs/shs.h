@@ -4,6 +4,7 @@
  *   error.h               how functions fail, and the conventions of every header
  *   options.h             the attributes of a server
  *   server.h              BaseServer and its family, the mixins; how a mixin of yours joins
+ *   drain.h               the end of a server that others send requests to
  *   scheduler.h           which thread goes on with a connection; how a mixin of yours decides it
  *   handler.h             request handlers: base, stream and datagram
  *   str.h, text.h         bytes of somebody else; escaping, dates
@@ -42,6 +43,7 @@
 #include <shs/conditional.h>
 #include <shs/cookie.h>
 #include <shs/digest.h>
+#include <shs/drain.h>
 #include <shs/echo.h>
 #include <shs/error.h>
 #include <shs/handler.h>

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include <shs/drain.h>
+
 #include "base/base.h"
 
 #define PAGE_MAX ((size_t)16 * 1024)
@@ -215,6 +217,20 @@ int shs_health_add_check(struct shs_health *self, const char *name, shs_health_f
     check->fn = fn;
     check->ctx = ctx;
     return SHS_OK;
+}
+
+static bool is_serving(void *server, char *reason)
+{
+    if (!shs_server_draining(server))
+        return true;
+    snprintf(reason, SHS_HEALTH_REASON_MAX, "draining");
+    return false;
+}
+
+int shs_health_add_server(struct shs_health *self, const char *name, struct shs_server *server,
+                          struct shs_error *err)
+{
+    return shs_health_add_check(self, name, is_serving, server, err);
 }
 
 const struct shs_http_handler *shs_health_handler(const struct shs_health *self)

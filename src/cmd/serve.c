@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <shs/drain.h>
 #include <shs/echo.h>
 #include <shs/health.h>
 #include <shs/http.h>
@@ -219,7 +220,26 @@ static int make_operators(struct serve *self)
     return CMD_OK;
 }
 
-/* The page of numbers has this server's, by where it listens. */
+/* It is there for operators, until those that serve have ended. */
+static bool is_operators(const struct listener *self)
+{
+    return self->o->handler == SERVE_HEALTH;
+}
+
+/* Readiness is this server's, too. */
+static int add_check(struct listener *self, struct shs_error *err)
+{
+    size_t number = (size_t)(self - self->serve->listeners) + 1;
+    char name[48];
+
+    if (is_operators(self))
+        return SHS_OK;
+    snprintf(name, sizeof name,
+             self->serve->plan.count == 1 && number == 1 ? "serving" : "serving-%zu", number);
+    return shs_health_add_server(self->serve->health, name, self->server, err);
+}
+
+/* The page of numbers has this server's, by where it listens; and probes ask whether it serves. */
 static int observe(struct listener *self)
 {
     struct shs_error err;
@@ -227,7 +247,8 @@ static int observe(struct listener *self)
     if (self->serve->metrics == NULL)
         return CMD_OK;
     serve_place_name(shs_server_listener(self->server, 0), self->name, sizeof self->name);
-    if (shs_metrics_add_server(self->serve->metrics, self->name, self->server, &err) != SHS_OK)
+    if (shs_metrics_add_server(self->serve->metrics, self->name, self->server, &err) != SHS_OK ||
+        add_check(self, &err) != SHS_OK)
         return cmd_fail(CMD_FAILED, "%s", err.text);
     return CMD_OK;
 }
@@ -475,12 +496,14 @@ static int prepare_all(struct serve *self)
     return code;
 }
 
-/* One that ends, ends all. */
-static void stop_all(struct serve *self)
+/* One that ends, ends all; but operators want to know until the last. */
+static void stop_all(struct serve *self, bool operators)
 {
     for (size_t i = 0; i < self->plan.served; i++) {
-        if (self->listeners[i].server != NULL)
-            shs_shutdown(self->listeners[i].server);
+        struct listener *l = &self->listeners[i];
+
+        if (l->server != NULL && is_operators(l) == operators)
+            shs_shutdown(l->server);
     }
 }
 
@@ -491,7 +514,7 @@ static void run(struct listener *self)
 
     if (rc != SHS_OK && rc != SHS_EXIT)
         self->code = cmd_fail(CMD_FAILED, "%s", shs_server_error(self->server)->text);
-    stop_all(self->serve);
+    stop_all(self->serve, false);
     rc = shs_server_close(self->server);
     log_tls(self);
     if (rc == SHS_OK)
@@ -521,15 +544,87 @@ static int start_others(struct serve *self)
     return CMD_OK;
 }
 
+static void write_receipt(const struct serve *self, const struct shs_drain_receipt *sum)
+{
+    bool json = self->o->log == SERVE_LOG_JSON;
+    char text[DIAGNOSTIC_MAX], said[160];
+    struct shs_buf out;
+    int rc = SHS_OK;
+
+    shs__buf_init(&out, sizeof text);
+    out.data = text;
+    out.cap = sizeof text;
+    snprintf(said, sizeof said,
+             "stopped in %.1f s: %" PRIu64 " served, %" PRIu64 " closed, %" PRIu64 " cut",
+             (double)sum->took_ms / 1000, sum->served, sum->closed, sum->cut);
+    if (json)
+        rc = begin_json(self, &out, sum->cut > 0 ? SHS_LOG_WARNING : SHS_LOG_INFO);
+    if (json && rc == SHS_OK)
+        rc = shs__buf_printf(&out,
+                             ",\"event\":\"stopped\",\"took_ms\":%" PRId64 ",\"served\":%" PRIu64
+                             ",\"closed\":%" PRIu64 ",\"cut\":%" PRIu64 ",\"message\":\"%s\"}",
+                             sum->took_ms, sum->served, sum->closed, sum->cut, said);
+    else if (!json)
+        rc = shs__buf_printf(&out, "shs: %s", said);
+    if (rc == SHS_OK)
+        (void)shs_access_log_write(self->access_log, text, out.len);
+}
+
+/* What came of the connections, as the last line of the log. CMD_FAILED: some were cut. */
+static int log_receipt(struct serve *self)
+{
+    struct shs_drain_receipt sum = {.served = 0}, one;
+
+    for (size_t i = 0; i < self->plan.served; i++) {
+        if (is_operators(&self->listeners[i]))
+            continue;
+        shs_server_get_receipt(self->listeners[i].server, &one);
+        sum.served += one.served;
+        sum.closed += one.closed;
+        sum.cut += one.cut;
+        if (one.took_ms > sum.took_ms)
+            sum.took_ms = one.took_ms;
+    }
+    if (self->o->log_level >= (sum.cut > 0 ? SHS_LOG_WARNING : SHS_LOG_INFO))
+        write_receipt(self, &sum);
+    return sum.cut > 0 ? CMD_FAILED : CMD_OK;
+}
+
+static void install_signals(struct serve *self)
+{
+    struct shs_server *all[STOP_SIGNALS_MAX], *drained[STOP_SIGNALS_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < self->plan.served; i++) {
+        all[i] = self->listeners[i].server;
+        if (!is_operators(&self->listeners[i]))
+            drained[count++] = all[i];
+    }
+    stop_signals_install(drained, count, self->o->drain_grace_ms);
+    reload_signal_install(all, self->plan.served);
+}
+
+/* The first failure, or `code`. */
+static int join_all(struct serve *self, bool operators, int code)
+{
+    for (size_t i = 0; i < self->plan.served; i++) {
+        struct listener *l = &self->listeners[i];
+
+        if (is_operators(l) != operators)
+            continue;
+        if (l->started)
+            pthread_join(l->thread, NULL);
+        if (code == CMD_OK)
+            code = l->code;
+    }
+    return code;
+}
+
 static int run_all(struct serve *self)
 {
-    struct shs_server *servers[STOP_SIGNALS_MAX];
-    int code;
+    int code, cut;
 
-    for (size_t i = 0; i < self->plan.served; i++)
-        servers[i] = self->listeners[i].server;
-    stop_signals_install(servers, self->plan.served);
-    reload_signal_install(servers, self->plan.served);
+    install_signals(self);
     code = serve_access_start(&self->access, log_diagnostic, self);
     for (size_t i = 0; i < self->plan.served; i++)
         say_hello(&self->listeners[i]);
@@ -538,18 +633,14 @@ static int run_all(struct serve *self)
     if (code == CMD_OK)
         code = start_others(self);
     if (code != CMD_OK)
-        stop_all(self);
+        stop_all(self, false);
     run(&self->listeners[0]);
+    code = join_all(self, false, code);
+    stop_all(self, true);
+    code = join_all(self, true, code);
     reload_signal_install(NULL, 0);
-    for (size_t i = 0; i < self->plan.served; i++) {
-        struct listener *l = &self->listeners[i];
-
-        if (l->started)
-            pthread_join(l->thread, NULL);
-        if (code == CMD_OK)
-            code = l->code;
-    }
-    return code;
+    cut = log_receipt(self);
+    return code == CMD_OK ? cut : code;
 }
 
 static bool any_abandoned(const struct serve *self)

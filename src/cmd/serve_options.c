@@ -1,5 +1,6 @@
 #include "cmd/serve_options.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 #include "cmd/cmd.h"
@@ -8,6 +9,8 @@
 #define DEFAULT_ADDRESS "127.0.0.1"
 #define DEFAULT_PORT "8443"
 #define DEFAULT_PLAIN_PORT "8080"
+/* Who looks whether it is ready does so every few seconds. */
+#define DEFAULT_DRAIN_GRACE_MS 5000
 
 static const char help_above[] =
     "usage: shs serve [OPTION]... [DIR]\n"
@@ -20,8 +23,10 @@ static const char help_below[] =
     "\n"
     "  -h, --help                print this text\n"
     "\n"
-    "SIGINT (Ctrl-C) and SIGTERM stop it: requests under way are finished. A second one ends it\n"
-    "at once. Exit status: 0 stopped, 1 it could not be done, 2 the command line is wrong.\n";
+    "SIGINT (Ctrl-C) and SIGTERM stop it: it goes on for --drain-grace, then requests under way\n"
+    "have --stop-timeout. A second one ends the grace; after that, one cuts those requests, and\n"
+    "another ends it at once. The last line of the log says what it came to. Exit status: 0\n"
+    "stopped, 1 a request was cut or it could not be done, 2 the command line is wrong.\n";
 
 /* A mixin, and the member of struct shs_options that --threads sets. */
 static const struct {
@@ -64,6 +69,8 @@ static void follow(struct serve_options *o, const struct settings_given *said)
     if (o->log_level == 0) /* who wants no log wants no line for each failed connection either */
         o->log_level = o->log == SERVE_LOG_NONE ? SHS_LOG_WARNING : SHS_LOG_INFO;
     read_places(o);
+    if (o->drain_grace_ms == UINT_MAX) /* without probes nobody is told, and nobody waits */
+        o->drain_grace_ms = o->health != NULL ? DEFAULT_DRAIN_GRACE_MS : 0;
     if (o->port == NULL)
         o->port = o->plain ? DEFAULT_PLAIN_PORT : DEFAULT_PORT;
 }
@@ -216,6 +223,7 @@ static void init(struct serve_options *out)
     shs_options_init(&out->opt);
     shs_tls_host_init(&out->host);
     shs_tls_config_init(&out->tls);
+    out->drain_grace_ms = UINT_MAX;
 }
 
 /* The values of one listener, from the weakest to the strongest. */

@@ -66,6 +66,7 @@ struct serve_options {
     const char *health;   /* where, or NULL */
     char health_host[SERVE_HOST_MAX];
     struct serve_admin_options admin;
+    unsigned drain_grace_ms; /* UINT_MAX: not given, and not looked at yet */
     const char *config;
     bool check, print_config;
 };

@@ -11,29 +11,55 @@
 /* Lock-free, so that a handler may use them on any thread. */
 static _Atomic(struct shs_server *) targets[STOP_SIGNALS_MAX];
 static atomic_bool installed;
-static atomic_bool caught;
+static atomic_bool cutting;
+static atomic_uint caught, grace;
+
+static void drain_all(unsigned grace_ms, unsigned stop_ms)
+{
+    for (size_t i = 0; i < STOP_SIGNALS_MAX; i++) {
+        struct shs_server *server = atomic_load(&targets[i]);
+
+        if (server != NULL)
+            shs_server_drain(server, grace_ms, stop_ms);
+    }
+}
+
+/* All of them still take connections. */
+static bool grace_lasts(void)
+{
+    for (size_t i = 0; i < STOP_SIGNALS_MAX; i++) {
+        struct shs_server *server = atomic_load(&targets[i]);
+
+        if (server != NULL && shs_server_stopping(server))
+            return false;
+    }
+    return atomic_load(&grace) > 0;
+}
 
 static void on_stop(int number)
 {
     int saved = errno;
 
-    if (atomic_exchange(&caught, true) || !atomic_load(&installed))
+    if (atomic_load(&cutting) || !atomic_load(&installed))
         _exit(128 + number);
-    for (size_t i = 0; i < STOP_SIGNALS_MAX; i++) {
-        struct shs_server *server = atomic_load(&targets[i]);
-
-        if (server != NULL)
-            shs_shutdown(server);
+    if (atomic_fetch_add(&caught, 1) == 0) {
+        drain_all(atomic_load(&grace), SHS_DRAIN_STOP);
+    } else if (atomic_load(&caught) == 2 && grace_lasts()) {
+        drain_all(0, SHS_DRAIN_STOP);
+    } else {
+        atomic_store(&cutting, true);
+        drain_all(0, 0);
     }
     errno = saved;
 }
 
-void stop_signals_install(struct shs_server *const *servers, size_t count)
+void stop_signals_install(struct shs_server *const *servers, size_t count, unsigned grace_ms)
 {
     struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
 
     for (size_t i = 0; i < count && i < STOP_SIGNALS_MAX; i++)
         atomic_store(&targets[i], servers[i]);
+    atomic_store(&grace, grace_ms);
     atomic_store(&installed, true);
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);

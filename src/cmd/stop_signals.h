@@ -1,10 +1,10 @@
 /*
- * stop_signals.h - SIGINT and SIGTERM: the first asks the server to stop, the second ends at once.
+ * stop_signals.h - SIGINT and SIGTERM: the first begins to drain, each further one hurries it.
  */
 #ifndef SHS_CMD_STOP_SIGNALS_H
 #define SHS_CMD_STOP_SIGNALS_H
 
-#include <shs/server.h>
+#include <shs/drain.h>
 
 /* How a log file is opened, the first time and again. */
 #define STOP_SIGNALS_LOG_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY)
@@ -12,8 +12,11 @@
 /* Servers that can be stopped by a signal. */
 #define STOP_SIGNALS_MAX 160
 
-/* From now on the first calls shs_shutdown for each; the next is _exit(128 + its number). */
-void stop_signals_install(struct shs_server *const *servers, size_t count);
+/*
+ * From now on the first drains each of them, with that grace. While the grace lasts, the next ends
+ * it; after that, one cuts the requests that are under way, and the last is _exit(128 + number).
+ */
+void stop_signals_install(struct shs_server *const *servers, size_t count, unsigned grace_ms);
 
 /* The servers are about to be freed: a first signal that comes now ends at once as well. */
 void stop_signals_forget(void);

@@ -623,6 +623,8 @@ static int exchange_done(struct shs_h1 *h1)
     size_t used = x->body_at;
     int64_t now = shs_now_ns();
 
+    if (h1->config->host->answered != NULL)
+        h1->config->host->answered(h1->owner);
     write_log(x, x->failure, now);
     if (failure_code != SHS_OK)
         fail_with_rule(x);

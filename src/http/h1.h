@@ -40,6 +40,11 @@ struct shs_h1_host {
     void (*must_reset)(void *owner);
     /* The server is closing: no further request on this connection. */
     bool (*stopping)(void *owner);
+    /* The server would like to be without this connection: the answer says that it is the last.
+       NULL: never. */
+    bool (*draining)(void *owner);
+    /* A request was answered to its end. NULL: nobody counts. */
+    void (*answered)(void *owner);
     /* Another request is here already, or another piece of a file has gone. True: others have their
        turn first, and shs__h1_step returns SHS_YIELD. */
     bool (*turn_over)(void *owner); /* NULL: never */

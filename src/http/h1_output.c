@@ -160,6 +160,8 @@ static bool may_keep(const struct shs_h1_exchange *x, bool more)
     /* A handler that streams may be in the middle of the body, and read it to its end. */
     if (!shs__h1_can_drain(x) && !(more && x->reading))
         return false;
+    if (h1->config->host->draining != NULL && h1->config->host->draining(h1->owner))
+        return false;
     return !h1->config->host->stopping(h1->owner);
 }
 

@@ -105,6 +105,20 @@ static bool host_stopping(void *owner)
            (conn->on_loop && atomic_load(&conn->server->shutdown_requested));
 }
 
+static bool host_draining(void *owner)
+{
+    const struct http_request_handler *self = owner;
+
+    return shs_server_draining(self->base.server);
+}
+
+static void host_answered(void *owner)
+{
+    const struct http_request_handler *self = owner;
+
+    shs__drain_served(self->base.server);
+}
+
 /* No worker is left for a handler: the client may come back soon. */
 static int refuse_overload(struct shs_response *res)
 {
@@ -289,6 +303,8 @@ static const struct shs_h1_host h1_host = {
     .needs_no_linger = host_needs_no_linger,
     .must_reset = host_must_reset,
     .stopping = host_stopping,
+    .draining = host_draining,
+    .answered = host_answered,
     .turn_over = host_turn_over,
     .dispatch = host_dispatch,
     .enter_body = host_enter_body,

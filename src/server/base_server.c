@@ -4,7 +4,7 @@
  * Follows CPython Lib/socketserver.py BaseServer; the names are the same.
  */
 #include <errno.h>
-#include <limits.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -28,34 +28,46 @@ static void cut_connections(struct shs_server *self, bool all)
     }
 }
 
-/* With the lock: waits until no connection is left, or the moment. */
-static void wait_for_connections(struct shs_server *self, int64_t until_ns)
+/* With the lock: waits until no connection is left, or the moment; which may become an earlier one,
+   for a signal handler may hurry us. Says meanwhile what it waits for. */
+static void wait_for_connections(struct shs_server *self, int64_t until_ns,
+                                 const _Atomic int64_t *or_earlier)
 {
-    struct timespec until = shs__timespec(until_ns);
-
     while (self->live_count > 0) {
-        if (pthread_cond_timedwait(&self->changed, &self->lock, &until) == ETIMEDOUT)
+        int64_t now = shs_now_ns(), moment = atomic_load(or_earlier);
+        int64_t slice = shs__deadline_after(now, SHS_DRAIN_SLICE_MS);
+        struct timespec until;
+
+        if (until_ns < moment)
+            moment = until_ns;
+        if (now >= moment)
             return;
+        until = shs__timespec(slice < moment ? slice : moment);
+        if (pthread_cond_timedwait(&self->changed, &self->lock, &until) != ETIMEDOUT)
+            continue;
+        pthread_mutex_unlock(&self->lock);
+        shs__drain_look(self);
+        pthread_mutex_lock(&self->lock);
     }
 }
 
-static unsigned saturating_sum(unsigned a, unsigned b)
-{
-    return a > UINT_MAX - b ? UINT_MAX : a + b;
-}
-
-/* Gives the handlers stop_ms from now, then cuts their connections, and waits until `until_ns`.
+/* Gives the handlers until `grace_ns`, then cuts their connections, and waits until `until_ns`.
    Returns how many have not come back. */
-static unsigned wait_for_handlers(struct shs_server *self, int64_t until_ns)
+static unsigned wait_for_handlers(struct shs_server *self, int64_t grace_ns, int64_t until_ns)
 {
-    int64_t grace = shs__deadline_after(shs_now_ns(), self->opt.stop_ms);
-    unsigned left;
+    char names[SHS_DRAIN_NAMES_MAX];
+    unsigned left, cut = 0;
 
     pthread_mutex_lock(&self->lock);
-    wait_for_connections(self, grace);
+    wait_for_connections(self, grace_ns, &self->drain.cut_ns);
     if (self->live_count > 0) {
+        cut = shs__drain_cut_busy(self, names, sizeof names);
         cut_connections(self, true);
-        wait_for_connections(self, until_ns);
+        pthread_mutex_unlock(&self->lock);
+        if (cut > 0)
+            shs__drain_say_cut(self, names, cut);
+        pthread_mutex_lock(&self->lock);
+        wait_for_connections(self, until_ns, &self->stop_deadline_ns);
     }
     left = self->live_count;
     pthread_mutex_unlock(&self->lock);
@@ -70,17 +82,19 @@ static bool close_waits(const struct shs_server *self)
 static int base_server_close(struct shs_layer *layer)
 {
     struct shs_server *self = layer->server;
+    int64_t began = shs_now_ns(), until = atomic_load(&self->stop_deadline_ns);
     unsigned left = 0;
 
     pthread_mutex_lock(&self->lock);
     cut_connections(self, false);
     pthread_mutex_unlock(&self->lock);
     if (close_waits(self))
-        left = wait_for_handlers(self, atomic_load(&self->stop_deadline_ns));
+        left = wait_for_handlers(self, until - (int64_t)self->opt.close_ms * SHS_NS_PER_MS, until);
     if (left > 0)
         return shs_server_fail(self, SHS_TIMEOUT, 0,
-                               "%u request(s) still run after %u ms: their handlers do not return",
-                               left, saturating_sum(self->opt.stop_ms, self->opt.close_ms));
+                               "%u request(s) still run after %" PRId64
+                               " ms: their handlers do not return",
+                               left, (shs_now_ns() - began) / SHS_NS_PER_MS);
     return SHS_OK;
 }
 
@@ -92,22 +106,27 @@ void shs__server_close_and_wait(struct shs_server *self)
     if (close_waits(self))
         return;
     until = shs__deadline_after(shs_now_ns(), self->opt.stop_ms);
-    wait_for_handlers(self, shs__deadline_after(until, self->opt.close_ms));
+    wait_for_handlers(self, until, shs__deadline_after(until, self->opt.close_ms));
 }
 
 int shs_server_close(struct shs_server *self)
 {
-    int64_t until;
+    int64_t cut;
+    int rc;
 
     if (self->closed)
         return SHS_OK;
     if (atomic_load(&self->serving))
         return SHS_USAGE; /* shs_shutdown_wait first; the error is the serving thread's */
     self->closed = true;
-    until = shs__deadline_after(shs_now_ns(), self->opt.stop_ms);
-    atomic_store(&self->stop_deadline_ns, shs__deadline_after(until, self->opt.close_ms));
+    cut = shs__drain_begin_close(self, shs_now_ns());
+    atomic_store(&self->stop_deadline_ns, shs__deadline_after(cut, self->opt.close_ms));
     atomic_store(&self->stopping, true);
-    return shs__server_close_chain(self);
+    /* Who has hurried us since, did not see that we were stopping. */
+    shs__drain_hurried(self);
+    rc = shs__server_close_chain(self);
+    shs__drain_end_close(self);
+    return rc;
 }
 
 /* -- BaseServer's slots ------------------------------------------------------------------------ */

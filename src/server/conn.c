@@ -65,6 +65,37 @@ char *shs__unix_name(const struct sockaddr *address, socklen_t address_len)
     return text;
 }
 
+/* The address as text: nothing is kept. */
+static void format_address(const struct shs_conn *conn, char text[INET6_ADDRSTRLEN])
+{
+    text[0] = '\0';
+    if (conn->client.sa.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &conn->client.in.sin_addr, text, INET6_ADDRSTRLEN);
+    } else if (conn->client.sa.sa_family == AF_INET6) {
+        const struct in6_addr *a = &conn->client.in6.sin6_addr;
+
+        /* A dual-stack socket sees IPv4 clients as ::ffff:a.b.c.d; people want a.b.c.d. */
+        if (IN6_IS_ADDR_V4MAPPED(a))
+            inet_ntop(AF_INET, &a->s6_addr[12], text, INET6_ADDRSTRLEN);
+        else
+            inet_ntop(AF_INET6, a, text, INET6_ADDRSTRLEN);
+    }
+}
+
+const char *shs__conn_peer(const struct shs_conn *conn, char *buf, size_t cap)
+{
+    char text[INET6_ADDRSTRLEN];
+
+    if (conn->client.sa.sa_family == AF_UNIX && conn->client_host != NULL)
+        return conn->client_host;
+    format_address(conn, text);
+    if (text[0] == '\0')
+        snprintf(buf, cap, "a client without a name");
+    else
+        snprintf(buf, cap, "%s port %u", text, shs_conn_client_port(conn));
+    return buf;
+}
+
 const char *shs__conn_client_text(struct shs_conn *conn, char *buf, size_t cap)
 {
     const char *host = conn == NULL ? "" : shs_conn_client_host(conn);
@@ -122,21 +153,11 @@ int shs_conn_fileno(const struct shs_conn *conn)
 
 const char *shs_conn_client_host(struct shs_conn *conn)
 {
-    char text[INET6_ADDRSTRLEN] = "";
+    char text[INET6_ADDRSTRLEN];
 
     if (conn->client_host != NULL)
         return conn->client_host;
-    if (conn->client.sa.sa_family == AF_INET) {
-        inet_ntop(AF_INET, &conn->client.in.sin_addr, text, sizeof text);
-    } else if (conn->client.sa.sa_family == AF_INET6) {
-        const struct in6_addr *a = &conn->client.in6.sin6_addr;
-
-        /* A dual-stack socket sees IPv4 clients as ::ffff:a.b.c.d; people want a.b.c.d. */
-        if (IN6_IS_ADDR_V4MAPPED(a))
-            inet_ntop(AF_INET, &a->s6_addr[12], text, sizeof text);
-        else
-            inet_ntop(AF_INET6, a, text, sizeof text);
-    }
+    format_address(conn, text);
     conn->client_host = shs__strdup(text);
     return conn->client_host == NULL ? "" : conn->client_host;
 }

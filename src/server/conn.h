@@ -82,6 +82,7 @@ struct shs_conn {
     uint8_t phase;        /* enum shs_conn_phase */
     _Atomic bool idle;    /* server_close may end it at once; read by its thread */
     bool leaving;         /* it was told to make room for another; under the server's lock */
+    bool cut;             /* in the middle of a request, at the end of the server; likewise */
     bool borrowed;        /* the descriptor is the server's own: a datagram's. Never changes */
     bool set_up : 1;      /* the handler's setup has run */
     bool handled : 1;     /* the handler ran to its end */
@@ -89,11 +90,12 @@ struct shs_conn {
     bool no_linger : 1;   /* the peer sends no more: its end need not be awaited */
     bool cut : 1;         /* a FIN would be read as the end of an answer: it ends with a RST */
     bool overloaded : 1;  /* no handler may be called: answer 503 */
-    bool late : 1;     /* it has waited too long before it was accepted: nothing costly is done */
-    bool lent : 1;     /* it waits without a deadline of its own: deadline_ns is ours */
-    bool has_read : 1; /* shs_conn_read has given something to the handler that runs */
-    uint32_t turn;     /* requests left until it yields; 0 = it never does */
-    uint32_t served;   /* requests answered on it */
+    bool late : 1;      /* it has waited too long before it was accepted: nothing costly is done */
+    bool lent : 1;      /* it waits without a deadline of its own: deadline_ns is ours */
+    bool handed_on : 1; /* another process has the conversation */
+    bool has_read : 1;  /* shs_conn_read has given something to the handler that runs */
+    uint32_t turn;      /* requests left until it yields; 0 = it never does */
+    uint32_t served;    /* requests answered on it */
     /* of a handler that has set no deadline, since it last wrote, or since the peer kept up
        min_rate for idle_ms: what it has read, and how long it has waited for it */
     uint64_t read_bytes;
@@ -138,6 +140,9 @@ char *shs__unix_name(const struct sockaddr *address, socklen_t address_len);
 
 /* "127.0.0.1 port 80", "/run/x.sock", "a client without a name": for messages. Returns buf. */
 const char *shs__conn_client_text(struct shs_conn *conn, char *buf, size_t cap);
+
+/* The same on any thread, with the server's lock. */
+const char *shs__conn_peer(const struct shs_conn *conn, char *buf, size_t cap);
 
 /* Records the failure of a stream call, with its own words, and returns the code. */
 int shs__conn_fail_stream(struct shs_conn *conn, int code);

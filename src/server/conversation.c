@@ -124,14 +124,29 @@ int shs__base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
 
 /* -- the peer ---------------------------------------------------------------------------------- */
 
-/* Until when a conversation on the loop's own thread may go on: stop_ms from the first notice. */
+/* Until when a conversation on the loop's own thread may go on: stop_ms from the first notice, or
+   as the drain says. */
 static int64_t loop_limit(struct shs_server *self, int64_t now)
 {
-    if (!atomic_load(&self->shutdown_requested))
+    int64_t cut =
+        shs__drain_until(self) == INT64_MAX ? INT64_MAX : atomic_load(&self->drain.cut_ns);
+
+    if (!atomic_load(&self->shutdown_requested) && !shs__drain_is_over(self, now))
         return INT64_MAX;
     if (self->loop_limit_ns == INT64_MAX)
-        self->loop_limit_ns = shs__deadline_after(now, self->opt.stop_ms);
-    return self->loop_limit_ns;
+        self->loop_limit_ns = cut != INT64_MAX ? cut : shs__deadline_after(now, self->opt.stop_ms);
+    return cut < self->loop_limit_ns ? cut : self->loop_limit_ns;
+}
+
+static void cut_on_loop(struct shs_conn *conn)
+{
+    struct shs_server *self = conn->server;
+    char names[SHS_DRAIN_NAMES_MAX];
+
+    pthread_mutex_lock(&self->lock);
+    shs__drain_cut_busy(self, names, sizeof names);
+    pthread_mutex_unlock(&self->lock);
+    shs__drain_say_cut(self, names, 1);
 }
 
 /*
@@ -148,12 +163,17 @@ static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer)
     unsigned count = 2;
     int n;
 
-    if (stopping && (idle || now >= until))
+    if (stopping && (idle || now >= until)) {
+        if (!idle)
+            cut_on_loop(conn);
         return -1;
+    }
     fds[0] = *peer;
     fds[1] = (struct pollfd){.fd = stopping ? -1 : self->wake_fd, .events = POLLIN};
     if (idle && conn->served > 0)
         count += shs__server_poll_listeners(self, fds + 2);
+    /* In slices, for who hurries us may be a signal handler of another thread. */
+    until = stopping ? shs__deadline_after(now, SHS_DRAIN_SLICE_MS) : shs__drain_until(self);
     if (conn->deadline_ns < until)
         until = conn->deadline_ns;
     n = poll(fds, count, shs__poll_ms(until, now));

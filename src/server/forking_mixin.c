@@ -155,6 +155,8 @@ static void reap(struct forking_mixin *self, struct child *child)
     /* ECHILD: the host ignores SIGCHLD, or has waited for every process there is. */
     if (rc == 0 && (how.si_code == CLD_KILLED || how.si_code == CLD_DUMPED))
         report_signal(self, child, &how);
+    if (!self->closing)
+        shs__drain_closed(self->scheduler.layer.server);
     forget_child(self, child);
 }
 
@@ -356,6 +358,7 @@ static int forking_add(struct shs_scheduler *scheduler, struct shs_conn *conn)
                              "is reached");
     }
     add_child(self, child, pid);
+    conn->handed_on = true;
     shs_server_close_request(server, conn);
     return SHS_OK;
 }
@@ -380,20 +383,36 @@ static void signal_children(struct forking_mixin *self, int number)
         signal_child(c, number);
 }
 
+/* Until none is left, or a moment, which may become earlier: who hurries us may be a signal handler
+   of another thread. */
+static bool collect_all_until(struct forking_mixin *self, unsigned less_ms)
+{
+    struct shs_server *server = self->scheduler.layer.server;
+
+    for (;;) {
+        int64_t now = shs_now_ns(), slice = shs__deadline_after(now, SHS_DRAIN_SLICE_MS);
+        int64_t until = shs_server_stop_deadline(server) - (int64_t)less_ms * SHS_NS_PER_MS;
+
+        if (collect_until(self, 1, slice < until ? slice : until))
+            return true;
+        if (shs_now_ns() >= until)
+            return false;
+    }
+}
+
 /* The grace, then SIGTERM, then SIGKILL. */
 static int end_children(struct forking_mixin *self)
 {
     struct shs_server *server = self->scheduler.layer.server;
-    int64_t until = shs_server_stop_deadline(server);
-    int64_t grace = until - (int64_t)server->opt.close_ms * SHS_NS_PER_MS;
 
-    if (collect_until(self, 1, grace))
+    if (collect_all_until(self, server->opt.close_ms))
         return SHS_OK;
     self->closing = true;
     shs_server_log(server, SHS_LOG_WARNING, "%u children were ended: their handlers did not return",
                    self->count);
+    shs__drain_cut_children(server, self->count);
     signal_children(self, SIGTERM);
-    if (collect_until(self, 1, until))
+    if (collect_all_until(self, 0))
         return SHS_OK;
     signal_children(self, SIGKILL);
     if (collect_until(self, 1, shs__deadline_after(shs_now_ns(), KILL_MS)))

@@ -253,7 +253,7 @@ static bool wait_for_request(struct shs_server *self, int64_t deadline_ns, bool 
     unsigned count = 0;
     int n;
 
-    deadline_ns = look_after(self, now, deadline_ns);
+    deadline_ns = shs__drain_turn(self, now, look_after(self, now, deadline_ns));
     fds[0] = (struct pollfd){.fd = self->wake_fd, .events = POLLIN};
     fds[1] = (struct pollfd){.fd = self->scheduler->fd, .events = POLLIN};
     if (listens && may_accept(self, now))
@@ -333,6 +333,7 @@ static int begin_serving(struct shs_server *self)
     shs__server_ref(self); /* whoever frees it meanwhile */
     atomic_store(&self->frozen, true);
     self->loop_limit_ns = INT64_MAX;
+    shs__drain_serve_again(self);
     for (struct shs_layer *l = self->top; l != NULL; l = l->super) {
         if (l->ops->begin_serving != NULL)
             l->ops->begin_serving(l);

@@ -17,6 +17,7 @@
 #include <shs/server.h>
 
 #include "server/conn.h"
+#include "server/drain.h"
 
 #define SHS_MAX_LAYERS 32u
 #define SHS_MAX_ADDRESSES 64u
@@ -86,6 +87,7 @@ struct shs_server {
     _Atomic int64_t late_said_ns;    /* nor of those that came late */
     int64_t loop_limit_ns; /* a conversation on the loop ends here; INT64_MAX: no shutdown yet */
     bool closed;
+    struct shs_drain drain;
     bool forked;               /* in a child of ForkingMixIn */
     _Atomic int accept_result; /* why a scheduler that accepts by itself could not go on; SHS_OK */
 

@@ -192,9 +192,8 @@ static int threading_server_close(struct shs_layer *layer)
 {
     struct threading_mixin *self = MIXIN(layer);
     struct shs_server *server = layer->server;
-    int64_t until = shs_server_stop_deadline(server);
-    struct timespec ts = shs__timespec(until);
     int rc = shs_super_server_close(layer);
+    struct timespec ts = shs__timespec(shs_server_stop_deadline(server));
     bool have_last = false, left;
     pthread_t last = pthread_self();
 

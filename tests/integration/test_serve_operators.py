@@ -67,7 +67,7 @@ class Operated(shslib.Server):
     """A server with --health 0: `inside` is where its probes are answered."""
 
     def __init__(self, *arguments, **keywords):
-        super().__init__(*arguments, "--health", "0", **keywords)
+        super().__init__(*arguments, "--health", "0", "--drain-grace", "0", **keywords)
         line = self.wait_stdout(r"(?s)\nServing HTTP on 127\.0\.0\.1 port (\d+)")
         self.inside = int(line.group(1))
 
@@ -91,7 +91,7 @@ def test_probes():
     with Operated(SITE) as server:
         equal(server.probe("/livez"), (200, "ok\n"))
         equal(server.probe("/readyz"), (200, "ok\n"))
-        equal(server.probe("/readyz?verbose"), (200, "[+]ready ok\nready\n"))
+        equal(server.probe("/readyz?verbose"), (200, "[+]ready ok\n[+]serving ok\nready\n"))
         equal(server.probe("/livez", "HEAD"), (200, ""))
         equal(server.probe("/livez", "POST")[0], 501)
         for path in ("/", "/index.html", "/metrics/", "/admin", "/../metrics2"):
