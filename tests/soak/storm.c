@@ -528,8 +528,8 @@ static bool begin_life(struct driver *d)
     opt.close_ms = CLOSE_MS;
     opt.spare_ms = roll(&d->seed, 100);
     /* A machine may be so busy that a handshake takes seconds: that is not what is tested. */
-    opt.queue_ms = opt.late_ms = opt.handshake_ms = opt.head_ms = opt.idle_ms = CLIENT_WAIT_S * 1000;
-    opt.body_ms = opt.write_ms = CLIENT_WAIT_S * 1000;
+    opt.queue_ms = opt.handshake_ms = opt.head_ms = opt.idle_ms = CLIENT_WAIT_S * 1000;
+    opt.body_ms = opt.write_ms = opt.late_ms = CLIENT_WAIT_S * 1000;
     opt.max_threads = 6 + roll(&d->seed, 40);
     opt.threads = 1 + roll(&d->seed, 6);
     opt.thread_groups = 1 + roll(&d->seed, 2);
