@@ -498,6 +498,10 @@ static int set_policy(SSL_CTX *ctx, const struct shs_tls_host *host, bool no_tic
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
                                  (no_tickets ? SSL_OP_NO_TICKET : 0));
+#ifdef SSL_OP_NO_RX_CERTIFICATE_COMPRESSION
+    /* RFC 8879, from OpenSSL 3.2 on: nothing is unpacked for a client that is not known yet. */
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RX_CERTIFICATE_COMPRESSION);
+#endif
     rc = set_suites(ctx, host->ciphers, err);
     if (rc != SHS_OK)
         return rc;

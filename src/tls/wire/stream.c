@@ -78,15 +78,9 @@ static int speaks_plain(struct shs_tls_stream *self)
     return fail(self, SHS_TLS_WHY_PLAIN_HTTP, SHS_TLS);
 }
 
-/*
- * Is it the client's certificate that is being read? From 3.2 on it may come compressed (RFC 8879).
- */
+/* Is it the client's certificate that is being read? */
 static bool is_reading_certificate(const SSL *ssl)
 {
-#if OPENSSL_VERSION_NUMBER >= 0x30200000L
-    if (SSL_get_state(ssl) == TLS_ST_SR_COMP_CERT)
-        return true;
-#endif
     return SSL_get_state(ssl) == TLS_ST_SR_CERT;
 }
 
