@@ -20,9 +20,8 @@
  *
  * Routes, below /admin/v1
  *
- *   GET    whoami, routes, servers, connections, handshakes, certs, drain, deny, log, config,
- *          threads
- *   POST   reload, deny, drain, undrain
+ *   GET    whoami, routes, servers, connections, handshakes, certs, deny, log, config, threads
+ *   POST   reload, deny
  *   PUT    log
  *   DELETE connections/{id}
  *

@@ -517,6 +517,15 @@ SHS_API int shs_server_fail(struct shs_server *self, int code, int sys_errno, co
 SHS_API void shs_server_log(struct shs_server *self, enum shs_log_level level, const char *fmt, ...)
     SHS_PRINTF(3, 4);
 
+/*
+ * Another level than opt.log_level, for so long; then that of the options is back by itself.
+ * UINT_MAX: for good. shs_server_log_level: the level now; *left_ms (may be NULL) is how long it
+ * stays, UINT_MAX when it has no end. Any thread.
+ */
+SHS_API void shs_server_set_log_level(struct shs_server *self, enum shs_log_level level,
+                                      unsigned for_ms);
+SHS_API enum shs_log_level shs_server_log_level(const struct shs_server *self, unsigned *left_ms);
+
 /* Adds to the `threads` counter of the statistics (delta may be negative). Any thread. */
 SHS_API void shs_server_count_threads(struct shs_server *self, int delta);
 

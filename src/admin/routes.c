@@ -32,6 +32,11 @@ static const struct shs_admin_route rows[] = {
      "{\"serial\": ..., \"issuer\": ...}, {\"spiffe\": ...} or {\"uid\": ...}"},
     {"GET", P "/config", shs__admin_get_config, false,
      "settings, without what is secret; its ETag in If-Match makes a change 412 when it is stale"},
+    {"GET", P "/log", shs__admin_get_log, false, "the level of each server's log"},
+    {"PUT", P "/log", shs__admin_put_log, true,
+     "another level, for a time: {\"level\": \"debug\", \"for\": \"10m\", \"only\": \"SERVER\"}"},
+    {"GET", P "/threads", shs__admin_get_threads, false,
+     "each thread: its state, and the request that it is at, and whether it is stuck"},
     {NULL, NULL, NULL, false, NULL},
 };
 

@@ -265,7 +265,7 @@ static void host_note(void *owner, const char *text)
     struct http_request_handler *self = owner;
     char client[160];
 
-    if (shs_server_options(self->base.server)->log_level < SHS_LOG_DEBUG)
+    if (shs_server_log_level(self->base.server, NULL) < SHS_LOG_DEBUG)
         return;
     shs_server_log(self->base.server, SHS_LOG_DEBUG, "connection of %s ended: %s",
                    shs__conn_client_text(self->base.request, client, sizeof client), text);

@@ -4,6 +4,7 @@
 #include "server/server.h"
 
 #include <errno.h>
+#include <limits.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -621,13 +622,37 @@ void shs_server_get_stats(const struct shs_server *self, struct shs_server_stats
     out->refused_late = counter(&self->stats.refused_late);
 }
 
+void shs_server_set_log_level(struct shs_server *self, enum shs_log_level level, unsigned for_ms)
+{
+    int64_t until = for_ms == UINT_MAX ? INT64_MAX : shs__deadline_after(shs_now_ns(), for_ms);
+
+    atomic_store(&self->log_level, (int)level);
+    atomic_store(&self->log_level_until_ns, until);
+}
+
+enum shs_log_level shs_server_log_level(const struct shs_server *self, unsigned *left_ms)
+{
+    int64_t until = atomic_load_explicit(&self->log_level_until_ns, memory_order_acquire), now;
+
+    if (left_ms != NULL)
+        *left_ms = UINT_MAX;
+    if (until == 0) /* nobody has set another */
+        return self->opt.log_level;
+    now = until == INT64_MAX ? 0 : shs_now_ns();
+    if (now >= until)
+        return self->opt.log_level;
+    if (left_ms != NULL && until != INT64_MAX)
+        *left_ms = (unsigned)((until - now + SHS_NS_PER_MS - 1) / SHS_NS_PER_MS);
+    return (enum shs_log_level)atomic_load_explicit(&self->log_level, memory_order_relaxed);
+}
+
 void shs_server_log(struct shs_server *self, enum shs_log_level level, const char *fmt, ...)
 {
     char line[512], escaped[4 * sizeof line];
     size_t len = 0;
     va_list ap;
 
-    if (self->opt.log == NULL || level > self->opt.log_level)
+    if (self->opt.log == NULL || level > shs_server_log_level(self, NULL))
         return;
     va_start(ap, fmt);
     vsnprintf(line, sizeof line, fmt, ap);

@@ -45,6 +45,9 @@ struct shs_server {
     char *description; /* made by shs_server_describe */
 
     struct shs_options opt; /* a copy; its strings are owned here */
+    /* opt.log_level, until then another one (shs_server_set_log_level) */
+    _Atomic int log_level;
+    _Atomic int64_t log_level_until_ns;
     void *opt_strings;
     const struct shs_request_handler_class *handler_class;
 

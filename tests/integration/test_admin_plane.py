@@ -767,6 +767,43 @@ def test_12_dripping_head(pki):
             check(4.9 <= took <= 15 * shslib.SLOWNESS, "cut after %.1f s" % took)
 
 
+# -- 13 --------------------------------------------------------------------------------------------
+
+
+def test_13_log_level_returns(pki):
+    with shslib.temp_dir() as home, Admin(*pki.flags(), SITE, home=home) as server:
+        name = "127.0.0.1:%d" % server.port
+
+        def is_logged():
+            """A reload is a line of info. The audit log is not in it."""
+            before = server.stderr.count("TLS configuration reloaded")
+            equal(server.ask("reload", "POST").status, 200)
+            try:
+                shslib.wait_until(lambda: server.stderr.count("TLS configuration reloaded") > before, 1, "a line")
+            except shslib.Failure:
+                return False
+            return True
+
+        usual = server.see("log")[name]
+        equal((usual["level"], usual["usual"], usual["returns_in_s"]), ("info", "info", None))
+        for bad in ({}, {"level": "loud"}, {"level": "debug", "for": "soon"}, {"level": "debug", "x": "y"},
+                    {"level": "debug", "only": "nobody"}, {"level": "debug", "for": "0s"}):
+            equal(server.ask("log", "PUT", bad).status, 422, repr(bad))
+        answer = server.ask("log", "PUT", {"level": "debug", "for": "2s", "only": name})
+        began = time.monotonic()
+        equal((answer.status, answer.json[name]["level"]), (200, "debug"))
+        check(0 < answer.json[name]["returns_in_s"] <= 2, answer.json)
+        equal(answer.json["admin"]["level"], "warning", "another one's")
+        last = server.audit()[-1]["change"]
+        equal((last["before"][name]["level"], last["after"][name]["level"]), ("info", "debug"))
+        shslib.wait_until(lambda: server.see("log")[name]["level"] == "info", 10, "the level to return")
+        check(time.monotonic() - began >= 1.9, "it returned early")
+        equal(server.ask("log", "PUT", {"level": "debug"}).json[name]["returns_in_s"], None)
+        check(is_logged(), "no line at debug")
+        equal(server.ask("log", "PUT", {"level": "error", "for": "1h"}).json[name]["level"], "error")
+        check(not is_logged(), "a line at error")
+
+
 # -- 14 --------------------------------------------------------------------------------------------
 
 
@@ -786,6 +823,20 @@ def test_14_config(pki):
         equal(server.ask("reload", "POST", headers={"If-Match": tag}).status, 200)
         check(server.ask("config").headers["ETag"] != tag, "a change is another tag")
         equal(server.ask("reload", "POST", headers={"If-Match": tag}).status, 412)
+
+
+# -- 15 --------------------------------------------------------------------------------------------
+
+
+def test_15_threads(pki):
+    with shslib.temp_dir() as home, Admin("--plain", "--upload", "--threads", "2", SITE, home=home) as server:
+        threads = server.see("threads")
+        equal(sorted(item["thread"] for item in threads),
+              sorted(int(name) for name in os.listdir("/proc/%d/task" % server.pid)))
+        busy = [item for item in threads if item["work"] and item["work"]["request"]]
+        equal([item["work"]["request"] for item in busy], ["GET " + PREFIX + "/threads"])
+        check(not busy[0]["stuck"] and busy[0]["work"]["server"] == "admin", busy)
+        check(all(item["state"] in ("running", "sleeping", "disk", "stopped", "other") for item in threads), threads)
 
 
 def main():
