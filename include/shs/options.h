@@ -212,7 +212,7 @@ struct shs_options {
     /* -- ThreadPoolMixIn, continued ------------------------------------------------------------ */
     /* While more clients come than can be served, for a second and more: who would wait so long
        until it is begun with is refused, with 503 and Retry-After, or before a TLS handshake.
-       UINT_MAX = nobody is. 400 */
+       UINT_MAX = nobody is. 1000 */
     unsigned late_ms;
 };
 

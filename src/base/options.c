@@ -59,7 +59,7 @@ void shs_options_init_sized(struct shs_options *opt, size_t size)
         .max_connections_per_address = SHS_ADDRESS_SHARE,
         .max_requests_per_turn = 16,
         .stuck_handler_ms = 30000,
-        .late_ms = 400,
+        .late_ms = 1000,
     };
 
     shs__sized_init(opt, size, &defaults, sizeof defaults);

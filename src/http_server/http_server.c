@@ -92,7 +92,7 @@ static void host_must_reset(void *owner)
 {
     struct http_request_handler *self = owner;
 
-    self->base.request->cut = true;
+    self->base.request->torn = true;
 }
 
 static bool host_stopping(void *owner)

@@ -88,7 +88,7 @@ struct shs_conn {
     bool handled : 1;     /* the handler ran to its end */
     bool on_loop : 1;     /* the serving thread itself talks to this peer */
     bool no_linger : 1;   /* the peer sends no more: its end need not be awaited */
-    bool cut : 1;         /* a FIN would be read as the end of an answer: it ends with a RST */
+    bool torn : 1;        /* a FIN would be read as the end of an answer: it ends with a RST */
     bool overloaded : 1;  /* no handler may be called: answer 503 */
     bool late : 1;      /* it has waited too long before it was accepted: nothing costly is done */
     bool lent : 1;      /* it waits without a deadline of its own: deadline_ns is ours */

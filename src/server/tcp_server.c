@@ -441,7 +441,7 @@ static int tcp_finish_request(struct shs_layer *layer, struct shs_conn *conn)
 /* A client whose answer ends with the connection (HTTP/1.0) must not be told that it has ended. */
 static void tcp_shutdown_request(struct shs_layer *layer, struct shs_conn *conn)
 {
-    if (!conn->cut)
+    if (!conn->torn)
         shs__stream_shutdown(&conn->socket.base);
     shs_super_shutdown_request(layer, conn);
 }
@@ -455,7 +455,7 @@ static void drop_unsent(const struct shs_conn *conn)
 {
     const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
-    if (conn->cut || (conn->phase == SHS_CONN_TALK && !atomic_load(&conn->idle) &&
+    if (conn->torn || (conn->phase == SHS_CONN_TALK && !atomic_load(&conn->idle) &&
                       shs__socket_unsent(&conn->socket) > 0))
         setsockopt(conn->socket.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
