@@ -82,7 +82,7 @@ struct shs_conn {
     uint8_t phase;        /* enum shs_conn_phase */
     _Atomic bool idle;    /* server_close may end it at once; read by its thread */
     bool leaving;         /* it was told to make room for another; under the server's lock */
-    bool cut;             /* in the middle of a request, at the end of the server; likewise */
+    bool was_cut;         /* in the middle of a request, at the end of the server; likewise */
     bool borrowed;        /* the descriptor is the server's own: a datagram's. Never changes */
     bool set_up : 1;      /* the handler's setup has run */
     bool handled : 1;     /* the handler ran to its end */

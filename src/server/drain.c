@@ -124,9 +124,9 @@ void shs__drain_closed(struct shs_server *self)
 
 void shs__drain_cut(struct shs_server *self, struct shs_conn *conn)
 {
-    if (conn->cut)
+    if (conn->was_cut)
         return;
-    conn->cut = true;
+    conn->was_cut = true;
     atomic_fetch_add_explicit(&self->drain.cut, 1, memory_order_relaxed);
 }
 
@@ -208,7 +208,7 @@ unsigned shs__drain_cut_busy(struct shs_server *self, char *names, size_t cap)
     unsigned busy = name_busy(self, names, cap), cut = 0;
 
     for (struct shs_conn *c = self->live; c != NULL && busy > 0; c = c->next) {
-        if (c->cut || atomic_load(&c->idle) || c->borrowed)
+        if (c->was_cut || atomic_load(&c->idle) || c->borrowed)
             continue;
         shs__drain_cut(self, c);
         cut++;

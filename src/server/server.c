@@ -395,7 +395,7 @@ void shs__server_remove_conn(struct shs_server *self, struct shs_conn *conn)
         conn->next->prev = conn->prev;
     self->leaving_count -= conn->leaving;
     pthread_mutex_unlock(&self->lock);
-    if (!conn->cut && !conn->handed_on)
+    if (!conn->was_cut && !conn->handed_on)
         shs__drain_closed(self);
 }
 
