@@ -456,7 +456,7 @@ static void drop_unsent(const struct shs_conn *conn)
     const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
     if (conn->torn || (conn->phase == SHS_CONN_TALK && !atomic_load(&conn->idle) &&
-                      shs__socket_unsent(&conn->socket) > 0))
+                       shs__socket_unsent(&conn->socket) > 0))
         setsockopt(conn->socket.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
