@@ -523,6 +523,7 @@ const struct shs__lab_row shs__lab_rows_keys[] = {
      .tier = SHS_LAB_LOW,
      .layer = "certificate",
      .reason = "algorithm",
+     .accepts = "node",
      .refs = "limbo:webpki::forbidden_dsa_leaf",
      .refused_in = "webpki",
      .make =
