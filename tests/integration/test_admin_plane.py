@@ -716,7 +716,7 @@ def test_11_a_line_that_was_cut_off(pki):
 
 def test_12_always_answers(pki):
     with shslib.temp_dir() as home, Admin(*pki.flags(), "--threads", "2", "--max-threads", "2", "--health", "0", "--upload",
-                                          SITE, home=home) as server, contextlib.ExitStack() as stack:
+                                          "--handshake-timeout", "120000", SITE, home=home) as server, contextlib.ExitStack() as stack:
         # clients that say nothing, and some whose answer nobody reads
         for _ in range(200):
             stack.enter_context(server.connect_plain())
@@ -730,7 +730,7 @@ def test_12_always_answers(pki):
 
 
 def test_12_too_many_requests(pki):
-    with shslib.temp_dir() as home, Admin(*pki.flags(), SITE, home=home) as server:
+    with shslib.temp_dir() as home, Admin(*pki.flags(), "--admin-rate", "60", SITE, home=home) as server:
         connection = UnixConnection(server.socket, 10 * shslib.SLOWNESS)
         with contextlib.closing(connection):
             statuses = []
