@@ -20,8 +20,9 @@
  *
  * Routes, below /admin/v1
  *
- *   GET    whoami, routes, servers, connections, handshakes, certs, deny, log, config, threads
- *   POST   reload, deny
+ *   GET    whoami, routes, servers, connections, handshakes, certs, deny, log, config, threads,
+ *          drain
+ *   POST   reload, deny, drain, undrain
  *   PUT    log
  *   DELETE connections/{id}
  *
@@ -108,6 +109,9 @@ struct shs_admin_options {
     unsigned idle_ms;         /* 30000 */
     unsigned stop_ms;         /* shs_admin_free waits so long for requests under way. 2000 */
     unsigned stuck_ms;        /* a request that is answered for longer is shown as stuck. 30000 */
+
+    unsigned drain_grace_ms; /* POST drain without ?grace: connections are taken so long (drain.h);
+                                 no longer than its ?timeout. 5000 */
 
     shs_log_fn *log; /* diagnostics. NULL: none */
     void *log_ctx;

@@ -19,6 +19,7 @@ void shs_admin_options_init_sized(struct shs_admin_options *opt, size_t size)
         .idle_ms = 30000,
         .stop_ms = 2000,
         .stuck_ms = 30000,
+        .drain_grace_ms = 5000,
     };
 
     shs__sized_init(opt, size, &defaults, sizeof defaults);

@@ -105,7 +105,8 @@ int shs__admin_deny_tell(struct shs_admin *self, struct shs_server *server, stru
 shs_method_fn shs__admin_get_whoami, shs__admin_get_routes, shs__admin_get_servers,
     shs__admin_get_connections, shs__admin_get_handshakes, shs__admin_get_certs,
     shs__admin_get_deny, shs__admin_get_config, shs__admin_get_threads, shs__admin_get_log,
-    shs__admin_put_log;
-shs_method_fn shs__admin_delete_connection, shs__admin_post_reload, shs__admin_post_deny;
+    shs__admin_put_log, shs__admin_get_drain;
+shs_method_fn shs__admin_delete_connection, shs__admin_post_reload, shs__admin_post_deny,
+    shs__admin_post_drain, shs__admin_post_undrain;
 
 #endif

@@ -30,6 +30,13 @@ static const struct shs_admin_route rows[] = {
     {"POST", P "/deny", shs__admin_post_deny, true,
      "keeps a client out, and ends its connections: {\"spki\": ...}, {\"cert\": ...}, "
      "{\"serial\": ..., \"issuer\": ...}, {\"spiffe\": ...} or {\"uid\": ...}"},
+    {"GET", P "/drain", shs__admin_get_drain, false,
+     "whether the servers drain, and what it came to so far"},
+    {"POST", P "/drain", shs__admin_post_drain, true,
+     "the servers say that they will end: /readyz is 503, connections are taken for ?grace=5s, and "
+     "after ?timeout=30s in all requests are cut; again, it hurries, and never puts off"},
+    {"POST", P "/undrain", shs__admin_post_undrain, true,
+     "takes that back; 409 when the grace has passed"},
     {"GET", P "/config", shs__admin_get_config, false,
      "settings, without what is secret; its ETag in If-Match makes a change 412 when it is stale"},
     {"GET", P "/log", shs__admin_get_log, false, "the level of each server's log"},

@@ -128,6 +128,8 @@ int serve_admin_open(struct shs_admin **out, const struct serve_options *o,
         opt.per_minute = o->admin.per_minute;
         opt.burst = opt.per_minute / 30 + 1;
     }
+    if (o->drain_grace_ms > 0)
+        opt.drain_grace_ms = o->drain_grace_ms;
     opt.settings = each_setting;
     opt.settings_ctx = (void *)o;
     if (shs_admin_new(out, NULL, &opt, &err) != SHS_OK)

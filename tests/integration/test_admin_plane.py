@@ -640,6 +640,114 @@ def test_09_many(pki):
                 sock.close()
 
 
+# -- 10 --------------------------------------------------------------------------------------------
+
+LARGE = 24 * 1024 * 1024
+
+
+class Drained(Admin):
+    """With probes, and a file that is longer than what the kernel keeps for a client who does not read."""
+
+    def __init__(self, *arguments, **keywords):
+        site = os.path.join(keywords["home"], "site")
+        os.mkdir(site)
+        shslib.write_file(os.path.join(site, "a.txt"), "hello\n")
+        with open(os.path.join(site, "large.bin"), "wb") as file:
+            file.truncate(LARGE)
+        super().__init__("--plain", "--health", "0", "--drain-grace", "100", *arguments, site, **keywords)
+        self.inside = int(self.wait_stdout(r"(?s)\nServing HTTP on 127\.0\.0\.1 port (\d+)").group(1))
+
+    def probe(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", self.inside, timeout=10 * shslib.SLOWNESS)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+    def asks_to_close(self):
+        with self.connect() as sock:
+            sock.sendall(b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+            _, headers, body, _ = shslib.read_response(sock)
+            equal(body, b"hello\n")
+            return headers.get("connection") == "close"
+
+    def standing(self):
+        """In the middle of the large file, and it does not read on. With it, what it has read."""
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        sock.settimeout(20 * shslib.SLOWNESS)
+        sock.connect((self.address, self.port))
+        sock.sendall(b"GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+        return sock, shslib.read_exactly(sock, 100000)
+
+    def drain_of(self, servers):
+        equal(list(servers), ["127.0.0.1:%d" % self.port], "the servers that drain")
+        return servers["127.0.0.1:%d" % self.port]
+
+
+def test_10_drain_and_undrain(pki):
+    with shslib.temp_dir() as home, Drained(home=home) as server:
+        state = server.drain_of(server.see("drain"))
+        equal((state["state"], state["grace_left_s"], state["took_s"]), ("serving", None, 0))
+        for bad in ("timeout=soon", "timeout=-1s", "grace=5x", "timeout=1s&grace=2s", "timeout=50d"):
+            equal(server.ask("drain?" + bad, "POST").status, 422, bad)
+        equal(server.probe("/readyz")[0], 200)
+        equal(server.drain_of(server.see("drain"))["state"], "serving", "after what was refused")
+
+        answer = server.ask("drain?timeout=300s&grace=200s", "POST")
+        equal((answer.status, answer.json["done"]), (200, "draining"))
+        change = server.audit()[-1]["change"]
+        equal([server.drain_of(change[when])["state"] for when in ("before", "after")], ["serving", "draining"])
+        equal(server.probe("/readyz")[0], 503)
+        check("draining" in server.probe("/readyz?verbose")[1], "the reason")
+        equal(server.probe("/livez"), (200, "ok\n"))
+        check(server.asks_to_close(), "a connection is kept")
+
+        # again, and for longer: nothing is put off
+        left = server.drain_of(server.see("drain"))["grace_left_s"]
+        check(0 < left <= 200, "%r s" % left)
+        equal(server.ask("drain?timeout=900s&grace=900s", "POST").status, 200)
+        state = server.drain_of(server.see("drain"))
+        check(state["state"] == "draining" and state["grace_left_s"] <= left, state)
+
+        answer = server.ask("undrain", "POST")
+        equal((answer.status, answer.json["done"]), (200, "serving"))
+        change = server.audit()[-1]["change"]
+        equal([server.drain_of(change[when])["state"] for when in ("before", "after")], ["draining", "serving"])
+        equal(server.probe("/readyz")[0], 200)
+        check(not server.asks_to_close(), "no connection is kept")
+        equal(server.ask("undrain", "POST").status, 200, "once more")
+
+
+def test_10_what_is_under_way_is_answered(pki):
+    with shslib.temp_dir() as home, Drained(home=home) as server:
+        sock, got = server.standing()
+        with sock:
+            equal(server.ask("drain?timeout=300s&grace=0", "POST").status, 200)
+            equal(server.probe("/readyz")[0], 503)
+            shslib.wait_until(lambda: shslib.refuses(server), 10, "an end of new connections")
+            state = server.drain_of(server.see("drain"))
+            equal((state["state"], state["open"], state["busy"]), ("stopping", 1, 1))
+            answer = server.ask("undrain", "POST")
+            equal((answer.status, server.drain_of(answer.json["servers"])["state"]), (409, "stopping"))
+            got += shslib.read_all(sock, 20)
+            equal(len(got) - got.index(b"\r\n\r\n") - 4, LARGE, "bytes")
+        equal(server.wait(20), 0, "exit code")
+        check(": 1 served, 1 closed, 0 cut" in server.stderr, server.stderr)
+
+
+def test_10_the_bound(pki):
+    with shslib.temp_dir() as home, Drained(home=home, expect_exit=1) as server:
+        sock, _ = server.standing()
+        with sock:
+            began = time.monotonic()
+            equal(server.ask("drain?timeout=1s", "POST").status, 200)
+            equal(server.wait(20), 1, "exit code")
+            check(time.monotonic() - began >= 1, "it was cut early")
+            address = "%s port %d" % sock.getsockname()
+        check("1 request was cut off" in server.stderr and address in server.stderr, server.stderr)
+
+
 # -- 11 --------------------------------------------------------------------------------------------
 
 
