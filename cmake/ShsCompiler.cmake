@@ -45,6 +45,8 @@ endif()
 
 # -- hardening ----------------------------------------------------------------------------------
 
+# The same bytes from every folder: no absolute path of a source gets into an object.
+add_compile_options("$<$<CONFIG:Release,MinSizeRel>:-ffile-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}=.>")
 add_compile_options(-fstack-protector-strong)
 check_c_compiler_flag(-fcf-protection SHS_HAVE_CF_PROTECTION)
 if(SHS_HAVE_CF_PROTECTION)

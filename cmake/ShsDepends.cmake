@@ -100,11 +100,13 @@ endif()
 #   SHS_OPTIONAL_LINK         what libshs links against
 #   SHS_OPTIONAL_PC           the same for shs.pc, "Requires.private"
 #   SHS_OPTIONAL_MODULES      the same for shsConfig.cmake, "NAME:module"
+#   SHS_OPTIONAL_DEBS         the Debian packages with their headers, for libshs-dev
 
 set(SHS_OPTIONAL_DEFINITIONS "")
 set(SHS_OPTIONAL_LINK "")
 set(SHS_OPTIONAL_PC "")
 set(SHS_OPTIONAL_MODULES "")
+set(SHS_OPTIONAL_DEBS "")
 set(SHS_OPTIONAL_LEFT_OUT "")
 
 # shs_optional(ZLIB zlib zlib1g-dev "gzip"): looks for it with pkg-config, unless SHS_WITH_ZLIB=OFF.
@@ -118,6 +120,7 @@ function(shs_optional name module package what)
     set(SHS_OPTIONAL_LINK ${SHS_OPTIONAL_LINK} PkgConfig::SHS_${name} PARENT_SCOPE)
     set(SHS_OPTIONAL_MODULES "${SHS_OPTIONAL_MODULES} ${name}:${module}" PARENT_SCOPE)
     set(SHS_OPTIONAL_PC "${SHS_OPTIONAL_PC}, ${module}" PARENT_SCOPE)
+    set(SHS_OPTIONAL_DEBS ${SHS_OPTIONAL_DEBS} ${package} PARENT_SCOPE)
   else()
     set(SHS_OPTIONAL_LEFT_OUT ${SHS_OPTIONAL_LEFT_OUT} "${what} (${package})" PARENT_SCOPE)
   endif()

@@ -4,21 +4,22 @@
 include(CMakePackageConfigHelpers)
 set(SHS_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/shs)
 
-install(FILES ${SHS_HEADERS} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/shs)
+install(FILES ${SHS_HEADERS} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/shs COMPONENT dev)
 install(TARGETS shs_shared shs_static EXPORT shsTargets
-        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
-        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT lib NAMELINK_COMPONENT dev
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev)
 if(TARGET shs)
-  install(TARGETS shs RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(TARGETS shs RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT cmd)
 endif()
 
-install(EXPORT shsTargets NAMESPACE shs:: DESTINATION ${SHS_CMAKE_DIR})
+install(EXPORT shsTargets NAMESPACE shs:: DESTINATION ${SHS_CMAKE_DIR} COMPONENT dev)
 configure_package_config_file(packaging/shsConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/shsConfig.cmake
                               INSTALL_DESTINATION ${SHS_CMAKE_DIR})
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/shsConfigVersion.cmake
                                  COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/shsConfig.cmake
-              ${CMAKE_CURRENT_BINARY_DIR}/shsConfigVersion.cmake DESTINATION ${SHS_CMAKE_DIR})
+              ${CMAKE_CURRENT_BINARY_DIR}/shsConfigVersion.cmake DESTINATION ${SHS_CMAKE_DIR}
+        COMPONENT dev)
 
 file(RELATIVE_PATH SHS_PC_PREFIX /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
 string(REGEX REPLACE "/$" "" SHS_PC_PREFIX "${SHS_PC_PREFIX}")
@@ -28,4 +29,14 @@ else()
   set(SHS_PC_LLHTTP ", libllhttp")
 endif()
 configure_file(packaging/shs.pc.in ${CMAKE_CURRENT_BINARY_DIR}/shs.pc @ONLY)
-install(FILES ${CMAKE_CURRENT_BINARY_DIR}/shs.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/shs.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+        COMPONENT dev)
+
+# Programs find a new shared library only after ldconfig. Run it where it looks at all; a staged
+# install (DESTDIR, a package) leaves that to whoever unpacks it.
+find_program(SHS_LDCONFIG ldconfig PATHS /sbin /usr/sbin)
+mark_as_advanced(SHS_LDCONFIG)
+if(SHS_LDCONFIG)
+  configure_file(cmake/ldconfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/ldconfig.cmake @ONLY)
+  install(SCRIPT ${CMAKE_CURRENT_BINARY_DIR}/ldconfig.cmake COMPONENT ldconfig)
+endif()

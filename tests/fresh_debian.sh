@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
 # fresh_debian.sh - does it work for somebody who has a fresh Debian, git, and nothing else?
 #
-#   tests/fresh_debian.sh [--suite SUITE] [--full] [CACHE_DIR]
+#   tests/fresh_debian.sh [--suite SUITE] [--full | --install] [CACHE_DIR]
 #
 # Makes a Debian 12, or the SUITE named (trixie is Debian 13, with OpenSSL 3.5), with debootstrap from the mirror that this machine's apt is configured with, in a
 # temporary directory; clones the last commit into it; runs `bash examples/quickstart.sh --port 0`,
 # fetches every file of examples/site and compares them byte for byte; and runs `bash tests/run.sh
-# --quick` (--full: without --quick). CACHE_DIR keeps the bare system as a tarball for the
+# --quick` (--full: without --quick). --install: instead of these, README's build line and the Debian
+# packages, with packaging/check_packages.sh, which needs a second such system. CACHE_DIR keeps the bare system as a tarball for the
 # next time. Needs root, debootstrap, curl and git. Not part of ctest: it downloads a system.
 set -euo pipefail
 
 suite=bookworm
 quick=--quick
+install_only=
 while [ $# -gt 0 ]; do
     case $1 in
     --full) quick= ;;
+    --install) install_only=yes ;;
     --suite)
         [ $# -ge 2 ] || { echo "--suite needs a name: bookworm, trixie" >&2; exit 2; }
         suite=$2
@@ -153,9 +156,28 @@ try_quickstart() {
     wait "$starter" || fail "the server did not end with exit code 0 on SIGTERM"
 }
 
+# Builds in the first system, and tries in the second one what came of it.
+try_install() {
+    local first=$system
+    inside bash /root/shs/packaging/check_packages.sh build /root/debs || fail "building and installing (above)"
+    system=$work/second
+    configure
+    git clone -q --no-hardlinks "$source_dir" "$system/root/shs"
+    cp -a "$first/root/debs" "$system/root/debs"
+    # apt fetches local packages as its own user, who cannot look into /root.
+    mv "$system/root/debs" "$system/srv/debs"
+    inside bash /root/shs/packaging/check_packages.sh try /srv/debs || fail "the packages (above)"
+}
+
 bootstrap
+[ -z "$install_only" ] || cp -a "$system" "$work/second"
 configure
 git clone -q --no-hardlinks "$source_dir" "$system/root/shs"
+if [ -n "$install_only" ]; then
+    try_install
+    echo "fresh_debian: all of it works on $suite"
+    exit 0
+fi
 result=0
 # Once as nobody special, who may install nothing: one apt line, no question, exit code 1.
 inside chown -R nobody /root/shs && chmod 755 "$system/root"

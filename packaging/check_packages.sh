@@ -1,0 +1,199 @@
+#!/usr/bin/env bash
+# check_packages.sh - README's build line and the Debian packages, tried inside a fresh Debian.
+#
+#   packaging/check_packages.sh build DEBS   installs what README names and nothing else, runs its three
+#                                            commands, compiles a program against the result; then makes
+#                                            the packages twice (two folders, two times), compares them
+#                                            byte for byte, asks lintian, and puts them into DEBS
+#   packaging/check_packages.sh try DEBS     in another fresh system: installs the packages, compiles
+#                                            programs against them (C and C++; pkg-config and CMake), runs
+#                                            them and the command, removes all, and looks for what is left
+#
+# It installs and removes packages, as root: do not run it on a machine that you use.
+# tests/fresh_debian.sh --install makes the two systems and runs both.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export DEBIAN_FRONTEND=noninteractive
+export PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin # as a login has it
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail() {
+    echo "check_packages: $*" >&2
+    exit 1
+}
+
+quietly() {
+    "$@" >"$work/log" 2>&1 </dev/null || { tail -n 40 "$work/log" >&2; fail "failed: $*"; }
+}
+
+say() {
+    echo "== $*"
+}
+
+programs() {
+    cat >"$1/hello.c" <<'SOURCE'
+#include <shs/shs.h>
+#include <stdio.h>
+#include <string.h>
+
+static int hello_get(struct shs_request *req, struct shs_response *res)
+{
+    (void)req;
+    return shs_write(res, "Hello\n", 6);
+}
+
+int main(void)
+{
+    static struct shs_http_handler hello;
+    struct shs_server *server = NULL;
+    struct shs_options opt;
+    struct shs_error err;
+
+    hello.name = "hello";
+    hello.do_GET = hello_get;
+    shs_options_init(&opt);
+    if (shs_http_server_new(&server, &opt, &hello, &err) != SHS_OK || shs_server_port(server) == 0)
+        return 1;
+    shs_server_free(server);
+    puts(shs_version());
+    return strcmp(shs_version(), SHS_VERSION_STRING) != 0;
+}
+SOURCE
+    cp "$1/hello.c" "$1/hello.cpp"
+    cat >"$1/CMakeLists.txt" <<'SOURCE'
+cmake_minimum_required(VERSION 3.25)
+project(hello C CXX)
+find_package(shs 0.1 REQUIRED)
+foreach(kind shs shs_static)
+  add_executable(c_${kind} hello.c)
+  add_executable(cpp_${kind} hello.cpp)
+  target_link_libraries(c_${kind} PRIVATE shs::${kind})
+  target_link_libraries(cpp_${kind} PRIVATE shs::${kind})
+endforeach()
+SOURCE
+}
+
+# Programs against what is installed, with no path given anywhere.
+compile_and_run() {
+    local dir=$work/programs program
+    mkdir -p "$dir"
+    programs "$dir"
+    # shellcheck disable=SC2046
+    quietly cc -Wall -Werror -o "$dir/pc_c" "$dir/hello.c" $(pkg-config --cflags --libs shs)
+    # shellcheck disable=SC2046
+    quietly c++ -Wall -Werror -o "$dir/pc_cpp" "$dir/hello.cpp" $(pkg-config --cflags --libs shs)
+    quietly cmake -S "$dir" -B "$dir/build"
+    quietly cmake --build "$dir/build"
+    for program in "$dir"/pc_c "$dir"/pc_cpp "$dir"/build/{c,cpp}_{shs,shs_static}; do
+        [ "$("$program")" = "$version" ] || fail "$(basename "$program") does not run, or not with $version"
+        echo "   runs: $(basename "$program")"
+    done
+    ldd "$dir/pc_c" | grep -q 'libshs\.so' || fail "pc_c does not use the shared library"
+    shs --version | grep -qF "$version" || fail "shs --version does not say $version"
+}
+
+# The apt line that README has for this release, without sudo.
+readme_packages() {
+    local release
+    release=$(. /etc/os-release && echo "$VERSION_ID")
+    sed -nE "s/^sudo apt-get install -y --no-install-recommends (.*[^ ]) +# Debian $release\$/\\1/p" "$root/README.md"
+}
+
+# make_debs SOURCES
+make_debs() {
+    (
+        cd "$1"
+        quietly env SOURCE_DATE_EPOCH=1700000000 cmake --preset deb
+        quietly env SOURCE_DATE_EPOCH=1700000000 cmake --build --preset deb
+        quietly env SOURCE_DATE_EPOCH=1700000000 cpack --preset deb
+        ls build/deb/*.deb >/dev/null
+    )
+}
+
+build() {
+    local debs=$1 packages deb
+    packages=$(readme_packages)
+    [ -n "$packages" ] || fail "README.md has no apt-get line for this release of Debian"
+    say "apt-get install $packages"
+    quietly apt-get update
+    # shellcheck disable=SC2086 # a list of words
+    quietly apt-get install -y --no-install-recommends $packages
+    [ -z "$(bash "$root/packaging/debian.sh" missing build)" ] ||
+        fail "README.md names other packages than packaging/debian-packages.txt"
+
+    say "README's three commands"
+    cd "$root"
+    quietly cmake --preset release
+    ! grep 'Left out' "$work/log" || fail "something was left out for want of a package"
+    quietly cmake --build --preset release
+    ! grep 'warning:' "$work/log" || fail "the build has warnings"
+    quietly cmake --install build/release
+    compile_and_run
+    xargs rm -f <build/release/install_manifest.txt
+    ldconfig
+
+    say "the packages, twice"
+    mkdir -p "$work/one" "$work/two/elsewhere" "$debs"
+    cp -a "$root" "$work/one/shs"
+    cp -a "$root" "$work/two/elsewhere/tree"
+    rm -rf "$work/one/shs/build" "$work/two/elsewhere/tree/build"
+    make_debs "$work/one/shs"
+    # As another day, and another user's umask, would have it.
+    find "$work/two/elsewhere/tree" -exec touch -h -d '2020-02-02 02:02:02' {} +
+    (umask 027 && make_debs "$work/two/elsewhere/tree")
+    for deb in "$work"/one/shs/build/deb/*.deb; do
+        cmp "$deb" "$work/two/elsewhere/tree/build/deb/$(basename "$deb")" || fail "$(basename "$deb") is not reproducible"
+        echo "   $(sha256sum "$deb" | cut -c 1-16)  $(basename "$deb"), the same bytes twice"
+        cp "$deb" "$debs/"
+    done
+    [ "$(ls "$debs"/*.deb | wc -l)" -eq 3 ] || fail "there are not three packages: $(ls "$debs")"
+
+    say "lintian"
+    quietly apt-get install -y --no-install-recommends lintian
+    lintian --allow-root --fail-on error --tag-display-limit 0 "$debs"/*.deb || fail "lintian found errors"
+}
+
+# Every file but those that apt, dpkg and ldconfig keep for themselves.
+files() {
+    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /root -o -path /var/cache \
+        -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/log \) -prune -o -print | sort
+}
+
+try() {
+    local debs=$1 deb
+    quietly apt-get update
+    quietly apt-get install -y --no-install-recommends build-essential cmake pkg-config
+    files >"$work/before"
+    say "apt-get install the three packages"
+    quietly apt-get install -y --no-install-recommends "$debs"/*.deb
+    for deb in shs libshs0 libshs-dev; do
+        echo "   $deb needs: $(dpkg-query -W -f '${Depends}' "$deb")"
+        dpkg --verify "$deb" || fail "dpkg --verify $deb"
+    done
+    compile_and_run
+    say "a program's package depends on libshs0"
+    mkdir -p "$work/p/debian"
+    printf 'Source: p\n\nPackage: p\nArchitecture: any\n' >"$work/p/debian/control"
+    (cd "$work/p" && dpkg-shlibdeps -O "$work/programs/pc_c" 2>/dev/null) | grep 'libshs0 (' || fail "dpkg-shlibdeps does not name libshs0"
+    say "removed again"
+    quietly apt-get purge -y shs libshs0 libshs-dev
+    quietly apt-get autoremove --purge -y
+    # What autoremove leaves of other packages is not ours to judge.
+    files | comm -13 "$work/before" - | { ! grep -iE 'shs' || fail "files are left"; }
+    ! dpkg-query -W -f '${binary:Package} ${db:Status-Status}\n' 2>/dev/null | grep -E '^(lib)?shs' || fail "dpkg still knows a package"
+    ! ldconfig -p | grep libshs || fail "ldconfig still knows libshs"
+}
+
+version=$(sed -nE 's/.*SHS_VERSION_STRING "(.*)".*/\1/p' "$root/include/shs/version.h")
+case ${1:-}:$# in
+build:2 | try:2)
+    "$1" "$2"
+    say "all of it works: $1"
+    ;;
+*)
+    sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    exit 2
+    ;;
+esac
