@@ -135,6 +135,8 @@ build() {
     ldconfig
 
     say "the packages, twice"
+    # shellcheck disable=SC2046 # a list of words
+    quietly apt-get install -y --no-install-recommends $(bash "$root/packaging/debian.sh" list package)
     mkdir -p "$work/one" "$work/two/elsewhere" "$debs"
     cp -a "$root" "$work/one/shs"
     cp -a "$root" "$work/two/elsewhere/tree"
