@@ -28,6 +28,11 @@ quietly() {
     "$@" >"$work/log" 2>&1 </dev/null || { tail -n 40 "$work/log" >&2; fail "failed: $*"; }
 }
 
+# Like grep -q, but reads to the end: a command before it that gets SIGPIPE would count as failed.
+has() {
+    grep "$@" >/dev/null
+}
+
 say() {
     echo "== $*"
 }
@@ -90,8 +95,8 @@ compile_and_run() {
         [ "$("$program")" = "$version" ] || fail "$(basename "$program") does not run, or not with $version"
         echo "   runs: $(basename "$program")"
     done
-    ldd "$dir/pc_c" | grep -q 'libshs\.so' || fail "pc_c does not use the shared library"
-    shs --version | grep -qF "$version" || fail "shs --version does not say $version"
+    ldd "$dir/pc_c" | has 'libshs\.so' || fail "pc_c does not use the shared library"
+    shs --version | has -F "$version" || fail "shs --version does not say $version"
 }
 
 # The apt line that README has for this release, without sudo.
