@@ -4,7 +4,7 @@
 #   libshs0     the shared library     component lib
 #   libshs-dev  to build against it    component dev
 #
-# With SOURCE_DATE_EPOCH set, the same sources give the same bytes, wherever and whenever they are built.
+# SOURCE_DATE_EPOCH sets the times in them. packaging/check_packages.sh compares two builds.
 
 set(SHS_PACKAGE_CONTACT "SecureHTTPServer authors <authors@securehttpserver.invalid>"
     CACHE STRING "Name <address> of who makes the packages")

