@@ -27,6 +27,7 @@ int cmd_check(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_cert(int argc, char **argv);
 int cmd_acl(int argc, char **argv);
+int cmd_ctl(int argc, char **argv);
 int cmd_trust(int argc, char **argv);
 int cmd_lab(int argc, char **argv);
 

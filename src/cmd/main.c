@@ -15,6 +15,7 @@ static const char usage[] = "usage: shs COMMAND [OPTION]...\n"
                             "  exec CMD      run a command with an HTTPS server beside it\n"
                             "  cert COMMAND  make and examine certificates\n"
                             "  acl COMMAND   say what rules of access decide, and by which line\n"
+                            "  ctl COMMAND   ask a server that runs, and steer it\n"
                             "  trust print   say how clients are told of an authority\n"
                             "  lab COMMAND   TLS servers that are wrong in exactly one way\n"
                             "  version       print the version\n"
@@ -42,11 +43,13 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    {"serve", cmd_serve},  {"check", cmd_check},       {"exec", cmd_exec},
-    {"cert", cmd_cert},    {"acl", cmd_acl},           {"trust", cmd_trust},
-    {"lab", cmd_lab},      {"version", print_version}, {"--version", print_version},
-    {"-V", print_version}, {"help", print_usage},      {"--help", print_usage},
-    {"-h", print_usage},
+    {"serve", cmd_serve},       {"check", cmd_check},
+    {"exec", cmd_exec},         {"ctl", cmd_ctl},
+    {"cert", cmd_cert},         {"acl", cmd_acl},
+    {"trust", cmd_trust},       {"lab", cmd_lab},
+    {"version", print_version}, {"--version", print_version},
+    {"-V", print_version},      {"help", print_usage},
+    {"--help", print_usage},    {"-h", print_usage},
 };
 
 int main(int argc, char **argv)

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -58,6 +59,18 @@ static int connect_one(struct shs_test_client *self, const struct addrinfo *ai,
     if (getsockopt(self->fd, SOL_SOCKET, SO_ERROR, &failed, &len) == 0 && failed == 0)
         return SHS_OK;
     return fail_errno(err, SHS_IO, failed, "Cannot connect");
+}
+
+static int connect_to_path(struct shs_test_client *self, const char *path, struct shs_error *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct addrinfo ai = {
+        .ai_family = AF_UNIX, .ai_addr = (struct sockaddr *)&address, .ai_addrlen = sizeof address};
+
+    if (strlen(path) >= sizeof address.sun_path)
+        return shs_error_set(err, SHS_USAGE, 0, "The path of a Unix socket is too long.");
+    memcpy(address.sun_path, path, strlen(path));
+    return connect_one(self, &ai, err);
 }
 
 static int connect_to(struct shs_test_client *self, const struct shs_test_client_spec *spec,
@@ -358,7 +371,7 @@ int shs__test_client_open(struct shs_test_client *self, const struct shs_test_cl
     self->fd = -1;
     self->alert = -1;
     self->deadline_ns = spec->deadline_ns;
-    rc = connect_to(self, spec, err);
+    rc = spec->path != NULL ? connect_to_path(self, spec->path, err) : connect_to(self, spec, err);
     if (rc == SHS_OK && spec->tls)
         rc = make_ssl(self, spec, err);
     if (rc == SHS_OK && spec->tls)

@@ -12,6 +12,7 @@
 #include "testing/answer.h"
 
 struct shs_test_client_spec {
+    const char *path; /* a Unix socket to connect to; NULL = host and port */
     const char *host; /* where to connect to: a name or an address */
     unsigned port;
     bool tls;

@@ -1,0 +1,546 @@
+/*
+ * ctl.c - `shs ctl`: the client of the admin plane (shs/admin.h) at its Unix socket.
+ */
+#include "cmd/ctl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/un.h>
+
+#include "cmd/cmd.h"
+#include "cmd/flags.h"
+
+#ifdef SHS_HAVE_JANSSON
+#include "testing/client.h"
+
+#define PREFIX "/admin/v1/"
+#define TARGET_MAX ((size_t)4096)
+#define BODY_MAX ((size_t)4096)
+#define WAIT_S 30
+
+static const char about[] =
+    "usage: shs ctl [--socket PATH] COMMAND [OPTION]...\n"
+    "\n"
+    "Asks the admin plane of a server that runs (shs serve --admin unix:PATH), or tells it "
+    "something.\n"
+    "Exit status: 0 done, 1 refused or failed, 2 asked for wrongly.\n"
+    "\n"
+    "  whoami               who you are to it, and what that lets you do\n"
+    "  servers, routes      what it looks at; what can be asked\n"
+    "  connections          who is connected\n"
+    "  close ID             ends that connection after what is under way\n"
+    "  handshakes           the last of them, and why they failed\n"
+    "  certs                certificates, CAs and CRLs, and how long they last\n"
+    "  reload               reads certificates, CAs, CRLs and rules again: all or none\n"
+    "  deny [NAME=VALUE]... keeps a client out: spki=SHA256, cert=SHA256, spiffe=PREFIX, uid=N,\n"
+    "                       or serial=HEX issuer=NAME; without it, who is kept out\n"
+    "  drain                the servers say that they will end, and end\n"
+    "  undrain              takes that back, while the grace lasts\n"
+    "  log [LEVEL]          the level of the log: error, warning, info, debug\n"
+    "  threads              what each thread is at\n"
+    "  config               settings that are in force\n"
+    "\n";
+
+static const char below[] = "\nWithout --socket it is the environment's SHS_ADMIN_SOCKET.\n";
+
+struct ctl {
+    const char *socket, *identity, *state, *older, *limit, *server, *within, *timeout, *grace;
+    const char *time, *only;
+    bool json, failed, now, dry_run, show;
+    int64_t wait_s;
+    struct flag_list operands; /* the command first */
+};
+
+/* -- the commands ------------------------------------------------------------------------------ */
+
+struct command {
+    const char *name, *method, *path;
+    size_t max_operands;
+    const char *rows; /* the member that has the rows; "": the answer is it. NULL: no table */
+    const struct ctl_column *columns;
+};
+
+static const struct ctl_column connection_columns[] = {
+    {"ID", "id"},
+    {"SERVER", "server"},
+    {"PEER", "peer"},
+    {"PORT", "port"},
+    {"WHO", "identity.cn|identity.spiffe_id|identity.subject|identity.uid"},
+    {"TLS", "tls.version"},
+    {"STATE", "state"},
+    {"AGE", "age_s"},
+    {"REQUESTS", "requests"},
+    {"OUT", "bytes_out"},
+    {"REQUEST", "request.line"},
+    {NULL, NULL}};
+static const struct ctl_column handshake_columns[] = {
+    {"TIME", "time"},     {"SERVER", "server"},   {"PEER", "peer"},
+    {"TLS", "version"},   {"SNI", "sni"},         {"FAILED", "failed"},
+    {"REASON", "reason"}, {"SUBJECT", "subject"}, {NULL, NULL}};
+static const struct ctl_column cert_columns[] = {
+    {"KIND", "kind"},   {"DAYS", "days_left"}, {"UNTIL", "not_after"},
+    {"STALE", "stale"}, {"FILE", "file"},      {"SUBJECT", "subject"},
+    {NULL, NULL}};
+static const struct ctl_column thread_columns[] = {
+    {"THREAD", "thread"},  {"NAME", "name"},
+    {"STATE", "state"},    {"CPU", "cpu_s"},
+    {"STUCK", "stuck"},    {"SERVER", "work.server"},
+    {"AGE", "work.age_s"}, {"REQUEST", "work.request"},
+    {NULL, NULL}};
+static const struct ctl_column drain_columns[] = {
+    {"SERVER", "@"},      {"STATE", "state"}, {"GRACE LEFT", "grace_left_s"},
+    {"OPEN", "open"},     {"BUSY", "busy"},   {"SERVED", "served"},
+    {"CLOSED", "closed"}, {"CUT", "cut"},     {NULL, NULL}};
+static const struct ctl_column log_columns[] = {{"SERVER", "@"},
+                                                {"LEVEL", "level"},
+                                                {"USUAL", "usual"},
+                                                {"RETURNS IN", "returns_in_s"},
+                                                {NULL, NULL}};
+static const struct ctl_column file_columns[] = {
+    {"SERVER", "server"}, {"STATE", "state"}, {"FILE", "file"}, {"WHY", "why"}, {NULL, NULL}};
+static const struct ctl_column server_columns[] = {
+    {"NAME", "name"},       {"CONNECTIONS", "connections"}, {"ACCEPTED", "accepted"},
+    {"REFUSED", "refused"}, {"ERRORS", "errors"},           {"TIMEOUTS", "timeouts"},
+    {"THREADS", "threads"}, {"ADDRESSES", "addresses"},     {NULL, NULL}};
+static const struct ctl_column route_columns[] = {
+    {"METHOD", "method"}, {"PATH", "path"}, {"CHANGES", "changes"}, {"DOES", "does"}, {NULL, NULL}};
+
+static const struct command commands[] = {
+    {"whoami", "GET", "whoami", 0, NULL, NULL},
+    {"servers", "GET", "servers", 0, "", server_columns},
+    {"routes", "GET", "routes", 0, "", route_columns},
+    {"connections", "GET", "connections", 0, "", connection_columns},
+    {"close", "DELETE", "connections/", 1, NULL, NULL},
+    {"handshakes", "GET", "handshakes", 0, "", handshake_columns},
+    {"certs", "GET", "certs", 0, "", cert_columns},
+    {"reload", "POST", "reload", 0, "servers", file_columns},
+    {"deny", "POST", "deny", 2, NULL, NULL},
+    {"drain", "POST", "drain", 0, "servers", drain_columns},
+    {"undrain", "POST", "undrain", 0, "servers", drain_columns},
+    {"log", "PUT", "log", 1, "", log_columns},
+    {"threads", "GET", "threads", 0, "", thread_columns},
+    {"config", "GET", "config", 0, NULL, NULL},
+};
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < SHS_ARRAY_LEN(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+/* Only asks: a command that would change something, without what it needs for that. */
+static bool is_question(const struct ctl *self, const struct command *command)
+{
+    if (strcmp(command->name, "drain") == 0)
+        return self->show;
+    return strcmp(command->method, "GET") == 0 ||
+           (self->operands.count == 1 &&
+            (strcmp(command->name, "deny") == 0 || strcmp(command->name, "log") == 0));
+}
+
+/* -- the request ------------------------------------------------------------------------------- */
+
+struct call {
+    const struct command *command;
+    const char *method;
+    struct shs_buf target;
+    size_t body_len; /* 0: there is none */
+    char body[BODY_MAX];
+};
+
+static int put_parameter(struct shs_buf *out, char between, const char *name, const char *value)
+{
+    SHS_RETURN_IF_ERROR(shs__buf_printf(out, "%c%s=", between, name));
+    for (const unsigned char *c = (const unsigned char *)value; *c != '\0'; c++) {
+        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                     (*c >= '0' && *c <= '9') || *c == '-' || *c == '.' || *c == '_';
+
+        SHS_RETURN_IF_ERROR(shs__buf_printf(out, plain ? "%c" : "%%%02X", *c));
+    }
+    return SHS_OK;
+}
+
+/* What goes into the query, and with which command. */
+static int put_query(const struct ctl *self, struct call *call)
+{
+    const struct {
+        const char *value, *flag, *name, *command;
+    } rows[] = {
+        {self->server, "server", "server", "connections"},
+        {self->identity, "identity", "identity", "connections"},
+        {self->state, "state", "state", "connections"},
+        {self->older, "older-than", "older_than", "connections"},
+        {self->limit, "limit", "limit", "connections"},
+        {self->failed ? "1" : NULL, "failed", "failed", "handshakes"},
+        {self->within, "within", "expires_within", "certs"},
+        {self->now ? "1" : NULL, "now", "now", "close"},
+        {self->dry_run ? "1" : NULL, "dry-run", "dry_run", "reload"},
+        {self->timeout, "timeout", "timeout", "drain"},
+        {self->grace, "grace", "grace", "drain"},
+        {self->show ? "" : NULL, "show", NULL, "drain"},
+        {self->time, "for", NULL, "log"},
+        {self->only, "only", NULL, "log"},
+    };
+    char between = '?';
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        if (rows[i].value == NULL)
+            continue;
+        if (strcmp(rows[i].command, call->command->name) != 0)
+            return cmd_fail(CMD_USAGE, "--%s goes with 'shs ctl %s'", rows[i].flag,
+                            rows[i].command);
+        if (rows[i].name == NULL)
+            continue;
+        if (put_parameter(&call->target, between, rows[i].name, rows[i].value) != SHS_OK)
+            return cmd_fail(CMD_USAGE, "the value of --%s is too long", rows[i].flag);
+        between = '&';
+    }
+    return CMD_OK;
+}
+
+/* NAME=VALUE of `deny`. */
+static int add_member(json_t *object, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    char name[32];
+    uint64_t number;
+    json_t *value;
+
+    if (equals == NULL || equals == text || equals[1] == '\0')
+        return cmd_fail(CMD_USAGE, "'%s' is not NAME=VALUE, such as uid=1000", text);
+    if (strncmp(text, "uid=", 4) != 0)
+        value = json_string(equals + 1);
+    else if (shs_str_number(shs_str_of(equals + 1), UINT32_MAX, &number))
+        value = json_integer((json_int_t)number);
+    else
+        return cmd_fail(CMD_USAGE, "'%s': a uid is a number", text);
+    if (value == NULL)
+        return cmd_fail(CMD_USAGE, "'%s' is not UTF-8", text);
+    snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
+    return json_object_set_new(object, name, value) == 0
+               ? CMD_OK
+               : cmd_fail(CMD_USAGE, "'%s': the name is not UTF-8", text);
+}
+
+static json_t *deny_body(const struct ctl *self, int *code)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 1; i < self->operands.count && *code == CMD_OK; i++)
+        *code = add_member(object, self->operands.items[i]);
+    return object;
+}
+
+static json_t *log_body(const struct ctl *self)
+{
+    return json_pack("{s:s, s:s*, s:s*}", "level", self->operands.items[1], "for", self->time,
+                     "only", self->only);
+}
+
+static int put_body(const struct ctl *self, struct call *call)
+{
+    bool deny = strcmp(call->command->name, "deny") == 0;
+    int code = CMD_OK;
+    json_t *object;
+
+    if (!deny && strcmp(call->command->name, "log") != 0)
+        return CMD_OK;
+    object = deny ? deny_body(self, &code) : log_body(self);
+    if (code == CMD_OK) {
+        call->body_len = json_dumpb(object, call->body, BODY_MAX, JSON_COMPACT | JSON_ENSURE_ASCII);
+        if (call->body_len == 0)
+            code = cmd_fail(CMD_USAGE, "what was given is not UTF-8");
+        else if (call->body_len > BODY_MAX)
+            code = cmd_fail(CMD_USAGE, "what was given is too long");
+    }
+    json_decref(object);
+    return code;
+}
+
+static int put_path(const struct ctl *self, struct call *call)
+{
+    uint64_t id;
+
+    if (shs__buf_printf(&call->target, PREFIX "%s", call->command->path) != SHS_OK)
+        return cmd_fail(CMD_FAILED, "out of memory");
+    if (strcmp(call->command->name, "close") != 0)
+        return CMD_OK;
+    if (self->operands.count < 2 ||
+        !shs_str_number(shs_str_of(self->operands.items[1]), UINT64_MAX, &id))
+        return cmd_fail(CMD_USAGE, "'shs ctl close' takes the ID of a connection: see 'shs ctl "
+                                   "connections'");
+    return shs__buf_printf(&call->target, "%" PRIu64, id) == SHS_OK
+               ? CMD_OK
+               : cmd_fail(CMD_FAILED, "out of memory");
+}
+
+static int make_call(const struct ctl *self, struct call *call)
+{
+    bool asks = is_question(self, call->command);
+    int code;
+
+    if (self->operands.count - 1 > call->command->max_operands)
+        return cmd_fail(CMD_USAGE, "what is '%s' for? See 'shs ctl --help'",
+                        self->operands.items[call->command->max_operands + 1]);
+    if (asks && (self->time != NULL || self->only != NULL) &&
+        strcmp(call->command->name, "log") == 0)
+        return cmd_fail(CMD_USAGE, "--for and --only go with a level: shs ctl log debug --for 10m");
+    if (self->show && (self->timeout != NULL || self->grace != NULL))
+        return cmd_fail(CMD_USAGE, "--show only looks: --timeout and --grace do not go with it");
+    call->method = asks ? "GET" : call->command->method;
+    code = put_path(self, call);
+    if (code == CMD_OK)
+        code = put_query(self, call);
+    if (code == CMD_OK && !asks)
+        code = put_body(self, call);
+    if (code == CMD_OK && shs__buf_append(&call->target, "", 1) != SHS_OK)
+        code = cmd_fail(CMD_USAGE, "the request is too long");
+    return code;
+}
+
+/* -- the answer -------------------------------------------------------------------------------- */
+
+/* Rows for each file of each server. */
+static json_t *files_of(const json_t *servers)
+{
+    json_t *rows = json_array();
+
+    for (size_t i = 0; i < json_array_size(servers); i++) {
+        const json_t *server = json_array_get(servers, i),
+                     *files = json_object_get(server, "files");
+
+        for (size_t k = 0; k < json_array_size(files); k++) {
+            json_t *row = json_copy(json_array_get(files, k));
+
+            (void)json_object_set(row, "server", json_object_get(server, "server"));
+            (void)json_array_append_new(rows, row);
+        }
+    }
+    return rows;
+}
+
+static size_t count_columns(const struct ctl_column *columns)
+{
+    size_t count = 0;
+
+    while (columns[count].title != NULL)
+        count++;
+    return count;
+}
+
+static void print_answer(const struct call *call, json_t *value)
+{
+    const struct command *command = call->command;
+    const json_t *rows = value, *denied = json_object_get(value, "denied");
+    json_t *files = NULL;
+
+    if (strcmp(command->name, "deny") == 0 && json_is_array(denied)) {
+        for (size_t i = 0; i < json_array_size(denied); i++)
+            ctl_print_line(json_string_value(json_array_get(denied, i)));
+        return;
+    }
+    if (command->rows == NULL) {
+        ctl_print_members(value);
+        return;
+    }
+    /* What was done has its rows in a member; what is only asked for is the rows. */
+    if (command->rows[0] != '\0' && strcmp(call->method, "GET") != 0)
+        rows = json_object_get(value, command->rows);
+    if (command->columns == file_columns)
+        rows = files = files_of(rows);
+    ctl_print_table(rows, command->columns, count_columns(command->columns));
+    json_decref(files);
+}
+
+static int refused(const struct shs_test_answer *answer, const json_t *value)
+{
+    const char *error = json_string_value(json_object_get(value, "error"));
+    const char *need = json_string_value(json_object_get(value, "need"));
+    const char *have = json_string_value(json_object_get(value, "have"));
+    const char *server = json_string_value(json_object_get(value, "server"));
+    const char *later = shs_test_answer_header(answer, "Retry-After");
+
+    if (error == NULL)
+        return cmd_fail(CMD_FAILED, "the server answered with HTTP %d", answer->status);
+    if (answer->status == 403)
+        return cmd_fail(CMD_FAILED, "%s: that needs %s%s, and you have %s%s", error,
+                        need == NULL ? "a role that no rule gives" : "the role ",
+                        need == NULL ? "" : need, have == NULL ? "no role" : "the role ",
+                        have == NULL ? "; see 'shs ctl whoami'" : have);
+    if (later != NULL)
+        return cmd_fail(CMD_FAILED, "%s; try again in %s s", error, later);
+    if (server != NULL)
+        return cmd_fail(CMD_FAILED, "%s: %s; nothing was changed", server, error);
+    return cmd_fail(CMD_FAILED, "%s", error);
+}
+
+static int show(const struct ctl *self, const struct call *call,
+                const struct shs_test_answer *answer)
+{
+    const char *body = shs__buf_head(&answer->body);
+    json_error_t wrong;
+    json_t *value;
+    int code = CMD_OK;
+
+    if (!answer->complete)
+        return cmd_fail(CMD_FAILED, "the answer broke off: %s", answer->error.text);
+    value = json_loadb(body, answer->body.len, JSON_DECODE_ANY, &wrong);
+    if (value == NULL)
+        return cmd_fail(CMD_FAILED,
+                        "HTTP %d, and no JSON: what serves %s does not look like an admin plane",
+                        answer->status, self->socket);
+    if (self->json) {
+        fwrite(body, 1, answer->body.len, stdout);
+        if (answer->body.len == 0 || body[answer->body.len - 1] != '\n')
+            putchar('\n');
+    }
+    if (answer->status >= 300)
+        code = refused(answer, value);
+    else if (!self->json)
+        print_answer(call, value);
+    json_decref(value);
+    return code;
+}
+
+/* -- the socket -------------------------------------------------------------------------------- */
+
+static int cannot_ask(const struct ctl *self, const struct shs_error *err)
+{
+    switch (err->sys_errno) {
+    case ENOENT:
+        return cmd_fail(CMD_FAILED,
+                        "there is no socket at %s: start the server with --admin unix:%s, or say "
+                        "with --socket where it is",
+                        self->socket, self->socket);
+    case ECONNREFUSED:
+        return cmd_fail(CMD_FAILED, "nobody serves %s: the server has ended; start it again",
+                        self->socket);
+    case EAGAIN:
+        return cmd_fail(CMD_FAILED, "too many wait at %s: try again", self->socket);
+    case EACCES:
+    case EPERM:
+        return cmd_fail(CMD_FAILED,
+                        "you may not open %s: be its owner, or in its group (shs serve "
+                        "--admin-group)",
+                        self->socket);
+    default:
+        return cmd_fail(CMD_FAILED, "%s: %s", self->socket, err->text);
+    }
+}
+
+static int ask(const struct ctl *self, const struct call *call)
+{
+    static const char *const plain[] = {"Host", "admin", "Connection", "close", NULL};
+    static const char *const with_json[] = {
+        "Host", "admin", "Connection", "close", "Content-Type", "application/json", NULL};
+    struct shs_test_client_spec spec = {.path = self->socket, .host = "admin"};
+    struct shs_test_answer *answer = NULL;
+    struct shs_error err = {.text = ""};
+    struct shs_test_request request;
+    struct shs_test_client client;
+    int code;
+
+    shs_test_request_init(&request);
+    request.method = call->method;
+    request.target = shs__buf_head(&call->target);
+    request.fields = call->body_len == 0 ? plain : with_json;
+    request.body = call->body_len == 0 ? NULL : call->body;
+    request.body_len = call->body_len;
+    spec.deadline_ns = shs_now_ns() + self->wait_s * SHS_NS_PER_S;
+    memset(&client, 0, sizeof client);
+    client.fd = -1;
+    if (shs__test_client_ask(&answer, &spec, &request, &client, &err) != SHS_OK)
+        return cannot_ask(self, &err);
+    code = show(self, call, answer);
+    shs_test_answer_free(answer);
+    return code;
+}
+
+static int check_socket(struct ctl *self)
+{
+    struct sockaddr_un address;
+
+    if (self->socket == NULL)
+        self->socket = getenv("SHS_ADMIN_SOCKET");
+    if (self->socket == NULL || self->socket[0] == '\0')
+        return cmd_fail(CMD_USAGE, "which server? --socket PATH, or SHS_ADMIN_SOCKET in the "
+                                   "environment: the PATH of shs serve --admin unix:PATH");
+    if (strncmp(self->socket, "unix:", 5) == 0)
+        self->socket += 5;
+    if (strlen(self->socket) >= sizeof address.sun_path)
+        return cmd_fail(CMD_USAGE, "the path of a Unix socket has at most %zu bytes",
+                        sizeof address.sun_path - 1);
+    return CMD_OK;
+}
+
+static int run(struct ctl *self)
+{
+    struct call call = {.body_len = 0};
+    int code;
+
+    if (self->operands.count == 0)
+        return cmd_fail(CMD_USAGE, "a command is missing, such as: shs ctl connections; see 'shs "
+                                   "ctl --help'");
+    call.command = find_command(self->operands.items[0]);
+    if (call.command == NULL)
+        return cmd_fail(CMD_USAGE, "unknown command '%s'; see 'shs ctl --help'",
+                        self->operands.items[0]);
+    shs__buf_init(&call.target, TARGET_MAX);
+    code = make_call(self, &call);
+    if (code == CMD_OK)
+        code = check_socket(self);
+    if (code == CMD_OK)
+        code = ask(self, &call);
+    shs__buf_free(&call.target);
+    return code;
+}
+
+int cmd_ctl(int argc, char **argv)
+{
+    static struct ctl self = {.wait_s = WAIT_S};
+    const struct flag flags[] = {
+        {"socket", FLAG_TEXT, &self.socket, "PATH", "the Unix socket of the admin plane"},
+        {"json", FLAG_SET, &self.json, NULL, "the answer as it came, for programs"},
+        {"wait", FLAG_SPAN, &self.wait_s, "TIME", "for an answer; 30s"},
+        {"server", FLAG_TEXT, &self.server, "NAME", "connections: of that server"},
+        {"identity", FLAG_TEXT, &self.identity, "NAME",
+         "connections: of that client: a CN, a SPIFFE ID, uid=N"},
+        {"state", FLAG_TEXT, &self.state, "STATE",
+         "connections: handshake, waiting, idle or running"},
+        {"older-than", FLAG_TEXT, &self.older, "TIME", "connections: that are older"},
+        {"limit", FLAG_TEXT, &self.limit, "N", "connections: so many"},
+        {"now", FLAG_SET, &self.now, NULL, "close: in the middle of a request"},
+        {"failed", FLAG_SET, &self.failed, NULL, "handshakes: that failed"},
+        {"within", FLAG_TEXT, &self.within, "TIME", "certs: that run out in so long, 30d"},
+        {"dry-run", FLAG_SET, &self.dry_run, NULL, "reload: only look at the files"},
+        {"timeout", FLAG_TEXT, &self.timeout, "TIME",
+         "drain: then requests that are under way are cut"},
+        {"grace", FLAG_TEXT, &self.grace, "TIME",
+         "drain: connections are taken so long, a part of\n--timeout"},
+        {"show", FLAG_SET, &self.show, NULL, "drain: only how far it is"},
+        {"for", FLAG_TEXT, &self.time, "TIME", "log: then the level returns, 10m"},
+        {"only", FLAG_TEXT, &self.only, "NAME", "log: of that server"},
+    };
+    int code;
+
+    if (!flags_parse(argc, argv, flags, SHS_ARRAY_LEN(flags), &self.operands, 4, about, below,
+                     &code))
+        return code;
+    return run(&self);
+}
+
+#else
+
+int cmd_ctl(int argc, char **argv)
+{
+    SHS_UNUSED(argc);
+    SHS_UNUSED(argv);
+    return cmd_fail(CMD_FAILED, "this build has no JSON: build it with libjansson-dev");
+}
+
+#endif
