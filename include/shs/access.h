@@ -11,7 +11,7 @@
  *       ca corp file "corp-ca.pem"
  *
  *       role viewer    GET /admin/v1/{path...}
- *       role operator  viewer + POST /admin/v1/{drain,undrain,connections/{id}/close}
+ *       role operator  viewer + POST /admin/v1/{drain,undrain} + DELETE /admin/v1/connections/{id}
  *       role admin     operator + * /admin/v1/{path...}
  *
  *       deny serial 0x1F3A ca corp

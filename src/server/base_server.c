@@ -51,11 +51,13 @@ static void wait_for_connections(struct shs_server *self, int64_t until_ns,
     }
 }
 
-/* Gives the handlers until `grace_ns`, then cuts their connections, and waits until `until_ns`.
-   Returns how many have not come back. */
-static unsigned wait_for_handlers(struct shs_server *self, int64_t grace_ns, int64_t until_ns)
+/* Gives the handlers until `grace_ns`, then cuts their connections, and waits until *until_ns; NULL:
+   for close_ms from then on. Returns how many have not come back. */
+static unsigned wait_for_handlers(struct shs_server *self, int64_t grace_ns,
+                                  const _Atomic int64_t *until_ns)
 {
     char names[SHS_DRAIN_NAMES_MAX];
+    _Atomic int64_t soon;
     unsigned left, cut = 0;
 
     pthread_mutex_lock(&self->lock);
@@ -66,8 +68,9 @@ static unsigned wait_for_handlers(struct shs_server *self, int64_t grace_ns, int
         pthread_mutex_unlock(&self->lock);
         if (cut > 0)
             shs__drain_say_cut(self, names, cut);
+        atomic_init(&soon, shs__deadline_after(shs_now_ns(), self->opt.close_ms));
         pthread_mutex_lock(&self->lock);
-        wait_for_connections(self, until_ns, &self->stop_deadline_ns);
+        wait_for_connections(self, INT64_MAX, until_ns != NULL ? until_ns : &soon);
     }
     left = self->live_count;
     pthread_mutex_unlock(&self->lock);
@@ -89,7 +92,8 @@ static int base_server_close(struct shs_layer *layer)
     cut_connections(self, false);
     pthread_mutex_unlock(&self->lock);
     if (close_waits(self))
-        left = wait_for_handlers(self, until - (int64_t)self->opt.close_ms * SHS_NS_PER_MS, until);
+        left = wait_for_handlers(self, until - (int64_t)self->opt.close_ms * SHS_NS_PER_MS,
+                                 &self->stop_deadline_ns);
     if (left > 0)
         return shs_server_fail(self, SHS_TIMEOUT, 0,
                                "%u request(s) still run after %" PRId64
@@ -98,15 +102,12 @@ static int base_server_close(struct shs_layer *layer)
     return SHS_OK;
 }
 
+/* However long ago it was closed: who is cut now needs the time to come back. */
 void shs__server_close_and_wait(struct shs_server *self)
 {
-    int64_t until;
-
     shs_server_close(self);
-    if (close_waits(self))
-        return;
-    until = shs__deadline_after(shs_now_ns(), self->opt.stop_ms);
-    wait_for_handlers(self, until, shs__deadline_after(until, self->opt.close_ms));
+    if (!close_waits(self))
+        wait_for_handlers(self, shs__deadline_after(shs_now_ns(), self->opt.stop_ms), NULL);
 }
 
 int shs_server_close(struct shs_server *self)
