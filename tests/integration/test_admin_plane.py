@@ -726,14 +726,16 @@ def test_10_what_is_under_way_is_answered(pki):
             equal(server.ask("drain?timeout=300s&grace=0", "POST").status, 200)
             equal(server.probe("/readyz")[0], 503)
             shslib.wait_until(lambda: shslib.refuses(server), 10, "an end of new connections")
+            # One of those who tried may have been let in before the end.
+            shslib.wait_until(lambda: server.drain_of(server.see("drain"))["open"] == 1, 10, "one connection")
             state = server.drain_of(server.see("drain"))
-            equal((state["state"], state["open"], state["busy"]), ("stopping", 1, 1))
+            equal((state["state"], state["busy"]), ("stopping", 1))
             answer = server.ask("undrain", "POST")
             equal((answer.status, server.drain_of(answer.json["servers"])["state"]), (409, "stopping"))
             got += shslib.read_all(sock, 20)
             equal(len(got) - got.index(b"\r\n\r\n") - 4, LARGE, "bytes")
         equal(server.wait(20), 0, "exit code")
-        check(": 1 served, 1 closed, 0 cut" in server.stderr, server.stderr)
+        check(re.search(": 1 served, [1-9][0-9]* closed, 0 cut", server.stderr), server.stderr)
 
 
 def test_10_the_bound(pki):
