@@ -51,8 +51,8 @@ static void wait_for_connections(struct shs_server *self, int64_t until_ns,
     }
 }
 
-/* Gives the handlers until `grace_ns`, then cuts their connections, and waits until *until_ns; NULL:
-   for close_ms from then on. Returns how many have not come back. */
+/* Gives the handlers until `grace_ns`, then cuts their connections, and waits until *until_ns, or
+   (NULL) for close_ms from then on. Returns how many have not come back. */
 static unsigned wait_for_handlers(struct shs_server *self, int64_t grace_ns,
                                   const _Atomic int64_t *until_ns)
 {
