@@ -6,6 +6,7 @@
 #include <shs/text.h>
 
 #include "access/policy.h"
+#include "base/text.h"
 
 /* A longer path that is encoded has no role. */
 #define DECODED_MAX 4096
@@ -228,26 +229,6 @@ static void find_cas(struct decision *d)
 
 /* -- what it may ------------------------------------------------------------------------------- */
 
-static bool is_dots(struct shs_str s)
-{
-    return (s.len == 1 && s.ptr[0] == '.') || (s.len == 2 && s.ptr[0] == '.' && s.ptr[1] == '.');
-}
-
-/* Has the decoded segment a part, between its own "/", that is "." or ".."? */
-static bool has_dots(struct shs_str s)
-{
-    size_t from = 0;
-
-    for (size_t i = 0; i <= s.len; i++) {
-        if (i < s.len && s.ptr[i] != '/')
-            continue;
-        if (is_dots((struct shs_str){s.ptr + from, i - from}))
-            return true;
-        from = i + 1;
-    }
-    return false;
-}
-
 /*
  * As router.c reads a path. False for one that reads as nothing. `decoded` has DECODED_MAX bytes.
  */
@@ -275,7 +256,7 @@ static bool read_path(struct shs_str path, char *decoded, struct shs_segments *o
             seg->ptr = decoded + used;
             used += seg->len;
         }
-        if (has_dots(*seg))
+        if (shs__segment_has_dots(*seg))
             return false;
     }
     return true;

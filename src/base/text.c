@@ -301,3 +301,22 @@ size_t shs__extension_length(struct shs_str s)
         dot -= 4;
     return s.len - (dot - 1);
 }
+
+static bool is_dots(struct shs_str s)
+{
+    return (s.len == 1 && s.ptr[0] == '.') || (s.len == 2 && s.ptr[0] == '.' && s.ptr[1] == '.');
+}
+
+bool shs__segment_has_dots(struct shs_str s)
+{
+    size_t from = 0;
+
+    for (size_t i = 0; i <= s.len; i++) {
+        if (i < s.len && s.ptr[i] != '/')
+            continue;
+        if (is_dots((struct shs_str){s.ptr + from, i - from}))
+            return true;
+        from = i + 1;
+    }
+    return false;
+}

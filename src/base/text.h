@@ -42,4 +42,8 @@ int shs__log_escape(struct shs_buf *out, struct shs_str s);
 #define SHS_EXTENSION_MAX 16u
 size_t shs__extension_length(struct shs_str name);
 
+/* Has the decoded segment of a path a part, between its own "/", that is "." or ".."? Who matches
+   paths lets none of them through: router and rules of access read them alike. */
+bool shs__segment_has_dots(struct shs_str segment);
+
 #endif

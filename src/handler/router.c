@@ -10,6 +10,7 @@
 
 #include <shs/text.h>
 
+#include "base/text.h"
 #include "handler/chain.h"
 #include "handler/router_tree.h"
 
@@ -42,26 +43,6 @@ struct search {
 };
 
 /* -- which path reads as which----------------------------------------------------------------- */
-
-static bool is_dots(struct shs_str s)
-{
-    return (s.len == 1 && s.ptr[0] == '.') || (s.len == 2 && s.ptr[0] == '.' && s.ptr[1] == '.');
-}
-
-/* Has the decoded segment a part, between its own "/", that is "." or ".."? */
-static bool has_dots(struct shs_str s)
-{
-    size_t from = 0;
-
-    for (size_t i = 0; i <= s.len; i++) {
-        if (i < s.len && s.ptr[i] != '/')
-            continue;
-        if (is_dots((struct shs_str){s.ptr + from, i - from}))
-            return true;
-        from = i + 1;
-    }
-    return false;
-}
 
 /* SHS_OK with *out; SHS_PROTO for what reads as nothing; SHS_NOMEM. */
 static int decode(struct shs_request *req, struct shs_str raw, struct shs_str *out)
@@ -113,7 +94,7 @@ static int cut_path(struct search *s)
         rc = decode(s->req, segment, &segment);
         if (rc != SHS_OK)
             return rc;
-        if (has_dots(segment))
+        if (shs__segment_has_dots(segment))
             return SHS_PROTO;
         if (s->count < SHS_MAX_SEGMENTS)
             s->segs[s->count] = segment;
