@@ -76,6 +76,8 @@ struct shs_address {
     const char *path; /* not NULL: host and port are not looked at */
 };
 
+/* Sorted by who reads a member. Before 1.0 a minor release may add members in the middle, with a
+   new soname; within one soname they are added at the end alone. */
 struct shs_options {
     size_t size; /* set by shs_options_init: the struct the caller was built with. A constructor
                     refuses a struct without one, and reads nothing behind it */
@@ -93,8 +95,14 @@ struct shs_options {
     unsigned timeout_ms;       /* handle_request's limit. UINT_MAX = none */
     unsigned poll_interval_ms; /* service_actions runs at least this often; less than 10 is 10. 500
                                 */
-
-    int address_family; /* AF_INET or AF_INET6: only such addresses of host. AF_UNSPEC */
+    int address_family;        /* AF_INET or AF_INET6: only such addresses of host. AF_UNSPEC */
+    /*
+     * Further addresses: the server listens at each of them, beside host and port (or path). All
+     * are bound or none is, and the message names the one that failed. Each port "0" is another
+     * one. Beside others the host "::" is IPv6 alone, for IPv4 can be said; "" is both. Copied.
+     */
+    const struct shs_address *more_addresses;
+    unsigned more_address_count; /* at most 63. 0 */
 
     /* -- UDPServer and UnixDatagramServer ------------------------------------------------------ */
     size_t max_packet_size; /* bytes of a datagram; what is beyond is cut off and flagged. 8192 */
@@ -119,6 +127,28 @@ struct shs_options {
     bool block_on_close;      /* true: server_close waits for its threads, at most stop_ms */
     size_t thread_stack_size; /* bytes per thread, at most 1 GiB; less than 128 KiB, which our own
                                  code needs, is 128 KiB. 256 KiB */
+
+    /* -- ThreadPoolMixIn ----------------------------------------------------------------------- */
+    unsigned threads;       /* workers that may run at the same time; 0 = one per core that is for
+                               this process (its affinity; its control groups' quota, rounded up).
+                               More, up to max_threads, are started while handlers block. 0 */
+    unsigned thread_groups; /* sets of workers that share nothing: many cores want several. 1 */
+    unsigned spare_ms;      /* a worker that is not needed leaves after this. 10000 */
+    unsigned queue_ms;      /* a request waits this long for a worker when all are blocked; then 503
+                               with Retry-After. Where some have waited all the time for as long,
+                               an eighth of it. 2000 */
+    unsigned max_queue;     /* requests that wait so at once; more are answered 503 at once. 1024 */
+    unsigned max_connections_per_address; /* open at once from one address (of IPv6: one /64); one
+                                             more is closed. UINT_MAX = none.
+                                             SHS_ADDRESS_SHARE = a quarter of max_connections, but
+                                             none for loopback, link-local and private addresses,
+                                             where a proxy has all its clients. SHS_ADDRESS_SHARE */
+    unsigned max_requests_per_turn;       /* pipelined ones that are answered before others have
+                                             their turn; 0 = all. 16 */
+    /* While more clients come than can be served, for a second and more: who would wait so long
+       until it is begun with is refused, with 503 and Retry-After, or before a TLS handshake.
+       UINT_MAX = nobody is. 1000 */
+    unsigned late_ms;
 
     /* -- ForkingMixIn -------------------------------------------------------------------------- */
     unsigned max_children; /* alive at once; beyond it the server stops accepting. 40 */
@@ -156,64 +186,27 @@ struct shs_options {
                                      handler. 65536 */
     size_t max_buffered_response; /* an answer up to this leaves after the handler returned; a
                                      longer one is streamed. 65536 */
+    const char *request_id_field; /* every answer has a field of this name with shs_request_id:
+                                     "X-Request-Id". NULL = none */
+
+    /* -- HTTP: the server's own errors, and those of shs_send_error --------------------------- */
+    enum shs_error_form error_form; /* 400, 404, 413, 431, 500 ... SHS_ERRORS_HTML */
+    shs_error_page_fn *error_page;  /* makes them instead. NULL: nobody */
+    void *error_ctx;
 
     /* -- diagnostics --------------------------------------------------------------------------- */
     shs_log_fn *log; /* NULL: none */
     void *log_ctx;
     enum shs_log_level log_level; /* lines above this are not made. SHS_LOG_INFO */
-
-    /* -- ThreadPoolMixIn ----------------------------------------------------------------------- */
-    unsigned threads;       /* workers that may run at the same time; 0 = one per core that is for
-                               this process (its affinity; its control groups' quota, rounded up).
-                               More, up to max_threads, are started while handlers block. 0 */
-    unsigned thread_groups; /* sets of workers that share nothing: many cores want several. 1 */
-    unsigned spare_ms;      /* a worker that is not needed leaves after this. 10000 */
-    unsigned queue_ms;      /* a request waits this long for a worker when all are blocked; then 503
-                               with Retry-After. Where some have waited all the time for as long,
-                               an eighth of it. 2000 */
-    unsigned max_queue;     /* requests that wait so at once; more are answered 503 at once. 1024 */
-    unsigned max_connections_per_address; /* open at once from one address (of IPv6: one /64); one
-                                             more is closed. UINT_MAX = none.
-                                             SHS_ADDRESS_SHARE = a quarter of max_connections, but
-                                             none for loopback, link-local and private addresses,
-                                             where a proxy has all its clients. SHS_ADDRESS_SHARE */
-    unsigned max_requests_per_turn;       /* pipelined ones that are answered before others have
-                                             their turn; 0 = all. 16 */
-
-    /* -- HTTP, continued ----------------------------------------------------------------------- */
-    const char *request_id_field; /* every answer has a field of this name with shs_request_id:
-                                     "X-Request-Id". NULL = none */
-
-    /* -- diagnostics, continued ---------------------------------------------------------------- */
     unsigned stuck_handler_ms; /* a handler that has neither returned nor waited for its client for
                                   so long is logged with its path and age, and again after twice as
                                   long, four times ...: by ThreadPoolMixIn, and by ThreadingMixIn
                                   while the server serves. 30000 */
 
-    /* -- HTTP: the server's own errors, and those of shs_send_error ----------------------- */
-    enum shs_error_form error_form; /* 400, 404, 413, 431, 500 ... SHS_ERRORS_HTML */
-    shs_error_page_fn *error_page;  /* makes them instead. NULL: nobody */
-    void *error_ctx;
-
     /* -- what time it is ----------------------------------------------------------------------- */
     int64_t clock_offset_s; /* added to the system's clock for Date, for Last-Modified, which is not
                                later, for tickets and for every check of certificates, CRLs and OCSP
                                responses: a server of next month, to be tested today. 0 */
-
-    /* -- TCPServer, continued ------------------------------------------------------------------ */
-    /*
-     * Further addresses: the server listens at each of them, beside host and port (or path). All
-     * are bound or none is, and the message names the one that failed. Each port "0" is another
-     * one. Beside others the host "::" is IPv6 alone, for IPv4 can be said; "" is both. Copied.
-     */
-    const struct shs_address *more_addresses;
-    unsigned more_address_count; /* at most 63. 0 */
-
-    /* -- ThreadPoolMixIn, continued ------------------------------------------------------------ */
-    /* While more clients come than can be served, for a second and more: who would wait so long
-       until it is begun with is refused, with 503 and Retry-After, or before a TLS handshake.
-       UINT_MAX = nobody is. 1000 */
-    unsigned late_ms;
 };
 
 /*
