@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Builds everything and runs every test. Works on a fresh Debian 12 with nothing but git.
 #
-#   bash tests/run.sh                  release, debug, asan+ubsan, tsan, a compile with clang, fuzzing
+#   bash tests/run.sh                  release, asan+ubsan, tsan, what only a debug build can show,
+#                                      a compile with clang, fuzzing
 #   bash tests/run.sh --quick          debug only
 #   bash tests/run.sh --preset NAME    one build: debug, release, asan, tsan, clang, fuzz, coverage
 #
 # Missing packages are installed when run as root; otherwise the apt line is printed. Nothing is
-# asked. The last line is the sum over all builds, `N passed, N failed`; the exit code is 0 only if
-# nothing failed. Tests that cannot run on this machine are skipped, which is said, and count as
-# neither.
+# asked. A line at least once a minute says how far it is. At the end come the names of the tests that
+# failed, and of those that were skipped because they cannot run on this machine, with the reason. The
+# last line is the sum over all builds, `N passed, N failed`; the exit code is 0 only if nothing failed.
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -26,7 +27,7 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     -h | --help)
-        sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
         exit 0
         ;;
     *)
@@ -52,6 +53,23 @@ say() {
     printf '== %3ds  %s\n' "$SECONDS" "$*"
 }
 
+# watched LOG COMMAND...: runs the command with its output in LOG, and says how far it is: ninja and
+# ctest count in lines that begin with "[3/9]" or " 3/9 Test".
+watched() {
+    local log=$1 waited=0 rc
+    shift
+    "$@" >>"$log" 2>&1 &
+    while kill -0 $! 2>/dev/null; do
+        sleep 1
+        waited=$((waited + 1))
+        [ $((waited % 45)) -ne 0 ] || say "  ... $(tail -n 60 "$log" | grep -oE '^\[[0-9]+/[0-9]+\]|^ *[0-9]+/[0-9]+ Test' |
+            tail -n 1 | tr -d '[] Test') done"
+    done
+    wait $!
+    rc=$?
+    return $rc
+}
+
 # build PRESET LOG: configures and compiles, quietly unless it fails.
 build() {
     local dir=build/$1 options=(-DSHS_WERROR=ON)
@@ -63,7 +81,7 @@ build() {
         rm -rf "$dir"
     fi
     cmake --preset "$1" "${options[@]}" >"$2" 2>&1 &&
-        cmake --build --preset "$1" -- -k 0 -j "$jobs" >>"$2" 2>&1
+        watched "$2" cmake --build --preset "$1" -- -k 0 -j "$jobs"
 }
 
 # ThreadSanitizer's shadow memory does not fit every address space layout: switch randomisation off
@@ -75,18 +93,15 @@ launcher() {
 }
 
 # Which tests a build runs: style does not depend on the build, so once is enough; and clang's build
-# is there to compile, its tests run with `--preset clang`.
+# is there to compile, its tests run with `--preset clang`. When all builds run, the debug build does
+# not run again what the release and both sanitizers run: it adds style, valgrind and the unit tests.
 selection() {
     case $1 in
+    debug) [ "$all_presets" -eq 1 ] || echo "-LE integration|example" ;;
     asan) echo "-LE style" ;;
     release) echo "-LE style" ;; # with _FORTIFY_SOURCE, which sees what the others do not
     tsan) echo "-L unit|integration|example" ;;
     esac
-}
-
-# attribute NAME FILE: an attribute of <testsuite> in ctest's report.
-attribute() {
-    sed -n '/<testsuite/,/>/p' "$2" | tr '\n' ' ' | sed -n "s/.*[[:space:]]$1=\"\([0-9]*\)\".*/\1/p"
 }
 
 # fuzz TARGET: libFuzzer for a minute, from the corpus in the tree. A finding is kept, and shown. The
@@ -110,6 +125,7 @@ fuzzed() {
         return
     fi
     failed=$((failed + 1))
+    echo "failed fuzz: $name" >>build/named.txt
     tail -n 60 "build/fuzz-$name.log"
     say "fuzz: $name: FAILED (exit code $2, ${runs:-no} inputs; all of it: build/fuzz-$name.log)"
     for file in "build/fuzz/found/$name"/*-*; do
@@ -127,6 +143,7 @@ run_fuzz() {
     if ! build fuzz build/fuzz.log; then
         grep -vE '^\[[0-9]+/[0-9]+\] (Building|Linking|Creating)|^-- ' build/fuzz.log
         say "fuzz: the build failed (all of it: build/fuzz.log)"
+        echo "failed fuzz: the build" >>build/named.txt
         failed=$((failed + 1))
         return
     fi
@@ -146,12 +163,13 @@ run_preset() {
         run_fuzz
         return
     fi
-    local preset=$1 log=build/$1.log report=build/$1.xml total bad skipped
+    local preset=$1 log=build/$1.log report=build/$1.xml good bad skipped
     mkdir -p build
     say "$preset: building"
     if ! build "$preset" "$log"; then
         grep -vE '^\[[0-9]+/[0-9]+\] (Building|Linking|Creating)|^-- ' "$log"
         say "$preset: the build failed (all of it: $log)"
+        echo "failed $preset: the build" >>build/named.txt
         failed=$((failed + 1))
         return
     fi
@@ -163,32 +181,32 @@ run_preset() {
     say "$preset: testing"
     rm -f "$report"
     # One more than there are cores: most tests wait for a deadline most of the time.
+    : >"$log"
     # shellcheck disable=SC2046 # lists of words
-    $(launcher "$preset") ctest --test-dir "build/$preset" -j "$((jobs + 1))" --output-on-failure \
-        --no-tests=error --output-junit "$root/$report" $(selection "$preset") >"$log" 2>&1
+    watched "$log" $(launcher "$preset") ctest --test-dir "build/$preset" -j "$((jobs + 1))" \
+        --output-on-failure --no-tests=error --output-junit "$root/$report" $(selection "$preset")
     local rc=$?
-    total=$(attribute tests "$report" 2>/dev/null)
-    bad=$(attribute failures "$report" 2>/dev/null)
-    skipped=$(attribute skipped "$report" 2>/dev/null)
-    if [ -z "$total" ] || [ -z "$bad" ] || { [ $rc -ne 0 ] && [ "$bad" -eq 0 ]; }; then
+    if ! python3 tests/report.py "$report" "$preset" >"$report.txt" ||
+        ! read -r good bad skipped <"$report.txt" || { [ $rc -ne 0 ] && [ "$bad" -eq 0 ]; }; then
         cat "$log"
         say "$preset: ctest itself failed (exit code $rc)"
+        echo "failed $preset: ctest" >>build/named.txt
         failed=$((failed + 1))
         return
     fi
-    if [ "$bad" -gt 0 ]; then
-        cat "$log"
-    elif [ "${skipped:-0}" -gt 0 ]; then
-        sed -n '/did not run/,$p' "$log"
-    fi
-    passed=$((passed + total - bad - ${skipped:-0}))
+    [ "$bad" -eq 0 ] || cat "$log"
+    tail -n +2 "$report.txt" >>build/named.txt
+    passed=$((passed + good))
     failed=$((failed + bad))
-    say "$preset: $((total - bad - ${skipped:-0})) passed, $bad failed, ${skipped:-0} skipped"
+    say "$preset: $good passed, $bad failed, $skipped skipped"
 }
 
+mkdir -p build
+: >build/named.txt
 for preset in "${presets[@]}"; do
     run_preset "$preset"
 done
 
+sort build/named.txt
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
