@@ -107,6 +107,8 @@ struct shs_wfile;
  *
  * The class's timeout_ms is for the whole call. Without one, and without a deadline of the
  * connection, the peer has opt.idle_ms and must keep up opt.min_rate from then on (see 5 above).
+ * After SHS_TIMEOUT rfile stays timed out, as Python's does ("cannot read from timed out object"):
+ * only what it had read ahead can still be taken. shs_conn_read goes on.
  */
 SHS_API int shs_rfile_read(struct shs_rfile *self, void *buf, size_t cap,
                            size_t *got) SHS_MUST_CHECK;

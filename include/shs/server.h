@@ -575,7 +575,8 @@ SHS_API int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *
  * Writes all of it, waiting as long as the peer makes progress of opt.min_rate within opt.write_ms.
  * Returns 0; SHS_RESET when the peer takes no more; SHS_STOPPED when server_close has cut it off;
  * SHS_TIMEOUT, SHS_IO, SHS_TLS. shs_conn_error has the reason. `buf` is not used after the call.
- * Owner thread only.
+ * After such an end a stream takes no more, and the call returns the same again: part of `buf` may
+ * be out, and what came behind it would be read as its rest. Owner thread only.
  */
 SHS_API int shs_conn_write(struct shs_conn *conn, const void *buf, size_t len) SHS_MUST_CHECK;
 

@@ -348,7 +348,7 @@ int shs__conn_write_within(struct shs_conn *conn, const void *buf, size_t len, u
     int64_t before = conn->deadline_ns;
     struct shs_progress progress;
     const char *bytes = buf;
-    int rc = SHS_OK;
+    int rc = conn->write_failed;
 
     shs__progress_start(&progress, shs_now_ns(), ms, conn->server->opt.min_rate);
     while (len > 0 && rc == SHS_OK) {
@@ -362,6 +362,8 @@ int shs__conn_write_within(struct shs_conn *conn, const void *buf, size_t len, u
     }
     if (rc == SHS_OK)
         rc = write_some(conn, &progress, NULL, 0, NULL);
+    if (!conn->borrowed) /* each datagram is whole */
+        conn->write_failed = rc;
     conn->deadline_ns = before;
     begin_reading_anew(conn);
     return rc;

@@ -96,6 +96,8 @@ struct shs_conn {
     bool has_read : 1;  /* shs_conn_read has given something to the handler that runs */
     uint32_t turn;      /* requests left until it yields; 0 = it never does */
     uint32_t served;    /* requests answered on it */
+    int write_failed;   /* a write of a handler ended so, and part of it may be out: nobody writes
+                           behind it. 0: none did */
     /* of a handler that has set no deadline, since it last wrote, or since the peer kept up
        min_rate for idle_ms: what it has read, and how long it has waited for it */
     uint64_t read_bytes;

@@ -20,6 +20,7 @@ struct shs_rfile {
     struct shs_conn *conn;
     unsigned timeout_ms; /* 0: the connection's own */
     bool closed;
+    bool timed_out;         /* as Python's SocketIO: no byte is taken from the peer any more */
     size_t start, len, cap; /* of data: what was read ahead */
     char data[];
 };
@@ -47,6 +48,18 @@ static int64_t begin_call(struct shs_rfile *self)
     return before;
 }
 
+/*
+ * From the connection. Who was told that the peer is late has the same answer from then on: else the
+ * byte that comes a moment later is one that a handler has no use for, in one run of many.
+ */
+static int take(struct shs_rfile *self, void *buf, size_t cap, size_t *got)
+{
+    int rc = self->timed_out ? SHS_TIMEOUT : shs_conn_read(self->conn, buf, cap, got);
+
+    self->timed_out = rc == SHS_TIMEOUT;
+    return rc;
+}
+
 /* At least one byte: from what was read ahead, or from the connection. */
 static int read_some(struct shs_rfile *self, void *buf, size_t cap, size_t *got)
 {
@@ -55,10 +68,10 @@ static int read_some(struct shs_rfile *self, void *buf, size_t cap, size_t *got)
     if (self->closed)
         return SHS_CLOSED;
     if (self->len == 0 && cap >= self->cap) /* no use to copy it twice */
-        return shs_conn_read(self->conn, buf, cap, got);
+        return take(self, buf, cap, got);
     if (self->len == 0) {
         self->start = 0;
-        rc = shs_conn_read(self->conn, self->data, self->cap, &self->len);
+        rc = take(self, self->data, self->cap, &self->len);
         if (rc != SHS_OK)
             return rc;
     }
@@ -124,7 +137,7 @@ static int readline(struct shs_rfile *self, char *buf, size_t cap, size_t *have)
         if (self->cap == 0) { /* unbuffered: not a byte of what follows the line may be taken */
             size_t n = 0;
 
-            rc = shs_conn_read(self->conn, buf + *have, 1, &n);
+            rc = take(self, buf + *have, 1, &n);
             if (rc != SHS_OK)
                 return rc;
             *have += 1;
@@ -133,7 +146,7 @@ static int readline(struct shs_rfile *self, char *buf, size_t cap, size_t *have)
             continue;
         }
         self->start = 0;
-        rc = shs_conn_read(self->conn, self->data, self->cap, &self->len);
+        rc = take(self, self->data, self->cap, &self->len);
         if (rc != SHS_OK)
             return rc;
     }

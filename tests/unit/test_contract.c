@@ -262,6 +262,87 @@ static void a_byte_now_and_then_ends(void **state)
     }
 }
 
+/* More than any socket holds. */
+enum { LONG_ANSWER = 32 << 20 };
+
+static int write_behind(struct shs_request_handler *self)
+{
+    struct pollfd fd = {.fd = shs_conn_fileno(self->request), .events = POLLOUT};
+    char *answer = shs__malloc(LONG_ANSWER);
+    int first = SHS_NOMEM, then;
+
+    contract_called(self);
+    if (answer != NULL) {
+        memset(answer, 'a', LONG_ANSWER);
+        first = shs_conn_write(self->request, answer, LONG_ANSWER);
+    }
+    shs__free(answer);
+    atomic_fetch_add(&contract_seen->bytes, 1); /* now the client reads */
+    poll(&fd, 1, patience_ms());
+    then = shs_conn_write(self->request, "b", 1);
+    contract_ended(self, first == SHS_TIMEOUT ? then : SHS_USAGE);
+    return first;
+}
+CLASS(write_behind);
+
+/* Half an answer, and then another one behind it, would look like one. */
+static void nothing_is_written_behind_a_failed_write(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_meeting m;
+    char buf[4096];
+
+    contract_prepare(&m, v);
+    m.opt.write_ms = SHORT_MS;
+    contract_meet(&m, &write_behind_class);
+    await_bytes(1);
+    while (atomic_load(&contract_seen->end_ns) == 0) {
+        size_t n = contract_hear(&m.c, buf, sizeof buf);
+
+        if (n == 0)
+            break;
+        assert_null(memchr(buf, 'b', n));
+    }
+    contract_await_finish();
+    assert_int_equal(contract_seen->rc, SHS_TIMEOUT);
+    contract_part(&m);
+}
+
+static int late_byte(struct shs_request_handler *base)
+{
+    struct shs_stream_request_handler *self =
+        SHS_CONTAINER_OF(base, struct shs_stream_request_handler, base);
+    struct pollfd fd = {.fd = shs_conn_fileno(base->request), .events = POLLIN};
+    char buf[8];
+    size_t got = 0;
+    int first, then;
+
+    contract_called(base);
+    first = shs_rfile_read1(self->rfile, buf, sizeof buf, &got);
+    atomic_fetch_add(&contract_seen->bytes, 1); /* now the client sends */
+    poll(&fd, 1, patience_ms());
+    then = shs_rfile_read1(self->rfile, buf, sizeof buf, &got);
+    contract_ended(base, first == SHS_TIMEOUT ? then : SHS_USAGE);
+    return first;
+}
+STREAM_CLASS(late_byte);
+
+/* As in Python: "cannot read from timed out object". */
+static void rfile_stays_timed_out(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_meeting m;
+
+    contract_prepare(&m, v);
+    m.opt.idle_ms = SHORT_MS;
+    contract_meet(&m, &late_byte_class.base);
+    await_bytes(1);
+    contract_say(&m.c, "x", 1);
+    contract_await_finish();
+    assert_int_equal(contract_seen->rc, SHS_TIMEOUT);
+    contract_part(&m);
+}
+
 /* True: it was answered each time. False: cut off, perhaps because this machine was late. */
 static bool talks_for_longer(const struct contract_variant *v, unsigned idle_ms)
 {
@@ -613,13 +694,22 @@ static const struct {
     const char *name;
     void (*run)(void **state);
 } lines[] = {
-    TEST(ends_are_four_answers),          TEST(a_read_has_idle_ms),
-    TEST(who_is_active_goes_on),          TEST(a_wait_without_a_deadline_ends),
-    TEST(a_byte_now_and_then_ends),       TEST(who_is_answered_goes_on),
-    TEST(half_a_record_is_not_forgotten), TEST(who_takes_nothing_does_not_spin),
-    TEST(drops_do_not_hold_a_read),       TEST(a_reader_that_is_gone),
-    TEST(a_reader_that_does_not_read),    TEST(who_is_busy_has_stop_ms),
-    TEST(who_yields_is_called_again),     TEST(who_yields_has_stop_ms),
+    TEST(ends_are_four_answers),
+    TEST(a_read_has_idle_ms),
+    TEST(who_is_active_goes_on),
+    TEST(a_wait_without_a_deadline_ends),
+    TEST(a_byte_now_and_then_ends),
+    TEST(rfile_stays_timed_out),
+    TEST(nothing_is_written_behind_a_failed_write),
+    TEST(who_is_answered_goes_on),
+    TEST(half_a_record_is_not_forgotten),
+    TEST(who_takes_nothing_does_not_spin),
+    TEST(drops_do_not_hold_a_read),
+    TEST(a_reader_that_is_gone),
+    TEST(a_reader_that_does_not_read),
+    TEST(who_is_busy_has_stop_ms),
+    TEST(who_yields_is_called_again),
+    TEST(who_yields_has_stop_ms),
     TEST(a_failure_is_told_once),
 };
 
