@@ -49,8 +49,8 @@ static int64_t begin_call(struct shs_rfile *self)
 }
 
 /*
- * From the connection. Who was told that the peer is late has the same answer from then on: else the
- * byte that comes a moment later is one that a handler has no use for, in one run of many.
+ * From the connection. Who was told that the peer is late has the same answer from then on: else
+ * the byte that comes a moment later is one that a handler has no use for, in one run of many.
  */
 static int take(struct shs_rfile *self, void *buf, size_t cap, size_t *got)
 {
