@@ -154,6 +154,20 @@ SHS_API void shs_access_free(struct shs_access_rules *self); /* NULL is fine */
  */
 SHS_API int shs_access_reload(struct shs_access_rules *self, struct shs_error *err);
 
+/*
+ * The same in two steps, for who has more to read again than these rules: what was read and checked
+ * is taken by the commit, or not at all.
+ *
+ *   dry_run  it is only looked at: a fault is not counted
+ *
+ * Returns as shs_access_reload. Any thread; the rules outlive the draft.
+ */
+struct shs_access_draft;
+SHS_API int shs_access_draft_new(struct shs_access_draft **out, struct shs_access_rules *rules,
+                                 bool dry_run, struct shs_error *err) SHS_MUST_CHECK;
+SHS_API void shs_access_draft_commit(struct shs_access_draft *self); /* once; it cannot fail */
+SHS_API void shs_access_draft_free(struct shs_access_draft *self);   /* NULL is fine */
+
 /* What was decided, and by what. Its own memory: copy it as you like. */
 struct shs_access_decision {
     bool allowed;

@@ -231,6 +231,31 @@ SHS_API int shs_tls_reload_each(struct shs_server *self,
 SHS_API int shs_tls_check(struct shs_server *self, struct shs_error *err);
 
 /*
+ * A reload in two steps and all or none, for who has more to read again than the TLS of one server:
+ * first everything is read and checked everywhere, then it is taken everywhere, or nowhere.
+ *
+ *   dry_run  it is only looked at: shs_tls_draft_commit is SHS_USAGE, and nothing is counted
+ *
+ * Returns 0. SHS_TLS when a file cannot be used: *err (may be NULL) has the first one's reason, and
+ * is counted in stats.reload_failures; *out is there for shs_tls_draft_each, and cannot be
+ * committed. SHS_NOMEM, and SHS_USAGE (no TLSMixIn, a forked child): *out is NULL.
+ *
+ * Until shs_tls_draft_free other reloads of this server wait; who makes several drafts makes them
+ * one after the other, on one thread. That one also commits and frees them. Any thread.
+ */
+struct shs_tls_draft;
+SHS_API int shs_tls_draft_new(struct shs_tls_draft **out, struct shs_server *self, bool dry_run,
+                              struct shs_error *err) SHS_MUST_CHECK;
+/* What becomes of every file, or after the commit has become. Views: during the call. */
+SHS_API void shs_tls_draft_each(const struct shs_tls_draft *self,
+                                void (*each)(void *ctx, const struct shs_tls_file_result *result),
+                                void *ctx);
+/* New connections get what was read; counted and logged as shs_tls_reload. Returns 0, SHS_USAGE, or
+   SHS_NOMEM, and then nothing has changed. */
+SHS_API int shs_tls_draft_commit(struct shs_tls_draft *self, struct shs_error *err) SHS_MUST_CHECK;
+SHS_API void shs_tls_draft_free(struct shs_tls_draft *self); /* NULL is fine */
+
+/*
  * Asks the mixin's thread (config.reload_thread) for a shs_tls_reload, and returns at once. Before
  * serving begins it is taken note of. Does nothing without that thread. Safe from any thread and
  * from a signal handler. `self` must have a TLSMixIn and not be closed.

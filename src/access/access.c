@@ -78,14 +78,19 @@ static struct shs_access_policy *exchange(struct shs_access_rules *self,
     return before;
 }
 
+static int from_memory(struct shs_error *err)
+{
+    return shs_error_set(err, SHS_USAGE, 0,
+                         "These rules are from memory: there is no file to read again.");
+}
+
 int shs_access_reload(struct shs_access_rules *self, struct shs_error *err)
 {
     struct shs_access_policy *policy = NULL;
     int rc;
 
     if (self->file == NULL)
-        return shs_error_set(err, SHS_USAGE, 0,
-                             "These rules are from memory: there is no file to read again.");
+        return from_memory(err);
     pthread_mutex_lock(&self->reading);
     rc = read_file(self->file, &policy, err);
     if (rc == SHS_OK)
@@ -94,6 +99,58 @@ int shs_access_reload(struct shs_access_rules *self, struct shs_error *err)
     pthread_mutex_unlock(&self->reading);
     shs__policy_free(policy);
     return rc;
+}
+
+/* -- in two steps ------------------------------------------------------------------------------ */
+
+struct shs_access_draft {
+    struct shs_access_rules *rules;
+    struct shs_access_policy *policy; /* NULL: it is taken */
+};
+
+int shs_access_draft_new(struct shs_access_draft **out, struct shs_access_rules *rules,
+                         bool dry_run, struct shs_error *err)
+{
+    struct shs_access_draft *self;
+    int rc;
+
+    *out = NULL;
+    if (rules->file == NULL)
+        return from_memory(err);
+    self = shs__calloc(1, sizeof *self);
+    if (self == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for rules.");
+    rc = read_file(rules->file, &self->policy, err);
+    if (rc != SHS_OK) {
+        shs__free(self);
+        if (!dry_run)
+            atomic_fetch_add(&rules->failures, 1);
+        return rc;
+    }
+    self->rules = rules;
+    *out = self;
+    return SHS_OK;
+}
+
+void shs_access_draft_commit(struct shs_access_draft *self)
+{
+    struct shs_access_rules *rules = self->rules;
+
+    if (self->policy == NULL)
+        return;
+    pthread_mutex_lock(&rules->reading);
+    shs__policy_free(exchange(rules, self->policy));
+    self->policy = NULL;
+    atomic_fetch_add(&rules->reloads, 1);
+    pthread_mutex_unlock(&rules->reading);
+}
+
+void shs_access_draft_free(struct shs_access_draft *self)
+{
+    if (self == NULL)
+        return;
+    shs__policy_free(self->policy);
+    shs__free(self);
 }
 
 /* -- deciding ---------------------------------------------------------------------------------- */

@@ -3,18 +3,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <unistd.h>
 
-#include <shs/tls.h>
-
-#include "cmd/stop_signals.h"
-
 /* Lock-free, so that a handler may use them on any thread. */
-static _Atomic(struct shs_server *) targets[STOP_SIGNALS_MAX];
-static atomic_bool early; /* one came before there was a server */
 static atomic_int listener = -1;
-static atomic_bool early_for_listener;
+static atomic_bool early; /* one came before there was anybody to tell */
 
 /* False: nobody listens yet. */
 static bool tell(void)
@@ -25,48 +20,27 @@ static bool tell(void)
     return fd >= 0 && write(fd, &one, sizeof one) == (ssize_t)sizeof one;
 }
 
-/* False: there is none yet. */
-static bool request_all(void)
-{
-    bool any = false;
-
-    for (size_t i = 0; i < STOP_SIGNALS_MAX; i++) {
-        struct shs_server *server = atomic_load(&targets[i]);
-
-        if (server != NULL)
-            shs_tls_request_reload(server);
-        any = any || server != NULL;
-    }
-    return any;
-}
-
 static void on_reload(int number)
 {
     int saved = errno;
 
     (void)number;
-    if (!request_all())
-        atomic_store(&early, true);
     if (!tell())
-        atomic_store(&early_for_listener, true);
+        atomic_store(&early, true);
     errno = saved;
 }
 
-void reload_signal_install(struct shs_server *const *servers, size_t count)
+void reload_signal_install(void)
 {
     struct sigaction action = {.sa_handler = on_reload, .sa_flags = SA_RESTART};
 
-    for (size_t i = 0; i < STOP_SIGNALS_MAX; i++)
-        atomic_store(&targets[i], i < count ? servers[i] : NULL);
     sigemptyset(&action.sa_mask);
     sigaction(SIGHUP, &action, NULL);
-    if (count > 0 && atomic_exchange(&early, false))
-        (void)request_all();
 }
 
 void reload_signal_tell(int fd)
 {
     atomic_store(&listener, fd);
-    if (fd >= 0 && atomic_exchange(&early_for_listener, false))
+    if (fd >= 0 && atomic_exchange(&early, false))
         (void)tell();
 }

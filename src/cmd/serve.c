@@ -25,10 +25,10 @@
 #include "cmd/credentials.h"
 #include "cmd/reload_signal.h"
 #include "cmd/serve.h"
-#include "cmd/serve_access.h"
 #include "cmd/serve_admin.h"
 #include "cmd/serve_options.h"
 #include "cmd/serve_redirect.h"
+#include "cmd/serve_reload.h"
 #include "cmd/stop_signals.h"
 
 /* Log lines that may wait for a slow reader, and how long the end waits for it. */
@@ -47,8 +47,9 @@ struct listener {
     struct shs_tls_cert certs[SERVE_CERTS_MAX];
     struct shs_server *server;
     struct shs_metrics_link counted;
-    char name[SERVE_PLACE_MAX]; /* for metrics: its first address */
-    pthread_t thread;           /* of all but the first */
+    char name[SERVE_PLACE_MAX];  /* for metrics: its first address */
+    char place[SERVE_PLACE_MAX]; /* likewise, for the log */
+    pthread_t thread;            /* of all but the first */
     bool started;
     int code;       /* what came of it */
     bool abandoned; /* a request still runs: what it uses stays until the process ends */
@@ -64,7 +65,7 @@ struct serve {
     struct shs_metrics *metrics;
     struct shs_http_handler probes;
     struct shs_admin *admin;    /* with --admin */
-    struct serve_access access; /* rules that SIGHUP reads again */
+    struct serve_reload reload; /* what SIGHUP reads again */
 };
 
 /* -- the parts --------------------------------------------------------------------------------- */
@@ -313,9 +314,6 @@ static int make_handler(struct listener *self)
 
     if (code != CMD_OK)
         return code;
-    if (self->site.access != NULL &&
-        !serve_access_add(&serve->access, self->site.access, self->o->site.access))
-        return cmd_fail(CMD_FAILED, "out of memory");
     if (self->o->log != SERVE_LOG_NONE && self->o->handler != SERVE_HEALTH) {
         self->site.handler.log_request = shs_access_log_request;
         self->site.handler.log_ctx = serve->access_log;
@@ -354,7 +352,6 @@ static int push_tls(struct listener *self, struct shs_error *err)
     host.cert_count = count;
     config.hosts = &host;
     config.host_count = 1;
-    config.reload_thread = true;
     config.fingerprint = self->o->handler == SERVE_WHOAMI || self->o->log == SERVE_LOG_JSON;
     config.on_failure = log_failure;
     config.on_failure_ctx = self->serve;
@@ -592,16 +589,47 @@ static int log_receipt(struct serve *self)
 
 static void install_signals(struct serve *self)
 {
-    struct shs_server *all[STOP_SIGNALS_MAX], *drained[STOP_SIGNALS_MAX];
+    struct shs_server *drained[STOP_SIGNALS_MAX];
     size_t count = 0;
 
     for (size_t i = 0; i < self->plan.served; i++) {
-        all[i] = self->listeners[i].server;
         if (!is_operators(&self->listeners[i]))
-            drained[count++] = all[i];
+            drained[count++] = self->listeners[i].server;
     }
     stop_signals_install(drained, count, self->o->drain_grace_ms);
-    reload_signal_install(all, self->plan.served);
+}
+
+/* What belongs to a listener is named by where it listens, if there are several. */
+static bool reload_listener(struct serve *self, struct listener *l)
+{
+    const char *name = NULL;
+
+    if (self->plan.served > 1) {
+        serve_place_name(shs_server_listener(l->server, 0), l->place, sizeof l->place);
+        name = l->place;
+    }
+    return (l->o->plain || serve_reload_add_tls(&self->reload, name, l->server)) &&
+           (l->site.access == NULL ||
+            serve_reload_add_rules(&self->reload, name, l->site.access, l->o->site.access));
+}
+
+/* From now on SIGHUP reads again what can be. */
+static int start_reload(struct serve *self)
+{
+    struct shs_tls_stats stats;
+    struct shs_server *server;
+    bool fits = true;
+
+    for (size_t i = 0; fits && i < self->plan.served; i++)
+        fits = reload_listener(self, &self->listeners[i]);
+    for (unsigned i = 0;
+         fits && self->admin != NULL && (server = shs_admin_server(self->admin, i)) != NULL; i++) {
+        if (shs_tls_get_stats(server, &stats))
+            fits = serve_reload_add_tls(&self->reload, "--admin", server);
+    }
+    if (!fits)
+        return cmd_fail(CMD_FAILED, "out of memory");
+    return serve_reload_start(&self->reload, log_diagnostic, self);
 }
 
 /* The first failure, or `code`. */
@@ -625,7 +653,7 @@ static int run_all(struct serve *self)
     int code, cut;
 
     install_signals(self);
-    code = serve_access_start(&self->access, log_diagnostic, self);
+    code = start_reload(self);
     for (size_t i = 0; i < self->plan.served; i++)
         say_hello(&self->listeners[i]);
     if (self->admin != NULL)
@@ -638,7 +666,6 @@ static int run_all(struct serve *self)
     code = join_all(self, false, code);
     stop_all(self, true);
     code = join_all(self, true, code);
-    reload_signal_install(NULL, 0);
     cut = log_receipt(self);
     return code == CMD_OK ? cut : code;
 }
@@ -659,7 +686,7 @@ static void clean_up(struct serve *self)
     stop_signals_forget();
     if (shs_admin_free(self->admin) != SHS_OK)
         abandoned = true;
-    serve_access_stop(&self->access);
+    serve_reload_stop(&self->reload);
     for (size_t i = 0; i < self->plan.served; i++) {
         if (!self->listeners[i].abandoned)
             shs_server_free(self->listeners[i].server);
@@ -728,7 +755,7 @@ int cmd_serve(int argc, char **argv)
 
     /* Before anything that takes time: one that comes early must not end us. */
     stop_signals_reopen(NULL, -1);
-    reload_signal_install(NULL, 0);
+    reload_signal_install();
     if (!serve_plan_read(&self.plan, argc, argv, &code)) {
         serve_plan_free(&self.plan);
         return code;

@@ -330,8 +330,8 @@ static const struct setting rows[] = {
      AT(tls.watch),
      .needs = TLS,
      .help = "reload certificates, CAs, CRLs ... when their files change;\n"
-             "SIGHUP reloads them at any time. A bad file stays as it was,\n"
-             "and is tried again"},
+             "a bad file stays as it was, and is tried again. SIGHUP reads\n"
+             "everything at any time: all of it is taken, or nothing"},
     {.group = "certificates",
      .name = "watch-interval",
      .kind = SETTING_MS,

@@ -234,7 +234,8 @@ def other_faults(pki):
               messages(server)[0])
         equal(len(messages(server)), 1)
         server.signal(1)
-        shslib.wait_until(lambda: len(messages(server)) == 3, 10, "the same after a reload")
+        shslib.wait_until(lambda: len(messages(server)) == 4, 10, "the same after a reload")
+        equal([line.split(";")[0] for line in messages(server)[1::2]], ["TLS configuration reloaded", "Files read again"])
 
 
 def names(pki):

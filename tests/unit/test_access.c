@@ -693,6 +693,37 @@ static void test_reload_while_requests_are_decided(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* In two steps: what was read counts with the commit, whatever has become of the file. */
+static void test_draft(void **state)
+{
+    char dir[] = "/tmp/shs-test-XXXXXX", path[64];
+    struct shs_access_rules *rules;
+    struct shs_access_draft *draft, *none;
+    struct shs_access_counts counts;
+    struct shs_error err;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/rules", dir);
+    write_file(path, "role a GET /a\nmap anyone a\n");
+    assert_int_equal(shs_access_new(&rules, path, &err), SHS_OK);
+    write_file(path, "role a GET /a\nrole b GET /b\nmap anyone a\n");
+    assert_int_equal(shs_access_draft_new(&draft, rules, false, &err), SHS_OK);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(shs_access_draft_new(&none, rules, true, &err), SHS_IO);
+    assert_null(none);
+    shs_access_count(rules, &counts);
+    assert_true(counts.roles == 1 && counts.reloads == 0 && counts.reload_failures == 0);
+    shs_access_draft_commit(draft);
+    shs_access_draft_free(draft);
+    assert_int_equal(shs_access_draft_new(&none, rules, false, &err), SHS_IO);
+    shs_access_draft_free(none);
+    shs_access_count(rules, &counts);
+    assert_true(counts.roles == 2 && counts.reloads == 1 && counts.reload_failures == 1);
+    shs_access_free(rules);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 /* -- texts ------------------------------------------------------------------------------------- */
 
 static void test_text_of_an_identity(void **state)
@@ -796,6 +827,7 @@ int main(void)
         cmocka_unit_test(test_faults_of_roles),
         cmocka_unit_test(test_lines_and_words),
         cmocka_unit_test(test_reload_while_requests_are_decided),
+        cmocka_unit_test(test_draft),
         cmocka_unit_test(test_text_of_an_identity),
         cmocka_unit_test(test_ten_thousand_rules),
     };

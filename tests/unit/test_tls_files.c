@@ -270,6 +270,47 @@ static void each_file_is_told(void **state)
     close_set(&s);
 }
 
+/* A draft: the states of its files, and what it and its commit answer. */
+static void drafts(struct set *s, bool dry_run, int rc, int commit, const char *states)
+{
+    struct seen seen = {.set = s};
+    struct shs_tls_draft *draft;
+    struct shs_error err = {.code = SHS_OK};
+
+    assert_int_equal(shs_tls_draft_new(&draft, s->server, dry_run, &err), rc);
+    assert_int_equal(err.code, rc);
+    assert_int_equal(shs_tls_draft_commit(draft, &err), commit);
+    memset(seen.states, '-', FILES);
+    shs_tls_draft_each(draft, see, &seen);
+    assert_string_equal(seen.states, states);
+    shs_tls_draft_free(draft);
+}
+
+/* In two steps it is all or none, and one that is only looked at leaves no trace. */
+static void a_draft_is_taken_or_not(void **state)
+{
+    struct set s;
+
+    SHS_UNUSED(state);
+    open_set(&s);
+    make_server(&s);
+    put_good(&s, B);
+    put(s.path[SECRET], "9876543210987654321098765432109876543210", 40);
+    drafts(&s, true, SHS_OK, SHS_USAGE, "stss----");
+    counts(&s, 0, 0);
+    drafts(&s, false, SHS_OK, SHS_OK, "stssts--");
+    counts(&s, 1, 0);
+    put(s.path[A], "nonsense", 8);
+    put_good(&s, B);
+    drafts(&s, true, SHS_TLS, SHS_USAGE, "kt-s----");
+    counts(&s, 1, 0);
+    drafts(&s, false, SHS_TLS, SHS_USAGE, "kt-s----");
+    counts(&s, 1, 1);
+    reloads(&s, "kt-sss--", "not PEM"); /* nothing of B had been taken */
+    shs_tls_draft_free(NULL);
+    close_set(&s);
+}
+
 static void dates_are_no_worse_than_before(void **state)
 {
     struct set s;
@@ -580,6 +621,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_file_is_told),
+        cmocka_unit_test(a_draft_is_taken_or_not),
         cmocka_unit_test(dates_are_no_worse_than_before),
         cmocka_unit_test(what_fails_its_trial_is_kept),
         cmocka_unit_test(a_response_holds_up_nothing),

@@ -268,25 +268,34 @@ static int keep_or_fail(int rc, const char *file, const struct shs_error *why,
     return SHS_OK;
 }
 
-static int read_again(struct shs_tls_mixin *self, bool dry, struct shs_tls_report *report,
+/* Reads and checks everything. `draft` is for draft_free in any case. */
+static int read_files(struct draft *draft, const struct shs_tls_config *config,
+                      struct shs_tls_context *before, struct shs_tls_report *report,
                       struct shs_error *err)
 {
-    const struct shs_tls_config *config = &self->config.config;
-    struct shs_tls_context *before = shs__tls_mixin_context(self);
     struct shs_error why = {.code = SHS_OK};
-    struct draft draft = {.context = NULL};
     int rc;
 
-    shs__buf_init(&draft.secret, SECRET_FILE_MAX);
-    rc = read_secret(&draft, config, &why);
+    shs__buf_init(&draft->secret, SECRET_FILE_MAX);
+    rc = read_secret(draft, config, &why);
     rc = keep_or_fail(rc, config->ticket_secret, &why, report, err);
     if (rc == SHS_OK) {
-        rc = read_denied(&draft, config, &why);
+        rc = read_denied(draft, config, &why);
         rc = keep_or_fail(rc, config->deny, &why, report, err);
     }
     if (rc == SHS_OK)
-        rc = shs__tls_context_rebuild(&draft.context, before, shs__wall_s(config->clock_offset_s),
+        rc = shs__tls_context_rebuild(&draft->context, before, shs__wall_s(config->clock_offset_s),
                                       report, err);
+    return rc;
+}
+
+static int read_again(struct shs_tls_mixin *self, bool dry, struct shs_tls_report *report,
+                      struct shs_error *err)
+{
+    struct shs_tls_context *before = shs__tls_mixin_context(self);
+    struct draft draft = {.context = NULL};
+    int rc = read_files(&draft, &self->config.config, before, report, err);
+
     if (rc == SHS_OK && !dry)
         rc = commit(self, &draft, report, err);
     draft_free(&draft);
@@ -401,12 +410,24 @@ int shs__tls_mixin_reload(struct shs_tls_mixin *self, enum shs_tls_reload_why wh
     return rc;
 }
 
+static void say_each(const struct shs_tls_report *report,
+                     void (*each)(void *ctx, const struct shs_tls_file_result *result), void *ctx)
+{
+    const struct shs_tls_report_line *line;
+
+    for (line = report->first; each != NULL && line != NULL; line = line->next) {
+        const struct shs_tls_file_result result = {line->file, line->state,
+                                                   line->why == NULL ? "" : line->why};
+
+        each(ctx, &result);
+    }
+}
+
 int shs_tls_reload_each(struct shs_server *self,
                         void (*each)(void *ctx, const struct shs_tls_file_result *result),
                         void *ctx, struct shs_error *err)
 {
     struct shs_tls_mixin *mixin = shs__tls_mixin_of(self);
-    const struct shs_tls_report_line *line;
     struct shs_tls_report report;
     int rc;
 
@@ -418,12 +439,7 @@ int shs_tls_reload_each(struct shs_server *self,
     rc = shs__tls_mixin_reload(mixin, SHS_TLS_ASKED, &report, err);
     if (rc != SHS_OK)
         shs__tls_keeper_wake(mixin->keeper);
-    for (line = report.first; each != NULL && line != NULL; line = line->next) {
-        const struct shs_tls_file_result result = {line->file, line->state,
-                                                   line->why == NULL ? "" : line->why};
-
-        each(ctx, &result);
-    }
+    say_each(&report, each, ctx);
     shs__tls_report_free(&report);
     return rc;
 }
@@ -453,6 +469,113 @@ int shs_tls_check(struct shs_server *self, struct shs_error *err)
     shs__tls_report_free(&report);
     return rc;
 }
+
+/* -- in two steps ------------------------------------------------------------------------------ */
+
+struct shs_tls_draft {
+    struct shs_tls_mixin *mixin;
+    struct draft read;
+    struct shs_tls_report report;
+    bool whole; /* nothing would be kept back */
+    bool dry_run;
+};
+
+/* With `reloading`. Locks that are only there while files are read stay out of forked children. */
+static int read_draft(struct shs_tls_draft *self, struct shs_error *err)
+{
+    struct shs_tls_mixin *mixin = self->mixin;
+    const struct shs_tls_config *config = &mixin->config.config;
+    struct shs_tls_context *before = shs__tls_mixin_context(mixin);
+    int rc;
+
+    shs__tls_mixin_hold_forks(mixin);
+    if (!self->dry_run) {
+        look(mixin);
+        free_unused(mixin);
+    }
+    rc = read_files(&self->read, config, before, &self->report, err);
+    shs__tls_mixin_let_fork(mixin);
+    shs__tls_context_free(before);
+    return rc;
+}
+
+int shs_tls_draft_new(struct shs_tls_draft **out, struct shs_server *server, bool dry_run,
+                      struct shs_error *err)
+{
+    struct shs_tls_mixin *mixin = shs__tls_mixin_of(server);
+    struct shs_error failed = {.code = SHS_OK};
+    struct shs_tls_draft *self;
+    int rc;
+
+    *out = NULL;
+    if (mixin == NULL)
+        return no_mixin(err);
+    if (shs__tls_mixin_forked(mixin))
+        return in_a_child(err);
+    self = shs__calloc(1, sizeof *self);
+    if (self == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a reload.");
+    self->mixin = mixin;
+    self->dry_run = dry_run;
+    shs__tls_report_init(&self->report);
+    pthread_mutex_lock(&mixin->reloading);
+    rc = read_draft(self, &failed);
+    if (rc == SHS_OK)
+        rc = verdict(&self->report, &failed);
+    self->whole = rc == SHS_OK;
+    if (rc != SHS_OK && !dry_run)
+        atomic_fetch_add(&mixin->shared->reload_failures, 1);
+    if (rc != SHS_OK && err != NULL)
+        *err = failed;
+    *out = self;
+    if (rc != SHS_OK && rc != SHS_TLS) {
+        shs_tls_draft_free(self);
+        *out = NULL;
+    }
+    return rc;
+}
+
+void shs_tls_draft_each(const struct shs_tls_draft *self,
+                        void (*each)(void *ctx, const struct shs_tls_file_result *result),
+                        void *ctx)
+{
+    say_each(&self->report, each, ctx);
+}
+
+int shs_tls_draft_commit(struct shs_tls_draft *self, struct shs_error *err)
+{
+    struct shs_tls_mixin *mixin = self->mixin;
+    int rc;
+
+    if (!self->whole || self->dry_run)
+        return shs_error_set(err, SHS_USAGE, 0, "%s",
+                             self->dry_run
+                                 ? "This reload was only to be looked at."
+                                 : "This reload keeps something back: it is all or none.");
+    self->whole = false; /* once */
+    shs__tls_mixin_hold_forks(mixin);
+    rc = commit(mixin, &self->read, &self->report, err);
+    shs__tls_mixin_let_fork(mixin);
+    if (rc != SHS_OK)
+        return rc;
+    tell(mixin, SHS_TLS_ASKED, &self->report);
+    mixin->said[0] = '\0';
+    atomic_store(&mixin->valid_at, self->report.valid_at);
+    atomic_store(&mixin->incomplete, false);
+    return SHS_OK;
+}
+
+void shs_tls_draft_free(struct shs_tls_draft *self)
+{
+    if (self == NULL)
+        return;
+    pthread_mutex_unlock(&self->mixin->reloading);
+    draft_free(&self->read);
+    shs__tls_report_free(&self->report);
+    shs__free(self);
+}
+
+/* -- what is due ------------------------------------------------------------------------------- */
 
 void shs__tls_mixin_advise(struct shs_tls_mixin *self)
 {

@@ -1,0 +1,335 @@
+#include "cmd/serve_reload.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/reload_signal.h"
+
+#define FIRST_RETRY_MS 1000u
+#define LAST_RETRY_MS 60000u
+#define LINE_MAX_BYTES 1800
+/* Beyond so many, a line says how many more there are. */
+#define NAMES_MAX 40u
+
+/* What is read again for itself: a server's TLS, or rules. */
+struct serve_reload_part {
+    const char *listener;
+    struct shs_server *server;
+    struct shs_access_rules *rules;
+    const char *file; /* of the rules */
+    /* while it is reloaded */
+    struct shs_tls_draft *tls;
+    struct shs_access_draft *access;
+    int rc;
+    struct shs_error err;
+};
+
+/* -- what there is ----------------------------------------------------------------------------- */
+
+static bool add(struct serve_reload *self, const struct serve_reload_part *part)
+{
+    struct serve_reload_part *more =
+        shs__realloc(self->parts, (self->count + 1) * sizeof *self->parts);
+
+    if (more == NULL)
+        return false;
+    self->parts = more;
+    more[self->count++] = *part;
+    return true;
+}
+
+bool serve_reload_add_tls(struct serve_reload *self, const char *listener,
+                          struct shs_server *server)
+{
+    const struct serve_reload_part part = {.listener = listener, .server = server};
+
+    return add(self, &part);
+}
+
+bool serve_reload_add_rules(struct serve_reload *self, const char *listener,
+                            struct shs_access_rules *rules, const char *file)
+{
+    const struct serve_reload_part part = {.listener = listener, .rules = rules, .file = file};
+
+    return add(self, &part);
+}
+
+/* -- one part ---------------------------------------------------------------------------------- */
+
+static void read_part(struct serve_reload_part *part, bool dry_run)
+{
+    part->err = (struct shs_error){.code = SHS_OK};
+    if (part->server != NULL)
+        part->rc = shs_tls_draft_new(&part->tls, part->server, dry_run, &part->err);
+    else
+        part->rc = shs_access_draft_new(&part->access, part->rules, dry_run, &part->err);
+}
+
+static void take_part(struct serve_reload_part *part)
+{
+    if (part->tls != NULL)
+        part->rc = shs_tls_draft_commit(part->tls, &part->err);
+    else
+        shs_access_draft_commit(part->access);
+}
+
+static void drop_part(struct serve_reload_part *part)
+{
+    shs_tls_draft_free(part->tls);
+    shs_access_draft_free(part->access);
+    part->tls = NULL;
+    part->access = NULL;
+}
+
+/* -- what became of it ------------------------------------------------------------------------- */
+
+/* Hands the files of a part on; where all is kept, also those that could be taken are. */
+struct telling {
+    const struct serve_reload_part *part;
+    bool kept;
+    serve_reload_fn *each;
+    void *ctx;
+};
+
+static void tell_file(void *ctx, const struct shs_tls_file_result *result)
+{
+    const struct telling *self = ctx;
+    struct serve_reload_file file = {self->part->listener, result->file, result->state,
+                                     result->why};
+
+    if (self->kept && file.state == SHS_TLS_FILE_TAKEN)
+        file.state = SHS_TLS_FILE_KEPT;
+    self->each(self->ctx, &file);
+}
+
+static void tell_part(const struct serve_reload_part *part, bool kept, serve_reload_fn *each,
+                      void *ctx)
+{
+    struct telling telling = {part, kept, each, ctx};
+    struct shs_tls_file_result rules = {part->file, SHS_TLS_FILE_TAKEN, ""};
+
+    if (part->rules == NULL && part->tls != NULL) {
+        shs_tls_draft_each(part->tls, tell_file, &telling);
+        return;
+    }
+    if (part->rules == NULL)
+        return; /* no memory even to look: the error says so */
+    if (part->rc != SHS_OK)
+        rules = (struct shs_tls_file_result){part->file, SHS_TLS_FILE_KEPT, part->err.text};
+    tell_file(&telling, &rules);
+}
+
+/* A line of names: "; taken: 'a', 'b'". */
+struct names {
+    enum shs_tls_file_state state;
+    const char *title;
+    unsigned count;
+    char *text; /* room for LINE_MAX_BYTES */
+    size_t len;
+};
+
+static void add_name(void *ctx, const struct serve_reload_file *file)
+{
+    struct names *self = ctx;
+    int n;
+
+    if (file->state != self->state)
+        return;
+    if (self->count++ >= NAMES_MAX)
+        return;
+    n = snprintf(self->text + self->len, LINE_MAX_BYTES - self->len, "%s'%s'%s%s",
+                 self->count == 1 ? self->title : ", ", file->file,
+                 file->listener == NULL ? "" : " of ",
+                 file->listener == NULL ? "" : file->listener);
+    if (n > 0 && self->len + (size_t)n < LINE_MAX_BYTES)
+        self->len += (size_t)n;
+    else
+        self->text[self->len] = '\0';
+}
+
+static void add_names(const struct serve_reload *self, bool kept, enum shs_tls_file_state state,
+                      const char *title, char *text)
+{
+    struct names names = {.state = state, .title = title, .text = text, .len = strlen(text)};
+
+    for (size_t i = 0; i < self->count; i++)
+        tell_part(&self->parts[i], kept, add_name, &names);
+    if (names.count > NAMES_MAX)
+        snprintf(text + names.len, LINE_MAX_BYTES - names.len, " and %u more",
+                 names.count - NAMES_MAX);
+}
+
+/* One line for all of it. */
+static void say(const struct serve_reload *self, const struct shs_error *err)
+{
+    bool kept = err->code != SHS_OK;
+    char text[LINE_MAX_BYTES];
+
+    if (kept)
+        snprintf(text, sizeof text, "Files not reloaded, all stays as it was: %s", err->text);
+    else
+        snprintf(text, sizeof text, "Files read again");
+    add_names(self, kept, SHS_TLS_FILE_TAKEN, "; taken: ", text);
+    add_names(self, kept, SHS_TLS_FILE_KEPT, kept ? " Kept: " : "; kept: ", text);
+    add_names(self, kept, SHS_TLS_FILE_SAME, kept ? " As before: " : "; as before: ", text);
+    self->log(self->log_ctx, kept ? SHS_LOG_ERROR : SHS_LOG_INFO, text);
+}
+
+/* -- all of it --------------------------------------------------------------------------------- */
+
+/* The first part that cannot be used, in words. SHS_OK: none. */
+static int first_fault(const struct serve_reload *self, struct shs_error *err)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        const struct serve_reload_part *part = &self->parts[i];
+
+        if (part->rc == SHS_OK)
+            continue;
+        if (part->listener == NULL)
+            *err = part->err;
+        else
+            shs_error_set(err, part->rc, 0, "%s: %s", part->listener, part->err.text);
+        err->code = part->rc;
+        return part->rc;
+    }
+    *err = (struct shs_error){.code = SHS_OK};
+    return SHS_OK;
+}
+
+static int reload(struct serve_reload *self, bool dry_run, struct shs_error *err)
+{
+    int rc;
+
+    for (size_t i = 0; i < self->count; i++)
+        read_part(&self->parts[i], dry_run);
+    rc = first_fault(self, err);
+    if (rc != SHS_OK || dry_run)
+        return rc;
+    for (size_t i = 0; i < self->count; i++)
+        take_part(&self->parts[i]);
+    return first_fault(self, err);
+}
+
+int serve_reload(struct serve_reload *self, bool dry_run, serve_reload_fn *each, void *ctx,
+                 struct shs_error *err)
+{
+    struct shs_error failed;
+    int rc;
+
+    pthread_mutex_lock(&self->one);
+    rc = reload(self, dry_run, &failed);
+    if (!dry_run) {
+        say(self, &failed);
+        snprintf(self->said, sizeof self->said, "%s", rc == SHS_OK ? "" : failed.text);
+    }
+    for (size_t i = 0; each != NULL && i < self->count; i++)
+        tell_part(&self->parts[i], rc != SHS_OK, each, ctx);
+    for (size_t i = 0; i < self->count; i++)
+        drop_part(&self->parts[i]);
+    pthread_mutex_unlock(&self->one);
+    if (rc != SHS_OK && err != NULL)
+        *err = failed;
+    return rc;
+}
+
+/* -- the thread -------------------------------------------------------------------------------- */
+
+/* Whether the last one failed, and for another reason than this. */
+static bool is_news(struct serve_reload *self, const char *why, bool *failed)
+{
+    bool news;
+
+    pthread_mutex_lock(&self->one);
+    *failed = self->said[0] != '\0';
+    news = *failed && strncmp(self->said, why, sizeof self->said - 1) != 0;
+    pthread_mutex_unlock(&self->one);
+    return news;
+}
+
+/* What failed is looked at again, in silence until there is something new. */
+static void retry(struct serve_reload *self)
+{
+    struct shs_error err = {.text = ""};
+    bool failed;
+    int rc = serve_reload(self, true, NULL, NULL, &err);
+
+    if (is_news(self, rc == SHS_OK ? "" : err.text, &failed) && failed)
+        (void)serve_reload(self, false, NULL, NULL, NULL);
+}
+
+static bool has_failed(struct serve_reload *self)
+{
+    bool failed;
+
+    (void)is_news(self, "", &failed);
+    return failed;
+}
+
+static void *run(void *arg)
+{
+    struct serve_reload *self = arg;
+    struct pollfd wake = {.fd = self->wake, .events = POLLIN};
+    unsigned wait_ms = FIRST_RETRY_MS;
+    uint64_t times;
+
+    pthread_setname_np(pthread_self(), "shs-reload");
+    while (!atomic_load(&self->stop)) {
+        int n = poll(&wake, 1, has_failed(self) ? (int)wait_ms : -1);
+
+        if (atomic_load(&self->stop))
+            break;
+        if (n > 0 && read(self->wake, &times, sizeof times) == (ssize_t)sizeof times) {
+            wait_ms = FIRST_RETRY_MS;
+            (void)serve_reload(self, false, NULL, NULL, NULL);
+        } else if (n == 0) {
+            wait_ms = wait_ms < LAST_RETRY_MS / 2 ? 2 * wait_ms : LAST_RETRY_MS;
+            retry(self);
+        }
+    }
+    return NULL;
+}
+
+int serve_reload_start(struct serve_reload *self, shs_log_fn *log, void *log_ctx)
+{
+    char text[64];
+    int e;
+
+    self->log = log;
+    self->log_ctx = log_ctx;
+    self->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (self->wake < 0)
+        return cmd_fail(CMD_FAILED, "no eventfd: %s", shs__strerror(errno, text, sizeof text));
+    pthread_mutex_init(&self->one, NULL);
+    e = pthread_create(&self->thread, NULL, run, self);
+    if (e != 0) {
+        (void)close(self->wake);
+        pthread_mutex_destroy(&self->one);
+        return cmd_fail(CMD_FAILED, "cannot start a thread: %s",
+                        shs__strerror(e, text, sizeof text));
+    }
+    self->started = true;
+    reload_signal_tell(self->wake);
+    return CMD_OK;
+}
+
+void serve_reload_stop(struct serve_reload *self)
+{
+    const uint64_t one = 1;
+
+    if (self->started) {
+        reload_signal_tell(-1);
+        atomic_store(&self->stop, true);
+        (void)!write(self->wake, &one, sizeof one);
+        pthread_join(self->thread, NULL);
+        (void)close(self->wake);
+        pthread_mutex_destroy(&self->one);
+        self->started = false;
+    }
+    shs__free(self->parts);
+    self->parts = NULL;
+    self->count = 0;
+}

@@ -1,0 +1,72 @@
+/*
+ * serve_reload.h - what `shs serve` reads again, as one transaction: certificates, keys, CAs, CRLs
+ * and rules of all listeners. SIGHUP and the admin plane both call serve_reload.
+ *
+ * Everything is read and checked first. If all of it is good, it is swapped in; else nothing is,
+ * and it is tried again, after 1 s, 2 s, ... 60 s, until it can be. One line of the log says which
+ * files were taken and which stay as they were.
+ */
+#ifndef SHS_CMD_SERVE_RELOAD_H
+#define SHS_CMD_SERVE_RELOAD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <shs/access.h>
+#include <shs/tls.h>
+
+#include "base/base.h"
+
+/* What became of a file. Views: during the call that they are given to. */
+struct serve_reload_file {
+    const char *listener; /* "127.0.0.1:8443"; NULL: there is one listener only */
+    const char *file;
+    enum shs_tls_file_state state; /* KEPT: also because another one cannot be used */
+    const char *why;               /* of one that cannot; else "" */
+};
+
+typedef void serve_reload_fn(void *ctx, const struct serve_reload_file *file);
+
+struct serve_reload_part;
+
+/* Zeroed before its first use. */
+struct serve_reload {
+    struct serve_reload_part *parts;
+    size_t count;
+    pthread_mutex_t one; /* at a time; from serve_reload_start on */
+    char said[400];      /* why it failed the last time; "": it did not. Under the lock */
+    shs_log_fn *log;
+    void *log_ctx;
+    int wake; /* an eventfd */
+    atomic_bool stop;
+    pthread_t thread;
+    bool started;
+};
+
+/* More to read again: a server's TLS, or rules and their file. False: no memory. Borrowed until
+   serve_reload_stop. Before serve_reload_start. */
+bool serve_reload_add_tls(struct serve_reload *self, const char *listener,
+                          struct shs_server *server);
+bool serve_reload_add_rules(struct serve_reload *self, const char *listener,
+                            struct shs_access_rules *rules, const char *file);
+
+/* The thread that does it when SIGHUP says so. An exit code; a failure has been said. */
+int serve_reload_start(struct serve_reload *self, shs_log_fn *log, void *log_ctx);
+/* Ends the thread; as often as you like. */
+void serve_reload_stop(struct serve_reload *self);
+
+/*
+ * Reads everything again.
+ *
+ *   dry_run  only looks; nothing is changed, counted or logged
+ *   each     called for every file when it is over, on this thread; NULL: nobody asks
+ *   err      may be NULL
+ *
+ * Returns 0; or < 0 with *err naming the first file that cannot be used, and then nothing has
+ * changed. Any thread, between serve_reload_start and serve_reload_stop; one at a time, others
+ * wait.
+ */
+int serve_reload(struct serve_reload *self, bool dry_run, serve_reload_fn *each, void *ctx,
+                 struct shs_error *err);
+
+#endif
