@@ -11,6 +11,13 @@
 # next time. Needs root, debootstrap, curl and git. Not part of ctest: it downloads a system.
 set -euo pipefail
 
+# shellcheck source=private_root.sh
+. "$(dirname "${BASH_SOURCE[0]}")/private_root.sh"
+[ "$(id -u)" -eq 0 ] || { echo "fresh_debian: only root can make a chroot" >&2; exit 1; }
+# From here on in namespaces of its own: what is mounted below is mounted for nobody else, and a killed
+# run leaves nothing.
+private_root_enter shs-fresh "${BASH_SOURCE[0]}" "$@"
+
 suite=bookworm
 quick=--quick
 install_only=
@@ -36,23 +43,12 @@ fail() {
     exit 1
 }
 
-[ "$(id -u)" -eq 0 ] || fail "only root can make a chroot"
 for tool in debootstrap git chroot curl; do
     command -v "$tool" >/dev/null || fail "$tool is missing: apt-get install debootstrap git curl"
 done
 
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/shs-fresh.XXXXXX")
+work=$PRIVATE_ROOT
 system=$work/system
-mounts=()
-cleanup() {
-    local mounted
-    for mounted in "${mounts[@]}"; do
-        umount "$mounted" 2>/dev/null || umount -l "$mounted" 2>/dev/null || true
-    done
-    # Never through a mount that is still there.
-    rm -rf --one-file-system "$work"
-}
-trap cleanup EXIT
 
 # The first mirror of the suite in apt's own configuration, in either of its formats. A mirror has all
 # suites: for one that this machine does not use, its own suite's mirror.
@@ -112,9 +108,7 @@ configure() {
     for file in /etc/resolv.conf /etc/hosts; do
         [ -f "$file" ] && cp -L "$file" "$system$file"
     done
-    mount --bind /dev "$system/dev" && mounts=("$system/dev" "${mounts[@]}")
-    mount -t proc proc "$system/proc" 2>/dev/null || mount --bind /proc "$system/proc"
-    mounts=("$system/proc" "${mounts[@]}")
+    private_root_mounts "$system" || fail "cannot mount /dev and /proc for $system"
 }
 
 inside() {
