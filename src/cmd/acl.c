@@ -11,19 +11,10 @@
 #include "access/policy.h"
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/commands.h"
 #include "cmd/flags.h"
 
 #define JSON_MAX ((size_t)64 * 1024)
-
-static const char about[] =
-    "usage: shs acl explain --policy FILE WHO METHOD PATH\n"
-    "       shs acl test TABLE\n"
-    "\n"
-    "Says what a file of rules (shs serve --access) decides, and by which line. No server is "
-    "needed.\n"
-    "Exit status: 0 allowed, 1 denied, 2 asked for wrongly, or the rules cannot be read.\n"
-    "\n"
-    "'shs acl explain --help' and 'shs acl test --help' tell more.\n";
 
 static const char explain_about[] =
     "usage: shs acl explain --policy FILE [OPTION]... METHOD PATH\n"
@@ -315,14 +306,14 @@ static int acl_explain(int argc, char **argv)
 
 int cmd_acl(int argc, char **argv)
 {
-    if (argc >= 2 && strcmp(argv[1], "explain") == 0)
-        return acl_explain(argc - 1, argv + 1);
-    if (argc >= 2 && strcmp(argv[1], "test") == 0)
-        return acl_test(argc - 1, argv + 1);
-    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(about, stdout);
-        return CMD_OK;
-    }
-    return cmd_fail(CMD_USAGE,
-                    "there are 'shs acl explain' and 'shs acl test'; try 'shs acl --help'");
+    static const struct command rows[] = {
+        {"explain", "METHOD PATH", "what rules decide for a client, and by which line", acl_explain,
+         false},
+        {"test", "TABLE", "whether rules decide as a table expects", acl_test, false},
+    };
+    static const struct command_list list = {
+        "acl", "Looks at a file of rules (shs serve --access). No server is needed.\n", rows,
+        SHS_ARRAY_LEN(rows)};
+
+    return commands_run(&list, argc, argv);
 }

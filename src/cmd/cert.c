@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "certs/files.h"
+#include "cmd/commands.h"
 
 #define FILE_CEILING ((size_t)4 << 20)
 
@@ -170,42 +171,24 @@ int cert_write(const char *path, const void *bytes, size_t len, mode_t mode, boo
     return code;
 }
 
-static const char usage[] =
-    "usage: shs cert COMMAND [OPTION]...\n"
-    "\n"
-    "Makes and examines certificates for tests: good ones that do not run out, and ones that are\n"
-    "wrong in exactly one thing.\n"
-    "\n"
-    "  new NAME...    a certificate for a server, or with --client for a client\n"
-    "  ca             an authority, or with --below one under another\n"
-    "  crl            a list of revoked certificates\n"
-    "  ocsp FILE      an OCSP response about a certificate\n"
-    "  show PLACE     what is in a file, or what a server at HOST:PORT sends\n"
-    "  check PLACE    the same as a verdict: what is wrong with it, and when it runs out\n"
-    "\n"
-    "'shs cert COMMAND --help' tells more about each.\n";
-
 int cmd_cert(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        int (*run)(int argc, char **argv);
-    } commands[] = {{"new", cert_new},   {"ca", cert_ca},     {"crl", cert_crl},
-                    {"ocsp", cert_ocsp}, {"show", cert_show}, {"check", cert_check}};
-    char name[40];
+    static const struct command rows[] = {
+        {"new", "NAME...", "a certificate for a server, or with --client for a client", cert_new,
+         false},
+        {"ca", NULL, "an authority, or with --below one under another", cert_ca, false},
+        {"crl", NULL, "a list of revoked certificates", cert_crl, false},
+        {"ocsp", "FILE", "an OCSP response about a certificate", cert_ocsp, false},
+        {"show", "PLACE", "what is in a file, or what a server at HOST:PORT sends", cert_show,
+         false},
+        {"check", "PLACE", "the same as a verdict: what is wrong with it, and when it runs out",
+         cert_check, false},
+    };
+    static const struct command_list list = {
+        "cert",
+        "Makes and examines certificates for tests: good ones that do not run out, and ones that "
+        "are\nwrong in exactly one thing.\n",
+        rows, SHS_ARRAY_LEN(rows)};
 
-    if (argc < 2)
-        return cmd_fail(CMD_USAGE, "shs cert needs a command; try 'shs cert --help'");
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        fputs(usage, stdout);
-        return CMD_OK;
-    }
-    for (size_t i = 0; i < SHS_ARRAY_LEN(commands); i++) {
-        if (strcmp(argv[1], commands[i].name) != 0)
-            continue;
-        snprintf(name, sizeof name, "cert %s", commands[i].name); /* for messages */
-        argv[1] = name;
-        return commands[i].run(argc - 1, argv + 1);
-    }
-    return cmd_fail(CMD_USAGE, "unknown command 'cert %s'; try 'shs cert --help'", argv[1]);
+    return commands_run(&list, argc, argv);
 }

@@ -9,7 +9,9 @@
 
 #include "base/text.h"
 #include "cmd/cmd.h"
+#include "cmd/flags.h"
 #include "cmd/serve.h"
+#include "cmd/serve_options.h"
 
 #define DAY 86400
 #define ENDS_MAX 4096
@@ -18,19 +20,16 @@
 #define CHECK_BROKEN 2
 #define CHECK_NOT_LOOKED 3
 
-static const char usage[] =
+static const char about[] =
     "usage: shs check [--at DATE] [--json] [--] SERVE-OPTION...\n"
     "\n"
     "Takes the options of 'shs serve', reads what it would read, serves nothing, and says what "
     "breaks\n"
     "until DATE, and when: certificates and their chains, client CAs, CRLs, OCSP responses.\n"
     "\n"
-    "    shs check --at +60d --cert site.pem --client-ca ca.pem --crl crl.pem\n"
-    "\n"
-    "      --at DATE             until then (+30d): +60d, 2027-01-31, @UNIXTIME\n"
-    "      --json                as JSON\n"
-    "  -h, --help                print this text\n"
-    "\n"
+    "    shs check --at +60d --cert site.pem --client-ca ca.pem --crl crl.pem\n";
+
+static const char below[] =
     "With --now of 'shs serve' it begins there and not today. To try that day: 'shs serve --now "
     "DATE'.\n"
     "Exit status: 0 nothing breaks until then, 1 something does, 2 something is broken at the "
@@ -209,49 +208,29 @@ static int judge(struct check *self)
     return print_all(self);
 }
 
-/* The options of its own, which come first; the number of words that they are. */
-static int take_own(struct check *self, int argc, char **argv, bool *help, int *taken)
-{
-    int i = 1;
-
-    for (; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            *help = true;
-        } else if (strcmp(argv[i], "--json") == 0) {
-            self->json = true;
-        } else if (strncmp(argv[i], "--at=", 5) == 0) {
-            self->at_text = argv[i] + 5;
-        } else if (strcmp(argv[i], "--at") == 0) {
-            if (++i == argc)
-                return cmd_fail(CMD_USAGE, "option '--at' needs a value; try 'shs check --help'");
-            self->at_text = argv[i];
-        } else {
-            break;
-        }
-    }
-    if (i < argc && strcmp(argv[i], "--") == 0)
-        i++;
-    if (i < argc && strcmp(argv[i], "serve") == 0)
-        i++;
-    *taken = i;
-    return CMD_OK;
-}
-
 int cmd_check(int argc, char **argv)
 {
     static struct check self;
     static char serve[] = "serve";
-    bool help = false;
-    int taken = argc, code;
+    const struct flag flags[] = {
+        {"at", FLAG_TEXT, &self.at_text, "DATE", "until then (+30d): +60d, 2027-01-31, @UNIXTIME"},
+        {"json", FLAG_SET, &self.json, NULL, "as JSON"},
+    };
+    const struct command_page page = {.command = "check",
+                                      .about = about,
+                                      .flags = flags,
+                                      .flag_count = SHS_ARRAY_LEN(flags),
+                                      .settings = &serve_settings,
+                                      .below = below};
+    int taken, code;
 
     self.at_text = "+30d";
-    code = take_own(&self, argc, argv, &help, &taken);
-    if (code != CMD_OK)
+    if (!flags_parse_leading(argc, argv, &page, &taken, &code))
         return code;
-    if (help) {
-        fputs(usage, stdout);
-        return CMD_OK;
-    }
+    if (taken < argc && strcmp(argv[taken], "--") == 0)
+        taken++;
+    if (taken < argc && strcmp(argv[taken], "serve") == 0)
+        taken++;
     argv[taken - 1] = serve;
     self.now = (int64_t)time(NULL);
     code = serve_check(argc - taken + 1, argv + taken - 1, look, &self, CHECK_NOT_LOOKED);

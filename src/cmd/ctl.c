@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "cmd/cmd.h"
+#include "cmd/commands.h"
 #include "cmd/flags.h"
 
 #ifdef SHS_HAVE_JANSSON
@@ -25,25 +26,11 @@ static const char about[] =
     "\n"
     "Asks the admin plane of a server that runs (shs serve --admin unix:PATH), or tells it "
     "something.\n"
-    "Exit status: 0 done, 1 refused or failed, 2 asked for wrongly.\n"
-    "\n"
-    "  whoami               who you are to it, and what that lets you do\n"
-    "  servers, routes      what it looks at; what can be asked\n"
-    "  connections          who is connected\n"
-    "  close ID             ends that connection after what is under way\n"
-    "  handshakes           the last of them, and why they failed\n"
-    "  certs                certificates, CAs and CRLs, and how long they last\n"
-    "  reload               reads certificates, CAs, CRLs and rules again: all or none\n"
-    "  deny [NAME=VALUE]... keeps a client out: spki=SHA256, cert=SHA256, spiffe=PREFIX, uid=N,\n"
-    "                       or serial=HEX issuer=NAME; without it, who is kept out\n"
-    "  drain                the servers say that they will end, and end\n"
-    "  undrain              takes that back, while the grace lasts\n"
-    "  log [LEVEL]          the level of the log: error, warning, info, debug\n"
-    "  threads              what each thread is at\n"
-    "  config               settings that are in force\n"
-    "\n";
+    "Exit status: 0 done, 1 refused or failed, 2 asked for wrongly.\n";
 
-static const char below[] = "\nWithout --socket it is the environment's SHS_ADMIN_SOCKET.\n";
+static const char below[] =
+    "The NAME=VALUE of 'deny': spki=SHA256, cert=SHA256, spiffe=PREFIX, uid=N, or serial=HEX\n"
+    "issuer=NAME. Without --socket it is the environment's SHS_ADMIN_SOCKET.\n";
 
 struct ctl {
     const char *socket, *identity, *state, *older, *limit, *server, *within, *timeout, *grace;
@@ -55,8 +42,9 @@ struct ctl {
 
 /* -- the commands ------------------------------------------------------------------------------ */
 
-struct command {
-    const char *name, *method, *path;
+struct ctl_command {
+    struct command word; /* `run` is not used: all are asked in one way */
+    const char *method, *path;
     size_t max_operands;
     const char *rows; /* the member that has the rows; "": the answer is it. NULL: no table */
     const struct ctl_column *columns;
@@ -107,46 +95,102 @@ static const struct ctl_column server_columns[] = {
 static const struct ctl_column route_columns[] = {
     {"METHOD", "method"}, {"PATH", "path"}, {"CHANGES", "changes"}, {"DOES", "does"}, {NULL, NULL}};
 
-static const struct command commands[] = {
-    {"whoami", "GET", "whoami", 0, NULL, NULL},
-    {"servers", "GET", "servers", 0, "", server_columns},
-    {"routes", "GET", "routes", 0, "", route_columns},
-    {"connections", "GET", "connections", 0, "", connection_columns},
-    {"close", "DELETE", "connections/", 1, NULL, NULL},
-    {"handshakes", "GET", "handshakes", 0, "", handshake_columns},
-    {"certs", "GET", "certs", 0, "", cert_columns},
-    {"reload", "POST", "reload", 0, "servers", file_columns},
-    {"deny", "POST", "deny", 2, NULL, NULL},
-    {"drain", "POST", "drain", 0, "servers", drain_columns},
-    {"undrain", "POST", "undrain", 0, "servers", drain_columns},
-    {"log", "PUT", "log", 1, "", log_columns},
-    {"threads", "GET", "threads", 0, "", thread_columns},
-    {"config", "GET", "config", 0, NULL, NULL},
+static const struct ctl_command commands[] = {
+    {{"whoami", NULL, "who you are to it, and what that lets you do", NULL, true},
+     "GET",
+     "whoami",
+     0,
+     NULL,
+     NULL},
+    {{"servers", NULL, "what it looks at", NULL, true}, "GET", "servers", 0, "", server_columns},
+    {{"routes", NULL, "what can be asked", NULL, true}, "GET", "routes", 0, "", route_columns},
+    {{"connections", NULL, "who is connected", NULL, true},
+     "GET",
+     "connections",
+     0,
+     "",
+     connection_columns},
+    {{"close", "ID", "end that connection after what is under way", NULL, true},
+     "DELETE",
+     "connections/",
+     1,
+     NULL,
+     NULL},
+    {{"handshakes", NULL, "the last of them, and why they failed", NULL, true},
+     "GET",
+     "handshakes",
+     0,
+     "",
+     handshake_columns},
+    {{"certs", NULL, "certificates, CAs and CRLs, and how long they last", NULL, true},
+     "GET",
+     "certs",
+     0,
+     "",
+     cert_columns},
+    {{"reload", NULL, "read certificates, CAs, CRLs and rules again: all or none", NULL, true},
+     "POST",
+     "reload",
+     0,
+     "servers",
+     file_columns},
+    {{"deny", "[NAME=VALUE]...", "keep a client out; without an operand, who is kept out", NULL,
+      true},
+     "POST",
+     "deny",
+     2,
+     NULL,
+     NULL},
+    {{"drain", NULL, "the servers say that they will end, and end", NULL, true},
+     "POST",
+     "drain",
+     0,
+     "servers",
+     drain_columns},
+    {{"undrain", NULL, "take that back, while the grace lasts", NULL, true},
+     "POST",
+     "undrain",
+     0,
+     "servers",
+     drain_columns},
+    {{"log", "[LEVEL]", "the level of the log: error, warning, info, debug", NULL, true},
+     "PUT",
+     "log",
+     1,
+     "",
+     log_columns},
+    {{"threads", NULL, "what each thread is at", NULL, true},
+     "GET",
+     "threads",
+     0,
+     "",
+     thread_columns},
+    {{"config", NULL, "the settings in force", NULL, true}, "GET", "config", 0, NULL, NULL},
 };
 
-static const struct command *find_command(const char *name)
+static const struct ctl_command *find_command(const char *name)
 {
     for (size_t i = 0; i < SHS_ARRAY_LEN(commands); i++) {
-        if (strcmp(commands[i].name, name) == 0)
+        if (strcmp(commands[i].word.name, name) == 0)
             return &commands[i];
     }
     return NULL;
 }
 
 /* Only asks: a command that would change something, without what it needs for that. */
-static bool is_question(const struct ctl *self, const struct command *command)
+static bool is_question(const struct ctl *self, const struct ctl_command *command)
 {
-    if (strcmp(command->name, "drain") == 0)
+    if (strcmp(command->word.name, "drain") == 0)
         return self->show;
     return strcmp(command->method, "GET") == 0 ||
            (self->operands.count == 1 &&
-            (strcmp(command->name, "deny") == 0 || strcmp(command->name, "log") == 0));
+            (strcmp(command->word.name, "deny") == 0 || strcmp(command->word.name, "log") == 0));
 }
 
 /* -- the request ------------------------------------------------------------------------------- */
 
 struct call {
-    const struct command *command;
+    const struct ctl_command *command;
     const char *method;
     struct shs_buf target;
     size_t body_len; /* 0: there is none */
@@ -191,7 +235,7 @@ static int put_query(const struct ctl *self, struct call *call)
     for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
         if (rows[i].value == NULL)
             continue;
-        if (strcmp(rows[i].command, call->command->name) != 0)
+        if (strcmp(rows[i].command, call->command->word.name) != 0)
             return cmd_fail(CMD_USAGE, "--%s goes with 'shs ctl %s'", rows[i].flag,
                             rows[i].command);
         if (rows[i].name == NULL)
@@ -244,11 +288,11 @@ static json_t *log_body(const struct ctl *self)
 
 static int put_body(const struct ctl *self, struct call *call)
 {
-    bool deny = strcmp(call->command->name, "deny") == 0;
+    bool deny = strcmp(call->command->word.name, "deny") == 0;
     int code = CMD_OK;
     json_t *object;
 
-    if (!deny && strcmp(call->command->name, "log") != 0)
+    if (!deny && strcmp(call->command->word.name, "log") != 0)
         return CMD_OK;
     object = deny ? deny_body(self, &code) : log_body(self);
     if (code == CMD_OK) {
@@ -268,7 +312,7 @@ static int put_path(const struct ctl *self, struct call *call)
 
     if (shs__buf_printf(&call->target, PREFIX "%s", call->command->path) != SHS_OK)
         return cmd_fail(CMD_FAILED, "out of memory");
-    if (strcmp(call->command->name, "close") != 0)
+    if (strcmp(call->command->word.name, "close") != 0)
         return CMD_OK;
     if (self->operands.count < 2 ||
         !shs_str_number(shs_str_of(self->operands.items[1]), UINT64_MAX, &id))
@@ -288,7 +332,7 @@ static int make_call(const struct ctl *self, struct call *call)
         return cmd_fail(CMD_USAGE, "what is '%s' for? See 'shs ctl --help'",
                         self->operands.items[call->command->max_operands + 1]);
     if (asks && (self->time != NULL || self->only != NULL) &&
-        strcmp(call->command->name, "log") == 0)
+        strcmp(call->command->word.name, "log") == 0)
         return cmd_fail(CMD_USAGE, "--for and --only go with a level: shs ctl log debug --for 10m");
     if (self->show && (self->timeout != NULL || self->grace != NULL))
         return cmd_fail(CMD_USAGE, "--show only looks: --timeout and --grace do not go with it");
@@ -335,11 +379,11 @@ static size_t count_columns(const struct ctl_column *columns)
 
 static void print_answer(const struct call *call, json_t *value)
 {
-    const struct command *command = call->command;
+    const struct ctl_command *command = call->command;
     const json_t *rows = value, *denied = json_object_get(value, "denied");
     json_t *files = NULL;
 
-    if (strcmp(command->name, "deny") == 0 && json_is_array(denied)) {
+    if (strcmp(command->word.name, "deny") == 0 && json_is_array(denied)) {
         for (size_t i = 0; i < json_array_size(denied); i++)
             ctl_print_line(json_string_value(json_array_get(denied, i)));
         return;
@@ -526,10 +570,17 @@ int cmd_ctl(int argc, char **argv)
         {"for", FLAG_TEXT, &self.time, "TIME", "log: then the level returns, 10m"},
         {"only", FLAG_TEXT, &self.only, "NAME", "log: of that server"},
     };
+    const struct command_page page = {.command = "ctl",
+                                      .about = about,
+                                      .flags = flags,
+                                      .flag_count = SHS_ARRAY_LEN(flags),
+                                      .words = &commands[0].word,
+                                      .word_count = SHS_ARRAY_LEN(commands),
+                                      .word_size = sizeof commands[0],
+                                      .below = below};
     int code;
 
-    if (!flags_parse(argc, argv, flags, SHS_ARRAY_LEN(flags), &self.operands, 4, about, below,
-                     &code))
+    if (!flags_parse_page(argc, argv, &page, &self.operands, 4, NULL, &code))
         return code;
     return run(&self);
 }

@@ -1,6 +1,5 @@
 #include "cmd/exec_options.h"
 
-#include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,11 +9,12 @@
 #include <shs/whoami.h>
 
 #include "cmd/cmd.h"
+#include "cmd/flags.h"
 
 #define GRACE_MS 5000
 #define DRAIN_MS 2000
 
-static const char help[] =
+static const char about[] =
     "usage: shs exec [OPTION]... [--] CMD [ARG]...\n"
     "\n"
     "Starts an HTTPS server on a free port of 127.0.0.1 with a throw-away certificate authority,\n"
@@ -24,29 +24,9 @@ static const char help[] =
     "a line for the shell:\n"
     "\n"
     "    shs exec 'curl -fsS \"$SHS_URL/\"'\n"
-    "    shs exec --mtls -- pytest tests/\n"
-    "\n"
-    "      --handler NAME        echo (default): answers with the request; whoami: with the\n"
-    "                            connection; status: /status/418 has that status; delay: "
-    "/delay/250\n"
-    "                            is answered after as many milliseconds; files\n"
-    "      --dir DIR             the files of DIR (--handler files: the current directory)\n"
-    "      --mtls[=MODE]         clients need a certificate: required (default), optional, or\n"
-    "                            explain: who has none gets 403 and JSON that says why\n"
-    "      --fault FAULT[,KEY=VALUE]...\n"
-    "                            what goes wrong (below), and for whom: path=/a or path=/a*,\n"
-    "                            method=GET, sni=NAME, header=NAME or header=NAME:VALUE, after=N\n"
-    "                            (not for the first N), times=N (for so many), ms=N (how long it\n"
-    "                            takes). May be repeated; the first that is for a request counts\n"
-    "      --name NAME           another name or address in the certificate; may be repeated\n"
-    "      --plain               plain HTTP, without TLS\n"
-    "      --timeout SECONDS     CMD is ended after this, and the status is 124\n"
-    "      --grace SECONDS       for CMD to end after a signal; then SIGKILL (5)\n"
-    "      --drain SECONDS       for requests under way when CMD has ended (2)\n"
-    "  -h, --help                print this text\n"
-    "\n";
+    "    shs exec --mtls -- pytest tests/\n";
 
-static const char help_end[] =
+static const char below[] =
     "Set for CMD:\n"
     "  SHS_URL SHS_PORT          https://127.0.0.1:PORT, and its port\n"
     "  SHS_CA                    a file: the authority (PEM)\n"
@@ -60,32 +40,6 @@ static const char help_end[] =
     "SIGINT, SIGTERM, SIGHUP and SIGQUIT go to CMD. Exit status: CMD's; 128 and the number of the\n"
     "signal that ended it; 124 --timeout; 125 there is no server; 126 CMD cannot be started; 127\n"
     "there is no CMD; 2 the command line is wrong.\n";
-
-enum {
-    OPT_HANDLER = 256,
-    OPT_DIR,
-    OPT_MTLS,
-    OPT_NAME,
-    OPT_FAULT,
-    OPT_PLAIN,
-    OPT_TIMEOUT,
-    OPT_GRACE,
-    OPT_DRAIN
-};
-
-static const struct option long_options[] = {
-    {"handler", required_argument, NULL, OPT_HANDLER},
-    {"dir", required_argument, NULL, OPT_DIR},
-    {"mtls", optional_argument, NULL, OPT_MTLS},
-    {"name", required_argument, NULL, OPT_NAME},
-    {"fault", required_argument, NULL, OPT_FAULT},
-    {"plain", no_argument, NULL, OPT_PLAIN},
-    {"timeout", required_argument, NULL, OPT_TIMEOUT},
-    {"grace", required_argument, NULL, OPT_GRACE},
-    {"drain", required_argument, NULL, OPT_DRAIN},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
 
 static int parse_seconds(const char *flag, const char *text, unsigned *ms)
 {
@@ -222,33 +176,50 @@ static int parse_fault(struct exec_options *self, char *text)
     return code;
 }
 
-static int parse_option(struct exec_options *self, int option, char *value)
+/* -- the options as flags take them ------------------------------------------------------------ */
+
+static int take_handler(void *ctx, char *value)
 {
-    switch (option) {
-    case OPT_HANDLER:
-        return parse_handler(self, value);
-    case OPT_DIR:
-        self->directory = value;
-        self->handler = NULL;
-        return CMD_OK;
-    case OPT_MTLS:
-        return parse_mtls(self, value);
-    case OPT_NAME:
-        return add_name(self, value);
-    case OPT_FAULT:
-        return parse_fault(self, value);
-    case OPT_PLAIN:
-        self->plain = true;
-        return CMD_OK;
-    case OPT_TIMEOUT:
-        return parse_seconds("timeout", value, &self->timeout_ms);
-    case OPT_GRACE:
-        return parse_seconds("grace", value, &self->grace_ms);
-    case OPT_DRAIN:
-        return parse_seconds("drain", value, &self->drain_ms);
-    default:
-        return CMD_USAGE;
-    }
+    return parse_handler(ctx, value);
+}
+
+static int take_dir(void *ctx, char *value)
+{
+    struct exec_options *self = ctx;
+
+    self->directory = value;
+    self->handler = NULL;
+    return CMD_OK;
+}
+
+static int take_mtls(void *ctx, char *value)
+{
+    return parse_mtls(ctx, value);
+}
+
+static int take_name(void *ctx, char *value)
+{
+    return add_name(ctx, value);
+}
+
+static int take_fault(void *ctx, char *value)
+{
+    return parse_fault(ctx, value);
+}
+
+static int take_timeout(void *ctx, char *value)
+{
+    return parse_seconds("timeout", value, &((struct exec_options *)ctx)->timeout_ms);
+}
+
+static int take_grace(void *ctx, char *value)
+{
+    return parse_seconds("grace", value, &((struct exec_options *)ctx)->grace_ms);
+}
+
+static int take_drain(void *ctx, char *value)
+{
+    return parse_seconds("drain", value, &((struct exec_options *)ctx)->drain_ms);
 }
 
 static int check(const struct exec_options *self)
@@ -262,28 +233,29 @@ static int check(const struct exec_options *self)
     return CMD_OK;
 }
 
-static void print_cert_faults(void)
+static void print_cert_faults(FILE *to)
 {
     const char *word;
     size_t column = 0;
 
-    fputs("\nFaults of the server's certificate (shs cert new --help):", stdout);
+    fputs("\nFaults of the server's certificate (shs cert new --help):", to);
     for (size_t i = 0; (word = shs_cert_fault(i, NULL)) != NULL; i++) {
         if (strcmp(word, "server-usage") == 0)
             continue; /* of clients */
         column = column == 0 || column + strlen(word) > 90 ? 0 : column;
-        column += (size_t)printf("%s%s", column == 0 ? "\n  " : " ", word);
+        column += (size_t)fprintf(to, "%s%s", column == 0 ? "\n  " : " ", word);
     }
-    putchar('\n');
+    fputc('\n', to);
 }
 
-static void print_faults(void)
+static void print_faults(FILE *to)
 {
     const char *name, *text;
 
-    puts("\nFaults: -hello and -flight for connections, the others for requests.");
+    print_cert_faults(to);
+    fputs("\nFaults: -hello and -flight for connections, the others for requests.\n", to);
     for (size_t i = 0; (name = shs_test_fault(i, &text)) != NULL; i++)
-        printf("  %-19s %s\n", name, text);
+        fprintf(to, "  %-19s %s\n", name, text);
 }
 
 /* One argument with a blank in it is a line for the shell, unless there is a file of that name. */
@@ -301,10 +273,8 @@ static void find_command(struct exec_options *self, char **words)
     self->command = self->shell;
 }
 
-bool exec_options_parse(struct exec_options *self, int argc, char **argv, int *code)
+static void init(struct exec_options *self)
 {
-    int option;
-
     memset(self, 0, sizeof *self);
     self->handler = shs_echo_handler();
     self->grace_ms = GRACE_MS;
@@ -313,28 +283,49 @@ bool exec_options_parse(struct exec_options *self, int argc, char **argv, int *c
     self->names[1] = "127.0.0.1";
     self->names[2] = "::1";
     self->name_count = 3;
-    opterr = 0;
-    /* "+": what stands behind CMD is CMD's. */
-    while ((option = getopt_long(argc, argv, "+:h", long_options, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(help, stdout);
-            fputs(help_end, stdout);
-            print_cert_faults();
-            print_faults();
-            *code = CMD_OK;
-            return false;
-        }
-        if (option == ':' || option == '?') {
-            *code = cmd_fail(CMD_USAGE, "%s '%s'; try 'shs exec --help'",
-                             option == ':' ? "a value is missing for" : "unknown option",
-                             argv[optind - 1]);
-            return false;
-        }
-        *code = parse_option(self, option, optarg);
-        if (*code != CMD_OK)
-            return false;
-    }
-    find_command(self, argv + optind);
+}
+
+bool exec_options_parse(struct exec_options *self, int argc, char **argv, int *code)
+{
+    struct flag_own handler = {take_handler, self, false}, dir = {take_dir, self, false},
+                    mtls = {take_mtls, self, true}, fault = {take_fault, self, false},
+                    name = {take_name, self, false}, timeout = {take_timeout, self, false},
+                    grace = {take_grace, self, false}, drain = {take_drain, self, false};
+    const struct flag flags[] = {
+        {"handler", FLAG_OWN, &handler, "NAME",
+         "echo (default): answers with the request; whoami: with the\n"
+         "connection; status: /status/418 has that status; delay: /delay/250\n"
+         "is answered after as many milliseconds; files"},
+        {"dir", FLAG_OWN, &dir, "DIR", "the files of DIR (--handler files: the current directory)"},
+        {"mtls", FLAG_OWN, &mtls, "MODE",
+         "clients need a certificate: required (default), optional, or\n"
+         "explain: who has none gets 403 and JSON that says why"},
+        {"fault", FLAG_OWN, &fault, "FAULT[,KEY=VALUE]...",
+         "what goes wrong (below), and for whom: path=/a or path=/a*,\n"
+         "method=GET, sni=NAME, header=NAME or header=NAME:VALUE, after=N\n"
+         "(not for the first N), times=N (for so many), ms=N (how long it\n"
+         "takes). May be repeated; the first that is for a request counts"},
+        {"name", FLAG_OWN, &name, "NAME",
+         "another name or address in the certificate; may be repeated"},
+        {"plain", FLAG_SET, &self->plain, NULL, "plain HTTP, without TLS"},
+        {"timeout", FLAG_OWN, &timeout, "SECONDS",
+         "CMD is ended after this, and the status is 124"},
+        {"grace", FLAG_OWN, &grace, "SECONDS", "for CMD to end after a signal; then SIGKILL (5)"},
+        {"drain", FLAG_OWN, &drain, "SECONDS", "for requests under way when CMD has ended (2)"},
+    };
+    const struct command_page page = {.command = "exec",
+                                      .about = about,
+                                      .flags = flags,
+                                      .flag_count = SHS_ARRAY_LEN(flags),
+                                      .below = below,
+                                      .more = print_faults};
+    int rest;
+
+    init(self);
+    /* What stands behind CMD is CMD's. */
+    if (!flags_parse_page(argc, argv, &page, NULL, 0, &rest, code))
+        return false;
+    find_command(self, argv + rest);
     *code = check(self);
     return *code == CMD_OK;
 }

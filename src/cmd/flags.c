@@ -12,32 +12,61 @@
 #define FIRST_CODE 256
 #define HELP_COLUMN 28
 
-static void print_help(const struct flag *flags, size_t count, const char *about, const char *below)
+static bool value_is_optional(const struct flag *flag)
 {
-    fputs(about, stdout);
-    putchar('\n');
-    for (size_t i = 0; i < count; i++) {
-        const char *line = flags[i].help;
-        int used = printf("      --%s%s%s", flags[i].name, flags[i].value == NULL ? "" : " ",
-                          flags[i].value == NULL ? "" : flags[i].value);
+    return flag->kind == FLAG_OWN && ((const struct flag_own *)flag->to)->optional;
+}
 
-        if (used > HELP_COLUMN - 2) {
-            putchar('\n');
-            used = 0;
-        }
-        for (;;) {
-            size_t len = strcspn(line, "\n");
+static void print_flag(const struct flag *flag)
+{
+    const char *line = flag->help;
+    bool optional = value_is_optional(flag);
+    int used = printf("      --%s%s%s%s", flag->name,
+                      flag->value == NULL ? ""
+                      : optional          ? "[="
+                                          : " ",
+                      flag->value == NULL ? "" : flag->value, optional ? "]" : "");
 
-            printf("%*s%.*s\n", HELP_COLUMN - used, "", (int)len, line);
-            if (line[len] == '\0')
-                break;
-            line += len + 1;
-            used = 0;
-        }
+    if (used > HELP_COLUMN - 2) {
+        putchar('\n');
+        used = 0;
     }
+    for (;;) {
+        size_t len = strcspn(line, "\n");
+
+        printf("%*s%.*s\n", HELP_COLUMN - used, "", (int)len, line);
+        if (line[len] == '\0')
+            break;
+        line += len + 1;
+        used = 0;
+    }
+}
+
+static void print_words(const struct command_page *page)
+{
+    for (size_t i = 0; i < page->word_count; i++) {
+        const struct command *word = command_word(page, i);
+        int used = printf("  %s%s%s", word->name, word->operands == NULL ? "" : " ",
+                          word->operands == NULL ? "" : word->operands);
+
+        printf("%*s%s\n", used < HELP_COLUMN ? HELP_COLUMN - used : 1, "", word->help);
+    }
+    if (page->word_count > 0)
+        putchar('\n');
+}
+
+static void print_help(const struct command_page *page)
+{
+    fputs(page->about, stdout);
+    putchar('\n');
+    print_words(page);
+    for (size_t i = 0; i < page->flag_count; i++)
+        print_flag(&page->flags[i]);
     printf("  -h, --help%*sprint this text\n", HELP_COLUMN - 12, "");
-    if (below != NULL)
-        printf("\n%s", below);
+    if (page->below != NULL)
+        printf("\n%s", page->below);
+    if (page->more != NULL)
+        page->more(stdout);
 }
 
 static bool add(struct flag_list *list, const char *text)
@@ -128,6 +157,9 @@ static int take(const struct flag *flag, char *value)
             return cmd_fail(CMD_USAGE, "--%s takes a time such as 90s or 10m, not '%s'", flag->name,
                             value);
         break;
+    case FLAG_OWN:
+        return ((const struct flag_own *)flag->to)
+            ->take(((const struct flag_own *)flag->to)->ctx, value);
     }
     return good ? CMD_OK
                 : cmd_fail(CMD_USAGE, "--%s: %d values at most", flag->name, FLAGS_LIST_MAX);
@@ -145,31 +177,27 @@ static int wrong(int argc, char **argv, int option)
                     optopt > ' ' && optopt < 0x7f ? letter : which, argv[0]);
 }
 
-bool flags_parse(int argc, char **argv, const struct flag *flags, size_t count,
-                 struct flag_list *operands, size_t max_operands, const char *about,
-                 const char *below, int *code)
+static int argument_of(const struct flag *flag)
 {
-    struct option options[FLAGS_MAX + 2] = {{0}};
-    int option;
+    if (flag->kind == FLAG_SET)
+        return no_argument;
+    return value_is_optional(flag) ? optional_argument : required_argument;
+}
 
-    for (size_t i = 0; i < count && i < FLAGS_MAX; i++)
-        options[i] = (struct option){flags[i].name,
-                                     flags[i].kind == FLAG_SET ? no_argument : required_argument,
-                                     NULL, FIRST_CODE + (int)i};
+static void make_options(const struct command_page *page, struct option options[FLAGS_MAX + 2])
+{
+    size_t count = page->flag_count < FLAGS_MAX ? page->flag_count : FLAGS_MAX;
+
+    for (size_t i = 0; i < count; i++)
+        options[i] = (struct option){page->flags[i].name, argument_of(&page->flags[i]), NULL,
+                                     FIRST_CODE + (int)i};
     options[count] = (struct option){"help", no_argument, NULL, 'h'};
-    optind = 0; /* argv is not the one of main: glibc starts again */
-    opterr = 0;
-    *code = CMD_OK;
-    while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-        if (option == 'h') {
-            print_help(flags, count, about, below);
-            return false;
-        }
-        *code = option >= FIRST_CODE ? take(&flags[option - FIRST_CODE], optarg)
-                                     : wrong(argc, argv, option);
-        if (*code != CMD_OK)
-            return false;
-    }
+    options[count + 1] = (struct option){NULL, 0, NULL, 0};
+}
+
+static bool take_operands(int argc, char **argv, struct flag_list *operands, size_t max_operands,
+                          int *code)
+{
     for (; optind < argc; optind++) {
         if (operands->count >= max_operands) {
             *code =
@@ -179,4 +207,70 @@ bool flags_parse(int argc, char **argv, const struct flag *flags, size_t count,
         (void)add(operands, argv[optind]);
     }
     return true;
+}
+
+bool flags_parse_page(int argc, char **argv, const struct command_page *page,
+                      struct flag_list *operands, size_t max_operands, int *rest, int *code)
+{
+    struct option options[FLAGS_MAX + 2];
+    int option;
+
+    make_options(page, options);
+    optind = 0; /* argv is not the one of main: glibc starts again */
+    opterr = 0;
+    *code = CMD_OK;
+    while ((option = getopt_long(argc, argv, rest == NULL ? ":h" : "+:h", options, NULL)) != -1) {
+        if (option == 'h') {
+            if (!commands_watched(page))
+                print_help(page);
+            return false;
+        }
+        *code = option >= FIRST_CODE ? take(&page->flags[option - FIRST_CODE], optarg)
+                                     : wrong(argc, argv, option);
+        if (*code != CMD_OK)
+            return false;
+    }
+    if (rest == NULL)
+        return take_operands(argc, argv, operands, max_operands, code);
+    *rest = optind;
+    return true;
+}
+
+bool flags_parse(int argc, char **argv, const struct flag *flags, size_t count,
+                 struct flag_list *operands, size_t max_operands, const char *about,
+                 const char *below, int *code)
+{
+    const struct command_page page = {
+        .command = argv[0], .about = about, .flags = flags, .flag_count = count, .below = below};
+
+    return flags_parse_page(argc, argv, &page, operands, max_operands, NULL, code);
+}
+
+/* How many words of argv the page's options at its beginning are. */
+static int leading(int argc, char **argv, const struct command_page *page)
+{
+    int i = 1;
+
+    while (i < argc && strncmp(argv[i], "--", 2) == 0 && argv[i][2] != '\0') {
+        size_t len = strcspn(argv[i] + 2, "="), f = 0;
+
+        while (f < page->flag_count && (strlen(page->flags[f].name) != len ||
+                                        strncmp(page->flags[f].name, argv[i] + 2, len) != 0))
+            f++;
+        if (f == page->flag_count)
+            break;
+        i += argument_of(&page->flags[f]) == required_argument && argv[i][2 + len] == '\0' ? 2 : 1;
+    }
+    if (i < argc && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0))
+        i++;
+    return i < argc ? i : argc;
+}
+
+bool flags_parse_leading(int argc, char **argv, const struct command_page *page, int *taken,
+                         int *code)
+{
+    int own = leading(argc, argv, page);
+
+    *taken = own;
+    return flags_parse_page(own, argv, page, NULL, 0, taken, code);
 }

@@ -5,6 +5,7 @@
 #define SHS_CMD_FLAGS_H
 
 #include "base/base.h"
+#include "cmd/commands.h"
 
 #define FLAGS_LIST_MAX 1000
 
@@ -20,7 +21,14 @@ enum flag_kind {
     FLAG_LIST,   /* struct flag_list *: its values */
     FLAG_COMMAS, /* struct flag_list *: its values, and those between commas: one at least */
     FLAG_NUMBER, /* unsigned *: its value in decimal, 1 or more */
-    FLAG_SPAN    /* int64_t *: seconds, "10m" (units s m h d w y) or a plain number */
+    FLAG_SPAN,   /* int64_t *: seconds, "10m" (units s m h d w y) or a plain number */
+    FLAG_OWN     /* const struct flag_own *: whatever it makes of it */
+};
+
+struct flag_own {
+    int (*take)(void *ctx, char *value); /* CMD_OK, or a failure already said */
+    void *ctx;
+    bool optional; /* --flag[=VALUE]: without one, `take` gets NULL */
 };
 
 struct flag {
@@ -40,5 +48,19 @@ struct flag {
 bool flags_parse(int argc, char **argv, const struct flag *flags, size_t count,
                  struct flag_list *operands, size_t max_operands, const char *about,
                  const char *below, int *code);
+
+/*
+ * The same for a page of more than flags. With `rest`, the first operand ends the options: what
+ * follows it is not looked at, and *rest is its place in argv.
+ */
+bool flags_parse_page(int argc, char **argv, const struct command_page *page,
+                      struct flag_list *operands, size_t max_operands, int *rest, int *code);
+
+/*
+ * Takes the options of the page that stand before all others: *taken is the place of the first word
+ * that is none of them.
+ */
+bool flags_parse_leading(int argc, char **argv, const struct command_page *page, int *taken,
+                         int *code);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cmd/cmd.h"
+#include "cmd/commands.h"
 #include "cmd/serve_admin.h"
 
 #define DEFAULT_ADDRESS "127.0.0.1"
@@ -16,13 +17,9 @@ static const char help_above[] =
     "usage: shs serve [OPTION]... [DIR]\n"
     "\n"
     "Serves the files of DIR (the current directory) over HTTPS. Without --cert it makes a\n"
-    "certificate for this computer and says how to trust it.\n"
-    "\n";
+    "certificate for this computer and says how to trust it.\n";
 
 static const char help_below[] =
-    "\n"
-    "  -h, --help                print this text\n"
-    "\n"
     "SIGINT (Ctrl-C) and SIGTERM stop it: it goes on for --drain-grace, then requests under way\n"
     "have --stop-timeout. A second one ends the grace; after that, one cuts those requests, and\n"
     "another ends it at once. The last line of the log says what it came to. Exit status: 0\n"
@@ -401,14 +398,21 @@ static int read_plan(struct serve_plan *plan)
 
 static void print_help(void)
 {
+    struct command_page page = {
+        .command = "serve", .about = help_above, .settings = &serve_settings, .below = help_below};
     struct serve_options *defaults = shs__malloc(sizeof *defaults);
 
     if (defaults == NULL)
         return;
     init(defaults);
-    fputs(help_above, stdout);
-    settings_print_help(&serve_settings, defaults);
-    fputs(help_below, stdout);
+    page.defaults = defaults;
+    if (!commands_watched(&page)) {
+        fputs(help_above, stdout);
+        putchar('\n');
+        settings_print_help(&serve_settings, defaults);
+        fputs("\n  -h, --help                print this text\n\n", stdout);
+        fputs(help_below, stdout);
+    }
     shs__free(defaults);
 }
 

@@ -126,25 +126,17 @@ static int check_authority(const char *path)
     return code;
 }
 
-int cmd_trust(int argc, char **argv)
+static int trust_print(int argc, char **argv)
 {
     static struct flag_list operands;
     const char *client = NULL;
     const struct flag flags[] = {
         {"client", FLAG_TEXT, &client, "NAME", "this one only"},
     };
-    char name[] = "trust print", path[PATH_MAX], *quoted;
+    char path[PATH_MAX], *quoted;
     int code;
 
-    if (argc < 2 || strcmp(argv[1], "print") != 0) {
-        if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
-            return cmd_trust(3, (char *[]){argv[0], (char[]){"print"}, (char[]){"--help"}, NULL});
-        return cmd_fail(CMD_USAGE, "there is 'shs trust print FILE' only; this program changes no "
-                                   "system's trust by itself");
-    }
-    argv[1] = name;
-    if (!flags_parse(argc - 1, argv + 1, flags, SHS_ARRAY_LEN(flags), &operands, 1, about, NULL,
-                     &code))
+    if (!flags_parse(argc, argv, flags, SHS_ARRAY_LEN(flags), &operands, 1, about, NULL, &code))
         return code;
     if (operands.count == 0)
         return cmd_fail(CMD_USAGE, "shs trust print needs the authority's file, such as ca.pem");
@@ -157,4 +149,14 @@ int cmd_trust(int argc, char **argv)
     code = quoted == NULL ? cmd_fail(CMD_FAILED, "out of memory") : print_clients(client, quoted);
     shs__free(quoted);
     return code;
+}
+
+int cmd_trust(int argc, char **argv)
+{
+    static const struct command rows[] = {
+        {"print", "FILE", "how each client is told of the authority in FILE", trust_print, false},
+    };
+    static const struct command_list list = {"trust", NULL, rows, SHS_ARRAY_LEN(rows)};
+
+    return commands_run(&list, argc, argv);
 }
