@@ -231,14 +231,14 @@ SHS_API int shs_tls_reload_each(struct shs_server *self,
 SHS_API int shs_tls_check(struct shs_server *self, struct shs_error *err);
 
 /*
- * A reload in two steps and all or none, for who has more to read again than the TLS of one server:
- * first everything is read and checked everywhere, then it is taken everywhere, or nowhere.
+ * A reload in two steps, for who has more to read again than the TLS of one server: first all
+ * is read and checked everywhere, then what can be used is taken, or nothing.
  *
  *   dry_run  it is only looked at: shs_tls_draft_commit is SHS_USAGE, and nothing is counted
  *
- * Returns 0. SHS_TLS when a file cannot be used: *err (may be NULL) has the first one's reason, and
- * is counted in stats.reload_failures; *out is there for shs_tls_draft_each, and cannot be
- * committed. SHS_NOMEM, and SHS_USAGE (no TLSMixIn, a forked child): *out is NULL.
+ * Returns 0 when all can be used. SHS_TLS when something stays as it is: *err (may be NULL) has the
+ * first reason, shs_tls_draft_each has all, and a commit takes the rest, as shs_tls_reload does.
+ * SHS_NOMEM, and SHS_USAGE (no TLSMixIn, a forked child): *out is NULL.
  *
  * Until shs_tls_draft_free other reloads of this server wait; who makes several drafts makes them
  * one after the other, on one thread. That one also commits and frees them. Any thread.
@@ -250,8 +250,8 @@ SHS_API int shs_tls_draft_new(struct shs_tls_draft **out, struct shs_server *sel
 SHS_API void shs_tls_draft_each(const struct shs_tls_draft *self,
                                 void (*each)(void *ctx, const struct shs_tls_file_result *result),
                                 void *ctx);
-/* New connections get what was read; counted and logged as shs_tls_reload. Returns 0, SHS_USAGE, or
-   SHS_NOMEM, and then nothing has changed. */
+/* New connections get what can be used; counted and logged as shs_tls_reload. Once. Returns 0;
+   SHS_TLS as shs_tls_draft_new; SHS_USAGE or SHS_NOMEM, and then nothing has changed. */
 SHS_API int shs_tls_draft_commit(struct shs_tls_draft *self, struct shs_error *err) SHS_MUST_CHECK;
 SHS_API void shs_tls_draft_free(struct shs_tls_draft *self); /* NULL is fine */
 

@@ -371,6 +371,30 @@ static void tell_failed(struct shs_tls_mixin *self, enum shs_tls_reload_why why,
                    "TLS configuration not reloaded, the old one stays: %s", err->text);
 }
 
+/* For the next one, and for the keeper, which tries again. */
+static void note(struct shs_tls_mixin *self, const struct shs_tls_report *report, int rc,
+                 const struct shs_error *why)
+{
+    snprintf(self->said, sizeof self->said, "%s", rc == SHS_OK ? "" : why->text);
+    atomic_store(&self->valid_at, report->valid_at);
+    atomic_store(&self->incomplete, rc != SHS_OK);
+}
+
+/* Says and notes what came of a reload. With `reloading`. */
+static int conclude(struct shs_tls_mixin *self, enum shs_tls_reload_why why,
+                    const struct shs_tls_report *report, struct shs_error *err)
+{
+    struct shs_error failed = {.code = SHS_OK};
+    int rc;
+
+    tell(self, why, report);
+    rc = verdict(report, &failed);
+    note(self, report, rc, &failed);
+    if (rc != SHS_OK && err != NULL)
+        *err = failed;
+    return rc;
+}
+
 static int reload(struct shs_tls_mixin *self, enum shs_tls_reload_why why,
                   struct shs_tls_report *report, struct shs_error *err)
 {
@@ -384,17 +408,14 @@ static int reload(struct shs_tls_mixin *self, enum shs_tls_reload_why why,
     rc = read_again(self, false, report, &failed);
     shs__tls_mixin_let_fork(self);
     if (rc == SHS_OK) {
-        tell(self, why, report);
-        rc = verdict(report, &failed);
+        rc = conclude(self, why, report, err);
     } else {
         tell_failed(self, why, &failed);
+        note(self, report, rc, &failed);
+        if (err != NULL)
+            *err = failed;
     }
-    snprintf(self->said, sizeof self->said, "%s", rc == SHS_OK ? "" : failed.text);
-    atomic_store(&self->valid_at, report->valid_at);
-    atomic_store(&self->incomplete, rc != SHS_OK);
     pthread_mutex_unlock(&self->reloading);
-    if (rc != SHS_OK && err != NULL)
-        *err = failed;
     return rc;
 }
 
@@ -476,12 +497,11 @@ struct shs_tls_draft {
     struct shs_tls_mixin *mixin;
     struct draft read;
     struct shs_tls_report report;
-    bool whole; /* nothing would be kept back */
-    bool dry_run;
+    bool taken; /* by a commit, or never to be */
 };
 
 /* With `reloading`. Locks that are only there while files are read stay out of forked children. */
-static int read_draft(struct shs_tls_draft *self, struct shs_error *err)
+static int read_draft(struct shs_tls_draft *self, bool dry_run, struct shs_error *err)
 {
     struct shs_tls_mixin *mixin = self->mixin;
     const struct shs_tls_config *config = &mixin->config.config;
@@ -489,7 +509,7 @@ static int read_draft(struct shs_tls_draft *self, struct shs_error *err)
     int rc;
 
     shs__tls_mixin_hold_forks(mixin);
-    if (!self->dry_run) {
+    if (!dry_run) {
         look(mixin);
         free_unused(mixin);
     }
@@ -516,22 +536,18 @@ int shs_tls_draft_new(struct shs_tls_draft **out, struct shs_server *server, boo
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a reload.");
     self->mixin = mixin;
-    self->dry_run = dry_run;
+    self->taken = dry_run;
     shs__tls_report_init(&self->report);
     pthread_mutex_lock(&mixin->reloading);
-    rc = read_draft(self, &failed);
-    if (rc == SHS_OK)
+    rc = read_draft(self, dry_run, &failed);
+    if (rc == SHS_OK) {
         rc = verdict(&self->report, &failed);
-    self->whole = rc == SHS_OK;
-    if (rc != SHS_OK && !dry_run)
-        atomic_fetch_add(&mixin->shared->reload_failures, 1);
+        *out = self;
+    } else {
+        shs_tls_draft_free(self);
+    }
     if (rc != SHS_OK && err != NULL)
         *err = failed;
-    *out = self;
-    if (rc != SHS_OK && rc != SHS_TLS) {
-        shs_tls_draft_free(self);
-        *out = NULL;
-    }
     return rc;
 }
 
@@ -547,22 +563,13 @@ int shs_tls_draft_commit(struct shs_tls_draft *self, struct shs_error *err)
     struct shs_tls_mixin *mixin = self->mixin;
     int rc;
 
-    if (!self->whole || self->dry_run)
-        return shs_error_set(err, SHS_USAGE, 0, "%s",
-                             self->dry_run
-                                 ? "This reload was only to be looked at."
-                                 : "This reload keeps something back: it is all or none.");
-    self->whole = false; /* once */
+    if (self->taken)
+        return shs_error_set(err, SHS_USAGE, 0, "This reload was only looked at, or is done.");
+    self->taken = true;
     shs__tls_mixin_hold_forks(mixin);
     rc = commit(mixin, &self->read, &self->report, err);
     shs__tls_mixin_let_fork(mixin);
-    if (rc != SHS_OK)
-        return rc;
-    tell(mixin, SHS_TLS_ASKED, &self->report);
-    mixin->said[0] = '\0';
-    atomic_store(&mixin->valid_at, self->report.valid_at);
-    atomic_store(&mixin->incomplete, false);
-    return SHS_OK;
+    return rc == SHS_OK ? conclude(mixin, SHS_TLS_ASKED, &self->report, err) : rc;
 }
 
 void shs_tls_draft_free(struct shs_tls_draft *self)
