@@ -11,6 +11,7 @@
 #define EXT_SIGNATURES 13u
 #define EXT_ALPN 16u
 #define EXT_VERSIONS 43u
+#define EXT_KEY_SHARE 51u
 #define EXT_RENEGOTIATION 0xff01u
 #define NOBODYS_EXTENSION 0x6a6au /* RFC 8701: to be ignored */
 #define NOBODYS_CIPHER 0x6a6au
@@ -101,6 +102,14 @@ static void read_alpn(struct shs__lab_hello *out, struct reader r)
     out->alpn[used] = '\0';
 }
 
+static void read_shares(struct shs__lab_list *list, struct reader r)
+{
+    while (r.left >= 4 && !r.bad) {
+        add(list, take(&r, 2));
+        (void)inside(&r, 2); /* the key */
+    }
+}
+
 static void read_extension(struct shs__lab_hello *out, unsigned type, struct reader body)
 {
     struct reader list = body;
@@ -112,6 +121,8 @@ static void read_extension(struct shs__lab_hello *out, unsigned type, struct rea
         read_alpn(out, body);
     } else if (type == EXT_GROUPS) {
         read_list(&out->groups, inside(&list, 2));
+    } else if (type == EXT_KEY_SHARE) {
+        read_shares(&out->shares, inside(&list, 2));
     } else if (type == EXT_SIGNATURES) {
         read_list(&out->signatures, inside(&list, 2));
     } else if (type == EXT_VERSIONS) {
@@ -182,6 +193,32 @@ int shs__lab_hello_read(struct shs__lab_hello *out, struct shs_str records, stru
     }
     return read_message(
         out, (struct reader){(unsigned char *)shs__buf_head(message), message->len, false});
+}
+
+/* -- choosing ---------------------------------------------------------------------------------- */
+
+static bool has(const struct shs__lab_list *list, uint16_t value)
+{
+    size_t i = 0;
+
+    while (i < list->count && list->items[i] != value)
+        i++;
+    return i < list->count;
+}
+
+const char *shs__lab_hello_spare_group(const struct shs__lab_hello *hello)
+{
+    static const struct {
+        uint16_t number;
+        const char *name;
+    } groups[] = {
+        {0x19, "P-521"}, {0x18, "P-384"}, {0x17, "P-256"}, {0x1d, "X25519"}, {0x1e, "X448"}};
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(groups); i++) {
+        if (has(&hello->groups, groups[i].number) && !has(&hello->shares, groups[i].number))
+            return groups[i].name;
+    }
+    return NULL;
 }
 
 /* -- changing ---------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ struct shs__lab_hello {
     unsigned legacy_version;
     bool has_alpn, offers_13;
     struct shs__lab_list ciphers, extensions, versions, groups, signatures;
+    struct shs__lab_list shares; /* the groups it sends a key for */
 };
 
 /* Bytes of a ClientHello at most: the record layer's and what post-quantum keys need. */
@@ -30,6 +31,10 @@ struct shs__lab_hello {
  */
 int shs__lab_hello_read(struct shs__lab_hello *out, struct shs_str records,
                         struct shs_buf *message);
+
+/* A group, in OpenSSL's word, that the client offers and sends no key for: who takes that one has to
+   ask it again. NULL when there is none. */
+const char *shs__lab_hello_spare_group(const struct shs__lab_hello *hello);
 
 /* Changes the message. */
 void shs__lab_hello_edit(struct shs_buf *message, enum shs__lab_edit edit);

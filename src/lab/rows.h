@@ -172,6 +172,7 @@ struct shs__lab_make {
     const char *ciphers, *suites, *groups; /* OpenSSL's words; NULL = the usual ones */
     const char *never;                     /* why it cannot be served anywhere */
     bool revoked;                          /* on its authority's CRL */
+    bool retry; /* by a group that the client offers and sends no key for */
     bool psk, no_ems, no_etm, early_data;
 };
 

@@ -17,7 +17,7 @@ const struct shs__lab_row shs__lab_rows_keys[] = {
      .go = "x509: certificate signed by unknown authority (possibly because of \"x509: cannot "
            "verify signatu",
      .node = "CA signature digest algorithm too weak",
-     .chromium = "CERT_WEAK_SIGNATURE_ALGORITHM",
+     .chromium = "CERT_INVALID",
      .differs = "java",
      .note = "Java accepts for private roots",
      .make = {.o.names = LIST("@"), .o.digest = "sha1"}},
@@ -33,7 +33,7 @@ const struct shs__lab_row shs__lab_rows_keys[] = {
      .go = "x509: certificate signed by unknown authority (possibly because of \"x509: cannot "
            "verify signatu",
      .node = "CA signature digest algorithm too weak",
-     .chromium = "CERT_WEAK_SIGNATURE_ALGORITHM",
+     .chromium = "CERT_INVALID",
      .differs = "java",
      .note = "same",
      .make = {.o.names = LIST("@"), .ca = LAB_CA_SHA1, .o.digest = "sha256"}},
@@ -49,7 +49,7 @@ const struct shs__lab_row shs__lab_rows_keys[] = {
      .go = "x509: certificate signed by unknown authority (possibly because of \"x509: cannot "
            "verify signatu",
      .node = "CA signature digest algorithm too weak",
-     .chromium = "CERT_WEAK_SIGNATURE_ALGORITHM",
+     .chromium = "CERT_INVALID",
      .make = {.o.names = LIST("@"), .ca = LAB_CA_RSA, .o.digest = "md5"}},
     {.id = "sha256",
      .group = "algorithms",

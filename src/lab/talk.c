@@ -246,6 +246,15 @@ int shs__lab_app_write(struct shs__lab_talk *talk, const void *bytes, size_t len
     return rc;
 }
 
+/* Where the client is to be asked again: which group makes it so depends on what it has sent. */
+static bool set_spare_group(struct shs__lab_talk *talk)
+{
+    const char *group =
+        talk->unit->row->make.retry ? shs__lab_hello_spare_group(&talk->hello) : NULL;
+
+    return group == NULL || SSL_set1_groups_list(talk->ssl, group) == 1;
+}
+
 static int make_ssl(struct shs__lab_talk *talk, SSL_CTX *ctx, const struct shs_buf *message)
 {
     struct shs_buf records;
@@ -265,6 +274,8 @@ static int make_ssl(struct shs__lab_talk *talk, SSL_CTX *ctx, const struct shs_b
     SSL_set_accept_state(talk->ssl);
     SSL_set_app_data(talk->ssl, talk);
     SSL_set_info_callback(talk->ssl, watch);
+    if (!set_spare_group(talk))
+        return SHS_NOMEM;
     if (talk->unit->row->make.edit == LAB_EDIT_NONE)
         return feed(talk);
     shs__buf_init(&records, 2 * LAB_HELLO_MAX);

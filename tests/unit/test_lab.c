@@ -277,6 +277,56 @@ static void verdicts(void **state)
     }
 }
 
+static void count_server_hellos(int write_p, int version, int type, const void *message, size_t len,
+                                SSL *ssl, void *count)
+{
+    (void)version;
+    (void)ssl;
+    if (!write_p && type == SSL3_RT_HANDSHAKE && len > 0 &&
+        *(const unsigned char *)message == SSL3_MT_SERVER_HELLO)
+        ++*(int *)count;
+}
+
+/* How often the lab sent a ServerHello, of which a HelloRetryRequest is one; 0 when it failed. */
+static int server_hellos(const struct shs_lab *lab, const char *groups)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = NULL;
+    int fd = connect_lab(lab), count = 0;
+
+    assert_int_equal(SSL_CTX_set1_groups_list(ctx, groups), 1);
+    ssl = SSL_new(ctx);
+    SSL_set_fd(ssl, fd);
+    SSL_set_tlsext_host_name(ssl, shs_lab_find(lab, "hello-retry")->host);
+    SSL_set_msg_callback(ssl, count_server_hellos);
+    SSL_set_msg_callback_arg(ssl, &count);
+    if (SSL_connect(ssl) != 1)
+        count = 0;
+    ERR_clear_error();
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    close(fd);
+    return count;
+}
+
+/* Whatever a client offers, it is asked again: of the first group it sends a key. */
+static void hello_retry(void **state)
+{
+    static const char *const offers[] = {
+        "X25519:P-256:X448:P-521:P-384", /* OpenSSL */
+        "X25519:P-256:P-384",            /* Chromium, but for its post-quantum group */
+        "P-521:P-384",
+        "P-256:X25519",
+        "X25519:X448",
+    };
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(offers); i++) {
+        if (server_hellos(*state, offers[i]) != 2)
+            fail_msg("%s: no HelloRetryRequest, or no handshake", offers[i]);
+    }
+    assert_int_equal(server_hellos(*state, "X25519"), 1); /* there is nothing to ask for */
+}
+
 /* A client that looks at nothing gets a page from each of these: the fault is where it is said. */
 static void careless(void **state)
 {
@@ -443,7 +493,7 @@ int main(void)
         cmocka_unit_test(profiles), cmocka_unit_test(certificates), cmocka_unit_test(conditions),
         cmocka_unit_test(good),     cmocka_unit_test(verdicts),     cmocka_unit_test(careless),
         cmocka_unit_test(seen),     cmocka_unit_test(plain),        cmocka_unit_test(nonsense),
-        cmocka_unit_test(refused),  cmocka_unit_test(another),
+        cmocka_unit_test(refused),  cmocka_unit_test(another),      cmocka_unit_test(hello_retry),
     };
 
     return cmocka_run_group_tests(tests, start_lab, stop_lab);
