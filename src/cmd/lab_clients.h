@@ -22,6 +22,7 @@ struct lab_client {
     const char *prepare; /* a line for the shell, in {dir}, before the first; or NULL */
     bool knows_http;     /* s_client does not look at the answer */
     bool direct;         /* it does not come by the proxy, and cannot visit an address */
+    bool heavy; /* it keeps a core busy for a second: few at once, and more time for each */
     /* What it says when it refuses this one; "" = not known. */
     const char *(*word)(const struct shs_condition *c);
 };

@@ -20,6 +20,7 @@
 #include "cmd/lab.h"
 #include "cmd/lab_clients.h"
 #include "cmd/lab_pool.h"
+#include "cmd/lab_reasons.h"
 #include "cmd/lab_score.h"
 #include "cmd/trust_env.h"
 
@@ -27,6 +28,10 @@
 #define NOT_FOUND 127
 /* A client that ends at its own limit, {limit}, has so long to start and to end. */
 #define ROOM_S 10
+#define LIMIT_S 5        /* for a client, unless --timeout says something else; */
+#define LIMIT_HEAVY_S 15 /* ... for a browser */
+/* So many that are late alone too, one after the other: it is not for want of a free core. */
+#define LATE_IN_A_ROW 5
 
 static const char about[] =
     "usage: shs lab run --preset NAME [OPTION]...\n"
@@ -64,8 +69,10 @@ struct lab_run {
     const struct shs_condition **conditions;
     struct score_case *cases;
     size_t count, next, done;
-    bool again;      /* the second time: those that have hung, and should not */
-    int not_started; /* errno */
+    bool again; /* the second time: those that were late, alone */
+    unsigned late_in_a_row;
+    unsigned hang_limit_s; /* where a client has nothing to do but wait */
+    int not_started;       /* errno */
     bool progress;
 };
 
@@ -240,25 +247,6 @@ static void ask_the_lab(const struct lab_run *self, struct score_case *c,
         c->verdict = seen.went_on > 0 ? SCORE_ACCEPTED : SCORE_REJECTED;
 }
 
-/* A name that is not the one asked for has many words. */
-static bool speaks_of_a_name(const char *text)
-{
-    static const char *const words[] = {"alternative certificate subject name",
-                                        "does not match",
-                                        "doesn't match",
-                                        "hostname mismatch",
-                                        "ALTNAME_INVALID",
-                                        "certificate is not valid for",
-                                        "certificate is valid for",
-                                        "NAME_INVALID"};
-
-    for (size_t i = 0; i < SHS_ARRAY_LEN(words); i++) {
-        if (contains(text, words[i]))
-            return true;
-    }
-    return false;
-}
-
 static void compare_reason(const struct lab_run *self, struct score_case *c,
                            const struct shs_condition *condition, const struct pool_result *result)
 {
@@ -269,7 +257,7 @@ static void compare_reason(const struct lab_run *self, struct score_case *c,
         condition->verdict_from_server)
         return;
     c->other_reason = !contains(result->output, word) &&
-                      !(strcmp(c->reason, "name") == 0 && speaks_of_a_name(result->output)) &&
+                      !lab_reason_is_said(c->reason, result->output) &&
                       !(by_curl && condition->curl_exit != 0 && condition->curl_exit != 60 &&
                         result->status == condition->curl_exit);
 }
@@ -284,6 +272,41 @@ static void say_it(struct score_case *c, const char *output)
     score_say(c, output, strlen(output));
 }
 
+static bool says_why(const struct score_case *c, const struct shs_condition *condition,
+                     const char *said)
+{
+    const char *const words[] = {condition->word, condition->go, condition->node,
+                                 condition->chromium};
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(words); i++) {
+        if (words[i][0] != '\0' && contains(said, words[i]))
+            return true;
+    }
+    return lab_reason_is_said(c->reason, said);
+}
+
+/*
+ * Was its time over, where the condition is not about time? Then the client was waiting for a core,
+ * not for the lab, and what came of it is no verdict. A client may also have a limit of its own
+ * that is shorter than ours: then it says so.
+ */
+static bool is_late(const struct lab_run *self, const struct score_case *c,
+                    const struct shs_condition *condition, const struct pool_result *result)
+{
+    struct shs_lab_seen seen = {.connections = 1};
+
+    (void)shs_lab_get_seen(self->lab, condition, &seen);
+    if (condition->hangs)
+        return c->verdict != SCORE_CRASHED && seen.connections == 0;
+    if (c->verdict == SCORE_HUNG)
+        return true;
+    if (c->verdict != SCORE_REJECTED)
+        return false;
+    if (c->expect == SCORE_ACCEPT && lab_reason_is_said(LAB_REASON_TIMEOUT, result->output))
+        return true;
+    return result->seconds >= (double)self->limit_s && !says_why(c, condition, result->output);
+}
+
 static void done(void *ctx, size_t index, const struct pool_result *result)
 {
     struct lab_run *self = ctx;
@@ -291,7 +314,7 @@ static void done(void *ctx, size_t index, const struct pool_result *result)
 
     self->done += !self->again;
     c->said[0] = '\0';
-    c->other_reason = false;
+    c->other_reason = c->late = false;
     c->seconds = result->seconds;
     if (!result->started) {
         self->not_started = result->status;
@@ -300,33 +323,38 @@ static void done(void *ctx, size_t index, const struct pool_result *result)
     }
     judge(self, c, result);
     say_it(c, result->output);
+    c->late = is_late(self, c, self->conditions[index], result);
+    self->late_in_a_row = c->late ? self->late_in_a_row + 1 : 0;
     ask_the_lab(self, c, self->conditions[index]);
     compare_reason(self, c, self->conditions[index], result);
+    if (c->late)
+        c->verdict = SCORE_HUNG;
     if (self->progress)
         fprintf(stderr, "\r[%3zu/%zu] %-40.40s", self->done, self->count, c->id);
 }
 
-/* A key that is made when somebody first asks for it may take longer than a client waits. */
-static bool is_due_again(const struct lab_run *self, size_t index)
+static bool is_over(struct lab_run *self)
 {
-    const struct score_case *c = &self->cases[index];
-    bool late = c->verdict == SCORE_REJECTED && c->expect == SCORE_ACCEPT &&
-                c->seconds >= (double)self->limit_s;
-
-    return !self->conditions[index]->hangs && (late || c->verdict == SCORE_HUNG);
+    /* A busy machine makes a client late, and so does a key that is made when somebody first asks
+       for it: both are over when it comes again, alone. */
+    while (self->again && self->next < self->count && !self->cases[self->next].late)
+        self->next++;
+    return self->next == self->count || self->not_started != 0 ||
+           (self->again && self->late_in_a_row >= LATE_IN_A_ROW);
 }
 
 static char *const *next(void *ctx, size_t *index)
 {
     struct lab_run *self = ctx;
+    struct lab_places places = self->places;
 
     lab_words_free(&self->now);
-    while (self->again && self->next < self->count && !is_due_again(self, self->next))
-        self->next++;
-    if (self->next == self->count || self->not_started != 0)
+    if (is_over(self))
         return NULL;
     *index = self->next++;
-    if (!lab_words_make(&self->now, self->words, &self->places, self->conditions[*index]))
+    if (self->conditions[*index]->hangs && !self->again)
+        places.limit_s = self->hang_limit_s;
+    if (!lab_words_make(&self->now, self->words, &places, self->conditions[*index]))
         return NULL;
     return self->now.words;
 }
@@ -340,6 +368,21 @@ static bool has_own_limit(const struct lab_run *self)
     return false;
 }
 
+/* Those that were late in the first round. */
+static void tell_of_late(const struct lab_run *self)
+{
+    size_t late = 0;
+
+    for (size_t i = 0; i < self->count; i++)
+        late += self->cases[i].late;
+    if (late > 0 && self->jobs > 1 && self->count > 1)
+        fprintf(
+            stderr,
+            "%s%zu of %zu were late beside others, %u at once with %u s each; they are run again "
+            "alone (--jobs, --timeout)\n",
+            self->progress ? "\r" : "", late, self->count, self->jobs, self->limit_s);
+}
+
 static int run_conditions(struct lab_run *self)
 {
     const struct pool_caller caller = {.ctx = self, .next = next, .done = done};
@@ -348,9 +391,10 @@ static int run_conditions(struct lab_run *self)
     int code = pool_run(&caller, self->env.env, self->jobs, limit_ms);
 
     if (code == CMD_OK && self->not_started == 0) {
+        tell_of_late(self);
         self->again = true;
-        self->next = 0;
-        code = pool_run(&caller, self->env.env, self->jobs, limit_ms);
+        self->next = self->late_in_a_row = 0;
+        code = pool_run(&caller, self->env.env, 1, limit_ms);
         self->again = false;
     }
     lab_words_free(&self->now);
@@ -649,15 +693,31 @@ static int check(struct lab_run *self)
                         self->format_name);
     if (self->update && self->baseline == NULL)
         return cmd_fail(CMD_USAGE, "--update-baseline needs --baseline");
-    if (self->limit_s < 1 || self->limit_s > 600)
+    if (self->limit_s > 600)
         return cmd_fail(CMD_USAGE, "--timeout is from 1 to 600 seconds");
+    if (self->jobs > POOL_JOBS_MAX)
+        return cmd_fail(CMD_USAGE, "--jobs is from 1 to %d", POOL_JOBS_MAX);
     return CMD_OK;
+}
+
+/* What was not said. A browser keeps a core busy for as long as it starts: more of them at once
+   would be late, and no sooner at the end. */
+static void set_defaults(struct lab_run *self)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned cores = online > 0 ? (unsigned)online : 1;
+    bool heavy = self->client != NULL && self->client->heavy;
+
+    self->hang_limit_s = self->limit_s == 0 ? LIMIT_S : self->limit_s;
+    if (self->limit_s == 0)
+        self->limit_s = heavy ? LIMIT_HEAVY_S : LIMIT_S;
+    if (self->jobs == 0)
+        self->jobs = heavy ? cores + 1 : 2 * cores + 4;
 }
 
 int lab_run(int argc, char **argv)
 {
     static struct lab_run self;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     const struct flag flags[] = {
         {"preset", FLAG_TEXT, &self.preset, "NAME",
          "curl, wget, python, node, go, java, openssl,\ngnutls-cli or chromium"},
@@ -670,8 +730,9 @@ int lab_run(int argc, char **argv)
         {"except", FLAG_LIST, &self.except, "GLOB", "not these; may be repeated"},
         {"group", FLAG_LIST, &self.groups, "NAME", "these groups; may be repeated"},
         {"tier", FLAG_TEXT, &self.tier, "NAME", "those that matter so much, and more"},
-        {"timeout", FLAG_NUMBER, &self.limit_s, "SECONDS", "for each (5)"},
-        {"jobs", FLAG_NUMBER, &self.jobs, "N", "at once (two for each core, and 4)"},
+        {"timeout", FLAG_NUMBER, &self.limit_s, "SECONDS", "for each (5; chromium: 15)"},
+        {"jobs", FLAG_NUMBER, &self.jobs, "N",
+         "at once (two for each core, and 4; chromium: one\nfor each core, and 1)"},
         {"verdict", FLAG_TEXT, &self.verdict, "HOW", "exit (default), or last-line"},
         {"strict-reasons", FLAG_SET, &self.strict, NULL, "a refusal for another reason fails"},
         {"format", FLAG_TEXT, &self.format_name, "NAME",
@@ -683,14 +744,13 @@ int lab_run(int argc, char **argv)
     };
     int code = CMD_OK;
 
-    self.limit_s = 5;
-    self.jobs = (unsigned)(cores > 0 ? 2 * cores : 2) + 4;
     if (!flags_parse(argc, argv, flags, SHS_ARRAY_LEN(flags), &self.command, LAB_WORDS_MAX, about,
                      below, &code))
         return code;
     code = check(&self);
     if (code != CMD_OK)
         return code;
+    set_defaults(&self);
     self.words = self.client != NULL ? self.client->command : self.command.items;
     self.progress = !self.quiet && isatty(STDERR_FILENO) == 1;
     return run_all(&self);

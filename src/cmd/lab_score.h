@@ -34,6 +34,7 @@ struct score_case {
     const char *reason; /* that a rejection should have, in a word; "" = any */
     enum score_verdict verdict;
     bool other_reason; /* it was rejected, and for another one */
+    bool late; /* its time was over, and the condition is not one that takes time: no verdict */
     double seconds;
     char said[SCORE_SAID_MAX]; /* by who was tested: its reason in its own words, one line */
 };

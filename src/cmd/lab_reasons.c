@@ -1,0 +1,42 @@
+#include "cmd/lab_reasons.h"
+
+#include <string.h>
+
+#define WORDS_MAX 10
+
+/* Only what clients word each in their own way; the rest is in the conditions' rows. */
+static const struct {
+    const char *reason;
+    const char *words[WORDS_MAX];
+} vocabulary[] = {
+    {"name",
+     {"alternative certificate subject name", "does not match", "doesn't match",
+      "hostname mismatch", "ALTNAME_INVALID", "certificate is not valid for",
+      "certificate is valid for", "NAME_INVALID"}},
+    {"truncated",
+     {"unexpected EOF",          /* Go */
+      "IncompleteRead",          /* Python */
+      "transfer closed with",    /* curl */
+      "Premature EOF",           /* Java */
+      "CONTENT_LENGTH_MISMATCH", /* Chromium */
+      "INCOMPLETE_CHUNKED_ENCODING"}},
+    {LAB_REASON_TIMEOUT,
+     {"timed out", "TIMED_OUT", "TIMEOUT", /* and Java's SocketTimeoutException */
+      "Client.Timeout exceeded", "deadline exceeded"}},
+    {"closed",
+     {"EOF occurred in violation of protocol", /* Python */
+      "unexpected EOF", "CONNECTION_CLOSED", "EMPTY_RESPONSE",
+      "Remote host terminated the handshake" /* Java */}},
+    {"version", {"protocol version", "PROTOCOL_VERSION", "unsupported protocol"}},
+};
+
+bool lab_reason_is_said(const char *reason, const char *said)
+{
+    for (size_t i = 0; i < SHS_ARRAY_LEN(vocabulary); i++) {
+        for (size_t k = 0; strcmp(vocabulary[i].reason, reason) == 0 && k < WORDS_MAX; k++) {
+            if (vocabulary[i].words[k] != NULL && strcasestr(said, vocabulary[i].words[k]) != NULL)
+                return true;
+        }
+    }
+    return false;
+}
