@@ -138,6 +138,75 @@ static bool is_name(const char *name)
     return good;
 }
 
+/* -- what was meant ---------------------------------------------------------------------------- */
+
+static bool is_url(const char *text)
+{
+    return strstr(text, "://") != NULL;
+}
+
+/* "localhost:8443", "127.0.0.1:80", "[::1]:443" */
+static bool has_port(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+
+    return colon != NULL && colon > text && (colon[-1] == ']' || strchr(text, ':') == colon) &&
+           colon[1] != '\0' && colon[1 + strspn(colon + 1, "0123456789")] == '\0';
+}
+
+static bool in_brackets(const char *text)
+{
+    return text[0] == '[';
+}
+
+/* As openssl's configuration has them: "DNS:a.example", "IP:1.2.3.4" */
+static bool has_openssl_prefix(const char *text)
+{
+    return strncmp(text, "DNS:", 4) == 0 || strncmp(text, "IP:", 3) == 0;
+}
+
+static bool is_network(const char *text)
+{
+    const char *slash = strchr(text, '/');
+
+    return slash != NULL && slash[1] != '\0' && slash[1 + strspn(slash + 1, "0123456789")] == '\0';
+}
+
+static bool is_list(const char *text)
+{
+    return strpbrk(text, ", ;") != NULL;
+}
+
+static bool has_other_letters(const char *text)
+{
+    while (*text != '\0' && (unsigned char)*text < 0x80)
+        text++;
+    return *text != '\0';
+}
+
+static const char *hint_for(const char *name)
+{
+    static const struct {
+        bool (*fits)(const char *text);
+        const char *hint;
+    } all[] = {
+        {is_url, "Of a URL give the name alone; all of it is given as uri:TEXT."},
+        {is_email, "A mailbox is given as email:TEXT ('shs cert new': --email)."},
+        {has_port, "A certificate knows no ports: give the name without the port."},
+        {in_brackets, "Give the address without brackets."},
+        {has_openssl_prefix, "Give the name alone: whether it is an address shows by itself."},
+        {is_network, "Give each address by itself; a network is for what a CA may sign."},
+        {is_list, "Give each name by itself."},
+        {has_other_letters, "Give a name of other letters as xn--..., its form in the DNS."},
+    };
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
+        if (all[i].fits(name))
+            return all[i].hint;
+    }
+    return "Give the name alone, one of other letters as xn--..., or a wrong one as dns:TEXT.";
+}
+
 static int refuse_name(const char *name, struct shs_error *err)
 {
     const char *text = name;
@@ -150,11 +219,8 @@ static int refuse_name(const char *name, struct shs_error *err)
         return shs_error_set(err, SHS_USAGE, 0,
                              "'%.60s' is no URI: give its scheme as well, as in spiffe://a/b.",
                              text);
-    return shs_error_set(
-        err, SHS_USAGE, 0,
-        "'%.60s' is neither a DNS name nor an IP address. Give the name alone, one "
-        "of other letters as xn--..., or a wrong one as dns:TEXT.",
-        name);
+    return shs_error_set(err, SHS_USAGE, 0, "'%.60s' is neither a DNS name nor an IP address. %s",
+                         name, hint_for(name));
 }
 
 int shs__add_names(X509 *cert, const char *const *names, bool critical, struct shs_error *err)
