@@ -192,11 +192,11 @@ static const char *hint_for(const char *name)
     } all[] = {
         {is_url, "Of a URL give the name alone; all of it is given as uri:TEXT."},
         {is_email, "A mailbox is given as email:TEXT ('shs cert new': --email)."},
+        {is_list, "Give each name by itself."},
         {has_port, "A certificate knows no ports: give the name without the port."},
         {in_brackets, "Give the address without brackets."},
         {has_openssl_prefix, "Give the name alone: whether it is an address shows by itself."},
         {is_network, "Give each address by itself; a network is for what a CA may sign."},
-        {is_list, "Give each name by itself."},
         {has_other_letters, "Give a name of other letters as xn--..., its form in the DNS."},
     };
 

@@ -274,7 +274,7 @@ def wrong_words(directory):
             # names that are something else, each with what to do instead
             (("new", "me@a.example"), "--email"), (("new", "localhost:8443"), "without the port"), (("new", "127.0.0.1:80"), "port"),
             (("new", "[::1]:443"), "port"), (("new", "[::1]"), "brackets"), (("new", "DNS:a.example"), "name alone"),
-            (("new", "10.0.0.0/8"), "network"), (("new", "a.example,b.example"), "each name"), (("new", "https://a@b/"), "uri:"),
+            (("new", "10.0.0.0/8"), "network"), (("new", "a.example,b.example"), "each name"), (("new", '["a","b"]'), "each name"), (("new", "https://a@b/"), "uri:"),
             (("ca", "--digest", "md5"), "(EC, 256 bits) does not sign over md5")):
         where = ("--dir", directory) if arguments[:1] in (("new",), ("ca",)) else ()
         text = run("cert", *arguments[:1], *where, *arguments[1:], code=2)
