@@ -98,8 +98,8 @@ static const char java_script[] =
     "case $out in *HTTP/1.1*) exit 0 ;; esac; exit 1"
 
 /*
- * Chromium prints the page when it takes it, and else says "Page load failed: net::ERR_...". After a
- * body that was cut it waits on; why it does is in its net log alone, as numbers. {limit} is its
+ * Chromium prints the page when it takes it, and else says "Page load failed: net::ERR_...". After
+ * a body that was cut it waits on; why it does is in its net log alone, as numbers. {limit} is its
  * own limit; timeout(1) is for a Chromium that does not keep to it. No subshell in braces here: a
  * place in it would not be filled in.
  */

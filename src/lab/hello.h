@@ -32,8 +32,8 @@ struct shs__lab_hello {
 int shs__lab_hello_read(struct shs__lab_hello *out, struct shs_str records,
                         struct shs_buf *message);
 
-/* A group, in OpenSSL's word, that the client offers and sends no key for: who takes that one has to
-   ask it again. NULL when there is none. */
+/* A group, in OpenSSL's word, that the client offers and sends no key for: who takes that one has
+   to ask it again. NULL when there is none. */
 const char *shs__lab_hello_spare_group(const struct shs__lab_hello *hello);
 
 /* Changes the message. */
