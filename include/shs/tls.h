@@ -250,8 +250,9 @@ SHS_API int shs_tls_draft_new(struct shs_tls_draft **out, struct shs_server *sel
 SHS_API void shs_tls_draft_each(const struct shs_tls_draft *self,
                                 void (*each)(void *ctx, const struct shs_tls_file_result *result),
                                 void *ctx);
-/* New connections get what can be used; counted and logged as shs_tls_reload. Once. Returns 0;
-   SHS_TLS as shs_tls_draft_new; SHS_USAGE or SHS_NOMEM, and then nothing has changed. */
+/* New connections get what can be used; counted as shs_tls_reload, but what came of it is the
+   caller's to log. Once. Returns 0; SHS_TLS as shs_tls_draft_new; SHS_USAGE or SHS_NOMEM, and then
+   nothing has changed. */
 SHS_API int shs_tls_draft_commit(struct shs_tls_draft *self, struct shs_error *err) SHS_MUST_CHECK;
 SHS_API void shs_tls_draft_free(struct shs_tls_draft *self); /* NULL is fine */
 

@@ -73,7 +73,7 @@ static void take_part(struct serve_reload_part *part)
 {
     if (part->tls != NULL)
         part->rc = shs_tls_draft_commit(part->tls, &part->err);
-    else
+    else if (part->access != NULL)
         shs_access_draft_commit(part->access);
 }
 
@@ -87,10 +87,9 @@ static void drop_part(struct serve_reload_part *part)
 
 /* -- what became of it ------------------------------------------------------------------------- */
 
-/* Hands the files of a part on; where all is kept, also those that could be taken are. */
+/* Hands the files of a part on. */
 struct telling {
     const struct serve_reload_part *part;
-    bool kept;
     serve_reload_fn *each;
     void *ctx;
 };
@@ -101,15 +100,12 @@ static void tell_file(void *ctx, const struct shs_tls_file_result *result)
     struct serve_reload_file file = {self->part->listener, result->file, result->state,
                                      result->why};
 
-    if (self->kept && file.state == SHS_TLS_FILE_TAKEN)
-        file.state = SHS_TLS_FILE_KEPT;
     self->each(self->ctx, &file);
 }
 
-static void tell_part(const struct serve_reload_part *part, bool kept, serve_reload_fn *each,
-                      void *ctx)
+static void tell_part(const struct serve_reload_part *part, serve_reload_fn *each, void *ctx)
 {
-    struct telling telling = {part, kept, each, ctx};
+    struct telling telling = {part, each, ctx};
     struct shs_tls_file_result rules = {part->file, SHS_TLS_FILE_TAKEN, ""};
 
     if (part->rules == NULL && part->tls != NULL) {
@@ -151,32 +147,55 @@ static void add_name(void *ctx, const struct serve_reload_file *file)
         self->text[self->len] = '\0';
 }
 
-static void add_names(const struct serve_reload *self, bool kept, enum shs_tls_file_state state,
-                      const char *title, char *text)
+static unsigned add_names(const struct serve_reload *self, enum shs_tls_file_state state,
+                          const char *title, char *text)
 {
     struct names names = {.state = state, .title = title, .text = text, .len = strlen(text)};
 
     for (size_t i = 0; i < self->count; i++)
-        tell_part(&self->parts[i], kept, add_name, &names);
+        tell_part(&self->parts[i], add_name, &names);
     if (names.count > NAMES_MAX)
         snprintf(text + names.len, LINE_MAX_BYTES - names.len, " and %u more",
                  names.count - NAMES_MAX);
+    return names.count;
 }
 
-/* One line for all of it. */
-static void say(const struct serve_reload *self, const struct shs_error *err)
+/* A line for each file whose reason is not the one that was said. */
+struct reasons {
+    const struct serve_reload *reload;
+    const char *said;
+};
+
+static void say_reason(void *ctx, const struct serve_reload_file *file)
 {
-    bool kept = err->code != SHS_OK;
+    const struct reasons *self = ctx;
     char text[LINE_MAX_BYTES];
 
-    if (kept)
-        snprintf(text, sizeof text, "Files not reloaded, all stays as it was: %s", err->text);
-    else
-        snprintf(text, sizeof text, "Files read again");
-    add_names(self, kept, SHS_TLS_FILE_TAKEN, "; taken: ", text);
-    add_names(self, kept, SHS_TLS_FILE_KEPT, kept ? " Kept: " : "; kept: ", text);
-    add_names(self, kept, SHS_TLS_FILE_SAME, kept ? " As before: " : "; as before: ", text);
-    self->log(self->log_ctx, kept ? SHS_LOG_ERROR : SHS_LOG_INFO, text);
+    if (file->state != SHS_TLS_FILE_KEPT || strstr(self->said, file->why) != NULL)
+        return;
+    snprintf(text, sizeof text, "'%s'%s%s stays as it was, too: %s", file->file,
+             file->listener == NULL ? "" : " of ", file->listener == NULL ? "" : file->listener,
+             file->why);
+    self->reload->log(self->reload->log_ctx, SHS_LOG_ERROR, text);
+}
+
+/* One line for all of it, and one for each further reason. */
+static void say(const struct serve_reload *self, const struct shs_error *err)
+{
+    char text[2 * LINE_MAX_BYTES], files[LINE_MAX_BYTES] = "";
+    const char *what = "Files read again";
+    bool failed = err->code != SHS_OK;
+    unsigned taken = add_names(self, SHS_TLS_FILE_TAKEN, "; taken: ", files);
+
+    add_names(self, SHS_TLS_FILE_KEPT, "; kept: ", files);
+    add_names(self, SHS_TLS_FILE_SAME, "; as before: ", files);
+    if (failed)
+        what = taken > 0 ? "Files read again, but not all can be used: "
+                         : "Files not reloaded, all stays as it was: ";
+    snprintf(text, sizeof text, "%s%s%s", what, failed ? err->text : "", files);
+    self->log(self->log_ctx, failed ? SHS_LOG_ERROR : SHS_LOG_INFO, text);
+    for (size_t i = 0; failed && i < self->count; i++)
+        tell_part(&self->parts[i], say_reason, &(struct reasons){self, err->text});
 }
 
 /* -- all of it --------------------------------------------------------------------------------- */
@@ -200,16 +219,12 @@ static int first_fault(const struct serve_reload *self, struct shs_error *err)
     return SHS_OK;
 }
 
+/* Everything is read before anything is taken; what cannot be used holds up nothing else. */
 static int reload(struct serve_reload *self, bool dry_run, struct shs_error *err)
 {
-    int rc;
-
     for (size_t i = 0; i < self->count; i++)
         read_part(&self->parts[i], dry_run);
-    rc = first_fault(self, err);
-    if (rc != SHS_OK || dry_run)
-        return rc;
-    for (size_t i = 0; i < self->count; i++)
+    for (size_t i = 0; i < self->count && !dry_run; i++)
         take_part(&self->parts[i]);
     return first_fault(self, err);
 }
@@ -227,7 +242,7 @@ int serve_reload(struct serve_reload *self, bool dry_run, serve_reload_fn *each,
         snprintf(self->said, sizeof self->said, "%s", rc == SHS_OK ? "" : failed.text);
     }
     for (size_t i = 0; each != NULL && i < self->count; i++)
-        tell_part(&self->parts[i], rc != SHS_OK, each, ctx);
+        tell_part(&self->parts[i], each, ctx);
     for (size_t i = 0; i < self->count; i++)
         drop_part(&self->parts[i]);
     pthread_mutex_unlock(&self->one);

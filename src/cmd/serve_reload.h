@@ -2,9 +2,10 @@
  * serve_reload.h - what `shs serve` reads again, as one transaction: certificates, keys, CAs, CRLs
  * and rules of all listeners. SIGHUP and the admin plane both call serve_reload.
  *
- * Everything is read and checked first. If all of it is good, it is swapped in; else nothing is,
- * and it is tried again, after 1 s, 2 s, ... 60 s, until it can be. One line of the log says which
- * files were taken and which stay as they were.
+ * Everything is read and checked first, and then taken: a certificate with its key, the CAs with
+ * their CRLs, the rules of a listener, each as a whole or not at all. What cannot be used stays as
+ * it was, holds up nothing else, and is tried again after 1 s, 2 s, ... 60 s, until it can be. One
+ * line of the log says which files were taken and which were kept, and why.
  */
 #ifndef SHS_CMD_SERVE_RELOAD_H
 #define SHS_CMD_SERVE_RELOAD_H
@@ -21,8 +22,8 @@
 struct serve_reload_file {
     const char *listener; /* "127.0.0.1:8443"; NULL: there is one listener only */
     const char *file;
-    enum shs_tls_file_state state; /* KEPT: also because another one cannot be used */
-    const char *why;               /* of one that cannot; else "" */
+    enum shs_tls_file_state state;
+    const char *why; /* of one that cannot; else "" */
 };
 
 typedef void serve_reload_fn(void *ctx, const struct serve_reload_file *file);
@@ -62,9 +63,8 @@ void serve_reload_stop(struct serve_reload *self);
  *   each     called for every file when it is over, on this thread; NULL: nobody asks
  *   err      may be NULL
  *
- * Returns 0; or < 0 with *err naming the first file that cannot be used, and then nothing has
- * changed. Any thread, between serve_reload_start and serve_reload_stop; one at a time, others
- * wait.
+ * Returns 0; or < 0 with *err naming the first file that cannot be used. Any thread, between
+ * serve_reload_start and serve_reload_stop; one at a time, others wait.
  */
 int serve_reload(struct serve_reload *self, bool dry_run, serve_reload_fn *each, void *ctx,
                  struct shs_error *err);

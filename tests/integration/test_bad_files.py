@@ -163,7 +163,7 @@ def at_a_reload(pki):
                 os.replace(aside, path)
                 before = len(server.stderr_lines())
                 server.signal(1)
-                shslib.wait_until(lambda: any(line.endswith("configuration reloaded")
+                shslib.wait_until(lambda: any("Files read again; " in line
                                               for line in server.stderr_lines()[before:]), PATIENCE, "mended: " + what)
         check(server.resident_kib() < MOST_KIB, "%d KiB" % server.resident_kib())
 

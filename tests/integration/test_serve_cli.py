@@ -371,7 +371,7 @@ def test_signals_before_it_serves():
             os.write(ends[-1], b"word\n")
             os.close(ends[-1])
             process.wait_stdout("^Serving HTTPS")
-            process.wait_stderr("TLS configuration reloaded")
+            process.wait_stderr("Files read again")
 
 
 def begin_upload(sock, length):

@@ -305,7 +305,7 @@ def replaced(pki):
                 judged(server, mine, who, VERSIONS[0], "ok", False)
             tls_pki.bundle(mine["bundle"], cas["new"].cert)
             server.signal(1)
-            server.wait_stderr("TLS configuration reloaded\"")
+            server.wait_stderr("Files read again")
             server.wait_stderr(r"old.crl' is signed with another key than 'CN=root' has")
             server.wait_stderr(r"gone.crl' is of 'CN=gone', which is not in the client CA file")
             for version in VERSIONS:

@@ -96,7 +96,7 @@ def lines(server):
 
 def reload(server, count):
     server.signal(1)
-    shslib.wait_until(lambda: server.stderr.count("configuration reloaded") >= count, 10, "a reload")
+    shslib.wait_until(lambda: server.stderr.count("Files read again") >= count, 10, "a reload")
 
 
 def write_list(pki, *entries):

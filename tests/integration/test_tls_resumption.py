@@ -82,7 +82,7 @@ def reload_keeps_sessions(pki):
     with serve(pki) as server:
         resumed(server, pki, keep=kept)
         server.signal(1)
-        server.wait_stderr("TLS configuration reloaded")
+        server.wait_stderr("Files read again")
         check(resumed(server, pki, take=kept), "a reload cost the session")
 
 
@@ -116,7 +116,7 @@ def clients_again(pki):
         root.revoke("alice")
         root.crl()
         server.signal(1)
-        server.wait_stderr("TLS configuration reloaded")
+        server.wait_stderr("Files read again")
         equal(ask(server, pki, take=kept, client=pki["alice"])["reason"], "revoked")
         # A client that was refused has no use of its ticket either.
         equal(ask(server, pki, keep=kept + "3", client=pki["alice"])["reason"], "revoked")

@@ -353,11 +353,11 @@ def hangup_while_it_settles(pki):
     path = place(pki, "hangup")
     with serve(path) as server:
         for _ in range(5):
-            before = len(lines(server, "configuration reloaded$"))
+            before = len(lines(server, "Files read again"))
             os.utime(path + "/cert.pem")  # it settles now, and finds that nothing is new
             time.sleep(0.05)  # in the middle of it, or before: both must do
             server.signal_taken(1)
-            waits_for(server, "configuration reloaded$", before)
+            waits_for(server, "Files read again", before)
 
 
 def quiet_directory(pki):

@@ -341,22 +341,26 @@ static void tell_kept(struct shs_tls_mixin *self, const struct shs_tls_report *r
 static void tell(struct shs_tls_mixin *self, enum shs_tls_reload_why why,
                  const struct shs_tls_report *report)
 {
+    bool asked = why == SHS_TLS_ASKED || why == SHS_TLS_DRAFTED;
+    bool done = report->taken > 0 || (report->kept == 0 && asked);
     /* What is tried again each minute says nothing until it comes to something else. */
     bool news = why != SHS_TLS_AGAIN || report->taken > 0 ||
                 (report->kept > 0 && strcmp(self->said, report->reason.text) != 0);
 
-    if (report->taken > 0 || (report->kept == 0 && why == SHS_TLS_ASKED))
+    if (done)
         atomic_fetch_add(&self->shared->reloads, 1);
     if (report->kept > 0 && news)
         atomic_fetch_add(&self->shared->reload_failures, 1);
-    if (report->kept > 0 && news)
+    if (why == SHS_TLS_DRAFTED)
+        ;
+    else if (report->kept > 0 && news)
         tell_kept(self, report);
-    else if (report->kept == 0 && (report->taken > 0 || why == SHS_TLS_ASKED))
+    else if (report->kept == 0 && done)
         shs_server_log(self->layer.server, SHS_LOG_INFO, "TLS configuration reloaded");
     else if (report->kept == 0)
         shs_server_log(self->layer.server, SHS_LOG_DEBUG,
                        "TLS files read again: they say what they said before");
-    if (report->taken > 0 || (report->kept == 0 && why == SHS_TLS_ASKED))
+    if (done)
         shs__tls_mixin_advise(self);
 }
 
@@ -569,7 +573,7 @@ int shs_tls_draft_commit(struct shs_tls_draft *self, struct shs_error *err)
     shs__tls_mixin_hold_forks(mixin);
     rc = commit(mixin, &self->read, &self->report, err);
     shs__tls_mixin_let_fork(mixin);
-    return rc == SHS_OK ? conclude(mixin, SHS_TLS_ASKED, &self->report, err) : rc;
+    return rc == SHS_OK ? conclude(mixin, SHS_TLS_DRAFTED, &self->report, err) : rc;
 }
 
 void shs_tls_draft_free(struct shs_tls_draft *self)

@@ -24,6 +24,7 @@ struct shs_tls_retired;
 /* Why the files are read again. */
 enum shs_tls_reload_why {
     SHS_TLS_ASKED,   /* somebody wants it: it is logged and counted */
+    SHS_TLS_DRAFTED, /* somebody wants it, and says himself what came of it: it is counted */
     SHS_TLS_CHANGED, /* a file is another: likewise, if it says something else */
     SHS_TLS_AGAIN    /* the last time something was kept back: only what is new is said */
 };
