@@ -6,6 +6,7 @@
  *   server.h              BaseServer and its family, the mixins; how a mixin of yours joins
  *   drain.h               the end of a server that others send requests to
  *   scheduler.h           which thread goes on with a connection; how a mixin of yours decides it
+ *   proxy.h               ProxyProtocolMixIn: the client behind a balancer
  *   handler.h             request handlers: base, stream and datagram
  *   str.h, text.h         bytes of somebody else; escaping, dates
  *   http.h                HTTPServer and its handlers
@@ -55,6 +56,7 @@
 #include <shs/middleware.h>
 #include <shs/multipart.h>
 #include <shs/options.h>
+#include <shs/proxy.h>
 #include <shs/query.h>
 #include <shs/router.h>
 #include <shs/scheduler.h>

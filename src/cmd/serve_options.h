@@ -48,6 +48,9 @@ struct serve_options {
     size_t cert_count;
     const char *password_file;
     bool plain;
+    struct setting_list proxies; /* networks that send a PROXY protocol header, and "unix" */
+    bool proxy_direct;
+    size_t proxy_max_header;
     struct shs_tls_host host;  /* what --tls-policy and the like say; no certificates in it */
     struct shs_tls_config tls; /* and the rest of TLS; no hosts in it */
     enum serve_threading threading;

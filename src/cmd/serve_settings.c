@@ -9,6 +9,7 @@
 
 #include <shs/certs.h>
 
+#include "base/network.h"
 #include "cmd/serve_admin.h"
 #include "cmd/serve_options.h"
 
@@ -82,6 +83,20 @@ static bool look_at_bind(void *to, const struct setting *row, const char *value,
         return true;
     say(problem, "is not an address: 10.0.0.5, ::1 or a name, with a port of its own 10.0.0.5:8443 "
                  "or [::1]:8443, or unix:PATH");
+    return false;
+}
+
+static bool look_at_network(void *to, const struct setting *row, const char *value,
+                            struct setting_problem *problem)
+{
+    struct shs__network network;
+    struct shs_error err;
+
+    SHS_UNUSED(to);
+    SHS_UNUSED(row);
+    if (strcmp(value, "unix") == 0 || shs__network_read(&network, value, &err) == SHS_OK)
+        return true;
+    snprintf(problem->text, sizeof problem->text, "cannot be used: %.200s", err.text);
     return false;
 }
 
@@ -224,6 +239,7 @@ static void forget_nothing(void *to, const struct setting *row)
 
 static const struct settings_group groups[] = {
     {NULL, "Where it listens, and what it serves", NULL, false},
+    {"balancers", "Behind a balancer", NULL, false},
     {"certificates", "Certificates of the server. Without any, it makes one for this computer",
      "cert key ocsp", false},
     {"clients", "Certificates of clients", NULL, false},
@@ -285,6 +301,31 @@ static const struct setting rows[] = {
      .needs = FILES,
      .preset = "the current one",
      .help = "the same as DIR"},
+    {.group = "balancers",
+     .name = "proxy-protocol",
+     .kind = SETTING_TEXTS,
+     .lone = true,
+     AT(proxies),
+     .value = "NETWORK",
+     .take = look_at_network,
+     .help = "peers of this network, 10.0.0.0/8 or an address, are balancers\n"
+             "that begin with a PROXY protocol header (1 or 2), and no\n"
+             "others are let in; 'unix': peers at a Unix socket. May be\n"
+             "repeated"},
+    {.group = "balancers",
+     .name = "proxy-direct",
+     .kind = SETTING_FLAG,
+     AT(proxy_direct),
+     .needs = "proxy-protocol",
+     .help = "others are let in as well; a header from them is refused"},
+    {.group = "balancers",
+     .name = "proxy-max-header",
+     .kind = SETTING_BYTES,
+     AT(proxy_max_header),
+     .min = 232,
+     .max = 65551,
+     .needs = "proxy-protocol",
+     .help = "of a PROXY protocol header of version 2"},
     {.group = "certificates",
      .name = "cert",
      .kind = SETTING_OWN,

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include <shs/proxy.h>
 #include <shs/tls.h>
 
 #include "base/base.h"
@@ -103,6 +104,27 @@ static int append_forwarded(struct shs_buf *out, struct shs_request *req)
     return shs__json_string(out, shs__str(text));
 }
 
+/* What a balancer said in front of the connection. */
+static int append_proxy(struct shs_buf *out, const struct shs_proxy_info *info)
+{
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(", \"proxy\": ")));
+    if (info == NULL)
+        return shs__buf_append_str(out, SHS_STR("null"));
+    SHS_RETURN_IF_ERROR(shs__buf_printf(out, "{\"version\": %u, \"local\": %s, ", info->version,
+                                        info->local ? "true" : "false"));
+    SHS_RETURN_IF_ERROR(append_member(out, "host", shs__str(info->host)));
+    SHS_RETURN_IF_ERROR(shs__buf_printf(out, "\"port\": %u, ", info->port));
+    SHS_RETURN_IF_ERROR(append_member(out, "to_host", shs__str(info->to_host)));
+    SHS_RETURN_IF_ERROR(shs__buf_printf(out, "\"to_port\": %u, ", info->to_port));
+    SHS_RETURN_IF_ERROR(append_member(out, "alpn", info->alpn));
+    SHS_RETURN_IF_ERROR(append_member(out, "authority", info->authority));
+    SHS_RETURN_IF_ERROR(append_member(out, "unique_id", info->unique_id));
+    SHS_RETURN_IF_ERROR(append_member(out, "tls_version", info->tls_version));
+    SHS_RETURN_IF_ERROR(append_member(out, "cn", info->common_name));
+    return shs__buf_printf(out, "\"tls\": %s, \"cert_verified\": %s}", info->tls ? "true" : "false",
+                           info->cert_verified ? "true" : "false");
+}
+
 static int append_answer(struct shs_buf *out, struct shs_request *req)
 {
     struct shs_conn *conn = shs_request_conn(req);
@@ -115,6 +137,7 @@ static int append_answer(struct shs_buf *out, struct shs_request *req)
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(", \"identity\": ")));
     SHS_RETURN_IF_ERROR(append_identity(out, shs_conn_client_identity(conn)));
     SHS_RETURN_IF_ERROR(append_forwarded(out, req));
+    SHS_RETURN_IF_ERROR(append_proxy(out, shs_conn_proxy(conn)));
     return shs__buf_append_str(out, SHS_STR("}\n"));
 }
 
