@@ -10,6 +10,7 @@
  *   handler.h             request handlers: base, stream and datagram
  *   str.h, text.h         bytes of somebody else; escaping, dates
  *   http.h                HTTPServer and its handlers
+ *   forwarded.h           the client behind a proxy that speaks HTTP
  *   router.h              from a method and a path to a function
  *   chain.h               middleware: what stands in front of a handler
  *   json.h                JSON in and out, problem details
@@ -47,6 +48,7 @@
 #include <shs/drain.h>
 #include <shs/echo.h>
 #include <shs/error.h>
+#include <shs/forwarded.h>
 #include <shs/handler.h>
 #include <shs/health.h>
 #include <shs/http.h>

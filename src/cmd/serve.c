@@ -13,6 +13,7 @@
 
 #include <shs/drain.h>
 #include <shs/echo.h>
+#include <shs/forwarded.h>
 #include <shs/health.h>
 #include <shs/http.h>
 #include <shs/metrics.h>
@@ -359,6 +360,32 @@ static int push_tls(struct listener *self, struct shs_error *err)
     return shs_tls_mixin_push_config(self->server, &config, err);
 }
 
+/* Proxies that speak HTTP. */
+static int trust_proxies(struct listener *self, struct shs_error *err)
+{
+    const char *networks[SETTING_LIST_MAX + 1], *identities[SETTING_LIST_MAX + 1];
+    struct shs_trusted_proxies opt;
+    size_t network_count = 0, identity_count = 0;
+
+    shs_trusted_proxies_init(&opt);
+    for (size_t i = 0; i < self->o->trusted_proxies.count; i++) {
+        const char *item = self->o->trusted_proxies.items[i];
+
+        if (strcmp(item, "unix") == 0)
+            opt.unix_peers = true;
+        else if (strchr(item, '=') != NULL)
+            identities[identity_count++] = item;
+        else
+            networks[network_count++] = item;
+    }
+    networks[network_count] = identities[identity_count] = NULL;
+    opt.networks = networks;
+    opt.identities = identities;
+    if (self->o->forwarded_fields != NULL)
+        (void)serve_forwarded_fields(self->o->forwarded_fields, &opt.fields);
+    return shs_server_trust_proxies(self->server, &opt, err);
+}
+
 /* ProxyProtocolMixIn, where a balancer begins. */
 static int push_proxy(struct listener *self, struct shs_error *err)
 {
@@ -396,6 +423,8 @@ static int make_server(struct listener *self)
     self->o->opt.log_level = self->o->log_level;
     self->o->opt.bind_and_activate = false;
     rc = shs_http_server_new(&self->server, &self->o->opt, &self->site.handler, &err);
+    if (rc == SHS_OK && self->o->trusted_proxies.count > 0)
+        rc = trust_proxies(self, &err);
     if (rc == SHS_OK && !self->o->plain)
         rc = push_tls(self, &err);
     if (rc == SHS_OK && self->o->proxies.count > 0 && self->o->handler != SERVE_HEALTH)
