@@ -85,6 +85,9 @@ struct shs_scheduler_ops {
        to: what both processes would share (epoll sets, pipes) is made anew. 0, or < 0 with
        shs_server_fail */
     int (*adopt)(struct shs_scheduler *self);
+    /* A balancer has named a connection's client (proxy.h), which was not known when it was added:
+       bounds for each client apply to it now. 0, or < 0 with shs_conn_fail. Its owner thread */
+    int (*client_known)(struct shs_scheduler *self, struct shs_conn *conn);
 };
 
 /*

@@ -8,7 +8,7 @@
  *     HTTPServer  UDPServer ------- UnixDatagramServer
  *
  *   mixins, pushed on top of any of them: ThreadingMixIn, ThreadPoolMixIn, ForkingMixIn, TLSMixIn
- *   (over streams), and yours.
+ *   and ProxyProtocolMixIn (over streams), and yours.
  *
  * Concept: a mixin is one link of the server's own method chain
  *
@@ -538,7 +538,8 @@ SHS_API struct shs_server *shs_conn_server(const struct shs_conn *conn);
 SHS_API int shs_conn_fileno(const struct shs_conn *conn);
 
 /* client_address as text: "127.0.0.1", "::1", "/tmp/client", "@name"; empty for a Unix client that
-   has not bound a name. Owned by the connection. Owner thread only. */
+   has not bound a name. Behind a balancer, with ProxyProtocolMixIn (proxy.h), the true client from
+   its header on; the text of before is gone then. Owned by the connection. Owner thread only. */
 SHS_API const char *shs_conn_client_host(struct shs_conn *conn);
 /* Its port, 0 where there is none. */
 SHS_API unsigned shs_conn_client_port(const struct shs_conn *conn);

@@ -6,9 +6,11 @@
  *   server.h              BaseServer and its family, the mixins; how a mixin of yours joins
  *   drain.h               the end of a server that others send requests to
  *   scheduler.h           which thread goes on with a connection; how a mixin of yours decides it
+ *   proxy.h               ProxyProtocolMixIn: the client behind a balancer
  *   handler.h             request handlers: base, stream and datagram
  *   str.h, text.h         bytes of somebody else; escaping, dates
  *   http.h                HTTPServer and its handlers
+ *   forwarded.h           the client behind a proxy that speaks HTTP
  *   router.h              from a method and a path to a function
  *   chain.h               middleware: what stands in front of a handler
  *   json.h                JSON in and out, problem details
@@ -46,6 +48,7 @@
 #include <shs/drain.h>
 #include <shs/echo.h>
 #include <shs/error.h>
+#include <shs/forwarded.h>
 #include <shs/handler.h>
 #include <shs/health.h>
 #include <shs/http.h>
@@ -55,6 +58,7 @@
 #include <shs/middleware.h>
 #include <shs/multipart.h>
 #include <shs/options.h>
+#include <shs/proxy.h>
 #include <shs/query.h>
 #include <shs/router.h>
 #include <shs/scheduler.h>

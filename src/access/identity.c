@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <shs/access.h>
+#include <shs/proxy.h>
 
 #include "base/base.h"
 #include "base/text.h"
@@ -36,10 +37,13 @@ static void read_groups(int fd, struct shs_identity *out)
 
 static void read_process(struct shs_conn *conn, struct shs_identity *out)
 {
+    const struct shs_proxy_info *proxy = shs_conn_proxy(conn);
     int fd = shs_conn_fileno(conn), domain = 0;
     socklen_t len = sizeof domain;
     struct ucred cred;
 
+    if (proxy != NULL && !proxy->local)
+        return; /* the process there is a balancer, and the client is somebody else */
     if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) != 0 || domain != AF_UNIX)
         return;
     len = sizeof cred;

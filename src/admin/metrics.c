@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include <shs/proxy.h>
 #include <shs/router.h>
 #include <shs/tls.h>
 
@@ -444,6 +445,41 @@ static int put_causes(struct shs_buf *out, const char *server, const struct shs_
     return SHS_OK;
 }
 
+/* Those of the servers behind a balancer, if there are any. */
+static int put_proxies(struct shs_metrics *self, struct shs_buf *out)
+{
+    static const char headers[] = "shs_proxy_headers_total";
+    static const char refused[] = "shs_proxy_refused_total";
+    struct shs_proxy_stats stats;
+    bool any = false;
+
+    for (size_t i = 0; i < self->server_count; i++) {
+        if (!shs_proxy_get_stats(self->servers[i].server, &stats))
+            continue;
+        if (!any)
+            SHS_RETURN_IF_ERROR(
+                put_head(out, headers, "counter", "Headers of the PROXY protocol taken."));
+        any = true;
+        SHS_RETURN_IF_ERROR(put_server(out, headers, self->servers[i].name, stats.headers));
+    }
+    if (!any)
+        return SHS_OK;
+    SHS_RETURN_IF_ERROR(
+        put_head(out, refused, "counter", "Connections refused for their PROXY protocol header."));
+    for (size_t i = 0; i < self->server_count; i++) {
+        if (!shs_proxy_get_stats(self->servers[i].server, &stats))
+            continue;
+        for (int c = 0; c < SHS_PROXY_CAUSE_COUNT; c++) {
+            SHS_RETURN_IF_ERROR(shs__buf_printf(out, "%s{", refused));
+            SHS_RETURN_IF_ERROR(put_label(out, "server", self->servers[i].name));
+            SHS_RETURN_IF_ERROR(shs__buf_printf(out, ",cause=\"%s\"} %" PRIu64 "\n",
+                                                shs_proxy_cause_label((enum shs_proxy_cause)c),
+                                                stats.causes[c]));
+        }
+    }
+    return SHS_OK;
+}
+
 struct certs {
     struct shs_buf *out;
     const char *server;
@@ -522,6 +558,7 @@ static int put_page(struct shs_metrics *self, struct shs_buf *out)
     SHS_RETURN_IF_ERROR(put_routes(self, out, false));
     SHS_RETURN_IF_ERROR(put_routes(self, out, true));
     SHS_RETURN_IF_ERROR(put_servers(self, out));
+    SHS_RETURN_IF_ERROR(put_proxies(self, out));
     return put_tls(self, out);
 }
 

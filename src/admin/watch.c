@@ -18,6 +18,7 @@ struct record {
     struct shs_admin_watch *watch;
     struct shs_conn *conn;
     uint64_t id;
+    bool renamed;         /* know_name is done */
     pthread_mutex_t lock; /* of `now`; taken after the watch's */
     struct shs_admin_row now;
 };
@@ -217,6 +218,16 @@ static void take_out(struct shs_admin_watch *self, struct record *r)
     pthread_mutex_unlock(&self->lock);
 }
 
+/* A balancer has said who the client is. With the record's lock, owner thread. */
+static void know_name(struct record *r)
+{
+    if (!r->conn->renamed || r->renamed)
+        return;
+    r->renamed = true;
+    snprintf(r->now.peer, sizeof r->now.peer, "%s", shs_conn_client_host(r->conn));
+    r->now.port = shs_conn_client_port(r->conn);
+}
+
 /* What is known of the client goes into the record, once. Owner thread. */
 static void know_client(struct record *r)
 {
@@ -247,6 +258,7 @@ static void begin_request(struct shs_conn_watch *base, struct shs_str method, st
 
     know_client(r);
     pthread_mutex_lock(&r->lock);
+    know_name(r);
     snprintf(r->now.request, sizeof r->now.request, "%.*s %.*s", (int)method.len, method.ptr,
              (int)(path.len < SHS_ADMIN_REQUEST_MAX ? path.len : SHS_ADMIN_REQUEST_MAX), path.ptr);
     r->now.request_ns = shs_now_ns();
@@ -277,6 +289,7 @@ static void end_turn(struct record *r)
     const struct shs_conn *conn = r->conn;
 
     pthread_mutex_lock(&r->lock);
+    know_name(r);
     r->now.tid = 0;
     r->now.deadline_ns = conn->deadline_ns;
     r->now.bytes_in = conn->socket.bytes_in;

@@ -13,10 +13,12 @@
 
 #include <shs/drain.h>
 #include <shs/echo.h>
+#include <shs/forwarded.h>
 #include <shs/health.h>
 #include <shs/http.h>
 #include <shs/metrics.h>
 #include <shs/middleware.h>
+#include <shs/proxy.h>
 #include <shs/tls.h>
 #include <shs/whoami.h>
 
@@ -358,6 +360,53 @@ static int push_tls(struct listener *self, struct shs_error *err)
     return shs_tls_mixin_push_config(self->server, &config, err);
 }
 
+/* Proxies that speak HTTP. */
+static int trust_proxies(struct listener *self, struct shs_error *err)
+{
+    const char *networks[SETTING_LIST_MAX + 1], *identities[SETTING_LIST_MAX + 1];
+    struct shs_trusted_proxies opt;
+    size_t network_count = 0, identity_count = 0;
+
+    shs_trusted_proxies_init(&opt);
+    for (size_t i = 0; i < self->o->trusted_proxies.count; i++) {
+        const char *item = self->o->trusted_proxies.items[i];
+
+        if (strcmp(item, "unix") == 0)
+            opt.unix_peers = true;
+        else if (strchr(item, '=') != NULL)
+            identities[identity_count++] = item;
+        else
+            networks[network_count++] = item;
+    }
+    networks[network_count] = identities[identity_count] = NULL;
+    opt.networks = networks;
+    opt.identities = identities;
+    if (self->o->forwarded_fields != NULL)
+        (void)serve_forwarded_fields(self->o->forwarded_fields, &opt.fields);
+    return shs_server_trust_proxies(self->server, &opt, err);
+}
+
+/* ProxyProtocolMixIn, where a balancer begins. */
+static int push_proxy(struct listener *self, struct shs_error *err)
+{
+    const char *networks[SETTING_LIST_MAX + 1];
+    struct shs_proxy_options opt;
+    size_t count = 0;
+
+    shs_proxy_options_init(&opt);
+    for (size_t i = 0; i < self->o->proxies.count; i++) {
+        if (strcmp(self->o->proxies.items[i], "unix") == 0)
+            opt.trust_unix = true;
+        else
+            networks[count++] = self->o->proxies.items[i];
+    }
+    networks[count] = NULL;
+    opt.trusted = networks;
+    opt.direct_clients = self->o->proxy_direct;
+    opt.max_header_bytes = self->o->proxy_max_header;
+    return shs_proxy_protocol_mixin_push(self->server, &opt, err);
+}
+
 /*
  * The composition. shs_secure_http_server_new is these same lines for the usual case; here TLS and
  * the threading mixin are each a choice.
@@ -374,8 +423,12 @@ static int make_server(struct listener *self)
     self->o->opt.log_level = self->o->log_level;
     self->o->opt.bind_and_activate = false;
     rc = shs_http_server_new(&self->server, &self->o->opt, &self->site.handler, &err);
+    if (rc == SHS_OK && self->o->trusted_proxies.count > 0)
+        rc = trust_proxies(self, &err);
     if (rc == SHS_OK && !self->o->plain)
         rc = push_tls(self, &err);
+    if (rc == SHS_OK && self->o->proxies.count > 0 && self->o->handler != SERVE_HEALTH)
+        rc = push_proxy(self, &err);
     if (rc == SHS_OK && push_threading != NULL)
         rc = push_threading(self->server, &err);
     if (rc == SHS_OK && !self->o->check)
@@ -455,6 +508,30 @@ static void log_tls(const struct listener *self)
                    stats.reload_failures);
 }
 
+/* What came of the headers of balancers, when any connection was refused for one. */
+static void log_proxy(const struct listener *self)
+{
+    struct shs_proxy_stats stats;
+    uint64_t refused = 0;
+    char causes[512] = "";
+    size_t used = 0;
+
+    if (!shs_proxy_get_stats(self->server, &stats))
+        return;
+    for (int i = 0; i < SHS_PROXY_CAUSE_COUNT; i++) {
+        refused += stats.causes[i];
+        if (stats.causes[i] > 0)
+            used +=
+                (size_t)snprintf(causes + used, sizeof causes - used, " %s=%" PRIu64,
+                                 shs_proxy_cause_label((enum shs_proxy_cause)i), stats.causes[i]);
+    }
+    if (refused > 0)
+        shs_server_log(self->server, SHS_LOG_INFO,
+                       "PROXY protocol: headers=%" PRIu64 " local=%" PRIu64 " direct=%" PRIu64
+                       " probes=%" PRIu64 " refused=%" PRIu64 "%s",
+                       stats.headers, stats.local, stats.direct, stats.probes, refused, causes);
+}
+
 /* -- life -------------------------------------------------------------------------------------- */
 
 static int get_credentials(struct listener *self)
@@ -514,6 +591,7 @@ static void run(struct listener *self)
     stop_all(self->serve, false);
     rc = shs_server_close(self->server);
     log_tls(self);
+    log_proxy(self);
     if (rc == SHS_OK)
         return;
     self->abandoned = true;

@@ -220,6 +220,7 @@ static void init(struct serve_options *out)
     shs_options_init(&out->opt);
     shs_tls_host_init(&out->host);
     shs_tls_config_init(&out->tls);
+    out->proxy_max_header = 4096;
     out->drain_grace_ms = UINT_MAX;
 }
 

@@ -48,6 +48,11 @@ struct serve_options {
     size_t cert_count;
     const char *password_file;
     bool plain;
+    struct setting_list proxies; /* networks that send a PROXY protocol header, and "unix" */
+    bool proxy_direct;
+    size_t proxy_max_header;
+    struct setting_list trusted_proxies; /* networks, "unix", "uri=..." */
+    const char *forwarded_fields;        /* "for,proto"; NULL: not given */
     struct shs_tls_host host;  /* what --tls-policy and the like say; no certificates in it */
     struct shs_tls_config tls; /* and the rest of TLS; no hosts in it */
     enum serve_threading threading;
@@ -90,6 +95,9 @@ void serve_plan_free(struct serve_plan *self);
 
 /* The two parts of ADDRESS:PORT; false: it is none. *port points into `text`. */
 bool serve_split_address(const char *text, char *host, size_t cap, const char **port);
+
+/* "for,proto" as SHS_FORWARDED_...; false: it is no such list. */
+bool serve_forwarded_fields(const char *text, unsigned *out);
 
 /* The mixin of that threading; NULL: one connection after the other. */
 int (*serve_threading_push(enum serve_threading threading))(struct shs_server *,

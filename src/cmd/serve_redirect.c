@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include <shs/forwarded.h>
+
 #include "base/base.h"
 
 #define HTTPS_PORT 443
@@ -31,7 +33,8 @@ static unsigned port_of(const struct shs_server *server)
 static int redirect(struct shs_request *req, struct shs_response *res)
 {
     struct shs_server *const *target = shs_request_ctx(req);
-    struct shs_str host = without_port(shs_request_host(req)), path = shs_request_target(req);
+    struct shs_str host = without_port(shs_request_public_host(req)),
+                   path = shs_request_target(req);
     unsigned port = port_of(*target);
     char *location = shs_request_alloc(req, LOCATION_MAX), suffix[16] = "";
     int len;

@@ -8,7 +8,9 @@
 #include <time.h>
 
 #include <shs/certs.h>
+#include <shs/forwarded.h>
 
+#include "base/network.h"
 #include "cmd/serve_admin.h"
 #include "cmd/serve_options.h"
 
@@ -82,6 +84,72 @@ static bool look_at_bind(void *to, const struct setting *row, const char *value,
         return true;
     say(problem, "is not an address: 10.0.0.5, ::1 or a name, with a port of its own 10.0.0.5:8443 "
                  "or [::1]:8443, or unix:PATH");
+    return false;
+}
+
+static bool look_at_network(void *to, const struct setting *row, const char *value,
+                            struct setting_problem *problem)
+{
+    struct shs__network network;
+    struct shs_error err;
+
+    SHS_UNUSED(to);
+    SHS_UNUSED(row);
+    if (strcmp(value, "unix") == 0 || shs__network_read(&network, value, &err) == SHS_OK)
+        return true;
+    snprintf(problem->text, sizeof problem->text, "cannot be used: %.200s", err.text);
+    return false;
+}
+
+static bool look_at_proxy(void *to, const struct setting *row, const char *value,
+                          struct setting_problem *problem)
+{
+    static const char *const kinds[] = {"uri=", "dns=", "cn="};
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(kinds); i++) {
+        size_t len = strlen(kinds[i]);
+
+        if (strncmp(value, kinds[i], len) == 0 && value[len] != '\0')
+            return true;
+    }
+    return look_at_network(to, row, value, problem);
+}
+
+bool serve_forwarded_fields(const char *text, unsigned *out)
+{
+    static const struct {
+        const char *name;
+        unsigned field;
+    } fields[] = {{"for", SHS_FORWARDED_FOR},         {"proto", SHS_FORWARDED_PROTO},
+                  {"host", SHS_FORWARDED_HOST},       {"cert", SHS_FORWARDED_CERT},
+                  {"real-ip", SHS_FORWARDED_REAL_IP}, {"rfc7239", SHS_FORWARDED_RFC7239}};
+
+    *out = 0;
+    for (const char *word = text; word != NULL; word = strchr(word, ',')) {
+        size_t len, i = 0;
+
+        word += *word == ',' ? 1 : 0;
+        len = strcspn(word, ",");
+        while (i < SHS_ARRAY_LEN(fields) &&
+               (strlen(fields[i].name) != len || strncmp(fields[i].name, word, len) != 0))
+            i++;
+        if (i == SHS_ARRAY_LEN(fields))
+            return false;
+        *out |= fields[i].field;
+    }
+    return true;
+}
+
+static bool look_at_forwarded(void *to, const struct setting *row, const char *value,
+                              struct setting_problem *problem)
+{
+    unsigned fields;
+
+    SHS_UNUSED(to);
+    SHS_UNUSED(row);
+    if (serve_forwarded_fields(value, &fields))
+        return true;
+    say(problem, "is not a list of: for, proto, host, cert, real-ip, rfc7239");
     return false;
 }
 
@@ -224,6 +292,7 @@ static void forget_nothing(void *to, const struct setting *row)
 
 static const struct settings_group groups[] = {
     {NULL, "Where it listens, and what it serves", NULL, false},
+    {"balancers", "Behind a balancer", NULL, false},
     {"certificates", "Certificates of the server. Without any, it makes one for this computer",
      "cert key ocsp", false},
     {"clients", "Certificates of clients", NULL, false},
@@ -285,6 +354,53 @@ static const struct setting rows[] = {
      .needs = FILES,
      .preset = "the current one",
      .help = "the same as DIR"},
+    {.group = "balancers",
+     .name = "proxy-protocol",
+     .kind = SETTING_TEXTS,
+     .lone = true,
+     AT(proxies),
+     .value = "NETWORK",
+     .take = look_at_network,
+     .help = "peers of this network, 10.0.0.0/8 or an address, are balancers\n"
+             "that begin with a PROXY protocol header (1 or 2), and no\n"
+             "others are let in; 'unix': peers at a Unix socket. May be\n"
+             "repeated"},
+    {.group = "balancers",
+     .name = "proxy-direct",
+     .kind = SETTING_FLAG,
+     AT(proxy_direct),
+     .needs = "proxy-protocol",
+     .help = "others are let in as well; a header from them is refused"},
+    {.group = "balancers",
+     .name = "proxy-max-header",
+     .kind = SETTING_BYTES,
+     AT(proxy_max_header),
+     .min = 232,
+     .max = 65551,
+     .needs = "proxy-protocol",
+     .help = "of a PROXY protocol header of version 2"},
+    {.group = "balancers",
+     .name = "trusted-proxy",
+     .kind = SETTING_TEXTS,
+     .lone = true,
+     AT(trusted_proxies),
+     .value = "WHO",
+     .take = look_at_proxy,
+     .help = "believe what this proxy says of its client: a network, 'unix',\n"
+             "or of its certificate uri=..., dns=... or cn=.... From all\n"
+             "others Forwarded, X-Forwarded-* and X-Real-IP are deleted. May\n"
+             "be repeated"},
+    {.group = "balancers",
+     .name = "forwarded-fields",
+     .kind = SETTING_TEXT,
+     AT(forwarded_fields),
+     .value = "FIELDS",
+     .needs = "trusted-proxy",
+     .take = look_at_forwarded,
+     .preset = "for,proto",
+     .help = "those that it sets, ',' between: for, proto, host, cert\n"
+             "(X-Forwarded-For, -Proto, -Host, -Client-Cert), real-ip\n"
+             "(X-Real-IP), rfc7239 (Forwarded); the others are deleted"},
     {.group = "certificates",
      .name = "cert",
      .kind = SETTING_OWN,

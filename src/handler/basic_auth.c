@@ -117,7 +117,7 @@ static int judge(struct shs_basic_auth *self, const struct shs_request *req, enu
     if (!shs__authorization(req, "Basic", &token))
         return SHS_OK;
     SHS_RETURN_IF_ERROR(digest_of(self, token, check.digest));
-    check.address = shs__client_key(self->address_key, shs_request_conn(req));
+    check.address = shs__client_key(self->address_key, req);
     switch (shs__checks_enter(self->checks, &check)) {
     case SHS_CHECK_RIGHT:
         *out = LET_IN;

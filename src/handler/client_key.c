@@ -2,11 +2,13 @@
 
 #include <arpa/inet.h>
 
+#include <shs/forwarded.h>
+
 #include "base/keyed_hash.h"
 
-uint64_t shs__client_key(const uint64_t key[2], struct shs_conn *conn)
+uint64_t shs__client_key(const uint64_t key[2], const struct shs_request *req)
 {
-    const char *host = conn == NULL ? NULL : shs_conn_client_host(conn);
+    const char *host = shs_request_conn(req) == NULL ? NULL : shs_request_client_host(req);
     char plain[INET6_ADDRSTRLEN];
     struct in6_addr address;
     size_t len;

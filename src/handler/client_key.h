@@ -4,7 +4,7 @@
 #ifndef SHS_HANDLER_CLIENT_KEY_H
 #define SHS_HANDLER_CLIENT_KEY_H
 
-#include <shs/server.h>
+#include <shs/http.h>
 
 #include "base/base.h"
 
@@ -12,6 +12,6 @@
  * A keyed hash of its address: of an IPv6 one the first 64 bits, since whoever has one has them
  * all. 0 without a connection (in a test), and for a Unix socket the same for all.
  */
-uint64_t shs__client_key(const uint64_t key[2], struct shs_conn *conn);
+uint64_t shs__client_key(const uint64_t key[2], const struct shs_request *req);
 
 #endif

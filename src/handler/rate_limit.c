@@ -90,7 +90,7 @@ static bool key_of(const struct shs_rate_limit *self, struct shs_request *req, u
     case SHS_RATE_BY_ADDRESS:
         break;
     }
-    *key = shs__client_key(self->secret, conn);
+    *key = shs__client_key(self->secret, req);
     return true;
 }
 

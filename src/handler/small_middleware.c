@@ -1,8 +1,8 @@
 /*
  * small_middleware.c - the middleware of <shs/middleware.h> that needs no memory of its own.
  */
+#include <shs/forwarded.h>
 #include <shs/middleware.h>
-#include <shs/tls.h>
 
 #include "base/base.h"
 
@@ -87,10 +87,8 @@ static int security_handle(struct shs_request *req, struct shs_response *res, vo
                            const struct shs_next *next)
 {
     const struct shs_security_fields *f = ctx;
-    struct shs_conn *conn = shs_request_conn(req);
-    struct shs_tls_info tls;
 
-    if (conn != NULL && shs_conn_tls_info(conn, &tls))
+    if (shs_str_eq(shs_request_scheme(req), SHS_STR("https")))
         SHS_RETURN_IF_ERROR(stand(res, "Strict-Transport-Security", f->hsts, "max-age=31536000"));
     SHS_RETURN_IF_ERROR(stand(res, "Content-Security-Policy", f->content_security,
                               "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "

@@ -6,6 +6,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <shs/forwarded.h>
+
 #include "handler/origin.h"
 
 #define LOCK_WAIT_MS 5000
@@ -91,7 +93,7 @@ static bool is_from_here(const struct shs_visit *v, bool has_origin, struct shs_
     if (shs_request_header(v->req, "Sec-Fetch-Site", &site))
         return shs__header_once(v->req, "Sec-Fetch-Site", &site) &&
                (shs__str_eq(site, SHS_STR("same-origin")) || shs__str_eq(site, SHS_STR("none")));
-    return !has_origin || is_host(origin, shs_request_host(v->req)) ||
+    return !has_origin || is_host(origin, shs_request_public_host(v->req)) ||
            shs__origin_in(origin, v->site->own_origins);
 }
 

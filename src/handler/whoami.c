@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 
+#include <shs/forwarded.h>
+#include <shs/proxy.h>
 #include <shs/tls.h>
 
 #include "base/base.h"
@@ -103,6 +105,49 @@ static int append_forwarded(struct shs_buf *out, struct shs_request *req)
     return shs__json_string(out, shs__str(text));
 }
 
+/* What a balancer said in front of the connection. */
+static int append_proxy(struct shs_buf *out, const struct shs_proxy_info *info)
+{
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(", \"proxy\": ")));
+    if (info == NULL)
+        return shs__buf_append_str(out, SHS_STR("null"));
+    SHS_RETURN_IF_ERROR(shs__buf_printf(out, "{\"version\": %u, \"local\": %s, ", info->version,
+                                        info->local ? "true" : "false"));
+    SHS_RETURN_IF_ERROR(append_member(out, "host", shs__str(info->host)));
+    SHS_RETURN_IF_ERROR(shs__buf_printf(out, "\"port\": %u, ", info->port));
+    SHS_RETURN_IF_ERROR(append_member(out, "to_host", shs__str(info->to_host)));
+    SHS_RETURN_IF_ERROR(shs__buf_printf(out, "\"to_port\": %u, ", info->to_port));
+    SHS_RETURN_IF_ERROR(append_member(out, "alpn", info->alpn));
+    SHS_RETURN_IF_ERROR(append_member(out, "authority", info->authority));
+    SHS_RETURN_IF_ERROR(append_member(out, "unique_id", info->unique_id));
+    SHS_RETURN_IF_ERROR(append_member(out, "tls_version", info->tls_version));
+    SHS_RETURN_IF_ERROR(append_member(out, "cn", info->common_name));
+    return shs__buf_printf(out, "\"tls\": %s, \"cert_verified\": %s}", info->tls ? "true" : "false",
+                           info->cert_verified ? "true" : "false");
+}
+
+/* What a trusted proxy said in fields. */
+static int append_said(struct shs_buf *out, const struct shs_request *req)
+{
+    struct shs_forwarded_cert cert;
+
+    memset(&cert, 0, sizeof cert);
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(", \"forwarded\": ")));
+    if (!shs_request_is_forwarded(req))
+        return shs__buf_append_str(out, SHS_STR("null"));
+    (void)shs_request_forwarded_cert(req, &cert);
+    SHS_RETURN_IF_ERROR(shs__buf_append(out, "{", 1));
+    SHS_RETURN_IF_ERROR(append_member(out, "client", shs__str(shs_request_client_host(req))));
+    SHS_RETURN_IF_ERROR(shs__buf_printf(out, "\"port\": %u, ", shs_request_client_port(req)));
+    SHS_RETURN_IF_ERROR(append_member(out, "cert_uri", cert.uri));
+    SHS_RETURN_IF_ERROR(append_member(out, "cert_subject", cert.subject));
+    SHS_RETURN_IF_ERROR(append_member(out, "cert_hash", cert.hash));
+    SHS_RETURN_IF_ERROR(append_member(out, "scheme", shs_request_scheme(req)));
+    SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("\"host\": ")));
+    SHS_RETURN_IF_ERROR(shs__json_string(out, shs_request_public_host(req)));
+    return shs__buf_append(out, "}", 1);
+}
+
 static int append_answer(struct shs_buf *out, struct shs_request *req)
 {
     struct shs_conn *conn = shs_request_conn(req);
@@ -115,6 +160,8 @@ static int append_answer(struct shs_buf *out, struct shs_request *req)
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR(", \"identity\": ")));
     SHS_RETURN_IF_ERROR(append_identity(out, shs_conn_client_identity(conn)));
     SHS_RETURN_IF_ERROR(append_forwarded(out, req));
+    SHS_RETURN_IF_ERROR(append_proxy(out, shs_conn_proxy(conn)));
+    SHS_RETURN_IF_ERROR(append_said(out, req));
     return shs__buf_append_str(out, SHS_STR("}\n"));
 }
 

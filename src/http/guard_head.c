@@ -5,6 +5,7 @@
  * what is not right is refused, because somebody in front of us may have corrected it another way.
  */
 #include "base/chars.h"
+#include "http/forwarded.h"
 #include "http/guard.h"
 #include "http/parser.h"
 #include "http/rules.h"
@@ -227,6 +228,8 @@ static int read_field(struct shs_head *head, struct seen *seen, const struct shs
 {
     struct shs_str name = field->name;
 
+    if ((name.ptr[0] | 0x20) == 'x' || (name.ptr[0] | 0x20) == 'f')
+        head->forwarded = head->forwarded || shs__is_forwarded_name(name);
     switch (name.len) { /* most names of a browser's head have another length */
     case 4:
         if (shs__str_eq_nocase(name, SHS_STR("Host")))

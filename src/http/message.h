@@ -27,6 +27,7 @@ struct shs_head {
     int version;              /* 10 or 11 */
     struct shs_field *fields; /* in order, from the caller's array */
     size_t field_count;
+    bool forwarded;          /* fields of proxies are there, that nobody has looked at */
     bool has_length;         /* Content-Length is there */
     bool chunked;            /* Transfer-Encoding: chunked is there */
     bool expect_continue;    /* Expect: 100-continue, on HTTP/1.1 and with content to come */

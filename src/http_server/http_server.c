@@ -11,10 +11,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <shs/forwarded.h>
 #include <shs/http.h>
 
 #include "http/guard.h"
 #include "http/h1.h"
+#include "http_server/trusted_proxies.h"
 #include "server/activity.h"
 #include "server/server.h"
 
@@ -24,7 +26,8 @@ struct http_server {
     struct shs_http_handler handler; /* a copy: one pointer less per request */
     struct shs_h1_config config;
     struct shs_date_cache dates;
-    uint64_t id_base; /* random: of this process */
+    struct shs__trusted_proxies *proxies; /* NULL: none is believed */
+    uint64_t id_base;                     /* random: of this process */
     pid_t id_pid;
     atomic_uint_fast64_t connections;
 };
@@ -184,6 +187,19 @@ static void begin_request(const struct http_request_handler *self, struct shs_ac
         watch->begin(watch, head->method, head->path);
 }
 
+/* Fields in which anybody can say that he is a proxy. SHS_OK: the request goes on; else the answer
+   is made. */
+static int refuse_forged(const struct http_request_handler *self, struct shs_exchange *x, int *rc)
+{
+    const char *why = NULL;
+    int read =
+        shs__trusted_proxies_take(server_of(self)->proxies, self->base.request, &x->req, &why);
+
+    x->req.head.forwarded = false;
+    *rc = read == SHS_PROTO ? shs_send_page(&x->res, 400, why) : read;
+    return read;
+}
+
 /* Python's handle_one_request. */
 static int host_dispatch(void *owner, struct shs_exchange *x)
 {
@@ -197,6 +213,8 @@ static int host_dispatch(void *owner, struct shs_exchange *x)
         return refuse_client(self->base.request->refusal, &x->req, &x->res);
     if (self->base.request->overloaded)
         return refuse_overload(&x->res);
+    if (x->req.head.forwarded && refuse_forged(self, x, &rc) != SHS_OK)
+        return rc;
     if (!x->req.sink_over && is_misdirected(self->base.request, &x->req))
         return refuse_misdirected(&x->res);
     if (!x->req.sink_over)
@@ -358,13 +376,25 @@ static void http_finish(struct shs_request_handler *base)
 
 static void http_layer_free(struct shs_layer *layer)
 {
-    shs__free(SHS_CONTAINER_OF(layer, struct http_server, layer));
+    struct http_server *http = SHS_CONTAINER_OF(layer, struct http_server, layer);
+
+    shs__trusted_proxies_free(http->proxies);
+    shs__free(http);
 }
 
 static const struct shs_server_ops http_server_ops = {
     .name = "HTTPServer",
     .layer_free = http_layer_free,
 };
+
+struct shs__trusted_proxies **shs__trusted_proxies_of(struct shs_server *server)
+{
+    struct shs_layer *layer = shs_server_layer(server, http_server_ops.name);
+
+    return layer == NULL || layer->ops != &http_server_ops
+               ? NULL
+               : &SHS_CONTAINER_OF(layer, struct http_server, layer)->proxies;
+}
 
 static int check_options(const struct shs_options *opt, struct shs_error *err)
 {

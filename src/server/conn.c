@@ -42,6 +42,41 @@ struct shs_conn *shs__conn_new(struct shs_server *server, int fd, const struct s
     return conn;
 }
 
+void shs__conn_set_client(struct shs_conn *conn, const struct sockaddr *address,
+                          socklen_t address_len)
+{
+    bool is_unix = address->sa_family == AF_UNIX;
+    char *name = is_unix ? shs__unix_name(address, address_len) : NULL, *before;
+
+    pthread_mutex_lock(&conn->server->lock);
+    before = conn->client_host;
+    conn->client_host = name;
+    memset(&conn->client, 0, sizeof conn->client);
+    if (is_unix)
+        conn->client.sa.sa_family = AF_UNIX;
+    else if (address_len <= sizeof conn->client)
+        memcpy(&conn->client, address, address_len);
+    conn->renamed = true;
+    pthread_mutex_unlock(&conn->server->lock);
+    shs__free(before);
+}
+
+bool shs__conn_address(const struct shs_conn *conn, struct shs__address *out)
+{
+    switch (conn->client.sa.sa_family) {
+    case AF_INET:
+        memset(out->bytes, 0, 10);
+        memset(&out->bytes[10], 0xff, 2);
+        memcpy(&out->bytes[12], &conn->client.in.sin_addr, 4);
+        return true;
+    case AF_INET6:
+        memcpy(out->bytes, &conn->client.in6.sin6_addr, sizeof out->bytes);
+        return true;
+    default:
+        return false;
+    }
+}
+
 char *shs__unix_name(const struct sockaddr *address, socklen_t address_len)
 {
     const char *path = ((const struct sockaddr_un *)(const void *)address)->sun_path;

@@ -12,6 +12,7 @@
 #include <shs/handler.h>
 #include <shs/server.h>
 
+#include "base/network.h"
 #include "stream/stream.h"
 
 /* Where TCPServer.finish_request is with it. */
@@ -93,11 +94,14 @@ struct shs_conn {
     bool late : 1;      /* it has waited too long before it was accepted: nothing costly is done */
     bool lent : 1;      /* it waits without a deadline of its own: deadline_ns is ours */
     bool handed_on : 1; /* another process has the conversation */
-    bool has_read : 1;  /* shs_conn_read has given something to the handler that runs */
-    uint32_t turn;      /* requests left until it yields; 0 = it never does */
-    uint32_t served;    /* requests answered on it */
-    int write_failed;   /* a write of a handler ended so, and part of it may be out: nobody writes
-                           behind it. 0: none did */
+    /* a balancer speaks for its client first (ProxyProtocolMixIn); nobody is counted for it yet */
+    bool fronted : 1;
+    bool renamed : 1;  /* and the client is the one that it named */
+    bool has_read : 1; /* shs_conn_read has given something to the handler that runs */
+    uint32_t turn;     /* requests left until it yields; 0 = it never does */
+    uint32_t served;   /* requests answered on it */
+    int write_failed;  /* a write of a handler ended so, and part of it may be out: nobody writes
+                          behind it. 0: none did */
     /* of a handler that has set no deadline, since it last wrote, or since the peer kept up
        min_rate for idle_ms: what it has read, and how long it has waited for it */
     uint64_t read_bytes;
@@ -115,6 +119,16 @@ struct shs_conn *shs__conn_new(struct shs_server *server, int fd, const struct s
                                socklen_t address_len);
 /* Frees it with its streams; does not close the descriptor. For shs_server_close_request only. */
 void shs__conn_free(struct shs_conn *conn);
+
+/*
+ * The client is another than the peer: from now on `client` and its text are this address. Owner
+ * thread; others that ask for its name meanwhile have the server's lock.
+ */
+void shs__conn_set_client(struct shs_conn *conn, const struct sockaddr *address,
+                          socklen_t address_len);
+
+/* The address of an IP peer; false: it has none. */
+bool shs__conn_address(const struct shs_conn *conn, struct shs__address *out);
 
 /* Puts a stream on top: top->lower must be conn->stream. The connection frees it (cls->free). */
 void shs__conn_push_stream(struct shs_conn *conn, struct shs_stream *top);

@@ -107,6 +107,31 @@ bool shs__pool_ready(struct shs_thread_pool *pool, struct shs_pool_group *group)
     return (pool->started || start(pool) == SHS_OK) && has_worker(group);
 }
 
+/* One more of its address's connections, which has a bound. */
+static int count_address(struct shs_thread_pool *pool, struct shs_pool_slot *slot,
+                         struct shs_conn *conn)
+{
+    unsigned max = shs__pool_address_bound(conn);
+    int rc = max == UINT_MAX ? SHS_OK : shs__pool_addresses_add(pool->addresses, conn, max);
+
+    if (rc == SHS_LIMIT)
+        atomic_fetch_add_explicit(&conn->server->stats.refused_addresses, 1, memory_order_relaxed);
+    if (rc != SHS_OK)
+        return shs_conn_fail(conn, rc, 0, "this address has %u connections open already", max);
+    slot->counted = max != UINT_MAX;
+    return SHS_OK;
+}
+
+static int pool_client_known(struct shs_scheduler *scheduler, struct shs_conn *conn)
+{
+    struct shs_thread_pool *pool = POOL(&scheduler->layer);
+    struct shs_pool_slot *slot = shs_conn_get(conn, &scheduler->layer);
+
+    if (pool->addresses == NULL || slot == NULL || slot->counted)
+        return SHS_OK;
+    return count_address(pool, slot, conn);
+}
+
 static int add_to(struct shs_thread_pool *pool, struct shs_pool_group *group,
                   struct shs_pool_door *door, struct shs_conn *conn)
 {
@@ -121,16 +146,11 @@ static int add_to(struct shs_thread_pool *pool, struct shs_pool_group *group,
     if (slot == NULL)
         return shs_conn_fail(conn, SHS_NOMEM, 0, "out of memory for another connection");
     shs_conn_set(conn, layer, slot);
-    if (pool->addresses != NULL) {
-        unsigned max = shs__pool_address_bound(conn);
-        int rc = max == UINT_MAX ? SHS_OK : shs__pool_addresses_add(pool->addresses, conn, max);
+    if (pool->addresses != NULL && !conn->fronted) {
+        int rc = count_address(pool, slot, conn);
 
-        if (rc == SHS_LIMIT)
-            atomic_fetch_add_explicit(&layer->server->stats.refused_addresses, 1,
-                                      memory_order_relaxed);
         if (rc != SHS_OK)
-            return shs_conn_fail(conn, rc, 0, "this address has %u connections open already", max);
-        slot->counted = max != UINT_MAX;
+            return rc;
     }
     if (door != NULL && !conn->late)
         shs__pool_load_enter(door, slot);
@@ -339,6 +359,7 @@ static const struct shs_scheduler_ops scheduler_ops = {
     .resume = shs__pool_resume,
     .stop = shs__pool_stop,
     .adopt = adopt,
+    .client_known = pool_client_known,
 };
 
 /* -- making one ------------------------------------------------------------------------------- */

@@ -81,11 +81,37 @@ static int which_end(struct shs_socket_stream *self)
     return cut != 0 && (cut & CUT_AFTER_END) == 0 ? SHS_STOPPED : SHS_CLOSED;
 }
 
+/* recv has given nothing: 0, or -1 with errno. */
+static int nothing_came(struct shs_socket_stream *self, ssize_t n)
+{
+    int rc = n == 0 ? which_end(self) : socket_error(self, errno, SHS_WAIT_READ);
+
+    if (rc != SHS_WAIT_READ && rc != SHS_IO)
+        self->ended = (int8_t)rc;
+    return rc;
+}
+
+int shs__socket_stream_peek(struct shs_socket_stream *self, void *buf, size_t cap, size_t *got)
+{
+    ssize_t n;
+
+    if (self->ended != SHS_OK)
+        return self->ended;
+    do {
+        n = recv(self->fd, buf, cap, MSG_PEEK);
+    } while (n < 0 && errno == EINTR);
+    if (n <= 0) {
+        self->drained = !self->hung_up;
+        return nothing_came(self, n);
+    }
+    *got = (size_t)n;
+    return SHS_OK;
+}
+
 static int socket_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
 {
     struct shs_socket_stream *self = SOCKET(s);
     ssize_t n;
-    int rc;
 
     if (self->ended != SHS_OK)
         return self->ended;
@@ -100,10 +126,7 @@ static int socket_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
         *got = (size_t)n;
         return SHS_OK;
     }
-    rc = n == 0 ? which_end(self) : socket_error(self, errno, SHS_WAIT_READ);
-    if (rc != SHS_WAIT_READ && rc != SHS_IO)
-        self->ended = (int8_t)rc;
-    return rc;
+    return nothing_came(self, n);
 }
 
 static int socket_write(struct shs_stream *s, const void *buf, size_t len, size_t *put)

@@ -118,6 +118,8 @@ struct shs_socket_stream {
     int64_t there_ns;
 };
 void shs__socket_stream_init(struct shs_socket_stream *self, int fd);
+/* As read, but what it gives stays there, to be read. */
+int shs__socket_stream_peek(struct shs_socket_stream *self, void *buf, size_t cap, size_t *got);
 /*
  * Ends it from our side, SHUT_RD or SHUT_RDWR: whoever waits for it wakes, and is told SHS_STOPPED,
  * not that the peer had ended. From any thread that keeps the descriptor open meanwhile.
@@ -127,6 +129,15 @@ void shs__socket_stream_cut(struct shs_socket_stream *self, int how);
 bool shs__socket_is_cut(const struct shs_socket_stream *self);
 /* Bytes that the kernel holds because the peer has not acknowledged them. */
 size_t shs__socket_unsent(const struct shs_socket_stream *self);
+
+/* -- bytes that were read already -----------------------------------------------------------------
+ *
+ * Gives these bytes first, SHS_REPLAY_MAX at most, and then what the stream below gives: for who
+ * has had to look at a beginning before he knew whose it is. Returns SHS_OK or SHS_NOMEM.
+ */
+#define SHS_REPLAY_MAX 12u
+int shs__replay_stream_new(struct shs_stream **out, struct shs_stream *lower, const void *bytes,
+                           size_t len);
 
 /* -- a pair in memory, for tests ------------------------------------------------------------------
  *

@@ -501,6 +501,11 @@ int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_tls_conf
     if (shs_server_layer(self, tls_ops.name) != NULL)
         return shs_error_set(err, SHS_USAGE, 0, "TLSMixIn is pushed already: %s.",
                              shs_server_describe(self));
+    if (shs_server_layer(self, "ProxyProtocolMixIn") != NULL)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "TLSMixIn is to be pushed before ProxyProtocolMixIn, whose header "
+                             "comes before the handshake: %s.",
+                             shs_server_describe(self));
     mixin = shs__calloc(1, sizeof *mixin);
     if (mixin == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for TLSMixIn.");
