@@ -108,7 +108,7 @@ static enum shs_client_reason judge_again(struct shs_tls_recheck *self)
     struct shs_tls_context *now = shs__tls_mixin_context(self->mixin);
     const struct shs_tls_context *then = self->tls->context;
     const struct shs_tls_clients *clients =
-        now->clients[shs__tls_site_of(self->tls->ssl)->host - then->config->config.hosts];
+        now->clients[self->tls->facts.site->host - then->config->config.hosts];
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     enum shs_client_reason reason = SHS_CLIENT_UNDECIDED;
     struct shs_client_record *record = NULL;
@@ -116,9 +116,8 @@ static enum shs_client_reason judge_again(struct shs_tls_recheck *self)
     struct shs_tls_until until;
 
     if (ctx != NULL &&
-        shs__tls_clients_prepare(ctx, clients, SSL_get0_peer_certificate(self->tls->ssl),
-                                 SSL_get_peer_cert_chain(self->tls->ssl),
-                                 SSL_get_security_level(self->tls->ssl))) {
+        shs__tls_clients_prepare(ctx, clients, self->tls->facts.peer, self->tls->facts.chain,
+                                 self->tls->facts.security_level)) {
         reason = shs__tls_clients_judge(ctx, clients, now, &until, &refusal, &record)
                      ? SHS_CLIENT_OK
                      : refusal.reason;
@@ -128,7 +127,7 @@ static enum shs_client_reason judge_again(struct shs_tls_recheck *self)
             self->until = until.chain;
             self->crls_until = until.crls;
             self->rules = now->rules;
-        } else if (reason == SHS_CLIENT_UNKNOWN_CA && SSL_session_reused(self->tls->ssl) == 1) {
+        } else if (reason == SHS_CLIENT_UNKNOWN_CA && self->tls->facts.resumed) {
             reason = SHS_CLIENT_OTHER; /* a ticket has no chain in it to judge */
         }
     }
@@ -166,7 +165,6 @@ int shs__tls_recheck_begin(struct shs_tls_mixin *mixin, struct shs_conn *conn,
                            struct shs_tls_stream *tls)
 {
     const struct shs_client_identity *identity = shs_conn_client_identity(conn);
-    struct shs_tls_until until = shs__tls_client_until(tls->ssl);
     struct shs_tls_recheck *self = shs__calloc(1, sizeof *self);
 
     if (self == NULL || identity == NULL || !shs__tls_deny_keys_of(&self->keys, identity)) {
@@ -176,8 +174,8 @@ int shs__tls_recheck_begin(struct shs_tls_mixin *mixin, struct shs_conn *conn,
     self->mixin = mixin;
     self->conn = conn;
     self->tls = tls;
-    self->until = until.chain;
-    self->crls_until = until.crls;
+    self->until = tls->client_until;
+    self->crls_until = tls->client_crls_until;
     self->rules = tls->context->rules;
     tls->recheck = self;
     pthread_mutex_lock(&mixin->rechecks.lock);

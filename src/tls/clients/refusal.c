@@ -84,5 +84,5 @@ int shs__tls_refusal_json(struct shs_buf *out, const struct shs_tls_stream *tls)
         rc = shs__buf_printf(out, ",\"verify_code\":null,\"depth\":null,\"subject\":null,"
                                   "\"issuer\":null,\"not_after\":null");
     }
-    return rc == SHS_OK ? append_cas(out, shs__tls_site_of(tls->ssl)->clients) : rc;
+    return rc == SHS_OK ? append_cas(out, tls->facts.site->clients) : rc;
 }

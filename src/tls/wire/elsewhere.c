@@ -55,7 +55,7 @@ bool shs__tls_is_elsewhere(const struct shs_tls_context *now, const struct shs_t
 
     if (name.len == 0)
         return false; /* it names none */
-    here = (size_t)(shs__tls_site_of(tls->ssl)->host - tls->context->config->config.hosts);
+    here = (size_t)(tls->facts.site->host - tls->context->config->config.hosts);
     there = host_of(now, name);
     return here != there && !asks_the_same(now, here, there);
 }

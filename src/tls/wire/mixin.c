@@ -178,18 +178,16 @@ static int refuse_overload(struct shs_tls_mixin *self, struct shs_conn *conn,
 /* Complete: but is the client one that is let in? */
 static bool client_is_welcome(struct shs_tls_stream *tls)
 {
-    const struct shs_tls_site *site = shs__tls_site_of(tls->ssl);
-    bool has_cert;
+    const struct shs_tls_site *site = tls->facts.site;
+    bool has_cert = tls->facts.peer != NULL;
 
     if (site->clients->auth == SHS_TLS_CLIENT_NONE)
         return true;
-    has_cert = SSL_get0_peer_certificate(tls->ssl) != NULL;
     if (tls->client_reason == SHS_CLIENT_OK) {
         if (!has_cert && site->clients->auth != SHS_TLS_CLIENT_OPTIONAL)
             tls->client_reason = SHS_CLIENT_NONE;
-        else if (has_cert && SSL_get_verify_result(tls->ssl) != X509_V_OK)
-            tls->client_reason =
-                (uint8_t)shs__tls_client_reason((int)SSL_get_verify_result(tls->ssl));
+        else if (has_cert && tls->facts.verify_result != X509_V_OK)
+            tls->client_reason = (uint8_t)shs__tls_client_reason(tls->facts.verify_result);
     }
     return tls->client_reason == SHS_CLIENT_OK;
 }
@@ -213,8 +211,7 @@ static bool is_elsewhere(const struct shs_conn_names *names, struct shs_conn *co
 /* Let in by its certificate, which may cease to count. */
 static bool has_identity(const struct shs_tls_stream *tls)
 {
-    return shs__tls_site_of(tls->ssl)->clients->auth != SHS_TLS_CLIENT_NONE &&
-           SSL_get0_peer_certificate(tls->ssl) != NULL;
+    return tls->facts.site->clients->auth != SHS_TLS_CLIENT_NONE && tls->facts.peer != NULL;
 }
 
 /* Once: who looks into the key log for a session has to know that some are missing. */
@@ -235,7 +232,7 @@ static void count_handshake(struct shs_tls_mixin *self, struct shs_tls_stream *t
     leave(self, tls);
     add(&self->shared->handshakes);
     report_keylog(self, tls->context);
-    if (SSL_session_reused(tls->ssl) == 1)
+    if (tls->facts.resumed)
         add(&self->shared->resumed);
     drop_talk(tls);
 }
@@ -334,7 +331,7 @@ void shs__tls_mixin_tell(struct shs_tls_mixin *self, const struct shs_tls_stream
     char label[SHS_TLS_LABEL_MAX], name[256];
 
     shs__tls_failure_label(failure, label);
-    clean_name(SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name), name, sizeof name);
+    clean_name(shs__tls_stream_sni(tls), name, sizeof name);
     failure->label = label;
     failure->text = text;
     failure->sni = name;

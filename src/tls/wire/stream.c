@@ -10,6 +10,7 @@
 #include "tls/clients/clients.h"
 #include "tls/clients/recheck.h"
 #include "tls/config/identity.h"
+#include "tls/config/site.h"
 
 /* The plaintext of one record, and what sealing adds to it at most (RFC 8446, 5.2; 1.2: less). */
 #define RECORD_DATA ((size_t)16384)
@@ -228,6 +229,21 @@ static void empty_key(EVP_PKEY *key)
     EVP_PKEY_free(key);
 }
 
+/* What there is to know about it: whoever asks later does not ask the SSL. */
+static int take_facts(struct shs_tls_stream *self)
+{
+    struct shs_tls_until until;
+
+    if (shs__tls_facts_take(&self->facts, self->ssl, self->context) != SHS_OK)
+        return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM);
+    if (SSL_is_server(self->ssl) == 1 && self->facts.peer != NULL) {
+        until = shs__tls_client_until(self->ssl);
+        self->client_until = until.chain;
+        self->client_crls_until = until.crls;
+    }
+    return SHS_OK;
+}
+
 /*
  * OpenSSL keeps what a TLS 1.3 handshake has used until the connection ends: the private key of the
  * exchange, which nobody should be able to find any more, and half a kilobyte of memory in all.
@@ -257,10 +273,12 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
         clear_errors();
         ret = SSL_do_handshake(self->ssl);
         if (ret == 1) {
+            if (take_facts(self) != SHS_OK)
+                return self->failed;
             self->starved = false;
             self->stage = SHS_TLS_UNREAD;
             self->bio.handshaking = false;
-            if (SSL_is_server(self->ssl) == 1 && SSL_version(self->ssl) == TLS1_3_VERSION) {
+            if (SSL_is_server(self->ssl) == 1 && self->facts.tls13) {
                 forget_handshake(self->ssl);
                 self->held = (uint32_t)self->bio.out.len;
             }
@@ -335,7 +353,7 @@ static int count_record(struct shs_tls_stream *self)
     if (--self->records_left > 0)
         return SHS_OK;
     self->records_left = SHS_TLS_RECORDS_MAX;
-    if (SSL_version(self->ssl) != TLS1_3_VERSION)
+    if (!self->facts.tls13)
         return fail(self, SHS_TLS_WHY_RECORDS, SHS_TLS);
     clear_errors();
     if (SSL_key_update(self->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
@@ -454,6 +472,7 @@ static void tls_free(struct shs_stream *s)
 
     SSL_free(self->ssl);
     clear_errors();
+    shs__tls_facts_free(&self->facts);
     shs__free(self->refusal);
     shs__free(self->ja4);
     shs__client_record_free(self->client);
@@ -649,6 +668,12 @@ int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *con
 struct shs_tls_stream *shs__tls_stream_of(const SSL *ssl)
 {
     return SSL_get_default_passwd_cb_userdata((SSL *)(uintptr_t)ssl);
+}
+
+const char *shs__tls_stream_sni(const struct shs_tls_stream *self)
+{
+    return shs__tls_is_established(self) ? self->facts.sni
+                                         : SSL_get_servername(self->ssl, TLSEXT_NAMETYPE_host_name);
 }
 
 struct shs_tls_stream *shs__tls_stream_find(struct shs_stream *top)

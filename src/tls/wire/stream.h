@@ -26,6 +26,7 @@
 #include "stream/stream.h"
 #include "tls/config/context.h"
 #include "tls/wire/bio.h"
+#include "tls/wire/facts.h"
 #include "tls/wire/ja4.h"
 
 /* How many times a peer may change its keys, or be refused a renegotiation, on one connection. */
@@ -71,12 +72,13 @@ struct shs_tls_stream {
     struct shs_tls_context *context;
     SSL *ssl;
     struct shs_tls_bio bio;
-    unsigned long tls_code; /* OpenSSL's, for WHY_PROTOCOL */
-    uint32_t records_left;  /* of SHS_TLS_RECORDS_MAX */
-    uint32_t held;          /* all that is gathered is a ticket of so many bytes; 0: it is not */
-    int8_t failed;          /* SHS_OK, or the code that every later read and write answers */
-    uint8_t why;            /* enum shs_tls_why */
-    uint8_t key_updates;    /* counted */
+    struct shs_tls_facts facts; /* from the end of the handshake on */
+    unsigned long tls_code;     /* OpenSSL's, for WHY_PROTOCOL */
+    uint32_t records_left;      /* of SHS_TLS_RECORDS_MAX */
+    uint32_t held;       /* all that is gathered is a ticket of so many bytes; 0: it is not */
+    int8_t failed;       /* SHS_OK, or the code that every later read and write answers */
+    uint8_t why;         /* enum shs_tls_why */
+    uint8_t key_updates; /* counted */
     uint8_t alert_in, alert_out;     /* the last fatal alert each way; 255 = none */
     uint8_t stage;                   /* enum shs_tls_stage */
     uint8_t goodbye;                 /* enum shs_tls_goodbye */
@@ -121,6 +123,9 @@ static inline bool shs__tls_is_refused(const struct shs_tls_stream *self)
 
 /* The stream that has made this SSL: for callbacks. NULL: none has. */
 struct shs_tls_stream *shs__tls_stream_of(const SSL *ssl);
+
+/* The name that the client asks for, as soon as it is known; NULL: none. A view. */
+const char *shs__tls_stream_sni(const struct shs_tls_stream *self);
 
 /* The topmost TLS stream of a stack, or NULL. */
 struct shs_tls_stream *shs__tls_stream_find(struct shs_stream *top);
