@@ -69,6 +69,11 @@ foreach(src ${SHS_UNIT_TESTS})
   endif()
   shs_test(${name} unit 120 ${name})
 endforeach()
+# The tables of the command, and what is made of them.
+if(TARGET test_pages AND TARGET shs_cmd)
+  target_sources(test_pages PRIVATE src/cmd/man/mdoc.c src/cmd/man/options.c)
+  target_link_libraries(test_pages PRIVATE shs_cmd)
+endif()
 
 # The proof that llhttp was built strict, or is a version that always is: a lost -D fails here.
 add_executable(llhttp_is_strict cmake/llhttp_is_strict.c)

@@ -30,5 +30,6 @@ int cmd_acl(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
 int cmd_trust(int argc, char **argv);
 int cmd_lab(int argc, char **argv);
+int cmd_completion(int argc, char **argv);
 
 #endif

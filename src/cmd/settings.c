@@ -549,7 +549,7 @@ int settings_apply_words(const struct settings *table, const struct settings_wor
 
 /* -- help -------------------------------------------------------------------------------------- */
 
-static const char *placeholder(const struct setting *row)
+const char *settings_placeholder(const struct setting *row)
 {
     if (row->value != NULL)
         return row->value;
@@ -574,11 +574,24 @@ static const char *placeholder(const struct setting *row)
     return NULL;
 }
 
+static bool show_text(const char *text, char *out, size_t cap)
+{
+    return text != NULL && snprintf(out, cap, "%s", text) < (int)cap;
+}
+
+bool settings_preset(const struct setting *row, const void *defaults, char *out, size_t cap)
+{
+    if (row->preset != NULL)
+        return show_text(row->preset, out, cap);
+    return is_number(row) && stored(defaults, row) != 0 &&
+           settings_show(row, defaults, 0, out, cap);
+}
+
 /* A line, broken by hand in the table; the default stands at the end of the last one. */
 static void print_lines(const struct setting *row, const void *defaults, int used)
 {
     const char *line = row->help;
-    char number[32];
+    char preset[64];
 
     if (used > HELP_COLUMN - 2) {
         putchar('\n');
@@ -594,17 +607,14 @@ static void print_lines(const struct setting *row, const void *defaults, int use
         line += len + 1;
         used = 0;
     }
-    if (row->preset != NULL)
-        printf(" (%s)", row->preset);
-    else if (is_number(row) && stored(defaults, row) != 0 &&
-             settings_show(row, defaults, 0, number, sizeof number))
-        printf(" (%s)", number);
+    if (settings_preset(row, defaults, preset, sizeof preset))
+        printf(" (%s)", preset);
     putchar('\n');
 }
 
 static void print_row(const struct setting *row, const void *defaults)
 {
-    const char *value = placeholder(row);
+    const char *value = settings_placeholder(row);
     char letter[8] = "    ";
 
     if (row->letter != 0)
@@ -634,11 +644,6 @@ void settings_print_help(const struct settings *table, const void *defaults)
 }
 
 /* -- values as text ---------------------------------------------------------------------------- */
-
-static bool show_text(const char *text, char *out, size_t cap)
-{
-    return text != NULL && snprintf(out, cap, "%s", text) < (int)cap;
-}
 
 static bool show_bytes(uint64_t value, char *out, size_t cap)
 {
@@ -750,7 +755,7 @@ static void print_default(const struct setting *row, const void *to, int indent)
         settings_show(row, to, 0, value, sizeof value))
         printf("%*s# %s: %s\n", indent, "", row->name, value);
     else
-        printf("%*s# %s: %s\n", indent, "", row->name, placeholder(row));
+        printf("%*s# %s: %s\n", indent, "", row->name, settings_placeholder(row));
 }
 
 void settings_print(const struct settings *table, const void *to,

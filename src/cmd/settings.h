@@ -147,6 +147,11 @@ int settings_read_words(const struct settings *table, int argc, char **argv,
 int settings_apply_words(const struct settings *table, const struct settings_words *words, void *to,
                          struct settings_given *given);
 
+/* What a row takes, for the help: "FILE"; NULL: it is a switch. */
+const char *settings_placeholder(const struct setting *row);
+/* The default as --help says it. False: there is nothing to say. */
+bool settings_preset(const struct setting *row, const void *defaults, char *out, size_t cap);
+
 /* The flags of --help, group by group. `defaults`: values nobody has changed. */
 void settings_print_help(const struct settings *table, const void *defaults);
 
