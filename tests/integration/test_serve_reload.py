@@ -114,7 +114,7 @@ def test_all_or_nothing():
             equal(now(), [(leafs[2], 403), (leafs[3], 403)], "all has changed")
             equal(len(said(server)), 2, "what is tried again says nothing until it comes to something")
             # What says the same as before is said so; bad rules hold up certificates.
-            check("as before: 'one.pem' of" in hang_up(server), said(server)[-1])
+            check(re.search("as before: 'c.yaml', 'one.pem' of", hang_up(server)), said(server)[-1])
             lab.place("one", 0)
             shslib.write_file(path + "/rules", "role a GET /b\nmap anyone boss\n")
             line = hang_up(server)
