@@ -286,7 +286,7 @@ static void drafts(struct set *s, bool dry_run, int rc, int commit, const char *
     shs_tls_draft_free(draft);
 }
 
-/* In two steps: what can be used is taken with the commit. One that is looked at leaves no trace. */
+/* In two steps: the commit takes what can be used. One that is looked at leaves no trace. */
 static void a_draft_is_taken_or_not(void **state)
 {
     struct set s;
