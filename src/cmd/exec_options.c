@@ -222,13 +222,21 @@ static int take_drain(void *ctx, char *value)
     return parse_seconds("drain", value, &((struct exec_options *)ctx)->drain_ms);
 }
 
+/* A line of blanks is a variable that was empty: nothing would be run, and all be well. */
+static bool has_no_command(const struct exec_options *self)
+{
+    const char *line = self->command == self->shell ? self->shell[2] : self->command[0];
+
+    return line == NULL || line[strspn(line, " \t\n")] == '\0';
+}
+
 static int check(const struct exec_options *self)
 {
     if (self->directory != NULL && self->handler != NULL)
         return cmd_fail(CMD_USAGE, "--dir goes with --handler files only");
     if (self->plain && self->client_auth != SHS_TLS_CLIENT_NONE)
         return cmd_fail(CMD_USAGE, "--mtls needs TLS, and --plain is without");
-    if (self->command[0] == NULL)
+    if (has_no_command(self))
         return cmd_fail(CMD_USAGE, "the command to run is missing; try 'shs exec --help'");
     return CMD_OK;
 }

@@ -416,6 +416,7 @@ static int check_sanity(struct lab_run *self)
     struct score_case *cases = self->cases,
                       one = {.id = SANITY, .expect = SCORE_ACCEPT, .reason = ""};
     size_t count = self->count;
+    struct shs_lab_seen seen;
     bool progress = self->progress;
     int code;
 
@@ -433,7 +434,7 @@ static int check_sanity(struct lab_run *self)
     self->progress = progress;
     if (code != CMD_OK)
         return code;
-    if (shs_lab_connections(self->lab) == 0)
+    if (shs_lab_get_seen(self->lab, good, &seen) == SHS_OK && seen.connections == 0)
         return cmd_fail(SCORE_NO_SANITY,
                         "the client never came to %s: it knows neither the proxy %s nor where the "
                         "name is; see 'shs lab hosts --help'. It said: %s",

@@ -115,15 +115,47 @@ static bool needs_tls(const struct shs_test_fault *fault)
     return false;
 }
 
+/* What others call it, and what it is called here. NULL: nothing comes to mind. */
+static const char *other_word(const char *fault)
+{
+    static const char *const words[][2] = {
+        {"reset", "rst"},
+        {"timeout", "stall"},
+        {"hang", "stall"},
+        {"slow", "drip"},
+        {"close", "cut"},
+        {"empty", "end"},
+        {"trunc", "cut-body"},
+        {"short", "cut-body"},
+        {"alert", "alert-hello"},
+        {"refuse", "rst-hello"},
+        {"wrong-host", "wrong-name"},
+    };
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(words); i++) {
+        if (strcasestr(fault, words[i][0]) != NULL)
+            return words[i][1];
+    }
+    return NULL;
+}
+
+static int refuse_fault(const char *fault, struct shs_error *err)
+{
+    const char *word = other_word(fault);
+
+    return shs_error_set(
+        err, SHS_USAGE, 0,
+        "'%.60s' is no fault.%s%s%s shs_test_fault and 'shs exec --help' list them.", fault,
+        word == NULL ? "" : " Is it '", word == NULL ? "" : word, word == NULL ? "" : "'?");
+}
+
 static int check_fault(const struct shs_test_rule *rule, bool plain, struct shs_error *err)
 {
     const struct shs_test_fault *fault = find_fault(rule->fault);
     const char *argument = strchr(rule->fault, ':');
 
     if (fault == NULL || (argument != NULL && strcmp(fault->name, "alert-hello") != 0))
-        return shs_error_set(err, SHS_USAGE, 0,
-                             "'%.60s' is no fault; shs_test_fault and 'shs exec --help' list them.",
-                             rule->fault);
+        return refuse_fault(rule->fault, err);
     if (argument != NULL && !shs__test_is_alert(argument + 1))
         return shs_error_set(err, SHS_USAGE, 0,
                              "'%.60s' is no alert: give its name, such as unknown_ca, or its "

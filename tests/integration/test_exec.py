@@ -71,7 +71,8 @@ def commands_that_cannot_be_started():
 
 
 def usage():
-    for arguments, word in (((), "missing"), (("--nonsense", "true"), "--nonsense"), (("--handler", "x", "true"), "'x'"),
+    for arguments, word in (((), "missing"), ((" ",), "missing"), (("",), "missing"),
+                            (("--fault", "reset_peer", "true"), "Is it 'rst'?"), (("--nonsense", "true"), "--nonsense"), (("--handler", "x", "true"), "'x'"),
                             (("--mtls=maybe", "true"), "maybe"), (("--plain", "--mtls", "true"), "--plain"),
                             (("--name", "no name", "true"), "no name"), (("--timeout", "soon", "true"), "soon"),
                             (("--handler", "echo", "--dir"), "--dir")):

@@ -93,6 +93,9 @@ def clients_that_do_not_come():
     code, _, err = run("--only", "expired", "--", "sh", "-c", "exit 1")
     equal(code, 6, err)
     check("never came" in err and "proxy" in err, err)
+    # It came to the port, and asked for something else.
+    code, _, err = run("--only", "expired", "--", "curl", "-sS", "-o", "/dev/null", "http://badssl.test/{nothing}")
+    check(code == 6 and "never came" in err, err)
     code, _, err = run("--only", "expired", "--", "curl", "-sS", "--cacert", "/dev/null", "https://{host}/")
     equal(code, 6, err)
     check("does not take what is good" in err and "ca" in err, err)
