@@ -28,6 +28,7 @@
 #include "failing_memory.h"
 #include "tls/clients/client.h"
 #include "tls/clients/clients.h"
+#include "tls/config/identity.h"
 #include "tls/config/site.h"
 #include "tls/wire/failure.h"
 #include "tls/wire/mixin.h"
@@ -330,6 +331,101 @@ static void test_handshakes(void **state)
     }
 }
 
+/* -- what OpenSSL says of it ------------------------------------------------------------------- */
+
+/* Takes something apart; false when it could not. */
+typedef bool (*takes_apart)(const unsigned char *der, long len);
+
+static bool takes_cert(const unsigned char *der, long len)
+{
+    X509 *cert = d2i_X509(NULL, &der, len);
+
+    X509_free(cert);
+    return cert != NULL;
+}
+
+static bool takes_crl(const unsigned char *der, long len)
+{
+    X509_CRL *crl = d2i_X509_CRL(NULL, &der, len);
+
+    X509_CRL_free(crl);
+    return crl != NULL;
+}
+
+/* Whole, and each allocation fails in turn: it was memory. */
+static long blame_memory(const char *what, takes_apart take, const unsigned char *der, long len)
+{
+    bool failed = true;
+    long n;
+
+    for (n = 0; failed; n++) {
+        bool taken, was_nomem;
+
+        ERR_clear_error();
+        arm(n);
+        taken = take(der, len);
+        failed = disarm();
+        was_nomem = shs__tls_was_nomem();
+        if (!taken && !was_nomem)
+            fail_msg("%s, without allocation %ld: not for want of memory?", what, n);
+    }
+    return n;
+}
+
+/* With all memory there is, and a bit wrong, or the end missing: it was not. */
+static long blame_input(const char *what, takes_apart take, unsigned char *der, long len)
+{
+    long refused = 0;
+
+    for (long i = 0; i < 9 * len; i++) {
+        bool taken;
+
+        ERR_clear_error();
+        if (i < 8 * len) {
+            der[i / 8] ^= (unsigned char)(1 << i % 8);
+            taken = take(der, len);
+            der[i / 8] ^= (unsigned char)(1 << i % 8);
+        } else {
+            taken = take(der, i - 8 * len);
+        }
+        refused += !taken;
+        if (!taken && shs__tls_was_nomem())
+            fail_msg("%s, damage %ld of %ld bytes: for want of memory?", what, i, len);
+    }
+    return refused;
+}
+
+static void check_blame(const char *what, takes_apart take, unsigned char *der, int len)
+{
+    long allocations, refused;
+
+    assert_true(len > 0);
+    allocations = blame_memory(what, take, der, len);
+    refused = blame_input(what, take, der, len);
+    print_message("%s: %ld allocations, %ld damages refused\n", what, allocations, refused);
+    assert_true(refused > len); /* all that are cut short, and then some */
+    OPENSSL_free(der);
+}
+
+static void test_blame(void **state)
+{
+    unsigned char *der = NULL;
+    FILE *f = fopen(crl_path, "r");
+    X509_CRL *crl;
+    int len;
+
+    SHS_UNUSED(state);
+    assert_non_null(f);
+    crl = PEM_read_X509_CRL(f, NULL, NULL, NULL);
+    assert_int_equal(fclose(f), 0);
+    len = i2d_X509(certs[GOOD], &der);
+    check_blame("a certificate", takes_cert, der, len);
+    der = NULL;
+    len = i2d_X509_CRL(crl, &der);
+    check_blame("a CRL", takes_crl, der, len);
+    X509_CRL_free(crl);
+}
+
 /* -- loading ----------------------------------------------------------------------------------- */
 
 static void test_reload(void **state)
@@ -488,9 +584,8 @@ static void test_deny(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_handshakes),
-        cmocka_unit_test(test_start),
-        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_blame), cmocka_unit_test(test_handshakes),
+        cmocka_unit_test(test_start), cmocka_unit_test(test_reload),
         cmocka_unit_test(test_deny),
     };
 
