@@ -361,7 +361,7 @@ static bool is_whole(const char *answer, size_t len)
     return strstr(answer, "chunked") == NULL || strstr(body, "\r\n0\r\n\r\n") != NULL;
 }
 
-/* OpenSSL 3.2 and later say of every bad record that the record layer has failed, and why before. */
+/* From OpenSSL 3.2 on every bad record ends with "record layer failure"; why comes before. */
 static int reason_of_error(void)
 {
     int reason = ERR_GET_REASON(ERR_peek_last_error());

@@ -492,7 +492,7 @@ static void test_reload(void **state)
     SHS_UNUSED(state);
     ask_for(&a, SHS_TLS_CLIENT_REQUIRED);
     server = new_server(&a);
-    for (n = 0; failed; n += 3 * stride()) {
+    for (n = 0; failed; n += 4 * stride()) {
         struct shs_tls_mixin *mixin = shs__tls_mixin_of(server);
         struct shs_tls_context *before = mixin->context;
         struct shs_error err = {.code = SHS_OK};
@@ -592,7 +592,7 @@ static void test_start(void **state)
     locked.cert.password = say_password;
     for (int both = 0; both < 2; both++) {
         for_good = both == 1;
-        sweep_start("PEM", &pem.config, 5 * STRIDE);
+        sweep_start("PEM", &pem.config, 9 * STRIDE);
         sweep_start("PKCS #12", &p12.config, 11 * STRIDE);
         sweep_start("an encrypted key", &locked.config, 11 * STRIDE);
     }

@@ -35,8 +35,8 @@ struct password_state {
 
 /*
  * From 3.2 on memory that cannot be made larger says nothing. So the first error is that of whoever
- * wanted it, and speaks of something that failed below, where nothing did; ASN.1 has no fault of its
- * own that begins like this (test_tls_memory.c damages each bit).
+ * wanted it, and speaks of something that failed below, where nothing did. No fault in ASN.1 begins
+ * like this (test_tls_memory.c damages each bit).
  */
 static bool has_nothing_below(unsigned long code)
 {
@@ -58,7 +58,7 @@ bool shs__tls_was_nomem(void)
     return found;
 }
 
-/* That it is self-signed is found out once as well, with its key; that it is its own issuer, anew. */
+/* That it is self-signed is found out once as well; that it is its own issuer, each time. */
 static bool knows_itself(X509 *cert)
 {
     uint32_t flags = X509_get_extension_flags(cert);
