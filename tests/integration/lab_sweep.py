@@ -13,6 +13,7 @@ import select
 import shutil
 import ssl
 import subprocess
+import sys
 import tempfile
 import urllib.request
 
@@ -22,6 +23,21 @@ from shslib import check, equal
 # A client's limit. For those that hang on purpose it is what the test waits for.
 HANG = 1.5
 LIMIT = 30 * shslib.SLOWNESS
+
+# Which of the measured Pythons this one is. From 3.13 on it verifies strictly.
+PYTHON = "py313" if sys.version_info >= (3, 13) else "py311"
+
+# What OpenSSL 3.2 and later say in other words. (Python tells the last reason only: of a record, that it failed.)
+SAID_LATER = {
+    "sslv3 alert handshake failure": ("ssl/tls alert handshake failure",),
+    "bad signature": ("provider signature failure",),
+    "legacy sigalg disallowed or unsupported": ("tlsv1 alert protocol version",),
+    "dh key too small": ("unknown security bits",),
+    "packet length too long": ("data length too long", "record layer failure"),
+    "decryption failed or bad record mac": ("record layer failure",),
+    "transfer closed with": ("unexpected eof while reading",),
+    "unsuitable certificate purpose": ("key usage keycertsign invalid for non-ca cert",),
+} if ssl.OPENSSL_VERSION_INFO >= (3, 2) else {}
 
 
 class Lab:
@@ -193,6 +209,9 @@ def node_all(lab, conditions):
 
 
 def wanted(condition, client):
+    if client in ("py311", "py313") and condition["id"] == "static-rsa":
+        # Debian 13 builds Python with OpenSSL's list of suites in place of Python's.
+        return any(suite["kea"] == "kx-rsa" for suite in ssl.create_default_context().get_ciphers())
     if condition["expect"] == "either":
         return client in condition["accepts"]
     return (condition["expect"] == "accept") != (client in condition["differs"])
@@ -203,6 +222,10 @@ def applies(condition, client):
     if client in ("openssl", "node") and "visit-by-address" in condition["requires"]:
         return False  # they do not come by the proxy
     return condition["servable"] and not (client == "openssl" and "client-speaks-http" in condition["requires"])
+
+
+def says(text, word):
+    return any(words in text for words in (word, *SAID_LATER.get(word, ())))
 
 
 def sweep(lab, client, ask, words, chosen=lambda c: True, exceptions=()):
@@ -223,7 +246,7 @@ def sweep(lab, client, ask, words, chosen=lambda c: True, exceptions=()):
             continue
         if accepted != wanted(condition, client):
             wrong.append("%s: %s %s" % (condition["id"], "accepted" if accepted else "refused", text[-200:]))
-        elif not accepted and word and word not in text.lower() and not (condition["hangs"] and text.startswith("(28)")):
+        elif not accepted and not says(text.lower(), word) and not (condition["hangs"] and text.startswith("(28)")):
             wrong.append("%s: refused, but without '%s': %s" % (condition["id"], word, text[-300:]))
     check(not wrong, "%s, %d of %d:\n%s" % (client, len(wrong), len(conditions), "\n".join(wrong)))
     return len(conditions)

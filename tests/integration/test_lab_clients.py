@@ -1,6 +1,7 @@
 """The lab and clients that are not ours: each gives every condition the verdict that is recorded."""
 
 import concurrent.futures
+import ssl
 
 import lab_sweep
 import shslib
@@ -13,6 +14,9 @@ CURL = {"reversed-chain": "another sentence when there is a common name", "alpn-
         "bad-mac-tls12": "OpenSSL 3.0.19 on says cipher operation failed", "duplicate-ext": "invalid certificate",
         "client-post-handshake": "depends on whether curl offers it", **CHANCE}
 
+
+if ssl.OPENSSL_VERSION_INFO >= (3, 2):  # curl of that time
+    CURL["truncated-eof"] = "an end without close_notify is an error"
 
 # What another sentence is said of, and is refused all the same.
 CURL_REFUSES = ("reversed-chain", "close-hello", "cut-certificate", "bad-mac-tls12", "duplicate-ext", "alpn-h2-only")

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import shutil
+import ssl
 import sys
 import xml.dom.minidom
 
@@ -31,6 +32,9 @@ except OSError as failure:
     sys.exit(str(failure))
 """
 
+# The curl that comes with OpenSSL 3.2 and later takes an end without close_notify for an error, and has other words.
+LATER_CURL = ("alpn-h2-only", "truncated-length", "truncated-chunked", "truncated-eof") if ssl.OPENSSL_VERSION_INFO >= (3, 2) else ()
+
 
 def run(*arguments, seconds=240):
     return shslib.run(BIN, "lab", "run", *arguments, seconds=seconds)
@@ -46,7 +50,8 @@ def curl_passes():
         page = os.path.join(directory, "page%d.html" % len(options))
         # dh-small-subgroup is refused by OpenSSL in some runs and not in others: the share it is sent is random.
         # A key of 8192 bits takes a second to make; test_lab_clients has it.
-        code, out, err = run("--preset", "curl", "--profile", "curl", "--except", "dh-small-subgroup", "--except", "rsa8192",
+        left_out = ("dh-small-subgroup", "rsa8192") + LATER_CURL
+        code, out, err = run("--preset", "curl", "--profile", "curl", *(word for id in left_out for word in ("--except", id)),
                              "--format", "json", "--report", page, *options)
         results = results_of(out)
         bad = [case for case in results.values() if not case["ok"] or case["verdict"] == "reject-other-reason"]
@@ -62,7 +67,7 @@ def curl_passes():
             results, text = through(directory, "--except", "stall-*", "--timeout", "16")
             equal(sorted(hanging.result()[0]), ["stall-body", "stall-flight", "stall-hello", "stall-response"])
         watch.within(30, "lab run --preset curl")
-    check(len(results) >= 222 and "<td>dates" in text, "%d conditions" % len(results))
+    check(len(results) >= 222 - len(LATER_CURL) and "<td>dates" in text, "%d conditions" % len(results))
     equal(results["expired"]["verdict"], "reject")
     check("certificate has expired" in results["expired"]["said"], results["expired"]["said"])
     equal(results["alpn-unoffered"]["verdict"], "reject")

@@ -26,7 +26,7 @@ def python_through_all():
     with lab_sweep.Lab() as lab:
         equal(len([c for c in lab.conditions if not c["servable"] and not c.get("why")]), 0, "silently missing")
         equal(lab.manifest["sanity"], "good", "sanity")
-        count = lab_sweep.sweep(lab, "py311", lab_sweep.python, "python", exceptions=EXCEPTIONS)
+        count = lab_sweep.sweep(lab, lab_sweep.PYTHON, lab_sweep.python, "python", exceptions=EXCEPTIONS)
         check(count >= 215, count)
         # In the words that EXCEPTIONS takes out, the verdict at least.
         by_id = {c["id"]: c for c in lab.conditions}

@@ -361,6 +361,18 @@ static bool is_whole(const char *answer, size_t len)
     return strstr(answer, "chunked") == NULL || strstr(body, "\r\n0\r\n\r\n") != NULL;
 }
 
+/* From OpenSSL 3.2 on every bad record ends with "record layer failure"; why comes before. */
+static int reason_of_error(void)
+{
+    int reason = ERR_GET_REASON(ERR_peek_last_error());
+
+#ifdef SSL_R_RECORD_LAYER_FAILURE
+    if (reason == SSL_R_RECORD_LAYER_FAILURE)
+        return ERR_GET_REASON(ERR_peek_error());
+#endif
+    return reason;
+}
+
 static void ask(struct visit *v, SSL *ssl, const struct shs_condition *c, char *room)
 {
     char request[400];
@@ -375,7 +387,7 @@ static void ask(struct visit *v, SSL *ssl, const struct shs_condition *c, char *
     v->end = used == 0 ? NOTHING : CUT;
     if (SSL_get_error(ssl, n) == SSL_ERROR_ZERO_RETURN && is_whole(room, used))
         v->end = PAGE;
-    v->reason = ERR_GET_REASON(ERR_peek_last_error());
+    v->reason = reason_of_error();
     if (used > 12)
         v->status = (int)strtol(room + 9, NULL, 10);
 }
@@ -398,7 +410,7 @@ void strict_visit(struct visit *v, const struct shs_lab *lab, const struct shs_c
         ask(v, ssl, c, room);
     else {
         v->end = HANDSHAKE;
-        v->reason = ERR_GET_REASON(ERR_peek_last_error());
+        v->reason = reason_of_error();
     }
     ERR_clear_error();
     chain = SSL_get_peer_cert_chain(ssl);

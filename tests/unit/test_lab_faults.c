@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <openssl/proverr.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -51,6 +52,17 @@ struct row {
 #define NO_CHAIN NO_ISSUER, X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE
 #define ENDED SSL_R_UNEXPECTED_EOF_WHILE_READING
 #define BAD_RECORD SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC
+#if OPENSSL_VERSION_NUMBER < 0x30200000L
+#define BAD_RECORD_12 BAD_RECORD
+#define OVERSIZED SSL_R_PACKET_LENGTH_TOO_LONG
+#define DH512_END PAGE
+#define DH512_REASON 0
+#else /* in other words; and nobody can compute with 512 bits, whatever a client forgives */
+#define BAD_RECORD_12 PROV_R_CIPHER_OPERATION_FAILED
+#define OVERSIZED SSL_R_DATA_LENGTH_TOO_LONG
+#define DH512_END HANDSHAKE
+#define DH512_REASON ENDED
+#endif
 
 /* What is not said is 0: good, and forgiven nothing. */
 static const struct row rows[] = {
@@ -200,7 +212,7 @@ static const struct row rows[] = {
     {.id = "no-etm"},
     {.id = "dh2048"},
     {.id = "dh1024", .forgives = WEAK},
-    {.id = "dh512", .forgives = WEAK},
+    {.id = "dh512", .forgives = WEAK, .end = DH512_END, .reason = DH512_REASON},
     {.id = "dh-composite"},
     {.id = "x448-only"},
     {.id = "legacy-renegotiation",
@@ -221,12 +233,12 @@ static const struct row rows[] = {
     {.id = "alert-unrecognized-name", .end = HANDSHAKE, .reason = ALERT(TLS1_AD_UNRECOGNIZED_NAME)},
     {.id = "plain-http", .end = HANDSHAKE, .reason = SSL_R_WRONG_VERSION_NUMBER},
     {.id = "garbage", .end = HANDSHAKE, .reason = SSL_R_WRONG_VERSION_NUMBER},
-    {.id = "oversized-record", .end = HANDSHAKE, .reason = SSL_R_PACKET_LENGTH_TOO_LONG},
+    {.id = "oversized-record", .end = HANDSHAKE, .reason = OVERSIZED},
     {.id = "bad-mac-handshake", .end = HANDSHAKE, .reason = BAD_RECORD},
     {.id = "warning-flood", .end = HANDSHAKE, .reason = SSL_R_TOO_MANY_WARN_ALERTS},
 
     {.id = "bad-mac", .end = NOTHING, .reason = BAD_RECORD},
-    {.id = "bad-mac-tls12", .end = NOTHING, .reason = BAD_RECORD},
+    {.id = "bad-mac-tls12", .end = NOTHING, .reason = BAD_RECORD_12},
     {.id = "rst-mid-record", .end = NOTHING},
     {.id = "empty-reply", .end = NOTHING},
     {.id = "stall-response", .end = NOTHING, .reason = ENDED},

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 
@@ -28,6 +29,7 @@
 #include "failing_memory.h"
 #include "tls/clients/client.h"
 #include "tls/clients/clients.h"
+#include "tls/config/identity.h"
 #include "tls/config/site.h"
 #include "tls/wire/failure.h"
 #include "tls/wire/mixin.h"
@@ -53,7 +55,9 @@ static const char *const names[WHOS] = {"good", "denied", "revoked", "other"};
 static struct tls_lab lab, other;
 static EVP_PKEY *client_key;
 static X509 *certs[WHOS];
-static char dir[] = "/tmp/shs-memory-XXXXXX", ca_path[64], crl_path[64], deny_path[64];
+static char dir[] = "/tmp/shs-memory-XXXXXX", ca_path[64], crl_path[64], deny_path[64],
+            ocsp_path[64];
+static struct shs_buf chain_pem; /* the server's certificate, and its issuer's */
 
 static X509 *client_of(const struct tls_lab *from, const char *name)
 {
@@ -119,6 +123,34 @@ static void write_deny(void)
     assert_int_equal(fclose(f), 0);
 }
 
+/* It says that the server's certificate is good. */
+static void write_response(void)
+{
+    OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
+    OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha1(), lab.leaf, lab.ca);
+    ASN1_TIME *from = ASN1_TIME_set(NULL, time(NULL) - 60);
+    ASN1_TIME *to = ASN1_TIME_set(NULL, time(NULL) + LAB_DAY);
+    OCSP_RESPONSE *response;
+    unsigned char *der = NULL;
+    FILE *f = fopen(ocsp_path, "w");
+    int len;
+
+    assert_non_null(f);
+    assert_non_null(OCSP_basic_add1_status(basic, id, V_OCSP_CERTSTATUS_GOOD, 0, NULL, from, to));
+    assert_int_equal(OCSP_basic_sign(basic, lab.ca, lab.ca_key, EVP_sha256(), NULL, 0), 1);
+    response = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
+    len = i2d_OCSP_RESPONSE(response, &der);
+    assert_true(len > 0);
+    assert_int_equal(fwrite(der, 1, (size_t)len, f), len);
+    assert_int_equal(fclose(f), 0);
+    OPENSSL_free(der);
+    OCSP_RESPONSE_free(response);
+    ASN1_TIME_free(from);
+    ASN1_TIME_free(to);
+    OCSP_CERTID_free(id);
+    OCSP_BASICRESP_free(basic);
+}
+
 static int make_files(void **state)
 {
     SHS_UNUSED(state);
@@ -134,6 +166,11 @@ static int make_files(void **state)
     write_pem(ca_path, lab.ca);
     write_crl();
     write_deny();
+    snprintf(ocsp_path, sizeof ocsp_path, "%s/ocsp", dir);
+    write_response();
+    shs__buf_init(&chain_pem, 65536);
+    assert_int_equal(shs__mint_cert_pem(&chain_pem, lab.leaf, NULL), SHS_OK);
+    assert_int_equal(shs__mint_cert_pem(&chain_pem, lab.ca, NULL), SHS_OK);
     return 0;
 }
 
@@ -148,6 +185,8 @@ static int remove_files(void **state)
     unlink(ca_path);
     unlink(crl_path);
     unlink(deny_path);
+    unlink(ocsp_path);
+    shs__buf_free(&chain_pem);
     return rmdir(dir);
 }
 
@@ -166,10 +205,11 @@ static void ask_for(struct asks *a, enum shs_tls_client_auth auth)
 {
     memset(a, 0, sizeof *a);
     a->cert = (struct shs_tls_cert){
-        .cert_pem = lab.opt.cert_pem,
-        .cert_pem_len = lab.opt.cert_pem_len,
+        .cert_pem = shs__buf_head(&chain_pem),
+        .cert_pem_len = chain_pem.len,
         .key_pem = lab.opt.key_pem,
         .key_pem_len = lab.opt.key_pem_len,
+        .ocspfile = ocsp_path,
     };
     shs_tls_host_init(&a->host);
     shs_tls_config_init(&a->config);
@@ -273,9 +313,24 @@ static enum verdict come(struct shs_tls_context *context, struct shs_tls_context
     return verdict;
 }
 
+/* What is served with is all there. */
+static void check_whole(const struct shs_tls_context *context, const char *when)
+{
+    const struct shs_tls_pair *pair = &context->pairs[0];
+
+    if (sk_X509_num(pair->identity.chain) != 1)
+        fail_msg("%s: the chain is lost", when);
+    if (pair->ocsp.der == NULL)
+        fail_msg("%s: the OCSP response is lost: %s", when,
+                 pair->ocsp.note == NULL ? "" : pair->ocsp.note->text);
+    if (pair->name_count != 1)
+        fail_msg("%s: %zu names", when, pair->name_count);
+}
+
 /* With all memory there is: everybody is where they belong. */
 static void check_order(struct shs_tls_context *context, const char *when)
 {
+    check_whole(context, when);
     for (int who = 0; who < WHOS; who++) {
         struct shs_tls_context *client = new_client((enum who)who, 0);
         char label[SHS_TLS_LABEL_MAX];
@@ -330,6 +385,101 @@ static void test_handshakes(void **state)
     }
 }
 
+/* -- what OpenSSL says of it ------------------------------------------------------------------- */
+
+/* Takes something apart; false when it could not. */
+typedef bool (*takes_apart)(const unsigned char *der, long len);
+
+static bool takes_cert(const unsigned char *der, long len)
+{
+    X509 *cert = d2i_X509(NULL, &der, len);
+
+    X509_free(cert);
+    return cert != NULL;
+}
+
+static bool takes_crl(const unsigned char *der, long len)
+{
+    X509_CRL *crl = d2i_X509_CRL(NULL, &der, len);
+
+    X509_CRL_free(crl);
+    return crl != NULL;
+}
+
+/* Whole, and each allocation fails in turn: it was memory. */
+static long blame_memory(const char *what, takes_apart take, const unsigned char *der, long len)
+{
+    bool failed = true;
+    long n;
+
+    for (n = 0; failed; n++) {
+        bool taken, was_nomem;
+
+        ERR_clear_error();
+        arm(n);
+        taken = take(der, len);
+        failed = disarm();
+        was_nomem = shs__tls_was_nomem();
+        if (!taken && !was_nomem)
+            fail_msg("%s, without allocation %ld: not for want of memory?", what, n);
+    }
+    return n;
+}
+
+/* With all memory there is, and a bit wrong, or the end missing: it was not. */
+static long blame_input(const char *what, takes_apart take, unsigned char *der, long len)
+{
+    long refused = 0;
+
+    for (long i = 0; i < 9 * len; i++) {
+        bool taken;
+
+        ERR_clear_error();
+        if (i < 8 * len) {
+            der[i / 8] ^= (unsigned char)(1 << i % 8);
+            taken = take(der, len);
+            der[i / 8] ^= (unsigned char)(1 << i % 8);
+        } else {
+            taken = take(der, i - 8 * len);
+        }
+        refused += !taken;
+        if (!taken && shs__tls_was_nomem())
+            fail_msg("%s, damage %ld of %ld bytes: for want of memory?", what, i, len);
+    }
+    return refused;
+}
+
+static void check_blame(const char *what, takes_apart take, unsigned char *der, int len)
+{
+    long allocations, refused;
+
+    assert_true(len > 0);
+    allocations = blame_memory(what, take, der, len);
+    refused = blame_input(what, take, der, len);
+    print_message("%s: %ld allocations, %ld damages refused\n", what, allocations, refused);
+    assert_true(refused > len); /* all that are cut short, and then some */
+    OPENSSL_free(der);
+}
+
+static void test_blame(void **state)
+{
+    unsigned char *der = NULL;
+    FILE *f = fopen(crl_path, "r");
+    X509_CRL *crl;
+    int len;
+
+    SHS_UNUSED(state);
+    assert_non_null(f);
+    crl = PEM_read_X509_CRL(f, NULL, NULL, NULL);
+    assert_int_equal(fclose(f), 0);
+    len = i2d_X509(certs[GOOD], &der);
+    check_blame("a certificate", takes_cert, der, len);
+    der = NULL;
+    len = i2d_X509_CRL(crl, &der);
+    check_blame("a CRL", takes_crl, der, len);
+    X509_CRL_free(crl);
+}
+
 /* -- loading ----------------------------------------------------------------------------------- */
 
 static void test_reload(void **state)
@@ -342,7 +492,7 @@ static void test_reload(void **state)
     SHS_UNUSED(state);
     ask_for(&a, SHS_TLS_CLIENT_REQUIRED);
     server = new_server(&a);
-    for (n = 0; failed; n += 3 * stride()) {
+    for (n = 0; failed; n += 4 * stride()) {
         struct shs_tls_mixin *mixin = shs__tls_mixin_of(server);
         struct shs_tls_context *before = mixin->context;
         struct shs_error err = {.code = SHS_OK};
@@ -387,6 +537,12 @@ static void sweep_start(const char *what, const struct shs_tls_config *config, l
         rc = shs_tls_mixin_push_config(server, config, &err);
         failed = disarm();
         ERR_clear_error();
+        if (rc == SHS_OK && config->hosts[0].certs[0].ocspfile != NULL) {
+            char when[64];
+
+            snprintf(when, sizeof when, "%s, allocation %ld", what, n);
+            check_whole(shs__tls_mixin_of(server)->context, when);
+        }
         shs_server_free(server);
         if (rc == SHS_OK)
             continue;
@@ -436,7 +592,7 @@ static void test_start(void **state)
     locked.cert.password = say_password;
     for (int both = 0; both < 2; both++) {
         for_good = both == 1;
-        sweep_start("PEM", &pem.config, 5 * STRIDE);
+        sweep_start("PEM", &pem.config, 9 * STRIDE);
         sweep_start("PKCS #12", &p12.config, 11 * STRIDE);
         sweep_start("an encrypted key", &locked.config, 11 * STRIDE);
     }
@@ -488,9 +644,8 @@ static void test_deny(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_handshakes),
-        cmocka_unit_test(test_start),
-        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_blame), cmocka_unit_test(test_handshakes),
+        cmocka_unit_test(test_start), cmocka_unit_test(test_reload),
         cmocka_unit_test(test_deny),
     };
 

@@ -62,16 +62,29 @@ static int kind_of(EVP_PKEY *key)
     return EVP_PKEY_is_a(key, "RSA") ? SHS_TLS_KIND_RSA : SHS_TLS_KIND_OTHER;
 }
 
+/* Its subjectAltName, NULL for none; *lost: there is one, and no memory for it. */
+static GENERAL_NAMES *read_san(const X509 *leaf, bool *lost)
+{
+    int found = -1;
+    GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, &found, NULL);
+
+    if (names == NULL && found >= 0) /* what cannot be read is so a second time */
+        names = X509_get_ext_d2i(leaf, NID_subject_alt_name, &found, NULL);
+    *lost = names == NULL && found >= 0 && shs__tls_is_short_of_memory();
+    ERR_clear_error();
+    return names;
+}
+
 /* The DNS names in the certificate. */
 static int read_names(struct shs_tls_context *self, struct shs_tls_pair *pair)
 {
-    GENERAL_NAMES *names = X509_get_ext_d2i(pair->identity.leaf, NID_subject_alt_name, NULL, NULL);
+    bool lost;
+    GENERAL_NAMES *names = read_san(pair->identity.leaf, &lost);
     int i, count = sk_GENERAL_NAME_num(names);
 
-    ERR_clear_error();
     if (names == NULL || count <= 0) {
         GENERAL_NAMES_free(names);
-        return SHS_OK;
+        return lost ? SHS_NOMEM : SHS_OK;
     }
     pair->names = shs__arena_alloc(self->memory, (size_t)count * sizeof *pair->names);
     for (i = 0; pair->names != NULL && i < count; i++) {

@@ -33,15 +33,38 @@ struct password_state {
     char text[PASSWORD_CAP];
 };
 
+/*
+ * From 3.2 on memory that cannot be made larger says nothing. So the first error is that of whoever
+ * wanted it, and speaks of something that failed below, where nothing did. No fault in ASN.1 begins
+ * like this (test_tls_memory.c damages each bit).
+ */
+static bool has_nothing_below(unsigned long code)
+{
+    int reason = ERR_GET_REASON(code);
+
+    if (ERR_GET_LIB(code) == ERR_LIB_ASN1 &&
+        (reason == ERR_R_ASN1_LIB || reason == ERR_R_NESTED_ASN1_ERROR))
+        return true;
+    return reason == ERR_R_CRYPTO_LIB || reason == ERR_R_BUF_LIB;
+}
+
 bool shs__tls_was_nomem(void)
 {
     unsigned long code = ERR_peek_error();
-    /* From 3.2 on a list that cannot grow says nothing, and who has wanted it that this failed. */
-    bool found = ERR_GET_REASON(code) == ERR_R_CRYPTO_LIB || ERR_GET_REASON(code) == ERR_R_BUF_LIB;
+    bool found = has_nothing_below(code);
 
     while ((code = ERR_get_error()) != 0)
         found = found || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
     return found;
+}
+
+/* That it is self-signed is found out once as well; that it is its own issuer, each time. */
+static bool knows_itself(X509 *cert)
+{
+    uint32_t flags = X509_get_extension_flags(cert);
+
+    return (flags & EXFLAG_SI) == 0 || (flags & EXFLAG_SS) != 0 ||
+           X509_check_issued(cert, cert) != X509_V_OK;
 }
 
 bool shs__tls_is_whole(X509 *cert)
@@ -50,7 +73,7 @@ bool shs__tls_is_whole(X509 *cert)
 
     /* What a key says of itself is asked for once, too, and is 0 if that failed. */
     return key != NULL && EVP_PKEY_get_bits(key) > 0 && EVP_PKEY_get_security_bits(key) > 0 &&
-           EVP_PKEY_get_size(key) > 0 && X509_check_purpose(cert, -1, 0) == 1;
+           EVP_PKEY_get_size(key) > 0 && X509_check_purpose(cert, -1, 0) == 1 && knows_itself(cert);
 }
 
 bool shs__tls_is_short_of_memory(void)
@@ -693,15 +716,23 @@ static bool self_signed(X509 *cert)
     return (X509_get_extension_flags(cert) & EXFLAG_SS) != 0;
 }
 
+/* Without memory a signature looks as one that is bad: what is bad is so a second time. */
+static bool has_signed(X509 *issuer, X509 *cert)
+{
+    bool good = false;
+
+    for (int i = 0; !good && i < 2; i++)
+        good = X509_check_issued(issuer, cert) == X509_V_OK &&
+               X509_verify(cert, X509_get0_pubkey(issuer)) == 1;
+    return good;
+}
+
 /* The one in `all` that signed `cert`, or NULL. */
 static X509 *find_issuer(X509 *cert, STACK_OF(X509) * all)
 {
     for (int i = 0; i < sk_X509_num(all); i++) {
-        X509 *issuer = sk_X509_value(all, i);
-
-        if (X509_check_issued(issuer, cert) == X509_V_OK &&
-            X509_verify(cert, X509_get0_pubkey(issuer)) == 1)
-            return issuer;
+        if (has_signed(sk_X509_value(all, i), cert))
+            return sk_X509_value(all, i);
     }
     ERR_clear_error();
     return NULL;
@@ -731,6 +762,10 @@ int shs__tls_identity_complete(struct shs_tls_identity *self, STACK_OF(X509) * p
             return SHS_NOMEM;
         }
         at = issuer;
+    }
+    if (!self_signed(at) && shs__tls_is_short_of_memory()) { /* there may be more of it */
+        sk_X509_pop_free(chain, X509_free);
+        return SHS_NOMEM;
     }
     *unused = 0;
     for (int i = 0; i < sk_X509_num(self->chain); i++) {
