@@ -48,6 +48,9 @@
  *   uid, gid NUMBER or NAME  of the process at the other end of a Unix socket; gid also one of its
  *                      supplementary groups. A NAME is looked up when the file is read
  *   user NAME          shs_request_user: from Basic or Bearer
+ *   via ADDRESS        a proxy that says who its client is; "unix": one at a Unix socket
+ *   via-uri, via-dns, via-cert  what X-Forwarded-Client-Cert says: a URI, a name, the SHA-256
+ *   via-cn             the CN in a PROXY protocol header
  *   any                every certificate of the CA. That is said outright, or refused
  *   anyone             every client, also one of whom nothing is known
  *
@@ -55,6 +58,15 @@
  *   names the CA that may assert it ("ca any": any CA that the listener accepts); a key, spki or
  *   cert, needs none. A CA is known by its key, wherever it is in the verified chain; for `map
  *   serial` it must be the issuer itself. deny without ca holds for all of them.
+ *
+ *   What a proxy says is only as good as the proxy. So a map by one of the via-... names the proxy
+ *   that may assert it, with `via` or by the proxy's own certificate:
+ *
+ *       map via 10.0.0.5 via-uri "spiffe://corp.test/app"                   viewer
+ *       map uri "spiffe://corp.test/lb" ca corp via-uri "spiffe://corp.test/deploy"  operator
+ *
+ *   And the proxy must be one that the server trusts at all (forwarded.h, proxy.h). Of a header
+ *   with several URIs or names nothing is taken: which of them counts?
  *
  *   Comparison is of exact bytes: no case is folded, and nothing is read from a one-line name.
  *
@@ -110,6 +122,10 @@ struct shs_identity {
     size_t group_count;
     bool group_cut;      /* it has more: a deny may concern one of them, so nothing is allowed */
     struct shs_str user; /* ptr NULL: none */
+    /* What a proxy says of the certificate of its client: X-Forwarded-Client-Cert of a trusted one
+       (forwarded.h), or the SSL part of a PROXY protocol header (proxy.h). ptr NULL: nothing */
+    struct shs_str via; /* the proxy's address; "unix" at a Unix socket */
+    struct shs_str via_uri, via_dns, via_cn, via_cert;
 };
 SHS_API void shs_identity_init_sized(struct shs_identity *identity, size_t size);
 #define shs_identity_init(i) shs_identity_init_sized((i), sizeof *(i))

@@ -84,12 +84,37 @@ static bool each_of_cert(const struct decision *d, enum shs_attr attr, value_fn 
     case SHS_ATTR_UID:
     case SHS_ATTR_GID:
     case SHS_ATTR_USER:
+    case SHS_ATTR_VIA:
+    case SHS_ATTR_VIA_URI:
+    case SHS_ATTR_VIA_DNS:
+    case SHS_ATTR_VIA_CN:
+    case SHS_ATTR_VIA_CERT:
     case SHS_ATTR_ANYONE:
     case SHS_ATTR_CA:
     case SHS_ATTR_COUNT:
         break;
     }
     return false;
+}
+
+/* What a proxy says; without one, nothing. */
+static bool each_said(const struct shs_identity *id, enum shs_attr attr, value_fn *fn, void *ctx)
+{
+    struct shs_str value = {NULL, 0};
+
+    if (id->via.ptr == NULL)
+        return false;
+    if (attr == SHS_ATTR_VIA)
+        value = id->via;
+    else if (attr == SHS_ATTR_VIA_URI)
+        value = id->via_uri;
+    else if (attr == SHS_ATTR_VIA_DNS)
+        value = id->via_dns;
+    else if (attr == SHS_ATTR_VIA_CN)
+        value = id->via_cn;
+    else if (attr == SHS_ATTR_VIA_CERT)
+        value = id->via_cert;
+    return value.ptr != NULL && fn(ctx, attr, value);
 }
 
 static bool with_number(unsigned long number, enum shs_attr attr, value_fn *fn, void *ctx)
@@ -112,6 +137,8 @@ static bool each_value(const struct decision *d, enum shs_attr attr, value_fn *f
         return d->cert != NULL && each_of_cert(d, attr, fn, ctx);
     if (attr == SHS_ATTR_USER)
         return id->user.ptr != NULL && fn(ctx, attr, id->user);
+    if (attr == SHS_ATTR_VIA || shs__attr_is_said(attr))
+        return each_said(id, attr, fn, ctx);
     if (!id->has_process)
         return false;
     if (attr == SHS_ATTR_UID)

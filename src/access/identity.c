@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <shs/access.h>
+#include <shs/forwarded.h>
 #include <shs/proxy.h>
 
 #include "base/base.h"
@@ -56,6 +57,38 @@ static void read_process(struct shs_conn *conn, struct shs_identity *out)
     read_groups(fd, out);
 }
 
+static bool is_at_unix_socket(const struct shs_conn *conn)
+{
+    int domain = 0;
+    socklen_t len = sizeof domain;
+
+    return getsockopt(shs_conn_fileno(conn), SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+           domain == AF_UNIX;
+}
+
+/* What a proxy says of its client's certificate: the nearest one that speaks HTTP, else a balancer
+   that passes bytes on. */
+static void read_said(const struct shs_request *req, struct shs_conn *conn,
+                      struct shs_identity *out)
+{
+    const struct shs_proxy_info *proxy = shs_conn_proxy(conn);
+    struct shs_forwarded_cert cert;
+
+    if (shs_request_forwarded_cert(req, &cert)) {
+        out->via = proxy == NULL && is_at_unix_socket(conn)
+                       ? SHS_STR("unix")
+                       : shs_str_of(shs_conn_client_host(conn));
+        if (cert.uri_count == 1)
+            out->via_uri = cert.uri;
+        if (cert.dns_count == 1)
+            out->via_dns = cert.dns;
+        out->via_cert = cert.hash;
+    } else if (!shs_request_is_forwarded(req) && proxy != NULL && proxy->cert_verified) {
+        out->via = is_at_unix_socket(conn) ? SHS_STR("unix") : shs_str_of(proxy->host);
+        out->via_cn = proxy->common_name;
+    }
+}
+
 void shs_request_identity(const struct shs_request *req, struct shs_identity *out)
 {
     struct shs_conn *conn = shs_request_conn(req);
@@ -66,6 +99,7 @@ void shs_request_identity(const struct shs_request *req, struct shs_identity *ou
         return;
     out->cert = shs_conn_client_identity(conn);
     read_process(conn, out);
+    read_said(req, conn, out);
 }
 
 /* What tells most of a certificate: its SPIFFE ID, its CN, a name, its key. */
@@ -90,12 +124,34 @@ static struct shs_str cert_name(const struct shs_client_identity *cert, const ch
     return shs_str_of(cert->spki_sha256);
 }
 
+/* What a proxy says that tells most; ptr NULL. */
+static struct shs_str said_name(const struct shs_identity *id, const char **kind)
+{
+    const struct {
+        const char *kind;
+        struct shs_str value;
+    } all[] = {{"via-uri", id->via_uri},
+               {"via-cn", id->via_cn},
+               {"via-dns", id->via_dns},
+               {"via-cert", id->via_cert}};
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(all) && id->via.ptr != NULL; i++) {
+        *kind = all[i].kind;
+        if (all[i].value.ptr != NULL)
+            return all[i].value;
+    }
+    return (struct shs_str){NULL, 0};
+}
+
 static int append_text(struct shs_buf *out, const struct shs_identity *id)
 {
-    const char *kind = "user";
-    struct shs_str name = id->user;
+    const char *kind = "user", *said = "";
+    struct shs_str name = id->user, via = said_name(id, &said);
 
-    if (id->cert != NULL && id->cert->verified)
+    if (via.ptr != NULL) {
+        kind = said;
+        name = via;
+    } else if (id->cert != NULL && id->cert->verified)
         name = cert_name(id->cert, &kind);
     else if (id->has_process)
         return shs__buf_printf(out, "uid=%lu", (unsigned long)id->uid);

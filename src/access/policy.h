@@ -45,6 +45,11 @@
     X(UID, "uid", 0)                                                                               \
     X(GID, "gid", 0)                                                                               \
     X(USER, "user", 0)                                                                             \
+    X(VIA, "via", 0)                                                                               \
+    X(VIA_URI, "via-uri", '/')                                                                     \
+    X(VIA_DNS, "via-dns", '.')                                                                     \
+    X(VIA_CN, "via-cn", 0)                                                                         \
+    X(VIA_CERT, "via-cert", 0)                                                                     \
     X(ANYONE, "anyone", 0)                                                                         \
     X(CA, "ca", 0) /* no condition by itself: the keys of CAs are in the same table */
 
@@ -69,6 +74,12 @@ static inline bool shs__attr_is_asserted(enum shs_attr attr)
 static inline bool shs__attr_is_of_cert(enum shs_attr attr)
 {
     return attr <= SHS_ATTR_ANY;
+}
+
+/* Is it something that a proxy says of its client? */
+static inline bool shs__attr_is_said(enum shs_attr attr)
+{
+    return attr >= SHS_ATTR_VIA_URI && attr <= SHS_ATTR_VIA_CERT;
 }
 
 struct shs_access_condition {

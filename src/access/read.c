@@ -311,12 +311,14 @@ struct new_rule {
     struct shs_access_rule rule;
     struct shs_access_condition conditions[SHS_ACCESS_CONDITIONS];
     bool has_ca, has_any, has_anyone, is_asserted, is_of_cert;
+    bool has_via, is_said; /* a proxy; what one says */
 };
 
 static bool has_once(enum shs_attr attr)
 {
     return attr == SHS_ATTR_CN || attr == SHS_ATTR_SERIAL || attr == SHS_ATTR_SPKI ||
-           attr == SHS_ATTR_CERT || attr == SHS_ATTR_UID || attr == SHS_ATTR_USER;
+           attr == SHS_ATTR_CERT || attr == SHS_ATTR_UID || attr == SHS_ATTR_USER ||
+           attr == SHS_ATTR_VIA || shs__attr_is_said(attr);
 }
 
 static int add_condition(struct reader *r, struct new_rule *n, enum shs_attr attr,
@@ -335,6 +337,8 @@ static int add_condition(struct reader *r, struct new_rule *n, enum shs_attr att
     n->rule.condition_count++;
     n->is_asserted = n->is_asserted || shs__attr_is_asserted(attr);
     n->is_of_cert = n->is_of_cert || shs__attr_is_of_cert(attr);
+    n->has_via = n->has_via || attr == SHS_ATTR_VIA;
+    n->is_said = n->is_said || shs__attr_is_said(attr);
     n->rule.by_issuer = n->rule.by_issuer || attr == SHS_ATTR_SERIAL;
     return SHS_OK;
 }
@@ -369,7 +373,8 @@ static int read_conditions(struct reader *r, struct new_rule *n, size_t end)
         if (attr < 0)
             return FAULT(r,
                          "'%.60s' is no condition: cn, o, ou, dns, uri, email, ip, serial, spki, "
-                         "cert, uid, gid, user, any, anyone; or ca.",
+                         "cert, uid, gid, user, via, via-uri, via-dns, via-cn, via-cert, any, "
+                         "anyone; or ca.",
                          w->at[i].ptr);
         if (attr == SHS_ATTR_ANY || attr == SHS_ATTR_ANYONE) {
             n->has_any = n->has_any || attr == SHS_ATTR_ANY;
@@ -386,6 +391,18 @@ static int read_conditions(struct reader *r, struct new_rule *n, size_t end)
             SHS_RETURN_IF_ERROR(add_condition(r, n, (enum shs_attr)attr, w->at[i + 1]));
         i += 2;
     }
+    return SHS_OK;
+}
+
+/* What a proxy says of its client is only as good as the proxy. */
+static int check_said(const struct reader *r, const struct new_rule *n)
+{
+    if (n->is_said && !n->has_via && !n->is_of_cert)
+        return FAULT(r, "add 'via ADDRESS': which proxy may assert this? (Or a condition on the "
+                        "proxy's own certificate.)");
+    if (n->has_via && !n->is_said)
+        return FAULT(r, "'via' names the proxy that may assert something of its clients: add "
+                        "via-uri, via-dns, via-cn or via-cert.");
     return SHS_OK;
 }
 
@@ -409,7 +426,7 @@ static int check_conditions(const struct reader *r, const struct new_rule *n)
     if ((n->is_asserted || n->has_any) && !n->has_ca && !n->rule.deny)
         return FAULT(r, "add 'ca NAME': who may assert this? ('ca any': any CA that the server "
                         "accepts.)");
-    return SHS_OK;
+    return n->rule.deny ? SHS_OK : check_said(r, n);
 }
 
 static int keep_rule(struct reader *r, struct new_rule *n)

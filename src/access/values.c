@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 
 #include "base/chars.h"
+#include "base/network.h"
 
 #define ALTERNATIVES_MAX 1000u
 #define NAME_BUFFER ((size_t)64 * 1024)
@@ -220,10 +221,11 @@ static bool tells_somebody(enum shs_attr attr, const struct shs_pattern *p)
 
         if (seg->kind != SHS_SEGMENT_TEXT || seg->text.len == 0)
             continue;
-        if (attr != SHS_ATTR_URI || seg->text.ptr[seg->text.len - 1] != ':') /* a scheme */
+        if ((attr != SHS_ATTR_URI && attr != SHS_ATTR_VIA_URI) ||
+            seg->text.ptr[seg->text.len - 1] != ':') /* a scheme */
             said++;
     }
-    return said >= (attr == SHS_ATTR_DNS ? 2 : 1);
+    return said >= (attr == SHS_ATTR_DNS || attr == SHS_ATTR_VIA_DNS ? 2 : 1);
 }
 
 static int admits_everybody(const struct shs_words *words, enum shs_attr attr, struct shs_str text,
@@ -260,6 +262,24 @@ static int read_name(struct shs_words *words, enum shs_attr attr, struct shs_str
     return tells_somebody(attr, &out->pattern) ? SHS_OK : admits_everybody(words, attr, text, err);
 }
 
+/* The address of a proxy, as it is compared; or "unix". */
+static int read_proxy(struct shs_words *words, struct shs_str text, struct shs_str *out,
+                      struct shs_error *err)
+{
+    char buf[SHS_ADDRESS_TEXT_MAX];
+    struct shs__address address;
+
+    if (shs_str_is(text, "unix"))
+        return keep(words, text, out, err);
+    if (!shs__address_read(&address, text))
+        return shs__words_fault(words, err,
+                                "via '%.60s' is no proxy: give its address, or 'unix' for a peer "
+                                "at a Unix socket.",
+                                text.ptr);
+    shs__address_text(&address, buf);
+    return keep(words, shs_str_of(buf), out, err);
+}
+
 int shs__value_read(struct shs_words *words, enum shs_attr attr, struct shs_str text,
                     struct shs_access_condition *out, struct shs_error *err)
 {
@@ -272,6 +292,9 @@ int shs__value_read(struct shs_words *words, enum shs_attr attr, struct shs_str 
     case SHS_ATTR_URI:
     case SHS_ATTR_EMAIL:
     case SHS_ATTR_USER:
+    case SHS_ATTR_VIA_URI:
+    case SHS_ATTR_VIA_DNS:
+    case SHS_ATTR_VIA_CN:
         return read_name(words, attr, text, out, err);
     case SHS_ATTR_IP:
         return shs_str_is(text, "*") ? admits_everybody(words, attr, text, err)
@@ -279,8 +302,11 @@ int shs__value_read(struct shs_words *words, enum shs_attr attr, struct shs_str 
     case SHS_ATTR_SERIAL:
         return shs_str_is(text, "*") ? admits_everybody(words, attr, text, err)
                                      : read_serial(words, text, &out->value, err);
+    case SHS_ATTR_VIA:
+        return read_proxy(words, text, &out->value, err);
     case SHS_ATTR_SPKI:
     case SHS_ATTR_CERT:
+    case SHS_ATTR_VIA_CERT:
         return shs__value_digest(words, text, &out->value, err);
     case SHS_ATTR_UID:
     case SHS_ATTR_GID:

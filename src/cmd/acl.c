@@ -140,6 +140,7 @@ void acl_who_free(struct acl_who *who)
 
 struct explain {
     const char *policy, *cert, *uid, *gid, *user, *client_ca, *crl;
+    const char *via, *via_uri, *via_dns, *via_cn, *via_cert;
     bool nobody, json, lax, partial;
     struct flag_list operands;
 };
@@ -211,6 +212,11 @@ static int take_who(const struct explain *e, struct acl_who *who, struct shs_acc
     host.client_partial = e->partial;
     shs_identity_init(&who->identity);
     who->identity.user = shs_str_of(e->user);
+    who->identity.via = shs_str_of(e->via);
+    who->identity.via_uri = shs_str_of(e->via_uri);
+    who->identity.via_dns = shs_str_of(e->via_dns);
+    who->identity.via_cn = shs_str_of(e->via_cn);
+    who->identity.via_cert = shs_str_of(e->via_cert);
     if (e->cert != NULL)
         code = acl_take_cert(who, rules, e->cert, &host);
     if (code == CMD_OK && e->uid != NULL)
@@ -245,7 +251,9 @@ static int decide(const struct explain *e, struct shs_access_rules *rules)
 
 static int check_args(const struct explain *e)
 {
-    bool known = e->cert != NULL || e->uid != NULL || e->user != NULL;
+    bool said =
+        e->via_uri != NULL || e->via_dns != NULL || e->via_cn != NULL || e->via_cert != NULL;
+    bool known = e->cert != NULL || e->uid != NULL || e->user != NULL || e->via != NULL;
 
     if (e->policy == NULL)
         return cmd_fail(CMD_USAGE, "--policy FILE is missing: the rules");
@@ -258,6 +266,9 @@ static int check_args(const struct explain *e)
     if (e->nobody && known)
         return cmd_fail(CMD_USAGE,
                         "--nobody is one of whom nothing is known: nothing goes with it");
+    if (said && e->via == NULL)
+        return cmd_fail(CMD_USAGE,
+                        "--via-uri and the like are what a proxy says: add --via ADDRESS");
     if (e->gid != NULL && e->uid == NULL)
         return cmd_fail(CMD_USAGE, "--gid goes with --uid");
     if ((e->client_ca != NULL || e->crl != NULL || e->lax || e->partial) && e->cert == NULL)
@@ -284,6 +295,12 @@ static int acl_explain(int argc, char **argv)
         {"gid", FLAG_TEXT, &e.gid, "N,...",
          "its group, then its supplementary ones; without it, those\nthat the user has here"},
         {"user", FLAG_TEXT, &e.user, "NAME", "a user of Basic or Bearer authentication"},
+        {"via", FLAG_TEXT, &e.via, "ADDRESS",
+         "a proxy that says who its client is; 'unix': at a Unix socket"},
+        {"via-uri", FLAG_TEXT, &e.via_uri, "URI", "what it says in X-Forwarded-Client-Cert"},
+        {"via-dns", FLAG_TEXT, &e.via_dns, "NAME", "likewise"},
+        {"via-cert", FLAG_TEXT, &e.via_cert, "SHA256", "likewise"},
+        {"via-cn", FLAG_TEXT, &e.via_cn, "NAME", "what it says in a PROXY protocol header"},
         {"nobody", FLAG_SET, &e.nobody, NULL, "a client of whom nothing is known"},
         {"json", FLAG_SET, &e.json, NULL, "JSON instead of text"},
     };

@@ -174,6 +174,21 @@ static int take_value(const struct table *t, struct made *m, enum shs_attr attr,
     case SHS_ATTR_USER:
         m->who.identity.user = s;
         return CMD_OK;
+    case SHS_ATTR_VIA:
+        m->who.identity.via = s;
+        return CMD_OK;
+    case SHS_ATTR_VIA_URI:
+        m->who.identity.via_uri = s;
+        return CMD_OK;
+    case SHS_ATTR_VIA_DNS:
+        m->who.identity.via_dns = s;
+        return CMD_OK;
+    case SHS_ATTR_VIA_CN:
+        m->who.identity.via_cn = s;
+        return CMD_OK;
+    case SHS_ATTR_VIA_CERT:
+        m->who.identity.via_cert = s;
+        return CMD_OK;
     case SHS_ATTR_ANY:
     case SHS_ATTR_ANYONE:
     case SHS_ATTR_CA:

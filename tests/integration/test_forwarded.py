@@ -1,6 +1,7 @@
 """Trusted proxies: Forwarded, X-Forwarded-*, X-Real-IP, and that nobody else's are seen or believed."""
 
 import json
+import struct
 
 import shslib
 from shslib import check, equal
@@ -182,6 +183,80 @@ def test_requests_one_after_the_other():
             equal(got and got["client"], client)
 
 
+RULES = """
+role viewer GET /**
+role admin viewer + POST /**
+map via %s via-uri "spiffe://corp.test/app" viewer
+map via unix via-uri "spiffe://corp.test/app" viewer
+map via %s via-cn "alice" viewer
+map via 192.0.2.9 via-uri "spiffe://corp.test/other" viewer
+"""
+
+
+def status_of(s, fields, before=b""):
+    with s.connect_plain() as sock:
+        head = "".join("%s: %s\r\n" % field for field in fields).encode()
+        shslib.send_all(sock, before + b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + head + b"\r\n")
+        return int(shslib.read_response(sock)[0].split()[1])
+
+
+def explained(path, *who):
+    """What `shs acl explain` says of the same client."""
+    code, out, err = shslib.run(shslib.BIN, "acl", "explain", "--json", "--policy", path, *who, "GET", "/")
+    check(code in (0, 1), err)
+    equal(code == 0, json.loads(out)["allowed"])
+    return 200 if code == 0 else 403
+
+
+def test_rules_name_the_proxy_that_may_assert():
+    """X-Forwarded-Client-Cert and the CN of a PROXY header; the server and `shs acl explain` agree."""
+    xfcc = "X-Forwarded-Client-Cert"
+    with shslib.temp_dir() as path:
+        rules = path + "/r.rules"
+        shslib.write_file(rules, RULES % ("127.0.0.1", "127.0.0.1"))
+        with server("--access", rules, "--trusted-proxy", LOCAL, "--forwarded-fields", "for,cert") as s:
+            for uri, wanted in (("app", 200), ("other", 403), ("App", 403), ("app/x", 403)):
+                uri = "spiffe://corp.test/" + uri
+                equal(status_of(s, [(xfcc, "URI=" + uri)]), wanted, uri)
+                equal(explained(rules, "--via", "127.0.0.1", "--via-uri", uri), wanted, uri)
+            good = "URI=spiffe://corp.test/app"
+            equal(status_of(s, [(xfcc, good + ";URI=spiffe://corp.test/x")]), 403, "two URIs")
+            equal(status_of(s, [(xfcc, good + ",Hash=00")]), 403, "not the last element")
+            equal(status_of(s, []), 403)
+        # Nobody is trusted, or the field is not one that the proxy sets: it says nothing.
+        for more in ([], ["--trusted-proxy", "10.0.0.0/8", "--forwarded-fields", "cert"], ["--trusted-proxy", LOCAL]):
+            with server("--access", rules, *more) as s:
+                equal(status_of(s, [(xfcc, good)]), 403, more)
+        with server("--access", rules, "--proxy-protocol", LOCAL) as s:
+            def header(name, verified=0, client=7):
+                tlvs = b"\x20" + struct.pack("!HBI", 8 + len(name), client, verified) + b"\x22" + struct.pack(
+                    "!H", len(name)) + name
+                body = b"\xcb\0\x71\x07\xc6\x33\x64\1\0\1\0\2" + tlvs
+                return b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack("!H", len(body)) + body
+            equal(status_of(s, [], header(b"alice")), 200)
+            equal(explained(rules, "--via", "127.0.0.1", "--via-cn", "alice"), 200)
+            equal(status_of(s, [], header(b"mallory")), 403)
+            equal(status_of(s, [], header(b"alice", verified=1)), 403, "not verified")
+            equal(status_of(s, [], header(b"alice", client=1)), 403, "no certificate")
+        equal(explained(rules, "--via", "192.0.2.9", "--via-uri", "spiffe://corp.test/app"), 403)
+
+
+def test_rules_that_name_no_proxy():
+    for line, words in (('map via-uri "spiffe://corp/app" viewer', "which proxy may assert this?"),
+                        ("map via 10.0.0.1 viewer", "add via-uri, via-dns, via-cn or via-cert"),
+                        ('map uid 0 via-uri "spiffe://corp/app" viewer', "which proxy may assert this?"),
+                        ('map via lb.test via-uri "spiffe://corp/app" viewer', "is no proxy"),
+                        ('map via 10.0.0.1 via 10.0.0.2 via-uri "a:b" viewer', "'via' twice"),
+                        ('map via 10.0.0.1 via-uri "**" viewer', "would fit"),
+                        ('map uri "spiffe://corp/lb" via-uri "spiffe://corp/app" viewer', "add 'ca NAME'")):
+        with shslib.temp_dir() as path:
+            shslib.write_file(path + "/r.rules", "role viewer GET /**\n" + line + "\n")
+            code, _, err = shslib.run(shslib.BIN, "acl", "explain", "--policy", path + "/r.rules", "--nobody", "GET",
+                                      "/")
+            equal(code, 2, line)
+            check(words in err, err)
+
+
 def test_settings():
     for arguments, words in ((["--trusted-proxy", "10.0.0.5/8"], "has bits behind its /8"),
                              (["--trusted-proxy", "cn="], "is not a network"),
@@ -196,4 +271,5 @@ def test_settings():
 
 shslib.main(test_nobody_sees_forged_fields, test_those_that_are_not_set_are_deleted_from_trusted_ones_too,
             test_x_forwarded_for, test_hostile_lists, test_forwarded, test_real_ip_and_certificates,
-            test_log_and_origin_and_proxy_protocol, test_requests_one_after_the_other, test_settings)
+            test_log_and_origin_and_proxy_protocol, test_requests_one_after_the_other,
+            test_rules_name_the_proxy_that_may_assert, test_rules_that_name_no_proxy, test_settings)
