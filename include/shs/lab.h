@@ -170,7 +170,7 @@ struct shs_lab_seen {
     int last_alert;       /* the last one a client sent; -1 = none */
 };
 
-/* Copies the counters; SHS_USAGE when the condition is none of this lab's. */
+/* Copies the counters; SHS_USAGE when the condition is not one of this lab's. */
 SHS_API int shs_lab_get_seen(const struct shs_lab *self, const struct shs_condition *condition,
                              struct shs_lab_seen *out);
 /* ClientHellos for names that are no condition, and all connections of whatever kind. */

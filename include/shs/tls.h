@@ -144,7 +144,7 @@ struct shs_tls_config {
     unsigned watch_interval_ms; /* with watch: all files are looked at so often, whatever the
                                    kernel tells of changes (inotify). 30000 */
     /* A failed handshake that is no probe, or an open connection that was ended because its
-       client's certificate counts no more; instead of a line to opt.log. NULL: the line. Any
+       client's certificate is no longer accepted; instead of a line to opt.log. NULL: the line. Any
        thread, several at once; must not block. Views: during the call. */
     void (*on_failure)(void *ctx, const struct shs_tls_failure *failure);
     void *on_failure_ctx;
@@ -351,7 +351,7 @@ struct shs_tls_failure {
     const char *sni;   /* the name asked for, as far as it is one; "" when there is none */
     const char *ja4;   /* with config.fingerprint, when a ClientHello came; else "" */
     struct shs_conn *conn;
-    bool open; /* no handshake: an open connection whose client counts no more */
+    bool open; /* no handshake: an open connection whose client is no longer accepted */
     /* of the certificate that the client showed, when it was refused for it; else "" */
     const char *cert_subject; /* for people */
     const char *cert_sha256;

@@ -15,7 +15,7 @@ struct shs_admin_handshake {
     uint64_t number; /* 1 is the first of its kind */
     char server[64], peer[112];
     unsigned port;
-    bool failed, open, resumed; /* open: it had succeeded, and the client counts no more */
+    bool failed, open, resumed; /* open: it had succeeded, and the client is no longer accepted */
     char label[64];             /* "client-cert:expired"; "" when it did not fail */
     char reason[192];           /* for people */
     char sni[128], ja4[48], version[12];

@@ -130,8 +130,8 @@ static int describe(struct shs_cert_spec *spec, const struct shs_ca *self,
         .lib = self->lib,
     };
     if (opt->levels < 0 || opt->levels > LEVELS_MAX)
-        return shs_error_set(err, SHS_USAGE, 0, "%d is no number of levels: 0 to %d.", opt->levels,
-                             LEVELS_MAX);
+        return shs_error_set(err, SHS_USAGE, 0, "%d is not a number of levels from 0 to %d.",
+                             opt->levels, LEVELS_MAX);
     if (spec->common_name == NULL) {
         spec->common_name = name;
         rc = random_name(name, cap, err);

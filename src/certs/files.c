@@ -22,8 +22,8 @@ static int failed(const char *doing, const char *dir, const char *name, struct s
 static int exists(const char *dir, const char *name, struct shs_error *err)
 {
     return shs_error_set(err, SHS_USAGE, EEXIST,
-                         "%s/%s is there already. Remove it, give another name, or ask for it to "
-                         "be replaced (--force).",
+                         "%s/%s is there already. Remove it, give another name, or replace it with "
+                         "--force.",
                          dir, name);
 }
 

@@ -236,7 +236,7 @@ int shs_parse_date(int64_t *out, const char *text, int64_t now, struct shs_error
 
     if (!parse_date(&when, text, now) || when < first || when > last)
         return shs_error_set(err, SHS_USAGE, 0,
-                             "'%.60s' is no date. Give +30d or -1s (units s m h d w y), now, "
+                             "'%.60s' is not a date. Give +30d or -1s (units s m h d w y), now, "
                              "2026-11-28, 2026-11-28T08:30:00Z or @ and Unix time.",
                              text);
     *out = when;

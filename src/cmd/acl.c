@@ -19,9 +19,8 @@
 static const char explain_about[] =
     "usage: shs acl explain --policy FILE [OPTION]... METHOD PATH\n"
     "\n"
-    "Prints the line that decides, and what it comes to. Exit status: 0 allowed, 1 denied, 2 "
-    "asked\n"
-    "for wrongly, or the rules cannot be read.\n"
+    "Prints the line that decides, and what it comes to. Exit status: 0 allowed, 1 denied, 2 the\n"
+    "command line is wrong, or the rules cannot be read.\n"
     "\n"
     "  shs acl explain --policy admin.rules --cert alice.pem POST /admin/v1/drain\n"
     "  shs acl explain --policy admin.rules --uid 1000 GET /admin/v1/whoami\n";

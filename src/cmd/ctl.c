@@ -26,7 +26,7 @@ static const char about[] =
     "\n"
     "Asks the admin plane of a server that runs (shs serve --admin unix:PATH), or tells it "
     "something.\n"
-    "Exit status: 0 done, 1 refused or failed, 2 asked for wrongly.\n";
+    "Exit status: 0 done, 1 refused or failed, 2 the command line is wrong.\n";
 
 static const char below[] =
     "The NAME=VALUE of 'deny': spki=SHA256, cert=SHA256, spiffe=PREFIX, uid=N, or serial=HEX\n"

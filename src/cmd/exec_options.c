@@ -67,7 +67,7 @@ static int parse_handler(struct exec_options *self, const char *name)
         self->handler = NULL;
     else
         return cmd_fail(CMD_USAGE,
-                        "--handler '%s' is none of echo, whoami, status, delay and files", name);
+                        "--handler '%s' is not one of echo, whoami, status, delay and files", name);
     return CMD_OK;
 }
 
@@ -80,7 +80,8 @@ static int parse_mtls(struct exec_options *self, const char *mode)
     else if (strcmp(mode, "explain") == 0)
         self->client_auth = SHS_TLS_CLIENT_EXPLAIN;
     else
-        return cmd_fail(CMD_USAGE, "--mtls '%s' is none of required, optional and explain", mode);
+        return cmd_fail(CMD_USAGE, "--mtls '%s' is not one of required, optional and explain",
+                        mode);
     return CMD_OK;
 }
 
@@ -128,7 +129,7 @@ static int parse_fault_key(struct shs_test_rule *rule, const char *word)
         return CMD_OK;
     }
     return cmd_fail(CMD_USAGE,
-                    "--fault: '%s' is none of path=, method=, sni=, header=, after=, "
+                    "--fault: '%s' is not one of path=, method=, sni=, header=, after=, "
                     "times= and ms=",
                     word);
 }
@@ -307,7 +308,7 @@ bool exec_options_parse(struct exec_options *self, int argc, char **argv, int *c
         {"dir", FLAG_OWN, &dir, "DIR", "the files of DIR (--handler files: the current directory)"},
         {"mtls", FLAG_OWN, &mtls, "MODE",
          "clients need a certificate: required (default), optional, or\n"
-         "explain: who has none gets 403 and JSON that says why"},
+         "explain: a client without one gets 403 and JSON that says why"},
         {"fault", FLAG_OWN, &fault, "FAULT[,KEY=VALUE]...",
          "what goes wrong (below), and for whom: path=/a or path=/a*,\n"
          "method=GET, sni=NAME, header=NAME or header=NAME:VALUE, after=N\n"

@@ -465,7 +465,7 @@ int lab_check_server(int argc, char **argv)
     if (self.dir == NULL)
         return cmd_fail(CMD_USAGE, "shs lab check-server needs --dir");
     if (self.format_name != NULL && !score_format_parse(self.format_name, &self.format))
-        return cmd_fail(CMD_USAGE, "--format '%s' is none of table, json, junit, tap and github",
+        return cmd_fail(CMD_USAGE, "--format '%s' is not one of table, json, junit, tap and github",
                         self.format_name);
     if (self.update && self.baseline == NULL)
         return cmd_fail(CMD_USAGE, "--update-baseline needs --baseline");

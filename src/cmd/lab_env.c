@@ -155,8 +155,8 @@ static int find_shell(const char *name, enum shell *out)
             return CMD_OK;
         }
     }
-    return cmd_fail(CMD_USAGE, "--shell '%s' is none of sh, fish, pwsh, dotenv, github and docker",
-                    name);
+    return cmd_fail(CMD_USAGE,
+                    "--shell '%s' is not one of sh, fish, pwsh, dotenv, github and docker", name);
 }
 
 int lab_env_write(FILE *to, const struct trust_env *trust, const char *shell)
@@ -293,7 +293,8 @@ int lab_hosts(int argc, char **argv)
         known = known || strcmp(format, host_formats[i]) == 0;
     if (!known)
         return cmd_fail(CMD_USAGE,
-                        "--format '%s' is none of hosts, curl, chromium, pac and dnsmasq", format);
+                        "--format '%s' is not one of hosts, curl, chromium, pac and dnsmasq",
+                        format);
     code = fetch(&place, strcmp(format, "pac") == 0 ? "/proxy.pac" : "/manifest.json", &answer);
     if (code != CMD_OK)
         return code;

@@ -674,12 +674,13 @@ static int check(struct lab_run *self)
     if ((self->preset != NULL) == (self->command.count > 0))
         return cmd_fail(CMD_USAGE, "shs lab run needs either --preset or a command behind '--'");
     if (self->preset != NULL && (self->client = lab_client_find(self->preset)) == NULL)
-        return cmd_fail(CMD_USAGE, "--preset '%s' is none of %s", self->preset, lab_client_names());
+        return cmd_fail(CMD_USAGE, "--preset '%s' is not one of %s", self->preset,
+                        lab_client_names());
     if (self->command.count > LAB_WORDS_MAX - 1)
         return cmd_fail(CMD_USAGE, "the command has more than %d words", LAB_WORDS_MAX - 1);
     if (self->profile != NULL && !is_one_of(self->profile, shs_lab_profiles()))
         return cmd_fail(CMD_USAGE,
-                        "--profile '%s' is none of strict, rfc9525, webpki, openssl, curl, "
+                        "--profile '%s' is not one of strict, rfc9525, webpki, openssl, curl, "
                         "py311, py313, node, go, java and gnutls",
                         self->profile);
     if (self->verdict != NULL && !is_one_of(self->verdict, verdicts))
@@ -687,10 +688,10 @@ static int check(struct lab_run *self)
     if (self->tier != NULL && strcmp(self->tier, "critical") != 0 &&
         strcmp(self->tier, "high") != 0 && strcmp(self->tier, "medium") != 0 &&
         strcmp(self->tier, "low") != 0)
-        return cmd_fail(CMD_USAGE, "--tier '%s' is none of critical, high, medium and low",
+        return cmd_fail(CMD_USAGE, "--tier '%s' is not one of critical, high, medium and low",
                         self->tier);
     if (self->format_name != NULL && !score_format_parse(self->format_name, &self->format))
-        return cmd_fail(CMD_USAGE, "--format '%s' is none of table, json, junit, tap and github",
+        return cmd_fail(CMD_USAGE, "--format '%s' is not one of table, json, junit, tap and github",
                         self->format_name);
     if (self->update && self->baseline == NULL)
         return cmd_fail(CMD_USAGE, "--update-baseline needs --baseline");

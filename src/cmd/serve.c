@@ -132,7 +132,7 @@ static void append_member(struct shs_buf *out, const char *key, const char *text
     (void)shs__buf_append_str(out, SHS_STR("\""));
 }
 
-/* A handshake that failed, or a client that counts no more, in the style of the access log. */
+/* A failed handshake, or a client that is no longer accepted, in the style of the access log. */
 static void log_failure(void *log_ctx, const struct shs_tls_failure *failure)
 {
     struct serve *self = log_ctx;

@@ -279,7 +279,7 @@ static bool take_now(void *to, const struct setting *row, const char *value,
     if (shs_parse_date(&when, value, now, NULL) != SHS_OK || when < 0 || when > NOW_MOST) {
         snprintf(
             problem->text, sizeof problem->text,
-            "is no date of the years 1970 to 9999, such as +30d, -1h, 2027-01-31 or @UNIXTIME");
+            "is not a date of the years 1970 to 9999, such as +30d, -1h, 2027-01-31 or @UNIXTIME");
         return false;
     }
     o->opt.clock_offset_s = when - now;

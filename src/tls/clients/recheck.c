@@ -210,7 +210,7 @@ static void tell(struct shs_tls_recheck *self)
                  "server has no memory.");
     else
         snprintf(text, sizeof text,
-                 "The certificate of this open connection's client counts no more: %s.",
+                 "The certificate of this open connection's client is no longer accepted: %s.",
                  self->reason == SHS_CLIENT_OTHER
                      ? "the rules have changed, and it has to come again"
                      : shs_client_reason_label(failure.client_reason));

@@ -602,7 +602,7 @@ static void tls_describe(const struct shs_stream *s, struct shs_error *err)
                       SHS_TLS_KEY_UPDATES_MAX);
         return;
     case SHS_TLS_WHY_CLIENT:
-        shs_error_set(err, SHS_STOPPED, 0, "The client's certificate counts no more.");
+        shs_error_set(err, SHS_STOPPED, 0, "The client's certificate is no longer accepted.");
         return;
     case SHS_TLS_WHY_RECORDS:
         shs_error_set(err, SHS_TLS, 0,

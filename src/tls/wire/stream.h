@@ -44,7 +44,7 @@ enum shs_tls_why {
     SHS_TLS_WHY_PROTOCOL,     /* OpenSSL says why: tls_code and the alert */
     SHS_TLS_WHY_PLAIN_HTTP,   /* the client speaks no TLS */
     SHS_TLS_WHY_KEY_UPDATES,  /* too many of them */
-    SHS_TLS_WHY_CLIENT,       /* its certificate counts no more */
+    SHS_TLS_WHY_CLIENT,       /* its certificate is no longer accepted */
     SHS_TLS_WHY_RECORDS,      /* as many records as one key of TLS 1.2 may seal */
     SHS_TLS_WHY_NOMEM
 };
