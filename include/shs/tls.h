@@ -435,6 +435,9 @@ SHS_API bool shs_conn_tls_info(struct shs_conn *conn, struct shs_tls_info *out);
 
 enum shs_san_kind { SHS_SAN_DNS, SHS_SAN_EMAIL, SHS_SAN_URI, SHS_SAN_IP };
 
+/* "dns", "email", "uri", "ip"; "" for none of them. Static storage. */
+SHS_API const char *shs_san_kind_label(enum shs_san_kind kind);
+
 struct shs_san {
     enum shs_san_kind kind;
     struct shs_str value; /* exact bytes; an IP address as text */

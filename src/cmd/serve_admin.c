@@ -1,9 +1,9 @@
 #include "cmd/serve_admin.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "cmd/cmd.h"
+#include "server/loopback.h"
 
 bool serve_admin_place(const char *text, struct serve_admin_place *out)
 {
@@ -16,18 +16,6 @@ bool serve_admin_place(const char *text, struct serve_admin_place *out)
     if (!out->tls && strncmp(text, "tcp:", 4) != 0)
         return false;
     return serve_split_address(text + 4, out->host, sizeof out->host, &out->port);
-}
-
-static bool is_loopback(const char *host)
-{
-    struct in6_addr six;
-    struct in_addr four;
-
-    if (inet_pton(AF_INET, host, &four) == 1)
-        return ntohl(four.s_addr) >> 24 == 127;
-    if (inet_pton(AF_INET6, host, &six) == 1)
-        return IN6_IS_ADDR_LOOPBACK(&six);
-    return strcmp(host, "localhost") == 0;
 }
 
 bool serve_admin_fits(const struct serve_options *o, const char **flag, const char **problem)
@@ -44,7 +32,7 @@ bool serve_admin_fits(const struct serve_options *o, const char **flag, const ch
         }
         sockets += place.path != NULL;
         addresses += place.path == NULL;
-        if (place.path == NULL && !place.tls && !is_loopback(place.host)) {
+        if (place.path == NULL && !place.tls && !shs__is_loopback(place.host)) {
             *problem = "with tcp: would be open to the network: use tls: with --admin-client-ca, "
                        "a loopback address, or unix:";
             return false;
