@@ -20,14 +20,22 @@
  *
  * Routes, below /admin/v1
  *
- *   GET    whoami, routes, servers, connections, handshakes, certs, deny, log, config, threads,
- *          drain
+ *   GET    status, whoami, routes, servers, connections, handshakes, certs, deny, log, config,
+ *          threads, drain
  *   POST   reload, deny, drain, undrain
  *   PUT    log
  *   DELETE connections/{id}
  *
  *   `GET routes` says of each what it takes and does. GET never changes anything. Answers are JSON;
  *   an error is {"error": "...", ...}.
+ *
+ *   GET status is how the servers do: connections, requests, latency, answers, workers, handshakes,
+ *   certificates, and the last ten minutes of them. JSON; for a browser (Accept: text/html) a page,
+ *   which is where GET / leads; for Accept: text/event-stream the page's news as server-sent
+ *   events, to 8 readers at once, for ten minutes or ?for=30s. The page needs no script, and nothing
+ *   from elsewhere. A browser has no Unix socket, but SSH has:
+ *
+ *       ssh -L 9000:/run/app/admin.sock HOST     and then http://localhost:9000/
  *
  * Who may come
  *
@@ -37,7 +45,8 @@
  *   `whoami` is answered to everybody who came in. Plain TCP is for loopback only, where nobody has
  *   a role.
  *
- *   A request with a Host that is not ours, with an Origin, or that a browser sends for another
+ *   A request with a Host that is not ours (at a Unix socket: a name with a dot, or an address that
+ *   is not loopback), with an Origin, or that a browser sends for another
  *   site (Sec-Fetch-Mode) is 403; with Upgrade, 400: the socket on loopback is nothing for web
  *   pages.
  *

@@ -14,6 +14,12 @@
 static const struct shs_admin_route rows[] = {
     {"GET", P "/whoami", shs__admin_get_whoami, false, "who you are, and what that lets you do"},
     {"GET", P "/routes", shs__admin_get_routes, false, "this list"},
+    {"GET", P "/status", shs__admin_get_status, false,
+     "how the servers do: as JSON, for a browser (Accept: text/html) as a page, and for Accept: "
+     "text/event-stream as its news, ?for=10m"},
+    {"GET", P "/status.css", shs__admin_get_status_style, false, "what the page looks like"},
+    {"GET", P "/status.js", shs__admin_get_status_script, false, "what keeps the page new"},
+    {"GET", P "/status.svg", shs__admin_get_status_icon, false, "its icon"},
     {"GET", P "/servers", shs__admin_get_servers, false,
      "what is looked at: addresses, counters, handshakes by cause"},
     {"GET", P "/connections", shs__admin_get_connections, false,
@@ -65,6 +71,8 @@ int shs__admin_router_new(struct shs_admin *self, struct shs_error *err)
                                              .pattern = row->pattern,
                                              .fn = row->fn,
                                              .chain = row->changes ? changes : NULL};
+    routes[count++] =
+        (struct shs_route){.method = "GET", .pattern = "/", .fn = shs__admin_get_root};
     if (self->opt.health != NULL) {
         const struct shs_http_handler *handler = shs_health_handler(self->opt.health);
 
