@@ -50,6 +50,7 @@ static const size_t string_members[] = {
     offsetof(struct shs_admin_options, client_ca), offsetof(struct shs_admin_options, crl),
     offsetof(struct shs_admin_options, name),      offsetof(struct shs_admin_options, audit),
     offsetof(struct shs_admin_options, deny),      offsetof(struct shs_admin_options, rules),
+    offsetof(struct shs_admin_options, keylog),
 };
 
 static const char **member(struct shs_admin_options *opt, size_t i)
@@ -366,6 +367,8 @@ static int make_parts(struct shs_admin *self, struct shs_error *err)
         return shs_error_set(err, SHS_NOMEM, 0, "out of memory for the admin plane");
     rc = shs__admin_audit_new(&self->audit, self->opt.audit, self->opt.log, self->opt.log_ctx, err);
     if (rc == SHS_OK)
+        rc = shs__admin_keylog_open(self, err);
+    if (rc == SHS_OK)
         rc = shs__admin_deny_load(self, err);
     if (rc == SHS_OK && self->opt.rules != NULL)
         rc = shs_access_new(&self->rules, self->opt.rules, err);
@@ -394,6 +397,7 @@ static struct shs_admin *admin_new(void)
     self->own_events = (struct shs_admin_watch_events){
         .handshake = on_handshake, .failure = on_own_failure, .turn = shs__admin_look, .ctx = self};
     self->began_ns = shs_now_ns();
+    self->keylog_fd = -1;
     self->handler = (struct shs_http_handler){.name = "Admin",
                                               .do_any = shs__admin_answer,
                                               .log_request = log_request,
@@ -451,7 +455,8 @@ int shs_admin_add_server(struct shs_admin *self, const char *name, struct shs_se
     if (rc != SHS_OK)
         return rc;
     atomic_store(&self->watch_count, count + 1);
-    return shs__admin_deny_tell(self, server, err);
+    rc = shs__admin_keylog_allow(self, server, err);
+    return rc == SHS_OK ? shs__admin_deny_tell(self, server, err) : rc;
 }
 
 struct shs_server *shs_admin_server(const struct shs_admin *self, unsigned i)
@@ -512,6 +517,8 @@ int shs_admin_free(struct shs_admin *self)
     shs_router_free(self->router);
     shs_access_free(self->rules);
     shs__admin_audit_free(self->audit);
+    if (self->keylog_fd >= 0)
+        (void)close(self->keylog_fd);
     shs__admin_handshakes_free(self->handshakes);
     shs__admin_history_free(self->history);
     shs__admin_denied_free(self->denied);
@@ -545,6 +552,14 @@ int shs_admin_free(struct shs_admin *self)
 {
     SHS_UNUSED(self);
     return SHS_OK;
+}
+
+int shs_admin_reload(struct shs_admin *self, const char *who, bool dry_run, struct shs_error *err)
+{
+    SHS_UNUSED(self);
+    SHS_UNUSED(who);
+    SHS_UNUSED(dry_run);
+    return shs_error_set(err, SHS_USAGE, 0, "there is no admin plane");
 }
 
 struct shs_server *shs_admin_server(const struct shs_admin *self, unsigned i)

@@ -48,7 +48,9 @@ struct shs_admin {
     struct shs_admin_handshakes *handshakes;
     struct shs_admin_history *history;
     int64_t began_ns;
-    _Atomic unsigned watchers; /* of GET status */
+    int keylog_fd;                   /* -1: nobody may ask for it */
+    _Atomic int64_t keylog_until_ns; /* 0: nobody has asked, or its end was said */
+    _Atomic unsigned watchers;       /* of GET status */
     struct shs_admin_watch_events events, own_events;
     struct shs_access_rules *rules; /* NULL: there are none */
     struct shs_router *router;
@@ -92,6 +94,19 @@ void shs__admin_changed(struct shs_request *req, json_t *before, json_t *after);
 /* {"error": text, ...members}; takes `members`, which may be NULL. */
 int shs__admin_refuse(struct shs_response *res, int status, const char *error, json_t *members);
 
+/* The same protocol for what no request asks for: on record before it is done. Both take their
+   line; `status` is for a line that cannot be made. */
+int shs__admin_record_begin(struct shs_admin *self, json_t *line, struct shs_error *err);
+int shs__admin_record_end(struct shs_admin *self, json_t *end, int status);
+/* A flag of a query: there, and neither "0" nor "false". */
+bool shs__admin_is_on(struct shs_str flag);
+
+/* The file of opt.keylog; a server that has come may write there; its end is said. */
+int shs__admin_keylog_open(struct shs_admin *self, struct shs_error *err);
+int shs__admin_keylog_allow(struct shs_admin *self, struct shs_server *server,
+                            struct shs_error *err);
+void shs__admin_keylog_look(struct shs_admin *self);
+
 /* The rows, ended by one without a method; and the router of them. */
 const struct shs_admin_route *shs__admin_routes(void);
 int shs__admin_router_new(struct shs_admin *self, struct shs_error *err);
@@ -118,8 +133,9 @@ shs_method_fn shs__admin_get_whoami, shs__admin_get_routes, shs__admin_get_serve
     shs__admin_get_connections, shs__admin_get_handshakes, shs__admin_get_certs,
     shs__admin_get_deny, shs__admin_get_config, shs__admin_get_threads, shs__admin_get_log,
     shs__admin_put_log, shs__admin_get_drain, shs__admin_get_status, shs__admin_get_status_style,
-    shs__admin_get_status_script, shs__admin_get_status_icon, shs__admin_get_root;
+    shs__admin_get_status_script, shs__admin_get_keylog, shs__admin_post_keylog,
+    shs__admin_get_status_icon, shs__admin_get_root;
 shs_method_fn shs__admin_delete_connection, shs__admin_post_reload, shs__admin_post_deny,
-    shs__admin_post_drain, shs__admin_post_undrain;
+    shs__admin_delete_deny, shs__admin_post_drain, shs__admin_post_undrain;
 
 #endif

@@ -282,37 +282,36 @@ static int write_line(struct shs_admin_call *call, struct shs_request *req, int 
 }
 
 /* The same in two parts: {"a":1 and ,"b":2} */
-static int write_first(struct shs_admin_call *call, struct shs_request *req, struct shs_error *err)
+int shs__admin_record_begin(struct shs_admin *self, json_t *line, struct shs_error *err)
 {
     struct shs_buf text;
     int rc;
 
     shs__buf_init(&text, LINE_MAX_BYTES);
-    rc = shs__admin_dump(line_begin(call, req), &text);
+    rc = shs__admin_dump(line, &text);
     if (rc != SHS_OK) {
         shs_error_set(err, rc, 0, "its line cannot be made: %s", shs_err_text(rc));
     } else {
         text.len--; /* without the brace */
-        rc = shs__admin_audit_begin(call->admin->audit, text_of(&text), CHANGE_WAIT_MS, err);
+        rc = shs__admin_audit_begin(self->audit, text_of(&text), CHANGE_WAIT_MS, err);
     }
     shs__buf_free(&text);
-    call->changing = rc == SHS_OK;
     return rc;
 }
 
-static int write_second(struct shs_admin_call *call, int status)
+int shs__admin_record_end(struct shs_admin *self, json_t *end, int status)
 {
     struct shs_buf text;
     int rc;
 
     shs__buf_init(&text, LINE_MAX_BYTES);
-    if (shs__admin_dump(line_end(call, status), &text) != SHS_OK) {
+    if (shs__admin_dump(end, &text) != SHS_OK) {
         text.len = 0;
         (void)shs__buf_printf(&text, "{\"status\":%d}", status);
     }
     if (text.len > 0)
         shs__buf_head(&text)[0] = ',';
-    rc = shs__admin_audit_end(call->admin->audit, text_of(&text));
+    rc = shs__admin_audit_end(self->audit, text_of(&text));
     shs__buf_free(&text);
     return rc;
 }
@@ -367,7 +366,8 @@ int shs__admin_change(struct shs_request *req, struct shs_response *res, void *c
     struct shs_error err = {.code = SHS_OK};
 
     SHS_UNUSED(ctx);
-    if (write_first(call, req, &err) != SHS_OK)
+    call->changing = shs__admin_record_begin(call->admin, line_begin(call, req), &err) == SHS_OK;
+    if (!call->changing)
         return refuse_change(res, &err);
     /* From here on nobody else changes anything. */
     if (!matches(call->admin, req))
@@ -462,7 +462,7 @@ int shs__admin_answer(struct shs_request *req, struct shs_response *res)
     if (call->changing) {
         if (status < 300)
             atomic_fetch_add(&call->admin->changes, 1);
-        (void)write_second(call, status);
+        (void)shs__admin_record_end(call->admin, line_end(call, status), status);
     } else {
         (void)write_line(call, req, status);
     }

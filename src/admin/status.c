@@ -390,6 +390,7 @@ void shs__admin_look(void *admin)
     struct shs_admin *self = admin;
     struct shs_admin_moment now;
 
+    shs__admin_keylog_look(self);
     if (!shs__admin_history_due(self->history))
         return;
     shs__admin_moment_now(self, &now);

@@ -48,7 +48,9 @@ static int read_url(struct ctl_where *self)
         return bad_url(self);
     snprintf(self->host, sizeof self->host, "%.*s", (int)len, at);
     self->port = (unsigned)port;
-    snprintf(self->text, sizeof self->text, "%s:%u", self->host, self->port);
+    snprintf(self->field, sizeof self->field, "%s%s%s", strchr(self->host, ':') == NULL ? "" : "[",
+             self->host, strchr(self->host, ':') == NULL ? "" : "]");
+    snprintf(self->text, sizeof self->text, "%s:%u", self->field, self->port);
     return CMD_OK;
 }
 
@@ -205,8 +207,8 @@ int ctl_where_ask(const struct ctl_where *self, const char *method, const char *
                   const char *body, size_t body_len, struct shs_test_answer **out)
 {
     const char *const fields[] = {
-        "Host",  self->url == NULL ? "admin" : self->host, "Connection",
-        "close", body_len == 0 ? NULL : "Content-Type",    "application/json",
+        "Host",  self->url == NULL ? "admin" : self->field, "Connection",
+        "close", body_len == 0 ? NULL : "Content-Type",     "application/json",
         NULL};
     struct shs_test_request request;
     struct pems pems;

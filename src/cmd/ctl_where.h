@@ -14,6 +14,7 @@ struct ctl_where {
     int64_t wait_s;
     char host[CTL_HOST_MAX]; /* of `url` */
     unsigned port;
+    char field[CTL_HOST_MAX + 2]; /* the same as a Host field has it */
     char text[CTL_HOST_MAX + 16]; /* of it, for messages: the path, or "HOST:PORT" */
 };
 

@@ -112,11 +112,13 @@ int serve_admin_open(struct shs_admin **out, const struct serve_options *o,
     opt.audit = o->admin.audit;
     opt.deny = o->admin.deny;
     opt.rules = o->admin.rules;
+    opt.keylog = o->admin.keylog;
+    opt.stuck_ms = o->opt.stuck_handler_ms;
     if (o->admin.per_minute > 0) {
         opt.per_minute = o->admin.per_minute;
         opt.burst = opt.per_minute / 30 + 1;
     }
-    if (o->drain_grace_ms > 0)
+    if (o->drain_grace_is_given)
         opt.drain_grace_ms = o->drain_grace_ms;
     opt.settings = each_setting;
     opt.settings_ctx = (void *)o;
