@@ -20,14 +20,22 @@
  *
  * Routes, below /admin/v1
  *
- *   GET    whoami, routes, servers, connections, handshakes, certs, deny, log, config, threads,
- *          drain
- *   POST   reload, deny, drain, undrain
+ *   GET    status, whoami, routes, servers, connections, handshakes, certs, deny, log, config,
+ *          threads, drain, keylog
+ *   POST   reload, deny, drain, undrain, keylog
  *   PUT    log
- *   DELETE connections/{id}
+ *   DELETE connections/{id}, deny/{id}
  *
  *   `GET routes` says of each what it takes and does. GET never changes anything. Answers are JSON;
  *   an error is {"error": "...", ...}.
+ *
+ *   GET status is how the servers do: connections, requests, latency, answers, workers, handshakes,
+ *   certificates, and the last ten minutes of them. JSON; for a browser (Accept: text/html) a page,
+ *   which is where GET / leads; for Accept: text/event-stream the page's news as server-sent
+ *   events, to 8 readers at once, for ten minutes or ?for=30s. The page needs no script, and
+ *   nothing from elsewhere. A browser has no Unix socket, but SSH has:
+ *
+ *       ssh -L 9000:/run/app/admin.sock HOST     and then http://localhost:9000/
  *
  * Who may come
  *
@@ -37,7 +45,8 @@
  *   `whoami` is answered to everybody who came in. Plain TCP is for loopback only, where nobody has
  *   a role.
  *
- *   A request with a Host that is not ours, with an Origin, or that a browser sends for another
+ *   A request with a Host that is not ours (at a Unix socket: a name with a dot, or an address that
+ *   is not loopback), with an Origin, or that a browser sends for another
  *   site (Sec-Fetch-Mode) is 403; with Upgrade, 400: the socket on loopback is nothing for web
  *   pages.
  *
@@ -70,6 +79,14 @@ struct shs_admin;
 /* One setting of the program, for GET config: secrets are to be left out by who calls it. */
 typedef void shs_admin_setting_fn(void *to, const char *name, const char *value);
 
+/* A reload in two steps: after LOOK or READ has returned 0, TAKE or DROP follows on that thread. */
+enum shs_admin_reload_step {
+    SHS_ADMIN_RELOAD_LOOK, /* read and check; it will not be taken, and no fault is counted */
+    SHS_ADMIN_RELOAD_READ, /* read and check */
+    SHS_ADMIN_RELOAD_TAKE, /* what was read counts from now on; it cannot fail */
+    SHS_ADMIN_RELOAD_DROP  /* it is forgotten */
+};
+
 struct shs_admin_options {
     size_t size; /* set by shs_admin_options_init */
 
@@ -100,6 +117,16 @@ struct shs_admin_options {
     /* -- what it keeps ------------------------------------------------------------------------- */
     const char *audit; /* a file, appended to. NULL: the lines go to `log` */
     const char *deny;  /* a file that has what POST deny was told, for the next start. NULL: no */
+
+    const char *keylog; /* a file, made with mode 0600: POST keylog has the secrets of the servers'
+                           TLS sessions written there for a time, for the role "admin" only. Who
+                           has it can read the traffic. NULL: that cannot be asked for */
+
+    /* -- what a reload is ---------------------------------------------------------------------- */
+    /* What the program has to read again as well, as a part of POST reload. NULL: nothing. Returns
+       0, or an error with *err for LOOK and READ. Any thread, one at a time. */
+    int (*reload)(void *ctx, enum shs_admin_reload_step step, struct shs_error *err);
+    void *reload_ctx;
 
     /* -- bounds -------------------------------------------------------------------------------- */
     unsigned burst;           /* requests of one identity at once. 100 */
@@ -142,6 +169,19 @@ SHS_API int shs_admin_new(struct shs_admin **out, struct shs_server *server,
  */
 SHS_API int shs_admin_add_server(struct shs_admin *self, const char *name,
                                  struct shs_server *server, struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * POST reload without a request, as for a signal: all files of all servers are looked at, and all
+ * are taken or none. It is on record in the audit log, or it is not done; what came of it is a line
+ * of opt.log. Reads files: not in a signal handler.
+ *
+ *   who      asks: "SIGHUP"; for the records
+ *   dry_run  only looks: nothing is changed, logged or on record
+ *
+ * Returns 0, or the error of what cannot be used with *err, and nothing was changed. Any thread.
+ */
+SHS_API int shs_admin_reload(struct shs_admin *self, const char *who, bool dry_run,
+                             struct shs_error *err);
 
 /*
  * Ends its threads, within opt.stop_ms. Before the servers are freed: they may be closed by then.

@@ -17,6 +17,10 @@
  *   ?verbose a line for each check, "[+]database ok" or "[-]database failed: REASON". Both are also
  *   there for HEAD; everything else is 404. Answers are not to be cached.
  *
+ *   What somebody should see to, while requests are served all the same, is a warning:
+ *   "[!]certificates warning: REASON" with ?verbose, and nothing without. It never makes the answer
+ *   503: an orchestrator would take a server away that serves.
+ *
  *   Put it on a listener of its own, with its own threads: it answers also while every worker of
  *   the others is busy, and without a client certificate, which probes do not have.
  *
@@ -33,7 +37,7 @@
 extern "C" {
 #endif
 
-#define SHS_HEALTH_CHECKS_MAX 64
+#define SHS_HEALTH_CHECKS_MAX 512
 #define SHS_HEALTH_REASON_MAX 128
 
 struct shs_health;
@@ -67,6 +71,26 @@ SHS_API int shs_health_add_check(struct shs_health *self, const char *name, shs_
  */
 SHS_API int shs_health_add_server(struct shs_health *self, const char *name,
                                   struct shs_server *server, struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * A warning: as a check, where false is the reason to warn. It does not count for readiness.
+ * As shs_health_add_check, and together with the checks SHS_HEALTH_CHECKS_MAX of them.
+ */
+SHS_API int shs_health_add_warning(struct shs_health *self, const char *name, shs_health_fn *fn,
+                                   void *ctx, struct shs_error *err) SHS_MUST_CHECK;
+
+/*
+ * A warning while something that this server loaded is over: a CRL past its next update, with which
+ * clients of its CA are refused; a certificate, one of its chain or a client CA that has expired;
+ * an OCSP response. The reason names the first, its file and since when.
+ *
+ *   server  with TLSMixIn; borrowed until *self is freed
+ *
+ * As shs_health_add_check.
+ */
+SHS_API int shs_health_add_certificates(struct shs_health *self, const char *name,
+                                        struct shs_server *server,
+                                        struct shs_error *err) SHS_MUST_CHECK;
 
 /* The switch, shown as the check "ready". `reason` (NULL: none) is copied, cut at its maximum. */
 SHS_API void shs_health_set_ready(struct shs_health *self, bool ready, const char *reason);

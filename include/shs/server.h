@@ -335,7 +335,7 @@ SHS_API int shs_server_bind_and_activate(struct shs_server *self,
 
 /*
  * The composition, top first: "ThreadingMixIn > HTTPServer > TCPServer > BaseServer".
- * Owned by the server, valid until the next push. Not while another thread composes.
+ * Owned by the server, valid until the next push. Any thread, but not while another one composes.
  */
 SHS_API const char *shs_server_describe(struct shs_server *self);
 

@@ -271,12 +271,18 @@ SHS_API void shs_tls_request_reload(struct shs_server *self);
  *   "spki HEX"            the SHA-256 of its public key: also when the certificate is renewed
  *   "serial HEX ISSUER"   serial number, and issuer as whoami says it (RFC 2253)
  *
- * It stays until the server is freed, whatever the file says. A forked child keeps to the list it
+ * It stays until shs_tls_undeny, whatever the file says. A forked child keeps to the list it
  * was forked with, and ends its connection at the next request when there is another.
  * Returns 0; SHS_USAGE with *err (may be NULL) for an entry that is none, or in a forked child;
  * SHS_LIMIT after a million; SHS_NOMEM. Safe from any thread.
  */
 SHS_API int shs_tls_deny(struct shs_server *self, const char *entry, struct shs_error *err);
+
+/*
+ * Takes that back: from now on the client is let in again. What the file config.deny says, stays.
+ * Returns 0, also when nobody had denied it; SHS_USAGE as above. Safe from any thread.
+ */
+SHS_API int shs_tls_undeny(struct shs_server *self, const char *entry, struct shs_error *err);
 
 /* -- counters ---------------------------------------------------------------------------------- */
 
@@ -434,6 +440,9 @@ struct shs_tls_info {
 SHS_API bool shs_conn_tls_info(struct shs_conn *conn, struct shs_tls_info *out);
 
 enum shs_san_kind { SHS_SAN_DNS, SHS_SAN_EMAIL, SHS_SAN_URI, SHS_SAN_IP };
+
+/* "dns", "email", "uri", "ip"; "" for none of them. Static storage. */
+SHS_API const char *shs_san_kind_label(enum shs_san_kind kind);
 
 struct shs_san {
     enum shs_san_kind kind;

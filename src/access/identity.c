@@ -105,11 +105,6 @@ void shs_request_identity(const struct shs_request *req, struct shs_identity *ou
 /* What tells most of a certificate: its SPIFFE ID, its CN, a name, its key. */
 static struct shs_str cert_name(const struct shs_client_identity *cert, const char **kind)
 {
-    static const char *const kinds[] = {[SHS_SAN_DNS] = "dns",
-                                        [SHS_SAN_EMAIL] = "email",
-                                        [SHS_SAN_URI] = "uri",
-                                        [SHS_SAN_IP] = "ip"};
-
     *kind = "uri";
     if (cert->spiffe_id.ptr != NULL)
         return cert->spiffe_id;
@@ -117,7 +112,7 @@ static struct shs_str cert_name(const struct shs_client_identity *cert, const ch
     if (cert->common_name.ptr != NULL)
         return cert->common_name;
     if (cert->san_count > 0) {
-        *kind = kinds[cert->sans[0].kind];
+        *kind = shs_san_kind_label(cert->sans[0].kind);
         return cert->sans[0].value;
     }
     *kind = "spki";

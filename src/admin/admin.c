@@ -27,8 +27,8 @@ void shs_admin_options_init_sized(struct shs_admin_options *opt, size_t size)
 
 #ifdef SHS_HAVE_JANSSON
 #include "admin/admin.h"
+#include "server/loopback.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <grp.h>
 #include <netdb.h>
@@ -50,6 +50,7 @@ static const size_t string_members[] = {
     offsetof(struct shs_admin_options, client_ca), offsetof(struct shs_admin_options, crl),
     offsetof(struct shs_admin_options, name),      offsetof(struct shs_admin_options, audit),
     offsetof(struct shs_admin_options, deny),      offsetof(struct shs_admin_options, rules),
+    offsetof(struct shs_admin_options, keylog),
 };
 
 static const char **member(struct shs_admin_options *opt, size_t i)
@@ -113,19 +114,6 @@ static int copy_strings(struct shs_admin *self, struct shs_error *err)
     return SHS_OK;
 }
 
-/* 127.0.0.0/8, ::1, and the name of them. */
-static bool is_loopback(const char *host)
-{
-    struct in6_addr six;
-    struct in_addr four;
-
-    if (inet_pton(AF_INET, host, &four) == 1)
-        return ntohl(four.s_addr) >> 24 == 127;
-    if (inet_pton(AF_INET6, host, &six) == 1)
-        return IN6_IS_ADDR_LOOPBACK(&six);
-    return strcmp(host, "localhost") == 0;
-}
-
 static int check_options(const struct shs_admin_options *opt, struct shs_error *err)
 {
     if (opt->path == NULL && opt->host == NULL)
@@ -138,7 +126,7 @@ static int check_options(const struct shs_admin_options *opt, struct shs_error *
                              opt->mode);
     if (opt->host == NULL)
         return SHS_OK;
-    if (opt->certfile == NULL && !is_loopback(opt->host))
+    if (opt->certfile == NULL && !shs__is_loopback(opt->host))
         return shs_error_set(err, SHS_USAGE, 0,
                              "an admin plane at '%s' would be open to the network: give it a "
                              "certificate and a client CA, or use a loopback address or a Unix "
@@ -369,13 +357,17 @@ static int start_threads(struct shs_admin *self, struct shs_error *err)
 
 static int make_parts(struct shs_admin *self, struct shs_error *err)
 {
+    const struct shs_admin_moment nothing = {.accepted = 0};
     struct shs_rate_options rate;
     int rc;
 
     if (shs__admin_denied_new(&self->denied) != SHS_OK ||
-        shs__admin_handshakes_new(&self->handshakes) != SHS_OK)
+        shs__admin_handshakes_new(&self->handshakes) != SHS_OK ||
+        shs__admin_history_new(&self->history, &nothing) != SHS_OK)
         return shs_error_set(err, SHS_NOMEM, 0, "out of memory for the admin plane");
     rc = shs__admin_audit_new(&self->audit, self->opt.audit, self->opt.log, self->opt.log_ctx, err);
+    if (rc == SHS_OK)
+        rc = shs__admin_keylog_open(self, err);
     if (rc == SHS_OK)
         rc = shs__admin_deny_load(self, err);
     if (rc == SHS_OK && self->opt.rules != NULL)
@@ -403,7 +395,9 @@ static struct shs_admin *admin_new(void)
     self->events = (struct shs_admin_watch_events){
         .handshake = on_handshake, .failure = on_failure, .ctx = self};
     self->own_events = (struct shs_admin_watch_events){
-        .handshake = on_handshake, .failure = on_own_failure, .ctx = self};
+        .handshake = on_handshake, .failure = on_own_failure, .turn = shs__admin_look, .ctx = self};
+    self->began_ns = shs_now_ns();
+    self->keylog_fd = -1;
     self->handler = (struct shs_http_handler){.name = "Admin",
                                               .do_any = shs__admin_answer,
                                               .log_request = log_request,
@@ -461,7 +455,8 @@ int shs_admin_add_server(struct shs_admin *self, const char *name, struct shs_se
     if (rc != SHS_OK)
         return rc;
     atomic_store(&self->watch_count, count + 1);
-    return shs__admin_deny_tell(self, server, err);
+    rc = shs__admin_keylog_allow(self, server, err);
+    return rc == SHS_OK ? shs__admin_deny_tell(self, server, err) : rc;
 }
 
 struct shs_server *shs_admin_server(const struct shs_admin *self, unsigned i)
@@ -522,7 +517,10 @@ int shs_admin_free(struct shs_admin *self)
     shs_router_free(self->router);
     shs_access_free(self->rules);
     shs__admin_audit_free(self->audit);
+    if (self->keylog_fd >= 0)
+        (void)close(self->keylog_fd);
     shs__admin_handshakes_free(self->handshakes);
+    shs__admin_history_free(self->history);
     shs__admin_denied_free(self->denied);
     shs__free(self->strings);
     shs__free(self);
@@ -554,6 +552,14 @@ int shs_admin_free(struct shs_admin *self)
 {
     SHS_UNUSED(self);
     return SHS_OK;
+}
+
+int shs_admin_reload(struct shs_admin *self, const char *who, bool dry_run, struct shs_error *err)
+{
+    SHS_UNUSED(self);
+    SHS_UNUSED(who);
+    SHS_UNUSED(dry_run);
+    return shs_error_set(err, SHS_USAGE, 0, "there is no admin plane");
 }
 
 struct shs_server *shs_admin_server(const struct shs_admin *self, unsigned i)

@@ -16,6 +16,7 @@
 #include "admin/audit.h"
 #include "admin/denied.h"
 #include "admin/handshakes.h"
+#include "admin/history.h"
 #include "admin/values.h"
 #include "admin/watch.h"
 
@@ -45,6 +46,11 @@ struct shs_admin {
     struct shs_admin_audit *audit;
     struct shs_admin_denied *denied;
     struct shs_admin_handshakes *handshakes;
+    struct shs_admin_history *history;
+    int64_t began_ns;
+    int keylog_fd;                   /* -1: nobody may ask for it */
+    _Atomic int64_t keylog_until_ns; /* 0: nobody has asked, or its end was said */
+    _Atomic unsigned watchers;       /* of GET status */
     struct shs_admin_watch_events events, own_events;
     struct shs_access_rules *rules; /* NULL: there are none */
     struct shs_router *router;
@@ -79,12 +85,27 @@ struct shs_str shs__admin_rate_key(void *ctx, struct shs_request *req);
 /* In front of each route that changes something. */
 int shs__admin_change(struct shs_request *req, struct shs_response *res, void *ctx,
                       const struct shs_next *next);
+/* Who was let in for long may come no more: the rules are others by now. */
+bool shs__admin_still_allowed(struct shs_request *req);
 /* A line of the audit log for a handshake that failed at one of our own servers. */
 void shs__admin_audit_failure(struct shs_admin *self, const struct shs_tls_failure *failure);
 /* What a handler has changed; takes both. NULL is fine: null. */
 void shs__admin_changed(struct shs_request *req, json_t *before, json_t *after);
 /* {"error": text, ...members}; takes `members`, which may be NULL. */
 int shs__admin_refuse(struct shs_response *res, int status, const char *error, json_t *members);
+
+/* The same protocol for what no request asks for: on record before it is done. Both take their
+   line; `status` is for a line that cannot be made. */
+int shs__admin_record_begin(struct shs_admin *self, json_t *line, struct shs_error *err);
+int shs__admin_record_end(struct shs_admin *self, json_t *end, int status);
+/* A flag of a query: there, and neither "0" nor "false". */
+bool shs__admin_is_on(struct shs_str flag);
+
+/* The file of opt.keylog; a server that has come may write there; its end is said. */
+int shs__admin_keylog_open(struct shs_admin *self, struct shs_error *err);
+int shs__admin_keylog_allow(struct shs_admin *self, struct shs_server *server,
+                            struct shs_error *err);
+void shs__admin_keylog_look(struct shs_admin *self);
 
 /* The rows, ended by one without a method; and the router of them. */
 const struct shs_admin_route *shs__admin_routes(void);
@@ -93,6 +114,12 @@ int shs__admin_router_new(struct shs_admin *self, struct shs_error *err);
 /* Calls `each` for every server: those it looks at, then its own. Until it returns false. */
 void shs__admin_each(struct shs_admin *self,
                      bool (*each)(void *ctx, struct shs_admin_watch *watch, bool own), void *ctx);
+/* Makes a point of the history when it is time for one; for watch.h's `turn`. */
+void shs__admin_look(void *admin);
+/* What GET servers and GET certs say, as values; NULL when there is no memory. Certificates and the
+   like that end within that time, the one that ends first in front. */
+json_t *shs__admin_servers_value(struct shs_admin *self, bool with_own);
+json_t *shs__admin_certs_value(struct shs_admin *self, int64_t within_s);
 /* The tag of what GET config says now, in quotes. */
 int shs__admin_config_tag(struct shs_admin *self, char *buf, size_t cap);
 /* Reads the file opt.deny, which need not be there. */
@@ -105,8 +132,10 @@ int shs__admin_deny_tell(struct shs_admin *self, struct shs_server *server, stru
 shs_method_fn shs__admin_get_whoami, shs__admin_get_routes, shs__admin_get_servers,
     shs__admin_get_connections, shs__admin_get_handshakes, shs__admin_get_certs,
     shs__admin_get_deny, shs__admin_get_config, shs__admin_get_threads, shs__admin_get_log,
-    shs__admin_put_log, shs__admin_get_drain;
+    shs__admin_put_log, shs__admin_get_drain, shs__admin_get_status, shs__admin_get_status_style,
+    shs__admin_get_status_script, shs__admin_get_keylog, shs__admin_post_keylog,
+    shs__admin_get_status_icon, shs__admin_get_root;
 shs_method_fn shs__admin_delete_connection, shs__admin_post_reload, shs__admin_post_deny,
-    shs__admin_post_drain, shs__admin_post_undrain;
+    shs__admin_delete_deny, shs__admin_post_drain, shs__admin_post_undrain;
 
 #endif

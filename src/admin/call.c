@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "handler/chain.h"
 #include "http/exchange.h"
+#include "server/loopback.h"
 
 /* How long a change waits for the one before it. */
 #define CHANGE_WAIT_MS 10000u
@@ -129,6 +130,22 @@ static void local_address(const struct shs_conn *conn, char *text, socklen_t cap
         inet_ntop(AF_INET6, &at.in6.sin6_addr, text, cap);
 }
 
+/*
+ * What stands for a Unix socket: "admin", or where a relay of its owner listens (ssh -L). A name of
+ * the DNS is a page's own, which it has pointed there.
+ */
+static bool is_local_name(struct shs_str host)
+{
+    char text[INET6_ADDRSTRLEN];
+
+    if (memchr(host.ptr, '.', host.len) == NULL)
+        return true;
+    if (host.len >= sizeof text)
+        return false;
+    snprintf(text, sizeof text, "%.*s", (int)host.len, host.ptr);
+    return shs__is_loopback(text);
+}
+
 /* Is that one of the names we are asked by? By another one a page's own name has led here. */
 static bool is_our_name(const struct shs_admin_call *call, struct shs_request *req)
 {
@@ -137,7 +154,7 @@ static bool is_our_name(const struct shs_admin_call *call, struct shs_request *r
     char address[INET6_ADDRSTRLEN];
     struct shs_tls_info tls;
 
-    if (call->who.has_process)
+    if (call->who.has_process && (host.len == 0 || is_local_name(host)))
         return true;
     local_address(conn, address, sizeof address);
     if (shs_str_is(host, address) || shs_str_is_nocase(host, "localhost") ||
@@ -265,37 +282,36 @@ static int write_line(struct shs_admin_call *call, struct shs_request *req, int 
 }
 
 /* The same in two parts: {"a":1 and ,"b":2} */
-static int write_first(struct shs_admin_call *call, struct shs_request *req, struct shs_error *err)
+int shs__admin_record_begin(struct shs_admin *self, json_t *line, struct shs_error *err)
 {
     struct shs_buf text;
     int rc;
 
     shs__buf_init(&text, LINE_MAX_BYTES);
-    rc = shs__admin_dump(line_begin(call, req), &text);
+    rc = shs__admin_dump(line, &text);
     if (rc != SHS_OK) {
         shs_error_set(err, rc, 0, "its line cannot be made: %s", shs_err_text(rc));
     } else {
         text.len--; /* without the brace */
-        rc = shs__admin_audit_begin(call->admin->audit, text_of(&text), CHANGE_WAIT_MS, err);
+        rc = shs__admin_audit_begin(self->audit, text_of(&text), CHANGE_WAIT_MS, err);
     }
     shs__buf_free(&text);
-    call->changing = rc == SHS_OK;
     return rc;
 }
 
-static int write_second(struct shs_admin_call *call, int status)
+int shs__admin_record_end(struct shs_admin *self, json_t *end, int status)
 {
     struct shs_buf text;
     int rc;
 
     shs__buf_init(&text, LINE_MAX_BYTES);
-    if (shs__admin_dump(line_end(call, status), &text) != SHS_OK) {
+    if (shs__admin_dump(end, &text) != SHS_OK) {
         text.len = 0;
         (void)shs__buf_printf(&text, "{\"status\":%d}", status);
     }
     if (text.len > 0)
         shs__buf_head(&text)[0] = ',';
-    rc = shs__admin_audit_end(call->admin->audit, text_of(&text));
+    rc = shs__admin_audit_end(self->audit, text_of(&text));
     shs__buf_free(&text);
     return rc;
 }
@@ -350,7 +366,8 @@ int shs__admin_change(struct shs_request *req, struct shs_response *res, void *c
     struct shs_error err = {.code = SHS_OK};
 
     SHS_UNUSED(ctx);
-    if (write_first(call, req, &err) != SHS_OK)
+    call->changing = shs__admin_record_begin(call->admin, line_begin(call, req), &err) == SHS_OK;
+    if (!call->changing)
         return refuse_change(res, &err);
     /* From here on nobody else changes anything. */
     if (!matches(call->admin, req))
@@ -366,10 +383,22 @@ static int forbid(struct shs_response *res, const struct shs_admin_call *call)
                                        shs__admin_text_or_null(call->decision.role)));
 }
 
-/* GET whoami is for everybody. */
-static bool is_whoami(struct shs_request *req)
+bool shs__admin_still_allowed(struct shs_request *req)
 {
-    return shs_str_is(shs_request_path(req), SHS_ADMIN_PREFIX "/whoami") &&
+    struct shs_admin_call now = {.admin = shs_request_ctx(req)};
+
+    if (now.admin->rules == NULL)
+        return true;
+    now.who = shs__admin_call(req)->who;
+    judge(&now, req);
+    return now.decision.allowed;
+}
+
+/* GET whoami is for everybody, and the way to the page. */
+static bool is_for_all(struct shs_request *req)
+{
+    return (shs_str_is(shs_request_path(req), SHS_ADMIN_PREFIX "/whoami") ||
+            shs_str_is(shs_request_path(req), "/")) &&
            (shs_str_is(shs_request_method(req), "GET") ||
             shs_str_is(shs_request_method(req), "HEAD"));
 }
@@ -380,7 +409,7 @@ static int let_in(struct shs_request *req, struct shs_response *res, void *ctx,
     struct shs_admin_call *call = shs__admin_call(req);
 
     SHS_UNUSED(ctx);
-    if (!call->decision.allowed && !is_whoami(req))
+    if (!call->decision.allowed && !is_for_all(req))
         return forbid(res, call);
     return shs_next_call(next, req, res);
 }
@@ -433,7 +462,7 @@ int shs__admin_answer(struct shs_request *req, struct shs_response *res)
     if (call->changing) {
         if (status < 300)
             atomic_fetch_add(&call->admin->changes, 1);
-        (void)write_second(call, status);
+        (void)shs__admin_record_end(call->admin, line_end(call, status), status);
     } else {
         (void)write_line(call, req, status);
     }

@@ -60,17 +60,68 @@ static bool add_server(void *servers, struct shs_admin_watch *watch, bool own)
     return true;
 }
 
+/* A name that stands for something which is nobody's business: of a setting, or of a field. */
+static bool is_secret_name(struct shs_str name)
+{
+    static const char *const words[] = {"authorization", "cookie", "token",   "secret", "passw",
+                                        "credential",    "apikey", "api-key", "api_key"};
+    char lower[128];
+    size_t len = name.len < sizeof lower ? name.len : sizeof lower - 1;
+
+    for (size_t i = 0; i < len; i++)
+        lower[i] =
+            (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] + 32 : name.ptr[i]);
+    lower[len] = '\0';
+    for (size_t i = 0; i < SHS_ARRAY_LEN(words); i++) {
+        if (strstr(lower, words[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* The name of "NAME: VALUE"; ptr NULL: the text is none. */
+static struct shs_str field_name(const char *text)
+{
+    size_t len = strcspn(text, ": \t");
+
+    return text[len] == ':' && (text[len + 1] == ' ' || text[len + 1] == '\t')
+               ? (struct shs_str){text, len}
+               : (struct shs_str){NULL, 0};
+}
+
+#define REDACTED "(redacted)"
+
+/*
+ * The value, without what is secret in it: the value of a field like Authorization or Set-Cookie, a
+ * key, the user and password of a URL.
+ */
+static json_t *value_of(const char *value)
+{
+    struct shs_str field = field_name(value);
+    const char *scheme = strstr(value, "://"), *at;
+
+    if (field.ptr != NULL && is_secret_name(field))
+        return json_sprintf("%.*s: " REDACTED, (int)field.len, field.ptr);
+    if (strstr(value, "PRIVATE "
+                      "KEY-----") != NULL)
+        return json_string(REDACTED);
+    at = scheme == NULL ? NULL : scheme + 3 + strcspn(scheme + 3, "/@");
+    if (at != NULL && *at == '@')
+        return json_sprintf("%.*s" REDACTED "%s", (int)(scheme + 3 - value), value, at);
+    return shs__admin_text(value);
+}
+
 /* A name that is there already becomes a list: a setting may be given several times. */
 static void add_setting(void *to, const char *name, const char *value)
 {
     json_t *known = json_object_get(to, name);
 
     if (known == NULL)
-        (void)json_object_set_new(to, name, shs__admin_text(value));
+        (void)json_object_set_new(to, name, value_of(value));
     else if (json_is_array(known))
-        (void)json_array_append_new(known, shs__admin_text(value));
+        (void)json_array_append_new(known, value_of(value));
     else
-        (void)json_object_set_new(to, name, json_pack("[O, o]", known, shs__admin_text(value)));
+        (void)json_object_set_new(to, name, json_pack("[O, o]", known, value_of(value)));
 }
 
 static json_t *config_of(struct shs_admin *self)

@@ -97,6 +97,23 @@ int shs__admin_denied_add(struct shs_admin_denied *self, const char *entry, bool
     return rc;
 }
 
+bool shs__admin_denied_remove(struct shs_admin_denied *self, const char *entry)
+{
+    size_t count, i = 0;
+
+    pthread_rwlock_wrlock(&self->lock);
+    count = atomic_load(&self->count);
+    while (i < count && strcmp(self->entries[i], entry) != 0)
+        i++;
+    if (i < count) {
+        shs__free(self->entries[i]);
+        memmove(&self->entries[i], &self->entries[i + 1], (count - i - 1) * sizeof *self->entries);
+        atomic_store(&self->count, count - 1);
+    }
+    pthread_rwlock_unlock(&self->lock);
+    return i < count;
+}
+
 void shs__admin_denied_drop_last(struct shs_admin_denied *self)
 {
     pthread_rwlock_wrlock(&self->lock);

@@ -23,6 +23,8 @@ void shs__admin_denied_free(struct shs_admin_denied *self); /* NULL is fine */
  * SHS_NOMEM.
  */
 int shs__admin_denied_add(struct shs_admin_denied *self, const char *entry, bool *added);
+/* Takes one away; false: it is not there. */
+bool shs__admin_denied_remove(struct shs_admin_denied *self, const char *entry);
 /* Takes the last one away again: what it stands for could not be done. */
 void shs__admin_denied_drop_last(struct shs_admin_denied *self);
 

@@ -10,12 +10,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <shs/digest.h>
 #include <shs/json.h>
 
 #include "base/chars.h"
 
 #define ENTRY_MAX 1024
 #define FILE_MAX ((size_t)16 * 1024 * 1024)
+#define ID_LEN 16
 
 /* -- what is asked for ------------------------------------------------------------------------- */
 
@@ -237,21 +239,59 @@ int shs__admin_deny_tell(struct shs_admin *self, struct shs_server *server, stru
 
 /* -- the routes -------------------------------------------------------------------------------- */
 
+/* What an entry is called in an address: the beginning of its SHA-256, the same at every start. */
+static void id_of(const char *entry, char id[ID_LEN + 1])
+{
+    unsigned char digest[SHS_SHA256_LEN];
+    struct shs_sha256 *sha = NULL;
+    int rc = shs_sha256_new(&sha);
+
+    if (rc == SHS_OK)
+        rc = shs_sha256_update(sha, entry, strlen(entry));
+    if (rc == SHS_OK)
+        rc = shs_sha256_final(sha, digest);
+    shs_sha256_free(sha);
+    id[0] = '\0'; /* nothing is called so */
+    for (size_t i = 0; rc == SHS_OK && i < ID_LEN / 2; i++)
+        snprintf(id + 2 * i, 3, "%02x", digest[i]);
+}
+
+/* Each entry, with its end cut off: until `each` returns false. */
+static int each_entry(struct shs_admin *self, bool (*each)(void *ctx, const char *entry), void *ctx)
+{
+    struct shs_buf text;
+    bool go_on = true;
+    int rc;
+
+    shs__buf_init(&text, FILE_MAX);
+    rc = shs__admin_denied_text(self->denied, &text);
+    if (rc == SHS_OK)
+        rc = shs__buf_append(&text, "", 1);
+    for (char *line = shs__buf_head(&text), *end; rc == SHS_OK && go_on && *line != '\0';
+         line = end) {
+        end = line + strcspn(line, "\n");
+        *end++ = '\0';
+        go_on = each(ctx, line);
+    }
+    shs__buf_free(&text);
+    return rc;
+}
+
+static bool add_entry(void *list, const char *entry)
+{
+    char id[ID_LEN + 1];
+
+    id_of(entry, id);
+    (void)json_array_append_new(list,
+                                json_pack("{s:s, s:o}", "id", id, "entry", shs__admin_text(entry)));
+    return true;
+}
+
 static json_t *list_of(struct shs_admin *self)
 {
     json_t *list = json_array();
-    struct shs_buf text;
 
-    shs__buf_init(&text, FILE_MAX);
-    if (shs__admin_denied_text(self->denied, &text) == SHS_OK &&
-        shs__buf_append(&text, "", 1) == SHS_OK) {
-        for (char *line = shs__buf_head(&text), *end; *line != '\0'; line = end) {
-            end = line + strcspn(line, "\n");
-            *end++ = '\0';
-            (void)json_array_append_new(list, shs__admin_text(line));
-        }
-    }
-    shs__buf_free(&text);
+    (void)each_entry(self, add_entry, list);
     return list;
 }
 
@@ -265,6 +305,7 @@ int shs__admin_get_deny(struct shs_request *req, struct shs_response *res)
 }
 
 struct denial {
+    struct shs_admin *admin;
     const char *entry;
     bool tls;
     size_t servers, ended;
@@ -294,6 +335,7 @@ int shs__admin_post_deny(struct shs_request *req, struct shs_response *res)
     struct shs_admin *self = shs_request_ctx(req);
     char entry[ENTRY_MAX];
     struct denial d = {.entry = entry};
+    char id[ID_LEN + 1];
     const char *wrong;
     json_t *object;
     bool added;
@@ -321,10 +363,70 @@ int shs__admin_post_deny(struct shs_request *req, struct shs_response *res)
         return shs__admin_refuse(res, d.rc == SHS_USAGE ? 422 : 500, d.err.text, NULL);
     }
     shs__admin_changed(req, json_boolean(!added), json_string(entry));
+    id_of(entry, id);
     return shs_send_json(res, 200,
-                         json_pack("{s:s, s:b, s:I, s:b}", "denied", entry, "new", (int)added,
-                                   "servers", (json_int_t)d.servers, "kept",
+                         json_pack("{s:s, s:s, s:b, s:I, s:b}", "denied", entry, "id", id, "new",
+                                   (int)added, "servers", (json_int_t)d.servers, "kept",
                                    (int)(self->opt.deny != NULL)));
+}
+
+/* -- DELETE deny/ID ---------------------------------------------------------------------------- */
+
+struct wanted {
+    struct shs_str id;
+    char entry[ENTRY_MAX]; /* "": there is none of that name */
+};
+
+static bool find_entry(void *wanted, const char *entry)
+{
+    struct wanted *w = wanted;
+    char id[ID_LEN + 1];
+
+    id_of(entry, id);
+    if (w->id.len != ID_LEN || !shs_str_is(w->id, id))
+        return true;
+    snprintf(w->entry, sizeof w->entry, "%s", entry);
+    return false;
+}
+
+/* And what else the list says is said again: it may mean the same client by other letters. */
+static bool let_in_at(void *denial, struct shs_admin_watch *watch, bool own)
+{
+    struct shs_server *server = shs__admin_watch_server(watch);
+    struct denial *d = denial;
+
+    SHS_UNUSED(own);
+    if (d->tls && shs_server_layer(server, "TLSMixIn") != NULL) {
+        d->rc = shs_tls_undeny(server, d->entry, &d->err);
+        if (d->rc == SHS_OK)
+            d->rc = shs__admin_deny_tell(d->admin, server, &d->err);
+    }
+    return d->rc == SHS_OK;
+}
+
+int shs__admin_delete_deny(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_admin *self = shs_request_ctx(req);
+    struct wanted w = {.entry = ""};
+    struct denial d = {.admin = self, .entry = w.entry};
+    bool added;
+
+    if (!shs_request_param(req, "id", &w.id) || each_entry(self, find_entry, &w) != SHS_OK ||
+        w.entry[0] == '\0')
+        return shs__admin_refuse(res, 404, "nobody is denied by that id: GET deny", NULL);
+    d.tls = is_tls_entry(w.entry);
+    (void)shs__admin_denied_remove(self->denied, w.entry);
+    if (save(self, &d.err) != SHS_OK) {
+        (void)shs__admin_denied_add(self->denied, w.entry, &added);
+        return shs__admin_refuse(res, 500, d.err.text, NULL);
+    }
+    shs__admin_each(self, let_in_at, &d);
+    if (d.rc != SHS_OK)
+        return shs__admin_refuse(res, 500, d.err.text, NULL);
+    shs__admin_changed(req, shs__admin_text(w.entry), NULL);
+    return shs_send_json(res, 200,
+                         json_pack("{s:o, s:o}", "let_in", shs__admin_text(w.entry), "id",
+                                   shs__admin_text_str(w.id)));
 }
 
 #endif

@@ -4,16 +4,18 @@
 #include <stdio.h>
 
 #include <shs/drain.h>
+#include <shs/tls.h>
 
 #include "base/base.h"
 
-#define PAGE_MAX ((size_t)16 * 1024)
+#define PAGE_MAX ((size_t)256 * 1024)
 #define NAME_MAX_LEN 64
 
 struct check {
     char name[NAME_MAX_LEN + 1];
     shs_health_fn *fn;
     void *ctx;
+    bool warns; /* and does not count */
 };
 
 struct shs_health {
@@ -49,13 +51,18 @@ static bool look(struct shs_health *self, size_t i, const char **name, char *rea
     return good;
 }
 
+static bool warns(const struct shs_health *self, size_t i)
+{
+    return i > 0 && self->checks[i - 1].warns;
+}
+
 bool shs_health_is_ready(struct shs_health *self)
 {
     char reason[SHS_HEALTH_REASON_MAX];
     const char *name;
 
     for (size_t i = 0; i <= self->count; i++) {
-        if (!look(self, i, &name, reason))
+        if (!warns(self, i) && !look(self, i, &name, reason))
             return false;
     }
     return true;
@@ -80,12 +87,13 @@ static void flatten(char *text)
     }
 }
 
-static int add_line(struct shs_buf *out, const char *name, bool good, char *reason)
+static int add_line(struct shs_buf *out, const char *name, bool good, bool warning, char *reason)
 {
     flatten(reason);
     if (good)
         return shs__buf_printf(out, "[+]%s ok\n", name);
-    return shs__buf_printf(out, "[-]%s failed%s%s\n", name, reason[0] == '\0' ? "" : ": ", reason);
+    return shs__buf_printf(out, "[%c]%s %s%s%s\n", warning ? '!' : '-', name,
+                           warning ? "warning" : "failed", reason[0] == '\0' ? "" : ": ", reason);
 }
 
 /* All checks, each once; *ready is what they come to. */
@@ -96,11 +104,14 @@ static int write_checks(struct shs_health *self, struct shs_buf *out, bool verbo
 
     *ready = true;
     for (size_t i = 0; i <= self->count; i++) {
-        bool good = look(self, i, &name, reason);
+        bool warning = warns(self, i), good;
 
-        *ready = *ready && good;
+        if (warning && !verbose)
+            continue;
+        good = look(self, i, &name, reason);
+        *ready = *ready && (good || warning);
         if (verbose || !good)
-            SHS_RETURN_IF_ERROR(add_line(out, name, good, reason));
+            SHS_RETURN_IF_ERROR(add_line(out, name, good, warning, reason));
     }
     if (!verbose && *ready)
         return shs__buf_append_str(out, SHS_STR("ok\n"));
@@ -199,8 +210,8 @@ static bool is_taken(const struct shs_health *self, const char *name)
     return strcmp(name, "ready") == 0;
 }
 
-int shs_health_add_check(struct shs_health *self, const char *name, shs_health_fn *fn, void *ctx,
-                         struct shs_error *err)
+static int add(struct shs_health *self, const char *name, shs_health_fn *fn, void *ctx,
+               bool warning, struct shs_error *err)
 {
     struct check *check;
 
@@ -216,7 +227,73 @@ int shs_health_add_check(struct shs_health *self, const char *name, shs_health_f
     snprintf(check->name, sizeof check->name, "%s", name);
     check->fn = fn;
     check->ctx = ctx;
+    check->warns = warning;
     return SHS_OK;
+}
+
+int shs_health_add_check(struct shs_health *self, const char *name, shs_health_fn *fn, void *ctx,
+                         struct shs_error *err)
+{
+    return add(self, name, fn, ctx, false, err);
+}
+
+int shs_health_add_warning(struct shs_health *self, const char *name, shs_health_fn *fn, void *ctx,
+                           struct shs_error *err)
+{
+    return add(self, name, fn, ctx, true, err);
+}
+
+/* -- what a server has loaded ------------------------------------------------------------------ */
+
+struct over {
+    int64_t now, when; /* the end of the first that is over; INT64_MAX: none is */
+    char *reason;
+};
+
+static const char *kind_of(enum shs_tls_end_kind kind)
+{
+    switch (kind) {
+    case SHS_TLS_END_CERT:
+        return "the certificate";
+    case SHS_TLS_END_CHAIN:
+        return "a certificate of the chain";
+    case SHS_TLS_END_OCSP:
+        return "the OCSP response";
+    case SHS_TLS_END_CLIENT_CA:
+        return "a client CA";
+    case SHS_TLS_END_CRL:
+        return "the CRL";
+    }
+    return "a file";
+}
+
+static void note_end(void *over, const struct shs_tls_end *end)
+{
+    struct over *o = over;
+    const char *name = strrchr(end->source, '/');
+
+    if (end->when > o->now || end->when >= o->when)
+        return;
+    o->when = end->when;
+    snprintf(o->reason, SHS_HEALTH_REASON_MAX, "%s in %.60s is over for %lld s", kind_of(end->kind),
+             name == NULL ? end->source : name + 1, (long long)(o->now - end->when));
+}
+
+static bool is_within_its_dates(void *server, char *reason)
+{
+    struct over o = {shs_server_time(server), INT64_MAX, reason};
+
+    (void)shs_tls_each_end(server, note_end, &o);
+    return o.when == INT64_MAX;
+}
+
+int shs_health_add_certificates(struct shs_health *self, const char *name,
+                                struct shs_server *server, struct shs_error *err)
+{
+    if (shs_server_layer(server, "TLSMixIn") == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "the server of the warning '%s' has no TLSMixIn",
+                             name);
+    return shs_health_add_warning(self, name, is_within_its_dates, server, err);
 }
 
 static bool is_serving(void *server, char *reason)

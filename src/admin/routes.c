@@ -14,6 +14,12 @@
 static const struct shs_admin_route rows[] = {
     {"GET", P "/whoami", shs__admin_get_whoami, false, "who you are, and what that lets you do"},
     {"GET", P "/routes", shs__admin_get_routes, false, "this list"},
+    {"GET", P "/status", shs__admin_get_status, false,
+     "how the servers do: as JSON, for a browser (Accept: text/html) as a page, and for Accept: "
+     "text/event-stream as its news, ?for=10m"},
+    {"GET", P "/status.css", shs__admin_get_status_style, false, "what the page looks like"},
+    {"GET", P "/status.js", shs__admin_get_status_script, false, "what keeps the page new"},
+    {"GET", P "/status.svg", shs__admin_get_status_icon, false, "its icon"},
     {"GET", P "/servers", shs__admin_get_servers, false,
      "what is looked at: addresses, counters, handshakes by cause"},
     {"GET", P "/connections", shs__admin_get_connections, false,
@@ -25,13 +31,17 @@ static const struct shs_admin_route rows[] = {
     {"GET", P "/certs", shs__admin_get_certs, false,
      "certificates, CAs and CRLs that are loaded; ?expires_within=30d"},
     {"POST", P "/reload", shs__admin_post_reload, true,
-     "reads all certificates, CAs and CRLs again: all of them, or none; ?dry_run=1 only looks"},
-    {"GET", P "/deny", shs__admin_get_deny, false, "who was denied"},
+     "reads all certificates, CAs, CRLs and rules again: all of them, or none; with a body "
+     "{\"certificate\": PEM, \"key\": PEM, \"file\": WHICH} they replace these files first; "
+     "?dry_run=1 only looks"},
+    {"GET", P "/deny", shs__admin_get_deny, false, "who was denied, and by which id"},
     {"POST", P "/deny", shs__admin_post_deny, true,
      "keeps a client out, and ends its connections: {\"spki\": ...}, {\"cert\": ...}, "
      "{\"serial\": ..., \"issuer\": ...}, {\"spiffe\": ...} or {\"uid\": ...}"},
     {"GET", P "/drain", shs__admin_get_drain, false,
      "whether the servers drain, and what it came to so far"},
+    {"DELETE", P "/deny/{id}", shs__admin_delete_deny, true,
+     "lets the client in again that GET deny has by that id"},
     {"POST", P "/drain", shs__admin_post_drain, true,
      "the servers say that they will end: /readyz is 503, connections are taken for ?grace=5s, and "
      "after ?timeout=30s in all requests are cut; again, it hurries, and never puts off"},
@@ -42,6 +52,10 @@ static const struct shs_admin_route rows[] = {
     {"GET", P "/log", shs__admin_get_log, false, "the level of each server's log"},
     {"PUT", P "/log", shs__admin_put_log, true,
      "another level, for a time: {\"level\": \"debug\", \"for\": \"10m\", \"only\": \"SERVER\"}"},
+    {"GET", P "/keylog", shs__admin_get_keylog, false, "whether secrets of sessions are written"},
+    {"POST", P "/keylog", shs__admin_post_keylog, true,
+     "writes the secrets of TLS sessions to the file that the program was started with, ?for=60s; "
+     "for the role admin only"},
     {"GET", P "/threads", shs__admin_get_threads, false,
      "each thread: its state, and the request that it is at, and whether it is stuck"},
     {NULL, NULL, NULL, false, NULL},
@@ -65,6 +79,8 @@ int shs__admin_router_new(struct shs_admin *self, struct shs_error *err)
                                              .pattern = row->pattern,
                                              .fn = row->fn,
                                              .chain = row->changes ? changes : NULL};
+    routes[count++] =
+        (struct shs_route){.method = "GET", .pattern = "/", .fn = shs__admin_get_root};
     if (self->opt.health != NULL) {
         const struct shs_http_handler *handler = shs_health_handler(self->opt.health);
 

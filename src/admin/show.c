@@ -5,6 +5,7 @@
 #include "admin/admin.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <shs/json.h>
 #include <shs/query.h>
@@ -59,14 +60,22 @@ static json_t *addresses_of(struct shs_server *server)
     return list;
 }
 
-static bool add_server(void *list, struct shs_admin_watch *watch, bool own)
+struct listing {
+    json_t *list;
+    bool with_own;
+};
+
+static bool add_server(void *listing, struct shs_admin_watch *watch, bool own)
 {
     struct shs_server *server = shs__admin_watch_server(watch);
+    const struct listing *to = listing;
     struct shs_server_stats stats;
 
+    if (own && !to->with_own)
+        return true;
     shs_server_get_stats(server, &stats);
     (void)json_array_append_new(
-        list,
+        to->list,
         json_pack("{s:o, s:b, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name",
                   shs__admin_text(shs__admin_watch_name(watch)), "admin", (int)own, "addresses",
                   addresses_of(server), "composition", shs_server_describe(server), "connections",
@@ -77,12 +86,17 @@ static bool add_server(void *list, struct shs_admin_watch *watch, bool own)
     return true;
 }
 
+json_t *shs__admin_servers_value(struct shs_admin *self, bool with_own)
+{
+    struct listing to = {json_array(), with_own};
+
+    shs__admin_each(self, add_server, &to);
+    return to.list;
+}
+
 int shs__admin_get_servers(struct shs_request *req, struct shs_response *res)
 {
-    json_t *list = json_array();
-
-    shs__admin_each(shs_request_ctx(req), add_server, list);
-    return shs_send_json(res, 200, list);
+    return shs_send_json(res, 200, shs__admin_servers_value(shs_request_ctx(req), true));
 }
 
 /* -- connections ------------------------------------------------------------------------------- */
@@ -286,9 +300,50 @@ static bool add_certs(void *inventory, struct shs_admin_watch *watch, bool own)
     return true;
 }
 
+static int by_end(const void *a, const void *b)
+{
+    const json_t *const *x = a, *const *y = b;
+    json_int_t left = json_integer_value(json_object_get(*x, "seconds_left"));
+    json_int_t right = json_integer_value(json_object_get(*y, "seconds_left"));
+
+    return left < right ? -1 : left > right;
+}
+
+/* The one that ends first in front. Takes the list. */
+static json_t *sorted(json_t *items)
+{
+    size_t count = json_array_size(items);
+    json_t **order = shs__calloc(count + 1, sizeof *order), *list = json_array();
+
+    for (size_t i = 0; order != NULL && i < count; i++)
+        order[i] = json_array_get(items, i);
+    if (order != NULL && count > 0)
+        qsort(order, count, sizeof *order, by_end);
+    for (size_t i = 0; order != NULL && i < count; i++)
+        (void)json_array_append(list, order[i]);
+    json_decref(items);
+    if (order == NULL) {
+        json_decref(list);
+        list = NULL;
+    }
+    shs__free(order);
+    return list;
+}
+
+json_t *shs__admin_certs_value(struct shs_admin *self, int64_t within_s)
+{
+    struct inventory all = {.within_s = within_s};
+
+    all.items = json_array();
+    all.by_key = json_object();
+    shs__admin_each(self, add_certs, &all);
+    json_decref(all.by_key);
+    return sorted(all.items);
+}
+
 int shs__admin_get_certs(struct shs_request *req, struct shs_response *res)
 {
-    struct inventory all = {.within_s = INT64_MAX};
+    int64_t within_s = INT64_MAX;
     struct shs_str within;
     uint64_t ms;
 
@@ -296,12 +351,8 @@ int shs__admin_get_certs(struct shs_request *req, struct shs_response *res)
     if (within.ptr != NULL && !shs__admin_duration(within, &ms))
         return bad_parameter(res, "expires_within is a time: 12h, 30d");
     if (within.ptr != NULL)
-        all.within_s = (int64_t)(ms / 1000);
-    all.items = json_array();
-    all.by_key = json_object();
-    shs__admin_each(shs_request_ctx(req), add_certs, &all);
-    json_decref(all.by_key);
-    return shs_send_json(res, 200, all.items);
+        within_s = (int64_t)(ms / 1000);
+    return shs_send_json(res, 200, shs__admin_certs_value(shs_request_ctx(req), within_s));
 }
 
 #endif

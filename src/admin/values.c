@@ -165,29 +165,14 @@ json_t *shs__admin_handshake_value(const struct shs_admin_handshake *item)
         shs__admin_text_or_null(item->cert_sha256));
 }
 
-static const char *kind_text(enum shs_san_kind kind)
-{
-    switch (kind) {
-    case SHS_SAN_DNS:
-        return "dns";
-    case SHS_SAN_EMAIL:
-        return "email";
-    case SHS_SAN_URI:
-        return "uri";
-    case SHS_SAN_IP:
-        return "ip";
-    }
-    return "";
-}
-
 static int add_names(json_t *to, const struct shs_client_identity *id)
 {
     int rc = 0;
 
     for (int kind = SHS_SAN_DNS; kind <= SHS_SAN_IP; kind++)
-        rc |= json_object_set_new(to, kind_text((enum shs_san_kind)kind), json_array());
+        rc |= json_object_set_new(to, shs_san_kind_label((enum shs_san_kind)kind), json_array());
     for (size_t i = 0; i < id->san_count; i++)
-        rc |= json_array_append_new(json_object_get(to, kind_text(id->sans[i].kind)),
+        rc |= json_array_append_new(json_object_get(to, shs_san_kind_label(id->sans[i].kind)),
                                     shs__admin_text_str(id->sans[i].value));
     return rc;
 }

@@ -31,6 +31,7 @@ struct shs_admin_watch {
     pthread_rwlock_t told; /* of the two below: NULL once it is forgotten */
     struct shs_admin_denied *denied;
     const struct shs_admin_watch_events *events;
+    struct shs_admin_tally tally;
     pthread_mutex_t lock; /* of the list; held for some records at a time */
     struct record *first, *last;
     size_t count;
@@ -269,7 +270,7 @@ static void end_request(struct shs_conn_watch *base, const struct shs_access *ac
 {
     struct record *r = SHS_CONTAINER_OF(base, struct record, base);
 
-    SHS_UNUSED(access);
+    shs__admin_tally_count(&r->watch->tally, access->status, access->duration_ns);
     pthread_mutex_lock(&r->lock);
     r->now.request[0] = '\0';
     r->now.requests++;
@@ -509,6 +510,11 @@ void shs__admin_row_free(struct shs_admin_row *row)
 {
     client_unref(row->client);
     row->client = NULL;
+}
+
+void shs__admin_watch_add(struct shs_admin_watch *self, struct shs_admin_tally_sum *sum)
+{
+    shs__admin_tally_add(&self->tally, sum);
 }
 
 size_t shs__admin_watch_count(struct shs_admin_watch *self)

@@ -22,6 +22,7 @@
 #include <shs/tls.h>
 
 #include "admin/denied.h"
+#include "admin/tally.h"
 
 #define SHS_ADMIN_REQUEST_MAX 160
 
@@ -97,6 +98,8 @@ struct shs_server *shs__admin_watch_server(const struct shs_admin_watch *self);
 size_t shs__admin_watch_rows(struct shs_admin_watch *self, uint64_t after,
                              struct shs_admin_row *rows, size_t cap);
 void shs__admin_row_free(struct shs_admin_row *row);
+/* Adds its requests to *sum. */
+void shs__admin_watch_add(struct shs_admin_watch *self, struct shs_admin_tally_sum *sum);
 /* The number of records. */
 size_t shs__admin_watch_count(struct shs_admin_watch *self);
 

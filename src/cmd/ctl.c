@@ -1,20 +1,17 @@
 /*
- * ctl.c - `shs ctl`: the client of the admin plane (shs/admin.h) at its Unix socket.
+ * ctl.c - `shs ctl`: the client of the admin plane (shs/admin.h).
  */
 #include "cmd/ctl.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/un.h>
 
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 #include "cmd/flags.h"
 
 #ifdef SHS_HAVE_JANSSON
-#include "testing/client.h"
+#include "cmd/ctl_where.h"
 
 #define PREFIX "/admin/v1/"
 #define TARGET_MAX ((size_t)4096)
@@ -23,20 +20,22 @@
 
 static const char about[] =
     "usage: shs ctl [--socket PATH] COMMAND [OPTION]...\n"
+    "       shs ctl --url https://HOST:PORT --cacert FILE --cert FILE COMMAND [OPTION]...\n"
     "\n"
-    "Asks the admin plane of a server that runs (shs serve --admin unix:PATH), or tells it "
-    "something.\n"
+    "Asks the admin plane of a server that runs (shs serve --admin unix:PATH or tls:PORT), or "
+    "tells\n"
+    "it something.\n"
     "Exit status: 0 done, 1 refused or failed, 2 the command line is wrong.\n";
 
 static const char below[] =
     "The NAME=VALUE of 'deny': spki=SHA256, cert=SHA256, spiffe=PREFIX, uid=N, or serial=HEX\n"
-    "issuer=NAME. Without --socket it is the environment's SHS_ADMIN_SOCKET.\n";
+    "issuer=NAME. Without --socket and --url it is the environment's SHS_ADMIN_SOCKET.\n";
 
 struct ctl {
-    const char *socket, *identity, *state, *older, *limit, *server, *within, *timeout, *grace;
+    struct ctl_where where;
+    const char *identity, *state, *older, *limit, *server, *within, *timeout, *grace;
     const char *time, *only;
     bool json, failed, now, dry_run, show;
-    int64_t wait_s;
     struct flag_list operands; /* the command first */
 };
 
@@ -104,6 +103,7 @@ static const struct ctl_command commands[] = {
      NULL},
     {{"servers", NULL, "what it looks at", NULL, true}, "GET", "servers", 0, "", server_columns},
     {{"routes", NULL, "what can be asked", NULL, true}, "GET", "routes", 0, "", route_columns},
+    {{"status", NULL, "how the servers do", NULL, true}, "GET", "status", 0, NULL, NULL},
     {{"connections", NULL, "who is connected", NULL, true},
      "GET",
      "connections",
@@ -141,6 +141,12 @@ static const struct ctl_command commands[] = {
      2,
      NULL,
      NULL},
+    {{"undeny", "ID", "let one in again, by the ID that deny shows", NULL, true},
+     "DELETE",
+     "deny/",
+     1,
+     NULL,
+     NULL},
     {{"drain", NULL, "the servers say that they will end, and end", NULL, true},
      "POST",
      "drain",
@@ -165,6 +171,12 @@ static const struct ctl_command commands[] = {
      0,
      "",
      thread_columns},
+    {{"keylog", NULL, "have secrets of TLS sessions written, for a time", NULL, true},
+     "POST",
+     "keylog",
+     0,
+     NULL,
+     NULL},
     {{"config", NULL, "the settings in force", NULL, true}, "GET", "config", 0, NULL, NULL},
 };
 
@@ -180,7 +192,7 @@ static const struct ctl_command *find_command(const char *name)
 /* Only asks: a command that would change something, without what it needs for that. */
 static bool is_question(const struct ctl *self, const struct ctl_command *command)
 {
-    if (strcmp(command->word.name, "drain") == 0)
+    if (strcmp(command->word.name, "drain") == 0 || strcmp(command->word.name, "keylog") == 0)
         return self->show;
     return strcmp(command->method, "GET") == 0 ||
            (self->operands.count == 1 &&
@@ -212,6 +224,7 @@ static int put_parameter(struct shs_buf *out, char between, const char *name, co
 /* What goes into the query, and with which command. */
 static int put_query(const struct ctl *self, struct call *call)
 {
+    bool keylog = strcmp(call->command->word.name, "keylog") == 0;
     const struct {
         const char *value, *flag, *name, *command;
     } rows[] = {
@@ -226,8 +239,8 @@ static int put_query(const struct ctl *self, struct call *call)
         {self->dry_run ? "1" : NULL, "dry-run", "dry_run", "reload"},
         {self->timeout, "timeout", "timeout", "drain"},
         {self->grace, "grace", "grace", "drain"},
-        {self->show ? "" : NULL, "show", NULL, "drain"},
-        {self->time, "for", NULL, "log"},
+        {self->show ? "" : NULL, "show", NULL, keylog ? "keylog" : "drain"},
+        {self->time, "for", keylog ? "for" : NULL, keylog ? "keylog" : "log"},
         {self->only, "only", NULL, "log"},
     };
     char between = '?';
@@ -306,12 +319,26 @@ static int put_body(const struct ctl *self, struct call *call)
     return code;
 }
 
+/* The ID of an entry: what is none would be another address. */
+static int put_entry(const struct ctl *self, struct call *call)
+{
+    const char *id = self->operands.count < 2 ? "" : self->operands.items[1];
+
+    if (strlen(id) != 16 || strspn(id, "0123456789abcdef") != 16)
+        return cmd_fail(CMD_USAGE, "'shs ctl undeny' takes the ID of an entry: see 'shs ctl deny'");
+    return shs__buf_printf(&call->target, "%s", id) == SHS_OK
+               ? CMD_OK
+               : cmd_fail(CMD_FAILED, "out of memory");
+}
+
 static int put_path(const struct ctl *self, struct call *call)
 {
     uint64_t id;
 
     if (shs__buf_printf(&call->target, PREFIX "%s", call->command->path) != SHS_OK)
         return cmd_fail(CMD_FAILED, "out of memory");
+    if (strcmp(call->command->word.name, "undeny") == 0)
+        return put_entry(self, call);
     if (strcmp(call->command->word.name, "close") != 0)
         return CMD_OK;
     if (self->operands.count < 2 ||
@@ -334,8 +361,9 @@ static int make_call(const struct ctl *self, struct call *call)
     if (asks && (self->time != NULL || self->only != NULL) &&
         strcmp(call->command->word.name, "log") == 0)
         return cmd_fail(CMD_USAGE, "--for and --only go with a level: shs ctl log debug --for 10m");
-    if (self->show && (self->timeout != NULL || self->grace != NULL))
-        return cmd_fail(CMD_USAGE, "--show only looks: --timeout and --grace do not go with it");
+    if (self->show && (self->timeout != NULL || self->grace != NULL || self->time != NULL))
+        return cmd_fail(CMD_USAGE,
+                        "--show only looks: --timeout, --grace and --for do not go with it");
     call->method = asks ? "GET" : call->command->method;
     code = put_path(self, call);
     if (code == CMD_OK)
@@ -377,6 +405,25 @@ static size_t count_columns(const struct ctl_column *columns)
     return count;
 }
 
+static void print_entry(const json_t *entry)
+{
+    const char *id = json_string_value(json_object_get(entry, "id"));
+    const char *text = json_string_value(json_object_get(entry, "entry"));
+    char line[2048];
+
+    snprintf(line, sizeof line, "%s  %s", id == NULL ? "-" : id, text == NULL ? "-" : text);
+    ctl_print_line(line);
+}
+
+/* What is in a page of its own is left out: lists of hundreds of numbers. */
+static void print_status(json_t *value)
+{
+    (void)json_object_del(value, "history");
+    (void)json_object_del(value, "certificates");
+    (void)json_object_del(value, "servers");
+    ctl_print_members(value);
+}
+
 static void print_answer(const struct call *call, json_t *value)
 {
     const struct ctl_command *command = call->command;
@@ -385,7 +432,11 @@ static void print_answer(const struct call *call, json_t *value)
 
     if (strcmp(command->word.name, "deny") == 0 && json_is_array(denied)) {
         for (size_t i = 0; i < json_array_size(denied); i++)
-            ctl_print_line(json_string_value(json_array_get(denied, i)));
+            print_entry(json_array_get(denied, i));
+        return;
+    }
+    if (strcmp(command->word.name, "status") == 0) {
+        print_status(value);
         return;
     }
     if (command->rows == NULL) {
@@ -437,7 +488,7 @@ static int show(const struct ctl *self, const struct call *call,
     if (value == NULL)
         return cmd_fail(CMD_FAILED,
                         "HTTP %d, and no JSON: what serves %s does not look like an admin plane",
-                        answer->status, self->socket);
+                        answer->status, self->where.text);
     if (self->json) {
         fwrite(body, 1, answer->body.len, stdout);
         if (answer->body.len == 0 || body[answer->body.len - 1] != '\n')
@@ -451,75 +502,16 @@ static int show(const struct ctl *self, const struct call *call,
     return code;
 }
 
-/* -- the socket -------------------------------------------------------------------------------- */
-
-static int cannot_ask(const struct ctl *self, const struct shs_error *err)
-{
-    switch (err->sys_errno) {
-    case ENOENT:
-        return cmd_fail(CMD_FAILED,
-                        "there is no socket at %s: start the server with --admin unix:%s, or say "
-                        "with --socket where it is",
-                        self->socket, self->socket);
-    case ECONNREFUSED:
-        return cmd_fail(CMD_FAILED, "nobody serves %s: the server has ended; start it again",
-                        self->socket);
-    case EAGAIN:
-        return cmd_fail(CMD_FAILED, "too many wait at %s: try again", self->socket);
-    case EACCES:
-    case EPERM:
-        return cmd_fail(CMD_FAILED,
-                        "you may not open %s: be its owner, or in its group (shs serve "
-                        "--admin-group)",
-                        self->socket);
-    default:
-        return cmd_fail(CMD_FAILED, "%s: %s", self->socket, err->text);
-    }
-}
-
 static int ask(const struct ctl *self, const struct call *call)
 {
-    static const char *const plain[] = {"Host", "admin", "Connection", "close", NULL};
-    static const char *const with_json[] = {
-        "Host", "admin", "Connection", "close", "Content-Type", "application/json", NULL};
-    struct shs_test_client_spec spec = {.path = self->socket, .host = "admin"};
     struct shs_test_answer *answer = NULL;
-    struct shs_error err = {.text = ""};
-    struct shs_test_request request;
-    struct shs_test_client client;
-    int code;
+    int code = ctl_where_ask(&self->where, call->method, shs__buf_head(&call->target), call->body,
+                             call->body_len, &answer);
 
-    shs_test_request_init(&request);
-    request.method = call->method;
-    request.target = shs__buf_head(&call->target);
-    request.fields = call->body_len == 0 ? plain : with_json;
-    request.body = call->body_len == 0 ? NULL : call->body;
-    request.body_len = call->body_len;
-    spec.deadline_ns = shs_now_ns() + self->wait_s * SHS_NS_PER_S;
-    memset(&client, 0, sizeof client);
-    client.fd = -1;
-    if (shs__test_client_ask(&answer, &spec, &request, &client, &err) != SHS_OK)
-        return cannot_ask(self, &err);
-    code = show(self, call, answer);
+    if (code == CMD_OK)
+        code = show(self, call, answer);
     shs_test_answer_free(answer);
     return code;
-}
-
-static int check_socket(struct ctl *self)
-{
-    struct sockaddr_un address;
-
-    if (self->socket == NULL)
-        self->socket = getenv("SHS_ADMIN_SOCKET");
-    if (self->socket == NULL || self->socket[0] == '\0')
-        return cmd_fail(CMD_USAGE, "which server? --socket PATH, or SHS_ADMIN_SOCKET in the "
-                                   "environment: the PATH of shs serve --admin unix:PATH");
-    if (strncmp(self->socket, "unix:", 5) == 0)
-        self->socket += 5;
-    if (strlen(self->socket) >= sizeof address.sun_path)
-        return cmd_fail(CMD_USAGE, "the path of a Unix socket has at most %zu bytes",
-                        sizeof address.sun_path - 1);
-    return CMD_OK;
 }
 
 static int run(struct ctl *self)
@@ -537,7 +529,7 @@ static int run(struct ctl *self)
     shs__buf_init(&call.target, TARGET_MAX);
     code = make_call(self, &call);
     if (code == CMD_OK)
-        code = check_socket(self);
+        code = ctl_where_check(&self->where);
     if (code == CMD_OK)
         code = ask(self, &call);
     shs__buf_free(&call.target);
@@ -546,11 +538,15 @@ static int run(struct ctl *self)
 
 int cmd_ctl(int argc, char **argv)
 {
-    static struct ctl self = {.wait_s = WAIT_S};
+    static struct ctl self = {.where.wait_s = WAIT_S};
     const struct flag flags[] = {
-        {"socket", FLAG_TEXT, &self.socket, "PATH", "the Unix socket of the admin plane"},
+        {"socket", FLAG_TEXT, &self.where.socket, "PATH", "the Unix socket of the admin plane"},
+        {"url", FLAG_TEXT, &self.where.url, "URL", "its address over TLS, https://HOST:PORT"},
+        {"cert", FLAG_TEXT, &self.where.cert, "FILE", "PEM: your certificate for it"},
+        {"key", FLAG_TEXT, &self.where.key, "FILE", "its key, when it is not in the same file"},
+        {"cacert", FLAG_TEXT, &self.where.cacert, "FILE", "PEM: whom the server's is from"},
         {"json", FLAG_SET, &self.json, NULL, "the answer as it came, for programs"},
-        {"wait", FLAG_SPAN, &self.wait_s, "TIME", "for an answer; 30s"},
+        {"wait", FLAG_SPAN, &self.where.wait_s, "TIME", "for an answer; 30s"},
         {"server", FLAG_TEXT, &self.server, "NAME", "connections: of that server"},
         {"identity", FLAG_TEXT, &self.identity, "NAME",
          "connections: of that client: a CN, a SPIFFE ID, uid=N"},
@@ -566,8 +562,9 @@ int cmd_ctl(int argc, char **argv)
          "drain: then requests that are under way are cut"},
         {"grace", FLAG_TEXT, &self.grace, "TIME",
          "drain: connections are taken so long, a part of\n--timeout"},
-        {"show", FLAG_SET, &self.show, NULL, "drain: only how far it is"},
-        {"for", FLAG_TEXT, &self.time, "TIME", "log: then the level returns, 10m"},
+        {"show", FLAG_SET, &self.show, NULL, "drain, keylog: only how it is"},
+        {"for", FLAG_TEXT, &self.time, "TIME",
+         "log: then the level returns, 10m;\nkeylog: so long, 60s"},
         {"only", FLAG_TEXT, &self.only, "NAME", "log: of that server"},
     };
     const struct command_page page = {.command = "ctl",

@@ -242,7 +242,13 @@ static int add_check(struct listener *self, struct shs_error *err)
         return SHS_OK;
     snprintf(name, sizeof name,
              self->serve->plan.count == 1 && number == 1 ? "serving" : "serving-%zu", number);
-    return shs_health_add_server(self->serve->health, name, self->server, err);
+    SHS_RETURN_IF_ERROR(shs_health_add_server(self->serve->health, name, self->server, err));
+    if (shs_server_layer(self->server, "TLSMixIn") == NULL)
+        return SHS_OK;
+    snprintf(name, sizeof name,
+             self->serve->plan.count == 1 && number == 1 ? "certificates" : "certificates-%zu",
+             number);
+    return shs_health_add_certificates(self->serve->health, name, self->server, err);
 }
 
 /* The page of numbers has this server's, by where it listens; and probes ask whether it serves. */
@@ -271,6 +277,8 @@ static int make_admin(struct serve *self)
     opt.metrics = self->metrics;
     opt.log = log_diagnostic;
     opt.log_ctx = self;
+    opt.reload = serve_reload_rules;
+    opt.reload_ctx = &self->reload;
     code = serve_admin_open(&self->admin, self->o, &opt);
     for (size_t i = 0; code == CMD_OK && self->admin != NULL && i < self->plan.served; i++) {
         struct listener *l = &self->listeners[i];
@@ -733,6 +741,7 @@ static int start_reload(struct serve *self)
     }
     if (!fits)
         return cmd_fail(CMD_FAILED, "out of memory");
+    self->reload.admin = self->admin;
     return serve_reload_start(&self->reload, log_diagnostic, self);
 }
 
@@ -788,6 +797,7 @@ static void clean_up(struct serve *self)
     bool abandoned = any_abandoned(self);
 
     stop_signals_forget();
+    serve_reload_end(&self->reload);
     if (shs_admin_free(self->admin) != SHS_OK)
         abandoned = true;
     serve_reload_stop(&self->reload);

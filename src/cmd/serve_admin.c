@@ -1,9 +1,9 @@
 #include "cmd/serve_admin.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "cmd/cmd.h"
+#include "server/loopback.h"
 
 bool serve_admin_place(const char *text, struct serve_admin_place *out)
 {
@@ -16,18 +16,6 @@ bool serve_admin_place(const char *text, struct serve_admin_place *out)
     if (!out->tls && strncmp(text, "tcp:", 4) != 0)
         return false;
     return serve_split_address(text + 4, out->host, sizeof out->host, &out->port);
-}
-
-static bool is_loopback(const char *host)
-{
-    struct in6_addr six;
-    struct in_addr four;
-
-    if (inet_pton(AF_INET, host, &four) == 1)
-        return ntohl(four.s_addr) >> 24 == 127;
-    if (inet_pton(AF_INET6, host, &six) == 1)
-        return IN6_IS_ADDR_LOOPBACK(&six);
-    return strcmp(host, "localhost") == 0;
 }
 
 bool serve_admin_fits(const struct serve_options *o, const char **flag, const char **problem)
@@ -44,7 +32,7 @@ bool serve_admin_fits(const struct serve_options *o, const char **flag, const ch
         }
         sockets += place.path != NULL;
         addresses += place.path == NULL;
-        if (place.path == NULL && !place.tls && !is_loopback(place.host)) {
+        if (place.path == NULL && !place.tls && !shs__is_loopback(place.host)) {
             *problem = "with tcp: would be open to the network: use tls: with --admin-client-ca, "
                        "a loopback address, or unix:";
             return false;
@@ -124,11 +112,13 @@ int serve_admin_open(struct shs_admin **out, const struct serve_options *o,
     opt.audit = o->admin.audit;
     opt.deny = o->admin.deny;
     opt.rules = o->admin.rules;
+    opt.keylog = o->admin.keylog;
+    opt.stuck_ms = o->opt.stuck_handler_ms;
     if (o->admin.per_minute > 0) {
         opt.per_minute = o->admin.per_minute;
         opt.burst = opt.per_minute / 30 + 1;
     }
-    if (o->drain_grace_ms > 0)
+    if (o->drain_grace_is_given)
         opt.drain_grace_ms = o->drain_grace_ms;
     opt.settings = each_setting;
     opt.settings_ctx = (void *)o;

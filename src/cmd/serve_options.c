@@ -66,7 +66,8 @@ static void follow(struct serve_options *o, const struct settings_given *said)
     if (o->log_level == 0) /* who wants no log wants no line for each failed connection either */
         o->log_level = o->log == SERVE_LOG_NONE ? SHS_LOG_WARNING : SHS_LOG_INFO;
     read_places(o);
-    if (o->drain_grace_ms == UINT_MAX) /* without probes nobody is told, and nobody waits */
+    o->drain_grace_is_given = o->drain_grace_ms != UINT_MAX;
+    if (!o->drain_grace_is_given) /* without probes nobody is told, and nobody waits */
         o->drain_grace_ms = o->health != NULL ? DEFAULT_DRAIN_GRACE_MS : 0;
     if (o->port == NULL)
         o->port = o->plain ? DEFAULT_PLAIN_PORT : DEFAULT_PORT;

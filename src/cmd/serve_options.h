@@ -34,7 +34,7 @@ struct serve_cert {
 struct serve_admin_options {
     struct setting_list places; /* "unix:PATH", ... */
     const char *cert, *key, *client_ca, *crl;
-    const char *group, *audit, *deny, *rules;
+    const char *group, *audit, *deny, *rules, *keylog;
     unsigned per_minute; /* 0: not given */
 };
 
@@ -75,6 +75,7 @@ struct serve_options {
     char health_host[SERVE_HOST_MAX];
     struct serve_admin_options admin;
     unsigned drain_grace_ms; /* UINT_MAX: not given, and not looked at yet */
+    bool drain_grace_is_given;
     const char *config;
     bool check, print_config;
 };

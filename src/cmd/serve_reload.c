@@ -273,6 +273,68 @@ int serve_reload(struct serve_reload *self, bool dry_run, serve_reload_fn *each,
     return rc;
 }
 
+/* With the lock. */
+static int read_rules(struct serve_reload *self, bool dry_run, struct shs_error *err)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        if (self->parts[i].rules != NULL)
+            read_part(&self->parts[i], dry_run);
+    }
+    return first_fault(self, err);
+}
+
+static void drop_all(struct serve_reload *self)
+{
+    for (size_t i = 0; i < self->count; i++)
+        drop_part(&self->parts[i]);
+    pthread_mutex_unlock(&self->one);
+}
+
+int serve_reload_rules(void *reload, enum shs_admin_reload_step step, struct shs_error *err)
+{
+    struct serve_reload *self = reload;
+    struct shs_error failed;
+    int rc;
+
+    switch (step) {
+    case SHS_ADMIN_RELOAD_LOOK:
+    case SHS_ADMIN_RELOAD_READ:
+        pthread_mutex_lock(&self->one);
+        rc = read_rules(self, step == SHS_ADMIN_RELOAD_LOOK, &failed);
+        if (rc != SHS_OK) {
+            drop_all(self);
+            *err = failed;
+        }
+        return rc;
+    case SHS_ADMIN_RELOAD_TAKE:
+        for (size_t i = 0; i < self->count; i++) {
+            if (self->parts[i].rules != NULL)
+                shs_access_draft_commit(self->parts[i].access);
+        }
+        break;
+    case SHS_ADMIN_RELOAD_DROP:
+        break;
+    }
+    drop_all(self);
+    return SHS_OK;
+}
+
+/* With the admin plane it is what POST reload is, in its audit log as well. */
+static int reload_now(struct serve_reload *self, bool dry_run, struct shs_error *err)
+{
+    int rc;
+
+    if (self->admin == NULL)
+        return serve_reload(self, dry_run, NULL, NULL, err);
+    rc = shs_admin_reload(self->admin, "SIGHUP", dry_run, err);
+    if (!dry_run) {
+        pthread_mutex_lock(&self->one);
+        snprintf(self->said, sizeof self->said, "%s", rc == SHS_OK ? "" : err->text);
+        pthread_mutex_unlock(&self->one);
+    }
+    return rc;
+}
+
 /* -- the thread -------------------------------------------------------------------------------- */
 
 /* Whether the last one failed, and for another reason than this. */
@@ -292,10 +354,10 @@ static void retry(struct serve_reload *self)
 {
     struct shs_error err = {.text = ""};
     bool failed;
-    int rc = serve_reload(self, true, NULL, NULL, &err);
+    int rc = reload_now(self, true, &err);
 
     if (is_news(self, rc == SHS_OK ? "" : err.text, &failed) && failed)
-        (void)serve_reload(self, false, NULL, NULL, NULL);
+        (void)reload_now(self, false, &err);
 }
 
 static bool has_failed(struct serve_reload *self)
@@ -311,6 +373,7 @@ static void *run(void *arg)
     struct serve_reload *self = arg;
     struct pollfd wake = {.fd = self->wake, .events = POLLIN};
     unsigned wait_ms = FIRST_RETRY_MS;
+    struct shs_error err;
     uint64_t times;
 
     pthread_setname_np(pthread_self(), "shs-reload");
@@ -321,7 +384,7 @@ static void *run(void *arg)
             break;
         if (n > 0 && read(self->wake, &times, sizeof times) == (ssize_t)sizeof times) {
             wait_ms = FIRST_RETRY_MS;
-            (void)serve_reload(self, false, NULL, NULL, NULL);
+            (void)reload_now(self, false, &err);
         } else if (n == 0) {
             wait_ms = wait_ms < LAST_RETRY_MS / 2 ? 2 * wait_ms : LAST_RETRY_MS;
             retry(self);
@@ -337,14 +400,13 @@ int serve_reload_start(struct serve_reload *self, shs_log_fn *log, void *log_ctx
 
     self->log = log;
     self->log_ctx = log_ctx;
+    self->ready = pthread_mutex_init(&self->one, NULL) == 0;
     self->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (self->wake < 0)
         return cmd_fail(CMD_FAILED, "no eventfd: %s", shs__strerror(errno, text, sizeof text));
-    pthread_mutex_init(&self->one, NULL);
     e = pthread_create(&self->thread, NULL, run, self);
     if (e != 0) {
         (void)close(self->wake);
-        pthread_mutex_destroy(&self->one);
         return cmd_fail(CMD_FAILED, "cannot start a thread: %s",
                         shs__strerror(e, text, sizeof text));
     }
@@ -353,7 +415,7 @@ int serve_reload_start(struct serve_reload *self, shs_log_fn *log, void *log_ctx
     return CMD_OK;
 }
 
-void serve_reload_stop(struct serve_reload *self)
+void serve_reload_end(struct serve_reload *self)
 {
     const uint64_t one = 1;
 
@@ -363,9 +425,16 @@ void serve_reload_stop(struct serve_reload *self)
         (void)!write(self->wake, &one, sizeof one);
         pthread_join(self->thread, NULL);
         (void)close(self->wake);
-        pthread_mutex_destroy(&self->one);
         self->started = false;
     }
+}
+
+void serve_reload_stop(struct serve_reload *self)
+{
+    serve_reload_end(self);
+    if (self->ready)
+        pthread_mutex_destroy(&self->one);
+    self->ready = false;
     shs__free(self->parts);
     self->parts = NULL;
     self->count = 0;

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include <shs/access.h>
+#include <shs/admin.h>
 #include <shs/tls.h>
 
 #include "base/base.h"
@@ -35,14 +36,15 @@ struct serve_reload_part;
 struct serve_reload {
     struct serve_reload_part *parts;
     size_t count;
-    pthread_mutex_t one; /* at a time; from serve_reload_start on */
-    char said[400];      /* why it failed the last time; "": it did not. Under the lock */
+    struct shs_admin *admin; /* it asks for the rules, and does the rest; NULL: there is none */
+    pthread_mutex_t one;     /* at a time; from serve_reload_start on */
+    char said[400];          /* why it failed the last time; "": it did not. Under the lock */
     shs_log_fn *log;
     void *log_ctx;
     int wake; /* an eventfd */
     atomic_bool stop;
     pthread_t thread;
-    bool started;
+    bool started, ready; /* ready: the lock is there */
 };
 
 /* More to read again: a server's TLS, or rules and their file. False: no memory. Borrowed until
@@ -57,8 +59,13 @@ bool serve_reload_add_config(struct serve_reload *self, struct serve_config *con
 
 /* The thread that does it when SIGHUP says so. An exit code; a failure has been said. */
 int serve_reload_start(struct serve_reload *self, shs_log_fn *log, void *log_ctx);
-/* Ends the thread; as often as you like. */
+/* Ends the thread; as often as you like. Before the admin plane ends, which the thread asks. */
+void serve_reload_end(struct serve_reload *self);
+/* The same, and after it nothing is read again. */
 void serve_reload_stop(struct serve_reload *self);
+
+/* The rules alone: `reload` of struct shs_admin_options. */
+int serve_reload_rules(void *reload, enum shs_admin_reload_step step, struct shs_error *err);
 
 /*
  * Reads everything again.

@@ -44,27 +44,12 @@ static int append_tls(struct shs_buf *out, struct shs_conn *conn)
     return shs__buf_printf(out, "\"resumed\": %s}", tls.resumed ? "true" : "false");
 }
 
-static const char *kind_text(enum shs_san_kind kind)
-{
-    switch (kind) {
-    case SHS_SAN_DNS:
-        return "dns";
-    case SHS_SAN_EMAIL:
-        return "email";
-    case SHS_SAN_URI:
-        return "uri";
-    case SHS_SAN_IP:
-        return "ip";
-    }
-    return "";
-}
-
 static int append_sans(struct shs_buf *out, const struct shs_client_identity *id)
 {
     SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("\"sans\": [")));
     for (size_t i = 0; i < id->san_count; i++) {
-        SHS_RETURN_IF_ERROR(
-            shs__buf_printf(out, "%s[\"%s\", ", i == 0 ? "" : ", ", kind_text(id->sans[i].kind)));
+        SHS_RETURN_IF_ERROR(shs__buf_printf(out, "%s[\"%s\", ", i == 0 ? "" : ", ",
+                                            shs_san_kind_label(id->sans[i].kind)));
         SHS_RETURN_IF_ERROR(shs__json_string(out, id->sans[i].value));
         SHS_RETURN_IF_ERROR(shs__buf_append(out, "]", 1));
     }

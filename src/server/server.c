@@ -233,8 +233,7 @@ int shs_server_push(struct shs_server *self, struct shs_layer *layer,
     layer->server = self;
     layer->index = self->layer_count++;
     self->top = layer;
-    shs__free(self->description);
-    self->description = NULL;
+    shs__free(atomic_exchange(&self->description, NULL));
     return SHS_OK;
 }
 
@@ -252,10 +251,11 @@ int shs__server_may_serve(struct shs_server *self, const char *mixin, struct shs
 
 const char *shs_server_describe(struct shs_server *self)
 {
+    char *made, *known = atomic_load(&self->description);
     struct shs_buf text;
 
-    if (self->description != NULL)
-        return self->description;
+    if (known != NULL)
+        return known;
     shs__buf_init(&text, 4096);
     for (struct shs_layer *l = self->top; l != NULL; l = l->super) {
         if (shs__buf_printf(&text, "%s%s", l == self->top ? "" : " > ", l->ops->name) != SHS_OK) {
@@ -263,10 +263,14 @@ const char *shs_server_describe(struct shs_server *self)
             return "(out of memory)";
         }
     }
-    if (shs__buf_append(&text, "", 1) == SHS_OK)
-        self->description = shs__strdup(shs__buf_head(&text));
+    made = shs__buf_append(&text, "", 1) == SHS_OK ? shs__strdup(shs__buf_head(&text)) : NULL;
     shs__buf_free(&text);
-    return self->description == NULL ? "(out of memory)" : self->description;
+    if (made == NULL)
+        return "(out of memory)";
+    if (atomic_compare_exchange_strong(&self->description, &known, made))
+        return made;
+    shs__free(made); /* another thread has asked at the same time */
+    return known;
 }
 
 struct shs_layer *shs_server_layer(struct shs_server *self, const char *name)
@@ -327,7 +331,7 @@ void shs__server_unref(struct shs_server *self)
     pthread_mutex_destroy(&self->lock);
     pthread_mutex_destroy(&self->fork_lock);
     pthread_cond_destroy(&self->changed);
-    shs__free(self->description);
+    shs__free(atomic_load(&self->description));
     shs__free(self->opt_strings);
     shs__free(self->addresses);
     shs__free(self);

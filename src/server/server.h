@@ -42,7 +42,7 @@ struct shs_server {
     struct shs_scheduler *scheduler;
     struct shs_layer *top;
     unsigned layer_count;
-    char *description; /* made by shs_server_describe */
+    _Atomic(char *) description; /* made by shs_server_describe, whoever asks first */
 
     struct shs_options opt; /* a copy; its strings are owned here */
     /* opt.log_level, until then another one (shs_server_set_log_level) */

@@ -323,6 +323,16 @@ void shs__pool_load_visit(struct shs_pool_group *group);
 /* Starts what has not been started: the monitor, and as many workers as should run. */
 bool shs__pool_ready(struct shs_thread_pool *pool, struct shs_pool_group *group);
 
+/* What the pool of a server is at, for who looks on. */
+struct shs_pool_figures {
+    unsigned threads; /* alive */
+    unsigned busy;    /* of them, at a connection */
+    unsigned queue;   /* connections that wait for one */
+};
+
+/* False: the server has no ThreadPoolMixIn. Any thread. */
+bool shs__pool_figures(struct shs_server *server, struct shs_pool_figures *out);
+
 /* thread_pool_worker.c ------------------------------------------------------------------------ */
 
 /* Goes on with a connection that the caller owns, until it is parked or gone. */

@@ -440,6 +440,25 @@ static int init_pool(struct shs_thread_pool *pool, const struct shs_options *opt
     return rc;
 }
 
+bool shs__pool_figures(struct shs_server *server, struct shs_pool_figures *out)
+{
+    struct shs_layer *layer = shs_server_layer(server, thread_pool_ops.name);
+    struct shs_thread_pool *pool = layer == NULL ? NULL : POOL(layer);
+
+    memset(out, 0, sizeof *out);
+    for (unsigned i = 0; pool != NULL && i < pool->group_count; i++) {
+        struct shs_pool_group *group = &pool->groups[i];
+
+        pthread_mutex_lock(&group->lock);
+        out->threads += group->threads;
+        for (const struct shs_pool_worker *w = group->workers; w != NULL; w = w->next)
+            out->busy += atomic_load_explicit(&w->busy, memory_order_relaxed) & 1;
+        pthread_mutex_unlock(&group->lock);
+        out->queue += atomic_load_explicit(&group->ready_count, memory_order_relaxed);
+    }
+    return pool != NULL;
+}
+
 int shs_thread_pool_mixin_push(struct shs_server *server, struct shs_error *err)
 {
     struct shs_thread_pool *pool;

@@ -14,174 +14,13 @@ import ssl
 import stat
 import subprocess
 import sys
-import threading
 import time
 
 import shslib
+import test_serve_operators as prometheus
 import tls_pki
+from adminlib import PREFIX, QUICK, SITE, Admin, Pki, Ruled, UnixConnection, ends_in_order, is_cut_off, talk
 from shslib import check, equal
-
-SITE = os.path.join(shslib.SOURCE_DIR, "examples", "site")
-PREFIX = "/admin/v1"
-# What is said to take so long, where nothing else runs and nothing is added to the program.
-QUICK = 0.2
-
-
-class Answer:
-    def __init__(self, status, headers, body):
-        self.status, self.headers, self.body = status, headers, body
-
-    @property
-    def json(self):
-        return json.loads(self.body)
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout):
-        super().__init__("admin", timeout=timeout)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
-class Admin(shslib.Server):
-    """A server with an admin plane at a Unix socket, and what more is asked for."""
-
-    def __init__(self, *arguments, **keywords):
-        self.home = keywords.pop("home")
-        self.socket = os.path.join(self.home, "admin.sock")
-        self.audit_file = os.path.join(self.home, "audit.jsonl")
-        super().__init__("--admin", "unix:" + self.socket, "--admin-audit", self.audit_file, *arguments,
-                         **keywords)
-        self.wait_stdout(r"^Admin at unix:")
-
-    def admin_tcp(self):
-        """The port of its second place."""
-        return int(self.wait_stdout(r"^Admin at https?://127\.0\.0\.1:(\d+)/admin/v1/$").group(1))
-
-    def ask(self, path, method="GET", body=None, headers=None, seconds=10):
-        connection = UnixConnection(self.socket, seconds * shslib.SLOWNESS)
-        with contextlib.closing(connection):
-            headers = dict(headers or {})
-            if isinstance(body, (dict, list)):
-                body = json.dumps(body)
-                headers["Content-Type"] = "application/json"
-            connection.request(method, path if path.startswith("/") else PREFIX + "/" + path, body, headers)
-            answer = connection.getresponse()
-            return Answer(answer.status, answer.headers, answer.read())
-
-    def see(self, path):
-        answer = self.ask(path)
-        equal(answer.status, 200, path + ": %r" % answer.body)
-        return answer.json
-
-    def audit(self):
-        with open(self.audit_file, "rb") as file:
-            lines = file.read().split(b"\n")
-        equal(lines[-1], b"", "the end of the audit log")
-        return [json.loads(line) for line in lines[:-1]]
-
-    def client(self, pki, name, ticket=None):
-        """A TLS connection as that client, the handshake over on both sides."""
-        context = pki.context(name)
-        sock = socket.create_connection((self.address, self.port), timeout=10 * shslib.SLOWNESS)
-        return context.wrap_socket(sock, server_hostname="localhost", session=ticket)
-
-
-class Pki:
-    def __init__(self, directory):
-        self.directory = directory
-        self.ca = tls_pki.CA(directory, "corp")
-        self.cert, self.key = self.ca.issue("server")
-        self.clients = {}
-        for name in ("alice", "bob", "carol"):
-            self.clients[name] = self.ca.client(name)
-        self.clients["dave"] = self.ca.client("dave", names=("URI:spiffe://corp.test/ns/ops/sa/dave",))
-        self.clients["eve"] = self.ca.client("eve", names=("URI:spiffe://corp.test/ns/opsx/sa/eve",))
-        self.clients["mallory"] = self.ca.client("mallory", subject="/O=ops\\/CN=admin/CN=mallory")
-        self.clients["two-cn"] = self.ca.client("two-cn", subject="/CN=alice/CN=bob")
-        self.clients["two-spiffe"] = self.ca.client(
-            "two-spiffe", names=("URI:spiffe://corp.test/a", "URI:spiffe://corp.test/b"))
-        self.clients["server-eku"] = self.ca.client("server-eku", usage="serverAuth")
-        self.contexts = {}
-
-    def context(self, name):
-        if name not in self.contexts:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.load_verify_locations(self.ca.cert)
-            if name is not None:
-                context.load_cert_chain(*self.clients[name])
-            self.contexts[name] = context
-        return self.contexts[name]
-
-    def flags(self):
-        return ("--cert", self.cert, "--key", self.key, "--client-ca", self.ca.cert)
-
-    def spki(self, name):
-        done = subprocess.run(["openssl", "x509", "-in", self.clients[name][0], "-noout", "-pubkey"],
-                              capture_output=True, timeout=30, check=True)
-        body = b"".join(done.stdout.split(b"\n")[1:-2])
-        return hashlib.sha256(base64.b64decode(body)).digest()
-
-
-RULES = """
-ca corp file "%s"
-role viewer    GET /admin/v1/**
-role operator  viewer + POST /admin/v1/{drain,undrain,reload} + DELETE /admin/v1/connections/{id} \\
-               + PUT /admin/v1/log
-role admin     operator + POST /admin/v1/deny
-map uid %d          admin
-map cn "alice" ca corp  admin
-map cn "carol" ca corp  operator
-map cn "bob" ca corp    viewer
-map cn "admin" ca corp  admin
-"""
-
-
-class Ruled(Admin):
-    """With rules, and TLS: alice is admin, carol operator, bob viewer, nobody else anything."""
-
-    def __init__(self, pki, home, *arguments):
-        self.pki = pki
-        self.rules = shslib.write_file(os.path.join(home, "rules"), RULES % (pki.ca.cert, os.geteuid()))
-        super().__init__(*pki.flags(), "--admin", "tls:0", "--admin-client-ca", pki.ca.cert, "--admin-rules", self.rules,
-                         "--admin-rate", "100000", *arguments, SITE, home=home)
-        self.tcp = self.admin_tcp()
-
-    def ask_as(self, name, path, method="GET", body=None):
-        connection = http.client.HTTPConnection("localhost", self.tcp)
-        with contextlib.closing(connection):
-            sock = socket.create_connection(("127.0.0.1", self.tcp), timeout=10 * shslib.SLOWNESS)
-            connection.sock = self.pki.context(name).wrap_socket(sock, server_hostname="localhost")
-            headers = {"Content-Type": "application/json"} if body is not None else {}
-            connection.request(method, path if path.startswith("/") else PREFIX + "/" + path,
-                               None if body is None else json.dumps(body), headers)
-            answer = connection.getresponse()
-            return Answer(answer.status, answer.headers, answer.read())
-
-
-def talk(sock, path="/"):
-    sock.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode())
-    line, headers, body, _ = shslib.read_response(sock)
-    return int(line.split(" ")[1]), body
-
-
-def ends_in_order(sock):
-    """The peer said goodbye (close_notify, no RST)."""
-    try:
-        return sock.recv(100) == b""
-    except OSError:
-        return False
-
-
-def is_cut_off(sock):
-    try:
-        return sock.recv(100) == b""
-    except OSError:
-        return True
 
 
 # -- 1 ---------------------------------------------------------------------------------------------
@@ -412,6 +251,48 @@ def test_04_refusals_say_why(pki):
             equal((newest["failed"], newest["subject"], newest["version"]), (False, "CN=alice", "TLSv1.3"))
 
 
+# -- 5 ---------------------------------------------------------------------------------------------
+
+
+class Probed(Admin):
+    """With a listener for probes."""
+
+    def __init__(self, *arguments, **keywords):
+        super().__init__("--health", "0", "--drain-grace", "100", *arguments, **keywords)
+        self.inside = int(self.wait_stdout(r"(?s)\nServing HTTP on 127\.0\.0\.1 port (\d+)").group(1))
+
+    def probe(self, path):
+        connection = http.client.HTTPConnection("127.0.0.1", self.inside, timeout=10 * shslib.SLOWNESS)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+    def metrics(self):
+        return prometheus.parse(self.probe("/metrics")[1])[0]
+
+
+def test_05_health_without_a_certificate(pki):
+    with shslib.temp_dir() as home, Probed(*pki.flags(), SITE, home=home) as server:
+        with shslib.Stopwatch(server) as watch:
+            equal(server.probe("/livez"), (200, "ok\n"))
+            watch.within(0.1, "/livez")
+        equal(server.probe("/readyz?verbose"), (200, "[+]ready ok\n[+]serving ok\n[+]certificates ok\nready\n"))
+        equal(server.probe(PREFIX + "/whoami")[0], 404)
+        with server.client(pki, "alice") as sock:
+            equal(talk(sock)[0], 200)
+        shslib.wait_until(lambda: any("http_requests_total" in str(key) for key in server.metrics()), 10, "the first")
+        before = {str(key) for key in server.metrics()}
+        for name in ("bob", "carol", "dave", "eve", "mallory"):
+            with server.client(pki, name) as sock:
+                equal(talk(sock)[0], 200)
+        equal({str(key) for key in server.metrics()}, before, "series")
+        check("CN=" not in server.probe("/metrics")[1] and "PRIVATE" not in server.probe("/metrics")[1], "a name, or a key")
+        equal(server.ask("drain?timeout=300s&grace=200s", "POST").status, 200)
+        equal((server.probe("/readyz")[0], server.probe("/livez")[0]), (503, 200))
+        equal(server.ask("undrain", "POST").status, 200)
+
+
 # -- 6 ---------------------------------------------------------------------------------------------
 
 
@@ -432,6 +313,26 @@ def test_06_certificates_and_their_end(pki):
         equal(ends[0]["servers"], ["127.0.0.1:%d" % server.port])
         equal([item["kind"] for item in server.see("certs?expires_within=2h")], ["crl"])
         equal(server.ask("certs?expires_within=soon").status, 400)
+
+
+def test_06_what_is_over_is_a_warning(pki):
+    crl = os.path.join(pki.directory, "over.crl")
+    pki.ca.crl_of(crl, since=-100, until=3600, number=4)
+    with shslib.temp_dir() as home, Probed(*pki.flags(), "--crl", crl, SITE, home=home) as server:
+        end = tls_pki.end_of(pki.cert)
+        told = [value for key, value in server.metrics().items() if "shs_tls_certificate_not_after_seconds" in str(key)]
+        equal(len(told), 1)
+        check(abs(told[0] - end) <= 2, "%r, and it is %r" % (told, end))
+        check("[+]certificates ok\n" in server.probe("/readyz?verbose")[1], "before")
+        pki.ca.crl_of(crl, since=-100, until=-10, number=5)
+        equal(server.ask("reload", "POST").status, 200)
+        status, text = server.probe("/readyz?verbose")
+        check(status == 200 and text.endswith("\nready\n"), text)
+        check(re.search(r"^\[!\]certificates warning: the CRL in over\.crl is over for \d+ s$", text, re.M), text)
+        equal(server.probe("/readyz"), (200, "ok\n"))
+        stale = [item for item in server.see("certs") if item["kind"] == "crl"]
+        equal([(item["stale"], item["seconds_left"] < 0) for item in stale], [(True, True)])
+        equal(server.see("certs")[0]["kind"], "crl", "what is over is in front")
 
 
 # -- 7 ---------------------------------------------------------------------------------------------
@@ -484,6 +385,85 @@ def test_07_reload_is_a_transaction(pki):
                 serials = {item["serial"] for item in server.see("certs") if item["kind"] == "certificate"}
                 equal(serials, {tls_pki.serial(first[0]), tls_pki.serial(second[0])})
                 equal(talk(held)[0], 200)
+
+
+def test_07_from_a_body(pki):
+    first, second, third = (pki.ca.issue("body-%d" % n) for n in range(3))
+    with shslib.temp_dir() as home:
+        cert, key = os.path.join(home, "c.pem"), os.path.join(home, "c.key")
+        shutil.copy(first[0], cert), shutil.copy(first[1], key)
+        os.chmod(key, 0o640)
+        with Admin("--cert", cert, "--key", key, "--client-ca", pki.ca.cert, SITE, home=home) as server:
+            texts = [[open(path).read() for path in pair] for pair in (first, second, third)]
+            with server.client(pki, "bob") as held:
+                equal(talk(held)[0], 200)
+                body = {"certificate": texts[1][0], "key": texts[1][1]}
+                equal(server.ask("reload?dry_run=1", "POST", body).json["done"], "looked")
+                equal(open(cert).read(), texts[0][0], "the file after a look")
+                answer = server.ask("reload", "POST", body)
+                equal((answer.status, answer.json.get("done")), (200, "reloaded"))
+                equal(served_serial(server, pki), tls_pki.serial(second[0]))
+                equal((tls_pki.serial(cert), stat.S_IMODE(os.stat(key).st_mode)), (tls_pki.serial(second[0]), 0o640))
+                # what cannot be used changes nothing: neither what is served, nor the files
+                before = [open(path).read() for path in (cert, key)]
+                for bad, status in (({"certificate": texts[2][0], "key": texts[1][1]}, 422), ({"certificate": texts[2][0]}, 422),
+                                    ({"certificate": "x", "key": "y"}, 422), ({**body, "file": "/no/such"}, 422),
+                                    ({**body, "more": 1}, 422), ([], 422)):
+                    equal(server.ask("reload", "POST", bad).status, status, repr(bad)[:60])
+                check("does not belong" in server.ask("reload", "POST", {"certificate": texts[2][0], "key": texts[1][1]}).json["error"],
+                      "why")
+                late = pki.ca.issue("late", start=-20 * tls_pki.DAY, end=-tls_pki.DAY)
+                answer = server.ask("reload", "POST", {"certificate": open(late[0]).read(), "key": open(late[1]).read()})
+                check(answer.status == 422 and "expired" in answer.json["error"], answer.json)
+                equal([open(path).read() for path in (cert, key)], before, "the files")
+                equal(served_serial(server, pki), tls_pki.serial(second[0]))
+                equal(server.ask("reload", "POST", {"certificate": texts[2][0], "key": texts[2][1], "file": cert}).status, 200)
+                equal(served_serial(server, pki), tls_pki.serial(third[0]))
+                equal(talk(held)[0], 200)
+            equal(sorted(name for name in os.listdir(home) if name.startswith("c.")), ["c.key", "c.pem"])
+            with open(server.audit_file) as file:
+                check("PRIVATE" not in file.read(), "a key in the audit log")
+
+
+def test_07_a_signal_does_the_same(pki):
+    first, second = pki.ca.issue("hup-1"), pki.ca.issue("hup-2")
+    with shslib.temp_dir() as home:
+        cert, key = os.path.join(home, "c.pem"), os.path.join(home, "c.key")
+        other, other_key = os.path.join(home, "o.pem"), os.path.join(home, "o.key")
+        access = shslib.write_file(os.path.join(home, "access"), "role all GET /**\nmap user bob all\n")
+        for pair in ((cert, key), (other, other_key)):
+            shutil.copy(first[0], pair[0]), shutil.copy(first[1], pair[1])
+        with Admin("--cert", cert, "--key", key, "--cert", other, "--key", other_key, "--client-ca", pki.ca.cert, "--access",
+                   access, SITE, home=home) as server:
+
+            def hup(regex):
+                before = len(re.findall(r"Reload by SIGHUP", server.stderr))
+                server.signal(signal.SIGHUP)
+                shslib.wait_until(lambda: len(re.findall("Reload by SIGHUP", server.stderr)) > before, 10, "the log")
+                line = re.findall(r"Reload by SIGHUP.*", server.stderr)[-1]
+                check(re.search(regex, line), line)
+                return [item for item in server.audit() if item.get("event") == "reload"][-1]
+
+            shutil.copy(second[0], cert), shutil.copy(second[1], key)
+            last = hup(r"done, and 2 files said something new")
+            equal((last["name"], last["status"], last["refused"]), ("SIGHUP", 200, None))
+            posted = server.ask("reload", "POST").json["servers"]
+            equal([item["file"] for item in last["change"]["after"][0]["files"]], [item["file"] for item in posted[0]["files"]])
+            equal(served_serial(server, pki), tls_pki.serial(second[0]))
+            # one of two is bad: none is taken, and it says so as POST does
+            shutil.copy(first[0], cert), shutil.copy(first[1], key), shutil.copy(second[1], other_key)
+            why = server.ask("reload", "POST").json["error"]
+            last = hup(r"nothing was changed, because of .*: .*does not belong")
+            equal((last["status"], last["refused"]), (422, why))
+            equal(served_serial(server, pki), tls_pki.serial(second[0]))
+            # the rules of its files are a part of it
+            shutil.copy(first[1], other_key)
+            shslib.write_file(access, "role all GET /**\nmap user bob nobody\n")
+            equal(hup(r"nothing was changed, because of the program: .*nobody")["status"], 422)
+            equal(served_serial(server, pki), tls_pki.serial(second[0]))
+            shslib.write_file(access, "role all GET /**\nmap user eve all\n")
+            equal(hup(r"done")["status"], 200)
+            equal(served_serial(server, pki), tls_pki.serial(first[0]))
 
 
 def test_07_rules_are_part_of_it(pki):
@@ -558,6 +538,38 @@ def test_08_revoke_now(pki):
             for name in ("bob", "carol", "dave"):
                 check("REVOKED" in (refusal_of(server, pki, name) or ""), name)
             equal(refusal_of(server, pki, "alice"), None)
+
+
+def test_08_let_in_again(pki):
+    with shslib.temp_dir() as home:
+        deny = os.path.join(home, "deny")
+        with Admin(*pki.flags(), "--admin-deny", deny, SITE, home=home) as server:
+            spki = pki.spki("bob").hex()
+            given = [server.ask("deny", "POST", body).json for body in (
+                {"spki": spki}, {"spiffe": "spiffe://corp.test/ns/ops"}, {"spki": pki.spki("carol").hex()}, {"uid": 4000000})]
+            listed = server.see("deny")["denied"]
+            equal([item["id"] for item in listed], [item["id"] for item in given])
+            equal([item["entry"] for item in listed], [item["denied"] for item in given])
+            for name in ("bob", "dave", "carol"):
+                check("REVOKED" in (refusal_of(server, pki, name) or ""), name)
+            for path in ("deny/", "deny/0123456789abcdef", "deny/" + listed[0]["id"][:8], "deny/spki"):
+                equal(server.ask(path, "DELETE").status, 404, path)
+            equal(server.ask("deny/" + listed[0]["id"]).status, 405)
+            answer = server.ask("deny/" + listed[0]["id"], "DELETE")
+            equal((answer.status, answer.json["let_in"]), (200, "spki " + spki))
+            equal(server.audit()[-1]["change"], {"before": "spki " + spki, "after": None})
+            equal(server.ask("deny/" + listed[0]["id"], "DELETE").status, 404)
+            equal(refusal_of(server, pki, "bob"), None)
+            check("REVOKED" in (refusal_of(server, pki, "carol") or ""), "carol")
+            equal(server.ask("deny/" + listed[1]["id"], "DELETE").status, 200)
+            equal(refusal_of(server, pki, "dave"), None)
+            equal([item["entry"] for item in server.see("deny")["denied"]], [given[2]["denied"], "uid 4000000"])
+            equal(open(deny).read(), given[2]["denied"] + "\nuid 4000000\n")
+            # where the list cannot be kept, nothing is changed
+            os.mkdir(deny + ".new")
+            equal(server.ask("deny/" + given[2]["id"], "DELETE").status, 500)
+            check("REVOKED" in (refusal_of(server, pki, "carol") or ""), "carol, after what failed")
+            equal(len(server.see("deny")["denied"]), 2)
 
 
 def test_08_deny_a_user(pki):
@@ -750,6 +762,14 @@ def test_10_the_bound(pki):
         check("1 request was cut off" in server.stderr and address in server.stderr, server.stderr)
 
 
+def test_10_no_grace_at_all(pki):
+    with shslib.temp_dir() as home, Admin("--plain", "--drain-grace", "0", SITE, home=home) as server:
+        equal(server.ask("drain", "POST").status, 200)
+        equal(server.wait(20), 0, "exit code")
+        took = re.search(r"stopped in (\d+\.\d) s", server.stderr)
+        check(took and float(took.group(1)) < 4, "a grace that nobody asked for: " + server.stderr)
+
+
 # -- 11 --------------------------------------------------------------------------------------------
 
 
@@ -824,9 +844,43 @@ def test_11_a_line_that_was_cut_off(pki):
 # -- 12 --------------------------------------------------------------------------------------------
 
 
+def test_12_all_workers_are_held(pki):
+    """Every worker is in a handler whose client sends no more, and others wait in the handshake."""
+    with shslib.temp_dir() as home, Admin(*pki.flags(), "--threads", "2", "--max-threads", "2", "--health", "0", "--handler",
+                                          "echo", "--drain-grace", "100", "--stop-timeout", "500", "--handshake-timeout",
+                                          "120000", home=home, expect_exit=None) as server, \
+            contextlib.ExitStack() as stack:
+        inside = int(server.wait_stdout(r"(?s)\nServing HTTP on 127\.0\.0\.1 port (\d+)").group(1))
+        for _ in range(2):
+            sock = stack.enter_context(server.client(pki, "alice"))
+            sock.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n" + b"x" * 20000)
+        shslib.wait_until(lambda: server.see("status")["pool"]["busy"] == 2, 20, "two that are held")
+        for _ in range(100):  # whom nobody can say a word to
+            sock = stack.enter_context(server.connect_plain())
+            sock.sendall(b"\x16\x03\x01\x02\x00\x01")
+        took = {"/livez": [], "connections": [], "probe": []}
+        for _ in range(10):
+            for what, path in (("/livez", "/livez"), ("connections", PREFIX + "/connections")):
+                with shslib.Stopwatch(server) as watch:
+                    answer = server.ask(path)
+                    took[what].append(watch.stop() - watch.still())
+                equal(answer.status, 200)
+            with shslib.Stopwatch(server) as watch:
+                connection = http.client.HTTPConnection("127.0.0.1", inside, timeout=10 * shslib.SLOWNESS)
+                with contextlib.closing(connection):
+                    connection.request("GET", "/livez")
+                    equal(connection.getresponse().status, 200)
+                took["probe"].append(watch.stop() - watch.still())
+        running = [row for row in server.see("connections") if row["state"] == "running"]
+        equal([row["request"]["line"] for row in running], ["POST /"] * 2)
+        equal(server.see("status")["pool"]["busy"], 2, "still")
+        for what, bound in (("/livez", 0.02), ("probe", 0.02), ("connections", QUICK)):
+            check(min(took[what]) < bound * shslib.SLOWNESS, "%s takes %.3f s" % (what, min(took[what])))
+
+
 def test_12_always_answers(pki):
     with shslib.temp_dir() as home, Admin(*pki.flags(), "--threads", "2", "--max-threads", "2", "--health", "0", "--upload",
-                                          "--handshake-timeout", "120000", SITE, home=home) as server, contextlib.ExitStack() as stack:
+                                          "--drain-grace", "100", "--handshake-timeout", "120000", SITE, home=home) as server, contextlib.ExitStack() as stack:
         # clients that say nothing, and some whose answer nobody reads
         for _ in range(200):
             stack.enter_context(server.connect_plain())
@@ -853,8 +907,17 @@ def test_12_too_many_requests(pki):
                     check(int(answer.headers["Retry-After"]) >= 1, "Retry-After")
             check(statuses[:40] == [200] * 40, "the first forty")
             check(429 in statuses, "no end to it")
-        with server.client(pki, "alice") as sock:
-            equal(talk(sock)[0], 200)
+            # meanwhile the servers that are looked at answer as ever: an operator's loop takes nothing of theirs
+            with server.client(pki, "alice") as sock:
+                slowest = []
+                for _ in range(50):
+                    connection.request("GET", PREFIX + "/whoami")
+                    with shslib.Stopwatch(server) as watch:
+                        equal(talk(sock)[0], 200)
+                        slowest.append(watch.stop() - watch.still())
+                    answer = connection.getresponse()
+                    answer.read()
+                check(sorted(slowest)[25] < QUICK * shslib.SLOWNESS, "%r" % slowest)
 
 
 def test_12_dripping_head(pki):
@@ -887,11 +950,12 @@ def test_13_log_level_returns(pki):
         name = "127.0.0.1:%d" % server.port
 
         def is_logged():
-            """A reload is a line of info. The audit log is not in it."""
-            before = server.stderr.count("TLS configuration reloaded")
-            equal(server.ask("reload", "POST").status, 200)
+            """That draining was taken back is a line of info. The audit log is not in it."""
+            before = server.stderr.count("draining was taken back")
+            equal(server.ask("drain?grace=100s&timeout=200s", "POST").status, 200)
+            equal(server.ask("undrain", "POST").status, 200)
             try:
-                shslib.wait_until(lambda: server.stderr.count("TLS configuration reloaded") > before, 1, "a line")
+                shslib.wait_until(lambda: server.stderr.count("draining was taken back") > before, 1, "a line")
             except shslib.Failure:
                 return False
             return True
@@ -937,6 +1001,18 @@ def test_14_config(pki):
         equal(server.ask("reload", "POST", headers={"If-Match": tag}).status, 412)
 
 
+def test_14_no_secrets(pki):
+    fields = ("Authorization: Basic aHVudGVyMjpodW50ZXIy", "set-cookie: session=hunter2", "X-Api-Token: hunter2",
+              "X-Auth-Password: hunter2", "X-Plain: shown", "Link: <https://eve:hunter2@cdn.example/x>; rel=preload")
+    flags = [word for field in fields for word in ("--header", field)]
+    with shslib.temp_dir() as home, Admin(*pki.flags(), *flags, SITE, home=home) as server:
+        answer = server.ask("config")
+        check(b"hunter2" not in answer.body and b"aHVudGVy" not in answer.body, answer.json["settings"]["header"])
+        equal(answer.json["settings"]["header"],
+              ["Authorization: (redacted)", "set-cookie: (redacted)", "X-Api-Token: (redacted)", "X-Auth-Password: (redacted)",
+               "X-Plain: shown", "Link: <https://(redacted)@cdn.example/x>; rel=preload"])
+
+
 # -- 15 --------------------------------------------------------------------------------------------
 
 
@@ -957,6 +1033,101 @@ def test_15_threads(pki):
         equal([item["work"]["request"] for item in busy], ["GET " + PREFIX + "/threads"])
         check(not busy[0]["stuck"] and busy[0]["work"]["server"] == "admin", busy)
         check(all(item["state"] in ("running", "sleeping", "disk", "stopped", "other") for item in threads), threads)
+
+
+def test_15_a_handler_that_is_stuck(pki):
+    with shslib.temp_dir() as home, Admin("--plain", "--handler", "echo", "--threads", "2", "--stuck-handler", "300",
+                                          home=home) as server, server.connect_plain() as sock:
+        sock.sendall(b"POST /slow?secret=x HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n")
+
+        def at_it():
+            return [item for item in server.see("threads") if item["work"] and item["work"]["request"] == "POST /slow"]
+
+        shslib.wait_until(at_it, 20, "its thread")
+        check(0 <= at_it()[0]["work"]["age_s"], at_it())
+        shslib.wait_until(lambda: at_it()[0]["stuck"], 20, "to be marked")
+        stuck = at_it()[0]
+        check(stuck["work"]["stuck"] and stuck["work"]["age_s"] >= 0.3, stuck)
+        equal(stuck["work"]["server"], "127.0.0.1:%d" % server.port)
+        equal(stuck["work"]["connection"], server.see("connections")[0]["id"])
+        check(os.path.exists("/proc/%d/task/%d" % (server.pid, stuck["thread"])), "a thread of that number")
+        equal([item["thread"] for item in server.see("threads") if item["stuck"]], [stuck["thread"]], "who is not")
+        server.ask("connections/%d?now=1" % stuck["work"]["connection"], "DELETE")
+        shslib.wait_until(lambda: not at_it(), 20, "its end")
+
+
+# -- 16 --------------------------------------------------------------------------------------------
+
+
+def test_16_key_log_for_a_time(pki):
+    with shslib.temp_dir() as home:
+        path = os.path.join(home, "keys.txt")
+        with Ruled(pki, home, "--admin-keylog", path) as server:
+
+            def lines():
+                with open(path) as file:
+                    return [line.split(" ") for line in file.read().splitlines()]
+
+            def visit(name):
+                """A handshake. Its secrets are in the file before its answer is sent."""
+                with server.client(pki, name) as sock:
+                    equal(talk(sock)[0], 200)
+
+            # the rules let an operator ask, too: it is for admin all the same
+            rules = open(server.rules).read()
+            shslib.write_file(server.rules, rules.replace("reload}", "reload,keylog}"))
+            equal(server.ask("reload", "POST").status, 200)
+            equal(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+            visit("alice")
+            equal(lines(), [], "before anybody has asked")
+            equal(server.ask_as("bob", "keylog", "POST").status, 403)
+            equal(server.ask_as("carol", "keylog", "POST").json, {"error": "forbidden", "need": "admin", "have": "operator"})
+            for bad in ("2h", "soon", "-1s"):
+                equal(server.ask("keylog?for=" + bad, "POST").status, 422, bad)
+            visit("alice")
+            equal(lines(), [], "after what was refused")
+            began = time.monotonic()
+            answer = server.ask("keylog?for=1s", "POST")
+            equal((answer.status, answer.json["permitted"], answer.json["file"]), (200, True, path))
+            check(0 < answer.json["ends_in_s"] <= 1, answer.json)
+            last = server.audit()[-1]
+            equal((last["status"], last["change"]["before"]["ends_in_s"]), (200, 0))
+            visit("alice")
+            if time.monotonic() - began < 0.9:
+                kinds = {line[0] for line in lines()}
+                check({"SERVER_HANDSHAKE_TRAFFIC_SECRET", "CLIENT_TRAFFIC_SECRET_0"} <= kinds, kinds)
+                check(all(len(line) == 3 and re.fullmatch("[0-9a-f]{64}", line[1]) for line in lines()), lines())
+            server.wait_stderr(r"The secrets of TLS sessions are written to .*keys\.txt for 1 s, as uid=%d asked" % os.geteuid())
+            shslib.wait_until(lambda: server.see("keylog")["ends_in_s"] == 0, 20, "its end")
+            check(time.monotonic() - began >= 0.99, "it ended early")
+            server.wait_stderr(r"No more secrets of TLS sessions are written")
+            count = len(lines())
+            visit("alice")
+            equal(len(lines()), count, "lines after the end")
+            # also with what a reload has made; and 0s is the end
+            equal(server.ask("reload", "POST").status, 200)
+            equal(server.ask("keylog?for=60s", "POST").status, 200)
+            visit("alice")
+            check(len(lines()) > count, "nothing after a reload")
+            equal(server.ask("keylog?for=0s", "POST").json["ends_in_s"], 0)
+            count = len(lines())
+            visit("alice")
+            equal(len(lines()), count, "lines after 0s")
+            with open(server.audit_file) as file:
+                check(lines()[0][2] not in file.read(), "a secret in the audit log")
+
+
+def test_16_off_unless_permitted(pki):
+    with shslib.temp_dir() as home:
+        with Admin(*pki.flags(), SITE, home=home) as server:
+            equal((server.see("keylog")["permitted"], server.ask("keylog", "POST").status), (False, 409))
+        path = shslib.write_file(os.path.join(home, "open.txt"), "")
+        os.chmod(path, 0o644)
+        os.symlink(path, os.path.join(home, "link"))
+        for name, why in (("open.txt", "chmod 600"), ("link", "cannot open"), (".", "cannot open")):
+            code, out, err = shslib.run(shslib.BIN, "serve", "--port", "0", *pki.flags(), "--admin", "unix:" + os.path.join(home, "s"),
+                                        "--admin-keylog", os.path.join(home, name), SITE)
+            check(code != 0 and why in err and "key log" in err, out + err)
 
 
 def main():

@@ -111,6 +111,10 @@ def test_what_is_changed(pki):
             equal(members(server.good("deny", "uid=4000000"))["denied"], "uid 4000000")
             server.good("deny", "serial=1F3A", "issuer=CN=corp")
             equal(len(server.good("deny").splitlines()), 3)
+            ids = {entry: name for name, entry in (line.split(None, 1) for line in server.good("deny").splitlines())}
+            equal(members(server.good("undeny", ids["uid 4000000"])), {"let_in": "uid 4000000", "id": ids["uid 4000000"]})
+            equal(len(server.good("deny").splitlines()), 2)
+            check("nobody is denied" in server.bad(1, "undeny", ids["uid 4000000"]), "a second time")
             server.bad(1, "deny", "colour=red")
             for wrong in (("deny", "uid=x"), ("deny", "spki"), ("deny", "=x"), ("deny", "uid=")):
                 server.bad(2, *wrong)
@@ -138,10 +142,78 @@ def test_drain(pki):
         equal(server.wait(20), 0, "exit code")
 
 
+def test_status_and_keylog(pki):
+    with shslib.temp_dir() as home:
+        path = os.path.join(home, "keys")
+        with Served(home, *pki.flags(), "--admin-keylog", path) as server:
+            status = members(server.good("status"))
+            equal((status["connections.max"], status["draining"], status["pool.queue"]), ("10000", "no", "0"))
+            check(not any(name.startswith(("history", "servers")) for name in status), status)
+            check(server.json("status")["history"]["every_ms"] > 0, "all of it with --json")
+            equal(members(server.good("keylog", "--show"))["ends_in_s"], "0.0")
+            asked = members(server.good("keylog", "--for", "30s"))
+            check(asked["file"] == path and 0 < float(asked["ends_in_s"]) <= 30, asked)
+            equal(members(server.good("keylog", "--for", "0s"))["ends_in_s"], "0.0")
+            check("one hour" in server.bad(1, "keylog", "--for", "2h"), "too long")
+
+
+def test_over_tls(pki):
+    cert, key = pki.ca.client("alice")
+    eve, eve_key = pki.ca.client("eve", usage="serverAuth")
+    other = tls_pki.CA(pki.ca.directory, "elsewhere")
+    with shslib.temp_dir() as home:
+        rules = shslib.write_file(os.path.join(home, "rules"), 'ca corp file "%s"\nrole admin * /admin/v1/**\n'
+                                  'map uid %d admin\nmap cn "alice" ca corp admin\n' % (pki.ca.cert, os.geteuid()))
+        with Served(home, *pki.flags(), "--admin", "tls:0", "--admin-client-ca", pki.ca.cert, "--admin-rules", rules) as server:
+            port = server.wait_stdout(r"Admin at https://127\.0\.0\.1:(\d+)/").group(1)
+            url = "https://127.0.0.1:" + port
+
+            def ctl(*arguments):
+                return shslib.run(shslib.BIN, "ctl", "--url", *arguments)
+
+            both = shslib.write_file(os.path.join(home, "both.pem"), open(cert).read() + open(key).read())
+            os.chmod(both, 0o600)
+            for who in (("--cert", cert, "--key", key), ("--cert", both)):
+                for address in (url, url + "/", "https://localhost:" + port):
+                    code, out, err = ctl(address, "--cacert", pki.ca.cert, *who, "whoami")
+                    equal((code, err), (0, ""), address)
+                    equal((members(out)["identity.cn"], members(out)["role"], members(out)["via"]), ("alice", "admin", "tls"))
+            code, out, err = ctl(url, "--cacert", pki.ca.cert, "--cert", cert, "--key", key, "deny", "uid=4000000")
+            equal((code, members(out)["new"]), (0, "yes"), err)
+
+            # who is not let in is told why, and trust in the server was asked for
+            for arguments, word in (((url, "--cacert", pki.ca.cert), "give --cert and --key"),
+                                    ((url, "--cacert", pki.ca.cert, "--cert", eve, "--key", eve_key), "does not let you in"),
+                                    ((url, "--cacert", other.cert, "--cert", cert, "--key", key), "127.0.0.1:" + port),
+                                    ((url, "--cacert", "/no/such", "--cert", cert, "--key", key), "/no/such"),
+                                    ((url, "--cacert", pki.ca.cert, "--cert", "/no/such"), "/no/such"),
+                                    ((url, "--cacert", pki.ca.cert, "--cert", cert), cert)):
+                code, out, err = ctl(*arguments, "whoami")
+                equal((code, out, len(err.splitlines())), (1, "", 1), "%r: %s" % (arguments, err))
+                check(word in err, "%r: %s" % (arguments, err))
+            for arguments, word in (((url,), "--cacert"), ((url, "--cacert", "x", "--key", "y"), "--cert"),
+                                    ((url, "--cacert", "x", "--socket", "y"), "one of them"),
+                                    (("http://127.0.0.1:1", "--cacert", "x"), "https://HOST:PORT"),
+                                    (("https://127.0.0.1", "--cacert", "x"), "https://HOST:PORT"),
+                                    (("https://127.0.0.1:0", "--cacert", "x"), "https://HOST:PORT"),
+                                    (("https://127.0.0.1:99999", "--cacert", "x"), "https://HOST:PORT"),
+                                    (("https://a:1/b", "--cacert", "x"), "https://HOST:PORT"),
+                                    (("https://[::1:1", "--cacert", "x"), "https://HOST:PORT"),
+                                    (("https://" + "x" * 300 + ":1", "--cacert", "x"), "https://HOST:PORT")):
+                code, out, err = ctl(*arguments, "whoami")
+                equal((code, out, len(err.splitlines())), (2, "", 1), "%r: %s" % (arguments, err))
+                check(word in err, "%r: %s" % (arguments, err))
+            code, _, err = shslib.run(shslib.BIN, "ctl", "--socket", server.socket, "--cert", cert, "whoami")
+            check(code == 2 and "--url" in err, err)
+        code, _, err = shslib.run(shslib.BIN, "ctl", "--url", url, "--cacert", pki.ca.cert, "whoami")
+        check(code == 1 and "nobody serves" in err, err)
+
+
 def test_asked_for_wrongly(pki):
     path = "/nowhere/admin.sock"
     for arguments, word in (((), "command is missing"), (("dance",), "'dance'"), (("whoami", "x"), "'x'"),
-                            (("close",), "ID"), (("close", "x"), "ID"), (("close", "1", "2"), "'2'"),
+                            (("close",), "ID"), (("close", "x"), "ID"), (("close", "1", "2"), "'2'"), (("undeny",), "ID"), (("undeny", "../reload"), "ID"),
+                            (("keylog", "--show", "--for", "1s"), "--show"), (("status", "--for", "1s"), "log"),
                             (("whoami", "--failed"), "handshakes"), (("reload", "--timeout", "3s"), "drain"),
                             (("log", "--for", "1m"), "level"), (("drain", "--show", "--grace", "1"), "--show"),
                             (("--socket", "x" * 108, "whoami"), "107"), (("deny", "uid=1", "a=b", "c=d"), "'c=d'"),
@@ -156,7 +228,7 @@ def test_asked_for_wrongly(pki):
     code, out, _ = shslib.run(shslib.BIN, "ctl", "--help")
     equal(code, 0)
     for command in ("whoami", "connections", "close", "handshakes", "certs", "reload", "deny", "drain", "undrain", "log",
-                    "threads", "config", "--dry-run", "SHS_ADMIN_SOCKET"):
+                    "threads", "config", "status", "undeny", "keylog", "--url", "--dry-run", "SHS_ADMIN_SOCKET"):
         check(command in out, command)
 
 

@@ -91,7 +91,7 @@ def test_probes():
     with Operated(SITE) as server:
         equal(server.probe("/livez"), (200, "ok\n"))
         equal(server.probe("/readyz"), (200, "ok\n"))
-        equal(server.probe("/readyz?verbose"), (200, "[+]ready ok\n[+]serving ok\nready\n"))
+        equal(server.probe("/readyz?verbose"), (200, "[+]ready ok\n[+]serving ok\n[+]certificates ok\nready\n"))
         equal(server.probe("/livez", "HEAD"), (200, ""))
         equal(server.probe("/livez", "POST")[0], 501)
         for path in ("/", "/index.html", "/metrics/", "/admin", "/../metrics2"):

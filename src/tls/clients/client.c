@@ -321,3 +321,18 @@ void shs__client_record_free(struct shs_client_record *self)
     shs__arena_free(&self->memory);
     shs__free(self);
 }
+
+const char *shs_san_kind_label(enum shs_san_kind kind)
+{
+    switch (kind) {
+    case SHS_SAN_DNS:
+        return "dns";
+    case SHS_SAN_EMAIL:
+        return "email";
+    case SHS_SAN_URI:
+        return "uri";
+    case SHS_SAN_IP:
+        return "ip";
+    }
+    return "";
+}

@@ -391,6 +391,27 @@ int shs__tls_deny_add(struct shs_tls_deny *self, const char *entry, struct shs_e
     return SHS_OK;
 }
 
+int shs__tls_deny_remove(struct shs_tls_deny *self, const char *entry, struct shs_error *err)
+{
+    struct shs_tls_deny_set *set = &self->added;
+    unsigned char key[SHS_DENY_KEY_LEN], *found;
+    int rc = parse_entry(key, skip_blanks(entry), err);
+
+    if (rc != SHS_OK)
+        return rc;
+    pthread_mutex_lock(&self->lock);
+    found =
+        set->count == 0 ? NULL : bsearch(key, set->keys, set->count, SHS_DENY_KEY_LEN, by_bytes);
+    if (found != NULL) {
+        unsigned char *end = set->keys[--set->count];
+
+        memmove(found, found + SHS_DENY_KEY_LEN, (size_t)(end - found));
+    }
+    count_entries(self);
+    pthread_mutex_unlock(&self->lock);
+    return SHS_OK;
+}
+
 bool shs__tls_deny_is_empty(const struct shs_tls_deny *self)
 {
     return atomic_load(&self->count) == 0 && self->denies == NULL;

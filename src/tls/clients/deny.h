@@ -43,6 +43,10 @@ bool shs__tls_deny_replace(struct shs_tls_deny *self, struct shs_tls_deny_set *s
 /* Adds an entry: SHS_OK, SHS_USAGE with *err, SHS_LIMIT, SHS_NOMEM. */
 int shs__tls_deny_add(struct shs_tls_deny *self, const char *entry, struct shs_error *err);
 
+/* Takes back what shs__tls_deny_add added: SHS_OK, also when it is not there; SHS_USAGE with *err
+   for what is no entry. What the file says stays. */
+int shs__tls_deny_remove(struct shs_tls_deny *self, const char *entry, struct shs_error *err);
+
 /* Who is asked as well, of each certificate that verified. Before anybody serves. */
 typedef bool shs__tls_denies_fn(void *ctx, const struct shs_client_identity *identity);
 void shs__tls_deny_ask(struct shs_tls_deny *self, shs__tls_denies_fn *denies, void *ctx);

@@ -452,6 +452,38 @@ static struct shs_tls_context *allocate(void)
     return NULL;
 }
 
+int shs__tls_live_keylog_new(struct shs_tls_live_keylog **out, int fd)
+{
+    struct shs_tls_live_keylog *self = shs__calloc(1, sizeof *self);
+
+    if (self == NULL)
+        return SHS_NOMEM;
+    atomic_init(&self->refs, 1);
+    self->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (self->fd < 0) {
+        shs__free(self);
+        return SHS_IO;
+    }
+    *out = self;
+    return SHS_OK;
+}
+
+void shs__tls_live_keylog_free(struct shs_tls_live_keylog *self)
+{
+    if (self == NULL || atomic_fetch_sub(&self->refs, 1) != 1)
+        return;
+    (void)close(self->fd);
+    shs__free(self);
+}
+
+void shs__tls_context_set_live(struct shs_tls_context *self, struct shs_tls_live_keylog *live)
+{
+    atomic_fetch_add(&live->refs, 1);
+    self->live = live;
+    for (size_t i = 0; i < self->site_count; i++)
+        SSL_CTX_set_keylog_callback(self->sites[i].ssl_ctx, shs__tls_on_keylog);
+}
+
 /* From the certificates to what is served with, and, beside another context, tried. */
 static int open_sites(struct shs_tls_context *self, int64_t now, size_t *culprit,
                       struct shs_error *err)
@@ -721,6 +753,7 @@ static void free_server_part(struct shs_tls_context *self)
     shs__free(self->config);
     if (self->keylog_fd >= 0)
         close(self->keylog_fd);
+    shs__tls_live_keylog_free(self->live);
 }
 
 void shs__tls_context_free(struct shs_tls_context *self)

@@ -31,7 +31,21 @@ struct shs_tls_period;
 struct shs_tls_report;
 struct shs_tls_config_copy;
 
+/*
+ * Secrets of sessions are also written here until `until_ns` has come, which may be moved: one for
+ * a server and all the contexts that it has in its life. NULL in a context: nobody may ask for it.
+ */
+struct shs_tls_live_keylog {
+    _Atomic unsigned refs;
+    int fd;
+    _Atomic int64_t until_ns;
+};
+/* One reference; the descriptor is duplicated. SHS_OK, SHS_IO, SHS_NOMEM. */
+int shs__tls_live_keylog_new(struct shs_tls_live_keylog **out, int fd);
+void shs__tls_live_keylog_free(struct shs_tls_live_keylog *self); /* NULL is fine */
+
 struct shs_tls_context {
+    struct shs_tls_live_keylog *live;
     SSL_CTX *ssl_ctx; /* the default site's: connections begin with it */
     BIO_METHOD *bio_method;
     _Atomic unsigned refs;
@@ -105,6 +119,9 @@ int shs__tls_context_wrap(struct shs_tls_context **out, SSL_CTX *ssl_ctx);
  * taken off it in time by every scheduler: handshakes were seen to wait until it was over.
  */
 void shs__tls_context_give_way(const struct shs_tls_context *self);
+
+/* From now on secrets go there, too; a reference is taken. Before anybody serves with it. */
+void shs__tls_context_set_live(struct shs_tls_context *self, struct shs_tls_live_keylog *live);
 
 /* One more reference, and one less. Safe from any thread that holds one. */
 struct shs_tls_context *shs__tls_context_ref(struct shs_tls_context *self);

@@ -110,6 +110,8 @@ static void swap(struct shs_tls_mixin *self, struct shs_tls_context *context)
     struct shs_tls_context *old = self->context; /* nobody else writes it */
     bool other_rules = old != NULL && !shs__tls_context_same_rules(old, context);
 
+    if (self->live != NULL)
+        shs__tls_context_set_live(context, self->live);
     context->rules = atomic_load(&self->shared->rules) + other_rules;
     pthread_mutex_lock(&self->lock);
     self->context = context;
@@ -152,6 +154,32 @@ int shs_tls_deny(struct shs_server *self, const char *entry, struct shs_error *e
     pthread_mutex_unlock(&mixin->sweeping);
     shs__tls_mixin_let_fork(mixin);
     return rc;
+}
+
+int shs_tls_undeny(struct shs_server *self, const char *entry, struct shs_error *err)
+{
+    struct shs_tls_mixin *mixin = shs__tls_mixin_of(self);
+
+    if (mixin == NULL)
+        return no_mixin(err);
+    if (shs__tls_mixin_forked(mixin))
+        return in_a_child(err);
+    return shs__tls_deny_remove(mixin->deny, entry, err);
+}
+
+int shs__tls_mixin_allow_keylog(struct shs_tls_mixin *self, int fd)
+{
+    int rc = shs__tls_live_keylog_new(&self->live, fd);
+
+    if (rc == SHS_OK)
+        shs__tls_context_set_live(self->context, self->live);
+    return rc;
+}
+
+void shs__tls_mixin_keylog(struct shs_tls_mixin *self, int64_t until_ns)
+{
+    if (self->live != NULL)
+        atomic_store_explicit(&self->live->until_ns, until_ns, memory_order_release);
 }
 
 /* -- the transaction --------------------------------------------------------------------------- */

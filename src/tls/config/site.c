@@ -365,9 +365,10 @@ static int on_status(SSL *ssl, void *arg)
 }
 
 /* One write a line: several processes may append to the same file. */
-static void on_keylog(const SSL *ssl, const char *line)
+void shs__tls_on_keylog(const SSL *ssl, const char *line)
 {
     const struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
+    struct shs_tls_live_keylog *live = stream->context->live;
     union {
         const char *from;
         char *to;
@@ -376,6 +377,8 @@ static void on_keylog(const SSL *ssl, const char *line)
     int none = 0;
     struct iovec parts[2] = {{cast.to, strlen(line)}, {newline, 1}};
 
+    if (live != NULL && atomic_load_explicit(&live->until_ns, memory_order_acquire) > shs_now_ns())
+        (void)!writev(live->fd, parts, 2);
     /* A full disk is no reason to refuse a client. */
     if (stream->context->keylog_fd >= 0 && writev(stream->context->keylog_fd, parts, 2) < 0)
         (void)atomic_compare_exchange_strong(&stream->context->keylog_errno, &none, errno);
@@ -541,7 +544,7 @@ static bool set_common(SSL_CTX *ctx, const struct shs_tls_site *site,
     SSL_CTX_set_tlsext_servername_callback(ctx, accept_name);
     SSL_CTX_set_tlsext_status_cb(ctx, on_status);
     if (config->keylog != NULL)
-        SSL_CTX_set_keylog_callback(ctx, on_keylog);
+        SSL_CTX_set_keylog_callback(ctx, shs__tls_on_keylog);
     return SSL_CTX_set_app_data(ctx, cast.to) == 1 &&
            SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key) == 1 &&
            SSL_CTX_set_session_ticket_cb(ctx, on_ticket_made, on_ticket_opened, NULL) == 1 &&

@@ -63,6 +63,8 @@ static inline bool shs__tls_pair_valid(const struct shs_tls_pair *pair, int64_t 
     return pair->not_before <= now && now < pair->not_after;
 }
 
+/* The callback of who keeps a key log: SSL_CTX_set_keylog_callback. */
+void shs__tls_on_keylog(const SSL *ssl, const char *line);
 /* Makes site->ssl_ctx from what is in the rest of it. SHS_OK; SHS_TLS with *err. */
 int shs__tls_site_open(struct shs_tls_site *site, const struct shs_tls_context *context,
                        struct shs_error *err);

@@ -396,6 +396,7 @@ static void free_mixin(struct shs_tls_mixin *self)
     shs__tls_context_free(self->context);
     shs__tls_tickets_free(self->tickets);
     shs__tls_deny_free(self->deny);
+    shs__tls_live_keylog_free(self->live);
     shs__tls_config_free(&self->config);
     shs__tls_rechecks_destroy(&self->rechecks);
     pthread_mutex_destroy(&self->lock);

@@ -49,7 +49,8 @@ struct shs_tls_mixin {
     const char *protocols[2]; /* config.alpn when none was given */
     struct shs_tls_tickets *tickets;
     struct shs_tls_deny *deny;
-    pthread_mutex_t lock; /* guards `context`; held for a reference count */
+    struct shs_tls_live_keylog *live; /* NULL: nobody may ask for it. Set before anybody serves */
+    pthread_mutex_t lock;             /* guards `context`; held for a reference count */
     struct shs_tls_context *context;
     pthread_mutex_t reloading;       /* one at a time; guards `retired` and `said` */
     char said[240];                  /* why something was kept back the last time; "": nothing */
@@ -101,6 +102,17 @@ void shs__tls_mixin_let_fork(struct shs_tls_mixin *self);
 
 /* In a child of ForkingMixIn: what is changed here is changed for this one connection. */
 bool shs__tls_mixin_forked(const struct shs_tls_mixin *self);
+
+/*
+ * From now on shs__tls_mixin_keylog may be called. Before anybody serves.
+ *
+ *   fd  where lines are appended to; duplicated
+ *
+ * SHS_OK; SHS_IO, SHS_NOMEM.
+ */
+int shs__tls_mixin_allow_keylog(struct shs_tls_mixin *self, int fd);
+/* The secrets of handshakes until then are written there, in the format of NSS. Any thread. */
+void shs__tls_mixin_keylog(struct shs_tls_mixin *self, int64_t until_ns);
 
 /* TLSMixIn of a server, or NULL. */
 struct shs_tls_mixin *shs__tls_mixin_of(struct shs_server *server);
