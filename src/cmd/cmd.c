@@ -17,12 +17,27 @@ static void say(const char *kind, const char *fmt, va_list ap)
     fprintf(stderr, "shs: %s: %s\n", kind, line);
 }
 
+/* What a thread wants to know instead of having it printed. */
+static _Thread_local struct {
+    char *text; /* NULL: it is printed */
+    size_t cap;
+} kept;
+
+void cmd_fail_keep(char *text, size_t cap)
+{
+    kept.text = text;
+    kept.cap = cap;
+}
+
 int cmd_fail(int code, const char *fmt, ...)
 {
     va_list ap;
 
     va_start(ap, fmt);
-    say("error", fmt, ap);
+    if (kept.text == NULL)
+        say("error", fmt, ap);
+    else if (kept.text[0] == '\0')
+        vsnprintf(kept.text, kept.cap, fmt, ap);
     va_end(ap);
     return code;
 }

@@ -15,6 +15,10 @@
 /* One line on stderr, "shs: error: ...". Returns `code`, to be returned. */
 int cmd_fail(int code, const char *fmt, ...) SHS_PRINTF(2, 3);
 
+/* From now on the first mistake of this thread is kept in `text` (cap bytes, "" before), and none
+   is printed. NULL: they are printed again. */
+void cmd_fail_keep(char *text, size_t cap);
+
 /* The same, "shs: warning: ...", and it goes on. */
 void cmd_warn(const char *fmt, ...) SHS_PRINTF(1, 2);
 

@@ -68,6 +68,9 @@ struct serve {
     struct shs_http_handler probes;
     struct shs_admin *admin;    /* with --admin */
     struct serve_reload reload; /* what SIGHUP reads again */
+    struct serve_config config; /* likewise, with --config */
+    int argc;
+    char **argv;
 };
 
 /* -- the parts --------------------------------------------------------------------------------- */
@@ -282,6 +285,13 @@ static int make_admin(struct serve *self)
     return code;
 }
 
+/* Its routes may be others when the configuration is read again. */
+static bool has_config(const struct listener *self)
+{
+    return self->o->config != NULL && self->o->handler != SERVE_REDIRECT &&
+           self->o->handler != SERVE_HEALTH;
+}
+
 static int make_inner(struct listener *self)
 {
     struct serve *serve = self->serve;
@@ -306,7 +316,8 @@ static int make_inner(struct listener *self)
         break;
     }
     return serve_site_make(&self->site, &self->o->site, handler, self->o->directory,
-                           (const char *const *)self->o->fields);
+                           (const char *const *)self->o->fields, self->o->routes,
+                           self->o->route_count, has_config(self));
 }
 
 static int make_handler(struct listener *self)
@@ -691,12 +702,27 @@ static bool reload_listener(struct serve *self, struct listener *l)
             serve_reload_add_rules(&self->reload, name, l->site.access, l->o->site.access));
 }
 
+static bool reload_config(struct serve *self)
+{
+    struct serve_config *config = &self->config;
+
+    if (self->o->config == NULL)
+        return true;
+    config->argc = self->argc;
+    config->argv = self->argv;
+    config->plan = &self->plan;
+    config->sites = shs__calloc(self->plan.count, sizeof *config->sites);
+    for (size_t i = 0; config->sites != NULL && i < self->plan.count; i++)
+        config->sites[i] = &self->listeners[i].site;
+    return config->sites != NULL && serve_reload_add_config(&self->reload, config);
+}
+
 /* From now on SIGHUP reads again what can be. */
 static int start_reload(struct serve *self)
 {
     struct shs_tls_stats stats;
     struct shs_server *server;
-    bool fits = true;
+    bool fits = reload_config(self);
 
     for (size_t i = 0; fits && i < self->plan.served; i++)
         fits = reload_listener(self, &self->listeners[i]);
@@ -777,6 +803,7 @@ static void clean_up(struct serve *self)
         serve_site_free(&self->listeners[i].site);
         credentials_free(&self->listeners[i].credentials);
     }
+    serve_config_free(&self->config);
     shs_metrics_free(self->metrics);
     shs_health_free(self->health);
     shs_access_log_free(self->access_log);
@@ -834,6 +861,8 @@ int cmd_serve(int argc, char **argv)
     /* Before anything that takes time: one that comes early must not end us. */
     stop_signals_reopen(NULL, -1);
     reload_signal_install();
+    self.argc = argc;
+    self.argv = argv;
     if (!serve_plan_read(&self.plan, argc, argv, &code)) {
         serve_plan_free(&self.plan);
         return code;

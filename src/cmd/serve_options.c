@@ -93,6 +93,21 @@ static bool has_port(const struct serve_options *o)
     return false;
 }
 
+/* What a directory of the listener is for, when a route has everything. */
+static int check_routes(const struct serve_plan *plan, const struct serve_options *o,
+                        const struct settings_given *said)
+{
+    const struct serve_route *all = serve_routes_all(o->routes, o->route_count);
+    char where[SETTING_TEXT_MAX], what[2 * SETTING_TEXT_MAX];
+    int code = serve_routes_check(o->routes, o->route_count);
+
+    if (code != CMD_OK || all == NULL || !given(said, "directory"))
+        return code;
+    serve_route_say(all, where, sizeof where);
+    snprintf(what, sizeof what, "is never reached: %s has every path", where);
+    return blame(plan, o, "directory", what);
+}
+
 /* What the rows' `needs` cannot say, then what they say. */
 static int check(const struct serve_plan *plan, const struct serve_options *o,
                  const struct settings_given *said)
@@ -118,7 +133,7 @@ static int check(const struct serve_plan *plan, const struct serve_options *o,
         return blame(plan, o, "threading",
                      "fork goes with one listener, without --redirect, --health and --admin: use "
                      "pool or thread");
-    return CMD_OK;
+    return check_routes(plan, o, said);
 }
 
 /* White space around the value is cut off as a receiver would. */
@@ -172,6 +187,10 @@ static void set_server(struct serve_options *o)
     /* An upload may be as large as --max-upload says, whatever other bodies may be. */
     if (o->opt.max_body_bytes < o->site.max_upload)
         o->opt.max_body_bytes = o->site.max_upload;
+    for (size_t i = 0; i < o->route_count; i++) {
+        if (o->opt.max_body_bytes < o->routes[i].max_upload)
+            o->opt.max_body_bytes = o->routes[i].max_upload;
+    }
 }
 
 /* -- the plan ---------------------------------------------------------------------------------- */
@@ -306,6 +325,7 @@ static struct serve_options *derive(struct serve_plan *plan, const struct serve_
     memset(&o->headers, 0, sizeof o->headers);
     memset(o->fields, 0, sizeof o->fields); /* they are the other one's */
     o->cert_count = 0;
+    o->route_count = 0;
     o->plain = true;
     o->handler = handler;
     return o;

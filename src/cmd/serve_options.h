@@ -9,6 +9,7 @@
 #include <shs/tls.h>
 
 #include "cmd/serve_place.h"
+#include "cmd/serve_routes.h"
 #include "cmd/serve_site.h"
 #include "cmd/settings.h"
 #include "cmd/settings_file.h"
@@ -66,6 +67,8 @@ struct serve_options {
     unsigned threads, max_threads;          /* 0: not given */
     struct shs_options opt;                 /* the server's, with deadlines and bounds */
     struct serve_site_options site;
+    struct serve_route routes[SERVE_ROUTES_MAX];
+    size_t route_count;
     const char *redirect; /* a port; NULL: none */
     size_t target;        /* SERVE_REDIRECT: the listener to go to */
     const char *health;   /* where, or NULL */

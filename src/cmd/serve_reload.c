@@ -15,15 +15,17 @@
 /* Beyond so many, a line says how many more there are. */
 #define NAMES_MAX 40u
 
-/* What is read again for itself: a server's TLS, or rules. */
+/* What is read again for itself: a server's TLS, rules, or the configuration. */
 struct serve_reload_part {
     const char *listener;
     struct shs_server *server;
     struct shs_access_rules *rules;
-    const char *file; /* of the rules */
+    struct serve_config *config;
+    const char *file; /* of the rules, or the configuration */
     /* while it is reloaded */
     struct shs_tls_draft *tls;
     struct shs_access_draft *access;
+    bool changed; /* the configuration has other routes */
     int rc;
     struct shs_error err;
 };
@@ -58,6 +60,14 @@ bool serve_reload_add_rules(struct serve_reload *self, const char *listener,
     return add(self, &part);
 }
 
+bool serve_reload_add_config(struct serve_reload *self, struct serve_config *config)
+{
+    const struct serve_reload_part part = {.config = config,
+                                           .file = config->plan->listeners[0].config};
+
+    return add(self, &part);
+}
+
 /* -- one part ---------------------------------------------------------------------------------- */
 
 static void read_part(struct serve_reload_part *part, bool dry_run)
@@ -65,6 +75,8 @@ static void read_part(struct serve_reload_part *part, bool dry_run)
     part->err = (struct shs_error){.code = SHS_OK};
     if (part->server != NULL)
         part->rc = shs_tls_draft_new(&part->tls, part->server, dry_run, &part->err);
+    else if (part->config != NULL)
+        part->rc = serve_config_read(part->config, &part->changed, &part->err);
     else
         part->rc = shs_access_draft_new(&part->access, part->rules, dry_run, &part->err);
 }
@@ -73,6 +85,8 @@ static void take_part(struct serve_reload_part *part)
 {
     if (part->tls != NULL)
         part->rc = shs_tls_draft_commit(part->tls, &part->err);
+    else if (part->config != NULL && part->rc == SHS_OK)
+        serve_config_take(part->config);
     else if (part->access != NULL)
         shs_access_draft_commit(part->access);
 }
@@ -81,6 +95,8 @@ static void drop_part(struct serve_reload_part *part)
 {
     shs_tls_draft_free(part->tls);
     shs_access_draft_free(part->access);
+    if (part->config != NULL)
+        serve_config_drop(part->config);
     part->tls = NULL;
     part->access = NULL;
 }
@@ -106,17 +122,17 @@ static void tell_file(void *ctx, const struct shs_tls_file_result *result)
 static void tell_part(const struct serve_reload_part *part, serve_reload_fn *each, void *ctx)
 {
     struct telling telling = {part, each, ctx};
-    struct shs_tls_file_result rules = {part->file, SHS_TLS_FILE_TAKEN, ""};
+    bool taken = part->config == NULL || part->changed;
+    struct shs_tls_file_result file = {part->file, taken ? SHS_TLS_FILE_TAKEN : SHS_TLS_FILE_SAME,
+                                       ""};
 
-    if (part->rules == NULL && part->tls != NULL) {
+    if (part->tls != NULL)
         shs_tls_draft_each(part->tls, tell_file, &telling);
+    if (part->server != NULL) /* without a draft there was no memory: the error says so */
         return;
-    }
-    if (part->rules == NULL)
-        return; /* no memory even to look: the error says so */
     if (part->rc != SHS_OK)
-        rules = (struct shs_tls_file_result){part->file, SHS_TLS_FILE_KEPT, part->err.text};
-    tell_file(&telling, &rules);
+        file = (struct shs_tls_file_result){part->file, SHS_TLS_FILE_KEPT, part->err.text};
+    tell_file(&telling, &file);
 }
 
 /* A line of names: "; taken: 'a', 'b'". */
@@ -196,6 +212,12 @@ static void say(const struct serve_reload *self, const struct shs_error *err)
     self->log(self->log_ctx, failed ? SHS_LOG_ERROR : SHS_LOG_INFO, text);
     for (size_t i = 0; failed && i < self->count; i++)
         tell_part(&self->parts[i], say_reason, &(struct reasons){self, err->text});
+    for (size_t i = 0; i < self->count; i++) {
+        const struct serve_config *config = self->parts[i].config;
+
+        if (config != NULL && self->parts[i].rc == SHS_OK && config->note[0] != '\0')
+            self->log(self->log_ctx, SHS_LOG_WARNING, config->note);
+    }
 }
 
 /* -- all of it --------------------------------------------------------------------------------- */

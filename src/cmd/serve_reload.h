@@ -1,6 +1,6 @@
 /*
- * serve_reload.h - what `shs serve` reads again, as one transaction: certificates, keys, CAs, CRLs
- * and rules of all listeners. SIGHUP and the admin plane both call serve_reload.
+ * serve_reload.h - what `shs serve` reads again, as one transaction: certificates, keys, CAs, CRLs,
+ * rules and routes of all listeners. SIGHUP and the admin plane both call serve_reload.
  *
  * Everything is read and checked first, and then taken: a certificate with its key, the CAs with
  * their CRLs, the rules of a listener, each as a whole or not at all. What cannot be used stays as
@@ -17,6 +17,7 @@
 #include <shs/tls.h>
 
 #include "base/base.h"
+#include "cmd/serve_config.h"
 
 /* What became of a file. Views: during the call that they are given to. */
 struct serve_reload_file {
@@ -50,6 +51,9 @@ bool serve_reload_add_tls(struct serve_reload *self, const char *listener,
                           struct shs_server *server);
 bool serve_reload_add_rules(struct serve_reload *self, const char *listener,
                             struct shs_access_rules *rules, const char *file);
+
+/* And the configuration's file. */
+bool serve_reload_add_config(struct serve_reload *self, struct serve_config *config);
 
 /* The thread that does it when SIGHUP says so. An exit code; a failure has been said. */
 int serve_reload_start(struct serve_reload *self, shs_log_fn *log, void *log_ctx);

@@ -17,6 +17,10 @@
 #define AT(member)                                                                                 \
     .offset = offsetof(struct serve_options, member),                                              \
     .size = sizeof(((struct serve_options *)0)->member)
+/* Of an entry of `routes`. */
+#define IN_ROUTE(member)                                                                           \
+    .group = "routes", .entries = &route_entries, .offset = offsetof(struct serve_route, member),  \
+    .size = sizeof(((struct serve_route *)0)->member)
 #define GIB ((uint64_t)1 << 30)
 #define THREADS_MAX 100000
 #define NOW_MOST INT64_C(253402300799)
@@ -298,12 +302,24 @@ static const struct settings_group groups[] = {
     {"clients", "Certificates of clients", NULL, false},
     {"tls", "TLS", NULL, false},
     {"files", "Files, and what stands in front of them", NULL, false},
+    {"routes", "Paths with something of their own; the rest of them is DIR's",
+     "path host directory redirect answer status type methods cache-control index no-listing spa "
+     "no-compress archive upload max-upload",
+     false},
     {"deadlines", "Deadlines. MS is milliseconds", NULL, false},
     {"limits", "Bounds. BYTES may end in k, m or g", NULL, false},
     {"workers", "Requests side by side", NULL, true},
     {"log", "Log", NULL, true},
     {"operators", "For operators", NULL, true},
     {"configuration", "Configuration", NULL, true},
+};
+
+static const struct setting_entries route_entries = {
+    .items = offsetof(struct serve_options, routes),
+    .count = offsetof(struct serve_options, route_count),
+    .size = sizeof(struct serve_route),
+    .max = SERVE_ROUTES_MAX,
+    .place = offsetof(struct serve_route, place),
 };
 
 #define TLS "!plain"
@@ -662,6 +678,42 @@ static const struct setting rows[] = {
      .value = "FILE",
      .help = "rules: who may do what, by certificate, user or process; read\n"
              "again with SIGHUP. 'shs acl explain' says what they decide"},
+    {IN_ROUTE(path), .name = "route", .key = "path", .kind = SETTING_TEXT, .begins = true,
+     .value = "PATH[=DIR]",
+     .help = "a path, and all that is under it if it is a directory's; in\n"
+             "others {NAME} is a segment, {NAME...} at the end the rest. What\n"
+             "follows is of the --route before it. May be repeated"},
+    {IN_ROUTE(host), .name = "route-host", .key = "host", .kind = SETTING_TEXT,
+     .help = "only where the Host field has this name"},
+    {IN_ROUTE(directory), .name = "route-directory", .key = "directory", .kind = SETTING_TEXT,
+     .value = "DIR", .help = "the same as =DIR"},
+    {IN_ROUTE(redirect), .name = "route-redirect", .key = "redirect", .kind = SETTING_TEXT,
+     .value = "TARGET", .help = "send everybody there: /PATH or a URL, {NAME} as in the path"},
+    {IN_ROUTE(answer), .name = "route-answer", .key = "answer", .kind = SETTING_TEXT,
+     .value = "TEXT", .help = "answer with this text"},
+    {IN_ROUTE(status), .name = "route-status", .key = "status", .kind = SETTING_NUMBER, .min = 200,
+     .max = 599, .preset = "308, 200",
+     .help = "of a redirect, or of an answer, which needs no text then"},
+    {IN_ROUTE(type), .name = "route-type", .key = "type", .kind = SETTING_TEXT, .value = "TYPE",
+     .preset = "text/plain", .help = "of the answer's text"},
+    {IN_ROUTE(methods), .name = "route-method", .key = "methods", .kind = SETTING_TEXTS,
+     .lone = true, .preset = "all of them",
+     .help = "for this method only, others are 405; may be repeated"},
+    {IN_ROUTE(cache_control), .name = "route-cache-control", .key = "cache-control",
+     .kind = SETTING_TEXT, .value = "TEXT", .help = "that field of what it answers: max-age=3600"},
+    {IN_ROUTE(index), .name = "route-index", .key = "index", .kind = SETTING_TEXTS, .lone = true,
+     .take = look_at_index, .help = "these are as without \"route-\", of the route's directory"},
+    {IN_ROUTE(no_listing), .name = "route-no-listing", .key = "no-listing", .kind = SETTING_FLAG,
+     .help = "likewise"},
+    {IN_ROUTE(spa), .name = "route-spa", .key = "spa", .kind = SETTING_FLAG, .help = "likewise"},
+    {IN_ROUTE(no_compress), .name = "route-no-compress", .key = "no-compress", .kind = SETTING_FLAG,
+     .help = "likewise"},
+    {IN_ROUTE(archive), .name = "route-archive", .key = "archive", .kind = SETTING_FLAG,
+     .help = "likewise"},
+    {IN_ROUTE(upload), .name = "route-upload", .key = "upload", .kind = SETTING_FLAG,
+     .help = "files may be stored there: mind who can come in"},
+    {IN_ROUTE(max_upload), .name = "route-max-upload", .key = "max-upload", .kind = SETTING_BYTES,
+     .min = 1, .max = 1024 * 1024 * GIB, .preset = "1g", .help = "of one request"},
     {.group = "operators",
      .name = "health",
      .kind = SETTING_TEXT,

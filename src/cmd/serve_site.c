@@ -1,6 +1,125 @@
 #include "cmd/serve_site.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "cmd/cmd.h"
+
+/* -- routes, which may become others ----------------------------------------------------------- */
+
+/* Counted by the site, and by each request that it answers. */
+struct counted_routes {
+    _Atomic unsigned refs;
+    struct serve_routes *routes; /* NULL: none */
+};
+
+struct serve_site_routes {
+    pthread_mutex_t lock; /* of `now`, for as long as it takes to count */
+    struct counted_routes *now;
+    struct shs_http_handler inner, handler;
+};
+
+static struct counted_routes *count_routes(struct serve_routes *routes)
+{
+    struct counted_routes *self = shs__calloc(1, sizeof *self);
+
+    if (self != NULL) {
+        atomic_init(&self->refs, 1);
+        self->routes = routes;
+    }
+    return self;
+}
+
+static void let_go(void *counted)
+{
+    struct counted_routes *self = counted;
+
+    if (self == NULL || atomic_fetch_sub(&self->refs, 1) != 1)
+        return;
+    serve_routes_free(self->routes);
+    shs__free(self);
+}
+
+static int answer_by_routes(struct shs_request *req, struct shs_response *res)
+{
+    struct serve_site_routes *self = shs_request_ctx(req);
+    struct counted_routes *now;
+    int rc;
+
+    pthread_mutex_lock(&self->lock);
+    now = self->now;
+    atomic_fetch_add(&now->refs, 1);
+    pthread_mutex_unlock(&self->lock);
+    rc = shs_request_on_end(req, let_go, now);
+    if (rc != SHS_OK) {
+        let_go(now);
+        return rc;
+    }
+    return shs_handler_call(now->routes == NULL ? &self->inner : serve_routes_handler(now->routes),
+                            req, res);
+}
+
+int serve_site_read_routes(struct serve_site *self, const struct serve_route *routes, size_t count,
+                           const char *const *headers, struct serve_routes **out,
+                           struct shs_error *err)
+{
+    *out = NULL;
+    if (count == 0)
+        return SHS_OK;
+    return serve_routes_new(out, routes, count, headers, &self->routes->inner, err);
+}
+
+void serve_site_take_routes(struct serve_site *self, struct serve_routes *routes)
+{
+    struct counted_routes *now = count_routes(routes), *before;
+
+    if (now == NULL) { /* a few bytes: the old ones stay */
+        serve_routes_free(routes);
+        return;
+    }
+    pthread_mutex_lock(&self->routes->lock);
+    before = self->routes->now;
+    self->routes->now = now;
+    pthread_mutex_unlock(&self->routes->lock);
+    let_go(before);
+}
+
+static int make_routes(struct serve_site *self, const struct serve_route *routes, size_t count,
+                       const char *const *headers, struct shs_error *err)
+{
+    struct serve_routes *made;
+    int rc;
+
+    self->routes = shs__calloc(1, sizeof *self->routes);
+    if (self->routes == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for routes");
+    pthread_mutex_init(&self->routes->lock, NULL);
+    self->routes->inner = self->handler;
+    rc = serve_site_read_routes(self, routes, count, headers, &made, err);
+    if (rc != SHS_OK)
+        return rc;
+    self->routes->now = count_routes(made);
+    if (self->routes->now == NULL) {
+        serve_routes_free(made);
+        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for routes");
+    }
+    self->handler = (struct shs_http_handler){.name = self->handler.name,
+                                              .do_HEAD = answer_by_routes,
+                                              .do_any = answer_by_routes,
+                                              .ctx = self->routes};
+    return SHS_OK;
+}
+
+static void free_routes(struct serve_site_routes *self)
+{
+    if (self == NULL)
+        return;
+    let_go(self->now);
+    pthread_mutex_destroy(&self->lock);
+    shs__free(self);
+}
+
+/* -- what it is made of ------------------------------------------------------------------------ */
 
 static int make_files(struct serve_site *self, const struct serve_site_options *o,
                       const char *directory, const char *const *headers, struct shs_error *err)
@@ -59,7 +178,8 @@ static int make_cors(struct serve_site *self, const struct serve_site_options *o
 
 int serve_site_make(struct serve_site *self, const struct serve_site_options *o,
                     const struct shs_http_handler *inner, const char *directory,
-                    const char *const *headers)
+                    const char *const *headers, const struct serve_route *routes,
+                    size_t route_count, bool changes)
 {
     struct shs_error err = {.code = SHS_OK};
     int rc = SHS_OK;
@@ -68,6 +188,8 @@ int serve_site_make(struct serve_site *self, const struct serve_site_options *o,
         self->handler = *inner;
     else
         rc = make_files(self, o, directory, headers, &err);
+    if (rc == SHS_OK && (route_count > 0 || changes))
+        rc = make_routes(self, routes, route_count, headers, &err);
     if (rc == SHS_OK && o->access != NULL)
         rc = make_access(self, o, &err);
     if (rc == SHS_OK && o->auth_file != NULL) {
@@ -88,5 +210,6 @@ void serve_site_free(struct serve_site *self)
     shs_basic_auth_free(self->auth);
     shs_chain_free(self->guarded);
     shs_access_free(self->access);
+    free_routes(self->routes);
     shs_static_files_free(self->files);
 }

@@ -53,6 +53,41 @@ const struct setting *settings_find(const struct settings *table, const char *na
     return NULL;
 }
 
+const char *settings_key(const struct setting *row)
+{
+    return row->key != NULL ? row->key : row->name;
+}
+
+bool settings_has_word(const char *words, const char *word)
+{
+    size_t len = strlen(word);
+
+    for (const char *at = words; at != NULL && *at != '\0'; at += strspn(at, " ")) {
+        size_t n = strcspn(at, " ");
+
+        if (n == len && strncmp(at, word, n) == 0)
+            return true;
+        at += n;
+    }
+    return false;
+}
+
+static bool is_listed(const struct setting *row, const struct settings_group *group)
+{
+    return row->group != NULL && group->name != NULL && strcmp(row->group, group->name) == 0 &&
+           settings_has_word(group->listed, settings_key(row));
+}
+
+const struct setting *settings_find_listed(const struct settings *table,
+                                           const struct settings_group *group, const char *name)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (is_listed(&table->rows[i], group) && strcmp(settings_key(&table->rows[i]), name) == 0)
+            return &table->rows[i];
+    }
+    return NULL;
+}
+
 /* Levenshtein's distance, of short names. */
 static size_t distance(const char *a, const char *b)
 {
@@ -109,10 +144,23 @@ const char *settings_nearest_key(const struct settings *table, const char *name)
     struct nearest nearest = {name, NULL, NEAR_MAX + 1};
 
     for (size_t i = 0; i < table->count; i++)
-        look_whether_nearer(&nearest, table->rows[i].flag_only ? NULL : table->rows[i].name);
+        look_whether_nearer(&nearest, table->rows[i].flag_only || table->rows[i].key != NULL
+                                          ? NULL
+                                          : table->rows[i].name);
     for (size_t i = 0; i < table->group_count; i++)
         look_whether_nearer(&nearest, table->groups[i].name);
     look_whether_nearer(&nearest, table->sections);
+    return nearest.name;
+}
+
+const char *settings_nearest_listed(const struct settings *table,
+                                    const struct settings_group *group, const char *name)
+{
+    struct nearest nearest = {name, NULL, NEAR_MAX + 1};
+
+    for (size_t i = 0; i < table->count; i++)
+        look_whether_nearer(
+            &nearest, is_listed(&table->rows[i], group) ? settings_key(&table->rows[i]) : NULL);
     return nearest.name;
 }
 
@@ -291,12 +339,86 @@ static void reset(void *to, const struct setting *row)
         memset((char *)to + row->offset, 0, sizeof(struct setting_list));
 }
 
+/* -- entries of a list ------------------------------------------------------------------------- */
+
+static size_t *entry_count(const struct setting *row, void *to)
+{
+    return (size_t *)(void *)((char *)to + row->entries->count);
+}
+
+static void *entry_at(const struct setting *row, void *to, size_t i)
+{
+    return (char *)to + row->entries->items + i * row->entries->size;
+}
+
+static const struct setting *beginning_of(const struct settings *table, const struct setting *row)
+{
+    const struct setting *first = table->rows;
+
+    while (first->entries != row->entries || !first->begins)
+        first++;
+    return first;
+}
+
+/* The entry that the value is for; NULL: there is none, and *problem says why. */
+static void *entry_for(const struct settings *table, const struct setting *row, void *to,
+                       const struct settings_given *given, enum settings_layer layer,
+                       struct setting_problem *problem)
+{
+    const struct setting *first = beginning_of(table, row);
+    bool any = given->layer[index_of(table, first)] == layer;
+    size_t *count = entry_count(row, to);
+
+    if (!row->begins && !any) {
+        problem_say(problem, "belongs to the --%s before it, and there is none", first->name);
+        return NULL;
+    }
+    if (row->begins) {
+        if (!any) /* what an earlier layer said */
+            *count = 0;
+        if (*count == row->entries->max) {
+            problem_say(problem, "is one too many: at most %zu", row->entries->max);
+            return NULL;
+        }
+        memset(entry_at(row, to, (*count)++), 0, row->entries->size);
+    }
+    return entry_at(row, to, *count - 1);
+}
+
+void settings_mark(const struct setting *row, void *to, const char *file, unsigned line)
+{
+    char *entry;
+
+    if (row->entries == NULL || !row->begins)
+        return;
+    entry = entry_at(row, to, *entry_count(row, to) - 1);
+    *(struct setting_place *)(void *)(entry + row->entries->place) =
+        (struct setting_place){file, line};
+}
+
+static bool take_in_entry(const struct settings *table, const struct setting *row, void *to,
+                          struct settings_given *given, enum settings_layer layer,
+                          const char *value, struct setting_problem *problem)
+{
+    void *entry;
+
+    if (row->take != NULL && !row->take(to, row, value, problem))
+        return false;
+    entry = entry_for(table, row, to, given, layer, problem);
+    if (entry == NULL || !take_value(entry, row, value, problem))
+        return false;
+    given->layer[index_of(table, row)] = (unsigned char)layer;
+    return true;
+}
+
 bool settings_take(const struct settings *table, const struct setting *row, void *to,
                    struct settings_given *given, enum settings_layer layer, const char *value,
                    struct setting_problem *problem)
 {
     unsigned char *at = &given->layer[index_of(table, row)];
 
+    if (row->entries != NULL)
+        return take_in_entry(table, row, to, given, layer, value, problem);
     if (row->once && *at == layer) {
         problem_say(problem, "is the second one: it can be given once");
         return false;
@@ -695,6 +817,32 @@ bool settings_show(const struct setting *row, const void *to, size_t item, char 
     return false;
 }
 
+static bool shows_other(const struct setting *row, const void *a, const void *b)
+{
+    char ours[1024], theirs[1024];
+
+    for (size_t i = 0;; i++) {
+        bool has = settings_show(row, a, i, ours, sizeof ours);
+
+        if (has != settings_show(row, b, i, theirs, sizeof theirs) ||
+            (has && strcmp(ours, theirs) != 0))
+            return true;
+        if (!has)
+            return false;
+    }
+}
+
+const struct setting *settings_first_other(const struct settings *table, const void *a,
+                                           const void *b)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (table->rows[i].entries == NULL && table->rows[i].kind != SETTING_OWN &&
+            shows_other(&table->rows[i], a, b))
+            return &table->rows[i];
+    }
+    return NULL;
+}
+
 /* -- as a file --------------------------------------------------------------------------------- */
 
 static bool is_plain(const char *text)
@@ -733,17 +881,75 @@ static void print_given(const struct setting *row, const void *to, int indent)
 
     if (row->kind == SETTING_TEXTS &&
         !(row->lone && !settings_show(row, to, 1, value, sizeof value))) {
-        printf("%*s%s:\n", indent, "", row->name);
+        printf("%*s%s:\n", indent, "", settings_key(row));
         for (size_t i = 0; settings_show(row, to, i, value, sizeof value); i++) {
             printf("%*s  - ", indent, "");
             settings_print_value(value);
             putchar('\n');
         }
     } else if (settings_show(row, to, 0, value, sizeof value)) {
-        printf("%*s%s: ", indent, "", row->name);
+        printf("%*s%s: ", indent, "", settings_key(row));
         settings_print_value(value);
         putchar('\n');
     }
+}
+
+/* Something was said: a default needs no line in an entry. */
+static bool is_said(const struct setting *row, const void *entry)
+{
+    char value[8];
+
+    if (is_switch(row))
+        return *(const bool *)((const char *)entry + row->offset);
+    if (row->kind == SETTING_TEXT)
+        return *(const char *const *)(const void *)((const char *)entry + row->offset) != NULL;
+    return row->kind == SETTING_TEXTS ? settings_show(row, entry, 0, value, sizeof value)
+                                      : stored(entry, row) != 0;
+}
+
+static bool is_of(const struct setting *row, const struct setting *first)
+{
+    return row->entries == first->entries;
+}
+
+/* A list whose entries have rows: "routes:", and each of them; or what there could be. */
+static void print_entries(const struct settings *table, const struct settings_group *group,
+                          const struct setting *first, const void *to, int indent)
+{
+    void *values = (void *)(uintptr_t)to;
+    size_t count = *entry_count(first, values);
+
+    if (count == 0) {
+        printf("%*s# %s: [{", indent, "", group->name);
+        for (const struct setting *row = first; row < table->rows + table->count; row++) {
+            if (is_of(row, first))
+                printf("%s%s: %s", row == first ? "" : ", ", settings_key(row),
+                       is_switch(row) ? "true" : settings_placeholder(row));
+        }
+        printf("}]\n");
+        return;
+    }
+    printf("%*s%s:\n", indent, "", group->name);
+    for (size_t i = 0; i < count; i++) {
+        const void *entry = entry_at(first, values, i);
+
+        printf("%*s-\n", indent + 2, "");
+        for (const struct setting *row = first; row < table->rows + table->count; row++) {
+            if (is_of(row, first) && is_said(row, entry))
+                print_given(row, entry, indent + 4);
+        }
+    }
+}
+
+/* The row that begins the entries of the group's list; NULL: it has no such rows. */
+static const struct setting *entries_of(const struct settings *table,
+                                        const struct settings_group *group)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (table->rows[i].begins && is_listed(&table->rows[i], group))
+            return &table->rows[i];
+    }
+    return NULL;
 }
 
 static void print_default(const struct setting *row, const void *to, int indent)
@@ -764,16 +970,20 @@ void settings_print(const struct settings *table, const void *to,
 {
     for (size_t g = 0; g < table->group_count; g++) {
         const struct settings_group *group = &table->groups[g];
+        const struct setting *first = entries_of(table, group);
 
         if (part != SETTINGS_ALL && group->shared != (part == SETTINGS_SHARED))
             continue;
         printf("%*s# %s\n", indent, "", group->heading);
-        if (group->listed != NULL && print != NULL)
+        if (first != NULL)
+            print_entries(table, group, first, to, indent);
+        else if (group->listed != NULL && print != NULL)
             print(group, to, indent);
         for (size_t i = 0; i < table->count; i++) {
             const struct setting *row = &table->rows[i];
 
-            if (!same_group(row->group, group->name) || row->flag_only || row->kind == SETTING_OWN)
+            if (!same_group(row->group, group->name) || row->flag_only ||
+                row->kind == SETTING_OWN || row->entries != NULL)
                 continue;
             if (given->layer[i] == SETTINGS_DEFAULT)
                 print_default(row, to, indent);

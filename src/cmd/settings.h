@@ -45,8 +45,25 @@ struct setting_problem {
     char text[SETTING_TEXT_MAX];
 };
 
+/* Where an entry of a list was begun. */
+struct setting_place {
+    const char *file; /* NULL: on the command line */
+    unsigned line;
+};
+
+/*
+ * Entries of a list: an array of structs in the values. Each row of it says where in an entry its
+ * value goes, and takes the last one; the row with `begins` makes another.
+ */
+struct setting_entries {
+    size_t items, count; /* offsets: of the array, and of a size_t, how many there are */
+    size_t size, max;    /* of an entry; how many there may be */
+    size_t place;        /* offset in an entry, of a struct setting_place */
+};
+
 struct setting {
     const char *name;  /* "max-body": --max-body, and the key of the file */
+    const char *key;   /* in an entry of its group's list, where that is another; NULL: the name */
     const char *group; /* a heading of --help and a mapping of the file; NULL: at the top */
     char letter;       /* 'p': -p; 0: none */
     enum setting_kind kind;
@@ -57,6 +74,8 @@ struct setting {
     const char *alone; /* SETTING_TEXT: what the flag means without a value; NULL: it needs one */
     const char *value; /* what it takes, for the help: "FILE"; NULL: by its kind */
     size_t offset, size;
+    const struct setting_entries *entries; /* NULL: it is no row of a list's entries */
+    bool begins;                           /* a new entry of them */
     uint64_t min, max;
     const struct setting_choice *choices;
     /* What it goes with, conditions with blanks between: "upload" (that one is given, or on),
@@ -75,7 +94,8 @@ struct setting {
 struct settings_group {
     const char *name;    /* NULL: the rows at the top */
     const char *heading; /* of --help */
-    const char *listed;  /* its rows that belong together in an entry of a list, blanks between */
+    const char *listed;  /* the keys that belong together in an entry of a list, blanks between;
+                            the first one begins it */
     bool shared;         /* the same for all sections of a file */
 };
 
@@ -106,6 +126,18 @@ const struct setting *settings_find(const struct settings *table, const char *na
 /* The name nearest to one that is not there, of a flag or of a key; NULL: none is near. */
 const char *settings_nearest_flag(const struct settings *table, const char *name);
 const char *settings_nearest_key(const struct settings *table, const char *name);
+/* The same of a key in an entry of the group's list. */
+const char *settings_nearest_listed(const struct settings *table,
+                                    const struct settings_group *group, const char *name);
+/* The row's name in a file. */
+const char *settings_key(const struct setting *row);
+/* The row of that key in an entry of the group's list, or NULL. */
+const struct setting *settings_find_listed(const struct settings *table,
+                                           const struct settings_group *group, const char *name);
+/* A word of a list with blanks between. */
+bool settings_has_word(const char *words, const char *word);
+/* Notes where the last entry was begun, if the row is one that begins them. */
+void settings_mark(const struct setting *row, void *to, const char *file, unsigned line);
 
 /* A value for the row. False: nothing was changed, and *problem says what is wrong. */
 bool settings_take(const struct settings *table, const struct setting *row, void *to,
@@ -157,6 +189,11 @@ void settings_print_help(const struct settings *table, const void *defaults);
 
 /* A row's value as the file has it, the n-th of a list. False: there is none. */
 bool settings_show(const struct setting *row, const void *to, size_t item, char *out, size_t cap);
+
+/* The first row whose values differ, of those that settings_show shows; no entries of lists. NULL:
+   none does. */
+const struct setting *settings_first_other(const struct settings *table, const void *a,
+                                           const void *b);
 
 /* Which rows settings_print prints. */
 enum settings_part { SETTINGS_ALL, SETTINGS_SHARED, SETTINGS_OF_SECTION };

@@ -162,7 +162,7 @@ static void add_pair(struct reader *self, const struct setting *row, const yaml_
 
 static void add_scalar(struct reader *self, const struct setting *row, const yaml_node_t *node)
 {
-    const char *text = scalar_text(self, node, row->name);
+    const char *text = scalar_text(self, node, settings_key(row));
 
     if (text != NULL)
         add(self, row, text, line_of(node));
@@ -203,25 +203,14 @@ static const struct settings_group *group_of(const struct settings *table, const
     return NULL;
 }
 
-/* A word of a list with blanks between. */
-static bool has_word(const char *words, const char *word)
+static void blame_key(struct reader *self, const yaml_node_t *node, const char *name,
+                      const struct place *place)
 {
-    size_t len = strlen(word);
+    const char *nearest = place->listed ? settings_nearest_listed(self->table, place->group, name)
+                                        : settings_nearest_key(self->table, name);
 
-    for (const char *at = words; at != NULL && *at != '\0'; at += strspn(at, " ")) {
-        size_t n = strcspn(at, " ");
-
-        if (n == len && strncmp(at, word, n) == 0)
-            return true;
-        at += n;
-    }
-    return false;
-}
-
-static void blame_key(struct reader *self, const yaml_node_t *node, const char *name)
-{
-    const char *nearest = settings_nearest_key(self->table, name);
-
+    if (nearest == NULL && place->listed)
+        nearest = settings_nearest_key(self->table, name);
     if (nearest != NULL)
         blame(self->file, line_of(node), "there is no key '%s'; did you mean '%s'?", name, nearest);
     else
@@ -243,13 +232,13 @@ static bool may_stand(struct reader *self, const struct setting *row, const stru
               own == NULL ? "" : own->name, own == NULL ? "" : "'");
         return false;
     }
-    if (place->listed != (own != NULL && has_word(own->listed, row->name))) {
+    if (place->listed != (own != NULL && settings_has_word(own->listed, settings_key(row)))) {
         if (place->listed)
             blame(self->file, line_of(node), "an entry of '%s' has only: %s", place->group->name,
                   place->group->listed);
         else
             blame(self->file, line_of(node), "'%s' belongs in the list '%s': \"%s: [{%s: ...}]\"",
-                  row->name, own->name, own->name, row->name);
+                  row->name, own->name, own->name, settings_key(row));
         return false;
     }
     if (self->section > 0 && own != NULL && own->shared) {
@@ -261,6 +250,7 @@ static bool may_stand(struct reader *self, const struct setting *row, const stru
 }
 
 static void read_keys(struct reader *self, const yaml_node_t *node, const struct place *place);
+static void read_entry(struct reader *self, const yaml_node_t *node, const struct place *place);
 
 /* The sections, each a mapping. */
 static void read_sections(struct reader *self, const yaml_node_t *node)
@@ -315,7 +305,7 @@ static void read_group(struct reader *self, const struct settings_group *group,
             blame(self->file, line_of(item), "an entry of '%s' has keys: %s", group->name,
                   group->listed);
         else
-            read_keys(self, item, &place);
+            read_entry(self, item, &place);
     }
 }
 
@@ -327,17 +317,46 @@ static void read_entry_in_order(struct reader *self, const yaml_node_t *node,
     for (size_t r = 0; r < self->table->count; r++) {
         const struct setting *row = &self->table->rows[r];
 
-        if (!has_word(place->group->listed, row->name))
+        if (settings_find_listed(self->table, place->group, settings_key(row)) != row)
             continue;
         for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
              p < node->data.mapping.pairs.top && !self->failed; p++) {
             const yaml_node_t *key = node_at(self, p->key);
 
             if (key->type == YAML_SCALAR_NODE &&
-                strcmp((const char *)key->data.scalar.value, row->name) == 0)
+                strcmp((const char *)key->data.scalar.value, settings_key(row)) == 0)
                 read_value(self, row, node_at(self, p->value));
         }
     }
+}
+
+/* Whether an entry has the key that begins it. */
+static bool has_beginning(struct reader *self, const yaml_node_t *node, const struct place *place)
+{
+    size_t len = strcspn(place->group->listed, " ");
+
+    for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
+         p < node->data.mapping.pairs.top; p++) {
+        const yaml_node_t *key = node_at(self, p->key);
+
+        if (key->type == YAML_SCALAR_NODE && key->data.scalar.length == len &&
+            memcmp(key->data.scalar.value, place->group->listed, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Without that key its values would be those of the entry before. */
+static void read_entry(struct reader *self, const yaml_node_t *node, const struct place *place)
+{
+    unsigned errors = self->file->errors;
+
+    read_keys(self, node, place);
+    if (has_beginning(self, node, place))
+        read_entry_in_order(self, node, place);
+    else if (self->file->errors == errors)
+        blame(self->file, line_of(node), "an entry of '%s' needs the key '%.*s'",
+              place->group->name, (int)strcspn(place->group->listed, " "), place->group->listed);
 }
 
 static void read_key(struct reader *self, const yaml_node_t *key, const yaml_node_t *value,
@@ -350,7 +369,9 @@ static void read_key(struct reader *self, const yaml_node_t *key, const yaml_nod
     name = scalar_text(self, key, "a key");
     if (name == NULL)
         return;
-    row = settings_find(self->table, name);
+    row = place->listed ? settings_find_listed(self->table, place->group, name) : NULL;
+    if (row == NULL)
+        row = settings_find(self->table, name);
     group = place->group == NULL ? group_of(self->table, name) : NULL;
     if (place->group == NULL && self->table->sections != NULL &&
         strcmp(name, self->table->sections) == 0) {
@@ -362,7 +383,7 @@ static void read_key(struct reader *self, const yaml_node_t *key, const yaml_nod
         else
             read_group(self, group, value);
     } else if (row == NULL || row->flag_only) {
-        blame_key(self, key, name);
+        blame_key(self, key, name, place);
     } else if (may_stand(self, row, place, key) && !place->listed) {
         read_value(self, row, value);
     }
@@ -397,8 +418,6 @@ static void read_keys(struct reader *self, const yaml_node_t *node, const struct
         blame_twice(self, node, p);
         read_key(self, node_at(self, p->key), node_at(self, p->value), place);
     }
-    if (place->listed)
-        read_entry_in_order(self, node, place);
 }
 
 /* -- the file ---------------------------------------------------------------------------------- */
@@ -540,11 +559,13 @@ int settings_file_apply(const struct settings *table, struct settings_file *self
             if (e->section != (own ? section : 0))
                 continue;
             if (settings_take(table, e->row, to, given, own ? SETTINGS_SECTION : SETTINGS_FILE,
-                              e->value, &problem))
+                              e->value, &problem)) {
+                settings_mark(e->row, to, self->path, e->line);
                 continue;
+            }
             code = CMD_USAGE;
             if (!e->blamed && may_say(self))
-                (void)cmd_fail(code, "%s:%u: %s '%s' %s", self->path, e->line, e->row->name,
+                (void)cmd_fail(code, "%s:%u: %s '%s' %s", self->path, e->line, settings_key(e->row),
                                e->value, problem.text);
             e->blamed = true;
         }

@@ -112,6 +112,180 @@ def test_files_that_are_none():
             check(re.fullmatch(r"shs: error: [^\n]*%s[^\n]*\n" % why, err), err)
 
 
+# -- routes -----------------------------------------------------------------------------------------
+
+
+def routes(*entries):
+    return "plain: true\nroutes:\n" + "".join("- %s\n" % entry for entry in entries)
+
+
+def test_routes_that_are_wrong_name_their_place():
+    faulty(routes("{pth: /b, answer: x}"), "c.yaml:3: there is no key 'pth'; did you mean 'path'?")
+    faulty(routes("{path: /b, anser: x}"), "c.yaml:3: there is no key 'anser'; did you mean 'answer'?")
+    faulty(routes("{answer: x}"), "c.yaml:3: an entry of 'routes' needs the key 'path'")
+    faulty(routes("{path: /b, answer: x, port: 1}"),
+           "c.yaml:3: 'port' does not belong under 'routes' but at the top")
+    faulty("route-answer: x\n", "c.yaml:1: 'route-answer' belongs in the list 'routes': \"routes: [{answer: ...}]\"")
+    faulty(routes("{path: /b, status: 2}"), "c.yaml:3: status '2' is not a number from 200 to 599")
+    faulty(routes("{path: /b, status: 300, redirect: /c}"),
+           "c.yaml:3: path '/b' redirects with 301, 302, 303, 307 or 308, not with 300")
+    faulty(routes("{path: b, status: 404}"), "c.yaml:3: path 'b' cannot be used: Route * b: a pattern begins with \"/\".")
+    faulty(routes("{path: /b}"), "c.yaml:3: path '/b' leads nowhere: say directory, redirect, answer or status")
+    faulty(routes("{path: /b, answer: x, redirect: /c}"),
+           "c.yaml:3: path '/b' is for one of directory, redirect and answer")
+    faulty(routes("{path: /b, directory: ., status: 200}"),
+           "c.yaml:3: path '/b' is a directory: status goes with redirect or answer")
+    faulty(routes("{path: /b, answer: x, upload: true}"), "c.yaml:3: path '/b' is no directory: index, no-listing, "
+           "spa, no-compress, archive and upload go with one")
+    faulty(routes("{path: /b=., directory: ..}"), "c.yaml:3: path '/b' has two directories: '.' and '..'")
+    faulty(routes("{path: /b, directory: ., max-upload: 1k}"),
+           "c.yaml:3: path '/b' takes no files: max-upload goes with upload")
+    faulty(routes("{path: '/b/{c}', directory: .}"), "c.yaml:3: path '/b/{c}' is a directory: its path has no {...} in it")
+    faulty(routes("{path: /b, redirect: //c}"),
+           "c.yaml:3: path '/b' cannot lead to '//c': a redirect goes to /PATH, https://... or http://...")
+    faulty(routes("{path: /b, redirect: /b}"), "c.yaml:3: path '/b' leads to itself")
+    faulty(routes("{path: '/b/{c}', redirect: '/{d}'}"), "c.yaml:3: path '/b/{c}' has no parameter {d}, which '/{d}' names")
+    faulty(routes("{path: /b, answer: x, status: 204}"),
+           "c.yaml:3: path '/b' has a text, and an answer of status 204 has none")
+    faulty(routes("{path: /b, answer: x, host: 'A:1'}"),
+           "c.yaml:3: path '/b' has the host 'A:1': write a name in small letters, without a port")
+    faulty(routes("{path: /b, answer: x, methods: get}"),
+           "c.yaml:3: path '/b' cannot be used: Route get /b: methods are written in capitals.")
+    faulty(routes("{path: /b, directory: ., methods: [PURGE]}"), "c.yaml:3: path '/b': files have no method PURGE")
+    code, lines = faults(routes("{path: /b, directory: none}"))
+    equal((code, lines), (1, ["c.yaml:3: path '/b': Cannot serve the directory none: No such file or directory."]))
+    faulty(routes(*["{path: /%d, status: 404}" % i for i in range(129)]),
+           "c.yaml:131: path '/128' is one too many: at most 128")
+    for flags, line in ((("--route-upload",), "--route-upload belongs to the --route before it, and there is none"),
+                        (("--route", "/a"), "--route '/a' leads nowhere: say directory, redirect, answer or status"),
+                        (("--route", "/=.", "."), "--directory is never reached: --route '/' has every path")):
+        with shslib.temp_dir() as path:
+            code, out, err = shs("--check", "--plain", *flags, cwd=path)
+            equal((code, out, err), (2, "", "shs: error: %s\n" % line))
+
+
+def test_routes_that_meet_name_both_places():
+    faulty(routes("{path: /a, answer: x}", "{path: /b, status: 404}", "{path: /a, redirect: /c}"),
+           "c.yaml:5: path '/a' and c.yaml:3: path '/a' are for the same requests: Routes * /a and * /a match the same "
+           "requests.")
+    faulty(routes("{path: /a/, directory: .}", "{path: /a, directory: ..}"),
+           "c.yaml:4: path '/a' and c.yaml:3: path '/a/' are for the same requests: Routes * /a/{path...} and * "
+           "/a/{path...} match the same requests.")
+    faulty(routes("{path: '/{a}/b', status: 404}", "{path: '/a/{b}', status: 404}"),
+           "c.yaml:4: path '/a/{b}' and c.yaml:3: path '/{a}/b' are for the same requests: Routes * /a/{b} and * /{a}/b "
+           "meet, and neither is more specific.")
+    faulty("plain: true\ndirectory: .\n" + routes("{path: /, directory: .}")[12:],
+           "c.yaml:2: directory is never reached: c.yaml:4: path '/' has every path")
+    # Other methods, other hosts, and what is more specific are no conflict.
+    equal(faults(routes("{path: /a, answer: x, methods: GET}", "{path: /a, answer: y, methods: [POST, PUT]}",
+                        "{path: /a, answer: z, host: a.example}", "{path: '/{a}', status: 404}")), (0, []))
+
+
+@shslib.not_under("fork")
+def test_routes_answer():
+    with shslib.temp_dir() as path:
+        os.makedirs(path + "/docs/sub")
+        os.mkdir(path + "/app")
+        os.mkdir(path + "/up")
+        shslib.write_file(path + "/docs/a.txt", "a")
+        shslib.write_file(path + "/own.txt", "own")
+        shslib.write_file(path + "/app/index.html", "app")
+        shslib.write_file(path + "/c.yaml", "plain: true\nheader: {X-All: yes}\n" + "routes:\n" +
+                          "- {path: /all, answer: all}\n" + "listeners:\n- {port: 0}\n- port: 0\n  routes:\n" + "".join(
+                              "  - %s\n" % entry for entry in (
+                                  "{path: /docs, directory: docs, no-listing: true, cache-control: max-age=60}",
+                                  "{path: /app, directory: app, spa: true}",
+                                  "{path: /up, directory: up, upload: true, max-upload: 4}",
+                                  "{path: '/old/{rest...}', redirect: '/docs/{rest...}', status: 301}",
+                                  "{path: '/to/{a}/{b}', redirect: 'https://example.com/{b}?a={a}'}",
+                                  "{path: '/open/{rest...}', redirect: '/{rest...}'}",
+                                  "{path: /gone, status: 410}",
+                                  "{path: /empty, status: 204}",
+                                  "{path: /ok, answer: fine, methods: [GET], type: text/x-ok}",
+                                  "{path: /ok, answer: stored, methods: [POST], status: 201}",
+                                  "{path: /own.txt, answer: other, host: b.example}")))
+        with shslib.Server("--config", "c.yaml", argv=[shslib.BIN, "serve", "--config", "c.yaml"], cwd=path) as server:
+            server.wait_stdout(r"(?s)(Serving [^\n]*\n){2}")
+            ports = [int(port) for port in re.findall(r"^Serving \S+ on \S+ port (\d+)", server.stdout, re.M)]
+
+            def ask(method, target, port=1, **headers):
+                connection = http.client.HTTPConnection("127.0.0.1", ports[port], timeout=10 * shslib.SLOWNESS)
+                try:
+                    body = b"12345" if target == "/up/long" else b"1" if method in ("PUT", "POST") else None
+                    connection.request(method, target, body=body, headers=headers)
+                    answer = connection.getresponse()
+                    return answer.status, answer.headers, answer.read()
+                finally:
+                    connection.close()
+
+            def location(target):
+                status, headers, _ = ask("GET", target)
+                return status, headers["Location"]
+
+            # The list of a listener stands for that of the top.
+            equal((ask("GET", "/all", 0)[::2], ask("GET", "/all")[0]), ((200, b"all"), 404))
+            equal(ask("GET", "/docs/a.txt", 0)[0], 200, "its own directory")
+            status, headers, body = ask("GET", "/docs/a.txt")
+            equal((status, body, headers["Cache-Control"], headers["X-All"]), (200, b"a", "max-age=60", "yes"))
+            equal((ask("GET", "/docs/sub/")[0], ask("GET", "/app/not/there")[::2]), (404, (200, b"app")))
+            equal((ask("GET", "/own.txt")[2], ask("GET", "/docs/../own.txt")[0]), (b"own", 404))
+            equal(location("/docs?q=1"), (308, "/docs/?q=1"))
+            equal((ask("PUT", "/up/x")[0], ask("PUT", "/up/long")[0], ask("PUT", "/docs/x")[0]), (201, 413, 501))
+            equal(open(path + "/up/x").read(), "1")
+            equal(location("/old/a%20b/c?q=1"), (301, "/docs/a%20b/c?q=1"))
+            equal(location("/to/x%2Fy/z"), (308, "https://example.com/z?a=x/y"))
+            equal((location("/open/x"), location("/open/%2Fevil.example"), location("/open/%5Cevil.example")),
+                  ((308, "/x"), (404, None), (308, "/%5Cevil.example")), "no way to another host")
+            equal((ask("GET", "/gone")[0], ask("GET", "/empty")[::2]), (410, (204, b"")))
+            status, headers, body = ask("GET", "/ok")
+            equal((status, body, headers["Content-Type"]), (200, b"fine", "text/x-ok"))
+            status, headers, body = ask("HEAD", "/ok")
+            equal((status, body, headers["Content-Length"]), (200, b"", "4"))
+            equal(ask("POST", "/ok")[::2], (201, b"stored"))
+            status, headers, _ = ask("DELETE", "/ok")
+            equal((status, headers["Allow"]), (405, "GET, POST, HEAD, OPTIONS"))
+            equal((ask("GET", "/own.txt", Host="B.example:1")[2], ask("GET", "/own.txt", Host="c.example")[2],
+                   ask("GET", "/gone", Host="b.example")[0]), (b"other", b"own", 410))
+            server.stop()
+        equal(server.wait(), 0)
+
+
+@shslib.not_under("fork")
+def test_routes_are_read_again():
+    """SIGHUP takes other routes, all or nothing; what else has changed is said to need a new start."""
+    with shslib.temp_dir() as path:
+        def write(answer, more=""):
+            shslib.write_file(path + "/c.yaml", "plain: true\nhandler: echo\n%slisteners:\n- {port: 0, routes: [%s]}\n"
+                              "- {port: 0}\n" % (more, answer))
+
+        write("{path: /a, answer: first}")
+        with shslib.Server("--config", "c.yaml", argv=[shslib.BIN, "serve", "--config", "c.yaml"], cwd=path) as server:
+            server.wait_stdout(r"(?s)(Serving [^\n]*\n){2}")
+            port = int(re.findall(r"^Serving \S+ on \S+ port (\d+)", server.stdout, re.M)[0])
+
+            def hang_up(words):
+                before = server.stderr.count(words)
+                server.signal(1)
+                shslib.wait_until(lambda: server.stderr.count(words) > before, 20, "to hear: " + words)
+
+            equal(get(port, "/a", False)[2], b"first")
+            write("{path: /a, answer: second}")
+            hang_up("Files read again; taken: 'c.yaml'")
+            equal(get(port, "/a", False)[2], b"second")
+            hang_up("Files read again; as before: 'c.yaml'")
+            write("{path: /a, answer: x}, {path: /a, answer: y}")
+            hang_up("Files not reloaded, all stays as it was: c.yaml:4: path '/a' and c.yaml:4: path '/a' are for")
+            equal(get(port, "/a", False)[2], b"second")
+            write("{path: /b, status: 404}", "limits: {max-requests: 7}\n")
+            hang_up("c.yaml: 'max-requests' is another than at the start: that needs a new start")
+            equal((get(port, "/b", False)[0], b"second" in get(port, "/a", False)[2]), (404, False))
+            shslib.write_file(path + "/c.yaml", "plain: true\n")
+            hang_up("c.yaml has 1 listeners and 2 are served: that needs a new start")
+            equal(get(port, "/b", False)[0], 404)
+            server.stop()
+        equal(server.wait(), 0)
+
+
 # -- what is right ----------------------------------------------------------------------------------
 
 
@@ -137,8 +311,12 @@ def test_printed_is_read():
         code, out, _ = shs("--print-config", cwd=path)
         equal(code, 0)
         keys = re.findall(r"^# ([a-z-]+): ", out, re.M)
+        entry = re.search(r"^# routes: \[\{(.*)\}\]$", out, re.M).group(1)
         for name in re.findall(r"^ +(?:-\w, )?--([a-z-]+)", shs("--help", cwd=path)[1], re.M):
-            if name not in ("help", "config", "check", "print-config", "now", "key", "ocsp", "cert"):
+            if name == "route" or name.startswith("route-"):
+                key = {"route": "path", "route-method": "methods"}.get(name, name[len("route-"):])
+                check(re.search(r"(^|, )%s: " % key, entry), "--%s is no key of %s" % (name, entry))
+            elif name not in ("help", "config", "check", "print-config", "now", "key", "ocsp", "cert"):
                 check(name in keys, "--%s is no key" % name)
 
 
