@@ -246,7 +246,7 @@ static const char *form_of(const struct setting *row)
 
 static void print_key(const struct page_option *option)
 {
-    printf(".It Cm %s : Ar ", option->name);
+    printf(".It Cm %s : Ar ", settings_key(option->row));
     mdoc_argument(form_of(option->row));
     putchar('\n');
     print_text(option);
