@@ -10,7 +10,7 @@ function(shs_fuzz_program target)
   add_executable(${target} ${ARGN} fuzz/reference.c tests/unit/h1_lab.c)
   target_include_directories(${target} PRIVATE src tests/unit fuzz)
   target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
-  target_link_libraries(${target} PRIVATE shs_static shs_llhttp Threads::Threads)
+  target_link_libraries(${target} PRIVATE shs_static shs_llhttp OpenSSL::SSL OpenSSL::Crypto Threads::Threads)
   shs_warnings(${target})
 endfunction()
 

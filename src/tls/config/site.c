@@ -364,10 +364,11 @@ static int on_status(SSL *ssl, void *arg)
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-/* One write a line: several processes may append to the same file. */
+/* The one place that hands the lines on; libssl wipes each. One write a line: several processes may
+   append to the same file. */
 static void on_keylog(const SSL *ssl, const char *line)
 {
-    const struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
+    struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
     union {
         const char *from;
         char *to;
@@ -376,6 +377,7 @@ static void on_keylog(const SSL *ssl, const char *line)
     int none = 0;
     struct iovec parts[2] = {{cast.to, strlen(line)}, {newline, 1}};
 
+    shs__tls_stream_secret(stream, line);
     /* A full disk is no reason to refuse a client. */
     if (stream->context->keylog_fd >= 0 && writev(stream->context->keylog_fd, parts, 2) < 0)
         (void)atomic_compare_exchange_strong(&stream->context->keylog_errno, &none, errno);
@@ -540,7 +542,7 @@ static bool set_common(SSL_CTX *ctx, const struct shs_tls_site *site,
         SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
     SSL_CTX_set_tlsext_servername_callback(ctx, accept_name);
     SSL_CTX_set_tlsext_status_cb(ctx, on_status);
-    if (config->keylog != NULL)
+    if (config->keylog != NULL || config->records == SHS_TLS_RECORDS_DIRECT)
         SSL_CTX_set_keylog_callback(ctx, on_keylog);
     return SSL_CTX_set_app_data(ctx, cast.to) == 1 &&
            SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key) == 1 &&
