@@ -10,8 +10,7 @@
 
 #define HEADER ((size_t)5)
 #define TAG ((size_t)16)
-#define NONCE ((size_t)12) /* of all three suites: N_MAX = N_MIN (5.3) */
-#define KEY_MAX ((size_t)32)
+#define NONCE ((size_t)12)                         /* of all three suites: N_MAX = N_MIN (5.3) */
 #define CIPHERTEXT_MAX (SHS_TLS_RECORD_DATA + 256) /* 5.2 */
 
 /* As libssl has them: records without content in a row, and warnings. */
@@ -94,7 +93,8 @@ size_t shs__tls_suite_secret_len(unsigned id)
 struct direction {
     EVP_CIPHER_CTX *ctx; /* NULL while idle */
     uint64_t seq;
-    unsigned char secret[SHS_TLS_SECRET_MAX], key[KEY_MAX], iv[NONCE];
+    unsigned char iv[NONCE];
+    uint16_t at; /* in `material`: its secret, and its key behind it */
 };
 
 struct shs_tls_records {
@@ -106,7 +106,24 @@ struct shs_tls_records {
     uint8_t message_len; /* of a handshake message that is not whole */
     unsigned char message[MESSAGE_HEADER + 1];
     struct direction in, out;
+    unsigned char
+        material[]; /* as long as the suite has them: an idle connection is not much more */
 };
+
+static size_t material_len(const struct suite *suite)
+{
+    return (size_t)suite->secret_len + suite->key_len;
+}
+
+static unsigned char *secret_of(struct shs_tls_records *self, const struct direction *d)
+{
+    return self->material + d->at;
+}
+
+static unsigned char *key_of(struct shs_tls_records *self, const struct direction *d)
+{
+    return self->material + d->at + known[self->suite].secret_len;
+}
 
 /* HKDF-Expand-Label(secret, label, "", len): 7.1. `to` may be the secret itself. */
 static bool expand(const struct shs_tls_records *self, const unsigned char *secret,
@@ -137,24 +154,26 @@ static bool expand(const struct shs_tls_records *self, const unsigned char *secr
 }
 
 /* The traffic key of a secret: 7.3. */
-static bool set_keys(const struct shs_tls_records *self, struct direction *d)
+static bool set_keys(struct shs_tls_records *self, struct direction *d)
 {
     EVP_CIPHER_CTX_free(d->ctx);
     d->ctx = NULL;
-    return expand(self, d->secret, "key", d->key, known[self->suite].key_len) &&
-           expand(self, d->secret, "iv", d->iv, NONCE);
+    return expand(self, secret_of(self, d), "key", key_of(self, d), known[self->suite].key_len) &&
+           expand(self, secret_of(self, d), "iv", d->iv, NONCE);
 }
 
 /* The next secret, and its keys: 7.2. */
-static bool next_keys(const struct shs_tls_records *self, struct direction *d)
+static bool next_keys(struct shs_tls_records *self, struct direction *d)
 {
+    unsigned char *secret = secret_of(self, d);
+
     d->seq = 0;
-    return expand(self, d->secret, "traffic upd", d->secret, known[self->suite].secret_len) &&
+    return expand(self, secret, "traffic upd", secret, known[self->suite].secret_len) &&
            set_keys(self, d);
 }
 
 /* The AEAD with this direction's key, and the nonce of its next record: 5.3. NULL: no memory. */
-static EVP_CIPHER_CTX *prepare(const struct shs_tls_records *self, struct direction *d, int seals)
+static EVP_CIPHER_CTX *prepare(struct shs_tls_records *self, struct direction *d, int seals)
 {
     unsigned char nonce[NONCE];
 
@@ -162,8 +181,8 @@ static EVP_CIPHER_CTX *prepare(const struct shs_tls_records *self, struct direct
         d->ctx = EVP_CIPHER_CTX_new();
         if (d->ctx == NULL)
             return NULL;
-        if (EVP_CipherInit_ex2(d->ctx, self->suites->ciphers[self->suite], d->key, NULL, seals,
-                               NULL) != 1) {
+        if (EVP_CipherInit_ex2(d->ctx, self->suites->ciphers[self->suite], key_of(self, d), NULL,
+                               seals, NULL) != 1) {
             EVP_CIPHER_CTX_free(d->ctx);
             d->ctx = NULL;
             return NULL;
@@ -181,15 +200,17 @@ int shs__tls_records_new(struct shs_tls_records **out, const struct shs_tls_suit
                          unsigned id, const struct shs_tls_traffic *in,
                          const struct shs_tls_traffic *out_traffic)
 {
-    struct shs_tls_records *self = shs__calloc(1, sizeof *self);
+    const struct suite *suite = &known[index_of(id)];
+    struct shs_tls_records *self = shs__calloc(1, sizeof *self + 2 * material_len(suite));
 
     if (self == NULL)
         return SHS_NOMEM;
     self->suites = suites;
-    self->suite = (uint8_t)index_of(id);
+    self->suite = (uint8_t)(suite - known);
+    self->out.at = (uint16_t)material_len(suite);
     shs__buf_init(&self->bytes, ROOM_MAX);
-    memcpy(self->in.secret, in->secret, SHS_TLS_SECRET_MAX);
-    memcpy(self->out.secret, out_traffic->secret, SHS_TLS_SECRET_MAX);
+    memcpy(secret_of(self, &self->in), in->secret, suite->secret_len);
+    memcpy(secret_of(self, &self->out), out_traffic->secret, suite->secret_len);
     self->in.seq = in->seq;
     self->out.seq = out_traffic->seq;
     if (!set_keys(self, &self->in) || !set_keys(self, &self->out)) {
@@ -207,7 +228,7 @@ void shs__tls_records_free(struct shs_tls_records *self)
     EVP_CIPHER_CTX_free(self->in.ctx);
     EVP_CIPHER_CTX_free(self->out.ctx);
     shs__buf_free(&self->bytes);
-    OPENSSL_cleanse(self, sizeof *self);
+    OPENSSL_cleanse(self, sizeof *self + 2 * material_len(&known[self->suite]));
     shs__free(self);
 }
 
