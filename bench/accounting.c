@@ -126,6 +126,12 @@ int __wrap_shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_conte
                                struct shs_stream *lower);
 int __real_shs__tls_stream_handshake(struct shs_tls_stream *self);
 int __wrap_shs__tls_stream_handshake(struct shs_tls_stream *self);
+int __real_shs__tls_records_new(struct shs_tls_records **out, const struct shs_tls_suites *suites,
+                                unsigned id, const struct shs_tls_traffic *in,
+                                const struct shs_tls_traffic *out_traffic);
+int __wrap_shs__tls_records_new(struct shs_tls_records **out, const struct shs_tls_suites *suites,
+                                unsigned id, const struct shs_tls_traffic *in,
+                                const struct shs_tls_traffic *out_traffic);
 int __real_shs__buf_reserve(struct shs_buf *b, size_t more);
 int __wrap_shs__buf_reserve(struct shs_buf *b, size_t more);
 int __real_shs__buf_append_slow(struct shs_buf *b, const void *bytes, size_t len);
@@ -200,6 +206,19 @@ int __wrap_shs__tls_stream_handshake(struct shs_tls_stream *self)
     return rc;
 }
 
+int __wrap_shs__tls_records_new(struct shs_tls_records **out, const struct shs_tls_suites *suites,
+                                unsigned id, const struct shs_tls_traffic *in,
+                                const struct shs_tls_traffic *out_traffic)
+{
+    enum part before = now_for;
+    int rc;
+
+    now_for = SSL_PART;
+    rc = __real_shs__tls_records_new(out, suites, id, in, out_traffic);
+    now_for = before;
+    return rc;
+}
+
 /* -- the server -------------------------------------------------------------------------------- */
 
 static int get(struct shs_request *req, struct shs_response *res)
@@ -221,7 +240,24 @@ static void *serve(void *server)
     return (void *)(intptr_t)shs_serve_forever(server);
 }
 
-static struct shs_server *start(pthread_t *thread, const char *cert, const char *key)
+static int push_tls(struct shs_server *server, const char *cert, const char *key, bool direct,
+                    struct shs_error *err)
+{
+    struct shs_tls_cert pair = {.certfile = cert, .keyfile = key};
+    struct shs_tls_config config;
+    struct shs_tls_host host;
+
+    shs_tls_host_init(&host);
+    host.certs = &pair;
+    host.cert_count = 1;
+    shs_tls_config_init(&config);
+    config.hosts = &host;
+    config.host_count = 1;
+    config.records = direct ? SHS_TLS_RECORDS_DIRECT : SHS_TLS_RECORDS_LIBSSL;
+    return shs_tls_mixin_push_config(server, &config, err);
+}
+
+static struct shs_server *start(pthread_t *thread, const char *cert, const char *key, bool direct)
 {
     struct shs_server *server = NULL;
     struct shs_options opt;
@@ -236,7 +272,7 @@ static struct shs_server *start(pthread_t *thread, const char *cert, const char 
     opt.keyfile = key;
     rc = shs_http_server_new(&server, &opt, &handler, &err);
     if (rc == SHS_OK && cert != NULL)
-        rc = shs_tls_mixin_push(server, &err);
+        rc = push_tls(server, cert, key, direct, &err);
     if (rc == SHS_OK)
         rc = shs_thread_pool_mixin_push(server, &err);
     if (rc != SHS_OK || pthread_create(thread, NULL, serve, server) != 0) {
@@ -325,14 +361,14 @@ static void wait_for_clients(const struct shs_server *server, unsigned count)
     pause_ms(500);
 }
 
-static void measure(const char *state, const char *cert, const char *key, char *const idle[],
-                    char *const busy[])
+static void measure(const char *state, const char *cert, const char *key, bool direct,
+                    char *const idle[], char *const busy[])
 {
     struct client client;
     int64_t before[PARTS];
     char line[128];
     pthread_t thread;
-    struct shs_server *server = start(&thread, cert, key);
+    struct shs_server *server = start(&thread, cert, key, direct);
 
     snprintf(idle[2], PORT_TEXT, "%u", shs_server_port(server)); /* busy[2] is the same */
     for (int turn = 0; turn < 2; turn++) { /* once for what is made at first use */
@@ -375,9 +411,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: accounting CERT KEY LOAD_CLIENT\n");
         return 2;
     }
-    measure("plain", NULL, NULL, (char *[]){argv[3], hold, port, root, count, plain, NULL},
+    measure("plain", NULL, NULL, false, (char *[]){argv[3], hold, port, root, count, plain, NULL},
             (char *[]){argv[3], close_word, port, slow, jobs, threads, plain, NULL});
-    measure("tls", argv[1], argv[2], (char *[]){argv[3], hold, port, root, count, tls, NULL},
+    measure("tls", argv[1], argv[2], false, (char *[]){argv[3], hold, port, root, count, tls, NULL},
+            (char *[]){argv[3], close_word, port, slow, jobs, threads, full, NULL});
+    measure("tls-direct", argv[1], argv[2], true,
+            (char *[]){argv[3], hold, port, root, count, tls, NULL},
             (char *[]){argv[3], close_word, port, slow, jobs, threads, full, NULL});
     return 0;
 }

@@ -17,5 +17,5 @@ if(TARGET accounting)
   target_link_options(accounting PRIVATE
                       -Wl,--wrap=shs__conn_new,--wrap=shs__arena_alloc,--wrap=shs__buf_reserve
                       -Wl,--wrap=shs__buf_append_slow,--wrap=shs__tls_stream_new
-                      -Wl,--wrap=shs__tls_stream_handshake)
+                      -Wl,--wrap=shs__tls_stream_handshake,--wrap=shs__tls_records_new)
 endif()

@@ -140,6 +140,28 @@ if(NOT SHS_SANITIZED AND NOT SHS_COVERAGE AND CMAKE_BUILD_TYPE STREQUAL "Release
                     ${CMAKE_CURRENT_SOURCE_DIR}/tests/integration/test_bad_input_tls.py)
 endif()
 
+# -- TLS once more, with records of our own: SHS_TEST_RECORDS (tests/README.md) --------------------
+
+function(shs_direct_test name)
+  if(TEST ${name})
+    get_test_property(${name} TIMEOUT limit)
+    get_test_property(${name} LABELS label)
+    add_test(NAME ${name}_direct COMMAND ${ARGN})
+    set_tests_properties(${name}_direct PROPERTIES LABELS ${label} TIMEOUT ${limit} SKIP_RETURN_CODE 77
+                                                   ENVIRONMENT "${SHS_TEST_ENV};SHS_TEST_RECORDS=direct")
+  endif()
+endfunction()
+
+foreach(name test_stream test_tls_stream test_tls_handshake)
+  shs_direct_test(${name} ${name})
+endforeach()
+if(NOT SHS_SANITIZED AND NOT SHS_COVERAGE AND CMAKE_BUILD_TYPE STREQUAL "Release")
+  foreach(name test_bad_input_tls test_files_over_https test_http_cases test_tls_by_name test_tls_clients
+               test_tls_crls test_tls_failures test_tls_open_clients test_tls_resumption)
+    shs_direct_test(${name} ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/tests/integration/${name}.py)
+  endforeach()
+endif()
+
 # It binds the default ports.
 get_property(all_tests DIRECTORY PROPERTY TESTS)
 foreach(name ${all_tests})

@@ -11,7 +11,9 @@
 #include <sys/stat.h>
 
 #define MAX_FILE ((size_t)1 << 20)
+#ifndef VARIANTS
 #define VARIANTS 64u
+#endif
 
 static unsigned long files, inputs;
 

@@ -49,6 +49,19 @@ extern "C" {
 /* Mozilla's recommendations: TLS 1.2 and 1.3 with AEAD suites, or TLS 1.3 alone. */
 enum shs_tls_policy { SHS_TLS_INTERMEDIATE, SHS_TLS_MODERN };
 
+/*
+ * Who reads and writes the records of an open connection. The handshake is always libssl's, and
+ * the cryptography always OpenSSL's.
+ *
+ * DIRECT: the library itself, from the end of a connection's first request on, for TLS 1.3 with
+ * AES-GCM or ChaCha20-Poly1305. libssl's object, nine tenths of the memory of an idle connection,
+ * is freed then. What cannot be spoken so stays with libssl (enum shs_tls_stays). No session ticket
+ * is sent after the one of the handshake, in both cases. What you trust then is, beside OpenSSL's
+ * cryptography, this library's framing, sequence numbers, nonces, KeyUpdate and alerts
+ * (src/tls/wire/records.c), which is younger than libssl's and read by fewer people.
+ */
+enum shs_tls_record_layer { SHS_TLS_RECORDS_LIBSSL, SHS_TLS_RECORDS_DIRECT };
+
 enum shs_tls_client_auth {
     SHS_TLS_CLIENT_NONE,     /* clients are not asked for a certificate */
     SHS_TLS_CLIENT_OPTIONAL, /* asked; none is fine, a bad one is refused with an alert */
@@ -153,7 +166,8 @@ struct shs_tls_config {
        served. NULL: what the server speaks, "http/1.1" for an HTTPServer; for others, and for an
        empty list, what a client offers is not looked at. Names have 1 to 255 bytes; at most 32. */
     const char *const *alpn;
-    int64_t clock_offset_s; /* as in struct shs_options; 0 = what it is there */
+    int64_t clock_offset_s;            /* as in struct shs_options; 0 = what it is there */
+    enum shs_tls_record_layer records; /* SHS_TLS_RECORDS_LIBSSL */
 };
 
 SHS_API void shs_tls_host_init_sized(struct shs_tls_host *host, size_t size);
@@ -347,6 +361,29 @@ enum shs_tls_cause {
 SHS_API const char *shs_tls_cause_label(enum shs_tls_cause cause);
 SHS_API const char *shs_client_reason_label(enum shs_client_reason reason);
 
+#define SHS_TLS_STAYS_MAP(X)                                                                       \
+    X(NO, "")                 /* it does not: its records are direct */                            \
+    X(NOT_ASKED, "not-asked") /* config.records */                                                 \
+    X(NOT_YET, "not-yet")     /* it has served no request */                                       \
+    X(VERSION, "tls1.2")                                                                           \
+    X(SUITE, "suite")                   /* one that is not spoken here */                          \
+    X(FIPS, "fips")                     /* OpenSSL runs in FIPS mode */                            \
+    X(FRAGMENTS, "max-fragment-length") /* the client has asked for small records */               \
+    X(KEY_UPDATE, "key-update")         /* a key was changed before its time came */               \
+    X(SECRETS, "no-secrets")            /* OpenSSL did not give them */                            \
+    X(MEMORY, "memory")
+
+/* Why the records of a connection stay with libssl. */
+enum shs_tls_stays {
+#define SHS_TLS_STAYS_ENUM(name, label) SHS_TLS_STAYS_##name,
+    SHS_TLS_STAYS_MAP(SHS_TLS_STAYS_ENUM)
+#undef SHS_TLS_STAYS_ENUM
+        SHS_TLS_STAYS_COUNT
+};
+
+/* "tls1.2"; static storage, never NULL. Any thread. */
+SHS_API const char *shs_tls_stays_label(enum shs_tls_stays why);
+
 /* A handshake that failed. */
 struct shs_tls_failure {
     enum shs_tls_cause cause;
@@ -374,6 +411,9 @@ struct shs_tls_stats {
     uint64_t client_reasons[SHS_CLIENT_REASON_COUNT]; /* of causes[CLIENT_CERT] */
     uint64_t client_alerts[256];                      /* of causes[CLIENT_ALERT] */
     uint64_t clients_ended[SHS_CLIENT_REASON_COUNT];  /* open connections, no failures */
+    /* with config.records direct, connections: [SHS_TLS_STAYS_NO] whose records are direct, the
+       others that cannot be; not those that end before it is known */
+    uint64_t records[SHS_TLS_STAYS_COUNT];
 };
 
 /* Copies the counters: true, or false without TLSMixIn. Safe from any thread. */
@@ -423,14 +463,15 @@ SHS_API int shs_tls_each_end(struct shs_server *self,
 
 /* What the handshake of a connection agreed on. Pointers live as long as the connection. */
 struct shs_tls_info {
-    const char *version;   /* "TLSv1.3" */
-    const char *cipher;    /* "TLS_AES_256_GCM_SHA384" */
-    const char *sni;       /* the name the client asked for; "" when it gave none */
-    const char *alpn;      /* of config.alpn, "http/1.1"; "" when none was agreed */
-    bool resumed;          /* from a ticket */
-    const char *group;     /* "x25519"; "" when none was used */
-    const char *signature; /* of ours, "ecdsa_secp256r1_sha256"; "" when resumed */
-    const char *ja4;       /* with config.fingerprint; else "" */
+    const char *version;      /* "TLSv1.3" */
+    const char *cipher;       /* "TLS_AES_256_GCM_SHA384" */
+    const char *sni;          /* the name the client asked for; "" when it gave none */
+    const char *alpn;         /* of config.alpn, "http/1.1"; "" when none was agreed */
+    bool resumed;             /* from a ticket */
+    const char *group;        /* "x25519"; "" when none was used */
+    const char *signature;    /* of ours, "ecdsa_secp256r1_sha256"; "" when resumed */
+    const char *ja4;          /* with config.fingerprint; else "" */
+    enum shs_tls_stays stays; /* with libssl, and why; SHS_TLS_STAYS_NO: its records are direct */
 };
 
 /*

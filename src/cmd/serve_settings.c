@@ -39,6 +39,9 @@ static const struct setting_choice client_auths[] = {{"none", SHS_TLS_CLIENT_NON
 static const struct setting_choice policies[] = {
     {"intermediate", SHS_TLS_INTERMEDIATE}, {"modern", SHS_TLS_MODERN}, {NULL, 0}};
 
+static const struct setting_choice records[] = {
+    {"libssl", SHS_TLS_RECORDS_LIBSSL}, {"direct", SHS_TLS_RECORDS_DIRECT}, {NULL, 0}};
+
 static const struct setting_choice versions[] = {{"1.2", 12}, {"1.3", 13}, {NULL, 0}};
 
 static const struct setting_choice logs[] = {{"combined", SERVE_LOG_COMBINED},
@@ -538,6 +541,16 @@ static const struct setting rows[] = {
      .needs = TLS,
      .preset = "intermediate",
      .help = "intermediate: TLS 1.2 and 1.3; or modern: TLS 1.3"},
+    {.group = "tls",
+     .name = "tls-records",
+     .kind = SETTING_CHOICE,
+     AT(tls.records),
+     .choices = records,
+     .needs = TLS,
+     .preset = "libssl",
+     .help = "libssl, or direct: after the handshake the library itself\n"
+             "reads and writes the records of TLS 1.3, in a tenth of the\n"
+             "memory an idle connection; whoami says which, and why"},
     {.group = "tls",
      .name = "tls-min",
      .kind = SETTING_CHOICE,

@@ -41,6 +41,9 @@ static int append_tls(struct shs_buf *out, struct shs_conn *conn)
     SHS_RETURN_IF_ERROR(append_member(out, "sni", or_null(tls.sni)));
     SHS_RETURN_IF_ERROR(append_member(out, "alpn", or_null(tls.alpn)));
     SHS_RETURN_IF_ERROR(append_member(out, "ja4", or_null(tls.ja4)));
+    SHS_RETURN_IF_ERROR(append_member(
+        out, "records", shs__str(tls.stays == SHS_TLS_STAYS_NO ? "direct" : "libssl")));
+    SHS_RETURN_IF_ERROR(append_member(out, "records_why", or_null(shs_tls_stays_label(tls.stays))));
     return shs__buf_printf(out, "\"resumed\": %s}", tls.resumed ? "true" : "false");
 }
 

@@ -38,6 +38,7 @@ BIN = os.path.abspath(os.environ.get("SHS_BIN") or os.path.join(BUILD_DIR, "shs"
 SANITIZE = os.environ.get("SHS_SANITIZE", "")
 # The composition that this run is about, for every server that does not name its own; "": the default.
 THREADING = os.environ.get("SHS_TEST_THREADING", "")
+RECORDS = os.environ.get("SHS_TEST_RECORDS", "")
 # How much longer things may take in this build than in a plain one.
 SLOWNESS = 4 if SANITIZE or "VALGRIND" in os.environ or os.environ.get("SHS_COVERAGE") == "ON" else 1
 
@@ -429,6 +430,8 @@ class Server(Process):
             argv += list(arguments)
             if THREADING and not any(word in arguments for word in ("--threading", "--threads", "--max-threads")):
                 argv += ["--threading", THREADING]
+            if RECORDS and not any(word in arguments for word in ("--plain", "--config", "--tls-records")):
+                argv += ["--tls-records", RECORDS]
         super().__init__(list(prefix) + list(argv), **keywords)
         try:
             text = self.out.wait_for(lambda text: "\n" in text,

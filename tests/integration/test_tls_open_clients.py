@@ -31,6 +31,7 @@ def make_pki(directory):
            "ca": root.cert, "crl": directory + "/live.crl", "list": "/deny"}
     pki["clients"] = {name: root.client(name) for name in ("alice", "bob", "carol", "dave", "erin")}
     root.crl(pki["crl"])
+    root.crl(directory + "/forking.crl")
     return pki
 
 
@@ -300,7 +301,9 @@ def forked(pki):
 
 def reload_while_forking(pki):
     """A fork in the middle of a reload leaves no child that waits for a lock of a thread it has not."""
-    with serve(pki, "--threading", "fork", "--crl", pki["crl"], log="none") as server:
+    # A CRL of its own: `revoked` makes another of the common one beside this, and a child that has shaken hands
+    # by the old one ends its connection.
+    with serve(pki, "--threading", "fork", "--crl", os.path.dirname(pki["crl"]) + "/forking.crl", log="none") as server:
         for i in range(60):
             server.signal(1)
             equal(Client(server, pki, "alice").get(), 200, "while it reloads, %d" % i)

@@ -66,6 +66,13 @@ void lab_close(struct tls_lab *lab)
     shs__buf_free(&lab->key_pem);
 }
 
+bool lab_is_direct(void)
+{
+    const char *mode = getenv("SHS_TEST_RECORDS");
+
+    return mode != NULL && strcmp(mode, "direct") == 0;
+}
+
 struct shs_tls_context *lab_server(const struct tls_lab *lab)
 {
     static const char *const protocols[] = {"http/1.1", NULL};
@@ -77,6 +84,8 @@ struct shs_tls_context *lab_server(const struct tls_lab *lab)
 
     shs__tls_simple_config(&simple, &lab->opt);
     simple.config.alpn = protocols;
+    if (lab_is_direct())
+        simple.config.records = SHS_TLS_RECORDS_DIRECT;
     assert_int_equal(shs__tls_tickets_new(&tickets, simple.config.ticket_epoch_s), SHS_OK);
     rc = shs__tls_context_build(&context, &simple.config, tickets, NULL, (int64_t)time(NULL), false,
                                 &err);
@@ -105,7 +114,7 @@ struct shs_tls_context *lab_client(const struct tls_lab *lab, int version)
     return context;
 }
 
-int lab_handshake(struct shs_tls_stream *server, struct shs_tls_stream *client)
+static int meet(struct shs_tls_stream *server, struct shs_tls_stream *client)
 {
     int i, rc = SHS_WAIT_READ, peer = SHS_WAIT_READ;
 
@@ -124,6 +133,20 @@ int lab_handshake(struct shs_tls_stream *server, struct shs_tls_stream *client)
             (void)shs__stream_flush(&client->base); /* its alert */
     }
     fail_msg("the handshake does not end: server %d, client %d", rc, peer);
+    return rc;
+}
+
+int lab_handshake(struct shs_tls_stream *server, struct shs_tls_stream *client)
+{
+    int rc = meet(server, client);
+
+    if (rc == SHS_OK && lab_is_direct() && shs__tls_is_established(server)) {
+        shs__tls_stream_go_direct(server);
+        if (server->facts.tls13)
+            assert_int_equal(server->stays, SHS_TLS_STAYS_NO);
+        else
+            assert_int_equal(server->stays, SHS_TLS_STAYS_VERSION);
+    }
     return rc;
 }
 

@@ -28,6 +28,8 @@ void lab_close(struct tls_lab *lab);
 /* Another leaf of that CA, good between the two times. */
 X509 *lab_leaf(const struct tls_lab *lab, EVP_PKEY *key, int64_t from, int64_t to);
 
+/* SHS_TEST_RECORDS=direct: the servers of this run leave libssl as soon as a handshake is over. */
+bool lab_is_direct(void);
 struct shs_tls_context *lab_server(const struct tls_lab *lab);
 /* A client that trusts the lab's CA; version 0 = any. */
 struct shs_tls_context *lab_client(const struct tls_lab *lab, int version);

@@ -178,6 +178,9 @@ static int check(const struct shs_tls_config *config, struct shs_error *err)
     if (config->ticket_epoch_s == 0 || config->session_age_s == 0)
         return shs_error_set(err, SHS_USAGE, 0,
                              "ticket_epoch_s and session_age_s must be at least 1.");
+    if ((unsigned)config->records > SHS_TLS_RECORDS_DIRECT)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "records must be SHS_TLS_RECORDS_LIBSSL or SHS_TLS_RECORDS_DIRECT.");
     if (config->watch && config->watch_interval_ms == 0)
         return shs_error_set(err, SHS_USAGE, 0, "watch_interval_ms must be at least 1.");
     for (i = 0; i < config->host_count; i++) {

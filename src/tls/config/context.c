@@ -17,6 +17,7 @@
 #include "tls/config/site.h"
 #include "tls/config/source.h"
 #include "tls/wire/bio.h"
+#include "tls/wire/records.h"
 #include "tls/wire/stream.h"
 
 /* Names, and what leads from them to sites. */
@@ -445,6 +446,7 @@ static struct shs_tls_context *allocate(void)
         return NULL;
     atomic_init(&self->refs, 1);
     self->keylog_fd = -1;
+    self->stays = SHS_TLS_STAYS_NOT_ASKED;
     self->bio_method = shs__tls_bio_method_new();
     if (self->bio_method != NULL)
         return self;
@@ -606,6 +608,18 @@ struct recipe {
     bool strict;
 };
 
+/* May connections leave libssl? Under FIPS it is the validated module's protocol that counts. */
+static void open_records(struct shs_tls_context *self)
+{
+    if (self->config->config.records != SHS_TLS_RECORDS_DIRECT)
+        return;
+    self->stays = SHS_TLS_STAYS_FIPS;
+    if (EVP_default_properties_is_fips_enabled(NULL) == 1)
+        return;
+    self->suites = shs__tls_suites_new();
+    self->stays = self->suites == NULL ? SHS_TLS_STAYS_SUITE : SHS_TLS_STAYS_NOT_YET;
+}
+
 static int fill(struct shs_tls_context *self, const struct recipe *of, struct shs_error *err)
 {
     int rc = load_clients(self, of->before, of->report, err);
@@ -643,6 +657,7 @@ static int make(struct shs_tls_context **out, const struct recipe *of, struct sh
     }
     self->config = copy;
     self->fingerprint = copy->config.fingerprint;
+    open_records(self);
     self->beside = of->before != NULL;
     self->valid_at = INT64_MAX;
     self->tickets = shs__tls_tickets_ref(of->tickets);
@@ -762,6 +777,7 @@ void shs__tls_context_free(struct shs_tls_context *self)
         return;
     SSL_CTX_free(self->ssl_ctx);
     free_server_part(self);
+    shs__tls_suites_free(self->suites);
     BIO_meth_free(self->bio_method);
     shs__free(self);
 }

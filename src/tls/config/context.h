@@ -30,6 +30,7 @@ struct shs_tls_names;
 struct shs_tls_period;
 struct shs_tls_report;
 struct shs_tls_config_copy;
+struct shs_tls_suites;
 
 /*
  * Secrets of sessions are also written here until `until_ns` has come, which may be moved: one for
@@ -50,8 +51,11 @@ struct shs_tls_context {
     BIO_METHOD *bio_method;
     _Atomic unsigned refs;
     bool fingerprint;
-    bool beside;      /* is being made while others are served */
-    int64_t valid_at; /* when the first is that was kept out for it; INT64_MAX */
+    uint8_t stays; /* enum shs_tls_stays, of a new connection: NOT_YET, or why it never leaves */
+    struct shs_tls_suites *suites;    /* for those that do; NULL */
+    _Atomic uint64_t *records_counts; /* by enum shs_tls_stays; the mixin's; NULL: nobody counts */
+    bool beside;                      /* is being made while others are served */
+    int64_t valid_at;                 /* when the first is that was kept out for it; INT64_MAX */
     /* Of a server; NULL in a context around any SSL_CTX. */
     struct shs_tls_config_copy *config;
     struct shs_tls_tickets *tickets;

@@ -113,6 +113,7 @@ static void swap(struct shs_tls_mixin *self, struct shs_tls_context *context)
     if (self->live != NULL)
         shs__tls_context_set_live(context, self->live);
     context->rules = atomic_load(&self->shared->rules) + other_rules;
+    context->records_counts = self->shared->records;
     pthread_mutex_lock(&self->lock);
     self->context = context;
     pthread_mutex_unlock(&self->lock);
@@ -665,6 +666,8 @@ bool shs_tls_get_stats(struct shs_server *self, struct shs_tls_stats *out)
     out->in_progress = atomic_load(&mixin->in_progress);
     for (i = 0; i < SHS_TLS_CAUSE_COUNT; i++)
         out->causes[i] = atomic_load(&mixin->shared->causes[i]);
+    for (i = 0; i < SHS_TLS_STAYS_COUNT; i++)
+        out->records[i] = atomic_load(&mixin->shared->records[i]);
     for (i = 0; i < SHS_CLIENT_REASON_COUNT; i++) {
         out->client_reasons[i] = atomic_load(&mixin->shared->client_reasons[i]);
         out->clients_ended[i] = atomic_load(&mixin->shared->clients_ended[i]);

@@ -364,10 +364,11 @@ static int on_status(SSL *ssl, void *arg)
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-/* One write a line: several processes may append to the same file. */
+/* The one place that hands the lines on; libssl wipes each. One write a line: several processes may
+   append to the same file. */
 void shs__tls_on_keylog(const SSL *ssl, const char *line)
 {
-    const struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
+    struct shs_tls_stream *stream = shs__tls_stream_of(ssl);
     struct shs_tls_live_keylog *live = stream->context->live;
     union {
         const char *from;
@@ -377,6 +378,7 @@ void shs__tls_on_keylog(const SSL *ssl, const char *line)
     int none = 0;
     struct iovec parts[2] = {{cast.to, strlen(line)}, {newline, 1}};
 
+    shs__tls_stream_secret(stream, line);
     if (live != NULL && atomic_load_explicit(&live->until_ns, memory_order_acquire) > shs_now_ns())
         (void)!writev(live->fd, parts, 2);
     /* A full disk is no reason to refuse a client. */
@@ -543,7 +545,7 @@ static bool set_common(SSL_CTX *ctx, const struct shs_tls_site *site,
         SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
     SSL_CTX_set_tlsext_servername_callback(ctx, accept_name);
     SSL_CTX_set_tlsext_status_cb(ctx, on_status);
-    if (config->keylog != NULL)
+    if (config->keylog != NULL || config->records == SHS_TLS_RECORDS_DIRECT)
         SSL_CTX_set_keylog_callback(ctx, shs__tls_on_keylog);
     return SSL_CTX_set_app_data(ctx, cast.to) == 1 &&
            SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket_key) == 1 &&

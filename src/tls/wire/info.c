@@ -24,6 +24,7 @@ bool shs_conn_tls_info(struct shs_conn *conn, struct shs_tls_info *out)
     out->group = facts->group;
     out->signature = facts->signature;
     out->ja4 = tls->ja4 == NULL ? "" : tls->ja4;
+    out->stays = (enum shs_tls_stays)tls->stays;
     return true;
 }
 

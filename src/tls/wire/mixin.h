@@ -39,6 +39,7 @@ struct shs_tls_shared {
     _Atomic uint64_t client_reasons[SHS_CLIENT_REASON_COUNT];
     _Atomic uint64_t client_alerts[256];
     _Atomic uint64_t clients_ended[SHS_CLIENT_REASON_COUNT];
+    _Atomic uint64_t records[SHS_TLS_STAYS_COUNT];
     _Atomic unsigned rules, denials; /* editions: of the CAs and CRLs, and of the deny list */
 };
 

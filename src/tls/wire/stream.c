@@ -16,6 +16,8 @@
 #define RECORD_DATA ((size_t)16384)
 #define RECORD_ROOM (RECORD_DATA + 512)
 #define NO_ALERT 255u
+/* Written at once: an answer that is worth leaving libssl for before it is out. */
+#define LONG_ANSWER (2 * RECORD_DATA)
 
 #define TLS(s) SHS_CONTAINER_OF(s, struct shs_tls_stream, base)
 #define TLS_CONST(s)                                                                               \
@@ -202,6 +204,8 @@ void shs__tls_stream_message(int write_p, int version, int content_type, const v
     SHS_UNUSED(ssl);
     if (self == NULL)
         return;
+    if (self->door != NULL)
+        shs__tls_door_message(self->door, write_p != 0, content_type, bytes, len);
     if (content_type == SSL3_RT_ALERT && len == 2) {
         if (write_p == 0 && bytes[1] != SSL_AD_CLOSE_NOTIFY)
             self->alert_in = bytes[1];
@@ -261,6 +265,59 @@ static void forget_handshake(SSL *ssl)
         SSL_SESSION_set1_ticket_appdata(session, NULL, 0); /* the ticket has it */
 }
 
+/* -- from libssl to records of our own --------------------------------------------------------- */
+
+static void stay(struct shs_tls_stream *self, enum shs_tls_stays why)
+{
+    self->stays = (uint8_t)why;
+    if (why == SHS_TLS_STAYS_NOT_YET)
+        return;
+    shs__tls_door_free(self->door);
+    self->door = NULL;
+    if (self->context->records_counts != NULL)
+        atomic_fetch_add_explicit(&self->context->records_counts[why], 1, memory_order_relaxed);
+}
+
+/* The handshake is complete: can it leave libssl at all? */
+static void judge_door(struct shs_tls_stream *self)
+{
+    if (self->door != NULL)
+        stay(self, shs__tls_door_judge(self->door, self->ssl));
+    else if (self->stays != SHS_TLS_STAYS_NOT_ASKED)
+        stay(self, (enum shs_tls_stays)self->stays);
+}
+
+void shs__tls_stream_secret(struct shs_tls_stream *self, const char *line)
+{
+    if (self->door != NULL)
+        shs__tls_door_secret(self->door, line);
+}
+
+void shs__tls_stream_go_direct(struct shs_tls_stream *self)
+{
+    enum shs_tls_stays why = SHS_TLS_STAYS_KEY_UPDATE;
+
+    if (self->door == NULL || !shs__tls_is_established(self) || self->failed != SHS_OK ||
+        self->ended != SHS_OK || self->goodbye != SHS_TLS_SPEAKS)
+        return;
+    /* The door has the first secrets only. */
+    if (self->key_updates == 0 && !self->rekeyed) {
+        clear_errors();
+        self->records = shs__tls_door_open(self->door, self->ssl, self->context->suites,
+                                           self->bio.bytes_in, &why);
+        clear_errors();
+    }
+    if (self->records == NULL) {
+        stay(self, why);
+        return;
+    }
+    SSL_free(self->ssl);
+    self->ssl = NULL;
+    stay(self, SHS_TLS_STAYS_NO);
+}
+
+/* -- the handshake ----------------------------------------------------------------------------- */
+
 int shs__tls_stream_handshake(struct shs_tls_stream *self)
 {
     int ret, rc;
@@ -282,6 +339,7 @@ int shs__tls_stream_handshake(struct shs_tls_stream *self)
                 forget_handshake(self->ssl);
                 self->held = (uint32_t)self->bio.out.len;
             }
+            judge_door(self);
             return SHS_OK;
         }
         rc = explain(self, ret);
@@ -299,6 +357,113 @@ static int client_counts_no_more(struct shs_tls_stream *self)
     return ended(self, SHS_TLS_WHY_CLIENT, SHS_STOPPED, 0);
 }
 
+/* More bytes for `records`: SHS_OK, SHS_WAIT_*, or how it ended or failed. */
+static int refill(struct shs_tls_stream *self)
+{
+    size_t room = 0, got = 0;
+    void *at;
+    int rc;
+
+    if (self->bio.stop)
+        return fail(self, SHS_TLS_WHY_KEY_UPDATES, SHS_TLS);
+    at = shs__tls_records_room(self->records, &room);
+    if (at == NULL)
+        return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM);
+    rc = shs__stream_read(self->bio.lower, at, room, &got);
+    if (rc == SHS_OK) {
+        shs__tls_records_came(self->records, got);
+        self->bio.bytes_in += got;
+        return SHS_OK;
+    }
+    if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
+        self->starved = true;
+        self->bio.wait = rc;
+        rc = flush_before_wait(self);
+        if (rc < 0)
+            return fail_lower(self, rc);
+        return rc == SHS_OK ? self->bio.wait : rc;
+    }
+    self->bio.status = rc;
+    return lower_ended(self);
+}
+
+/* Room for a record that nobody has asked for: what is gathered leaves, if it can. */
+static void make_small_room(struct shs_tls_stream *self)
+{
+    if (shs__tls_bio_room(&self->bio) < RECORD_ROOM - RECORD_DATA)
+        (void)shs__tls_bio_flush(&self->bio); /* a failure is sticky: the next write has it */
+}
+
+/* The peer broke the rules: it is told how, unless our own end is said already. */
+static int refuse(struct shs_tls_stream *self, const struct shs_tls_fault *fault)
+{
+    const unsigned char alert[2] = {SSL3_AL_FATAL, fault->alert};
+
+    self->tls_code = ERR_PACK(ERR_LIB_SSL, 0, fault->reason);
+    if (self->goodbye == SHS_TLS_SPEAKS) {
+        make_small_room(self);
+        self->alert_out = fault->alert;
+        (void)shs__tls_records_seal(self->records, SHS_TLS_ALERT, alert, sizeof alert,
+                                    &self->bio.out);
+    }
+    return fail(self, SHS_TLS_WHY_PROTOCOL, SHS_TLS);
+}
+
+/* Our next key, which the peer has asked for, or our own rule does. Without room it is owed. */
+static int change_key(struct shs_tls_stream *self)
+{
+    int rc = SHS_OK;
+
+    if (self->goodbye == SHS_TLS_SPEAKS) { /* else nothing will be sealed with it */
+        make_small_room(self);
+        rc = shs__tls_records_update(self->records, &self->bio.out);
+    }
+    self->owes_key = rc == SHS_LIMIT;
+    if (rc == SHS_NOMEM)
+        return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM);
+    self->held = 0;
+    return SHS_OK;
+}
+
+static int read_direct(struct shs_tls_stream *self, void *buf, size_t cap, size_t *got)
+{
+    struct shs_tls_fault fault = {.heard = self->alert_in};
+    enum shs_tls_opened opened;
+    int rc = SHS_OK;
+
+    while (rc == SHS_OK) {
+        opened = shs__tls_records_open(self->records, buf, cap, got, &fault);
+        self->alert_in = fault.heard;
+        switch (opened) {
+        case SHS_TLS_OPENED_DATA:
+            self->starved = false;
+            return SHS_OK;
+        case SHS_TLS_OPENED_MORE:
+            rc = refill(self);
+            break;
+        case SHS_TLS_OPENED_ASKED:
+            count_key_update(self);
+            rc = change_key(self);
+            break;
+        case SHS_TLS_OPENED_UPDATED:
+            count_key_update(self);
+            break;
+        case SHS_TLS_OPENED_CANCELS:
+            break;
+        case SHS_TLS_OPENED_END:
+            return ended(self, SHS_TLS_WHY_CLOSE_NOTIFY, SHS_CLOSED, 0);
+        case SHS_TLS_OPENED_ALERT:
+            self->tls_code = ERR_PACK(ERR_LIB_SSL, 0, fault.reason);
+            return fail(self, SHS_TLS_WHY_PROTOCOL, SHS_TLS);
+        case SHS_TLS_OPENED_FAULT:
+            return refuse(self, &fault);
+        case SHS_TLS_OPENED_NOMEM:
+            return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM);
+        }
+    }
+    return rc;
+}
+
 static int tls_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
 {
     struct shs_tls_stream *self = TLS(s);
@@ -312,6 +477,8 @@ static int tls_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
         return self->failed;
     if (self->recheck != NULL && !shs__tls_recheck_look(self->recheck))
         return client_counts_no_more(self);
+    if (self->records != NULL)
+        return read_direct(self, buf, cap, got);
     for (;;) {
         clear_errors();
         ret = SSL_read_ex(self->ssl, buf, cap, got);
@@ -355,11 +522,27 @@ static int count_record(struct shs_tls_stream *self)
     self->records_left = SHS_TLS_RECORDS_MAX;
     if (!self->facts.tls13)
         return fail(self, SHS_TLS_WHY_RECORDS, SHS_TLS);
+    if (self->records != NULL)
+        return change_key(self);
     clear_errors();
+    self->rekeyed = true;
     if (SSL_key_update(self->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
         return SHS_OK;
     self->tls_code = ERR_peek_last_error();
     return fail(self, SHS_TLS_WHY_PROTOCOL, SHS_TLS);
+}
+
+static int seal_direct(struct shs_tls_stream *self, const void *buf, size_t len, size_t *put)
+{
+    size_t part = len < RECORD_DATA ? len : RECORD_DATA;
+    int rc = self->owes_key ? change_key(self) : SHS_OK;
+
+    if (rc == SHS_OK)
+        rc = shs__tls_records_seal(self->records, SHS_TLS_DATA, buf, part, &self->bio.out);
+    if (rc == SHS_NOMEM)
+        return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM);
+    *put = part;
+    return rc;
 }
 
 /* Seals one record of `buf`; there is room for it. */
@@ -367,6 +550,8 @@ static int seal(struct shs_tls_stream *self, const void *buf, size_t len, size_t
 {
     int ret, rc = count_record(self);
 
+    if (rc == SHS_OK && self->records != NULL)
+        return seal_direct(self, buf, len, put);
     while (rc == SHS_OK) {
         clear_errors();
         ret = SSL_write_ex(self->ssl, buf, len < RECORD_DATA ? len : RECORD_DATA, put);
@@ -393,6 +578,8 @@ static int tls_write(struct shs_stream *s, const void *buf, size_t len, size_t *
         return SHS_CLOSED;
     }
     self->held = 0; /* it leaves with this */
+    if (self->door != NULL && len >= LONG_ANSWER)
+        shs__tls_stream_go_direct(self);
     while (done < len && rc == SHS_OK) {
         rc = make_room(self, len - done);
         if (rc == SHS_OK)
@@ -417,6 +604,20 @@ static int tls_flush(struct shs_stream *s)
     return rc;
 }
 
+/* Our close_notify (RFC 8446, 6.1). */
+static void notify(struct shs_tls_stream *self)
+{
+    static const unsigned char alert[2] = {SSL3_AL_WARNING, SSL_AD_CLOSE_NOTIFY};
+
+    clear_errors();
+    if (self->records != NULL)
+        (void)shs__tls_records_seal(self->records, SHS_TLS_ALERT, alert, sizeof alert,
+                                    &self->bio.out);
+    else
+        (void)SSL_shutdown(self->ssl); /* 0: sent, the peer's not seen; nobody waits for it */
+    clear_errors();
+}
+
 static int tls_shutdown(struct shs_stream *s)
 {
     struct shs_tls_stream *self = TLS(s);
@@ -432,9 +633,7 @@ static int tls_shutdown(struct shs_stream *s)
             if (rc != SHS_OK)
                 return rc;
         }
-        clear_errors();
-        (void)SSL_shutdown(self->ssl); /* 0: sent, the peer's not seen; nobody waits for it */
-        clear_errors();
+        notify(self);
     }
     self->goodbye = SHS_TLS_NOTIFIED;
     rc = tls_flush(s);
@@ -452,6 +651,8 @@ static bool tls_pending(const struct shs_stream *s)
 
     if (!shs__tls_is_established(self) || self->failed != SHS_OK || self->ended != SHS_OK)
         return false;
+    if (self->records != NULL)
+        return !self->starved && shs__tls_records_pending(self->records);
     /* SSL_has_pending counts half a record too: after SHS_WAIT_READ it can be only that. And from
        OpenSSL 3.2 on it does not see what came with the end of the handshake. */
     return !self->starved && (self->stage == SHS_TLS_UNREAD || SSL_has_pending(self->ssl) == 1);
@@ -461,6 +662,10 @@ static void tls_idle(struct shs_stream *s)
 {
     struct shs_tls_stream *self = TLS(s);
 
+    if (self->stage == SHS_TLS_OPEN)
+        shs__tls_stream_go_direct(self);
+    if (self->records != NULL)
+        shs__tls_records_idle(self->records);
     if (self->bio.out.len == 0)
         shs__buf_free(&self->bio.out);
     shs__stream_idle(self->bio.lower);
@@ -471,6 +676,8 @@ static void tls_free(struct shs_stream *s)
     struct shs_tls_stream *self = TLS(s);
 
     SSL_free(self->ssl);
+    shs__tls_records_free(self->records);
+    shs__tls_door_free(self->door);
     clear_errors();
     shs__tls_facts_free(&self->facts);
     shs__free(self->refusal);
@@ -626,6 +833,17 @@ static const struct shs_stream_class tls_class = {
     .describe = tls_describe,
 };
 
+const char *shs_tls_stays_label(enum shs_tls_stays why)
+{
+    static const char *const labels[] = {
+#define LABEL(name, label) label,
+        SHS_TLS_STAYS_MAP(LABEL)
+#undef LABEL
+    };
+
+    return (unsigned)why < SHS_ARRAY_LEN(labels) ? labels[why] : "unknown";
+}
+
 /* -- making one ------------------------------------------------------------------------------- */
 
 int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *context,
@@ -645,6 +863,12 @@ int shs__tls_stream_new(struct shs_tls_stream **out, struct shs_tls_context *con
     self->alert_out = NO_ALERT;
     self->context = shs__tls_context_ref(context);
     self->ssl = SSL_new(context->ssl_ctx);
+    self->stays = (uint8_t)context->stays;
+    if (context->stays == SHS_TLS_STAYS_NOT_YET) {
+        self->door = shs__tls_door_new();
+        if (self->door == NULL)
+            self->stays = SHS_TLS_STAYS_MEMORY;
+    }
     bio = self->ssl == NULL ? NULL : shs__tls_bio_new(context->bio_method, &self->bio);
     if (bio == NULL) {
         tls_free(&self->base);

@@ -18,6 +18,9 @@
  *   connection ended without one. Many clients never send a close_notify: who has a length, or is
  *   between two messages, need not mind.
  *
+ *   With SHS_TLS_RECORDS_DIRECT a connection may leave its SSL (door.h): from then on its records
+ *   are read and written by records.h, and nothing else about this stream changes.
+ *
  *   One thread at a time.
  */
 #ifndef SHS_TLS_STREAM_H
@@ -26,6 +29,7 @@
 #include "stream/stream.h"
 #include "tls/config/context.h"
 #include "tls/wire/bio.h"
+#include "tls/wire/door.h"
 #include "tls/wire/facts.h"
 #include "tls/wire/ja4.h"
 
@@ -70,7 +74,9 @@ struct shs_tls_recheck;
 struct shs_tls_stream {
     struct shs_stream base;
     struct shs_tls_context *context;
-    SSL *ssl;
+    SSL *ssl;                        /* NULL: `records` has taken over */
+    struct shs_tls_records *records; /* NULL: `ssl` reads and writes */
+    struct shs_tls_door *door;       /* how to get from the one to the other; NULL: there is none */
     struct shs_tls_bio bio;
     struct shs_tls_facts facts; /* from the end of the handshake on */
     unsigned long tls_code;     /* OpenSSL's, for WHY_PROTOCOL */
@@ -85,6 +91,9 @@ struct shs_tls_stream {
     int8_t ended;                    /* SHS_OK, or the end that every later read answers */
     bool starved;                    /* OpenSSL has used up what it was given */
     bool acknowledged;               /* the lower stream has been told to, while a ticket is held */
+    uint8_t stays;                   /* enum shs_tls_stays: with `ssl`, and why */
+    bool rekeyed;                    /* our key was changed while libssl had it */
+    bool owes_key;                   /* the peer has asked for our next key */
     bool no_name;                    /* no certificate for the name asked for, by strict_sni */
     uint8_t client_reason;           /* enum shs_client_reason */
     char *ja4;                       /* NULL when none was made */
@@ -123,6 +132,12 @@ static inline bool shs__tls_is_refused(const struct shs_tls_stream *self)
 
 /* The stream that has made this SSL: for callbacks. NULL: none has. */
 struct shs_tls_stream *shs__tls_stream_of(const SSL *ssl);
+
+/* Leaves libssl now, if nothing hinders it: `stays` says what does. */
+void shs__tls_stream_go_direct(struct shs_tls_stream *self);
+
+/* A line of libssl's key log. It is wiped by who made it. */
+void shs__tls_stream_secret(struct shs_tls_stream *self, const char *line);
 
 /* The name that the client asks for, as soon as it is known; NULL: none. A view. */
 const char *shs__tls_stream_sni(const struct shs_tls_stream *self);
