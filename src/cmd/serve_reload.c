@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/notify.h"
 #include "cmd/reload_signal.h"
 
 #define FIRST_RETRY_MS 1000u
@@ -299,7 +300,11 @@ static void *run(void *arg)
             break;
         if (n > 0 && read(self->wake, &times, sizeof times) == (ssize_t)sizeof times) {
             wait_ms = FIRST_RETRY_MS;
-            (void)serve_reload(self, false, NULL, NULL, NULL);
+            notify_reloading("Reading certificates and rules again");
+            (void)notify_send("READY=1\nSTATUS=%s",
+                              serve_reload(self, false, NULL, NULL, NULL) == SHS_OK
+                                  ? "Reloaded"
+                                  : "The last reload failed, see the log");
         } else if (n == 0) {
             wait_ms = wait_ms < LAST_RETRY_MS / 2 ? 2 * wait_ms : LAST_RETRY_MS;
             retry(self);
