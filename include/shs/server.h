@@ -419,8 +419,8 @@ SHS_API unsigned shs_listener_port(const struct shs_listener *self);
 SHS_API int shs_listener_family(const struct shs_listener *self);
 
 /*
- * A listening socket that somebody else has opened (systemd, the process before this one) instead of
- * one of our own; Python: server.socket = socket.socket(fileno=fd).
+ * A listening socket that somebody else has opened (systemd, the process before this one) instead
+ * of one of our own; Python: server.socket = socket.socket(fileno=fd).
  *
  *   i     the number of the address, 0 for host and port (or path): shs_server_bind then takes `fd`
  *         for it and does not look at what the options say of that address

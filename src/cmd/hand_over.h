@@ -2,8 +2,9 @@
  * hand_over.h - the listening sockets go to a new process of the same program.
  *
  * A process in a sandbox cannot start another one, and must not. So before the sandbox is closed a
- * small one is started that does nothing but wait: it is told to start the program, by its path, with
- * the command line and the environment of the beginning, and is given the sockets. It ends with us.
+ * small one is started that does nothing but wait: it is told to start the program, by its path,
+ * with the command line and the environment of the beginning, and is given the sockets. It ends
+ * with us.
  *
  * The new process says by a socket ("shs-ready") that it serves, and is told that it may take our
  * place. Whoever gives up closes that socket: then the other one goes on (we) or ends (it).

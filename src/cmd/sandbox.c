@@ -45,7 +45,8 @@ static void add_text(struct sandbox *self, const char *text)
     snprintf(self->text + used, sizeof self->text - used, "%s%s", used == 0 ? "" : ", ", text);
 }
 
-/* -- landlock: linux/landlock.h, which is newer in the kernel than on many a system -------------- */
+/* -- landlock: linux/landlock.h, which is newer in the kernel than on many a system
+   ------------- */
 
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
@@ -193,8 +194,8 @@ bool sandbox_close(struct sandbox *self)
 
 #ifdef SHS_HAVE_SECCOMP
 
-/* What servers, their C library and OpenSSL do. The rest is answered with ENOSYS, as an older kernel
-   would: who asks for something newer first goes on with what there was. */
+/* What servers, their C library and OpenSSL do. The rest is answered with ENOSYS, as an older
+   kernel would: who asks for something newer first goes on with what there was. */
 static const char *const usual[] = {
     /* memory and threads */
     "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "membarrier", "rseq",

@@ -1,9 +1,9 @@
 /*
- * sandbox.h - what the process gives up for good: new privileges, files that it has no business with
- * (landlock), and system calls that a server does not make (seccomp, with libseccomp).
+ * sandbox.h - what the process gives up for good: new privileges, files that it has no business
+ * with (landlock), and system calls that a server does not make (seccomp, with libseccomp).
  *
- * Two steps, for landlock holds for the thread that closes it and those it starts, so it comes before
- * the first of them; and the filter comes when all sockets are open, for all threads.
+ * Two steps, for landlock holds for the thread that closes it and those it starts, so it comes
+ * before the first of them; and the filter comes when all sockets are open, for all threads.
  *
  *     sandbox_open(&box);                              nothing is given up yet
  *     sandbox_allow(&box, "/srv/www", SANDBOX_READ);   and so on: the rest will be out of reach
@@ -12,8 +12,8 @@
  *     sandbox_filter(&box, SANDBOX_NO_SOCKETS);        for all threads
  *
  * What the kernel or the build does not have is left out, and `text` says so. Never in a build with
- * sanitizers (they ptrace and fork at the end) is there a filter; in one that counts coverage (files
- * are written at exit) and under valgrind there is nothing.
+ * sanitizers (they ptrace and fork at the end) is there a filter; in one that counts coverage
+ * (files are written at exit) and under valgrind there is nothing.
  */
 #ifndef SHS_CMD_SANDBOX_H
 #define SHS_CMD_SANDBOX_H

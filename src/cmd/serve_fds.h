@@ -1,5 +1,6 @@
 /*
- * serve_fds.h - listeners of `shs serve` that it is started with, and that it gives to the next one.
+ * serve_fds.h - listeners of `shs serve` that it is started with, and that it gives to the next
+ * one.
  *
  * systemd, or whoever starts us, passes sockets with names of its own; the process before us, at a
  * hand-over, names each after what was asked of it ("shs-host,127.0.0.1,8443"), so that the same
@@ -29,9 +30,9 @@ struct serve_fds_note {
 bool serve_fds_places(struct serve_options *o, struct setting_problem *problem);
 
 /*
- * Before a server binds: gives it the sockets that there are for its addresses, and remembers it for
- * serve_fds_notes. A shs_admin_options.prepare as well; ctx may be NULL, or a struct serve_options
- * whose places the addresses are.
+ * Before a server binds: gives it the sockets that there are for its addresses, and remembers it
+ * for serve_fds_notes. A shs_admin_options.prepare as well; ctx may be NULL, or a struct
+ * serve_options whose places the addresses are.
  */
 int serve_fds_prepare(void *ctx, struct shs_server *server, struct shs_error *err);
 

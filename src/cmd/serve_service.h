@@ -1,10 +1,11 @@
 /*
- * serve_service.h - a thread for whoever looks after the process: a service manager that is told how
- * it is (notify.h), and the process that takes its place (hand_over.h). Without either there is no
- * such thread.
+ * serve_service.h - a thread for whoever looks after the process: a service manager that is told
+ * how it is (notify.h), and the process that takes its place (hand_over.h). Without either there
+ * is no such thread.
  *
  * The watchdog is told that all is well only when each listener has taken a connection and ended it
- * again, as it does when its loop and a worker are alive; or is full, which is a bound and no fault.
+ * again, as it does when its loop and a worker are alive; or is full, which is a bound and no
+ * fault.
  */
 #ifndef SHS_CMD_SERVE_SERVICE_H
 #define SHS_CMD_SERVE_SERVICE_H

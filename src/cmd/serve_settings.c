@@ -969,8 +969,9 @@ static const struct setting rows[] = {
      AT(opt.stop_ms),
      .min = 1,
      .max = INT_MAX,
-     .preset = "7000, less --drain-grace, at least 2000",
-     .help = "for requests under way when it is stopped"},
+     .preset = "7000",
+     .help = "for requests under way when it is stopped; by default less\n"
+             "--drain-grace, at least 2000"},
     {.group = "deadlines",
      .name = "stuck-handler",
      .kind = SETTING_MS,

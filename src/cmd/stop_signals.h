@@ -22,8 +22,8 @@ void stop_signals_install(struct shs_server *const *servers, size_t count, unsig
 void stop_signals_tell(int fd);
 
 /*
- * After the first of them, on a terminal: what the next Ctrl-C does, to follow a line that says what
- * is waited for, "; Ctrl-C cuts them". "" before, and where nobody can press it.
+ * After the first of them, on a terminal: what the next Ctrl-C does, to follow a line that says
+ * what is waited for, "; Ctrl-C cuts them". "" before, and where nobody can press it.
  */
 const char *stop_signals_hint(void);
 
