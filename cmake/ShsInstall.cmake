@@ -10,6 +10,10 @@ install(TARGETS shs_shared shs_static EXPORT shsTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev)
 if(TARGET shs)
   install(TARGETS shs RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT cmd)
+  # systemd looks below lib/, whatever the libraries' own folder is called.
+  configure_file(packaging/systemd/shs.service.in ${CMAKE_CURRENT_BINARY_DIR}/shs.service @ONLY)
+  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/shs.service packaging/systemd/shs.socket
+          DESTINATION lib/systemd/system COMPONENT cmd)
 endif()
 
 install(EXPORT shsTargets NAMESPACE shs:: DESTINATION ${SHS_CMAKE_DIR} COMPONENT dev)

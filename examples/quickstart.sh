@@ -40,6 +40,7 @@ make_large_file() {
 prepare() {
     exec </dev/null
     mkdir -p "$root/build"
+    bash "$root/packaging/debian.sh" own "$root/build" || exit 1
     # Two at once would build into the same directory.
     exec 9>"$root/build/.quickstart.lock"
     flock 9

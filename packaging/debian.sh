@@ -5,6 +5,7 @@
 #   packaging/debian.sh missing SET...   those that are not installed
 #   packaging/debian.sh line SET...      the apt line that installs them; nothing if none is missing
 #   packaging/debian.sh install SET...   installs them as root; otherwise says the line and fails
+#   packaging/debian.sh own DIR          fails with the line that helps when DIR is somebody else's
 #
 # Nothing is ever asked. Messages go to stderr.
 set -euo pipefail
@@ -110,12 +111,21 @@ install() {
     fi
 }
 
+# A build directory that root, or another user, has made: a build in it fails at its first file.
+own() {
+    [ ! -d "$1" ] || [ -w "$1" ] ||
+        { echo "$1 belongs to $(stat -c %U "$1"): sudo chown -R $(id -un) $1, or remove it" >&2; return 1; }
+}
+
 case ${1:-} in
+own)
+    own "${2:?a directory}"
+    ;;
 list | missing | line | install)
     "$@"
     ;;
 *)
-    sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
     ;;
 esac

@@ -40,6 +40,7 @@ done
 
 packages=(build test)
 case " ${presets[*]} " in *" fuzz "*) packages+=(fuzz) ;; esac
+bash packaging/debian.sh own "$root/build" || exit 1
 bash packaging/debian.sh install "${packages[@]}" || exit 1
 
 jobs=$(nproc)

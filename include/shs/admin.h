@@ -113,6 +113,10 @@ struct shs_admin_options {
     struct shs_metrics *metrics; /* /metrics there too; borrowed. NULL: no */
     void (*settings)(void *ctx, shs_admin_setting_fn *each, void *to); /* GET config. NULL: none */
     void *settings_ctx;
+    /* Called with each of its own servers before it is bound; shs_server_inherit, for example.
+       Returns 0, or < 0 with *err. NULL: none */
+    int (*prepare)(void *prepare_ctx, struct shs_server *server, struct shs_error *err);
+    void *prepare_ctx;
 
     /* -- what it keeps ------------------------------------------------------------------------- */
     const char *audit; /* a file, appended to. NULL: the lines go to `log` */

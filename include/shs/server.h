@@ -418,6 +418,29 @@ SHS_API const char *shs_listener_host(const struct shs_listener *self);
 SHS_API unsigned shs_listener_port(const struct shs_listener *self);
 SHS_API int shs_listener_family(const struct shs_listener *self);
 
+/*
+ * A listening socket that somebody else has opened (systemd, the process before this one) instead
+ * of one of our own; Python: server.socket = socket.socket(fileno=fd).
+ *
+ *   i     the number of the address, 0 for host and port (or path): shs_server_bind then takes `fd`
+ *         for it and does not look at what the options say of that address
+ *   fd    a listening socket of the server's type. From shs_server_bind on it is the server's:
+ *         non-blocking, closed on exec, and closed by server_close. One that is refused stays open
+ *   ours  its path, when it is a Unix socket, goes as opt.unlink_on_close says; false: it stays
+ *
+ * Call it before shs_server_bind (opt.bind_and_activate = false). What `fd` is, is looked at there:
+ * SHS_USAGE when it is no such socket. Returns 0, or SHS_USAGE when the server is bound or has no
+ * such address. Composing thread only.
+ */
+SHS_API int shs_server_inherit(struct shs_server *self, unsigned i, int fd,
+                               bool ours) SHS_MUST_CHECK;
+
+/*
+ * The listening sockets have been given to another process, which serves on them: server_close
+ * closes our descriptors, and the paths of Unix sockets stay. Any thread.
+ */
+SHS_API void shs_server_hand_over(struct shs_server *self);
+
 /* address_family, AF_INET, AF_INET6 or AF_UNIX once bound, and socket_type, SOCK_STREAM or
    SOCK_DGRAM. Any thread once bound. */
 SHS_API int shs_server_address_family(const struct shs_server *self);

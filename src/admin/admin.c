@@ -293,6 +293,8 @@ static int open_server(struct shs_admin *self, const struct shs_options *opt, bo
         return rc;
     rc = compose(self, own, tls, name, err);
     self->own_count++;
+    if (rc == SHS_OK && self->opt.prepare != NULL)
+        rc = self->opt.prepare(self->opt.prepare_ctx, own->server, err);
     if (rc != SHS_OK)
         return rc;
     rc = shs_server_bind(own->server);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/serve_hints.h"
 
 #define PASSWORD_WAIT_MS 5000
 
@@ -77,7 +78,7 @@ static int read_password(struct credentials *self, const char *path)
 }
 
 /* $XDG_STATE_HOME/shs, or ~/.local/state/shs; for shs__free. XDG's rules ignore a relative path. */
-static char *state_directory(void)
+char *credentials_state_directory(void)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
 
@@ -135,7 +136,7 @@ static int load_local(struct credentials *self, const struct serve_options *o,
                       struct shs_options *opt)
 {
     const char *names[SETTING_LIST_MAX + 1];
-    char host[256], *dir = state_directory();
+    char hint[SERVE_HINT_MAX], host[256], *dir = credentials_state_directory();
     struct shs_error err;
     int rc;
 
@@ -146,7 +147,7 @@ static int load_local(struct credentials *self, const struct serve_options *o,
     rc = shs__local_ca_open(&self->local, dir, names, (int64_t)time(NULL), &err);
     shs__free(dir);
     if (rc != SHS_OK)
-        return cmd_fail(CMD_FAILED, "%s", err.text);
+        return cmd_fail(CMD_FAILED, "%s%s", err.text, serve_hint_state(&err, hint, sizeof hint));
     opt->certfile = self->local.leaf_path;
     return CMD_OK;
 }
@@ -179,7 +180,7 @@ static int make_stand_in(struct credentials *self)
 
 int credentials_look(struct credentials *self, struct shs_options *opt)
 {
-    char *dir = state_directory();
+    char *dir = credentials_state_directory();
 
     self->found = dir == NULL ? NULL : shs__asprintf("%s/localhost.pem", dir);
     shs__free(dir);

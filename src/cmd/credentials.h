@@ -21,6 +21,9 @@ struct credentials {
     struct shs_issued_cert *stand_in;
 };
 
+/* Where the local authority is kept, or would be; for shs__free. NULL: there is no place for it. */
+char *credentials_state_directory(void);
+
 /*
  * Sets the password for the certificates of the command line in *opt, which borrows from *self.
  * Without --cert also opt->certfile: from a local authority in $XDG_STATE_HOME/shs

@@ -25,12 +25,21 @@
 #include "base/text.h"
 #include "cmd/cmd.h"
 #include "cmd/credentials.h"
+#include "cmd/hand_over.h"
+#include "cmd/listen_fds.h"
+#include "cmd/notify.h"
+#include "cmd/pid_file.h"
 #include "cmd/reload_signal.h"
+#include "cmd/run_as.h"
 #include "cmd/serve.h"
 #include "cmd/serve_admin.h"
+#include "cmd/serve_fds.h"
+#include "cmd/serve_hints.h"
 #include "cmd/serve_options.h"
 #include "cmd/serve_redirect.h"
 #include "cmd/serve_reload.h"
+#include "cmd/serve_sandbox.h"
+#include "cmd/serve_service.h"
 #include "cmd/stop_signals.h"
 
 /* Log lines that may wait for a slow reader, and how long the end waits for it. */
@@ -66,7 +75,11 @@ struct serve {
     struct shs_health *health; /* these three with --health */
     struct shs_metrics *metrics;
     struct shs_http_handler probes;
-    struct shs_admin *admin;    /* with --admin */
+    struct shs_admin *admin; /* with --admin */
+    struct serve_service service;
+    struct shs_server *all[STOP_SIGNALS_MAX], *inside[2]; /* of the service */
+    struct sandbox sandbox;
+    struct run_as run_as;
     struct serve_reload reload; /* what SIGHUP reads again */
     struct serve_config config; /* likewise, with --config */
     int argc;
@@ -111,7 +124,12 @@ static void log_diagnostic(void *log_ctx, enum shs_log_level level, const char *
     out.data = text;
     out.cap = sizeof text;
     if (self->o->log != SERVE_LOG_JSON) {
-        rc = shs__buf_printf(&out, "shs: %s", line);
+        /* What is waited for at the end, and how to hurry it. */
+        rc =
+            shs__buf_printf(&out, "shs: %s%s", line,
+                            strncmp(line, "stopping:", 9) == 0 || strncmp(line, "draining:", 9) == 0
+                                ? stop_signals_hint()
+                                : "");
     } else {
         rc = begin_json(self, &out, level);
         if (rc == SHS_OK)
@@ -174,6 +192,8 @@ static int open_log(struct serve *self)
     if (self->o->log_file == NULL)
         return CMD_OK;
     self->log_fd = open(self->o->log_file, STOP_SIGNALS_LOG_FLAGS, 0640);
+    if (self->log_fd >= 0 && self->run_as.wanted) /* SIGUSR1 opens it as that user */
+        (void)!fchown(self->log_fd, self->run_as.uid, self->run_as.gid);
     if (self->log_fd < 0)
         return cmd_fail(CMD_FAILED, "cannot open the log file %s: %s", self->o->log_file,
                         shs__strerror(errno, text, sizeof text));
@@ -279,6 +299,7 @@ static int make_admin(struct serve *self)
     opt.log_ctx = self;
     opt.reload = serve_reload_rules;
     opt.reload_ctx = &self->reload;
+    opt.prepare = serve_fds_prepare;
     code = serve_admin_open(&self->admin, self->o, &opt);
     for (size_t i = 0; code == CMD_OK && self->admin != NULL && i < self->plan.served; i++) {
         struct listener *l = &self->listeners[i];
@@ -435,6 +456,7 @@ static int make_server(struct listener *self)
     int (*push_threading)(struct shs_server *, struct shs_error *) =
         serve_threading_push(self->o->threading);
     struct shs_error err = {.code = SHS_OK};
+    char hint[SERVE_HINT_MAX];
     int rc;
 
     self->o->opt.log = log_diagnostic;
@@ -451,10 +473,13 @@ static int make_server(struct listener *self)
     if (rc == SHS_OK && push_threading != NULL)
         rc = push_threading(self->server, &err);
     if (rc == SHS_OK && !self->o->check)
+        rc = serve_fds_prepare(self->o, self->server, &err);
+    if (rc == SHS_OK && !self->o->check)
         rc = shs_server_bind_and_activate(self->server, &err);
     if (rc != SHS_OK)
-        return cmd_fail(rc == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s",
-                        err.text[0] != '\0' ? err.text : shs_err_text(rc));
+        return cmd_fail(rc == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s%s",
+                        err.text[0] != '\0' ? err.text : shs_err_text(rc),
+                        serve_hint(self->o, &err, hint, sizeof hint));
     return CMD_OK;
 }
 
@@ -575,17 +600,74 @@ static int prepare(struct listener *self)
     return code;
 }
 
+/* What was given up. For whoever asks: it is the same each time. */
+static void say_sandbox(struct serve *self)
+{
+    char line[320];
+
+    snprintf(line, sizeof line, "sandbox: %s", self->sandbox.text);
+    if (self->o->log_level >= SHS_LOG_DEBUG)
+        log_diagnostic(self, SHS_LOG_DEBUG, line);
+}
+
+/* Root could read them, and the user that we have become is asked at the next SIGHUP. */
+static void warn_of_reloads(const struct serve *self)
+{
+    char hint[SERVE_HINT_MAX];
+
+    for (size_t i = 0; i < self->plan.count; i++) {
+        const struct serve_options *o = &self->plan.listeners[i];
+
+        for (size_t c = 0; c < o->cert_count; c++) {
+            if (serve_hint_unreadable(o->certs[c].key != NULL ? o->certs[c].key : o->certs[c].cert,
+                                      hint, sizeof hint))
+                cmd_warn("SIGHUP will keep the keys that were read now%s", hint);
+        }
+    }
+}
+
+/* All is open and read: less from here on. */
+static int give_up(struct serve *self)
+{
+    int code = pid_file_write(self->o->pid_file);
+    char name[LISTEN_FD_NAME_MAX];
+    size_t left = listen_fds_close_rest(name, sizeof name);
+
+    if (left > 0)
+        cmd_warn("%zu passed socket%s nobody's and closed, the first is '%s': --bind systemd:NAME "
+                 "takes it",
+                 left, left == 1 ? " is" : "s are", name);
+    if (code == CMD_OK)
+        code = run_as_drop(&self->run_as);
+    if (code == CMD_OK && self->run_as.wanted)
+        warn_of_reloads(self);
+    if (code == CMD_OK)
+        code = serve_sandbox_filter(&self->sandbox, &self->plan);
+    if (code == CMD_OK)
+        say_sandbox(self);
+    return code;
+}
+
 static int prepare_all(struct serve *self)
 {
-    int code = make_log(self);
+    int code = CMD_OK;
 
+    if (!self->o->check) { /* before the first thread, which is the log's */
+        serve_hints_look(&self->plan);
+        code = serve_sandbox_close(&self->sandbox, &self->plan);
+    }
+    if (code == CMD_OK)
+        code = run_as_find(&self->run_as, self->o->user);
+    if (code == CMD_OK)
+        code = make_log(self);
     if (code == CMD_OK)
         code = make_operators(self);
-
     for (size_t i = 0; code == CMD_OK && i < self->plan.served; i++)
         code = prepare(&self->listeners[i]);
     if (code == CMD_OK && !self->o->check)
         code = make_admin(self);
+    if (code == CMD_OK && !self->o->check)
+        code = give_up(self);
     return code;
 }
 
@@ -745,6 +827,31 @@ static int start_reload(struct serve *self)
     return serve_reload_start(&self->reload, log_diagnostic, self);
 }
 
+/* For whoever looks after the process, and the one that takes its place. */
+static int start_service(struct serve *self)
+{
+    struct serve_service *service = &self->service;
+    size_t count = 0, inside = 0;
+
+    for (size_t i = 0; i < self->plan.served && count < STOP_SIGNALS_MAX; i++)
+        self->all[count++] = self->listeners[i].server;
+    while (self->admin != NULL && inside < SHS_ARRAY_LEN(self->inside) &&
+           shs_admin_server(self->admin, (unsigned)inside) != NULL) {
+        self->inside[inside] = shs_admin_server(self->admin, (unsigned)inside);
+        inside++;
+    }
+    service->servers = self->all;
+    service->count = count;
+    service->inside = self->inside;
+    service->inside_count = inside;
+    service->o = self->o;
+    service->log = log_diagnostic;
+    service->log_ctx = self;
+    serve_place_url(shs_server_listener(self->all[0], 0), self->o->plain ? "http" : "https",
+                    service->url, sizeof service->url);
+    return serve_service_start(service);
+}
+
 /* The first failure, or `code`. */
 static int join_all(struct serve *self, bool operators, int code)
 {
@@ -773,12 +880,16 @@ static int run_all(struct serve *self)
         serve_admin_say(self->admin);
     if (code == CMD_OK)
         code = start_others(self);
+    if (code == CMD_OK)
+        code = start_service(self);
     if (code != CMD_OK)
         stop_all(self, false);
     run(&self->listeners[0]);
     code = join_all(self, false, code);
     stop_all(self, true);
     code = join_all(self, true, code);
+    serve_service_stop(&self->service);
+    pid_file_remove(self->o->pid_file);
     cut = log_receipt(self);
     return code == CMD_OK ? cut : code;
 }
@@ -873,6 +984,12 @@ int cmd_serve(int argc, char **argv)
     reload_signal_install();
     self.argc = argc;
     self.argv = argv;
+    serve_service_catch_signal();
+    code = listen_fds_read();
+    if (code == CMD_OK)
+        code = notify_open();
+    if (code != CMD_OK)
+        return code;
     if (!serve_plan_read(&self.plan, argc, argv, &code)) {
         serve_plan_free(&self.plan);
         return code;
@@ -882,7 +999,10 @@ int cmd_serve(int argc, char **argv)
     code = make_listeners(&self);
     if (code != CMD_OK)
         return code;
-    code = prepare_all(&self);
+    if (self.o->hand_over && !self.o->check)
+        code = hand_over_open(argc, argv);
+    if (code == CMD_OK)
+        code = prepare_all(&self);
     if (code == CMD_OK && self.o->check)
         printf("This can be served: %zu listener%s\n", self.plan.count,
                self.plan.count == 1 ? "" : "s");

@@ -6,12 +6,17 @@
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
 #include "cmd/serve_admin.h"
+#include "cmd/serve_fds.h"
 
 #define DEFAULT_ADDRESS "127.0.0.1"
 #define DEFAULT_PORT "8443"
 #define DEFAULT_PLAIN_PORT "8080"
 /* Who looks whether it is ready does so every few seconds. */
 #define DEFAULT_DRAIN_GRACE_MS 5000
+/* Docker kills after 10 s, systemd after 90. With the grace; a handler that does not return and a
+   slow reader of the log may take 2 s more each. */
+#define DEFAULT_STOP_MS 7000
+#define LEAST_STOP_MS 2000
 
 static const char help_above[] =
     "usage: shs serve [OPTION]... [DIR]\n"
@@ -69,6 +74,10 @@ static void follow(struct serve_options *o, const struct settings_given *said)
     o->drain_grace_is_given = o->drain_grace_ms != UINT_MAX;
     if (!o->drain_grace_is_given) /* without probes nobody is told, and nobody waits */
         o->drain_grace_ms = o->health != NULL ? DEFAULT_DRAIN_GRACE_MS : 0;
+    if (o->opt.stop_ms == 0)
+        o->opt.stop_ms = o->drain_grace_ms + LEAST_STOP_MS < DEFAULT_STOP_MS
+                             ? DEFAULT_STOP_MS - o->drain_grace_ms
+                             : LEAST_STOP_MS;
     if (o->port == NULL)
         o->port = o->plain ? DEFAULT_PLAIN_PORT : DEFAULT_PORT;
 }
@@ -174,6 +183,14 @@ static void listen_at(struct shs_options *opt, const struct serve_place *places,
     opt->more_address_count = (unsigned)count - 1;
 }
 
+/* In the place of sockets that were passed: where they are. */
+static int find_passed(const struct serve_plan *plan, struct serve_options *o)
+{
+    struct setting_problem problem;
+
+    return serve_fds_places(o, &problem) ? CMD_OK : blame(plan, o, "bind", problem.text);
+}
+
 /* The server's options, as far as they are not a row's own member. */
 static void set_server(struct serve_options *o)
 {
@@ -242,6 +259,7 @@ static void init(struct serve_options *out)
     shs_tls_config_init(&out->tls);
     out->proxy_max_header = 4096;
     out->drain_grace_ms = UINT_MAX;
+    out->opt.stop_ms = 0;
 }
 
 /* The values of one listener, from the weakest to the strongest. */
@@ -258,7 +276,9 @@ static int fill(struct serve_plan *plan, size_t i, struct settings_given *said)
     if (code != CMD_OK)
         return code;
     follow(o, said);
-    code = check(plan, o, said);
+    code = find_passed(plan, o);
+    if (code == CMD_OK)
+        code = check(plan, o, said);
     if (code == CMD_OK)
         code = split_headers(o);
     if (code == CMD_OK)
@@ -342,6 +362,7 @@ static void listen_beside(struct serve_options *o)
         size_t known = 0;
 
         place.port = NULL;
+        place.fd = -1;
         while (known < count && strcmp(o->places[known].host, place.host) != 0)
             known++;
         if (place.path == NULL && known == count)
@@ -372,6 +393,7 @@ static void derive_all(struct serve_plan *plan)
         (void)serve_split_address(o->health, o->health_host, sizeof o->health_host, &o->opt.port);
         o->opt.host = o->health_host;
         o->opt.path = NULL;
+        o->place_count = 0;
         o->opt.more_address_count = 0;
     }
 }

@@ -74,6 +74,9 @@ struct serve_options {
     const char *health;   /* where, or NULL */
     char health_host[SERVE_HOST_MAX];
     struct serve_admin_options admin;
+    const char *user;     /* NAME[:GROUP]; NULL: who has started it */
+    const char *pid_file; /* NULL: none */
+    bool no_sandbox, hand_over;
     unsigned drain_grace_ms; /* UINT_MAX: not given, and not looked at yet */
     bool drain_grace_is_given;
     const char *config;

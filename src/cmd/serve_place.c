@@ -6,6 +6,8 @@
 #include "base/base.h"
 
 #define UNIX_PREFIX "unix:"
+#define FD_PREFIX "fd:"
+#define PASSED "systemd"
 
 bool serve_is_port(const char *text)
 {
@@ -37,11 +39,30 @@ static bool read_bracketed(struct serve_place *out, const char *text)
     return take_host(out, text + 1, (size_t)(end - text - 1));
 }
 
+/* "3" */
+static bool read_fd(struct serve_place *out, const char *text)
+{
+    int fd = 0;
+
+    for (size_t i = 0; text[i] >= '0' && text[i] <= '9' && i < 6; i++)
+        fd = fd * 10 + (text[i] - '0');
+    out->fd = fd;
+    return text[0] != '\0' && strlen(text) <= 6 && text[strspn(text, "0123456789")] == '\0' &&
+           fd > 2;
+}
+
 bool serve_place_read(struct serve_place *out, const char *text)
 {
     const char *colon = strchr(text, ':');
 
     memset(out, 0, sizeof *out);
+    out->fd = -1;
+    if (strncmp(text, FD_PREFIX, strlen(FD_PREFIX)) == 0)
+        return read_fd(out, text + strlen(FD_PREFIX));
+    if (strcmp(text, PASSED) == 0 || strncmp(text, PASSED ":", strlen(PASSED) + 1) == 0) {
+        out->passed = text[strlen(PASSED)] == ':' ? text + strlen(PASSED) + 1 : "";
+        return true;
+    }
     if (strncmp(text, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0) {
         out->path = text + strlen(UNIX_PREFIX);
         return out->path[0] != '\0';

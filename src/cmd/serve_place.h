@@ -13,12 +13,14 @@
 /* A host, with a port if it has one of its own; or a Unix socket's path. */
 struct serve_place {
     char host[SERVE_HOST_MAX];
-    const char *port; /* NULL: the one of --port. Points into the text that was read */
-    const char *path; /* likewise; NULL: it is a host */
+    const char *port;   /* NULL: the one of --port. Points into the text that was read */
+    const char *path;   /* likewise; NULL: it is a host */
+    int fd;             /* "fd:3": a socket that the process was started with; -1: it is none */
+    const char *passed; /* "systemd" or "systemd:NAME": "" or the name; NULL: it is neither */
 };
 
-/* "HOST", "HOST:PORT", "[IPV6]:PORT", an IPv6 address as it is, or "unix:PATH". False: it is none
-   of them. */
+/* "HOST", "HOST:PORT", "[IPV6]:PORT", an IPv6 address as it is, "unix:PATH", "fd:N", "systemd" or
+   "systemd:NAME". False: it is none of them. */
 bool serve_place_read(struct serve_place *out, const char *text);
 
 /* Digits that are a port. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/notify.h"
 #include "cmd/reload_signal.h"
 
 #define FIRST_RETRY_MS 1000u
@@ -384,7 +385,10 @@ static void *run(void *arg)
             break;
         if (n > 0 && read(self->wake, &times, sizeof times) == (ssize_t)sizeof times) {
             wait_ms = FIRST_RETRY_MS;
-            (void)reload_now(self, false, &err);
+            notify_reloading("Reading certificates and rules again");
+            (void)notify_send("READY=1\nSTATUS=%s", reload_now(self, false, &err) == SHS_OK
+                                                        ? "Reloaded"
+                                                        : "The last reload failed, see the log");
         } else if (n == 0) {
             wait_ms = wait_ms < LAST_RETRY_MS / 2 ? 2 * wait_ms : LAST_RETRY_MS;
             retry(self);

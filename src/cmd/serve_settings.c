@@ -90,7 +90,7 @@ static bool look_at_bind(void *to, const struct setting *row, const char *value,
     if (serve_place_read(&place, value))
         return true;
     say(problem, "is not an address: 10.0.0.5, ::1 or a name, with a port of its own 10.0.0.5:8443 "
-                 "or [::1]:8443, or unix:PATH");
+                 "or [::1]:8443, unix:PATH, fd:N from 3 on, systemd or systemd:NAME");
     return false;
 }
 
@@ -228,6 +228,19 @@ static bool look_at_index(void *to, const struct setting *row, const char *value
     return false;
 }
 
+static bool look_at_user(void *to, const struct setting *row, const char *value,
+                         struct setting_problem *problem)
+{
+    size_t name = strcspn(value, ":");
+
+    SHS_UNUSED(to);
+    SHS_UNUSED(row);
+    if (name > 0 && (value[name] == '\0' || value[name + 1] != '\0'))
+        return true;
+    say(problem, "is not of the form NAME or NAME:GROUP");
+    return false;
+}
+
 static void forget_certs(void *to, const struct setting *row)
 {
     struct serve_options *o = to;
@@ -340,7 +353,9 @@ static const struct setting rows[] = {
      .take = look_at_bind,
      .preset = "127.0.0.1",
      .help = "address or name to listen on, [::1]:PORT for IPv6 with a port;\n"
-             "'' = every interface; unix:PATH. May be repeated"},
+             "'' = every interface; unix:PATH; fd:N, systemd or systemd:NAME for\n"
+             "sockets it is started with (without any --bind all that systemd\n"
+             "passes). May be repeated"},
     {.name = "port",
      .letter = 'p',
      .kind = SETTING_TEXT,
@@ -830,6 +845,34 @@ static const struct setting rows[] = {
      .preset = "0, or 5000 with --health",
      .help = "after SIGTERM: /readyz fails and answers say Connection: close,\n"
              "and it goes on serving for so long"},
+    {.group = "operators",
+     .name = "user",
+     .kind = SETTING_TEXT,
+     AT(user),
+     .value = "NAME[:GROUP]",
+     .take = look_at_user,
+     .help = "as root: open ports and read keys, then be this user for good.\n"
+             "Keys are read again with SIGHUP only if that user may read them"},
+    {.group = "operators",
+     .name = "pid-file",
+     .kind = SETTING_TEXT,
+     AT(pid_file),
+     .value = "FILE",
+     .help = "its process number is there as long as it serves"},
+    {.group = "operators",
+     .name = "hand-over",
+     .kind = SETTING_FLAG,
+     AT(hand_over),
+     .needs = "!user threading=pool,thread,none",
+     .help = "SIGUSR2 starts the program anew, with the same command line,\n"
+             "and gives it the open ports; this one then ends like after\n"
+             "SIGTERM. If the new one cannot serve, this one goes on"},
+    {.group = "operators",
+     .name = "no-sandbox",
+     .kind = SETTING_FLAG,
+     AT(no_sandbox),
+     .help = "keep within reach what serving does not need: other files, other\n"
+             "system calls, new privileges"},
     {.group = "configuration",
      .name = "config",
      .kind = SETTING_TEXT,
@@ -999,7 +1042,9 @@ static const struct setting rows[] = {
      AT(opt.stop_ms),
      .min = 1,
      .max = INT_MAX,
-     .help = "for requests under way when it is stopped"},
+     .preset = "7000",
+     .help = "for requests under way when it is stopped; by default less\n"
+             "--drain-grace, at least 2000"},
     {.group = "deadlines",
      .name = "stuck-handler",
      .kind = SETTING_MS,

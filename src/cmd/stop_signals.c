@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -13,6 +14,17 @@ static _Atomic(struct shs_server *) targets[STOP_SIGNALS_MAX];
 static atomic_bool installed;
 static atomic_bool cutting;
 static atomic_uint caught, grace;
+
+static atomic_int told = -1;
+
+static void tell(void)
+{
+    const uint64_t one = 1;
+    int fd = atomic_load(&told);
+
+    if (fd >= 0)
+        (void)!write(fd, &one, sizeof one);
+}
 
 static void drain_all(unsigned grace_ms, unsigned stop_ms)
 {
@@ -50,6 +62,7 @@ static void on_stop(int number)
         atomic_store(&cutting, true);
         drain_all(0, 0);
     }
+    tell();
     errno = saved;
 }
 
@@ -64,6 +77,21 @@ void stop_signals_install(struct shs_server *const *servers, size_t count, unsig
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+}
+
+void stop_signals_tell(int fd)
+{
+    atomic_store(&told, fd);
+}
+
+const char *stop_signals_hint(void)
+{
+    if (atomic_load(&caught) == 0 || isatty(STDERR_FILENO) == 0)
+        return "";
+    if (atomic_load(&cutting))
+        return "; Ctrl-C ends it at once";
+    return atomic_load(&caught) == 1 && grace_lasts() ? "; Ctrl-C ends the grace"
+                                                      : "; Ctrl-C cuts them off";
 }
 
 void stop_signals_forget(void)

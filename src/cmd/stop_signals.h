@@ -18,6 +18,15 @@
  */
 void stop_signals_install(struct shs_server *const *servers, size_t count, unsigned grace_ms);
 
+/* And each of them writes to `fd`, an eventfd. -1: no more. */
+void stop_signals_tell(int fd);
+
+/*
+ * After the first of them, on a terminal: what the next Ctrl-C does, to follow a line that says
+ * what is waited for, "; Ctrl-C cuts them". "" before, and where nobody can press it.
+ */
+const char *stop_signals_hint(void);
+
 /* The servers are about to be freed: a first signal that comes now ends at once as well. */
 void stop_signals_forget(void);
 

@@ -32,6 +32,8 @@ struct shs_listener {
     int family;       /* once bound */
     char host[112];   /* room for a Unix socket's path */
     unsigned port;
+    int inherited;                /* a descriptor and 1: it is that socket; 0: it is to be bound */
+    bool inherited_ours;          /* and the path, when it has one, is ours to remove */
     int late_fd;                  /* of a datagram socket: udp_server.c. -1: none */
     struct shs_unix_place *place; /* of a Unix socket's path: unix_server.c. NULL: none */
     void *owner;                  /* of the scheduler that takes requests from it */
@@ -69,6 +71,7 @@ struct shs_server {
     struct shs_listener *ready; /* get_request is for it: somebody is there. NULL: look at all */
     int last_ready_fd;          /* the next one is looked at first */
     bool bound, activated;
+    _Atomic bool handed_over; /* paths belong to somebody else: they stay */
     bool undo; /* binding or listening has failed: what was bound before that goes as well */
 
     /* the loop */
@@ -144,6 +147,11 @@ int shs__accept_failed(struct shs_server *self, int sys_errno);
 int shs__tcp_bind(struct shs_server *self, struct shs_listener *listener, const char *host,
                   const char *port);
 int shs__unix_bind(struct shs_server *self, struct shs_listener *listener, const char *path);
+/* True: the socket was to be an inherited one, and *rc is what came of it. */
+bool shs__server_take_inherited(struct shs_server *self, struct shs_listener *listener, int *rc);
+/* What the socket's address is, whichever family it has. */
+int shs__tcp_learn(struct shs_server *self, struct shs_listener *listener);
+int shs__unix_learn(struct shs_server *self, struct shs_listener *listener);
 /* The addresses behind the first one, which was bound with `rc`: all of them, or none. */
 int shs__server_bind_others(struct shs_server *self, int rc);
 /* The socket's path goes, if it is ours and should. Before the socket is closed. */

@@ -104,7 +104,7 @@ static int bind_first(const struct shs_options *opt, const struct addrinfo *list
 }
 
 /* server_address = socket.getsockname() */
-static int learn_address(struct shs_server *self, struct shs_listener *listener)
+static int learn_inet(struct shs_server *self, struct shs_listener *listener)
 {
     struct sockaddr_storage address;
     socklen_t len = sizeof address;
@@ -124,6 +124,20 @@ static int learn_address(struct shs_server *self, struct shs_listener *listener)
     for (const char *c = port; *c >= '0' && *c <= '9'; c++)
         listener->port = listener->port * 10 + (unsigned)(*c - '0');
     return SHS_OK;
+}
+
+int shs__tcp_learn(struct shs_server *self, struct shs_listener *listener)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+
+    if (getsockname(listener->fd, (struct sockaddr *)&address, &len) != 0)
+        return shs_server_fail(self, SHS_IO, errno, "getsockname failed");
+    if (address.ss_family == AF_UNIX)
+        return shs__unix_learn(self, listener);
+    if (self->socket_type == SOCK_STREAM && is_inet(address.ss_family))
+        set_tcp_options(listener->fd);
+    return learn_inet(self, listener);
 }
 
 /*
@@ -156,6 +170,8 @@ int shs__tcp_bind(struct shs_server *self, struct shs_listener *listener, const 
     char why[96];
     int rc;
 
+    if (shs__server_take_inherited(self, listener, &rc))
+        return rc;
     if (host == NULL)
         host = "127.0.0.1";
     if (port == NULL)
@@ -177,7 +193,7 @@ int shs__tcp_bind(struct shs_server *self, struct shs_listener *listener, const 
         return shs_server_fail(self, SHS_IO, errno, "cannot bind to %s port %s: %s",
                                host[0] == '\0' ? "every interface" : host, port,
                                shs__strerror(errno, why, sizeof why));
-    return learn_address(self, listener);
+    return learn_inet(self, listener);
 }
 
 static void close_listener(struct shs_server *self, struct shs_listener *listener)

@@ -177,7 +177,8 @@ void shs__unix_forget(struct shs_server *self, struct shs_listener *listener)
     struct stat st;
 
     /* Only if nobody has put his own there. */
-    if (place != NULL && (self->opt.unlink_on_close || self->undo) &&
+    if (place != NULL && !atomic_load(&self->handed_over) &&
+        (self->opt.unlink_on_close || self->undo) &&
         fstatat(place->dir_fd, place->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
         st.st_dev == place->dev && st.st_ino == place->ino)
         unlinkat(place->dir_fd, place->name, 0);
@@ -191,7 +192,7 @@ void shs__unix_settle(struct shs_server *self)
 }
 
 /* server_address = socket.getsockname() */
-static int learn_address(struct shs_server *self, struct shs_listener *listener)
+static int learn_name(struct shs_server *self, struct shs_listener *listener)
 {
     struct sockaddr_un address;
     socklen_t len = sizeof address;
@@ -208,6 +209,16 @@ static int learn_address(struct shs_server *self, struct shs_listener *listener)
     listener->port = 0;
     listener->family = AF_UNIX;
     return SHS_OK;
+}
+
+int shs__unix_learn(struct shs_server *self, struct shs_listener *listener)
+{
+    int rc = learn_name(self, listener);
+
+    if (rc == SHS_OK && listener->inherited_ours && listener->host[0] != '\0' &&
+        listener->host[0] != '@')
+        remember(listener, listener->host);
+    return rc;
 }
 
 /*
@@ -246,8 +257,11 @@ int shs__unix_bind(struct shs_server *self, struct shs_listener *listener, const
 {
     struct sockaddr_un address;
     socklen_t len = 0;
-    int rc = make_address(self, path, &address, &len);
+    int rc;
 
+    if (shs__server_take_inherited(self, listener, &rc))
+        return rc;
+    rc = make_address(self, path, &address, &len);
     if (rc != SHS_OK)
         return rc;
     listener->family = AF_UNIX;
@@ -258,7 +272,7 @@ int shs__unix_bind(struct shs_server *self, struct shs_listener *listener, const
                                "ulimit -n");
     rc = address.sun_path[0] != '\0' ? take_path(self, listener, &address, len)
                                      : bind_and_be_there(self, listener, &address, len);
-    return rc == 0 ? learn_address(self, listener) : bind_failed(self, &address, rc);
+    return rc == 0 ? learn_name(self, listener) : bind_failed(self, &address, rc);
 }
 
 static int unix_server_bind(struct shs_layer *layer)

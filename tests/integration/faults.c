@@ -49,19 +49,24 @@ static int number_of(const char *name, size_t len)
     exit(2);
 }
 
-static void note(const char *call, const char *words)
+static int log_fd = -1;
+
+/* At the start: a program that closes itself into a sandbox no longer reaches the file. */
+__attribute__((constructor)) static void open_log(void)
 {
     const char *path = getenv("SHS_FAULTS_LOG");
-    char line[1024];
-    int len = snprintf(line, sizeof line, "%s %s\n", call, words), fd;
 
-    if (path == NULL)
-        return;
-    fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
-    if (fd < 0)
-        return;
-    (void)!write(fd, line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1);
-    close(fd);
+    if (path != NULL)
+        log_fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CLOEXEC, 0);
+}
+
+static void note(const char *call, const char *words)
+{
+    char line[1024];
+    int len = snprintf(line, sizeof line, "%s %s\n", call, words);
+
+    if (log_fd >= 0)
+        (void)!write(log_fd, line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1);
 }
 
 /* The errno with which the call is to fail; 0: it may go on. */

@@ -392,7 +392,7 @@ def test_listeners_have_their_own():
 
 def test_a_listener_at_several_addresses():
     faulty("plain: true\nbind:\n- 127.0.0.1\n- /run/s\n", "c.yaml:4: bind '/run/s' is not an address: 10.0.0.5, "
-           "::1 or a name, with a port of its own 10.0.0.5:8443 or [::1]:8443, or unix:PATH")
+           "::1 or a name, with a port of its own 10.0.0.5:8443 or [::1]:8443, unix:PATH, fd:N from 3 on, systemd or systemd:NAME")
     with shslib.temp_dir() as path:
         shslib.write_file(path + "/c.yaml", "plain: true\nlisteners:\n"
                           "- {port: 0, bind: [127.0.0.1, 'unix:s', 127.0.0.2], handler: echo}\n"

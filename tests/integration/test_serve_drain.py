@@ -70,7 +70,7 @@ def test_served_on_in_the_grace():
             began = time.monotonic()
             server.signal_taken(signal.SIGTERM)
             equal(server.probe("/readyz?verbose"),
-                  (503, "[+]ready ok\n[-]serving failed: draining\nnot ready\n"))
+                  (503, "[+]ready ok\n[-]serving failed: draining\n[+]certificates ok\nnot ready\n"))
             equal(server.probe("/livez"), (200, "ok\n"))
             equal(ask(idle), "close")
             with server.connect() as fresh:

@@ -146,7 +146,7 @@ static void test_man_keys(void **state)
 
         keys += !row->flag_only;
         if (!row->flag_only)
-            assert_true(printed("\n.It Cm %s : Ar ", row->name));
+            assert_true(printed("\n.It Cm %s : Ar ", settings_key(row)));
     }
     assert_int_equal(count("\n.It Cm "), keys);
 }
