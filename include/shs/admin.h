@@ -79,11 +79,12 @@ struct shs_admin;
 /* One setting of the program, for GET config: secrets are to be left out by who calls it. */
 typedef void shs_admin_setting_fn(void *to, const char *name, const char *value);
 
-/* A reload in two steps: after LOOK or READ has returned 0, TAKE or DROP follows on that thread. */
+/* A reload in two steps: after LOOK or READ, whatever it returned, TAKE or DROP follows on that
+   thread. */
 enum shs_admin_reload_step {
     SHS_ADMIN_RELOAD_LOOK, /* read and check; it will not be taken, and no fault is counted */
     SHS_ADMIN_RELOAD_READ, /* read and check */
-    SHS_ADMIN_RELOAD_TAKE, /* what was read counts from now on; it cannot fail */
+    SHS_ADMIN_RELOAD_TAKE, /* what was read and can be used counts from now on; it cannot fail */
     SHS_ADMIN_RELOAD_DROP  /* it is forgotten */
 };
 
@@ -175,14 +176,15 @@ SHS_API int shs_admin_add_server(struct shs_admin *self, const char *name,
                                  struct shs_server *server, struct shs_error *err) SHS_MUST_CHECK;
 
 /*
- * POST reload without a request, as for a signal: all files of all servers are looked at, and all
- * are taken or none. It is on record in the audit log, or it is not done; what came of it is a line
- * of opt.log. Reads files: not in a signal handler.
+ * POST reload without a request, as for a signal: all files of all servers are looked at, then what
+ * can be used is taken, each certificate with its key as a whole. It is on record in the audit log,
+ * or it is not done; what came of it is a line of opt.log. Reads files: not in a signal handler.
  *
  *   who      asks: "SIGHUP"; for the records
  *   dry_run  only looks: nothing is changed, logged or on record
  *
- * Returns 0, or the error of what cannot be used with *err, and nothing was changed. Any thread.
+ * Returns 0; or an error with *err, the first of what cannot be used and stays as it was. Any
+ * thread.
  */
 SHS_API int shs_admin_reload(struct shs_admin *self, const char *who, bool dry_run,
                              struct shs_error *err);

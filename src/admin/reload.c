@@ -1,6 +1,6 @@
 /*
- * reload.c - files are read again as one transaction: of all servers, the rules, and what the
- * program says. First all of them are looked at, and one that cannot be used holds up the others.
+ * reload.c - files are read again: of all servers, the rules, and what the program says. First all
+ * of them are looked at; then what can be used is taken, each certificate with its key as a whole.
  */
 #ifdef SHS_HAVE_JANSSON
 #include "admin/reload.h"
@@ -15,7 +15,9 @@
 /* One server's TLS. */
 struct part {
     const char *name;
+    struct shs_tls_mixin *mixin;
     struct shs_tls_draft *draft;
+    bool failed;
 };
 
 struct run {
@@ -23,7 +25,8 @@ struct run {
     struct part parts[SHS_ADMIN_SERVERS_MAX + SHS_ADMIN_OWN_MAX];
     size_t count;
     struct shs_access_draft *rules;
-    bool asked; /* the program has read what is its own */
+    char rules_why[240]; /* "": they can be used */
+    bool asked;          /* the program has read what is its own */
 };
 
 static void fail(struct shs_admin_reload *self, const char *at, const struct shs_error *err)
@@ -48,12 +51,10 @@ static bool read_server(void *run, struct shs_admin_watch *watch, bool own)
     SHS_UNUSED(own);
     if (mixin == NULL)
         return true;
-    part->name = shs__admin_watch_name(watch);
-    if (shs_tls_draft_new(&part->draft, server, r->self->dry_run, &err) != SHS_OK) {
+    *part = (struct part){.name = shs__admin_watch_name(watch), .mixin = mixin};
+    part->failed = shs_tls_draft_new(&part->draft, server, r->self->dry_run, &err) != SHS_OK;
+    if (part->failed)
         fail(r->self, part->name, &err);
-        if (!r->self->dry_run) /* it will not be committed, which would count it */
-            atomic_fetch_add(&mixin->shared->reload_failures, 1);
-    }
     r->count += part->draft != NULL;
     return true;
 }
@@ -63,9 +64,11 @@ static void read_rules(struct run *r)
     struct shs_admin *admin = r->self->admin;
     struct shs_error err = {.text = ""};
 
-    if (admin->rules != NULL &&
-        shs_access_draft_new(&r->rules, admin->rules, r->self->dry_run, &err) != SHS_OK)
-        fail(r->self, "the rules", &err);
+    if (admin->rules == NULL ||
+        shs_access_draft_new(&r->rules, admin->rules, r->self->dry_run, &err) == SHS_OK)
+        return;
+    snprintf(r->rules_why, sizeof r->rules_why, "%s", err.text);
+    fail(r->self, "the rules", &err);
 }
 
 /* What the program has to read again beside. */
@@ -76,10 +79,10 @@ static void ask_program(struct run *r)
 
     if (opt->reload == NULL)
         return;
-    r->asked = opt->reload(opt->reload_ctx,
-                           r->self->dry_run ? SHS_ADMIN_RELOAD_LOOK : SHS_ADMIN_RELOAD_READ,
-                           &err) == SHS_OK;
-    if (!r->asked)
+    r->asked = true;
+    if (opt->reload(opt->reload_ctx,
+                    r->self->dry_run ? SHS_ADMIN_RELOAD_LOOK : SHS_ADMIN_RELOAD_READ,
+                    &err) != SHS_OK)
         fail(r->self, "the program", &err);
 }
 
@@ -92,13 +95,23 @@ static void take(struct run *r)
 
     for (size_t i = 0; i < r->count; i++) {
         if (shs_tls_draft_commit(r->parts[i].draft, &err) != SHS_OK)
-            fail(r->self, r->parts[i].name, &err); /* no memory: the others have it */
+            fail(r->self, r->parts[i].name, &err); /* SHS_TLS is known; no memory is new */
     }
     if (r->rules != NULL)
         shs_access_draft_commit(r->rules);
     if (r->asked)
         (void)opt->reload(opt->reload_ctx, SHS_ADMIN_RELOAD_TAKE, &err);
     r->asked = false;
+    r->self->taken = true;
+}
+
+/* A commit would have counted them. */
+static void count_failures(struct run *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        if (r->parts[i].failed)
+            atomic_fetch_add(&r->parts[i].mixin->shared->reload_failures, 1);
+    }
 }
 
 static void drop(struct run *r)
@@ -121,7 +134,7 @@ static void add_file(void *reload, const struct shs_tls_file_result *result)
     struct shs_admin_reload *self = reload;
     enum shs_tls_file_state state = result->state;
 
-    if (self->failed && state == SHS_TLS_FILE_TAKEN) /* it could have been */
+    if (self->whole && self->failed && state == SHS_TLS_FILE_TAKEN) /* it could have been */
         state = SHS_TLS_FILE_KEPT;
     self->files_taken += state == SHS_TLS_FILE_TAKEN;
     (void)json_array_append_new(
@@ -140,26 +153,29 @@ static void tell(struct run *r)
                                                              shs__admin_text(r->parts[i].name),
                                                              "files", self->files));
     }
-    if (self->admin->rules != NULL)
+    if (self->admin->rules != NULL) {
+        bool kept = r->rules_why[0] != '\0' || (self->whole && self->failed);
+
         (void)json_array_append_new(
-            self->servers, json_pack("{s:s, s:[{s:o, s:s, s:n}]}", "server", "the rules", "files",
-                                     "file", shs__admin_text(self->admin->opt.rules), "state",
-                                     self->failed ? "kept" : "taken", "why"));
+            self->servers,
+            json_pack("{s:s, s:[{s:o, s:s, s:o}]}", "server", "the rules", "files", "file",
+                      shs__admin_text(self->admin->opt.rules), "state", kept ? "kept" : "taken",
+                      "why", shs__admin_text_or_null(r->rules_why)));
+    }
 }
 
-void shs__admin_reload_run(struct shs_admin_reload *self, struct shs_admin *admin, bool dry_run)
+void shs__admin_reload_run(struct shs_admin_reload *self)
 {
     struct run r = {.self = self, .count = 0};
 
-    memset(self, 0, sizeof *self);
-    self->admin = admin;
-    self->dry_run = dry_run;
     self->servers = json_array();
-    shs__admin_each(admin, read_server, &r);
+    shs__admin_each(self->admin, read_server, &r);
     read_rules(&r);
     ask_program(&r);
-    if (!self->failed && !dry_run)
+    if (!self->dry_run && !(self->whole && self->failed))
         take(&r);
+    else if (!self->dry_run)
+        count_failures(&r);
     tell(&r);
     drop(&r);
 }
@@ -171,10 +187,16 @@ void shs__admin_reload_say(const struct shs_admin_reload *self, const char *who)
 
     if (opt->log == NULL || self->dry_run)
         return;
-    if (self->failed)
+    if (self->failed && !self->taken)
         snprintf(line, sizeof line,
                  "Reload by %.160s: nothing was changed, because of %.100s: %.400s", who, self->at,
                  self->err.text);
+    else if (self->failed)
+        snprintf(line, sizeof line,
+                 "Reload by %.160s: not all can be used, because of %.100s: %.400s; the rest is "
+                 "done, and %zu file%s said something new.",
+                 who, self->at, self->err.text, self->files_taken,
+                 self->files_taken == 1 ? "" : "s");
     else
         snprintf(line, sizeof line, "Reload by %.160s: done, and %zu file%s said something new.",
                  who, self->files_taken, self->files_taken == 1 ? "" : "s");
@@ -186,14 +208,14 @@ void shs__admin_reload_say(const struct shs_admin_reload *self, const char *who)
 static int answer(struct shs_request *req, struct shs_response *res, struct shs_admin_reload *self,
                   int status)
 {
+    if (self->taken)
+        shs__admin_changed(req, NULL, self->servers == NULL ? NULL : json_incref(self->servers));
     if (self->failed) {
         json_t *members =
             json_pack("{s:o, s:o}", "server", shs__admin_text(self->at), "servers", self->servers);
 
         return shs__admin_refuse(res, status, self->err.text, members);
     }
-    if (!self->dry_run)
-        shs__admin_changed(req, NULL, self->servers == NULL ? NULL : json_incref(self->servers));
     return shs_send_json(res, 200,
                          json_pack("{s:s, s:o}", "done", self->dry_run ? "looked" : "reloaded",
                                    "servers", self->servers));
@@ -202,7 +224,7 @@ static int answer(struct shs_request *req, struct shs_response *res, struct shs_
 int shs__admin_post_reload(struct shs_request *req, struct shs_response *res)
 {
     struct shs_admin *admin = shs_request_ctx(req);
-    struct shs_admin_reload self;
+    struct shs_admin_reload self = {.admin = admin};
     struct shs_str dry_run, type;
     json_t *pair = NULL;
     int status = 422;
@@ -211,10 +233,11 @@ int shs__admin_post_reload(struct shs_request *req, struct shs_response *res)
         dry_run = SHS_STR("1");
     if (shs_request_header(req, "Content-Type", &type))
         SHS_RETURN_IF_ERROR(shs_request_json(req, NULL, &pair));
+    self.dry_run = shs__admin_is_on(dry_run);
     if (pair == NULL)
-        shs__admin_reload_run(&self, admin, shs__admin_is_on(dry_run));
+        shs__admin_reload_run(&self);
     else
-        status = shs__admin_reload_pair(&self, admin, pair, shs__admin_is_on(dry_run));
+        status = shs__admin_reload_pair(&self, pair);
     shs__admin_reload_say(&self, shs__admin_call(req)->name);
     return answer(req, res, &self, status);
 }
@@ -223,11 +246,12 @@ int shs__admin_post_reload(struct shs_request *req, struct shs_response *res)
 
 static json_t *record_of(const struct shs_admin_reload *self)
 {
-    if (self->failed)
-        return json_pack("{s:i, s:o, s:o}", "status", 422, "refused",
-                         shs__admin_text(self->err.text), "server", shs__admin_text(self->at));
-    return json_pack("{s:i, s:n, s:{s:n, s:o}}", "status", 200, "refused", "change", "before",
-                     "after", self->servers == NULL ? json_null() : json_incref(self->servers));
+    json_t *after = self->servers == NULL ? json_null() : json_incref(self->servers);
+
+    return json_pack("{s:i, s:o, s:o, s:{s:n, s:o}}", "status", self->failed ? 422 : 200, "refused",
+                     self->failed ? shs__admin_text(self->err.text) : json_null(), "server",
+                     self->failed ? shs__admin_text(self->at) : json_null(), "change", "before",
+                     "after", after);
 }
 
 /* On record before it is done. */
@@ -242,18 +266,18 @@ static void reload_on_record(struct shs_admin_reload *reload, struct shs_admin *
                                 &reload->err) != SHS_OK;
     if (reload->failed)
         return;
-    shs__admin_reload_run(reload, self, false);
-    if (!reload->failed)
+    shs__admin_reload_run(reload);
+    if (reload->taken)
         atomic_fetch_add(&self->changes, 1);
     (void)shs__admin_record_end(self, record_of(reload), reload->failed ? 422 : 200);
 }
 
 int shs_admin_reload(struct shs_admin *self, const char *who, bool dry_run, struct shs_error *err)
 {
-    struct shs_admin_reload reload = {.admin = self, .at = "the audit log"};
+    struct shs_admin_reload reload = {.admin = self, .dry_run = dry_run, .at = "the audit log"};
 
     if (dry_run)
-        shs__admin_reload_run(&reload, self, true);
+        shs__admin_reload_run(&reload);
     else
         reload_on_record(&reload, self, who);
     shs__admin_reload_say(&reload, who);

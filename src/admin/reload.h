@@ -1,5 +1,5 @@
 /*
- * reload.h - all files are read again, or none: for POST reload and for a program's signal.
+ * reload.h - all files are read again: for POST reload and for a program's signal.
  */
 #ifndef SHS_ADMIN_RELOAD_H
 #define SHS_ADMIN_RELOAD_H
@@ -8,7 +8,10 @@
 
 struct shs_admin_reload {
     struct shs_admin *admin;
-    bool dry_run, failed;
+    bool dry_run;
+    bool whole;  /* all or none; else what cannot be used holds up nothing else */
+    bool failed; /* something cannot be used: err has the first reason */
+    bool taken;  /* what can be used is in force */
     size_t files_taken;
     json_t *servers; /* what became of each */
     json_t *files;   /* of the one at hand */
@@ -16,8 +19,8 @@ struct shs_admin_reload {
     const char *at; /* where it failed */
 };
 
-/* One at a time. `servers` is to be given back. */
-void shs__admin_reload_run(struct shs_admin_reload *self, struct shs_admin *admin, bool dry_run);
+/* One at a time; admin, dry_run and whole are set, the rest is 0. `servers` is to be given back. */
+void shs__admin_reload_run(struct shs_admin_reload *self);
 /* A line of the log says what came of it. */
 void shs__admin_reload_say(const struct shs_admin_reload *self, const char *who);
 
@@ -29,7 +32,6 @@ void shs__admin_reload_say(const struct shs_admin_reload *self, const char *who)
  *
  * The status for the answer.
  */
-int shs__admin_reload_pair(struct shs_admin_reload *self, struct shs_admin *admin, json_t *pair,
-                           bool dry_run);
+int shs__admin_reload_pair(struct shs_admin_reload *self, json_t *pair);
 
 #endif

@@ -184,7 +184,7 @@ static int swap_pair(struct change changes[2], struct shs_error *err)
 /* Everything as it was: the files, and what is served. */
 static void swap_back(struct shs_admin *admin, struct change changes[2], bool reloaded)
 {
-    struct shs_admin_reload again;
+    struct shs_admin_reload again = {.admin = admin};
     struct shs_error err;
 
     for (size_t i = 0; i < 2; i++) {
@@ -193,7 +193,7 @@ static void swap_back(struct shs_admin *admin, struct change changes[2], bool re
     }
     if (!reloaded)
         return;
-    shs__admin_reload_run(&again, admin, false);
+    shs__admin_reload_run(&again);
     json_decref(again.servers);
 }
 
@@ -208,8 +208,8 @@ static int fail(struct shs_admin_reload *self, int status, const char *at)
     return status;
 }
 
-static int replace(struct shs_admin_reload *self, struct shs_admin *admin, const struct target *t,
-                   const char *cert, const char *key)
+static int replace(struct shs_admin_reload *self, const struct target *t, const char *cert,
+                   const char *key)
 {
     struct change changes[2] = {{.fresh = NULL}, {.fresh = NULL}};
     int rc = write_pair(t, changes, cert, key, &self->err), status = 422;
@@ -217,27 +217,24 @@ static int replace(struct shs_admin_reload *self, struct shs_admin *admin, const
     if (rc == SHS_OK)
         rc = swap_pair(changes, &self->err);
     if (rc != SHS_OK) {
-        swap_back(admin, changes, false);
+        swap_back(self->admin, changes, false);
         status = fail(self, 500, "the files");
     } else {
-        shs__admin_reload_run(self, admin, false);
+        shs__admin_reload_run(self);
         if (self->failed)
-            swap_back(admin, changes, true);
+            swap_back(self->admin, changes, true);
     }
     end_change(&changes[0]);
     end_change(&changes[1]);
     return status;
 }
 
-int shs__admin_reload_pair(struct shs_admin_reload *self, struct shs_admin *admin, json_t *pair,
-                           bool dry_run)
+int shs__admin_reload_pair(struct shs_admin_reload *self, json_t *pair)
 {
     struct target t = {.file = NULL};
     const char *cert, *key;
 
-    memset(self, 0, sizeof *self);
-    self->admin = admin;
-    self->dry_run = dry_run;
+    self->whole = true;
     if (json_unpack(pair, "{s:s, s:s, s?s!}", "certificate", &cert, "key", &key, "file", &t.file) !=
         0) {
         shs_error_set(&self->err, SHS_USAGE, 0,
@@ -245,7 +242,7 @@ int shs__admin_reload_pair(struct shs_admin_reload *self, struct shs_admin *admi
                       "there are several");
         return fail(self, 422, "the request");
     }
-    shs__admin_each(admin, find_cert, &t);
+    shs__admin_each(self->admin, find_cert, &t);
     if (t.count != 1) {
         shs_error_set(&self->err, SHS_USAGE, 0,
                       t.count == 0 ? "no server has its certificate in that file: GET certs"
@@ -254,8 +251,8 @@ int shs__admin_reload_pair(struct shs_admin_reload *self, struct shs_admin *admi
     }
     if (try_pair(&t, cert, key, &self->err) != SHS_OK)
         return fail(self, 422, "the request");
-    if (!dry_run)
-        return replace(self, admin, &t, cert, key);
+    if (!self->dry_run)
+        return replace(self, &t, cert, key);
     self->servers = json_array();
     return 200;
 }

@@ -31,9 +31,10 @@ static const struct shs_admin_route rows[] = {
     {"GET", P "/certs", shs__admin_get_certs, false,
      "certificates, CAs and CRLs that are loaded; ?expires_within=30d"},
     {"POST", P "/reload", shs__admin_post_reload, true,
-     "reads all certificates, CAs, CRLs and rules again: all of them, or none; with a body "
-     "{\"certificate\": PEM, \"key\": PEM, \"file\": WHICH} they replace these files first; "
-     "?dry_run=1 only looks"},
+     "reads all certificates, CAs, CRLs and rules again; what cannot be used stays as it was and "
+     "is "
+     "422; with a body {\"certificate\": PEM, \"key\": PEM, \"file\": WHICH} they replace these "
+     "files first, all or none; ?dry_run=1 only looks"},
     {"GET", P "/deny", shs__admin_get_deny, false, "who was denied, and by which id"},
     {"POST", P "/deny", shs__admin_post_deny, true,
      "keeps a client out, and ends its connections: {\"spki\": ...}, {\"cert\": ...}, "

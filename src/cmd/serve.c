@@ -297,7 +297,7 @@ static int make_admin(struct serve *self)
     opt.metrics = self->metrics;
     opt.log = log_diagnostic;
     opt.log_ctx = self;
-    opt.reload = serve_reload_rules;
+    opt.reload = serve_reload_rest;
     opt.reload_ctx = &self->reload;
     opt.prepare = serve_fds_prepare;
     code = serve_admin_open(&self->admin, self->o, &opt);

@@ -196,6 +196,17 @@ static void say_reason(void *ctx, const struct serve_reload_file *file)
     self->reload->log(self->reload->log_ctx, SHS_LOG_ERROR, text);
 }
 
+/* What of a configuration waits for a restart. */
+static void say_notes(const struct serve_reload *self)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        const struct serve_config *config = self->parts[i].config;
+
+        if (config != NULL && self->parts[i].rc == SHS_OK && config->note[0] != '\0')
+            self->log(self->log_ctx, SHS_LOG_WARNING, config->note);
+    }
+}
+
 /* One line for all of it, and one for each further reason. */
 static void say(const struct serve_reload *self, const struct shs_error *err)
 {
@@ -213,12 +224,7 @@ static void say(const struct serve_reload *self, const struct shs_error *err)
     self->log(self->log_ctx, failed ? SHS_LOG_ERROR : SHS_LOG_INFO, text);
     for (size_t i = 0; failed && i < self->count; i++)
         tell_part(&self->parts[i], say_reason, &(struct reasons){self, err->text});
-    for (size_t i = 0; i < self->count; i++) {
-        const struct serve_config *config = self->parts[i].config;
-
-        if (config != NULL && self->parts[i].rc == SHS_OK && config->note[0] != '\0')
-            self->log(self->log_ctx, SHS_LOG_WARNING, config->note);
-    }
+    say_notes(self);
 }
 
 /* -- all of it --------------------------------------------------------------------------------- */
@@ -274,11 +280,16 @@ int serve_reload(struct serve_reload *self, bool dry_run, serve_reload_fn *each,
     return rc;
 }
 
-/* With the lock. */
-static int read_rules(struct serve_reload *self, bool dry_run, struct shs_error *err)
+/* What the admin plane does not read itself: rules and the configuration. With the lock. */
+static bool is_ours(const struct serve_reload_part *part)
+{
+    return part->rules != NULL || part->config != NULL;
+}
+
+static int read_ours(struct serve_reload *self, bool dry_run, struct shs_error *err)
 {
     for (size_t i = 0; i < self->count; i++) {
-        if (self->parts[i].rules != NULL)
+        if (is_ours(&self->parts[i]))
             read_part(&self->parts[i], dry_run);
     }
     return first_fault(self, err);
@@ -286,32 +297,28 @@ static int read_rules(struct serve_reload *self, bool dry_run, struct shs_error 
 
 static void drop_all(struct serve_reload *self)
 {
-    for (size_t i = 0; i < self->count; i++)
+    for (size_t i = 0; i < self->count; i++) {
         drop_part(&self->parts[i]);
+        self->parts[i].rc = SHS_OK;
+    }
     pthread_mutex_unlock(&self->one);
 }
 
-int serve_reload_rules(void *reload, enum shs_admin_reload_step step, struct shs_error *err)
+int serve_reload_rest(void *reload, enum shs_admin_reload_step step, struct shs_error *err)
 {
     struct serve_reload *self = reload;
-    struct shs_error failed;
-    int rc;
 
     switch (step) {
     case SHS_ADMIN_RELOAD_LOOK:
     case SHS_ADMIN_RELOAD_READ:
         pthread_mutex_lock(&self->one);
-        rc = read_rules(self, step == SHS_ADMIN_RELOAD_LOOK, &failed);
-        if (rc != SHS_OK) {
-            drop_all(self);
-            *err = failed;
-        }
-        return rc;
+        return read_ours(self, step == SHS_ADMIN_RELOAD_LOOK, err);
     case SHS_ADMIN_RELOAD_TAKE:
         for (size_t i = 0; i < self->count; i++) {
-            if (self->parts[i].rules != NULL)
-                shs_access_draft_commit(self->parts[i].access);
+            if (is_ours(&self->parts[i]))
+                take_part(&self->parts[i]);
         }
+        say_notes(self);
         break;
     case SHS_ADMIN_RELOAD_DROP:
         break;

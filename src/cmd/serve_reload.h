@@ -64,8 +64,8 @@ void serve_reload_end(struct serve_reload *self);
 /* The same, and after it nothing is read again. */
 void serve_reload_stop(struct serve_reload *self);
 
-/* The rules alone: `reload` of struct shs_admin_options. */
-int serve_reload_rules(void *reload, enum shs_admin_reload_step step, struct shs_error *err);
+/* Rules and the configuration, without TLS: `reload` of struct shs_admin_options. */
+int serve_reload_rest(void *reload, enum shs_admin_reload_step step, struct shs_error *err);
 
 /*
  * Reads everything again.

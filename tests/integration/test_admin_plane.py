@@ -373,17 +373,22 @@ def test_07_reload_is_a_transaction(pki):
                 equal((states[cert], states[key], states[other]), ("taken", "taken", "same"))
                 equal(talk(held)[0], 200)
                 equal(server.audit()[-1]["change"]["after"], answer.json["servers"])
-                # one of two is bad: none is taken
-                put(first, (cert, key))
+                # one of two is bad: it is 422 and stays, and the other is taken
+                third = pki.ca.issue("third")
+                put(third, (cert, key))
                 shutil.copy(second[1], other_key)
                 for dry in ("?dry_run=1", ""):
                     answer = server.ask("reload" + dry, "POST")
                     equal(answer.status, 422)
                     check("does not belong to the certificate" in answer.json["error"], answer.json["error"])
+                    states = {item["file"]: item["state"] for item in answer.json["servers"][0]["files"]}
+                    equal((states[cert], states[key], states[other]), ("taken", "taken", "kept"))
+                    if not dry:
+                        equal(server.audit()[-1]["change"]["after"], answer.json["servers"])
+                    serials = {item["serial"] for item in server.see("certs") if item["kind"] == "certificate"}
+                    equal(serials, {tls_pki.serial(first[0]), tls_pki.serial((second if dry else third)[0])})
                 failures = server.see("servers")[0]["tls"]["reload_failures"]
                 equal(failures, 1, "failures: a look is none")
-                serials = {item["serial"] for item in server.see("certs") if item["kind"] == "certificate"}
-                equal(serials, {tls_pki.serial(first[0]), tls_pki.serial(second[0])})
                 equal(talk(held)[0], 200)
 
 
@@ -450,20 +455,17 @@ def test_07_a_signal_does_the_same(pki):
             posted = server.ask("reload", "POST").json["servers"]
             equal([item["file"] for item in last["change"]["after"][0]["files"]], [item["file"] for item in posted[0]["files"]])
             equal(served_serial(server, pki), tls_pki.serial(second[0]))
-            # one of two is bad: none is taken, and it says so as POST does
+            # one of two is bad: it stays, the other is taken, and it says so as POST does
             shutil.copy(first[0], cert), shutil.copy(first[1], key), shutil.copy(second[1], other_key)
-            why = server.ask("reload", "POST").json["error"]
-            last = hup(r"nothing was changed, because of .*: .*does not belong")
-            equal((last["status"], last["refused"]), (422, why))
-            equal(served_serial(server, pki), tls_pki.serial(second[0]))
+            last = hup(r"not all can be used, because of .*: .*does not belong.*2 files said something new")
+            equal((last["status"], last["refused"]), (422, server.ask("reload", "POST").json["error"]))
+            equal(served_serial(server, pki), tls_pki.serial(first[0]))
             # the rules of its files are a part of it
             shutil.copy(first[1], other_key)
             shslib.write_file(access, "role all GET /**\nmap user bob nobody\n")
-            equal(hup(r"nothing was changed, because of the program: .*nobody")["status"], 422)
-            equal(served_serial(server, pki), tls_pki.serial(second[0]))
+            equal(hup(r"not all can be used, because of the program: .*nobody")["status"], 422)
             shslib.write_file(access, "role all GET /**\nmap user eve all\n")
             equal(hup(r"done")["status"], 200)
-            equal(served_serial(server, pki), tls_pki.serial(first[0]))
 
 
 def test_07_rules_are_part_of_it(pki):
