@@ -164,7 +164,7 @@ run_preset() {
         run_fuzz
         return
     fi
-    local preset=$1 log=build/$1.log report=build/$1.xml good bad skipped
+    local preset=$1 log=build/test-$1.log report=build/$1.xml good bad skipped
     mkdir -p build
     say "$preset: building"
     if ! build "$preset" "$log"; then

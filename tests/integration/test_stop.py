@@ -12,7 +12,7 @@ import shslib
 SITE = None
 LARGE = 24 * 1024 * 1024
 # stop_ms and close_ms have no flag: the defaults.
-GRACE, CLOSE = 10, 2
+GRACE, CLOSE = 7, 2  # --stop-timeout, and opt.close_ms
 
 
 class Load:
