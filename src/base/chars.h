@@ -47,4 +47,30 @@ static inline bool shs__is_blank(char c) /* OWS: SP or HTAB */
     return c == ' ' || c == '\t';
 }
 
+/* Without blanks and tabs at both ends: OWS, RFC 9110 section 5.6.3. */
+static inline struct shs_str shs__trim(struct shs_str s)
+{
+    while (s.len > 0 && shs__is_blank(s.ptr[0])) {
+        s.ptr++;
+        s.len--;
+    }
+    while (s.len > 0 && shs__is_blank(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+/* 0 to 65535, in at most five digits. */
+static inline bool shs__read_port(struct shs_str text, unsigned *port)
+{
+    *port = 0;
+    if (text.len == 0 || text.len > 5)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (!shs__is_digit(text.ptr[i]))
+            return false;
+        *port = *port * 10 + (unsigned)(text.ptr[i] - '0');
+    }
+    return *port <= 65535;
+}
+
 #endif

@@ -1,5 +1,7 @@
 #include "handler/coding.h"
 
+#include "base/chars.h"
+
 static const struct {
     const char *name, *suffix;
 } codings[SHS_CODING_COUNT] = {
@@ -46,17 +48,6 @@ void shs__coding_wishes_init(struct shs_coding_wishes *wishes)
     wishes->any = -1;
 }
 
-static struct shs_str trim(struct shs_str s)
-{
-    while (s.len > 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) {
-        s.ptr++;
-        s.len--;
-    }
-    while (s.len > 0 && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 /* Up to `separator`, which is taken as well. */
 static struct shs_str next_part(struct shs_str *rest, char separator)
 {
@@ -70,7 +61,7 @@ static struct shs_str next_part(struct shs_str *rest, char separator)
         rest->ptr = at + 1;
         rest->len -= part.len + 1;
     }
-    return trim(part);
+    return shs__trim(part);
 }
 
 /* "0.5" as 500; -1 for what is no qvalue (RFC 9110 section 12.4.2). */

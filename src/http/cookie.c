@@ -14,17 +14,6 @@
 
 /* -- Cookie ------------------------------------------------------------------------------------ */
 
-static struct shs_str trim(struct shs_str s)
-{
-    while (s.len > 0 && shs__is_blank(s.ptr[0])) {
-        s.ptr++;
-        s.len--;
-    }
-    while (s.len > 0 && shs__is_blank(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 /* The piece of the field at walk->pos, which is moved behind it. */
 static bool take_pair(struct shs_str field, struct shs_cookie_walk *walk, struct shs_str *name,
                       struct shs_str *value)
@@ -38,8 +27,8 @@ static bool take_pair(struct shs_str field, struct shs_cookie_walk *walk, struct
     equals = memchr(rest.ptr, '=', rest.len);
     if (equals == NULL)
         return false;
-    *name = trim((struct shs_str){rest.ptr, (size_t)(equals - rest.ptr)});
-    *value = trim((struct shs_str){equals + 1, (size_t)(rest.ptr + rest.len - (equals + 1))});
+    *name = shs__trim((struct shs_str){rest.ptr, (size_t)(equals - rest.ptr)});
+    *value = shs__trim((struct shs_str){equals + 1, (size_t)(rest.ptr + rest.len - (equals + 1))});
     return name->len > 0;
 }
 

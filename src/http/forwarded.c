@@ -1,5 +1,6 @@
 #include "http/forwarded.h"
 
+#include "base/chars.h"
 #include "base/text.h"
 #include "http/target.h"
 
@@ -86,17 +87,6 @@ static const struct hop *hop_from_right(const struct hops *hops, size_t n)
     return &hops->items[(hops->count - 1 - n) % SHS_FORWARDED_HOPS];
 }
 
-static struct shs_str trim(struct shs_str s)
-{
-    while (s.len > 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) {
-        s.ptr++;
-        s.len--;
-    }
-    while (s.len > 0 && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 /* All fields of that name are one list (RFC 9110, 5.3); empty elements are none. */
 static void read_list(const struct shs_head *head, const char *name, struct hops *out)
 {
@@ -108,7 +98,7 @@ static void read_list(const struct shs_head *head, const char *name, struct hops
         for (;;) {
             const char *comma = left.len == 0 ? NULL : memchr(left.ptr, ',', left.len);
             size_t len = comma == NULL ? left.len : (size_t)(comma - left.ptr);
-            struct shs_str item = trim((struct shs_str){left.ptr, len});
+            struct shs_str item = shs__trim((struct shs_str){left.ptr, len});
 
             if (item.len > 0)
                 add_hop(out)->node = item;
@@ -271,21 +261,6 @@ static bool read_cert(const struct shs_head *head, struct shs__forwarded *said)
 
 /* -- who it is --------------------------------------------------------------------------------- */
 
-static bool read_port(struct shs_str text, unsigned *out)
-{
-    unsigned value = 0;
-
-    if (text.len == 0 || text.len > 5)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return false;
-        value = value * 10 + (unsigned)(text.ptr[i] - '0');
-    }
-    *out = value;
-    return value <= 65535;
-}
-
 /* "192.0.2.1", "192.0.2.1:80", "[2001:db8::1]:80", "2001:db8::1". An obfuscated port is none. */
 static bool read_node(struct shs_str node, struct shs__address *address, unsigned *port)
 {
@@ -313,7 +288,7 @@ static bool read_node(struct shs_str node, struct shs__address *address, unsigne
     if (rest.len > 0 && (rest.ptr[0] != ':' || rest.len == 1))
         return false;
     if (rest.len > 1 && rest.ptr[1] != '_' &&
-        !read_port((struct shs_str){rest.ptr + 1, rest.len - 1}, port))
+        !shs__read_port((struct shs_str){rest.ptr + 1, rest.len - 1}, port))
         return false;
     return shs__address_read(address, host);
 }

@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <stddef.h>
 
+#include "base/chars.h"
+
 static const char v1_first[] = "PROXY ";
 static const char v2_first[] = "\r\n\r\n\0\r\nQUIT\n";
 #define V1_FIRST (sizeof v1_first - 1)
@@ -157,17 +159,12 @@ static struct shs_str next_word(struct shs_str *line)
 
 static bool read_port(struct shs_str text, in_port_t *out)
 {
-    unsigned value = 0;
+    unsigned port;
 
-    if (text.ptr == NULL || text.len == 0 || text.len > 5 || (text.len > 1 && text.ptr[0] == '0'))
+    if ((text.len > 1 && text.ptr[0] == '0') || !shs__read_port(text, &port))
         return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return false;
-        value = value * 10 + (unsigned)(text.ptr[i] - '0');
-    }
-    *out = htons((uint16_t)value);
-    return value <= 65535;
+    *out = htons((uint16_t)port);
+    return true;
 }
 
 static bool read_host(struct shs_str text, int family, void *out)

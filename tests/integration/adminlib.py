@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 import subprocess
+import sys
 
 import shslib
 import tls_pki
@@ -175,3 +176,17 @@ def is_cut_off(sock):
         return sock.recv(100) == b""
     except OSError:
         return True
+
+
+def main(names, pki=Pki):
+    """Runs the tests among these globals, or those that the command line names in part."""
+    if not shslib.run(shslib.BIN, "serve", "--help")[1].count("--admin"):
+        shslib.skip("this build has no admin plane")
+    try:
+        with shslib.temp_dir() as directory:
+            tests = [value for name, value in sorted(names.items()) if name.startswith("test_")]
+            wanted = sys.argv[1:]
+            tls_pki.each(pki(directory),
+                         *[test for test in tests if not wanted or any(word in test.__name__ for word in wanted)])
+    except shslib.Failure:
+        sys.exit(1)

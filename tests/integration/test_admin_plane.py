@@ -13,9 +13,9 @@ import socket
 import ssl
 import stat
 import subprocess
-import sys
 import time
 
+import adminlib
 import shslib
 import test_serve_operators as prometheus
 import tls_pki
@@ -1132,18 +1132,5 @@ def test_16_off_unless_permitted(pki):
             check(code != 0 and why in err and "key log" in err, out + err)
 
 
-def main():
-    if not shslib.run(shslib.BIN, "serve", "--help")[1].count("--admin"):
-        shslib.skip("this build has no admin plane")
-    with shslib.temp_dir() as directory:
-        pki = Pki(directory)
-        tests = [value for name, value in sorted(globals().items()) if name.startswith("test_")]
-        wanted = sys.argv[1:]
-        tls_pki.each(pki, *[test for test in tests if not wanted or any(word in test.__name__ for word in wanted)])
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except shslib.Failure:
-        sys.exit(1)
+    adminlib.main(globals())

@@ -4,8 +4,8 @@ import contextlib
 import os
 import re
 import socket
-import sys
 
+import adminlib
 import shslib
 import tls_pki
 from adminlib import PREFIX, RULES, SITE, Admin, Pki, Ruled, talk
@@ -172,18 +172,5 @@ def test_for_whom(pki):
             check(watch.ends(), "bob may no more, and watches on")
 
 
-def main():
-    if not shslib.run(shslib.BIN, "serve", "--help")[1].count("--admin"):
-        shslib.skip("this build has no admin plane")
-    with shslib.temp_dir() as directory:
-        pki = Pki(directory)
-        tests = [value for name, value in sorted(globals().items()) if name.startswith("test_")]
-        wanted = sys.argv[1:]
-        tls_pki.each(pki, *[test for test in tests if not wanted or any(word in test.__name__ for word in wanted)])
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except shslib.Failure:
-        sys.exit(1)
+    adminlib.main(globals())

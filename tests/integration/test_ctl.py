@@ -6,9 +6,9 @@ import os
 import re
 import shutil
 import socket
-import sys
 import threading
 
+import adminlib
 import shslib
 import tls_pki
 from shslib import check, equal
@@ -307,18 +307,5 @@ class Pki:
         return ("--cert", self.cert, "--key", self.key, "--client-ca", self.ca.cert)
 
 
-def main():
-    if not shslib.run(shslib.BIN, "serve", "--help")[1].count("--admin"):
-        shslib.skip("this build has no admin plane")
-    with shslib.temp_dir() as directory:
-        pki = Pki(directory)
-        tests = [value for name, value in sorted(globals().items()) if name.startswith("test_")]
-        wanted = sys.argv[1:]
-        tls_pki.each(pki, *[test for test in tests if not wanted or any(word in test.__name__ for word in wanted)])
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except shslib.Failure:
-        sys.exit(1)
+    adminlib.main(globals(), Pki)
