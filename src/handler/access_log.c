@@ -83,8 +83,10 @@ static void fill(struct shs_access_line *line, const struct shs_access *access)
         return;
     line->when_ns +=
         shs_server_options(shs_conn_server(access->conn))->clock_offset_s * SHS_NS_PER_S;
-    line->client = shs__str(access->req != NULL ? shs_request_client_host(access->req)
-                                                : shs_conn_client_host(access->conn));
+    if (access->req != NULL)
+        line->client = shs__str(shs_request_client_host(access->req));
+    if (line->client.len == 0) /* refused before a handler had it: who is connected */
+        line->client = shs__str(shs_conn_client_host(access->conn));
     if (!shs_conn_tls_info(access->conn, &tls))
         return;
     line->tls_version = shs__str(tls.version);

@@ -79,6 +79,17 @@ static bool expired(const struct shs_h1 *h1)
     return shs_now_ns() >= h1->config->host->deadline(h1->owner);
 }
 
+/*
+ * What has come is looked at before the clock: it is not the client who is late when this process
+ * was stopped, or had no core. That may be so between the two looks as well: hence once more.
+ */
+static int fill_in_time(struct shs_h1 *h1)
+{
+    int rc = shs__h1_fill(h1);
+
+    return rc > 0 && expired(h1) ? shs__h1_fill(h1) : rc;
+}
+
 static void enter(struct shs_h1 *h1, enum shs_h1_state state)
 {
     h1->state = (uint8_t)state;
@@ -163,7 +174,7 @@ static int step_idle(struct shs_h1 *h1)
         }
         rc = shs__buf_reserve(&h1->in, SHS_H1_FIRST_READ);
         if (rc == SHS_OK)
-            rc = shs__h1_fill(h1);
+            rc = fill_in_time(h1);
         if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
             if (h1->in.len == 0)
                 shs__buf_free(&h1->in);
@@ -299,12 +310,11 @@ static int step_head(struct shs_h1 *h1)
         return refuse(h1, &why, SHS_PROTO);
     rc = shs__buf_reserve(&h1->in, 1);
     if (rc == SHS_OK)
-        rc = shs__h1_fill(h1);
+        rc = fill_in_time(h1);
     if (rc < 0)
         return broken(h1, rc, rc != SHS_NOMEM && rc != SHS_CLOSED && rc != SHS_TRUNCATED,
                       "the client closed in the middle of a request's head");
-    /* What has come is looked at before the clock: it is not the client who is late when this
-       process was stopped, or had no core. What a head may have bounds how long that goes on. */
+    /* What a head may have bounds how long it goes on with who is late by the clock. */
     if (rc > 0 && expired(h1))
         return refuse_late(h1, "head-timeout", "The request's head did not arrive in time.");
     return rc;
@@ -320,10 +330,21 @@ static int body_waits_or_ends(struct shs_h1 *h1, int rc)
     if (rc < 0)
         return broken(h1, rc, rc != SHS_CLOSED && rc != SHS_TRUNCATED,
                       "the client closed in the middle of a request's body");
-    h1->config->host->set_deadline(h1->owner, shs__h1_deadline(x));
     return expired(h1)
                ? refuse_late(h1, "body-timeout", "The request's body did not arrive in time.")
                : rc;
+}
+
+/* As fill_in_time. */
+static int content_in_time(struct shs_h1 *h1)
+{
+    struct shs_h1_exchange *x = h1->xchg;
+    int rc = shs__h1_next_content(x);
+
+    if (rc <= 0)
+        return rc;
+    h1->config->host->set_deadline(h1->owner, shs__h1_deadline(x));
+    return expired(h1) ? shs__h1_next_content(x) : rc;
 }
 
 /* 100 Continue, if it was put there. */
@@ -345,7 +366,7 @@ static int step_body(struct shs_h1 *h1)
     int rc = flush_continue(h1);
 
     while (rc == SHS_OK) {
-        rc = shs__h1_next_content(x);
+        rc = content_in_time(h1);
         if (rc == SHS_OK) {
             shs__progress_made(&x->progress, x->pending.len);
             if (x->pending.len == 0)

@@ -164,6 +164,13 @@ def test_log_and_origin_and_proxy_protocol():
     with server("--trusted-proxy", LOCAL, "--log", "combined") as s:
         ask(s, [("X-Forwarded-For", "203.0.113.9")])
         s.wait_stderr(r'203\.0\.113\.9 - - \[')
+    # Refused before anybody looked at these fields, for a body that does not come: who is connected.
+    for more in ([], ["--trusted-proxy", LOCAL]):
+        with server("--log", "combined", "--body-timeout", "100", *more) as s, s.connect_plain() as sock:
+            shslib.send_all(sock, b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 203.0.113.9\r\n"
+                                  b"Content-Length: 5\r\n\r\nab")
+            check(b" 408 " in shslib.read_response(sock)[0].encode(), "the answer")
+            s.wait_stderr(r'127\.0\.0\.1 - - \[.*"POST / HTTP/1.1" 408')
     # A balancer that passes bytes on in front of a proxy that speaks HTTP.
     with server("--proxy-protocol", LOCAL, "--trusted-proxy", "198.51.100.0/24") as s:
         for peer, wanted in (("198.51.100.7", "203.0.113.9"), ("192.0.2.1", None)):

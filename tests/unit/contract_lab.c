@@ -169,7 +169,7 @@ void contract_dial(struct contract_client *c, const struct contract_server *s)
     assert_int_equal(SSL_connect(c->ssl), 1);
 }
 
-/* OpenSSL's own BIO writes without MSG_NOSIGNAL. That the server raises no SIGPIPE is still seen. */
+/* OpenSSL writes without MSG_NOSIGNAL. That the server raises no SIGPIPE is still seen. */
 static bool write_without_signal(SSL *ssl, const void *bytes, size_t len)
 {
     const struct timespec at_once = {0, 0};

@@ -93,7 +93,13 @@ static void lab_set_deadline(void *owner, int64_t deadline_ns)
 
 static int64_t lab_deadline(void *owner)
 {
-    return ((struct h1_lab *)owner)->deadline_ns;
+    struct h1_lab *lab = owner;
+    size_t put;
+
+    if (lab->meanwhile != NULL)
+        (void)shs__stream_write(lab->client, lab->meanwhile, strlen(lab->meanwhile), &put);
+    lab->meanwhile = NULL;
+    return lab->deadline_ns;
 }
 
 static void lab_set_idle(void *owner, bool idle)

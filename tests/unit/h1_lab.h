@@ -15,6 +15,7 @@ struct h1_lab {
     struct shs_stream *server, *client;
     const struct shs_http_handler *handler;
     int64_t deadline_ns;
+    const char *meanwhile; /* comes when the clock is looked at, once; NULL: nothing */
     bool idle, stopping;
     bool reset;             /* the answer's end must not look like one */
     unsigned calls, logged; /* of the handler, of the log */

@@ -606,6 +606,37 @@ static void test_limits(void **state)
     free(long_text);
 }
 
+/* The process is stopped between the looks at the socket and at the clock, and the rest comes. */
+static void test_the_clock_is_not_the_last_word(void **state)
+{
+    static const char post[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab";
+    struct h1_lab lab;
+
+    (void)state;
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    assert_int_equal(run(&lab), SHS_WAIT_READ);
+    lab.deadline_ns = shs_now_ns() - 1;
+    lab.meanwhile = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    (void)run(&lab);
+    h1_has(&lab, "HTTP/1.1 200 ");
+    h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    assert_int_equal(talk(&lab, "GET / HTTP/1.1\r\nHo"), SHS_WAIT_READ);
+    lab.deadline_ns = shs_now_ns() - 1;
+    lab.meanwhile = "st: a\r\n\r\n";
+    (void)run(&lab);
+    h1_has(&lab, "HTTP/1.1 200 ");
+    h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(echo));
+    assert_int_equal(talk(&lab, post), SHS_WAIT_READ);
+    lab.h1.xchg->progress.deadline_ns = shs_now_ns() - 1;
+    lab.meanwhile = "cde";
+    (void)run(&lab);
+    h1_has(&lab, "HTTP/1.1 200 ");
+    assert_int_equal(lab.calls, 1);
+    h1_lab_close(&lab);
+}
+
 static void test_deadlines(void **state)
 {
     struct h1_lab lab;
@@ -845,6 +876,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_deadlines),
+        cmocka_unit_test(test_the_clock_is_not_the_last_word),
         cmocka_unit_test(test_an_empty_line_begins_nothing),
         cmocka_unit_test(test_slow_reader_of_a_stream),
         cmocka_unit_test(test_client_goes_away),
