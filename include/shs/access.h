@@ -66,7 +66,8 @@
  *       map uri "spiffe://corp.test/lb" ca corp via-uri "spiffe://corp.test/deploy"  operator
  *
  *   And the proxy must be one that the server trusts at all (forwarded.h, proxy.h). Of a header
- *   with several URIs or names nothing is taken: which of them counts?
+ *   with several URIs or names nothing is taken: which of them counts? Where a line denies by URIs
+ *   (or names), such a request is kept out, for one of them may be meant.
  *
  *   Comparison is of exact bytes: no case is folded, and nothing is read from a one-line name.
  *
@@ -126,6 +127,9 @@ struct shs_identity {
        (forwarded.h), or the SSL part of a PROXY protocol header (proxy.h). ptr NULL: nothing */
     struct shs_str via; /* the proxy's address; "unix" at a Unix socket */
     struct shs_str via_uri, via_dns, via_cn, via_cert;
+    bool via_uri_cut; /* it says several, and none is taken: a deny by URI may concern one of them,
+                         so with rules that have such a line nothing is allowed */
+    bool via_dns_cut; /* the same of names */
 };
 SHS_API void shs_identity_init_sized(struct shs_identity *identity, size_t size);
 #define shs_identity_init(i) shs_identity_init_sized((i), sizeof *(i))

@@ -349,13 +349,19 @@ static void take_rule(const struct decision *d, uint64_t roles, struct shs_acces
 }
 
 /* Why the identity is none, whatever the rules say; or NULL. */
-static const char *fault_of(const struct shs_identity *identity,
+static const char *fault_of(const struct shs_access_policy *self,
+                            const struct shs_identity *identity,
                             const struct shs_client_identity *cert)
 {
+    const unsigned cut = (identity->via_uri_cut ? 1u << SHS_ATTR_VIA_URI : 0) |
+                         (identity->via_dns_cut ? 1u << SHS_ATTR_VIA_DNS : 0);
+
     if (identity->group_cut)
         return "its process is in more groups than can be looked at";
     if (cert != NULL && cert->is_ca)
         return "its certificate is that of a CA";
+    if ((self->denied_attrs & cut) != 0)
+        return "its proxy says several URIs or names, and one of them may be denied";
     return NULL;
 }
 
@@ -378,7 +384,7 @@ void shs__policy_decide(const struct shs_access_policy *self, const struct shs_i
     }
     if (cert != NULL && cert->verified)
         d.cert = cert;
-    fault = fault_of(identity, d.cert);
+    fault = fault_of(self, identity, d.cert);
     if (fault != NULL) {
         copy_text(out->rule, sizeof out->rule, fault);
         return;

@@ -82,6 +82,8 @@ static void read_said(const struct shs_request *req, struct shs_conn *conn,
             out->via_uri = cert.uri;
         if (cert.dns_count == 1)
             out->via_dns = cert.dns;
+        out->via_uri_cut = cert.uri_count > 1;
+        out->via_dns_cut = cert.dns_count > 1;
         out->via_cert = cert.hash;
     } else if (!shs_request_is_forwarded(req) && proxy != NULL && proxy->cert_verified) {
         out->via = is_at_unix_socket(conn) ? SHS_STR("unix") : shs_str_of(proxy->host);

@@ -151,6 +151,7 @@ struct shs_access_policy {
     struct shs_access_entry *entries; /* open addressing; attr COUNT = free */
     size_t entry_count, entry_cap;
     unsigned exact_attrs, pattern_attrs; /* that are found by them: bits */
+    unsigned denied_attrs;               /* that a line with deny asks for: bits */
     struct shs_tree by_value;            /* a root for each attr */
     struct shs_tree by_path;
     uint32_t always[SHS_ACCESS_CAS + 2]; /* lines without a condition: any, anyone */

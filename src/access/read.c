@@ -623,6 +623,7 @@ static int index_rule(struct shs_access_policy *p, uint32_t index)
     for (size_t i = 0; i < rule->condition_count; i++) {
         const struct shs_access_condition *c = &rule->conditions[i];
 
+        p->denied_attrs |= rule->deny ? 1u << c->attr : 0;
         if (!c->is_pattern) {
             entry = shs__policy_enter(p, c->attr, c->value);
             if (entry == NULL)

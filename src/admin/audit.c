@@ -232,7 +232,7 @@ int shs__admin_audit_end(struct shs_admin_audit *self, struct shs_str part)
                                                                    self->waiting.len}) == SHS_OK)
         shs__buf_consume(&self->waiting, self->waiting.len);
     self->open = false;
-    pthread_cond_signal(&self->ended);
+    pthread_cond_broadcast(&self->ended); /* the one that wakes may have nothing to open */
     pthread_mutex_unlock(&self->lock);
     shs__buf_free(&whole);
     return rc == SHS_OK ? SHS_OK : SHS_IO;

@@ -18,6 +18,7 @@
 #define ENTRY_MAX 1024
 #define FILE_MAX ((size_t)16 * 1024 * 1024)
 #define ID_LEN 16
+#define SERIAL_MAX 64 /* digits; of one that is cut, another client would be kept out */
 
 /* -- what is asked for ------------------------------------------------------------------------- */
 
@@ -105,9 +106,10 @@ static const char *entry_of(json_t *object, char *entry)
     if (json_unpack(object, "{s:s, s:s!}", "serial", &text, "issuer", &issuer) == 0) {
         if (strncmp(text, "0x", 2) == 0 || strncmp(text, "0X", 2) == 0)
             text += 2;
-        if (!is_line(text) || !is_line(issuer))
+        if (!is_line(text) || !is_line(issuer) || strlen(text) > SERIAL_MAX ||
+            strchr(text, ' ') != NULL)
             return "serial is hexadecimal, and issuer as whoami has it";
-        snprintf(entry, ENTRY_MAX, "serial %.64s %.600s", text, issuer);
+        snprintf(entry, ENTRY_MAX, "serial %.*s %.600s", SERIAL_MAX, text, issuer);
         return NULL;
     }
     if (json_unpack(object, "{s:s!}", "spiffe", &text) == 0) {

@@ -4,16 +4,32 @@
 
 #define LINE_MAX_BYTES 2048
 
+/* U+202A to U+202E and U+2066 to U+2069: what follows would be read in another order. */
+static bool turns_text(const unsigned char *c)
+{
+    return c[0] == 0xe2 && ((c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) ||
+                            (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9));
+}
+
+void cmd_clean(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c != '\0'; c++) {
+        if (*c < 0x20 || *c == 0x7f)
+            *c = '?';
+        else if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+            c[0] = c[1] = '?';
+        else if (turns_text(c))
+            c[0] = c[1] = c[2] = '?';
+    }
+}
+
 /* One line, whatever a file name or an argument has in it. */
 static void say(const char *kind, const char *fmt, va_list ap)
 {
     char line[LINE_MAX_BYTES];
 
     vsnprintf(line, sizeof line, fmt, ap);
-    for (char *c = line; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-    }
+    cmd_clean(line);
     fprintf(stderr, "shs: %s: %s\n", kind, line);
 }
 

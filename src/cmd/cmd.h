@@ -12,6 +12,10 @@
 #define CMD_FAILED 1 /* it was asked for rightly and could not be done */
 #define CMD_USAGE 2  /* it was asked for wrongly */
 
+/* "?" for each byte that a terminal would take for a command (C0, DEL and, in UTF-8, C1), or that
+   turns the text around. What others say comes through here. */
+void cmd_clean(char *text);
+
 /* One line on stderr, "shs: error: ...". Returns `code`, to be returned. */
 int cmd_fail(int code, const char *fmt, ...) SHS_PRINTF(2, 3);
 

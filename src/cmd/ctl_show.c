@@ -3,21 +3,12 @@
 #ifdef SHS_HAVE_JANSSON
 #include <stdio.h>
 
+#include "cmd/cmd.h"
+
 #define CELL_MAX 512
 #define NAME_MAX_LEN 256
 
 /* -- a value ----------------------------------------------------------------------------------- */
-
-/* What a terminal would take for a command: C0, DEL and, in UTF-8, C1. */
-static void clean(char *text)
-{
-    for (unsigned char *c = (unsigned char *)text; *c != '\0'; c++) {
-        if (*c < 0x20 || *c == 0x7f)
-            *c = '?';
-        if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
-            c[0] = c[1] = '?';
-    }
-}
 
 /* In characters, so far as each is as wide as the others. */
 static size_t width_of(const char *text)
@@ -60,7 +51,7 @@ static void put_value(const json_t *value, char *buf, size_t cap)
         buf[len < cap ? len : cap - 1] = '\0'; /* `len` is what it takes, also where that is more */
         break;
     }
-    clean(buf);
+    cmd_clean(buf);
 }
 
 static void put_list(const json_t *list, char *buf, size_t cap)
@@ -104,7 +95,7 @@ static void put_cell(const char *key, const json_t *row, const char *path, char 
 
     if (strcmp(path, "@") == 0) {
         snprintf(buf, CELL_MAX, "%s", key);
-        clean(buf);
+        cmd_clean(buf);
         return;
     }
     while (value == NULL && *path != '\0') {
@@ -184,7 +175,7 @@ static void walk(const json_t *object, const char *prefix, size_t *width, bool p
     json_object_foreach((json_t *)object, key, value)
     {
         snprintf(name, sizeof name, "%s%s%s", prefix, prefix[0] == '\0' ? "" : ".", key);
-        clean(name);
+        cmd_clean(name);
         if (json_is_object(value) && strlen(name) + 1 < sizeof name) {
             walk(value, name, width, print);
             continue;
@@ -212,7 +203,7 @@ void ctl_print_line(const char *text)
     char line[CELL_MAX];
 
     snprintf(line, sizeof line, "%s", text);
-    clean(line);
+    cmd_clean(line);
     puts(line);
 }
 

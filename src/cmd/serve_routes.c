@@ -119,6 +119,16 @@ static int check_kind(const struct serve_route *route)
     return CMD_OK;
 }
 
+/* The host that a target goes to is the operator's word, and not that of who asks. */
+static bool has_open_host(const char *to)
+{
+    const char *host = strstr(to, "://"), *open = strchr(to, '{');
+
+    if (to[0] == '/' || host == NULL || open == NULL)
+        return false;
+    return open < host + 3 + strcspn(host + 3, "/?#");
+}
+
 static int check_redirect(const struct serve_route *route)
 {
     const char *to = route->redirect;
@@ -131,6 +141,11 @@ static int check_redirect(const struct serve_route *route)
                      to);
     if (!is_clean(to) || strchr(to, ' ') != NULL)
         return blame(route, "cannot lead to '%s': write blanks and the like as %%20", to);
+    if (has_open_host(to))
+        return blame(route,
+                     "cannot lead to '%s': whoever asks would choose the host; {...} may stand "
+                     "behind the first / of the path",
+                     to);
     if (route->status != 0 && !is_redirect_status(route->status))
         return blame(route, "redirects with 301, 302, 303, 307 or 308, not with %u", route->status);
     if (shs_str_is(path_of(route), to))

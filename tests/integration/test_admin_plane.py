@@ -530,7 +530,10 @@ def test_08_revoke_now(pki):
                 equal(talk(held["alice"])[0], 200)
                 equal(refusal_of(server, pki, "alice"), None)
             for bad in ({}, {"spki": "ab"}, {"cn": "bob"}, {"uid": -1}, {"uid": "0"}, {"spiffe": "corp"},
-                        {"serial": "1"}, {"spki": "0" * 64, "uid": 3}, {"serial": "1\nspki", "issuer": "x"}, []):
+                        {"serial": "1"}, {"spki": "0" * 64, "uid": 3}, {"serial": "1\nspki", "issuer": "x"}, [],
+                        # of a number that is cut, or a word too many, another client would be kept out
+                        {"serial": "1" * 65, "issuer": "CN=corp"}, {"serial": "0x" + "1" * 65, "issuer": "CN=corp"},
+                        {"serial": "1f CN=corp", "issuer": "CN=corp"}):
                 equal(server.ask("deny", "POST", bad).status, 422, repr(bad))
             equal(server.ask("deny", "POST", "{", {"Content-Type": "application/json"}).status, 400)
             listed = server.see("deny")["denied"]

@@ -291,6 +291,10 @@ def test_bad_answers(pki):
             code, out, err = answered_by(home, answer)
             equal((code, out, len(err.splitlines())), (1, "", 1), "%r: %s" % (answer[:1], err))
             check(word in err and "\x1b" not in err, "%r: %s" % (answer[:1], err))
+        for status in (b"200 OK", b"500 Oh", b"403 No", b"429 No\r\nRetry-After: 7"):
+            code, out, err = answered_by(home, whole(b'{"error":"a\\u001b\\u009bb\\u202ec\\u2066d\\u007fe\\u00e9","n\\u202a":1}', status))
+            check("a???b???c???d?e\u00e9" in out + err, repr(out + err))
+            check(not set(out + err) & set("\x1b\x7f\x9b\u202a\u202e\u2066"), repr(out + err))
         code, out, err = answered_by(home, whole(b'{"name":"a\\u001b[2J\\u009bb\\nc","n\\u0007":null,"list":[1,"\\u0000 x"]}'))
         check(code == 1 or "\x1b" not in out, out)
         code, out, err = answered_by(home, whole('{"name":"a\\u001b[2J\\u009bb\\nc","é":["ü",1.25,true,{"x":"y"}]}'.encode()))

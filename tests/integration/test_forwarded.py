@@ -230,6 +230,13 @@ def test_rules_name_the_proxy_that_may_assert():
             equal(status_of(s, [(xfcc, good + ";URI=spiffe://corp.test/x")]), 403, "two URIs")
             equal(status_of(s, [(xfcc, good + ",Hash=00")]), 403, "not the last element")
             equal(status_of(s, []), 403)
+        # Of several names one may be denied, and nobody says which is meant.
+        denying = shslib.write_file(path + "/d.rules", 'role viewer GET /**\ndeny via-dns "eve.test"\n'
+                                    'map via 127.0.0.1 via-uri "spiffe://corp.test/app" viewer\n')
+        with server("--access", denying, "--trusted-proxy", LOCAL, "--forwarded-fields", "cert") as s:
+            for names, wanted in (("", 200), (";DNS=bob.test", 200), (";DNS=eve.test", 403),
+                                  (";DNS=bob.test;DNS=eve.test", 403), (";DNS=eve.test;DNS=eve.test", 403)):
+                equal(status_of(s, [(xfcc, good + names)]), wanted, names)
         # Nobody is trusted, or the field is not one that the proxy sets: it says nothing.
         for more in ([], ["--trusted-proxy", "10.0.0.0/8", "--forwarded-fields", "cert"], ["--trusted-proxy", LOCAL]):
             with server("--access", rules, *more) as s:

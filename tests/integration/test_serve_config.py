@@ -143,6 +143,10 @@ def test_routes_that_are_wrong_name_their_place():
     faulty(routes("{path: '/b/{c}', directory: .}"), "c.yaml:3: path '/b/{c}' is a directory: its path has no {...} in it")
     faulty(routes("{path: /b, redirect: //c}"),
            "c.yaml:3: path '/b' cannot lead to '//c': a redirect goes to /PATH, https://... or http://...")
+    for to in ("https://{c}.test/", "https://test{c}", "https://{c}?x", "http://a@{c}/", "https://test:{c}#/"):
+        faulty(routes("{path: '/b/{c}', redirect: '%s'}" % to),
+               "c.yaml:3: path '/b/{c}' cannot lead to '%s': whoever asks would choose the host; "
+               "{...} may stand behind the first / of the path" % to)
     faulty(routes("{path: /b, redirect: /b}"), "c.yaml:3: path '/b' leads to itself")
     faulty(routes("{path: '/b/{c}', redirect: '/{d}'}"), "c.yaml:3: path '/b/{c}' has no parameter {d}, which '/{d}' names")
     faulty(routes("{path: /b, answer: x, status: 204}"),

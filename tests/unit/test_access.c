@@ -270,6 +270,29 @@ static void test_identities_that_are_none(void **state)
     expect_role("map cn alice ca any admin", &w, "");
 }
 
+/* Of several nothing is taken; and what may be denied is kept out. */
+static void test_several_that_a_proxy_says(void **state)
+{
+    struct who w;
+
+    (void)state;
+    with_user(&w, NULL);
+    w.identity.via = shs_str_of("10.0.0.5");
+    w.identity.via_cert = shs_str_of(KEY_A);
+    expect_role("map via 10.0.0.5 via-cert " KEY_A " admin", &w, "admin");
+    expect_role("deny via-uri a:b\nmap via 10.0.0.5 via-cert " KEY_A " admin", &w, "admin");
+    w.identity.via_uri_cut = true;
+    expect_role("map via 10.0.0.5 via-cert " KEY_A " admin", &w, "admin");
+    expect_role("deny via-dns a\nmap via 10.0.0.5 via-cert " KEY_A " admin", &w, "admin");
+    expect_role("deny via-uri a:b\nmap via 10.0.0.5 via-cert " KEY_A " admin", &w, "");
+    expect_role("deny via-uri a:/b/*\nmap via 10.0.0.5 via-cert " KEY_A " admin", &w, "");
+    expect_role("deny via 10.0.0.5 via-uri a:b\nmap anyone admin", &w, "");
+    w.identity.via_uri_cut = false;
+    w.identity.via_dns_cut = true;
+    expect_role("deny via-uri a:b\nmap via 10.0.0.5 via-cert " KEY_A " admin", &w, "admin");
+    expect_role("deny via-dns a\nmap via 10.0.0.5 via-cert " KEY_A " admin", &w, "");
+}
+
 static void test_the_first_that_fits_decides(void **state)
 {
     struct shs_access_rules *rules =
@@ -818,6 +841,7 @@ int main(void)
         cmocka_unit_test(test_uris),
         cmocka_unit_test(test_processes_and_users),
         cmocka_unit_test(test_identities_that_are_none),
+        cmocka_unit_test(test_several_that_a_proxy_says),
         cmocka_unit_test(test_the_first_that_fits_decides),
         cmocka_unit_test(test_paths_and_methods),
         cmocka_unit_test(test_encodings_reach_no_other_rule),
