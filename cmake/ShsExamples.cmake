@@ -6,15 +6,20 @@ file(GLOB SHS_EXAMPLES CONFIGURE_DEPENDS examples/*.c)
 set(SHS_EXAMPLE_NAMES "")
 set(SHS_EXAMPLES_LEFT_OUT "")
 
-# What some of them need beside libshs: testing_NAME is built where it is installed.
+# What some of them need beside libshs: each is built where that is installed.
 set(SHS_EXAMPLE_LINK_testing_cmocka ${SHS_CMOCKA})
 if(PKG_CONFIG_FOUND)
   pkg_check_modules(SHS_LIBCURL QUIET IMPORTED_TARGET libcurl)
+  pkg_check_modules(SHS_SQLITE QUIET IMPORTED_TARGET sqlite3)
 endif()
 if(SHS_LIBCURL_FOUND)
   set(SHS_EXAMPLE_LINK_testing_libcurl PkgConfig::SHS_LIBCURL)
 endif()
-foreach(pair testing_cmocka:libcmocka-dev testing_libcurl:libcurl4-openssl-dev)
+if(SHS_SQLITE_FOUND)
+  set(SHS_EXAMPLE_LINK_admin_api PkgConfig::SHS_SQLITE)
+endif()
+foreach(pair testing_cmocka:libcmocka-dev testing_libcurl:libcurl4-openssl-dev
+             admin_api:libsqlite3-dev)
   string(REPLACE ":" ";" pair ${pair})
   list(GET pair 0 name)
   list(GET pair 1 package)
