@@ -378,9 +378,12 @@ class Changes:
 def reloads(server, count):
     """SIGHUP after SIGHUP; what it holds in the end is what it held after the first ones."""
     def one():
-        before = server.stderr.count("TLS configuration reloaded\n")
+        before = server.stderr.count("shs: Files read again; ")
         server.signal(1)
-        while server.stderr.count("TLS configuration reloaded\n") == before:
+        end = time.monotonic() + 30 * shslib.SLOWNESS
+        while server.stderr.count("shs: Files read again; ") == before:
+            shslib.check(server.process.poll() is None and time.monotonic() < end,
+                         "a reload that was asked for did not come within 30 s, or the server is gone")
             time.sleep(0.001)
 
     for _ in range(min(100, count)):
