@@ -37,6 +37,7 @@ def build_client(top):
 
 def put(source, target):
     shutil.copyfile(source, target + ".new")
+    os.chmod(target + ".new", 0o600)  # of a key that others may read there is a line more
     os.replace(target + ".new", target)
 
 
@@ -81,7 +82,7 @@ def swaps(server, files, count):
     moments = {"good": [], "bad": [], "sham": []}
     seen = 0
     for i in range(count):
-        words = files.put_bad(i // 2) if i % 2 else "configuration reloaded"
+        words = files.put_bad(i // 2) if i % 2 else "Files read again; "
         if not i % 2:
             files.put_good(i // 2)
         for kind in random.sample(["bad" if i % 2 else "good", "sham"], 2):
@@ -147,7 +148,7 @@ def soak(options):
             text = client.communicate(timeout=60)[0]
             server.stop()
             samples = read_samples(text)
-            last_line = server.stderr.splitlines()[-1]
+            last_line = [line for line in server.stderr_lines() if "reload-failures=" in line][-1]
     seconds = (samples[-1][0] - samples[0][0]) / 1e9
     worst = report(samples, moments, seconds)
     failed = [serial for _, _, serial in samples if serial.startswith("!")]
