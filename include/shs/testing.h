@@ -272,7 +272,8 @@ SHS_API void shs_test_rule_init_sized(struct shs_test_rule *rule, size_t size);
  *
  * Returns 0; SHS_USAGE with *err for an unknown fault or alert, a fault of connections with a path,
  * a method or a header, one of TLS for a plain server, a rule that can be for nobody (a path
- * without "/"), or a status that is none; SHS_LIMIT beyond 256 rules; SHS_NOMEM.
+ * without "/", or with a query), a status that is none, or fields that are none (beside a fault
+ * they may be); SHS_LIMIT beyond 256 rules, or 64 MiB for one with its body; SHS_NOMEM.
  */
 SHS_API int shs_test_server_rule(struct shs_test_server *self, const struct shs_test_rule *rule,
                                  struct shs_error *err) SHS_MUST_CHECK;
@@ -288,7 +289,8 @@ SHS_API const char *shs_test_fault(size_t i, const char **text);
 
 /*
  * Stops it: no new connections, options.stop_ms for the requests under way, every thread joined,
- * the files removed, memory freed. NULL is fine. Not from a handler.
+ * the files removed, memory freed. NULL is fine. Not from a handler, nor in a child that was forked
+ * while it ran: there is no thread of it there.
  *
  * Returns 0; SHS_TIMEOUT when a handler still runs then: *err (may be NULL) says which requests,
  * and what they use is freed when they end.

@@ -164,7 +164,7 @@ static int make_one(struct shs__throwaway *out, const char *place, const char *k
     int made = 0, saved = 0;
     char why[96];
 
-    *out = (struct shs__throwaway){NULL, -1};
+    *out = (struct shs__throwaway){NULL, -1, 0};
     if (place == NULL)
         place = "/tmp";
     sweep(place);
@@ -176,6 +176,7 @@ static int make_one(struct shs__throwaway *out, const char *place, const char *k
         made = make(out, directory, strlen(suffix));
         saved = errno;
     }
+    out->maker = getpid();
     if (made == 1)
         return SHS_OK;
     shs_error_set(err, SHS_IO, saved, "Cannot make a temporary %s in %s: %s.",
@@ -199,15 +200,20 @@ int shs__throwaway_file(struct shs__throwaway *out, const char *place, const cha
     return make_one(out, place, kind, suffix, false, err);
 }
 
+bool shs__throwaway_is_ours(const struct shs__throwaway *self)
+{
+    return self->path != NULL && self->maker == getpid();
+}
+
 void shs__throwaway_remove(struct shs__throwaway *self)
 {
     struct stat st;
 
     if (self->path == NULL)
         return;
-    if (fstat(self->fd, &st) == 0)
+    if (shs__throwaway_is_ours(self) && fstat(self->fd, &st) == 0)
         remove_it(AT_FDCWD, self->path, self->fd, S_ISDIR(st.st_mode));
     close(self->fd);
     shs__free(self->path);
-    *self = (struct shs__throwaway){NULL, -1};
+    *self = (struct shs__throwaway){NULL, -1, 0};
 }

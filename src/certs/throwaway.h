@@ -10,11 +10,14 @@
 #ifndef SHS_CERTS_THROWAWAY_H
 #define SHS_CERTS_THROWAWAY_H
 
+#include <sys/types.h>
+
 #include "base/base.h"
 
 struct shs__throwaway {
-    char *path; /* NULL: there is none; so is one of zeros */
-    int fd;     /* holds the lock */
+    char *path;  /* NULL: there is none; so is one of zeros */
+    int fd;      /* holds the lock */
+    pid_t maker; /* the process that made it: a child which was forked leaves it alone */
 };
 
 /* A directory (0700), or an open file (0600), PLACE/KIND-xxxxxx; `place` NULL is /tmp, the file has
@@ -24,7 +27,11 @@ int shs__throwaway_dir(struct shs__throwaway *out, const char *place, const char
 int shs__throwaway_file(struct shs__throwaway *out, const char *place, const char *kind,
                         const char *suffix, struct shs_error *err);
 
-/* Removes it, with all that is in it, and lets go. One that is none is fine. */
+/* Was it made, and by this process? */
+bool shs__throwaway_is_ours(const struct shs__throwaway *self);
+
+/* Removes it, with all that is in it, and lets go; in a forked child it lets go only, for the
+   process that made it still uses it. One that is none is fine. */
 void shs__throwaway_remove(struct shs__throwaway *self);
 
 #endif

@@ -256,7 +256,7 @@ static int knock(struct check_server *self, struct score_case *c,
     struct shs_test_client_spec spec = {
         .host = self->host, .port = self->port, .tls = true, .ca_pem = ca_pem, .version = version};
     struct shs_test_answer *answer = NULL;
-    struct shs_test_request request;
+    struct shs_test_request asked, request;
     struct shs_test_client client;
     struct shs_error err;
     int64_t began = shs_now_ns();
@@ -276,13 +276,14 @@ static int knock(struct check_server *self, struct score_case *c,
     spec.cert_pem = cert;
     spec.key_pem = key;
     spec.deadline_ns = shs__deadline_after(began, self->limit_s * 1000);
-    shs_test_request_init(&request);
-    request.target = self->path;
-    shs__test_request_take(&request, &request);
+    shs_test_request_init(&asked);
+    asked.target = self->path;
     memset(&client, 0, sizeof client);
     client.fd = -1;
     client.alert = -1;
-    rc = shs__test_client_ask(&answer, &spec, &request, &client, &err);
+    rc = shs__test_request_take(&request, &asked, &err);
+    if (rc == SHS_OK)
+        rc = shs__test_client_ask(&answer, &spec, &request, &client, &err);
     if (rc == SHS_OK)
         judge_answer(self, c, wish, answer);
     else

@@ -26,7 +26,8 @@ int lab_fetch(const char *host, unsigned port, const char *path, struct shs_test
 
     shs_test_request_init(&asked);
     asked.target = path;
-    shs__test_request_take(&request, &asked);
+    if (shs__test_request_take(&request, &asked, &err) != SHS_OK)
+        return cmd_fail(CMD_FAILED, "%s", err.text);
     spec.deadline_ns = shs__deadline_after(shs_now_ns(), LIMIT_MS);
     memset(&client, 0, sizeof client);
     client.fd = -1;

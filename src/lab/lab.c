@@ -408,16 +408,17 @@ int shs_lab_start(struct shs_lab **out, const struct shs_lab_options *given, str
     struct shs_error own = {.code = SHS_OK};
     struct shs_lab_options opt;
     struct shs_lab *lab = NULL;
-    int rc;
+    int rc = SHS_OK;
 
     shs_lab_options_init(&opt);
     if (given != NULL)
-        memcpy(&opt, given, given->size < sizeof opt ? given->size : sizeof opt);
+        rc = shs__sized_copy(&opt, sizeof opt, given, "shs_lab_options", &own);
     if (opt.domain == NULL)
         opt.domain = DOMAIN;
     if (opt.ip_base == NULL)
         opt.ip_base = IP_BASE;
-    rc = check_options(&opt, &own);
+    if (rc == SHS_OK)
+        rc = check_options(&opt, &own);
     if (rc == SHS_OK)
         rc = make_lab(&lab, &opt, &own);
     if (rc == SHS_OK)

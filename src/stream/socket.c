@@ -203,19 +203,35 @@ static void socket_nothing(struct shs_stream *s)
     SHS_UNUSED(s);
 }
 
-size_t shs__socket_unsent(const struct shs_socket_stream *self)
+static size_t waiting_in(int fd)
 {
     int waiting = 0;
 
-    if (ioctl(self->fd, SIOCOUTQ, &waiting) != 0 || waiting < 0)
+    if (ioctl(fd, SIOCOUTQ, &waiting) != 0 || waiting < 0)
         return 0;
     return (size_t)waiting;
+}
+
+/* After a reset the kernel counts what it had not sent on and on, and never sends it. */
+static bool is_over(int fd)
+{
+    struct tcp_info info = {.tcpi_state = TCP_ESTABLISHED};
+    socklen_t len = sizeof info;
+
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state == TCP_CLOSE;
+}
+
+size_t shs__socket_unsent(const struct shs_socket_stream *self)
+{
+    size_t waiting = waiting_in(self->fd);
+
+    return waiting > 0 && is_over(self->fd) ? 0 : waiting;
 }
 
 static uint64_t socket_delivered(const struct shs_stream *s)
 {
     const struct shs_socket_stream *self = SOCKET((struct shs_stream *)(uintptr_t)s);
-    uint64_t waiting = shs__socket_unsent(self);
+    uint64_t waiting = waiting_in(self->fd);
 
     /* A Unix socket counts its own overhead as well. */
     return waiting < self->bytes_out ? self->bytes_out - waiting : 0;

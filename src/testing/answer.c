@@ -13,18 +13,40 @@ void shs_test_request_init_sized(struct shs_test_request *request, size_t size)
     struct shs_test_request defaults = {
         .size = size, .limit_ms = REQUEST_LIMIT_MS, .max_answer = REQUEST_MAX_ANSWER};
 
-    memcpy(request, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    shs__sized_init(request, size, &defaults, sizeof defaults);
 }
 
-void shs__test_request_take(struct shs_test_request *to, const struct shs_test_request *from)
+int shs__test_list_is_paired(const char *const *fields, const char *whose, struct shs_error *err)
 {
+    size_t count = 0;
+
+    while (fields != NULL && fields[count] != NULL)
+        count++;
+    if (count % 2 == 0)
+        return SHS_OK;
+    return shs_error_set(err, SHS_USAGE, 0,
+                         "The fields of %s are an odd list, '%.60s' has no value: give name, "
+                         "value, ..., NULL.",
+                         whose, fields[count - 1]);
+}
+
+int shs__test_request_take(struct shs_test_request *to, const struct shs_test_request *from,
+                           struct shs_error *err)
+{
+    int rc = SHS_OK;
+
     shs_test_request_init(to);
     if (from != NULL)
-        memcpy(to, from, from->size < sizeof *to ? from->size : sizeof *to);
+        rc = shs__sized_copy(to, sizeof *to, from, "shs_test_request", err);
+    if (rc == SHS_OK)
+        rc = shs__test_list_is_paired(to->fields, "a request", err);
+    if (rc != SHS_OK)
+        return rc;
     if (to->method == NULL)
         to->method = "GET";
     if (to->target == NULL)
         to->target = "/";
+    return SHS_OK;
 }
 
 static bool has_field(const struct shs_test_request *request, const char *name)
@@ -66,8 +88,7 @@ static int put_head(struct shs_buf *out, const struct shs_test_request *request,
     if (rc == SHS_OK && !has_field(request, "Host"))
         rc = shs__buf_printf(out, "Host: %s\r\n", host);
     for (i = 0; rc == SHS_OK && request->fields != NULL && request->fields[i] != NULL; i += 2)
-        rc = shs__buf_printf(out, "%s: %s\r\n", request->fields[i],
-                             request->fields[i + 1] == NULL ? "" : request->fields[i + 1]);
+        rc = shs__buf_printf(out, "%s: %s\r\n", request->fields[i], request->fields[i + 1]);
     if (rc == SHS_OK && has_body && !has_field(request, "Content-Length") &&
         !has_field(request, "Transfer-Encoding"))
         rc = request->chunked ? shs__buf_append_str(out, SHS_STR("Transfer-Encoding: chunked\r\n"))

@@ -54,7 +54,11 @@ struct shs_test_answer {
 };
 
 /* Defaults for what the caller's struct does not have, and for a request that is NULL. */
-void shs__test_request_take(struct shs_test_request *to, const struct shs_test_request *from);
+/* SHS_USAGE for one that was not initialised, or whose fields are no pairs. */
+int shs__test_request_take(struct shs_test_request *to, const struct shs_test_request *from,
+                           struct shs_error *err);
+/* SHS_USAGE when a list of name, value, ..., NULL ends behind a name. */
+int shs__test_list_is_paired(const char *const *fields, const char *whose, struct shs_error *err);
 
 /* Appends the request's bytes; `host` is the Host field's value where the request has none. */
 int shs__test_request_bytes(struct shs_buf *out, const struct shs_test_request *request,

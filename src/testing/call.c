@@ -259,7 +259,9 @@ static int prepare(struct call *self, const struct shs_http_handler *handler,
     memset(self, 0, sizeof *self);
     if (handler == NULL)
         return shs_error_set(err, SHS_USAGE, 0, "shs_test_call needs a handler.");
-    shs__test_request_take(&self->request, request);
+    rc = shs__test_request_take(&self->request, request, err);
+    if (rc != SHS_OK)
+        return rc;
     self->handler = handler;
     self->limit_ns = shs__deadline_after(shs_now_ns(), self->request.limit_ms);
     make_shim(self);

@@ -484,6 +484,8 @@ int shs__test_client_ask(struct shs_test_answer **out, const struct shs_test_cli
             if (rc != SHS_OK && (client->cut || !client->ended))
                 answer->error = why;
             rc = shs__test_answer_read(answer, head, client->ended && !client->cut, err);
+            if (rc == SHS_OK && !answer->complete && answer->error.code == SHS_OK)
+                answer->error = why; /* an end in good order, and too early */
         } else if (rc != SHS_OK && err != NULL) {
             *err = why;
         }

@@ -193,12 +193,21 @@ static void say_text(struct script *s, const char *fmt, ...)
     say(s, text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1);
 }
 
+/* However long it is. */
+static void say_field(struct script *s, const char *name, const char *value)
+{
+    say(s, name, strlen(name));
+    say(s, ": ", 2);
+    say(s, value, strlen(value));
+    say(s, "\r\n", 2);
+}
+
 static void say_fields(struct script *s)
 {
     const char *const *fields = s->rule->fields;
 
     for (size_t i = 0; fields != NULL && fields[i] != NULL && fields[i + 1] != NULL; i += 2)
-        say_text(s, "%s: %s\r\n", fields[i], fields[i + 1]);
+        say_field(s, fields[i], fields[i + 1]);
 }
 
 /* The head but for its framing and its end. */

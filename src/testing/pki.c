@@ -145,9 +145,9 @@ static void forget(char **pem)
     *pem = NULL;
 }
 
-static void remove_file(char **path)
+static void remove_file(const struct shs_test_pki *self, char **path)
 {
-    if (*path != NULL)
+    if (*path != NULL && shs__throwaway_is_ours(&self->place))
         (void)unlink(*path);
     shs__free(*path);
     *path = NULL;
@@ -155,10 +155,10 @@ static void remove_file(char **path)
 
 void shs__test_pki_free(struct shs_test_pki *self)
 {
-    remove_file(&self->ca_path);
-    remove_file(&self->client_ca_path);
-    remove_file(&self->client_path);
-    remove_file(&self->client_key_path);
+    remove_file(self, &self->ca_path);
+    remove_file(self, &self->client_ca_path);
+    remove_file(self, &self->client_path);
+    remove_file(self, &self->client_key_path);
     shs__throwaway_remove(&self->place);
     forget(&self->ca_pem);
     forget(&self->cert_pem);

@@ -3,6 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <shs/text.h>
+
+#include "base/chars.h"
+#include "testing/answer.h"
+
 #define RULE_MAX ((size_t)64 << 20)
 
 void shs_test_rule_init_sized(struct shs_test_rule *rule, size_t size)
@@ -80,8 +85,6 @@ static struct shs_test_kept_rule *copy_rule(const struct shs_test_rule *rule)
 
     while (rule->fields != NULL && rule->fields[count] != NULL)
         size += length_of(rule->fields[count++]);
-    if (size > RULE_MAX || rule->body_len > RULE_MAX)
-        return NULL;
     kept = shs__calloc(1, sizeof *kept + (count + 2) * sizeof *fields + size);
     if (kept == NULL)
         return NULL;
@@ -173,18 +176,63 @@ static int check_fault(const struct shs_test_rule *rule, bool plain, struct shs_
 }
 
 /* A rule that can be for nobody is a mistake: the test would pass without its fault. */
-static int check_whom(const struct shs_test_rule *rule, bool plain, struct shs_error *err)
+static int refuse_path(const char *path, const char *at, struct shs_error *err)
 {
-    if (rule->path != NULL && rule->path[0] != '/' && strcmp(rule->path, "*") != 0)
+    if (*at == '?')
         return shs_error_set(err, SHS_USAGE, 0,
-                             "No path is '%.60s': it begins with '/', or is '*' for all.",
-                             rule->path);
-    if (rule->method != NULL && rule->method[0] == '\0')
-        return shs_error_set(err, SHS_USAGE, 0, "A rule's method is empty.");
-    if (rule->header != NULL && strcspn(rule->header, ": ") == 0)
+                             "The path '%.60s' has a query, which no path has: leave it out, a "
+                             "rule is for all queries.",
+                             path);
+    return shs_error_set(err, SHS_USAGE, 0,
+                         "The path '%.60s' has a character that no request's path has: write it "
+                         "as clients send it, such as %%%02X.",
+                         path, (unsigned)(unsigned char)*at);
+}
+
+static int check_path(const char *path, struct shs_error *err)
+{
+    if (path[0] != '/' && strcmp(path, "*") != 0)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "No path is '%.60s': it begins with '/', or is '*' for all.", path);
+    for (const char *c = path; *c != '\0'; c++) {
+        if (!shs__char_is(*c, SHS_CHAR_PATH) && *c != '%')
+            return refuse_path(path, c, err);
+    }
+    return SHS_OK;
+}
+
+static int check_header(const char *header, struct shs_error *err)
+{
+    size_t name = strcspn(header, ":"), len = strlen(header);
+
+    if (!shs_is_token((struct shs_str){header, name}))
         return shs_error_set(err, SHS_USAGE, 0,
                              "'%.60s' names no header field: give \"Name\" or \"Name: value\".",
-                             rule->header);
+                             header);
+    if (shs__is_blank(header[len - 1]) || !shs_is_field_value(shs__str(header + name)))
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "No field has the value in '%.60s': it has no line end, and no "
+                             "blank at its end.",
+                             header);
+    return SHS_OK;
+}
+
+static int check_whom(const struct shs_test_rule *rule, bool plain, struct shs_error *err)
+{
+    int rc = rule->path == NULL ? SHS_OK : check_path(rule->path, err);
+
+    if (rc == SHS_OK && rule->header != NULL)
+        rc = check_header(rule->header, err);
+    if (rc != SHS_OK)
+        return rc;
+    if (rule->method != NULL && !shs_is_token(shs__str(rule->method)))
+        return shs_error_set(err, SHS_USAGE, 0, "'%.60s' is no method: give \"GET\", or the like.",
+                             rule->method);
+    if (rule->sni != NULL && strchr(rule->sni + (strncmp(rule->sni, "*.", 2) == 0), '*') != NULL)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "No client asks for the name '%.60s': give \"a.test\", or \"*.test\" "
+                             "for all below it.",
+                             rule->sni);
     if (plain && rule->sni != NULL)
         return shs_error_set(err, SHS_USAGE, 0,
                              "A rule is for the name '%.60s', and this server is plain: nobody "
@@ -193,12 +241,47 @@ static int check_whom(const struct shs_test_rule *rule, bool plain, struct shs_e
     return SHS_OK;
 }
 
+/* A fault may have wrong fields; an answer would be 500 instead, each time. */
+static int check_fields(const struct shs_test_rule *rule, struct shs_error *err)
+{
+    int rc = shs__test_list_is_paired(rule->fields, "a rule", err);
+
+    for (size_t i = 0;
+         rc == SHS_OK && rule->fault == NULL && rule->fields != NULL && rule->fields[i] != NULL;
+         i += 2) {
+        if (!shs_is_token(shs__str(rule->fields[i])) ||
+            !shs_is_field_value(shs__str(rule->fields[i + 1])))
+            rc = shs_error_set(err, SHS_USAGE, 0, "'%.60s: %.60s' is no header field.",
+                               rule->fields[i], rule->fields[i + 1]);
+    }
+    return rc;
+}
+
+static int check_size(const struct shs_test_rule *rule, struct shs_error *err)
+{
+    size_t size = length_of(rule->method) + length_of(rule->path) + length_of(rule->sni) +
+                  length_of(rule->header) + length_of(rule->fault);
+
+    for (size_t i = 0; rule->fields != NULL && rule->fields[i] != NULL; i++)
+        size += length_of(rule->fields[i]);
+    if (size <= RULE_MAX && rule->body_len <= RULE_MAX - size)
+        return SHS_OK;
+    return shs_error_set(err, SHS_LIMIT, 0,
+                         "A rule has at most %zu MiB, its body and all: a handler can answer with "
+                         "more.",
+                         RULE_MAX >> 20);
+}
+
 static int check(const struct shs_test_rule *rule, bool plain, struct shs_error *err)
 {
     int rc = rule->fault == NULL ? SHS_OK : check_fault(rule, plain, err);
 
     if (rc == SHS_OK)
         rc = check_whom(rule, plain, err);
+    if (rc == SHS_OK)
+        rc = check_fields(rule, err);
+    if (rc == SHS_OK)
+        rc = check_size(rule, err);
     if (rc != SHS_OK)
         return rc;
     if (rule->status != 0 && (rule->status < 200 || rule->status > 999))

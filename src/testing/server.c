@@ -17,7 +17,7 @@ void shs_test_server_options_init_sized(struct shs_test_server_options *opt, siz
 {
     struct shs_test_server_options defaults = {.size = size};
 
-    memcpy(opt, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    shs__sized_init(opt, size, &defaults, sizeof defaults);
 }
 
 /* -- life -------------------------------------------------------------------------------------- */
@@ -64,16 +64,19 @@ static int start_thread(struct shs_test_server *self, struct shs_error *err)
     return SHS_OK;
 }
 
-static void make_options(struct shs_options *to, const struct shs_test_server_options *opt)
+static int make_options(struct shs_options *to, const struct shs_test_server_options *opt,
+                        struct shs_error *err)
 {
+    int rc = SHS_OK;
+
     shs_options_init(to);
     to->stop_ms = STOP_MS;
     if (opt->options != NULL)
-        memcpy(to, opt->options, opt->options->size < sizeof *to ? opt->options->size : sizeof *to);
-    to->size = sizeof *to;
+        rc = shs__sized_copy(to, sizeof *to, opt->options, "shs_options", err);
     to->bind_and_activate = false; /* the mixins come first */
     to->certfile = to->keyfile = NULL;
     to->cert_pem = to->key_pem = NULL;
+    return rc;
 }
 
 static int push_tls(struct shs_test_server *self, const struct shs_test_server_options *opt,
@@ -106,10 +109,10 @@ static int compose(struct shs_test_server *self, const struct shs_test_server_op
                    struct shs_error *err)
 {
     struct shs_options options;
-    int rc;
+    int rc = make_options(&options, opt, err);
 
-    make_options(&options, opt);
-    rc = shs_http_server_new(&self->server, &options, &self->shim, err);
+    if (rc == SHS_OK)
+        rc = shs_http_server_new(&self->server, &options, &self->shim, err);
     if (rc != SHS_OK)
         return rc;
     rc = shs_server_push(self->server, &self->seen, &shs__test_seen_ops);
@@ -176,24 +179,47 @@ static int start(struct shs_test_server *self, const struct shs_test_server_opti
     return rc;
 }
 
+/* What would be passed over is a mistake: the test would be about something else. */
+static int check(const struct shs_test_server_options *o, struct shs_error *err)
+{
+    if (o->plain && (o->client_auth != SHS_TLS_CLIENT_NONE || o->cert_pem != NULL ||
+                     o->key_pem != NULL || o->client_ca_pem != NULL || o->fault != NULL))
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "A plain test server has no certificate and asks for none.");
+    if (o->cert_pem != NULL && o->fault != NULL)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "A test server is given a certificate, which is served as it is, and "
+                             "the fault '%.60s' for one that is made: leave one of them out.",
+                             o->fault);
+    if (o->cert_pem == NULL && o->key_pem != NULL)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "A test server is given a key without its certificate: set cert_pem "
+                             "as well.");
+    if (o->client_ca_pem != NULL && o->client_auth == SHS_TLS_CLIENT_NONE)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "A test server is told whose clients to let in, and asks none for a "
+                             "certificate: set client_auth as well.");
+    if (o->temp_dir != NULL && o->temp_dir[0] == '\0')
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "A test server's temp_dir is empty: name a directory, or NULL for "
+                             "/tmp.");
+    return SHS_OK;
+}
+
 int shs_test_server_start(struct shs_test_server **out, const struct shs_http_handler *handler,
                           const struct shs_test_server_options *opt, struct shs_error *err)
 {
     struct shs_test_server_options o;
     struct shs_test_server *self;
-    int rc;
+    int rc = SHS_OK;
 
     shs_test_server_options_init(&o);
     if (opt != NULL)
-        memcpy(&o, opt, opt->size < sizeof o ? opt->size : sizeof o);
-    if (o.plain && (o.client_auth != SHS_TLS_CLIENT_NONE || o.cert_pem != NULL || o.fault != NULL))
-        return shs_error_set(err, SHS_USAGE, 0,
-                             "A plain test server has no certificate and asks for none.");
-    if (o.cert_pem != NULL && o.fault != NULL)
-        return shs_error_set(err, SHS_USAGE, 0,
-                             "A test server is given a certificate, which is served as it is, and "
-                             "the fault '%.60s' for one that is made: leave one of them out.",
-                             o.fault);
+        rc = shs__sized_copy(&o, sizeof o, opt, "shs_test_server_options", err);
+    if (rc == SHS_OK)
+        rc = check(&o, err);
+    if (rc != SHS_OK)
+        return rc;
     self = shs__calloc(1, sizeof *self);
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a test server.");
@@ -275,8 +301,10 @@ int shs_test_server_ask(struct shs_test_answer **out, struct shs_test_server *se
         .key_pem = self->pki.client_key_pem,
     };
     struct shs_test_client client;
+    int rc = shs__test_request_take(&r, request, err);
 
-    shs__test_request_take(&r, request);
+    if (rc != SHS_OK)
+        return rc;
     spec.deadline_ns = shs__deadline_after(shs_now_ns(), r.limit_ms);
     memset(&client, 0, sizeof client);
     client.fd = -1;

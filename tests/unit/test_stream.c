@@ -394,9 +394,39 @@ static void tls_over_sockets_keeps_the_contract(void **state)
     contract_all(open_tls12_sockets);
 }
 
+/* What a connection that was reset has not sent is never sent: nobody should wait for it. */
+static void nothing_is_unsent_after_a_reset(void **state)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    struct shs_socket_stream stream = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)};
+    int listener = socket(AF_INET, SOCK_STREAM, 0), peer;
+    struct pollfd reset = {.fd = stream.fd};
+    static const char bytes[65536];
+
+    (void)state;
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    (void)connect(stream.fd, (struct sockaddr *)&address, len);
+    peer = accept(listener, NULL, NULL);
+    assert_true(peer >= 0);
+    while (send(stream.fd, bytes, sizeof bytes, MSG_NOSIGNAL) > 0)
+        continue; /* until neither end has room */
+    assert_true(shs__socket_unsent(&stream) > 0);
+    assert_int_equal(setsockopt(peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    close(peer);
+    assert_int_equal(poll(&reset, 1, 60000), 1);
+    assert_int_equal(shs__socket_unsent(&stream), 0);
+    close(stream.fd);
+    close(listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_unsent_after_a_reset),
         cmocka_unit_test(memory_keeps_the_contract),
         cmocka_unit_test(memory_fails_on_demand),
         cmocka_unit_test(sockets_keep_the_contract),

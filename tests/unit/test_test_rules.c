@@ -296,12 +296,29 @@ static void rules_are_for_some(void **state)
 /* A rule that can be for nobody would let a test pass without its fault. */
 static void rules_for_nobody_are_refused(void **state)
 {
-    static const struct shs_test_rule all[] = {
-        {.fault = "cut:now"},           {.fault = "alert-hello:"},
-        {.fault = "alert-hello:nope"},  {.fault = "alert-hello:256"},
-        {.fault = "alert-hello:-1"},    {.fault = "cut", .path = "a"},
-        {.fault = "cut", .path = ""},   {.fault = "cut", .method = ""},
-        {.fault = "cut", .header = ""}, {.fault = "cut", .header = ": x"},
+    const struct shs_test_rule all[] = {
+        {.fault = "cut:now"},
+        {.fault = "alert-hello:"},
+        {.fault = "alert-hello:nope"},
+        {.fault = "alert-hello:256"},
+        {.fault = "alert-hello:-1"},
+        {.fault = "cut", .path = "a"},
+        {.fault = "cut", .path = ""},
+        {.fault = "cut", .method = ""},
+        {.fault = "cut", .header = ""},
+        {.fault = "cut", .header = ": x"},
+        {.path = "/a?b=1"},
+        {.path = "/a#b"},
+        {.path = "/a b"},
+        {.method = "G T"},
+        {.header = "Name : x"},
+        {.header = "Name: x "},
+        {.header = "Name: x\r\ny"},
+        {.sni = "*"},
+        {.sni = "a.*.test"},
+        {.fields = (const char *const[]){"Name", NULL}},
+        {.fields = (const char *const[]){"Name", "a\r\nb", NULL}},
+        {.fields = (const char *const[]){"a b", "c", NULL}},
     };
     static const char *const good[] = {"alert-hello", "alert-hello:unknown_ca", "alert-hello:255",
                                        "alert-hello:0"};
@@ -344,11 +361,42 @@ static void a_plain_server_has_no_faults_of_tls(void **state)
     assert_int_equal(add(&rule), SHS_USAGE);
 }
 
+/* A fault says its fields as they are, of any length. */
+static void long_fields_beside_a_fault(void **state)
+{
+    struct shs_test_answer *answer;
+    struct shs_test_rule rule;
+    char value[3000];
+
+    (void)state;
+    memset(value, 'v', sizeof value);
+    value[sizeof value - 1] = '\0';
+    shs_test_rule_init(&rule);
+    rule.fault = "end-body";
+    rule.fields = (const char *const[]){"X-Long", value, "X-Next", "1", NULL};
+    assert_int_equal(add(&rule), SHS_OK);
+    answer = ask("GET", "/", NULL, NULL);
+    assert_non_null(answer);
+    assert_string_equal(shs_test_answer_header(answer, "X-Long"), value);
+    assert_string_equal(shs_test_answer_header(answer, "X-Next"), "1");
+    /* And an answer that is not whole has a reason, also when it ended in good order. */
+    assert_false(shs_test_answer_complete(answer));
+    assert_int_equal(shs_test_answer_error(answer)->code, SHS_CLOSED);
+    shs_test_answer_free(answer);
+}
+
 static void bad_rules_are_refused(void **state)
 {
+    static const char byte;
     struct shs_test_rule rule;
 
     (void)state;
+    shs_test_rule_init(&rule);
+    rule.body = &byte;
+    rule.body_len = (size_t)100 << 20;
+    assert_int_equal(add(&rule), SHS_LIMIT);
+    rule.body_len = SIZE_MAX;
+    assert_int_equal(add(&rule), SHS_LIMIT);
     shs_test_rule_init(&rule);
     rule.fault = "no-such-fault";
     assert_int_equal(add(&rule), SHS_USAGE);
@@ -513,6 +561,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(rules_are_for_some, start_server, stop_server),
         cmocka_unit_test_setup_teardown(bad_rules_are_refused, start_server, stop_server),
         cmocka_unit_test_setup_teardown(rules_for_nobody_are_refused, start_server, stop_server),
+        cmocka_unit_test_setup_teardown(long_fields_beside_a_fault, start_server, stop_server),
         cmocka_unit_test_setup_teardown(a_plain_server_has_no_faults_of_tls, start_server,
                                         stop_server),
         cmocka_unit_test_setup_teardown(every_fault_over_both, start_server, stop_server),

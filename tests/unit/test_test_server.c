@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -267,6 +268,63 @@ static void usage(void **state)
 }
 
 /* Twenty at once, each with its own CA and port. */
+/* A struct without its size, a key or clients' CA that nobody looks at, a list of odd length. */
+static void what_would_be_passed_over_is_refused(void **state)
+{
+    static const char *const odd[] = {"Name", NULL};
+    const struct shs_options none = {.port = "0"};
+    struct shs_test_server_options opt[5];
+    struct shs_test_request request = {.target = "/a"};
+    struct shs_test_server *server = NULL;
+    struct shs_test_answer *answer;
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(opt); i++)
+        shs_test_server_options_init(&opt[i]);
+    opt[0] = (struct shs_test_server_options){.fault = "expired"};
+    opt[1].options = &none;
+    opt[2].key_pem = "a key";
+    opt[3].client_ca_pem = "a CA";
+    opt[4].temp_dir = "";
+    for (size_t i = 0; i < SHS_ARRAY_LEN(opt); i++) {
+        if (shs_test_server_start(&server, NULL, &opt[i], NULL) != SHS_USAGE)
+            fail_msg("the options %zu were taken", i);
+    }
+    assert_int_equal(shs_test_server_start(&server, NULL, NULL, NULL), SHS_OK);
+    assert_int_equal(shs_test_server_ask(&answer, server, &request, NULL), SHS_USAGE);
+    assert_int_equal(shs_test_call(&answer, shs_status_handler(), &request, NULL), SHS_USAGE);
+    shs_test_request_init(&request);
+    request.fields = odd;
+    assert_int_equal(shs_test_server_ask(&answer, server, &request, NULL), SHS_USAGE);
+    assert_int_equal(shs_test_call(&answer, shs_status_handler(), &request, NULL), SHS_USAGE);
+    assert_int_equal(shs_test_server_stop(server, NULL), SHS_OK);
+}
+
+/* A child that frees what it has inherited leaves the files to who made them. */
+static void files_outlive_a_forked_child(void **state)
+{
+    struct shs_error err;
+    struct shs_ca *ca;
+    const char *path;
+    int status;
+    pid_t child;
+
+    (void)state;
+    assert_int_equal(shs_ca_new(&ca, NULL, &err), SHS_OK);
+    path = shs_ca_tempfile(ca, NULL, &err);
+    assert_non_null(path);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        shs_ca_free(ca);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(access(path, R_OK), 0);
+    shs_ca_free(ca);
+}
+
 static void many_at_once(void **state)
 {
     struct shs_test_server *servers[20];
@@ -295,6 +353,8 @@ int main(void)
         cmocka_unit_test(every_fault),
         cmocka_unit_test(first_byte),
         cmocka_unit_test(usage),
+        cmocka_unit_test(what_would_be_passed_over_is_refused),
+        cmocka_unit_test(files_outlive_a_forked_child),
         cmocka_unit_test(many_at_once),
     };
 
