@@ -83,6 +83,29 @@ struct path_beneath_attr {
     int32_t parent_fd;
 } __attribute__((packed));
 
+/* What a kernel or a container's filter answers to a call that it does not have or forbids. */
+static bool cannot_be_had(int sys_errno)
+{
+    return sys_errno == ENOSYS || sys_errno == EOPNOTSUPP || sys_errno == EINVAL ||
+           sys_errno == EPERM || sys_errno == EACCES || sys_errno == E2BIG;
+}
+
+/* It is left out, and text says why. False: that is no reason to go on without it. */
+static bool leave_out(struct sandbox *self, const char *part, int sys_errno)
+{
+    char text[96], why[64];
+
+    if (!cannot_be_had(sys_errno)) {
+        self->error = sys_errno;
+        return false;
+    }
+    snprintf(text, sizeof text, "no %s here: %s", part, shs__strerror(sys_errno, why, sizeof why));
+    add_text(self, text);
+    self->error = 0;
+    self->refused = true;
+    return true;
+}
+
 /* All rights that this kernel's landlock knows: what is not known to it is not restricted. */
 static uint64_t known(const struct sandbox *self)
 {
@@ -169,10 +192,11 @@ bool sandbox_close(struct sandbox *self)
     char text[96];
 
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
-        self->error = errno;
-        return false;
+        if (!leave_out(self, "giving up of new privileges", errno))
+            return false;
+    } else {
+        add_text(self, "no new privileges");
     }
-    add_text(self, "no new privileges");
     if (self->abi == 0) {
         add_text(self, "no landlock in this kernel");
         return true;
@@ -183,7 +207,8 @@ bool sandbox_close(struct sandbox *self)
         (void)close(self->ruleset);
     self->ruleset = -1;
     if (self->error != 0)
-        return false;
+        return leave_out(self, "landlock", self->error);
+    self->landlock = true;
     snprintf(text, sizeof text, "landlock %d (%u places to read, %u to write)", self->abi,
              self->readable, self->writable);
     add_text(self, text);
@@ -225,7 +250,15 @@ static const char *const usual[] = {
     "recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg", "sendmmsg", "socketpair",
     /* about oneself */
     "getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups", "getrlimit",
-    "ugetrlimit", "prlimit64", "getrusage", "times", "uname", "sysinfo", "getpriority"};
+    "ugetrlimit", "prlimit64", "getrusage", "times", "uname", "sysinfo", "getpriority",
+    /* the same on machines of 32 bits, and what belongs to one kind of processor */
+    "mmap2", "_newselect", "sendfile64", "ftruncate64", "statfs64", "fstatfs64", "fadvise64_64",
+    "arm_fadvise64_64", "sigprocmask", "getuid32", "geteuid32", "getgid32", "getegid32",
+    "getresuid32", "getresgid32", "getgroups32", "fchown32", "lchown32", "send", "recv",
+    "clock_gettime64", "clock_getres_time64", "clock_nanosleep_time64", "futex_time64",
+    "ppoll_time64", "pselect6_time64", "recvmmsg_time64", "rt_sigtimedwait_time64",
+    "timerfd_settime64", "timerfd_gettime64", "utimensat_time64", "cacheflush",
+    "riscv_flush_icache"};
 
 static const char *const of_sockets[] = {"socket", "bind", "listen", "connect"};
 static const char *const of_children[] = {"kill",    "wait4",   "waitid",     "waitpid",
@@ -264,6 +297,9 @@ static int load_filter(unsigned needs)
     if (filter == NULL)
         return -ENOMEM;
     rc = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+    /* By itself it ends the process at a call by another ABI's numbers. */
+    if (rc == 0)
+        rc = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
     if (rc == 0)
         rc = allow_all(filter, usual, SHS_ARRAY_LEN(usual));
     if (rc == 0 && (needs & SANDBOX_SOCKETS))
@@ -282,14 +318,9 @@ bool sandbox_filter(struct sandbox *self, unsigned needs)
 {
     int rc = SANITIZED ? 0 : load_filter(needs);
 
-    if (rc == -EINVAL || rc == -ENOSYS) {
-        add_text(self, "no seccomp in this kernel");
-        return true;
-    }
-    if (rc != 0) {
-        self->error = rc == -ECANCELED ? EPERM : -rc;
-        return false;
-    }
+    /* ECANCELED: the kernel's reason is not told; it has the call, and does not allow it. */
+    if (rc != 0)
+        return leave_out(self, "seccomp", rc == -ECANCELED ? EPERM : -rc);
     add_text(self, SANITIZED ? "no seccomp: the sanitizers of this build make calls of their own"
                              : "seccomp");
     return true;

@@ -39,6 +39,8 @@ struct sandbox {
     int abi;     /* of landlock; 0: there is none */
     unsigned readable, writable;
     char text[256]; /* what has been given up, in words */
+    bool landlock;  /* files are out of reach */
+    bool refused;   /* something was left out because it is forbidden here, as in some containers */
     int error;      /* the first errno of something that should have worked; 0 */
 };
 
@@ -46,7 +48,8 @@ struct sandbox {
 bool sandbox_open(struct sandbox *self);
 /* A path that is not there is left out: what is made there later is out of reach. NULL is fine. */
 void sandbox_allow(struct sandbox *self, const char *path, unsigned access);
-/* False: it could not be done though the kernel has it; error says why. */
+/* What a kernel or a container forbids is left out: `refused`, and text says why. False: there was
+   no memory or the like; error says why. */
 bool sandbox_close(struct sandbox *self);
 bool sandbox_filter(struct sandbox *self, unsigned needs);
 

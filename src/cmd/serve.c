@@ -650,14 +650,13 @@ static int give_up(struct serve *self)
 
 static int prepare_all(struct serve *self)
 {
-    int code = CMD_OK;
+    /* Users may be kept anywhere (nss-systemd, sss), so before the sandbox is closed. */
+    int code = run_as_find(&self->run_as, self->o->user);
 
-    if (!self->o->check) { /* before the first thread, which is the log's */
+    if (code == CMD_OK && !self->o->check) { /* before the first thread, which is the log's */
         serve_hints_look(&self->plan);
         code = serve_sandbox_close(&self->sandbox, &self->plan);
     }
-    if (code == CMD_OK)
-        code = run_as_find(&self->run_as, self->o->user);
     if (code == CMD_OK)
         code = make_log(self);
     if (code == CMD_OK)
@@ -824,6 +823,7 @@ static int start_reload(struct serve *self)
     if (!fits)
         return cmd_fail(CMD_FAILED, "out of memory");
     self->reload.admin = self->admin;
+    self->reload.sandboxed = self->sandbox.landlock;
     return serve_reload_start(&self->reload, log_diagnostic, self);
 }
 

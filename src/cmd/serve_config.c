@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cmd/cmd.h"
+#include "cmd/serve_sandbox.h"
 
 static void free_plan(struct serve_plan *plan)
 {
@@ -66,6 +67,23 @@ static int read_plan(struct serve_config *self, struct shs_error *err)
     return SHS_OK;
 }
 
+/* A route to where the sandbox lets nobody, which would be 404 for ever. */
+static int look_for_hidden(const struct serve_config *self, const struct serve_options *is,
+                           struct shs_error *err)
+{
+    for (size_t i = 0; i < is->route_count; i++) {
+        const struct serve_route *route = &is->routes[i];
+
+        if (route->directory != NULL && serve_sandbox_hides(route->directory, route->upload))
+            return shs_error_set(err, SHS_IO, 0,
+                                 "%s: the sandbox, which was closed at the start, keeps %s out of "
+                                 "reach%s: that needs a new start, or --no-sandbox",
+                                 self->plan->listeners[0].config, route->directory,
+                                 route->upload ? " for uploads" : "");
+    }
+    return SHS_OK;
+}
+
 int serve_config_read(struct serve_config *self, bool *changed, struct shs_error *err)
 {
     const struct serve_plan *before = self->now != NULL ? self->now : self->plan;
@@ -79,6 +97,8 @@ int serve_config_read(struct serve_config *self, bool *changed, struct shs_error
             !serve_routes_same(was->routes, was->route_count, is->routes, is->route_count);
         *changed = *changed || self->other[i];
         if (self->other[i])
+            rc = look_for_hidden(self, is, err);
+        if (self->other[i] && rc == SHS_OK)
             rc = serve_site_read_routes(self->sites[i], is->routes, is->route_count,
                                         (const char *const *)is->fields, &self->made[i], err);
     }

@@ -196,6 +196,16 @@ static void say_reason(void *ctx, const struct serve_reload_file *file)
     self->reload->log(self->reload->log_ctx, SHS_LOG_ERROR, text);
 }
 
+/* In a sandbox that may be for another reason than modes. */
+static void say_sandbox(const struct serve_reload *self, const struct shs_error *err)
+{
+    if (self->sandboxed && err->sys_errno == EACCES)
+        self->log(self->log_ctx, SHS_LOG_WARNING,
+                  "If its mode allows to read the file: the sandbox was closed at the start, and "
+                  "keeps out of reach what no file of the configuration was near then. A new start "
+                  "reads it, and so does --no-sandbox");
+}
+
 /* What of a configuration waits for a restart. */
 static void say_notes(const struct serve_reload *self)
 {
@@ -224,6 +234,8 @@ static void say(const struct serve_reload *self, const struct shs_error *err)
     self->log(self->log_ctx, failed ? SHS_LOG_ERROR : SHS_LOG_INFO, text);
     for (size_t i = 0; failed && i < self->count; i++)
         tell_part(&self->parts[i], say_reason, &(struct reasons){self, err->text});
+    if (failed)
+        say_sandbox(self, err);
     say_notes(self);
 }
 

@@ -44,6 +44,7 @@ struct serve_reload {
     int wake; /* an eventfd */
     atomic_bool stop;
     pthread_t thread;
+    bool sandboxed;      /* files may be out of reach */
     bool started, ready; /* ready: the lock is there */
 };
 

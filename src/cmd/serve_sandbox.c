@@ -1,15 +1,23 @@
 #include "cmd/serve_sandbox.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/credentials.h"
 #include "cmd/notify.h"
+#include "tls/openssl.h"
+
+/* Links in a directory of CRLs that are followed. */
+#define FARM_MAX 256u
 
 /* What every process reads: its libraries (names of users are looked up by some that are loaded
    when they are needed), its configuration, and what the kernel says of it. */
@@ -40,21 +48,28 @@ static const char *const usual[] = {"/usr/lib",
                                     "/dev/random",
                                     "/dev/zero"};
 
+/* By what they are, for "." may be "/". */
+static bool same_place(const char *a, const char *b)
+{
+    struct stat a_st, b_st;
+
+    return stat(a, &a_st) == 0 && stat(b, &b_st) == 0 && a_st.st_dev == b_st.st_dev &&
+           a_st.st_ino == b_st.st_ino;
+}
+
 /* The directory above, which is what a rename of a directory needs; but not all of a machine, or of
-   somebody's home. */
+   somebody's home. Of /srv it may be all: what is there is there to be served. */
 static bool is_too_much(const char *path)
 {
-    static const char *const wide[] = {"/",    "/etc", "/home", "/root", "/var",     "/usr",
-                                       "/tmp", "/srv", "/mnt",  "/run",  "/var/tmp", "/opt"};
+    static const char *const wide[] = {"/",    "/etc", "/home", "/root",    "/var",
+                                       "/usr", "/tmp", "/run",  "/var/tmp", "/opt"};
     const char *home = getenv("HOME");
-    struct stat st, home_st;
 
     for (size_t i = 0; i < SHS_ARRAY_LEN(wide); i++) {
-        if (strcmp(path, wide[i]) == 0)
+        if (same_place(path, wide[i]))
             return true;
     }
-    return home != NULL && stat(home, &home_st) == 0 && stat(path, &st) == 0 &&
-           st.st_dev == home_st.st_dev && st.st_ino == home_st.st_ino;
+    return home != NULL && same_place(path, home);
 }
 
 /* So many directories above the path, the nearest in any case if `nearest`. */
@@ -78,6 +93,34 @@ static void climb(struct sandbox *box, const char *path, unsigned levels, bool n
     }
 }
 
+/* For each link on the way, "current" in /srv/app/current/public: where it leads to, and what is
+   beside that, which is where it leads to next. */
+static void allow_links(struct sandbox *box, const char *path, unsigned access)
+{
+    char room[PATH_MAX], real[PATH_MAX];
+    size_t len = strlen(path);
+    struct stat st;
+
+    if (len >= sizeof room)
+        return;
+    memcpy(room, path, len + 1);
+    for (char *c = room + 1; len > 0; c++) {
+        bool last = *c == '\0';
+
+        if (!last && *c != '/')
+            continue;
+        *c = '\0';
+        if (lstat(room, &st) == 0 && S_ISLNK(st.st_mode)) {
+            climb(box, room, 1, false, access);
+            if (realpath(room, real) != NULL)
+                climb(box, real, 1, false, access);
+        }
+        if (last)
+            return;
+        *c = '/';
+    }
+}
+
 /* What is replaced by a rename, whole directories included (certificates, deployments), and what a
    link leads to. */
 static void allow_replaced(struct sandbox *box, const char *path, unsigned levels, bool nearest,
@@ -95,6 +138,7 @@ static void allow_replaced(struct sandbox *box, const char *path, unsigned level
         climb(box, path, 1, nearest, access);
     if (realpath(path, real) != NULL)
         climb(box, real, levels, nearest, access);
+    allow_links(box, path, access & ~(unsigned)(SANDBOX_CHANGE | SANDBOX_SOCKET));
 }
 
 static void allow_site(struct sandbox *box, const struct serve_options *o)
@@ -121,6 +165,24 @@ static void allow_routes(struct sandbox *box, const struct serve_options *o)
     }
 }
 
+/* A directory of links, as those of CRLs often are: what is beside each file that one leads to. */
+static void allow_farm(struct sandbox *box, const char *path)
+{
+    DIR *dir = path == NULL ? NULL : opendir(path);
+    char name[PATH_MAX];
+    struct dirent *entry;
+
+    for (unsigned left = FARM_MAX; dir != NULL && left > 0 && (entry = readdir(dir)) != NULL;) {
+        if (entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN)
+            continue;
+        left--;
+        if (snprintf(name, sizeof name, "%s/%s", path, entry->d_name) < (int)sizeof name)
+            allow_replaced(box, name, 1, true, SANDBOX_READ);
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
 static void allow_files(struct sandbox *box, const struct serve_options *o)
 {
     const char *const read[] = {
@@ -141,6 +203,8 @@ static void allow_files(struct sandbox *box, const struct serve_options *o)
     }
     for (size_t i = 0; i < SHS_ARRAY_LEN(read); i++)
         allow_replaced(box, read[i], 3, true, SANDBOX_READ);
+    allow_farm(box, o->host.crl);
+    allow_farm(box, o->admin.crl);
     /* A directory of CRLs, and pipes: --password-file <(command). */
     sandbox_allow(box, o->host.crl, SANDBOX_READ);
     sandbox_allow(box, o->admin.crl, SANDBOX_READ);
@@ -187,6 +251,27 @@ static void allow_state(struct sandbox *box, const struct serve_options *o)
     shs__free(dir);
 }
 
+/* Libraries lie where those do that are loaded: one may be loaded when it is needed first. */
+static int allow_library(struct dl_phdr_info *info, size_t size, void *box)
+{
+    SHS_UNUSED(size);
+    if (info->dlpi_name != NULL && info->dlpi_name[0] == '/')
+        climb(box, info->dlpi_name, 1, false, SANDBOX_READ);
+    return 0;
+}
+
+/* OpenSSL reads its configuration, wherever that is and what it includes, at its first use: now.
+   Left for later it would not be found, and OpenSSL would go on without and say nothing. Its
+   modules are loaded when an algorithm is asked for. */
+static void allow_libraries(struct sandbox *box)
+{
+    (void)shs__openssl_ready(); /* whoever needs it asks again, and says so */
+    sandbox_allow(box, shs__openssl_modules(), SANDBOX_READ);
+    sandbox_allow(box, getenv("OPENSSL_MODULES"), SANDBOX_READ);
+    sandbox_allow(box, "/proc/self/exe", SANDBOX_READ);
+    (void)dl_iterate_phdr(allow_library, box);
+}
+
 static int failed(const struct sandbox *self)
 {
     char text[64];
@@ -207,6 +292,7 @@ int serve_sandbox_close(struct sandbox *self, const struct serve_plan *plan)
     for (size_t i = 0; i < SHS_ARRAY_LEN(usual); i++)
         sandbox_allow(self, usual[i], SANDBOX_READ);
     sandbox_allow(self, "/dev/null", SANDBOX_READ | SANDBOX_DEVICE);
+    allow_libraries(self);
     for (size_t i = 0; i < plan->count; i++) {
         const struct serve_options *o = &plan->listeners[i];
 
@@ -234,5 +320,27 @@ int serve_sandbox_filter(struct sandbox *self, const struct serve_plan *plan)
         needs |= SANDBOX_SOCKETS;
     if (o->threading == SERVE_FORK)
         needs |= SANDBOX_CHILDREN;
-    return sandbox_filter(self, needs) ? CMD_OK : failed(self);
+    if (!sandbox_filter(self, needs))
+        return failed(self);
+    if (self->refused)
+        cmd_warn("not all of the sandbox can be had here: %s. That is so in some containers; "
+                 "--no-sandbox serves without any, and without this line",
+                 self->text);
+    return CMD_OK;
+}
+
+static bool cannot_be_opened(const char *directory, int flags, unsigned mode)
+{
+    int fd = open(directory, flags | O_CLOEXEC, 0600);
+
+    if (fd >= 0)
+        (void)close(fd);
+    /* What its mode allows and is refused all the same, the sandbox has refused. */
+    return fd < 0 && errno == EACCES && faccessat(AT_FDCWD, directory, (int)mode, AT_EACCESS) == 0;
+}
+
+bool serve_sandbox_hides(const char *directory, bool written)
+{
+    return cannot_be_opened(directory, O_RDONLY | O_DIRECTORY, R_OK) ||
+           (written && cannot_be_opened(directory, O_WRONLY | O_TMPFILE, W_OK | X_OK));
 }

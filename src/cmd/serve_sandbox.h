@@ -15,4 +15,8 @@ int serve_sandbox_close(struct sandbox *self, const struct serve_plan *plan);
 /* And for system calls, once all sockets are open. */
 int serve_sandbox_filter(struct sandbox *self, const struct serve_plan *plan);
 
+/* Is a directory, which may have been made or named since, out of reach though its mode allows to
+   read it, or to write to it? Any thread. */
+bool serve_sandbox_hides(const char *directory, bool written);
+
 #endif

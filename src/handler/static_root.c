@@ -8,6 +8,17 @@
 /* Two renames take the place of a directory: between them the name is nobody's for a moment. */
 #define GRACE_NS (2 * (int64_t)SHS_NS_PER_S)
 
+/* Does its mode allow to read it, and does something else, a sandbox, not let us? O_PATH asks
+   neither, so all that is in it would look as if it were not there. */
+static bool is_hidden(int fd)
+{
+    int read_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (read_fd >= 0)
+        (void)close(read_fd);
+    return read_fd < 0 && errno == EACCES && faccessat(fd, ".", R_OK, AT_EACCESS) == 0;
+}
+
 static struct shs_open_root *open_at(int base_fd, const char *name, bool keep)
 {
     struct shs_open_root *root;
@@ -22,6 +33,8 @@ static struct shs_open_root *open_at(int base_fd, const char *name, bool keep)
         goto failed;
     errno = ENOENT;
     if (st.st_nlink == 0) /* removed, and only open still */
+        goto failed;
+    if (is_hidden(fd)) /* EACCES */
         goto failed;
     atomic_init(&root->references, 1);
     root->fd = fd;

@@ -23,3 +23,8 @@ bool shs__openssl_ready(void)
         ERR_clear_error();
     return ready;
 }
+
+const char *shs__openssl_modules(void)
+{
+    return OPENSSL_info(OPENSSL_INFO_MODULES_DIR);
+}

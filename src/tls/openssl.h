@@ -13,4 +13,7 @@
 /* Is it set up? False: it cannot be, in this process. Any thread. */
 bool shs__openssl_ready(void);
 
+/* The directory from which its modules are loaded; NULL: none. */
+const char *shs__openssl_modules(void);
+
 #endif

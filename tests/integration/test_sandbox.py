@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import shslib
@@ -91,6 +92,122 @@ def test_reload_of_renamed_files():
             before = server.stderr.count("Files read again; taken: ")
             server.signal(signal.SIGHUP)
             shslib.wait_until(lambda: server.stderr.count("Files read again; taken: ") > before, 20, "a reload")
+
+
+def relink(link, target):
+    os.symlink(target, link + ".new")
+    os.replace(link + ".new", link)
+
+
+def answer_becomes(server, path, status, body=None):
+    def is_there():
+        got = server.get(path)
+        return got[0] == status and (body is None or got[2] == body)
+    shslib.wait_until(is_there, 20, "%d for %s" % (status, path))
+
+
+def test_deployments():
+    """The directory is below a link that is led to the next release, or is replaced itself."""
+    app = TOP + "/app"
+    for number in b"123":
+        shslib.write_file(app + "/releases/%c/public/a.txt" % number, bytes((number,)))
+    os.symlink("releases/1", app + "/current")
+    with shslib.Server("--plain", app + "/current/public") as server:
+        equal(server.get("/a.txt")[2], b"1")
+        relink(app + "/current", "releases/2")
+        answer_becomes(server, "/a.txt", 200, b"2")
+        os.rename(app + "/releases/2/public", app + "/releases/2/old")
+        os.rename(app + "/releases/3/public", app + "/releases/2/public")
+        answer_becomes(server, "/a.txt", 200, b"3")
+
+
+def test_directory_out_of_reach():
+    """It is led to where the sandbox lets nobody: the log says so, and the answer is not that files are not there."""
+    shslib.write_file(TOP + "/near/releases/1/a.txt", b"1")
+    shslib.write_file(TOP + "/far/2/a.txt", b"2")
+    os.symlink("releases/1", TOP + "/near/current")
+    with shslib.Server("--plain", TOP + "/near/current", "--log-level", "debug") as server:
+        if not landlock(server):
+            print("       no landlock here: left out")
+            return
+        relink(TOP + "/near/current", TOP + "/far/2")
+        answer_becomes(server, "/a.txt", 503)
+        server.wait_stderr("/near/current is another one now, and may not be read .*: start the server anew")
+        relink(TOP + "/near/current", "releases/1")
+        answer_becomes(server, "/a.txt", 200, b"1")
+
+
+def test_route_out_of_reach():
+    """A reload with a route to such a directory is refused with the sandbox's name."""
+    config, site = TOP + "/conf/a/b/c/shs.yaml", TOP + "/routed/site"
+    shslib.write_file(TOP + "/beyond/b.txt", b"b")
+    shslib.write_file(site + "/in/b.txt", b"inside")
+    text = "plain: true\ndirectory: %s\n" % site
+    route = text + "routes:\n  - path: /r/\n    directory: %s\n"
+    shslib.write_file(config, text.encode())
+    with shslib.Server("--config", config, "--log-level", "debug") as server:
+        if not landlock(server):
+            print("       no landlock here: left out")
+            return
+        shslib.write_file(config, (route % (TOP + "/beyond")).encode())
+        server.signal(signal.SIGHUP)
+        server.wait_stderr("the sandbox, which was closed at the start, keeps .*/beyond out of reach: that needs a new start")
+        shslib.write_file(config, (route % (site + "/in") + "    upload: true\n").encode())
+        server.signal(signal.SIGHUP)
+        server.wait_stderr("keeps .*/in out of reach for uploads")
+        shslib.write_file(config, (route % (site + "/in")).encode())
+        server.signal(signal.SIGHUP)
+        answer_becomes(server, "/r/b.txt", 200, b"inside")
+
+
+# A filter that answers one system call with an error, then the program: a container's, or an old kernel.
+FORBID = """
+import ctypes, os, struct, sys
+number, error = int(sys.argv[1]), int(sys.argv[2])
+code = b"".join(struct.pack("HBBI", *row) for row in (
+    (0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050000 | error), (0x06, 0, 0, 0x7fff0000)))
+rows = ctypes.create_string_buffer(code, len(code))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(rows)))
+prctl = ctypes.CDLL(None, use_errno=True).prctl
+prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+if prctl(38, 1, 0, 0, 0) != 0 or prctl(22, 2, ctypes.addressof(program), 0, 0) != 0:
+    sys.exit(77)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def start_forbidden(number, error):
+    """Its first line, exit code and stderr, with that system call forbidden."""
+    process = subprocess.Popen([sys.executable, "-c", FORBID, str(number), str(error), shslib.BIN, "serve", "--plain",
+                                "-p", "0", "--log-level", "debug", TOP + "/site"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        return first, process.communicate(timeout=20 * shslib.SLOWNESS)[1].decode(), process.returncode
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def test_forbidden_here():
+    """Where a part of the sandbox is forbidden it is left out with a warning, and the site is served."""
+    warning = "warning: not all of the sandbox can be had here"
+    with shslib.Server("--plain", "--log-level", "debug", TOP + "/site") as server:
+        if not landlock(server):
+            print("       no landlock here: left out")
+            return
+        filtered = server.stderr.rstrip().endswith("seccomp")
+    calls = [(444, 38, "no landlock in this kernel"), (445, 1, warning + ": .*no landlock here: Operation not permitted"),
+             (446, 38, warning + ": .*no landlock here: Function not implemented")]
+    seccomp = {"x86_64": 317, "aarch64": 277}.get(os.uname().machine)
+    if filtered and seccomp is not None:
+        calls.append((seccomp, 1, warning + ": .*landlock [0-9].*no seccomp here"))
+    for number, error, words in calls:
+        first, err, code = start_forbidden(number, error)
+        check(first.startswith(b"Serving HTTP on ") and code == 0, "%d: %d %s" % (number, code, err))
+        check(re.search(words, err), "%d: %s" % (number, err))
 
 
 def root_only(test):
@@ -256,7 +373,8 @@ def main():
         os.chmod(top, 0o755)
         TOP = top
         shslib.write_file(top + "/site/a.txt", b"hello\n")
-        shslib.main(test_it_is_on, test_files_out_of_reach, test_reload_of_renamed_files, test_user, test_no_such_user,
+        shslib.main(test_it_is_on, test_files_out_of_reach, test_reload_of_renamed_files, test_deployments,
+                    test_directory_out_of_reach, test_route_out_of_reach, test_forbidden_here, test_user, test_no_such_user,
                     test_port_in_use, test_low_port, test_unreadable_key, test_read_only_home,
                     test_foreign_build_directory, test_stop_fits_docker, test_ctrl_c_on_a_terminal)
 
