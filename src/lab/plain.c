@@ -292,6 +292,7 @@ static int connect_to(struct shs__lab_talk *talk, char *target)
         target++;
     }
     snprintf(talk->target, sizeof talk->target, "%s", target);
+    shs__lab_talk_came(talk, talk->target);
     return shs__lab_talk_send(talk, yes, sizeof yes - 1);
 }
 

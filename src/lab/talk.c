@@ -110,6 +110,21 @@ static struct shs__lab_unit *find_by_address(struct shs__lab_talk *talk)
     return unit != NULL ? unit : find_id(talk->lab, "sni-missing");
 }
 
+static void count(struct shs__lab_talk *talk, struct shs__lab_unit *unit)
+{
+    if (unit != talk->counted)
+        atomic_fetch_add(&unit->connections, 1);
+    talk->counted = unit;
+}
+
+void shs__lab_talk_came(struct shs__lab_talk *talk, const char *name)
+{
+    struct shs__lab_unit *unit = find_unit(talk->lab, name);
+
+    if (unit != NULL)
+        count(talk, unit);
+}
+
 static struct shs__lab_unit *choose(struct shs__lab_talk *talk)
 {
     struct shs_lab *lab = talk->lab;
@@ -120,7 +135,7 @@ static struct shs__lab_unit *choose(struct shs__lab_talk *talk)
         atomic_fetch_add(&lab->strangers, 1);
         return &lab->stranger;
     }
-    atomic_fetch_add(&unit->connections, 1);
+    count(talk, unit);
     if (!talk->hello.has_alpn)
         atomic_fetch_add(&unit->no_alpn, 1);
     return unit;

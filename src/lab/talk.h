@@ -31,12 +31,15 @@ struct shs__lab_talk {
     const char *outcome;  /* for the journal */
     int alert;            /* the last that came; -1 = none */
     bool went_on;
-    bool proxied;     /* by CONNECT, */
-    char target[256]; /* ... to this name or address */
+    bool proxied;                  /* by CONNECT, */
+    char target[256];              /* ... to this name or address */
+    struct shs__lab_unit *counted; /* the connection counts as one of its; NULL: of nobody yet */
 };
 
 /* Reads some more bytes of the client into `in`. SHS_OK, or the end as shs_conn_read. */
 int shs__lab_talk_read(struct shs__lab_talk *talk);
+/* The client came for this name. Before it is answered: it may look at the count when it is. */
+void shs__lab_talk_came(struct shs__lab_talk *talk, const char *name);
 /* Sends bytes as they are. */
 int shs__lab_talk_send(struct shs__lab_talk *talk, const void *bytes, size_t len);
 /* Sleeps, but not beyond the server's stop. */
