@@ -120,7 +120,8 @@ struct shs_admin_options {
     void *prepare_ctx;
 
     /* -- what it keeps ------------------------------------------------------------------------- */
-    const char *audit; /* a file, appended to. NULL: the lines go to `log` */
+    const char *audit; /* a file, appended to; a new one when it was moved away (logrotate). NULL:
+                          the lines go to `log` */
     const char *deny;  /* a file that has what POST deny was told, for the next start. NULL: no */
 
     const char *keylog; /* a file, made with mode 0600: POST keylog has the secrets of the servers'

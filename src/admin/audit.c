@@ -47,25 +47,6 @@ static int write_all(struct shs_admin_audit *self, const char *bytes, size_t len
     return rc;
 }
 
-/* With the lock, and no line open: ends one that was never ended, then this one. */
-static int write_line(struct shs_admin_audit *self, struct shs_str line)
-{
-    struct shs_buf whole;
-    int rc = SHS_OK;
-
-    shs__buf_init(&whole, line.len + 128);
-    if (self->torn)
-        rc = shs__buf_append_str(&whole, SHS_STR(TORN));
-    if (rc == SHS_OK)
-        rc = shs__buf_append_str(&whole, line);
-    if (rc == SHS_OK)
-        rc = write_all(self, shs__buf_head(&whole), whole.len);
-    if (rc == SHS_OK)
-        self->torn = false;
-    shs__buf_free(&whole);
-    return rc == SHS_OK ? SHS_OK : SHS_IO;
-}
-
 static int open_file(const char *file, bool *torn, struct shs_error *err)
 {
     int fd = open(file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
@@ -78,24 +59,44 @@ static int open_file(const char *file, bool *torn, struct shs_error *err)
     return fd;
 }
 
-int shs__admin_audit_reopen(struct shs_admin_audit *self, struct shs_error *err)
+/* With the lock, and no line open: a file that was moved away (logrotate) is left to its end, and
+   the next line begins a new one. Where none can be opened, the old one goes on. */
+static void follow_name(struct shs_admin_audit *self)
 {
+    struct stat mine, named;
     bool torn = false;
     int fd;
 
-    if (self->file == NULL)
-        return SHS_OK;
-    fd = open_file(self->file, &torn, err);
+    if (self->file == NULL || fstat(self->fd, &mine) != 0 || !S_ISREG(mine.st_mode) ||
+        (stat(self->file, &named) == 0 && named.st_dev == mine.st_dev &&
+         named.st_ino == mine.st_ino))
+        return;
+    fd = open_file(self->file, &torn, NULL);
     if (fd < 0)
-        return SHS_IO;
-    pthread_mutex_lock(&self->lock);
-    while (self->open)
-        pthread_cond_wait(&self->ended, &self->lock);
+        return;
     close(self->fd);
     self->fd = fd;
     self->torn = torn;
-    pthread_mutex_unlock(&self->lock);
-    return SHS_OK;
+}
+
+/* With the lock, and no line open: ends one that was never ended, then this one. */
+static int write_line(struct shs_admin_audit *self, struct shs_str line)
+{
+    struct shs_buf whole;
+    int rc = SHS_OK;
+
+    follow_name(self);
+    shs__buf_init(&whole, line.len + 128);
+    if (self->torn)
+        rc = shs__buf_append_str(&whole, SHS_STR(TORN));
+    if (rc == SHS_OK)
+        rc = shs__buf_append_str(&whole, line);
+    if (rc == SHS_OK)
+        rc = write_all(self, shs__buf_head(&whole), whole.len);
+    if (rc == SHS_OK)
+        self->torn = false;
+    shs__buf_free(&whole);
+    return rc == SHS_OK ? SHS_OK : SHS_IO;
 }
 
 /* -- life -------------------------------------------------------------------------------------- */

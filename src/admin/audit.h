@@ -18,13 +18,14 @@
 
 #include "base/base.h"
 
-/* Lines that may wait while something is changed; beyond it they are counted as lost. */
+/* Bytes of lines that may wait while something is changed; a line beyond it is SHS_IO. */
 #define SHS_ADMIN_AUDIT_WAITING ((size_t)256 * 1024)
 
 struct shs_admin_audit;
 
 /*
- *   file  appended to; made with mode 0640. NULL: lines go to `log` (NULL: nowhere)
+ *   file  appended to; made with mode 0640. When it was moved away, the next line is in a new one
+ *         of its name. NULL: lines go to `log` (NULL: nowhere)
  *
  * SHS_OK; SHS_IO, SHS_NOMEM with *err.
  */
@@ -44,8 +45,5 @@ int shs__admin_audit_begin(struct shs_admin_audit *self, struct shs_str part, un
                            struct shs_error *err);
 /* The second part. SHS_OK; SHS_IO: it is not in the file, and the next line says so. */
 int shs__admin_audit_end(struct shs_admin_audit *self, struct shs_str part);
-
-/* Opens the file again, after it was moved away. SHS_OK; SHS_IO, and the old one is kept. */
-int shs__admin_audit_reopen(struct shs_admin_audit *self, struct shs_error *err);
 
 #endif

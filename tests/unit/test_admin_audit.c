@@ -1,5 +1,5 @@
 /*
- * test_admin_audit.c - changes that wait for each other at an audit log that cannot be written.
+ * test_admin_audit.c - an audit log that cannot be written, and one that is moved away.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -102,10 +102,49 @@ static void test_all_that_wait_are_told(void **state)
     unlink(file);
 }
 
+static void has(const char *file, const char *wanted)
+{
+    char text[256] = "";
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0 && read(fd, text, sizeof text - 1) >= 0);
+    close(fd);
+    assert_string_equal(text, wanted);
+}
+
+/* A line is whole in the file in which it began; the next one is in the new file. */
+static void test_a_file_that_is_moved_away(void **state)
+{
+    char file[] = "/tmp/shs-test-audit-XXXXXX", moved[64];
+    struct shs_admin_audit *audit;
+    struct shs_error err;
+    int fd = mkstemp(file);
+
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    snprintf(moved, sizeof moved, "%s.1", file);
+    assert_int_equal(shs__admin_audit_new(&audit, file, NULL, NULL, &err), SHS_OK);
+    assert_int_equal(shs__admin_audit_begin(audit, SHS_STR("{\"a\":1"), WAIT_MS, &err), SHS_OK);
+    assert_int_equal(rename(file, moved), 0);
+    assert_int_equal(shs__admin_audit_end(audit, SHS_STR(",\"b\":1}")), SHS_OK);
+    assert_int_equal(shs__admin_audit_line(audit, SHS_STR("{\"a\":2}")), SHS_OK);
+    has(moved, "{\"a\":1,\"b\":1}\n");
+    has(file, "{\"a\":2}\n");
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(shs__admin_audit_begin(audit, SHS_STR("{\"a\":3"), WAIT_MS, &err), SHS_OK);
+    assert_int_equal(shs__admin_audit_end(audit, SHS_STR(",\"b\":3}")), SHS_OK);
+    has(file, "{\"a\":3,\"b\":3}\n");
+    shs__admin_audit_free(audit);
+    unlink(file);
+    unlink(moved);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_that_wait_are_told),
+        cmocka_unit_test(test_a_file_that_is_moved_away),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
