@@ -16,6 +16,16 @@
 /* Beyond so many, a line says how many more there are. */
 #define NAMES_MAX 40u
 
+/* What became of a file. Views: during the call that they are given to. */
+struct serve_reload_file {
+    const char *listener; /* "127.0.0.1:8443"; NULL: there is one listener only */
+    const char *file;
+    enum shs_tls_file_state state;
+    const char *why; /* of one that cannot be used; else "" */
+};
+
+typedef void serve_reload_fn(void *ctx, const struct serve_reload_file *file);
+
 /* What is read again for itself: a server's TLS, rules, or the configuration. */
 struct serve_reload_part {
     const char *listener;
@@ -27,6 +37,7 @@ struct serve_reload_part {
     struct shs_tls_draft *tls;
     struct shs_access_draft *access;
     bool changed; /* the configuration has other routes */
+    bool was_bad; /* it could not be used when it was last to be taken */
     int rc;
     struct shs_error err;
 };
@@ -84,6 +95,7 @@ static void read_part(struct serve_reload_part *part, bool dry_run)
 
 static void take_part(struct serve_reload_part *part)
 {
+    part->was_bad = part->rc != SHS_OK;
     if (part->tls != NULL)
         part->rc = shs_tls_draft_commit(part->tls, &part->err);
     else if (part->config != NULL && part->rc == SHS_OK)
@@ -254,6 +266,7 @@ static int first_fault(const struct serve_reload *self, struct shs_error *err)
         else
             shs_error_set(err, part->rc, 0, "%s: %s", part->listener, part->err.text);
         err->code = part->rc;
+        err->sys_errno = part->err.sys_errno;
         return part->rc;
     }
     *err = (struct shs_error){.code = SHS_OK};
@@ -270,25 +283,27 @@ static int reload(struct serve_reload *self, bool dry_run, struct shs_error *err
     return first_fault(self, err);
 }
 
-int serve_reload(struct serve_reload *self, bool dry_run, serve_reload_fn *each, void *ctx,
-                 struct shs_error *err)
+/* Ends what began with the lock. */
+static void drop_all(struct serve_reload *self)
 {
-    struct shs_error failed;
+    for (size_t i = 0; i < self->count; i++) {
+        drop_part(&self->parts[i]);
+        self->parts[i].rc = SHS_OK;
+    }
+    pthread_mutex_unlock(&self->one);
+}
+
+static int reload_all(struct serve_reload *self, bool dry_run, struct shs_error *err)
+{
     int rc;
 
     pthread_mutex_lock(&self->one);
-    rc = reload(self, dry_run, &failed);
+    rc = reload(self, dry_run, err);
     if (!dry_run) {
-        say(self, &failed);
-        snprintf(self->said, sizeof self->said, "%s", rc == SHS_OK ? "" : failed.text);
+        say(self, err);
+        snprintf(self->said, sizeof self->said, "%s", rc == SHS_OK ? "" : err->text);
     }
-    for (size_t i = 0; each != NULL && i < self->count; i++)
-        tell_part(&self->parts[i], each, ctx);
-    for (size_t i = 0; i < self->count; i++)
-        drop_part(&self->parts[i]);
-    pthread_mutex_unlock(&self->one);
-    if (rc != SHS_OK && err != NULL)
-        *err = failed;
+    drop_all(self);
     return rc;
 }
 
@@ -305,15 +320,6 @@ static int read_ours(struct serve_reload *self, bool dry_run, struct shs_error *
             read_part(&self->parts[i], dry_run);
     }
     return first_fault(self, err);
-}
-
-static void drop_all(struct serve_reload *self)
-{
-    for (size_t i = 0; i < self->count; i++) {
-        drop_part(&self->parts[i]);
-        self->parts[i].rc = SHS_OK;
-    }
-    pthread_mutex_unlock(&self->one);
 }
 
 int serve_reload_rest(void *reload, enum shs_admin_reload_step step, struct shs_error *err)
@@ -345,7 +351,7 @@ static int reload_now(struct serve_reload *self, bool dry_run, struct shs_error 
     int rc;
 
     if (self->admin == NULL)
-        return serve_reload(self, dry_run, NULL, NULL, err);
+        return reload_all(self, dry_run, err);
     rc = shs_admin_reload(self->admin, "SIGHUP", dry_run, err);
     if (!dry_run) {
         pthread_mutex_lock(&self->one);
@@ -369,14 +375,40 @@ static bool is_news(struct serve_reload *self, const char *why, bool *failed)
     return news;
 }
 
+static void count_new(void *ctx, const struct serve_reload_file *file)
+{
+    *(unsigned *)ctx += file->state == SHS_TLS_FILE_TAKEN;
+}
+
+/* Something can be used that could not, though perhaps not the file that is told of first. */
+static bool is_better(struct serve_reload *self)
+{
+    struct shs_error err;
+    unsigned better = 0;
+
+    pthread_mutex_lock(&self->one);
+    (void)reload(self, true, &err);
+    for (size_t i = 0; i < self->count; i++) {
+        const struct serve_reload_part *part = &self->parts[i];
+
+        if (part->server != NULL)
+            tell_part(part, count_new, &better);
+        else
+            better += part->was_bad && part->rc == SHS_OK;
+    }
+    drop_all(self);
+    return better > 0;
+}
+
 /* What failed is looked at again, in silence until there is something new. */
 static void retry(struct serve_reload *self)
 {
     struct shs_error err = {.text = ""};
-    bool failed;
+    bool failed, better = is_better(self);
     int rc = reload_now(self, true, &err);
+    bool news = is_news(self, rc == SHS_OK ? "" : err.text, &failed);
 
-    if (is_news(self, rc == SHS_OK ? "" : err.text, &failed) && failed)
+    if ((news || better) && failed)
         (void)reload_now(self, false, &err);
 }
 

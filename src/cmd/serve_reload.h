@@ -1,6 +1,6 @@
 /*
- * serve_reload.h - what `shs serve` reads again, as one transaction: certificates, keys, CAs, CRLs,
- * rules and routes of all listeners. SIGHUP and the admin plane both call serve_reload.
+ * serve_reload.h - what `shs serve` reads again, when SIGHUP says so: certificates, keys, CAs,
+ * CRLs, rules and routes of all listeners. With an admin plane that is what its POST reload does.
  *
  * Everything is read and checked first, and then taken: a certificate with its key, the CAs with
  * their CRLs, the rules of a listener, each as a whole or not at all. What cannot be used stays as
@@ -19,16 +19,6 @@
 
 #include "base/base.h"
 #include "cmd/serve_config.h"
-
-/* What became of a file. Views: during the call that they are given to. */
-struct serve_reload_file {
-    const char *listener; /* "127.0.0.1:8443"; NULL: there is one listener only */
-    const char *file;
-    enum shs_tls_file_state state;
-    const char *why; /* of one that cannot; else "" */
-};
-
-typedef void serve_reload_fn(void *ctx, const struct serve_reload_file *file);
 
 struct serve_reload_part;
 
@@ -67,18 +57,5 @@ void serve_reload_stop(struct serve_reload *self);
 
 /* Rules and the configuration, without TLS: `reload` of struct shs_admin_options. */
 int serve_reload_rest(void *reload, enum shs_admin_reload_step step, struct shs_error *err);
-
-/*
- * Reads everything again.
- *
- *   dry_run  only looks; nothing is changed, counted or logged
- *   each     called for every file when it is over, on this thread; NULL: nobody asks
- *   err      may be NULL
- *
- * Returns 0; or < 0 with *err naming the first file that cannot be used. Any thread, between
- * serve_reload_start and serve_reload_stop; one at a time, others wait.
- */
-int serve_reload(struct serve_reload *self, bool dry_run, serve_reload_fn *each, void *ctx,
-                 struct shs_error *err);
 
 #endif

@@ -126,6 +126,14 @@ def test_what_cannot_be_used_holds_up_nothing():
             line = hang_up(server)
             check(line.startswith("Files not reloaded, all stays as it was: "), line)
             equal(now(), [(leafs[0], 403), (leafs[3], 403)], "nothing good")
+            # Two that are bad: the one that is mended is taken by itself, and does not wait for the other.
+            lab.place("two", 2, key=0)
+            line = hang_up(server)
+            check("kept: " in line and "'two.pem' of" in line.split("kept:")[1], line)
+            lab.place("two", 2)
+            shslib.wait_until(lambda: "taken: 'two.pem' of" in said(server)[-1], 20, "the next try")
+            check(said(server)[-1].startswith("Files read again, but not all can be used: "), said(server)[-1])
+            equal(now(), [(leafs[0], 403), (leafs[2], 403)], "one of two is mended")
             server.stop()
         equal(server.wait(), 0)
 
