@@ -73,8 +73,8 @@ static int unknown(const char *word, struct shs_error *err)
         used += (size_t)snprintf(all + used, sizeof all - used, " %s", faults[i].word);
     /* All of them are more than an error holds. */
     return shs_error_set(err, SHS_USAGE, 0,
-                         "'%s' is no fault; 'shs cert new --help' lists them:%.*s ...", word, 120,
-                         all);
+                         "'%s' is not a fault; 'shs cert new --help' lists them:%.*s ...", word,
+                         120, all);
 }
 
 const char *shs__fault_signer_key(const char *fault, const char *digest)

@@ -40,7 +40,7 @@ static void note_others(struct serve_config *self)
 
         if (name != NULL)
             snprintf(self->note, sizeof self->note,
-                     "%s: '%s' is another than at the start: that needs a new start",
+                     "%s: '%s' has changed since the start: that needs a restart",
                      self->plan->listeners[0].config, name);
     }
 }
@@ -62,7 +62,7 @@ static int read_plan(struct serve_config *self, struct shs_error *err)
         return shs_error_set(err, SHS_USAGE, 0, "%s", text);
     if (self->next->count != self->plan->count)
         return shs_error_set(err, SHS_USAGE, 0,
-                             "%s has %zu listeners and %zu are served: that needs a new start",
+                             "%s has %zu listeners and %zu are served: that needs a restart",
                              self->plan->listeners[0].config, self->next->count, self->plan->count);
     return SHS_OK;
 }
@@ -77,7 +77,7 @@ static int look_for_hidden(const struct serve_config *self, const struct serve_o
         if (route->directory != NULL && serve_sandbox_hides(route->directory, route->upload))
             return shs_error_set(err, SHS_IO, 0,
                                  "%s: the sandbox, which was closed at the start, keeps %s out of "
-                                 "reach%s: that needs a new start, or --no-sandbox",
+                                 "reach%s: that needs a restart, or --no-sandbox",
                                  self->plan->listeners[0].config, route->directory,
                                  route->upload ? " for uploads" : "");
     }

@@ -1,6 +1,6 @@
 /*
  * serve_config.h - the configuration of a server that runs, read again: its routes are taken, all
- * else needs a new start, and is said to.
+ * else needs a restart, and is said to.
  */
 #ifndef SHS_CMD_SERVE_CONFIG_H
 #define SHS_CMD_SERVE_CONFIG_H
@@ -16,7 +16,7 @@ struct serve_config {
     struct serve_site **sites;     /* of the plan's listeners; borrowed */
     struct serve_routes *made[SETTINGS_SECTIONS_MAX]; /* of `next` */
     bool other[SETTINGS_SECTIONS_MAX];                /* has other routes than before */
-    char note[160];                                   /* what needs a new start; "": nothing */
+    char note[160];                                   /* what needs a restart; "": nothing */
 };
 
 /* Reads and checks it. *changed: there is something to be taken. SHS_OK, or *err says what is

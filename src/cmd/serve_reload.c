@@ -213,9 +213,9 @@ static void say_sandbox(const struct serve_reload *self, const struct shs_error 
 {
     if (self->sandboxed && err->sys_errno == EACCES)
         self->log(self->log_ctx, SHS_LOG_WARNING,
-                  "If its mode allows to read the file: the sandbox was closed at the start, and "
-                  "keeps out of reach what no file of the configuration was near then. A new start "
-                  "reads it, and so does --no-sandbox");
+                  "If the file's mode lets this user read it, the sandbox forbids it: since the "
+                  "start only files near those of the configuration can be read. Restart, or use "
+                  "--no-sandbox");
 }
 
 /* What of a configuration waits for a restart. */

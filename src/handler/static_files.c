@@ -142,9 +142,9 @@ bool shs__static_enter(struct shs_visit *v, int *rc)
             shs_conn_server(conn), SHS_LOG_WARNING,
             v->root != NULL ? "The served directory %s is there again."
             : why == EACCES
-                ? "The served directory %s is another one now, and may not be read (%s): requests "
-                  "get 503 until it may. If its mode allows that, a sandbox that was closed before "
-                  "it was made does not: start the server anew."
+                ? "The served directory %s has been replaced, and the new one may not be read "
+                  "(%s): requests get 503 until it can be. If its mode lets this user read it, a "
+                  "sandbox forbids it: restart the server."
                 : "The served directory %s is gone (%s): requests get 503 until it is back.",
             v->site->root.directory, shs__strerror(why, text, sizeof text));
     if (v->root != NULL)

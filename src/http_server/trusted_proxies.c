@@ -137,7 +137,7 @@ static int read_identity(struct shs__trusted_proxies *self, const char *text, st
         return SHS_OK;
     }
     return shs_error_set(err, SHS_USAGE, 0,
-                         "'%s' is no proxy's certificate: give uri=..., dns=... or cn=...", text);
+                         "'%s' does not name a certificate: give uri=..., dns=... or cn=...", text);
 }
 
 static int read_identities(struct shs__trusted_proxies *self, const char *const *texts,

@@ -148,7 +148,7 @@ static int refuse_fault(const char *fault, struct shs_error *err)
 
     return shs_error_set(
         err, SHS_USAGE, 0,
-        "'%.60s' is no fault.%s%s%s shs_test_fault and 'shs exec --help' list them.", fault,
+        "'%.60s' is not a fault.%s%s%s shs_test_fault and 'shs exec --help' list them.", fault,
         word == NULL ? "" : " Is it '", word == NULL ? "" : word, word == NULL ? "" : "'?");
 }
 

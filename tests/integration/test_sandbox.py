@@ -132,7 +132,7 @@ def test_directory_out_of_reach():
             return
         relink(TOP + "/near/current", TOP + "/far/2")
         answer_becomes(server, "/a.txt", 503)
-        server.wait_stderr("/near/current is another one now, and may not be read .*: start the server anew")
+        server.wait_stderr("/near/current has been replaced, and the new one may not be read .*: restart the server")
         relink(TOP + "/near/current", "releases/1")
         answer_becomes(server, "/a.txt", 200, b"1")
 
@@ -151,7 +151,7 @@ def test_route_out_of_reach():
             return
         shslib.write_file(config, (route % (TOP + "/beyond")).encode())
         server.signal(signal.SIGHUP)
-        server.wait_stderr("the sandbox, which was closed at the start, keeps .*/beyond out of reach: that needs a new start")
+        server.wait_stderr("the sandbox, which was closed at the start, keeps .*/beyond out of reach: that needs a restart")
         shslib.write_file(config, (route % (site + "/in") + "    upload: true\n").encode())
         server.signal(signal.SIGHUP)
         server.wait_stderr("keeps .*/in out of reach for uploads")

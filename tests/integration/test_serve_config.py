@@ -256,7 +256,7 @@ def test_routes_answer():
 
 @shslib.not_under("fork")
 def test_routes_are_read_again():
-    """SIGHUP takes other routes, all or nothing; what else has changed is said to need a new start."""
+    """SIGHUP takes other routes, or keeps them all; what else has changed is said to need a restart."""
     with shslib.temp_dir() as path:
         def write(answer, more=""):
             shslib.write_file(path + "/c.yaml", "plain: true\nhandler: echo\n%slisteners:\n- {port: 0, routes: [%s]}\n"
@@ -281,10 +281,10 @@ def test_routes_are_read_again():
             hang_up("Files not reloaded, all stays as it was: c.yaml:4: path '/a' and c.yaml:4: path '/a' are for")
             equal(get(port, "/a", False)[2], b"second")
             write("{path: /b, status: 404}", "limits: {max-requests: 7}\n")
-            hang_up("c.yaml: 'max-requests' is another than at the start: that needs a new start")
+            hang_up("c.yaml: 'max-requests' has changed since the start: that needs a restart")
             equal((get(port, "/b", False)[0], b"second" in get(port, "/a", False)[2]), (404, False))
             shslib.write_file(path + "/c.yaml", "plain: true\n")
-            hang_up("c.yaml has 1 listeners and 2 are served: that needs a new start")
+            hang_up("c.yaml has 1 listeners and 2 are served: that needs a restart")
             equal(get(port, "/b", False)[0], 404)
             server.stop()
         equal(server.wait(), 0)
