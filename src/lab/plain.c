@@ -3,6 +3,7 @@
 
 #include <openssl/evp.h>
 
+#include "base/chars.h"
 #include "lab/talk.h"
 
 #define BODY_MAX 65536u
@@ -83,14 +84,6 @@ static int put_ocsp(struct shs_lab *lab, struct shs_str request, struct shs_buf 
     return rc;
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* GET /ocsp/BASE64 (RFC 6960 A.1): percent-encoded base64 of the request. */
 static int put_ocsp_get(struct shs_lab *lab, const char *text, struct shs_buf *out)
 {
@@ -99,8 +92,8 @@ static int put_ocsp_get(struct shs_lab *lab, const char *text, struct shs_buf *o
     int got;
 
     for (; *text != '\0' && len + 4 < sizeof plain; text++) {
-        if (*text == '%' && hex_digit(text[1]) >= 0 && hex_digit(text[2]) >= 0) {
-            plain[len++] = (unsigned char)(hex_digit(text[1]) * 16 + hex_digit(text[2]));
+        if (*text == '%' && shs__hex_value(text[1]) < 16 && shs__hex_value(text[2]) < 16) {
+            plain[len++] = (unsigned char)(shs__hex_value(text[1]) * 16 + shs__hex_value(text[2]));
             text += 2;
         } else {
             plain[len++] = (unsigned char)*text;

@@ -34,15 +34,6 @@ struct shs_tls_deny {
 
 /* -- keys -------------------------------------------------------------------------------------- */
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /*
  * The hexadecimal digits at *at, without colons, lower case; how many, or 0 when they do not fit.
  */
@@ -51,12 +42,12 @@ static size_t take_digits(const char **at, char *out, size_t cap)
     static const char digits[] = "0123456789abcdef";
     size_t count = 0;
 
-    for (; hex_value(**at) >= 0 || **at == ':'; (*at)++) {
+    for (; shs__hex_value(**at) < 16 || **at == ':'; (*at)++) {
         if (**at == ':')
             continue;
         if (count == cap)
             return 0;
-        out[count++] = digits[hex_value(**at)];
+        out[count++] = digits[shs__hex_value(**at)];
     }
     return count;
 }
@@ -68,7 +59,8 @@ static bool key_of_digest(unsigned char key[SHS_DENY_KEY_LEN], char kind, const 
         return false;
     key[0] = (unsigned char)kind;
     for (size_t i = 0; i < 32; i++)
-        key[1 + i] = (unsigned char)(hex_value(hex[2 * i]) << 4 | hex_value(hex[2 * i + 1]));
+        key[1 + i] =
+            (unsigned char)(shs__hex_value(hex[2 * i]) << 4 | shs__hex_value(hex[2 * i + 1]));
     return true;
 }
 

@@ -2,6 +2,8 @@
 
 #include <openssl/crypto.h>
 
+#include "base/chars.h"
+
 /* NSS's key log format: label, 32 bytes of client random, the secret; in hexadecimal. */
 #define RANDOM_DIGITS ((size_t)64)
 
@@ -18,24 +20,15 @@ void shs__tls_door_free(struct shs_tls_door *self)
     shs__free(self);
 }
 
-static int digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* So many bytes of it; 0 when it is no secret. */
 static uint8_t read_secret(unsigned char to[SHS_TLS_SECRET_MAX], const char *text)
 {
     uint8_t len = 0;
 
     for (; text[0] != '\0'; text += 2, len++) {
-        int high = digit(text[0]), low = high < 0 ? -1 : digit(text[1]);
+        unsigned high = shs__hex_value(text[0]), low = high > 15 ? 16 : shs__hex_value(text[1]);
 
-        if (low < 0 || len == SHS_TLS_SECRET_MAX)
+        if (low > 15 || len == SHS_TLS_SECRET_MAX)
             return 0;
         to[len] = (unsigned char)(high << 4 | low);
     }
