@@ -125,10 +125,10 @@ def clients_again(pki):
 
 def expired_again(pki):
     """A certificate that expires within the life of its ticket: from then on there is a full handshake."""
-    kept, root, now = pki["dir"] + "/expired", pki["root"], int(time.time())
+    kept, root = pki["dir"] + "/expired", pki["root"]
     flags = ("--client-ca", root.cert, "--client-auth", "explain", "--crl", root.crl(root.base + "-again.crl"),
              "--ticket-secret", pki["dir"] + "/secret", "--ticket-epoch", "86400")
-    short = root.client("short", end=3600)
+    short, now = root.client("short", end=3600), int(time.time())  # not before the CRL's thisUpdate
     with contextlib.ExitStack() as stack:
         made, before, after = [
             stack.enter_context(serve(pki, *flags, *at(now + seconds))) for seconds in (0, 3000, 3700)]
