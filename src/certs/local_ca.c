@@ -44,6 +44,7 @@ struct store {
     X509 *ca;
     int64_t ca_start, ca_end;         /* Unix time */
     const char *names[NAMES_MAX + 1]; /* that the leaf must have, ended by NULL */
+    size_t count, wanted;             /* of them; from names[wanted] on they may be left out */
 };
 
 static int fail_file(const struct store *st, const char *what, const char *name)
@@ -504,23 +505,69 @@ static int open_leaf(const struct store *st, bool *made)
     return make_leaf(st);
 }
 
+/* May the CA sign for that name alone? */
+static int is_permitted(const struct store *st, EVP_PKEY *key, const char *name, bool *permitted)
+{
+    const char *const one[] = {name, NULL};
+    struct shs_cert_spec spec = {
+        .names = one,
+        .not_before = st->ca_start,
+        .not_after = st->ca_end,
+        .server_auth = true,
+    };
+    X509 *probe = NULL;
+    int rc = shs__mint_cert(&probe, &spec, key, st->ca, st->ca_key, st->err);
+
+    *permitted = rc == SHS_OK && shs__cert_permitted(probe, st->ca);
+    X509_free(probe);
+    return rc;
+}
+
+/* What was only found goes, where the CA was not made for it: a laptop in another network must not
+   keep the server from starting. */
+static int leave_out(struct store *st, struct shs_local_ca *made)
+{
+    size_t kept = st->wanted, used = 0;
+    int rc = SHS_OK;
+
+    for (size_t i = st->wanted; rc == SHS_OK && i < st->count; i++) {
+        bool permitted = false;
+
+        rc = is_permitted(st, st->ca_key, st->names[i], &permitted);
+        if (permitted)
+            st->names[kept++] = st->names[i];
+        else if (rc == SHS_OK && used < sizeof made->left_out)
+            used += (size_t)snprintf(made->left_out + used, sizeof made->left_out - used, "%s%s",
+                                     used > 0 ? ", " : "", st->names[i]);
+    }
+    st->names[kept] = NULL;
+    st->count = kept;
+    return rc;
+}
+
 /* -- the call ---------------------------------------------------------------------------------- */
 
-static int gather_names(struct store *st, const char *const *names)
+static int add_names(struct store *st, const char *const *names)
 {
-    static const char *const always[ALWAYS] = {"localhost", "127.0.0.1", "::1"};
-    size_t count = 0, i;
-
-    for (i = 0; i < SHS_ARRAY_LEN(always); i++)
-        st->names[count++] = always[i];
-    for (i = 0; names != NULL && names[i] != NULL; i++) {
-        if (count == NAMES_MAX)
+    for (size_t i = 0; names != NULL && names[i] != NULL; i++) {
+        if (st->count == NAMES_MAX)
             return shs_error_set(st->err, SHS_USAGE, 0, "A local certificate has %u names at most.",
                                  NAMES_MAX);
-        st->names[count++] = names[i];
+        st->names[st->count++] = names[i];
     }
-    st->names[count] = NULL;
+    st->names[st->count] = NULL;
     return SHS_OK;
+}
+
+static int gather_names(struct store *st, const char *const *names, const char *const *also)
+{
+    static const char *const always[ALWAYS + 1] = {"localhost", "127.0.0.1", "::1", NULL};
+    int rc = add_names(st, always);
+
+    if (rc == SHS_OK)
+        rc = add_names(st, names);
+    st->wanted = st->count;
+    return rc == SHS_OK ? add_names(st, also) : rc;
 }
 
 static int fill(const struct store *st, struct shs_local_ca *out)
@@ -541,6 +588,12 @@ static int fill(const struct store *st, struct shs_local_ca *out)
 int shs__local_ca_open(struct shs_local_ca *out, const char *dir, const char *const *names,
                        int64_t now, struct shs_error *err)
 {
+    return shs__local_ca_open_also(out, dir, names, NULL, now, err);
+}
+
+int shs__local_ca_open_also(struct shs_local_ca *out, const char *dir, const char *const *names,
+                            const char *const *also, int64_t now, struct shs_error *err)
+{
     struct store st = {.dir = dir, .dir_fd = -1, .lock_fd = -1, .now = now, .err = err};
     struct shs_local_ca made;
     int rc;
@@ -552,7 +605,7 @@ int shs__local_ca_open(struct shs_local_ca *out, const char *dir, const char *co
     ERR_clear_error();
     if (dir == NULL || dir[0] == '\0')
         return shs_error_set(err, SHS_USAGE, 0, "The local CA needs a directory for its files.");
-    rc = gather_names(&st, names);
+    rc = gather_names(&st, names, also);
     if (rc == SHS_OK)
         rc = make_dirs(&st);
     if (rc == SHS_OK)
@@ -561,6 +614,8 @@ int shs__local_ca_open(struct shs_local_ca *out, const char *dir, const char *co
         rc = open_ca(&st, &made);
     if (rc == SHS_OK)
         rc = publish_ca(&st);
+    if (rc == SHS_OK)
+        rc = leave_out(&st, &made);
     if (rc == SHS_OK)
         rc = open_leaf(&st, &made.leaf_made);
     if (rc == SHS_OK)

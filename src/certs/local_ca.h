@@ -29,6 +29,7 @@ struct shs_local_ca {
     bool leaf_made;
     char fingerprint[96]; /* of the CA: SHA-256, "AB:CD:..." */
     char warning[240];    /* a sentence about the clock or the CA's end; "" */
+    char left_out[240];   /* those of `also` that it may not sign for, ", " between; "" */
 };
 
 /*
@@ -42,6 +43,12 @@ struct shs_local_ca {
  */
 int shs__local_ca_open(struct shs_local_ca *out, const char *dir, const char *const *names,
                        int64_t now, struct shs_error *err);
+/*
+ * The same with names that are only found to be this machine's, such as its addresses: one of
+ * `also` that the CA may not sign for is left out of the certificate, and is in out->left_out.
+ */
+int shs__local_ca_open_also(struct shs_local_ca *out, const char *dir, const char *const *names,
+                            const char *const *also, int64_t now, struct shs_error *err);
 void shs__local_ca_free(struct shs_local_ca *self);
 
 #endif

@@ -89,62 +89,44 @@ char *credentials_state_directory(void)
     return NULL;
 }
 
-static bool is_host_name(const char *name)
-{
-    static const char allowed[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
-
-    return name[0] != '\0' && name[0] != '-' && name[0] != '.' &&
-           name[strspn(name, allowed)] == '\0';
-}
-
-/*
- * The name by which others reach this server, beside localhost: the address it is bound to, or this
- * computer's name when it is bound to all of them. NULL when there is none that a certificate can
- * have.
- */
-static const char *outside_name(const char *bind, char *buf, size_t cap)
-{
-    if (strchr(bind, ':') != NULL && strcmp(bind, "::") != 0)
-        return strchr(bind, '%') == NULL ? bind : NULL;
-    if (bind[0] != '\0' && strcmp(bind, "0.0.0.0") != 0 && strcmp(bind, "::") != 0)
-        return is_host_name(bind) ? bind : NULL;
-    if (gethostname(buf, cap) != 0)
-        return NULL;
-    buf[cap - 1] = '\0';
-    return is_host_name(buf) ? buf : NULL;
-}
-
-/* Of every address, each once; `host` is room for this computer's own. */
-static void gather_names(const struct serve_options *o, const char **names, char *host, size_t cap)
+/* The addresses that it is bound to, each once, and --name. Those that are every interface's are
+   in `here`. A zone (fe80::1%eth0) is nothing that a certificate can have. */
+static void gather_names(const struct serve_options *o, const char **names)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < o->place_count; i++) {
         const struct serve_place *place = &o->places[i];
-        const char *name = place->path != NULL ? NULL : outside_name(place->host, host, cap);
+        const char *name = place->path == NULL && serve_is_name(place->host) ? place->host : NULL;
 
+        if (name != NULL && serve_is_everywhere(name))
+            name = NULL;
         for (size_t n = 0; n < count && name != NULL; n++)
             name = strcmp(names[n], name) == 0 ? NULL : name;
         if (name != NULL)
             names[count++] = name;
     }
+    for (size_t i = 0; i < o->names.count; i++)
+        names[count++] = o->names.items[i];
     names[count] = NULL;
 }
 
 static int load_local(struct credentials *self, const struct serve_options *o,
-                      struct shs_options *opt)
+                      const struct serve_here *here, struct shs_options *opt)
 {
-    const char *names[SETTING_LIST_MAX + 1];
-    char hint[SERVE_HINT_MAX], host[256], *dir = credentials_state_directory();
+    const char *names[2 * SETTING_LIST_MAX + 1], *also[SERVE_HERE_MAX + 1];
+    char hint[SERVE_HINT_MAX], *dir = credentials_state_directory();
     struct shs_error err;
     int rc;
 
     if (dir == NULL)
         return cmd_fail(CMD_FAILED, "there is no place for a local certificate authority: set HOME "
                                     "or XDG_STATE_HOME, or give --cert");
-    gather_names(o, names, host, sizeof host);
-    rc = shs__local_ca_open(&self->local, dir, names, (int64_t)time(NULL), &err);
+    gather_names(o, names);
+    for (size_t i = 0; i < here->count; i++)
+        also[i] = here->names[i];
+    also[here->count] = NULL;
+    rc = shs__local_ca_open_also(&self->local, dir, names, also, (int64_t)time(NULL), &err);
     shs__free(dir);
     if (rc != SHS_OK)
         return cmd_fail(CMD_FAILED, "%s%s", err.text, serve_hint_state(&err, hint, sizeof hint));
@@ -153,10 +135,10 @@ static int load_local(struct credentials *self, const struct serve_options *o,
 }
 
 int credentials_load(struct credentials *self, const struct serve_options *o,
-                     struct shs_options *opt)
+                     const struct serve_here *here, struct shs_options *opt)
 {
     if (o->cert_count == 0)
-        return load_local(self, o, opt);
+        return load_local(self, o, here, opt);
     if (o->password_file == NULL)
         return CMD_OK;
     opt->password = give_password;
@@ -196,6 +178,10 @@ void credentials_advise(const struct credentials *self, const struct serve_optio
 
     if (self->local.warning[0] != '\0')
         cmd_warn("%s", self->local.warning);
+    if (self->local.left_out[0] != '\0')
+        cmd_warn("the certificate does not name %s: the local authority was not made for that. "
+                 "Remove ca.key beside %s to have one made that names it; it must be trusted anew",
+                 self->local.left_out, self->local.ca_path);
     if (o->password_file != NULL && stat(o->password_file, &st) == 0 && S_ISREG(st.st_mode) &&
         (st.st_mode & 06) != 0)
         cmd_warn("others may read or write the password file: chmod o= %s", o->password_file);

@@ -8,6 +8,7 @@
 #include <shs/options.h>
 
 #include "certs/local_ca.h"
+#include "cmd/serve_here.h"
 #include "cmd/serve_options.h"
 
 #define CREDENTIALS_PASSWORD_MAX 1024
@@ -27,12 +28,13 @@ char *credentials_state_directory(void);
 /*
  * Sets the password for the certificates of the command line in *opt, which borrows from *self.
  * Without --cert also opt->certfile: from a local authority in $XDG_STATE_HOME/shs
- * (~/.local/state/shs), made if need be, a leaf for this computer and `bind`. Returns CMD_OK or a
+ * (~/.local/state/shs), made if need be, a leaf for localhost, `bind`, --name and what `here` has,
+ * as far as the authority may sign for that. Returns CMD_OK or a
  * failure that was said. credentials_free in either case, when the server, which may read them
  * again, is gone.
  */
 int credentials_load(struct credentials *self, const struct serve_options *o,
-                     struct shs_options *opt);
+                     const struct serve_here *here, struct shs_options *opt);
 /*
  * The same for a look at the configuration without --cert, which makes no file: opt->certfile is
  * the leaf that is there, or self->stand_in, a certificate in memory, stands for the one to come.

@@ -40,6 +40,7 @@
 #include "cmd/serve_reload.h"
 #include "cmd/serve_sandbox.h"
 #include "cmd/serve_service.h"
+#include "cmd/serve_share.h"
 #include "cmd/stop_signals.h"
 
 /* Log lines that may wait for a slow reader, and how long the end waits for it. */
@@ -53,6 +54,7 @@ struct serve;
 struct listener {
     struct serve *serve;
     struct serve_options *o; /* the plan's */
+    struct serve_here here;  /* empty, unless it listens on every interface */
     struct credentials credentials;
     struct serve_site site;
     struct shs_tls_cert certs[SERVE_CERTS_MAX];
@@ -250,6 +252,12 @@ static int make_operators(struct serve *self)
 static bool is_operators(const struct listener *self)
 {
     return self->o->handler == SERVE_HEALTH;
+}
+
+/* It has something that people open: not those that the command makes beside it. */
+static bool is_for_people(const struct listener *self)
+{
+    return self->o->handler != SERVE_HEALTH && self->o->handler != SERVE_REDIRECT;
 }
 
 /* Readiness is this server's, too. */
@@ -522,6 +530,8 @@ static void say_hello(const struct listener *self)
     }
     if (self->credentials.local.ca_path != NULL)
         say_how_to_try(self, first_url);
+    if (is_for_people(self))
+        serve_share_say(self->server, self->o, &self->here, &self->credentials.local);
     fflush(stdout);
 }
 
@@ -582,13 +592,15 @@ static int get_credentials(struct listener *self)
 {
     if (self->o->check && self->o->cert_count == 0)
         return credentials_look(&self->credentials, &self->o->opt);
-    return credentials_load(&self->credentials, self->o, &self->o->opt);
+    return credentials_load(&self->credentials, self->o, &self->here, &self->o->opt);
 }
 
 static int prepare(struct listener *self)
 {
     int code = make_handler(self);
 
+    if (is_for_people(self) && !self->o->check && serve_share_is_everywhere(self->o))
+        serve_here_find(&self->here); /* now: it makes sockets, and the sandbox comes */
     if (code == CMD_OK && !self->o->plain)
         code = get_credentials(self);
     if (code == CMD_OK)

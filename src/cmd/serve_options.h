@@ -48,6 +48,8 @@ struct serve_options {
     struct serve_cert certs[SERVE_CERTS_MAX];  /* certs[0].cert NULL: none was given */
     size_t cert_count;
     const char *password_file;
+    struct setting_list names; /* for the certificate that the command makes */
+    bool no_qr;
     bool plain;
     struct setting_list proxies; /* networks that send a PROXY protocol header, and "unix" */
     bool proxy_direct;

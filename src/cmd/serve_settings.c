@@ -12,6 +12,7 @@
 
 #include "base/network.h"
 #include "cmd/serve_admin.h"
+#include "cmd/serve_here.h"
 #include "cmd/serve_options.h"
 
 #define AT(member)                                                                                 \
@@ -217,6 +218,18 @@ static bool look_at_header(void *to, const struct setting *row, const char *valu
     return false;
 }
 
+static bool look_at_name(void *to, const struct setting *row, const char *value,
+                         struct setting_problem *problem)
+{
+    SHS_UNUSED(to);
+    SHS_UNUSED(row);
+    if (serve_is_name(value))
+        return true;
+    say(problem, "is not the name of a host or an address: write app.test or 192.168.1.5, without "
+                 "https:// and without a port");
+    return false;
+}
+
 static bool look_at_index(void *to, const struct setting *row, const char *value,
                           struct setting_problem *problem)
 {
@@ -365,6 +378,11 @@ static const struct setting rows[] = {
      .preset = "8443, or 8080 with --plain",
      .help = "if none is named; 0 = a free one"},
     {.name = "plain", .kind = SETTING_FLAG, AT(plain), .help = "plain HTTP, without TLS"},
+    {.name = "no-qr",
+     .kind = SETTING_FLAG,
+     AT(no_qr),
+     .help = "no QR code of the URL for other devices; it is only drawn on a\n"
+             "terminal"},
     {.name = "redirect",
      .kind = SETTING_TEXT,
      AT(redirect),
@@ -461,6 +479,16 @@ static const struct setting rows[] = {
      .take = take_of_cert,
      .reset = forget_nothing,
      .help = "DER: OCSP response to staple, for the --cert before it"},
+    {.group = "certificates",
+     .name = "name",
+     .kind = SETTING_TEXTS,
+     .lone = true,
+     AT(names),
+     .value = "NAME",
+     .needs = TLS " !cert",
+     .take = look_at_name,
+     .help = "the certificate that it makes names this host or address too,\n"
+             "beside localhost and where it listens; may be repeated"},
     {.group = "certificates",
      .name = "password-file",
      .kind = SETTING_TEXT,

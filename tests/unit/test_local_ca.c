@@ -147,6 +147,49 @@ static void a_ca_signs_for_its_own_only(void **state)
     assert_int_equal(opens(p, outside, NOW), 0);
 }
 
+/* What `also` has left out, where the certificate has those of `kept`. */
+static void leaves_out(const struct place *p, const char *const *also, const char *expected,
+                       const char *const *kept)
+{
+    struct shs_local_ca ca;
+    struct shs_error err;
+    X509 *leaf;
+
+    if (shs__local_ca_open_also(&ca, p->dir, NULL, also, NOW, &err) != SHS_OK)
+        fail_msg("%s", err.text);
+    assert_string_equal(ca.left_out, expected);
+    shs__local_ca_free(&ca);
+    leaf = read_cert(in_dir(p, "localhost.pem"));
+    for (size_t i = 0; kept[i] != NULL; i++)
+        assert_int_equal(strchr(kept[i], '.') != NULL &&
+                                 kept[i][strspn(kept[i], "0123456789.")] == 0
+                             ? X509_check_ip_asc(leaf, kept[i], 0)
+                             : X509_check_host(leaf, kept[i], 0, 0, NULL),
+                         1);
+    X509_free(leaf);
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
+/* What is only found, such as the address in somebody else's network, does not stop anybody. */
+static void a_name_that_is_found_may_be_left_out(void **state)
+{
+    static const char *const mixed[] = {"8.8.8.8", "10.1.2.3", "host.example.com", "vm.local",
+                                        NULL};
+    static const char *const good[] = {"localhost", "10.1.2.3", "vm.local", NULL};
+    static const char *const all[] = {"8.8.8.8",  "10.1.2.3",  "host.example.com",
+                                      "vm.local", "localhost", NULL};
+    struct place *p = *state;
+
+    assert_int_equal(opens(p, NULL, NOW), 3);
+    leaves_out(p, mixed, "8.8.8.8, host.example.com", good);
+    leaves_out(p, mixed, "8.8.8.8, host.example.com", good);
+    assert_int_equal(opens(p, good, NOW), 0);
+    /* A CA that is made for them signs for them. */
+    assert_int_equal(unlink(in_dir(p, "ca.key")), 0);
+    leaves_out(p, mixed, "", all);
+    assert_int_equal(opens(p, all, NOW), 0);
+}
+
 static void makes_and_reuses(void **state)
 {
     struct place *p = *state;
@@ -484,6 +527,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(makes_and_reuses, make_place, remove_place),
         cmocka_unit_test_setup_teardown(a_ca_signs_for_its_own_only, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(a_name_that_is_found_may_be_left_out, make_place,
+                                        remove_place),
         cmocka_unit_test_setup_teardown(a_server_can_serve_it, make_place, remove_place),
         cmocka_unit_test_setup_teardown(renews_in_time, make_place, remove_place),
         cmocka_unit_test_setup_teardown(a_ca_survives_a_wrong_clock, make_place, remove_place),
