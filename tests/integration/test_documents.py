@@ -18,6 +18,7 @@ import contextlib
 import glob
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -114,7 +115,7 @@ class Document:
             self.fault(line, f"exit status {done.returncode}:\n{text}{done.stdout}")
 
     def serve(self, line, text):
-        words = text.split("#")[0].replace("\\\n", " ").split()
+        words = shlex.split(text.replace("\\\n", " "), comments=True)
         log = open(os.path.join(self.home, f"log{line}"), "w+", encoding="utf-8")
         server, port, _ = start([self.env["SHS_REAL"], *words[1:]], cwd=self.dir, env=self.env, stderr=log)
         self.servers.append((line, server, log))
