@@ -340,31 +340,39 @@ static int make_revoked(struct shs_lab *lab, enum shs__lab_ca which, struct shs_
     return rc;
 }
 
-/* The list anew: the units' certificates and, for the root, the revoked intermediate. With the
-   revocation lock held; `ca` has no other user of its list. */
-static int revoke_all(struct shs_lab *lab, enum shs__lab_ca which, struct shs_ca *ca,
-                      struct shs_error *err)
+/* The authority with a list of its own: the units' certificates and, for the root, the revoked
+   intermediate. The one that all threads share stays as it is: others make staples of it meanwhile.
+   The list is freed by the caller, also after a failure. */
+static int with_list(struct shs_ca *own, struct shs_lab *lab, enum shs__lab_ca which,
+                     struct shs_error *err)
 {
-    struct shs_ca *revoked = NULL;
+    struct shs_ca *shared = NULL, *revoked = NULL;
     char *serial;
-    int rc = make_revoked(lab, which, err);
+    int rc = shs__lab_ca(lab, which, &shared, err);
 
-    sk_X509_REVOKED_pop_free(ca->revoked, X509_REVOKED_free);
-    ca->revoked = sk_X509_REVOKED_new_null();
-    if (ca->revoked == NULL)
+    memset(own, 0, sizeof *own);
+    if (rc == SHS_OK)
+        rc = make_revoked(lab, which, err);
+    if (rc != SHS_OK)
+        return rc;
+    *own = *shared;
+    own->revoked = sk_X509_REVOKED_new_null();
+    if (own->revoked == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a CRL.");
-    if (rc == SHS_OK && which == LAB_CA_ROOT) {
+    if (which == LAB_CA_ROOT) {
         rc = shs__lab_ca(lab, LAB_CA_REVOKED, &revoked, err);
         serial = rc == SHS_OK ? shs__serial_text(X509_get0_serialNumber(revoked->cert)) : NULL;
-        if (serial != NULL)
-            rc = shs_ca_revoke(ca, serial, "CACompromise", NULL, err);
+        if (rc == SHS_OK && serial == NULL)
+            rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a CRL.");
+        if (rc == SHS_OK)
+            rc = shs_ca_revoke(own, serial, "CACompromise", NULL, err);
         shs__free(serial);
     }
     for (size_t i = 0; rc == SHS_OK && i < lab->count; i++) {
         const struct shs__lab_unit *unit = &lab->units[i];
 
         if (unit->row->make.revoked && unit->row->make.ca == which)
-            rc = shs_ca_revoke(ca, shs_issued_cert_serial(unit->cert), "keyCompromise", NULL, err);
+            rc = shs_ca_revoke(own, shs_issued_cert_serial(unit->cert), "keyCompromise", NULL, err);
     }
     return rc;
 }
@@ -374,17 +382,15 @@ int shs__lab_crl(struct shs_lab *lab, enum shs__lab_ca which, bool der, void **b
 {
     static const char *const critical[] = {"crlNumber=critical,DER:020101", NULL};
     struct shs_crl_options o = {.size = sizeof o, .der = der};
-    struct shs_ca *ca = NULL, *other = NULL;
+    struct shs_ca own, issuer, *other = NULL;
     int rc;
 
     if (which == LAB_CA_CRL_NONE || which == LAB_CA_ODD)
         return SHS_CLOSED;
-    pthread_mutex_lock(&lab->revocation_lock);
-    rc = shs__lab_ca(lab, which, &ca, err);
+    rc = with_list(&own, lab, which, err);
     if (rc == SHS_OK)
         rc = shs__lab_ca(lab, LAB_CA_STRANGER, &other, err);
-    if (rc == SHS_OK)
-        rc = revoke_all(lab, which, ca, err);
+    issuer = own;
     if (which == LAB_CA_CRL_EXPIRED) {
         o.this_update = "-20d";
         o.next_update = "-10d";
@@ -393,12 +399,14 @@ int shs__lab_crl(struct shs_lab *lab, enum shs__lab_ca which, bool der, void **b
     } else if (which == LAB_CA_CRL_CRITICAL) {
         o.number = "none";
         o.extensions = critical;
-    } else if (which == LAB_CA_CRL_WRONG_ISSUER) {
-        ca = other;
+    } else if (which == LAB_CA_CRL_WRONG_ISSUER && rc == SHS_OK) {
+        issuer = *other;
     }
+    issuer.crl_number =
+        atomic_fetch_add(&lab->crls_made, 1); /* one series for all: it only grows */
     if (rc == SHS_OK)
-        rc = shs_ca_crl(ca, &o, bytes, len, err);
-    pthread_mutex_unlock(&lab->revocation_lock);
+        rc = shs_ca_crl(&issuer, &o, bytes, len, err);
+    sk_X509_REVOKED_pop_free(own.revoked, X509_REVOKED_free);
     return rc;
 }
 
@@ -441,7 +449,7 @@ int shs__lab_ocsp(struct shs_lab *lab, const void *request, size_t request_len, 
     enum shs__lab_ca which = LAB_CA_ROOT;
     struct shs_ocsp_options o = {.size = sizeof o};
     ASN1_INTEGER *serial = NULL;
-    struct shs_ca *ca = NULL;
+    struct shs_ca own;
     char *text = NULL;
     int rc;
 
@@ -454,13 +462,10 @@ int shs__lab_ocsp(struct shs_lab *lab, const void *request, size_t request_len, 
             o.status = "unauthorized"; /* RFC 6960 2.3: not one we can speak of */
     }
     which = which == LAB_CA_COUNT ? LAB_CA_ROOT : which;
-    pthread_mutex_lock(&lab->revocation_lock);
-    rc = shs__lab_ca(lab, which, &ca, err);
+    rc = with_list(&own, lab, which, err);
     if (rc == SHS_OK)
-        rc = revoke_all(lab, which, ca, err);
-    if (rc == SHS_OK)
-        rc = shs_ca_ocsp_serial(ca, text == NULL ? "00" : text, &o, bytes, len, err);
-    pthread_mutex_unlock(&lab->revocation_lock);
+        rc = shs_ca_ocsp_serial(&own, text == NULL ? "00" : text, &o, bytes, len, err);
+    sk_X509_REVOKED_pop_free(own.revoked, X509_REVOKED_free);
     shs__free(text);
     OCSP_REQUEST_free(parsed);
     ERR_clear_error();

@@ -234,7 +234,6 @@ static int make_lab(struct shs_lab **out, const struct shs_lab_options *opt, str
         return SHS_NOMEM;
     *out = lab;
     pthread_mutex_init(&lab->ca_lock, NULL);
-    pthread_mutex_init(&lab->revocation_lock, NULL);
     pthread_mutex_init(&lab->log_lock, NULL);
     shs__buf_init(&lab->ca_p12, (size_t)64 * 1024);
     for (size_t i = 0; i < SHS_LAB_KEYS; i++) {
@@ -472,7 +471,6 @@ void shs_lab_stop(struct shs_lab *self)
     shs__free(self->dir);
     OSSL_LIB_CTX_free(self->lib);
     pthread_mutex_destroy(&self->ca_lock);
-    pthread_mutex_destroy(&self->revocation_lock);
     pthread_mutex_destroy(&self->log_lock);
     shs__free(self);
 }

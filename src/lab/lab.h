@@ -56,7 +56,8 @@ struct shs_lab {
     size_t count;
     struct shs__lab_unit stranger; /* for names that are no condition */
 
-    pthread_mutex_t ca_lock, revocation_lock;
+    pthread_mutex_t ca_lock;
+    atomic_long crls_made;
     struct shs_ca *cas[LAB_CA_COUNT];
     struct shs__lab_key keys[SHS_LAB_KEYS];
 
