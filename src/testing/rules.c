@@ -241,6 +241,29 @@ static int check_whom(const struct shs_test_rule *rule, bool plain, struct shs_e
     return SHS_OK;
 }
 
+/* The server frames its answers itself: what contradicts it would be 500, each time. */
+static int check_framing(const struct shs_test_rule *rule, const char *name, const char *value,
+                         struct shs_error *err)
+{
+    bool bodiless = rule->status == 204 || rule->status == 304 ||
+                    (rule->method != NULL && strcmp(rule->method, "HEAD") == 0);
+    char right[24];
+
+    if (shs__str_eq_nocase(shs__str(name), SHS_STR("Transfer-Encoding")))
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "A rule cannot set Transfer-Encoding: the server sends the body's "
+                             "length. The fault \"length-and-chunked\" sends both.");
+    if (!shs__str_eq_nocase(shs__str(name), SHS_STR("Content-Length")) || bodiless)
+        return SHS_OK;
+    snprintf(right, sizeof right, "%zu", rule->body_len);
+    if (strcmp(value, right) == 0)
+        return SHS_OK;
+    return shs_error_set(err, SHS_USAGE, 0,
+                         "A rule has \"Content-Length: %.20s\" and a body of %s bytes: leave the "
+                         "field out, or take the fault \"length-long\" or \"length-short\".",
+                         value, right);
+}
+
 /* A fault may have wrong fields; an answer would be 500 instead, each time. */
 static int check_fields(const struct shs_test_rule *rule, struct shs_error *err)
 {
@@ -253,6 +276,8 @@ static int check_fields(const struct shs_test_rule *rule, struct shs_error *err)
             !shs_is_field_value(shs__str(rule->fields[i + 1])))
             rc = shs_error_set(err, SHS_USAGE, 0, "'%.60s: %.60s' is no header field.",
                                rule->fields[i], rule->fields[i + 1]);
+        else
+            rc = check_framing(rule, rule->fields[i], rule->fields[i + 1], err);
     }
     return rc;
 }

@@ -387,6 +387,18 @@ static void long_fields_beside_a_fault(void **state)
 
 static void bad_rules_are_refused(void **state)
 {
+    /* Fields that frame the answer, beside a body of 3 bytes. */
+    static const struct {
+        const char *method, *fault, *name, *value;
+        int rc;
+    } framed[] = {
+        {NULL, NULL, "content-length", "4", SHS_USAGE},
+        {NULL, NULL, "Content-Length", "x", SHS_USAGE},
+        {NULL, NULL, "Transfer-Encoding", "chunked", SHS_USAGE},
+        {NULL, NULL, "Content-Length", "3", SHS_OK},
+        {"HEAD", NULL, "Content-Length", "4000", SHS_OK},
+        {NULL, "length-long", "Content-Length", "4", SHS_OK},
+    };
     static const char byte;
     struct shs_test_rule rule;
 
@@ -403,11 +415,20 @@ static void bad_rules_are_refused(void **state)
     rule.fault = "rst-hello";
     rule.path = "/";
     assert_int_equal(add(&rule), SHS_USAGE);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(framed); i++) {
+        shs_test_rule_init(&rule);
+        rule.method = framed[i].method;
+        rule.fault = framed[i].fault;
+        rule.fields = (const char *const[]){framed[i].name, framed[i].value, NULL};
+        rule.body = "abc";
+        rule.body_len = 3;
+        assert_int_equal(add(&rule), framed[i].rc);
+    }
     shs_test_rule_init(&rule);
     rule.status = 99;
     assert_int_equal(add(&rule), SHS_USAGE);
     rule.status = 200;
-    for (unsigned i = 0; i < SHS_TEST_RULES_MAX; i++)
+    for (unsigned i = 3; i < SHS_TEST_RULES_MAX; i++)
         assert_int_equal(add(&rule), SHS_OK);
     assert_int_equal(add(&rule), SHS_LIMIT);
     assert_non_null(shs_test_fault(0, NULL));
