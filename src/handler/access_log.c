@@ -167,7 +167,7 @@ void shs_access_log_options_init_sized(struct shs_access_log_options *opt, size_
                                               .max_waiting = (size_t)1 << 20,
                                               .stop_ms = 2000};
 
-    memcpy(opt, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    shs__sized_init(opt, size, &defaults, sizeof defaults);
 }
 
 /* A shs_log_dropped_fn: the other lines are JSON as well. */
@@ -181,14 +181,19 @@ static size_t json_dropped(char *buf, size_t cap, uint64_t dropped)
 int shs_access_log_new(struct shs_access_log **out, const struct shs_http_handler *next, int fd,
                        const struct shs_access_log_options *opt, struct shs_error *err)
 {
-    struct shs_access_log *self = shs__calloc(1, sizeof *self);
+    struct shs_access_log_options mine;
+    struct shs_access_log *self;
     int rc;
 
+    shs_access_log_options_init(&mine);
+    rc = opt == NULL ? SHS_OK
+                     : shs__sized_copy(&mine, sizeof mine, opt, "shs_access_log_options", err);
+    if (rc != SHS_OK)
+        return rc;
+    self = shs__calloc(1, sizeof *self);
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for an access log.");
-    shs_access_log_options_init(&self->opt);
-    if (opt != NULL)
-        memcpy(&self->opt, opt, opt->size < sizeof self->opt ? opt->size : sizeof self->opt);
+    self->opt = mine;
     if ((unsigned)self->opt.style > SHS_ACCESS_JSON) {
         shs__free(self);
         return shs_error_set(

@@ -277,19 +277,25 @@ void shs_compress_options_init_sized(struct shs_compress_options *opt, size_t si
     struct shs_compress_options defaults = {
         .size = size, .max_memory = (size_t)32 << 20, .max_whole = 4, .max_streams = 32};
 
-    memcpy(opt, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    shs__sized_init(opt, size, &defaults, sizeof defaults);
 }
 
 int shs_compress_new(struct shs_compress **out, const struct shs_http_handler *next,
                      const struct shs_compress_options *opt, struct shs_error *err)
 {
-    struct shs_compress *self = shs__calloc(1, sizeof *self);
+    struct shs_compress_options mine;
+    struct shs_compress *self;
+    int rc;
 
+    shs_compress_options_init(&mine);
+    rc = opt == NULL ? SHS_OK
+                     : shs__sized_copy(&mine, sizeof mine, opt, "shs_compress_options", err);
+    if (rc != SHS_OK)
+        return rc;
+    self = shs__calloc(1, sizeof *self);
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for compression.");
-    shs_compress_options_init(&self->opt);
-    if (opt != NULL)
-        memcpy(&self->opt, opt, opt->size < sizeof self->opt ? opt->size : sizeof self->opt);
+    self->opt = mine;
     shs__stand_before(&self->next, &self->handler, "Compress", compress_any, next, self);
     self->middleware = (struct shs_middleware){"Compress", compress_handle, self};
     *out = self;

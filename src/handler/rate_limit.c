@@ -134,7 +134,7 @@ void shs_rate_options_init_sized(struct shs_rate_options *opt, size_t size)
     struct shs_rate_options defaults = {
         .size = size, .by = SHS_RATE_BY_ADDRESS, .burst = 20, .per_minute = 600, .max_keys = 16384};
 
-    memcpy(opt, &defaults, size < sizeof defaults ? size : sizeof defaults);
+    shs__sized_init(opt, size, &defaults, sizeof defaults);
 }
 
 static int prepare(struct shs_rate_limit *self, struct shs_error *err)
@@ -163,14 +163,18 @@ static int prepare(struct shs_rate_limit *self, struct shs_error *err)
 int shs_rate_limit_new(struct shs_rate_limit **out, const struct shs_http_handler *next,
                        const struct shs_rate_options *opt, struct shs_error *err)
 {
-    struct shs_rate_limit *self = shs__calloc(1, sizeof *self);
+    struct shs_rate_options mine;
+    struct shs_rate_limit *self;
     int rc;
 
+    shs_rate_options_init(&mine);
+    rc = opt == NULL ? SHS_OK : shs__sized_copy(&mine, sizeof mine, opt, "shs_rate_options", err);
+    if (rc != SHS_OK)
+        return rc;
+    self = shs__calloc(1, sizeof *self);
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a rate limit.");
-    shs_rate_options_init(&self->opt);
-    if (opt != NULL)
-        memcpy(&self->opt, opt, opt->size < sizeof self->opt ? opt->size : sizeof self->opt);
+    self->opt = mine;
     for (size_t i = 0; i < LOCKS; i++)
         pthread_mutex_init(&self->locks[i], NULL);
     shs__stand_before(&self->next, &self->handler, "RateLimit", rate_any, next, self);

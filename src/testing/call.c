@@ -194,10 +194,11 @@ static int make_server(struct call *self, struct shs_server **out, struct shs_er
     int rc;
 
     shs_options_init(&opt);
-    if (self->request.options != NULL)
-        memcpy(&opt, self->request.options,
-               self->request.options->size < sizeof opt ? self->request.options->size : sizeof opt);
-    opt.size = sizeof opt;
+    rc = self->request.options == NULL
+             ? SHS_OK
+             : shs__sized_copy(&opt, sizeof opt, self->request.options, "shs_options", err);
+    if (rc != SHS_OK)
+        return rc;
     opt.bind_and_activate = false;
     opt.path = NULL;
     rc = shs_http_server_new(out, &opt, &self->shim, err);

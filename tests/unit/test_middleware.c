@@ -56,6 +56,24 @@ static void ask(const struct shs_middleware *const *links, const struct shs_http
 #define GET_WITH(fields) "GET / HTTP/1.1\r\nHost: a\r\n" fields "\r\n"
 #define GET GET_WITH("")
 
+/* -- options that nobody initialised ----------------------------------------------------------- */
+
+static void test_options_without_a_size(void **state)
+{
+    struct shs_access_log_options log_options = {.style = SHS_ACCESS_JSON};
+    struct shs_rate_options rate_options = {.burst = 3};
+    struct shs_compress_options compress_options = {.max_whole = 1};
+    struct shs_access_log *log = NULL;
+    struct shs_rate_limit *rate = NULL;
+    struct shs_compress *compress = NULL;
+
+    (void)state;
+    assert_int_equal(shs_access_log_new(&log, &files, 1, &log_options, NULL), SHS_USAGE);
+    assert_int_equal(shs_rate_limit_new(&rate, &files, &rate_options, NULL), SHS_USAGE);
+    assert_int_equal(shs_compress_new(&compress, &files, &compress_options, NULL), SHS_USAGE);
+    assert_true(log == NULL && rate == NULL && compress == NULL);
+}
+
 /* -- the small ones ---------------------------------------------------------------------------- */
 
 static void test_limits(void **state)
@@ -591,6 +609,7 @@ static void test_access_log_of_a_server(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_options_without_a_size),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_time),
         cmocka_unit_test(test_security),
