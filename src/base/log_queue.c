@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -14,6 +13,8 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/thread.h"
 
 #define LINGER_MS 10
 #define NOTE_MAX 256u
@@ -53,7 +54,7 @@ struct shs_log_queue {
     uint64_t lost;        /* in all */
     int64_t deadline_ns;  /* INT64_MAX until the stop */
     bool idle, lingering; /* what the writer waits for: any line, or half a buffer */
-    bool began, closing, ended;
+    bool closing, ended;
     int result;   /* of the last write that failed */
     bool stopped; /* nobody's thread runs; the owner's alone */
 
@@ -235,11 +236,6 @@ static void *write_lines(void *arg)
     int rc = SHS_OK;
     size_t done;
 
-    pthread_setname_np(pthread_self(), "shs-log");
-    pthread_mutex_lock(&self->lock);
-    self->began = true;
-    pthread_cond_signal(&self->over);
-    pthread_mutex_unlock(&self->lock);
     while (take_lines(self)) {
         rc = write_all(self, self->back.data, self->back.len, &done);
         if (rc != SHS_OK) {
@@ -312,22 +308,8 @@ bool shs__log_queue_push(struct shs_log_queue *self, const char *line, size_t le
 
 static int start_thread(struct shs_log_queue *self)
 {
-    sigset_t all, before;
-    int rc;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&self->thread, NULL, write_lines, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        return SHS_IO;
-    /* A child that is forked while a thread begins may find locks held for ever that no fork sees
-       to: AddressSanitizer's. */
-    pthread_mutex_lock(&self->lock);
-    while (!self->began)
-        pthread_cond_wait(&self->over, &self->lock);
-    pthread_mutex_unlock(&self->lock);
-    return SHS_OK;
+    return shs__thread_start(&self->thread, NULL, "shs-log", write_lines, self) == 0 ? SHS_OK
+                                                                                     : SHS_IO;
 }
 
 static void init_locks(struct shs_log_queue *self)

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "cmd/cmd.h"
 #include "cmd/notify.h"
 #include "cmd/reload_signal.h"
@@ -428,7 +429,6 @@ static void *run(void *arg)
     struct shs_error err;
     uint64_t times;
 
-    pthread_setname_np(pthread_self(), "shs-reload");
     while (!atomic_load(&self->stop)) {
         int n = poll(&wake, 1, has_failed(self) ? (int)wait_ms : -1);
 
@@ -459,7 +459,7 @@ int serve_reload_start(struct serve_reload *self, shs_log_fn *log, void *log_ctx
     self->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (self->wake < 0)
         return cmd_fail(CMD_FAILED, "no eventfd: %s", shs__strerror(errno, text, sizeof text));
-    e = pthread_create(&self->thread, NULL, run, self);
+    e = shs__thread_start(&self->thread, NULL, "shs-reload", run, self);
     if (e != 0) {
         (void)close(self->wake);
         return cmd_fail(CMD_FAILED, "cannot start a thread: %s",

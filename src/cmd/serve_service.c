@@ -10,6 +10,7 @@
 
 #include <shs/drain.h>
 
+#include "base/thread.h"
 #include "cmd/cmd.h"
 #include "cmd/hand_over.h"
 #include "cmd/listen_fds.h"
@@ -275,7 +276,7 @@ int serve_service_start(struct serve_service *self)
     if (self->wake < 0 || self->accepted == NULL)
         return cmd_fail(CMD_FAILED, "no memory or no descriptor to look after the service");
     self->ping_ns = notify_watchdog_ms() == 0 ? INT64_MAX : 0;
-    e = pthread_create(&self->thread, NULL, run, self);
+    e = shs__thread_start(&self->thread, NULL, "shs-service", run, self);
     if (e != 0)
         return cmd_fail(CMD_FAILED, "cannot start a thread: %s",
                         shs__strerror(e, text, sizeof text));

@@ -3,10 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/thread.h"
 
 #define SETS 1024u
 #define WAYS 4u
@@ -44,7 +45,6 @@ struct shs_content_tags {
     struct reading running[RUNNING_MAX];
     struct job queue[QUEUE_MAX];
     size_t queued;
-    bool began;
     pid_t owner; /* 0: no thread. In a child that was forked it is not there */
     pthread_t thread;
     _Atomic bool stop;
@@ -272,10 +272,7 @@ static void *read_queued(void *arg)
     struct reading *place;
     struct job job;
 
-    pthread_setname_np(pthread_self(), "shs-tags");
     pthread_mutex_lock(&self->lock);
-    self->began = true;
-    pthread_cond_broadcast(&self->changed);
     while (!atomic_load(&self->stop)) {
         if (self->queued == 0) {
             pthread_cond_wait(&self->changed, &self->lock);
@@ -296,24 +293,9 @@ static void *read_queued(void *arg)
 /* With the lock. */
 static bool start_thread(struct shs_content_tags *self)
 {
-    pthread_attr_t attr;
-    sigset_t all, before;
-    int rc;
-
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK_SIZE);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&self->thread, &attr, read_queued, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    if (rc != 0)
+    if (shs__thread_start_sized(&self->thread, STACK_SIZE, "shs-tags", read_queued, self) != 0)
         return false;
     self->owner = getpid();
-    /* A child that is forked while a thread begins may find locks held for ever that no fork sees
-       to: AddressSanitizer's. */
-    while (!self->began)
-        pthread_cond_wait(&self->changed, &self->lock);
     return true;
 }
 

@@ -10,6 +10,7 @@
 
 #include <openssl/err.h>
 
+#include "base/thread.h"
 #include "certs/truststore.h"
 #include "lab/lab.h"
 
@@ -373,7 +374,7 @@ static int start_threads(struct shs_lab *lab, struct shs_error *err)
 {
     for (size_t i = 0; i < SHS_LAB_PLACES && lab->places[i].server != NULL; i++) {
         struct shs__lab_place *place = &lab->places[i];
-        int failed = pthread_create(&place->thread, NULL, serve, place->server);
+        int failed = shs__thread_start(&place->thread, NULL, "shs-lab", serve, place->server);
 
         if (failed != 0)
             return shs_error_set(err, SHS_IO, failed, "Cannot start the lab's thread.");

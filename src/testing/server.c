@@ -3,10 +3,10 @@
  */
 #include "testing/server.h"
 
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "base/thread.h"
 #include "testing/client.h"
 
 #define STOP_MS 2000u
@@ -50,15 +50,8 @@ static void *serve(void *arg)
 /* The thread, and those that it starts, leave all signals to the host's own threads. */
 static int start_thread(struct shs_test_server *self, struct shs_error *err)
 {
-    sigset_t all, before;
-    int rc;
+    int rc = shs__thread_start(&self->thread, NULL, NULL, serve, self);
 
-    sigfillset(&all);
-    rc = pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (rc == 0) {
-        rc = pthread_create(&self->thread, NULL, serve, self);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
     if (rc != 0)
         return shs_error_set(err, SHS_IO, rc, "Cannot start a thread for the test server.");
     return SHS_OK;

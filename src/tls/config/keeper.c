@@ -9,13 +9,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "tls/config/notify.h"
 #include "tls/config/paths.h"
 #include "tls/wire/mixin.h"
@@ -31,7 +30,6 @@
 struct shs_tls_keeper {
     struct shs_tls_mixin *mixin;
     pthread_t thread;
-    sem_t began;
     _Atomic int wake_fd; /* -1: no thread yet */
     _Atomic int pid;     /* of the process it runs in; 0: nowhere */
     _Atomic bool stop, asked;
@@ -179,8 +177,6 @@ static void *keep(void *arg)
 {
     struct shs_tls_keeper *self = arg;
 
-    pthread_setname_np(pthread_self(), "shs-keeper");
-    sem_post(&self->began);
     self->due = shs__tls_mixin_advise_due(self->mixin, &self->mixin->advised);
     if (config_of(self)->watch)
         look(self); /* what has changed since the files were read */
@@ -213,22 +209,7 @@ static void *keep(void *arg)
 
 static int start_thread(struct shs_tls_keeper *self)
 {
-    pthread_attr_t attr;
-    sigset_t all, before;
-    int rc;
-
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK_SIZE);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&self->thread, &attr, keep, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    /* A child that is forked while a thread begins may find locks held for ever that no fork sees
-       to: AddressSanitizer's. */
-    while (rc == 0 && sem_wait(&self->began) != 0)
-        ;
-    return rc;
+    return shs__thread_start_sized(&self->thread, STACK_SIZE, "shs-keeper", keep, self);
 }
 
 /* Those of another process, whose thread is not here, are that one's. */
@@ -264,7 +245,6 @@ int shs__tls_keeper_new(struct shs_tls_keeper **out, struct shs_tls_mixin *mixin
     self->notify.fd = -1;
     self->look_ns = self->retry_ns = self->due = INT64_MAX;
     atomic_init(&self->wake_fd, -1);
-    sem_init(&self->began, 0, 0);
     *out = self;
     return SHS_OK;
 }
@@ -323,6 +303,5 @@ void shs__tls_keeper_free(struct shs_tls_keeper *self)
         return;
     shs__tls_keeper_stop(self);
     close_descriptors(self);
-    sem_destroy(&self->began);
     shs__free(self);
 }
