@@ -313,6 +313,17 @@ void shs__server_ref(struct shs_server *self)
     atomic_fetch_add_explicit(&self->references, 1, memory_order_relaxed);
 }
 
+bool shs__server_try_ref(struct shs_server *self)
+{
+    unsigned references = atomic_load(&self->references);
+
+    while (references > 0) {
+        if (atomic_compare_exchange_weak(&self->references, &references, references + 1))
+            return true;
+    }
+    return false;
+}
+
 void shs__server_unref(struct shs_server *self)
 {
     struct shs_layer *layer, *super;

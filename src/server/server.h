@@ -194,6 +194,8 @@ static inline struct timespec shs__timespec(int64_t ns)
 /* References for a mixin's threads. unref may free the server, on whatever thread. */
 void shs__server_ref(struct shs_server *self);
 void shs__server_unref(struct shs_server *self);
+/* For who knows that its memory is still there: false if the last one was given back. */
+bool shs__server_try_ref(struct shs_server *self);
 
 void shs__server_wake(struct shs_server *self);
 /* The serving thread has seen that it was woken. */

@@ -16,16 +16,29 @@
 
 #define POOL(s) SHS_CONTAINER_OF(s, struct shs_thread_pool, scheduler)
 
+struct shs_pool_door *shs__pool_door_at(struct shs_pool_group *group, unsigned member, unsigned i)
+{
+    return atomic_load_explicit(&group->lines[member].doors[i], memory_order_acquire);
+}
+
 struct shs_pool_door *shs__pool_door_of(struct shs_pool_group *group, uint64_t data)
 {
     if (data < SHS_POOL_DOORS || data == SHS_POOL_KICK)
         return NULL;
-    return &group->doors[data - SHS_POOL_DOORS];
+    data -= SHS_POOL_DOORS;
+    return shs__pool_door_at(group, (unsigned)(data / SHS_MAX_ADDRESSES),
+                             (unsigned)(data % SHS_MAX_ADDRESSES));
 }
 
 static uint64_t ticket_of(const struct shs_pool_door *door)
 {
-    return SHS_POOL_DOORS + (uint64_t)(door - door->group->doors);
+    return SHS_POOL_DOORS + door->number;
+}
+
+/* Of this member; once they are made. */
+static struct shs_pool_door *door_of(const struct shs_thread_pool *pool, unsigned group, unsigned i)
+{
+    return shs__pool_door_at(&pool->crew->groups[group], pool->number, i);
 }
 
 /* -- one after the other ----------------------------------------------------------------------- */
@@ -57,8 +70,7 @@ static void look_anew(struct shs_pool_door *door)
 /* With the lock. */
 static void accept_batch(struct shs_pool_door *door)
 {
-    struct shs_server *server = door->group->pool->scheduler.layer.server;
-
+    struct shs_server *server = door->pool->scheduler.layer.server;
     unsigned most = shs__pool_load_room(door);
 
     for (unsigned i = 0; i < most; i++) {
@@ -103,28 +115,50 @@ void shs__pool_knock_again(struct shs_pool_door *door)
 
 /* -- the doors --------------------------------------------------------------------------------- */
 
-/* Once, when the server has its addresses. */
-static int make_doors(struct shs_pool_group *group, unsigned count)
+static struct shs_pool_door *new_door(struct shs_pool_group *group, unsigned number)
 {
-    if (group->doors != NULL)
-        return SHS_OK;
-    group->doors = shs__calloc(count, sizeof *group->doors);
-    if (group->doors == NULL)
-        return SHS_NOMEM;
-    group->pool->door_count = count;
+    struct shs_pool_door *door = shs__calloc(1, sizeof *door);
+
+    if (door == NULL)
+        return NULL;
+    door->group = group;
+    door->number = number;
+    atomic_init(&door->own.fd, -1);
+    pthread_mutex_init(&door->lock, NULL);
+    return door;
+}
+
+/* When the server has its addresses. A member before us with this number has left its own. */
+static int make_doors(struct shs_pool_group *group, struct shs_thread_pool *pool, unsigned count)
+{
     for (unsigned i = 0; i < count; i++) {
-        group->doors[i].group = group;
-        atomic_init(&group->doors[i].own.fd, -1);
-        pthread_mutex_init(&group->doors[i].lock, NULL);
+        struct shs_pool_door *door = shs__pool_door_at(group, pool->number, i);
+
+        if (door == NULL) {
+            door = new_door(group, pool->number * SHS_MAX_ADDRESSES + i);
+            if (door == NULL)
+                return SHS_NOMEM;
+        }
+        pthread_mutex_lock(&door->lock);
+        door->pool = pool;
+        pthread_mutex_unlock(&door->lock);
+        atomic_store_explicit(&group->lines[pool->number].doors[i], door, memory_order_release);
     }
     return SHS_OK;
 }
 
 void shs__pool_free_doors(struct shs_pool_group *group)
 {
-    for (unsigned i = 0; group->doors != NULL && i < group->pool->door_count; i++)
-        pthread_mutex_destroy(&group->doors[i].lock);
-    shs__free(group->doors);
+    for (unsigned n = 0; n < SHS_POOL_MEMBERS; n++) {
+        for (unsigned i = 0; i < SHS_MAX_ADDRESSES; i++) {
+            struct shs_pool_door *door = shs__pool_door_at(group, n, i);
+
+            if (door == NULL)
+                break;
+            pthread_mutex_destroy(&door->lock);
+            shs__free(door);
+        }
+    }
 }
 
 /* At one address: a socket for each group; or for want of them one for all. */
@@ -132,22 +166,23 @@ static void open_doors(struct shs_thread_pool *pool, unsigned i)
 {
     struct shs_server *server = pool->scheduler.layer.server;
     struct shs_listener *listener = shs_server_listener(server, i);
+    unsigned groups = pool->crew->group_count;
     bool each = true;
 
-    for (unsigned g = 1; g < pool->group_count && each; g++) {
-        struct shs_listener *own = &pool->groups[g].doors[i].own;
+    for (unsigned g = 1; g < groups && each; g++) {
+        struct shs_listener *own = &door_of(pool, g, i)->own;
 
         if (shs_listener_fileno(own) < 0) /* else it is there from the last time */
             each = shs__tcp_listen_again(server, listener, own) == SHS_OK;
     }
-    for (unsigned g = 1; g < pool->group_count && !each; g++) {
-        int fd = atomic_exchange(&pool->groups[g].doors[i].own.fd, -1);
+    for (unsigned g = 1; g < groups && !each; g++) {
+        int fd = atomic_exchange(&door_of(pool, g, i)->own.fd, -1);
 
         if (fd >= 0)
             close(fd);
     }
-    for (unsigned g = 0; g < pool->group_count; g++) {
-        struct shs_pool_door *door = &pool->groups[g].doors[i];
+    for (unsigned g = 0; g < groups; g++) {
+        struct shs_pool_door *door = door_of(pool, g, i);
 
         door->from = g == 0 ? listener : each ? &door->own : NULL;
         if (door->from != NULL)
@@ -186,9 +221,9 @@ static void stop_listening(struct shs_pool_door *door)
 
 void shs__pool_close_doors(struct shs_thread_pool *pool)
 {
-    for (unsigned g = 1; g < pool->group_count; g++) {
-        for (unsigned i = 0; pool->groups[g].doors != NULL && i < pool->door_count; i++) {
-            int fd = atomic_exchange(&pool->groups[g].doors[i].own.fd, -1);
+    for (unsigned g = 1; g < pool->crew->group_count; g++) {
+        for (unsigned i = 0; i < pool->door_count; i++) {
+            int fd = atomic_exchange(&door_of(pool, g, i)->own.fd, -1);
 
             if (fd >= 0)
                 close(fd);
@@ -202,9 +237,9 @@ void shs__pool_stop(struct shs_scheduler *scheduler)
 {
     struct shs_thread_pool *pool = POOL(scheduler);
 
-    for (unsigned g = 0; g < pool->group_count; g++) {
-        for (unsigned i = 0; pool->groups[g].doors != NULL && i < pool->door_count; i++)
-            stop_listening(&pool->groups[g].doors[i]);
+    for (unsigned g = 0; g < pool->crew->group_count; g++) {
+        for (unsigned i = 0; i < pool->door_count; i++)
+            stop_listening(door_of(pool, g, i));
     }
 }
 
@@ -212,18 +247,19 @@ bool shs__pool_start(struct shs_scheduler *scheduler, bool may_take)
 {
     struct shs_thread_pool *pool = POOL(scheduler);
     unsigned count = shs_server_listener_count(scheduler->layer.server);
+    struct shs_pool_group *groups = pool->crew->groups;
     bool ready = may_take;
 
-    for (unsigned g = 0; ready && g < pool->group_count; g++)
-        ready = shs__pool_ready(pool, &pool->groups[g]) &&
-                make_doors(&pool->groups[g], count) == SHS_OK;
+    for (unsigned g = 0; ready && g < pool->crew->group_count; g++)
+        ready = shs__pool_ready(&groups[g]) && make_doors(&groups[g], pool, count) == SHS_OK;
     if (!ready)
         return false;
+    pool->door_count = count;
     for (unsigned i = 0; i < count; i++)
         open_doors(pool, i);
-    for (unsigned g = 0; ready && g < pool->group_count; g++) {
+    for (unsigned g = 0; ready && g < pool->crew->group_count; g++) {
         for (unsigned i = 0; ready && i < count; i++)
-            ready = listen_in(&pool->groups[g].doors[i]);
+            ready = listen_in(door_of(pool, g, i));
     }
     if (!ready) {
         shs__pool_stop(scheduler);
@@ -237,10 +273,10 @@ void shs__pool_resume(struct shs_scheduler *scheduler)
 {
     struct shs_thread_pool *pool = POOL(scheduler);
 
-    for (unsigned g = 0; g < pool->group_count; g++) {
+    for (unsigned g = 0; g < pool->crew->group_count; g++) {
         for (unsigned i = 0; i < pool->door_count; i++) {
-            if (atomic_exchange(&pool->groups[g].doors[i].resting, false))
-                shs__pool_knock_again(&pool->groups[g].doors[i]);
+            if (atomic_exchange(&door_of(pool, g, i)->resting, false))
+                shs__pool_knock_again(door_of(pool, g, i));
         }
     }
 }

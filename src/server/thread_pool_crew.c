@@ -42,11 +42,17 @@ void shs__pool_kick(struct shs_pool_group *group)
     SHS_UNUSED(n); /* a full counter was an event as well */
 }
 
-bool shs__pool_is_over(const struct shs_thread_pool *pool)
+bool shs__pool_is_over(const struct shs_pool_group *group)
 {
-    return atomic_load(&pool->closing) &&
-           (atomic_load(&pool->abandoned) ||
-            atomic_load(&pool->scheduler.layer.server->open_count) == 0);
+    unsigned most = atomic_load(&group->crew->most);
+
+    if (!atomic_load(&group->crew->closing))
+        return false;
+    for (unsigned n = 0; n < most; n++) {
+        if (!atomic_load(&group->lines[n].abandoned) && atomic_load(&group->lines[n].used) > 0)
+            return false;
+    }
+    return true;
 }
 
 static int wanted(const struct shs_pool_group *group)
@@ -88,7 +94,7 @@ static struct shs_pool_worker *new_worker(struct shs_pool_group *group)
 /* With the lock: a new worker, counted as active. */
 static bool start_worker(struct shs_pool_group *group)
 {
-    struct shs_server *server = group->pool->scheduler.layer.server;
+    struct shs_pool_crew *crew = group->crew;
     struct shs_pool_worker *worker;
 
     if (group->start_ns != 0 && shs_now_ns() < group->start_ns)
@@ -96,10 +102,9 @@ static bool start_worker(struct shs_pool_group *group)
     group->start_ns = 0;
     worker = new_worker(group);
     if (worker != NULL) {
-        shs__server_ref(server);
-        if (pthread_create(&worker->thread, &group->pool->attr, shs__pool_worker_main, worker) !=
-            0) {
-            shs__server_unref(server);
+        atomic_fetch_add(&crew->references, 1);
+        if (pthread_create(&worker->thread, &crew->attr, shs__pool_worker_main, worker) != 0) {
+            atomic_fetch_sub(&crew->references, 1); /* the caller's is there */
             free_worker(worker);
             worker = NULL;
         }
@@ -114,7 +119,7 @@ static bool start_worker(struct shs_pool_group *group)
     group->workers = worker;
     group->threads++;
     atomic_fetch_add(&group->active, SHS_POOL_ONE);
-    shs_server_count_threads(server, 1);
+    shs__pool_count_threads(crew, 1);
     return true;
 }
 
@@ -280,9 +285,7 @@ static bool is_crowd(const struct shs_pool_group *group)
 static bool sleep_spare(struct shs_pool_worker *worker)
 {
     struct shs_pool_group *group = worker->group;
-    struct shs_thread_pool *pool = group->pool;
-    unsigned spare_ms = pool->scheduler.layer.server->opt.spare_ms, crowd_ms = CROWD_MS;
-    int64_t now = shs_now_ns(), until = shs__deadline_after(now, spare_ms);
+    int64_t now = shs_now_ns(), until = shs__deadline_after(now, group->crew->spare_ms);
     int rc = 0;
 
     atomic_fetch_sub(&group->active, SHS_POOL_ONE);
@@ -290,9 +293,9 @@ static bool sleep_spare(struct shs_pool_worker *worker)
     worker->next_asleep = group->asleep;
     group->asleep = worker;
     group->sleeping++;
-    while (worker->asleep && !shs__pool_is_over(pool) &&
+    while (worker->asleep && !shs__pool_is_over(group) &&
            (rc == 0 || (now < until && !is_crowd(group)))) {
-        int64_t next = shs__deadline_after(now, crowd_ms);
+        int64_t next = shs__deadline_after(now, CROWD_MS);
         struct timespec ts;
 
         next = next < until ? next : until;
@@ -319,13 +322,13 @@ bool shs__pool_stays(struct shs_pool_worker *worker)
     bool awake = true, over;
 
     if (atomic_load_explicit(&group->dismiss, memory_order_relaxed) == 0 &&
-        !atomic_load_explicit(&group->pool->closing, memory_order_relaxed))
+        !atomic_load_explicit(&group->crew->closing, memory_order_relaxed))
         return true;
     /* Others may have to do what this one would have seen. */
     if (atomic_load(&group->ready_count) > 0)
         shs__pool_kick(group);
     pthread_mutex_lock(&group->lock);
-    over = shs__pool_is_over(group->pool);
+    over = shs__pool_is_over(group);
     if (!over && atomic_load(&group->dismiss) > 0) {
         if (too_few(group, atomic_load(&group->active) - SHS_POOL_ONE)) {
             atomic_store(&group->dismiss, 0); /* it is needed, after all */
@@ -333,7 +336,7 @@ bool shs__pool_stays(struct shs_pool_worker *worker)
             if (atomic_fetch_sub(&group->dismiss, 1) > 1)
                 shs__pool_kick(group); /* the next one, if all of them wait for events */
             awake = sleep_spare(worker);
-            over = shs__pool_is_over(group->pool);
+            over = shs__pool_is_over(group);
         }
     }
     if (over && awake)
@@ -354,35 +357,22 @@ static void unlink_worker(struct shs_pool_group *group, struct shs_pool_worker *
         worker->next->prev = worker->prev;
 }
 
-/* Somebody joins it, or it frees the server if it is the last of all. */
 void shs__pool_leave(struct shs_pool_worker *worker)
 {
     struct shs_pool_group *group = worker->group;
-    struct shs_server *server = group->pool->scheduler.layer.server;
-    bool abandoned;
 
-    if (atomic_load(&group->pool->abandoned)) {
-        shs__pool_hand_over(worker);
-        shs__pool_end_parked(group);
-    }
-    shs_server_count_threads(server, -1);
+    shs__pool_count_threads(group->crew, -1);
     shs__pool_kick(group); /* the next one, if it all ends */
     pthread_mutex_lock(&group->lock);
     unlink_worker(group, worker);
     group->threads--;
-    abandoned = atomic_load(&group->pool->abandoned);
-    if (!abandoned) {
-        worker->next = group->dead;
-        group->dead = worker;
-    }
+    worker->next = group->dead;
+    group->dead = worker;
     shs__pool_wake_all(group);
     pthread_cond_broadcast(&group->gone);
+    if (atomic_load(&group->crew->closing)) /* who is left to join us is the monitor, perhaps */
+        shs__pool_monitor_call(group->crew);
     pthread_mutex_unlock(&group->lock);
-    if (!abandoned)
-        return;
-    pthread_detach(pthread_self());
-    free_worker(worker);
-    shs__server_unref(server);
 }
 
 void shs__pool_reap(struct shs_pool_group *group)
@@ -398,7 +388,7 @@ void shs__pool_reap(struct shs_pool_group *group)
 
         pthread_join(dead->thread, NULL);
         free_worker(dead);
-        shs__server_unref(group->pool->scheduler.layer.server);
+        shs__pool_crew_unref(group->crew); /* never the last: the caller's is there */
         dead = next;
     }
 }

@@ -40,7 +40,7 @@
 
 static unsigned late_ms_of(const struct shs_pool_door *door)
 {
-    return door->group->pool->scheduler.layer.server->opt.late_ms;
+    return door->pool->scheduler.layer.server->opt.late_ms;
 }
 
 static unsigned for_each_worker(const struct shs_pool_door *door, unsigned count)
@@ -148,14 +148,20 @@ void shs__pool_load_leave(struct shs_pool_slot *slot)
 void shs__pool_load_visit(struct shs_pool_group *group)
 {
     int64_t now = shs_now_ns();
+    unsigned most = atomic_load(&group->crew->most);
 
-    for (unsigned i = 0; i < group->pool->door_count; i++) {
-        struct shs_pool_door *door = &group->doors[i];
-        int64_t next = atomic_load_explicit(&door->load.visit_ns, memory_order_relaxed);
+    for (unsigned n = 0; n < most; n++) {
+        for (unsigned i = 0; i < SHS_MAX_ADDRESSES; i++) {
+            struct shs_pool_door *door = shs__pool_door_at(group, n, i);
+            int64_t next;
 
-        if (now >= next &&
-            atomic_compare_exchange_strong(&door->load.visit_ns, &next, now + VISIT_NS))
-            shs__pool_knock(door);
+            if (door == NULL)
+                break;
+            next = atomic_load_explicit(&door->load.visit_ns, memory_order_relaxed);
+            if (now >= next &&
+                atomic_compare_exchange_strong(&door->load.visit_ns, &next, now + VISIT_NS))
+                shs__pool_knock(door);
+        }
     }
 }
 
@@ -184,10 +190,10 @@ static bool has_said(const struct shs_conn *conn)
 }
 
 /* He came while the monitor looked again and again: so the process ran, and did not come to him. */
-static bool came_while_it_ran(const struct shs_thread_pool *pool, int64_t came, int64_t now)
+static bool came_while_it_ran(const struct shs_pool_crew *crew, int64_t came, int64_t now)
 {
-    return now - atomic_load(&pool->looked_ns) < SHS_POOL_NOT_RUNNING_NS &&
-           came >= atomic_load(&pool->looks_since_ns);
+    return now - atomic_load(&crew->looked_ns) < SHS_POOL_NOT_RUNNING_NS &&
+           came >= atomic_load(&crew->looks_since_ns);
 }
 
 bool shs__pool_load_refuses(struct shs_pool_door *door, const struct shs_conn *conn)
@@ -208,5 +214,5 @@ bool shs__pool_load_refuses(struct shs_pool_door *door, const struct shs_conn *c
     if ((ms <= late_ms && !full) || !lasts(load, now))
         return false;
     came = now - (int64_t)ms * SHS_NS_PER_MS;
-    return came >= load->since_ns && came_while_it_ran(door->group->pool, came, now);
+    return came >= load->since_ns && came_while_it_ran(door->group->crew, came, now);
 }

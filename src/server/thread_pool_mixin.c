@@ -14,8 +14,6 @@
 
 #include "server/thread_pool.h"
 
-#define MAX_GROUPS 1024u
-
 #define POOL(l) SHS_CONTAINER_OF(l, struct shs_thread_pool, scheduler.layer)
 
 /* Where a connection is; slot NULL: it was refused before it had one. */
@@ -31,20 +29,23 @@ static struct place place_of(const struct shs_layer *layer, const struct shs_con
     struct place place = {NULL, slot};
 
     if (slot != NULL)
-        place.group = &pool->groups[slot->group];
+        place.group = &pool->crew->groups[slot->group];
     return place;
 }
 
 /* -- the slots of the chain ------------------------------------------------------------------- */
 
-static int start(struct shs_thread_pool *pool)
+/* The monitor: whichever member comes first. */
+static bool start(struct shs_pool_crew *crew)
 {
-    int rc = shs__pool_monitor_start(pool);
+    bool started;
 
-    if (rc != SHS_OK)
-        return rc;
-    pool->started = true;
-    return SHS_OK;
+    pthread_mutex_lock(&crew->lock);
+    if (!crew->started)
+        crew->started = shs__pool_monitor_start(crew) == SHS_OK;
+    started = crew->started;
+    pthread_mutex_unlock(&crew->lock);
+    return started;
 }
 
 /* As many workers as should run. Without any, nobody would come for the connection. */
@@ -91,7 +92,7 @@ static int admit(struct shs_pool_group *group, struct shs_pool_slot *slot, struc
         return shs_conn_fail(conn, SHS_LIMIT, errno,
                              "epoll takes no more connections: raise fs.epoll.max_user_watches");
     if (conn->late) { /* it is here, and is told no at once: that waits for nobody */
-        shs__pool_run(group->pool, group, NULL, slot);
+        shs__pool_run(group, NULL, slot);
         return SHS_OK;
     }
     /* Its first bytes are there already; or its handler may be the one who speaks first. */
@@ -102,9 +103,11 @@ static int admit(struct shs_pool_group *group, struct shs_pool_slot *slot, struc
     return SHS_OK;
 }
 
-bool shs__pool_ready(struct shs_thread_pool *pool, struct shs_pool_group *group)
+bool shs__pool_ready(struct shs_pool_group *group)
 {
-    return (pool->started || start(pool) == SHS_OK) && has_worker(group);
+    /* Once there are workers, there is a monitor. */
+    return (atomic_load_explicit(&group->active, memory_order_relaxed) > 0 || start(group->crew)) &&
+           has_worker(group);
 }
 
 /* One more of its address's connections, which has a bound. */
@@ -138,11 +141,11 @@ static int add_to(struct shs_thread_pool *pool, struct shs_pool_group *group,
     struct shs_layer *layer = &pool->scheduler.layer;
     struct shs_pool_slot *slot;
 
-    if (!shs__pool_ready(pool, group))
+    if (!shs__pool_ready(group))
         return shs_conn_fail(conn, SHS_LIMIT, EAGAIN,
                              "no thread for the pool: the system's limit on threads or memory is "
                              "reached");
-    slot = shs__pool_slot_new(group, conn);
+    slot = shs__pool_slot_new(&group->lines[pool->number], conn);
     if (slot == NULL)
         return shs_conn_fail(conn, SHS_NOMEM, 0, "out of memory for another connection");
     shs_conn_set(conn, layer, slot);
@@ -174,7 +177,7 @@ static int pool_add(struct shs_scheduler *scheduler, struct shs_conn *conn)
     if (door != NULL && !door->alone)
         return add_to(pool, door->group, door, conn);
     turn = atomic_fetch_add_explicit(&pool->next_group, 1, memory_order_relaxed);
-    return add_to(pool, &pool->groups[turn % pool->group_count], door, conn);
+    return add_to(pool, &pool->crew->groups[turn % pool->crew->group_count], door, conn);
 }
 
 /* A handler waits for its peer, on a worker: another one takes over meanwhile. */
@@ -213,134 +216,35 @@ static void pool_close_request(struct shs_layer *layer, struct shs_conn *conn)
 
 /* -- the end ---------------------------------------------------------------------------------- */
 
-static void wait_for_workers(struct shs_pool_group *group, int64_t until)
-{
-    struct timespec ts = shs__timespec(until);
-    int rc = 0;
-
-    pthread_mutex_lock(&group->lock);
-    shs__pool_wake_all(group);
-    shs__pool_kick(group);
-    while (group->threads > 0 && rc == 0)
-        rc = pthread_cond_timedwait(&group->gone, &group->lock, &ts);
-    pthread_mutex_unlock(&group->lock);
-}
-
-/* The monitor ends with the workers; it is joined, or left to itself. */
-static void end_monitor(struct shs_thread_pool *pool, bool join)
-{
-    shs__pool_monitor_call(pool);
-    pthread_mutex_lock(&pool->monitor_lock);
-    join = join || pool->monitor_gone;
-    pool->monitor_detached = !join;
-    pthread_mutex_unlock(&pool->monitor_lock);
-    if (!join)
-        return;
-    pthread_join(pool->monitor, NULL);
-    shs__server_unref(pool->scheduler.layer.server);
-}
-
-/* Those that run on are told not to wait for anybody any more. */
-static void abandon(struct shs_thread_pool *pool)
-{
-    atomic_store(&pool->abandoned, true);
-    for (unsigned i = 0; i < pool->group_count; i++) {
-        shs__pool_report_stuck(&pool->groups[i]);
-        shs__pool_end_parked(&pool->groups[i]);
-    }
-    for (unsigned i = 0; i < pool->group_count; i++)
-        wait_for_workers(&pool->groups[i], 0);
-}
-
 static int pool_server_close(struct shs_layer *layer)
 {
     struct shs_thread_pool *pool = POOL(layer);
-    struct shs_server *server = layer->server;
-    bool wait = server->opt.block_on_close && !server->opt.daemon_threads;
     int rc = shs_super_server_close(layer);
-    bool over = true;
 
     shs__pool_close_doors(pool);
-    if (!pool->started)
-        return rc;
-    atomic_store(&pool->closing, true);
-    for (unsigned i = 0; i < pool->group_count; i++) {
-        struct shs_pool_group *group = &pool->groups[i];
-
-        wait_for_workers(group, wait ? shs_server_stop_deadline(server) : 0);
-        pthread_mutex_lock(&group->lock);
-        over = over && group->threads == 0;
-        pthread_mutex_unlock(&group->lock);
-    }
-    if (!over && wait)
-        abandon(pool);
-    end_monitor(pool, over || wait);
-    for (unsigned i = 0; i < pool->group_count; i++)
-        shs__pool_reap(&pool->groups[i]);
+    shs__pool_close(pool);
     return rc;
 }
 
-static int open_descriptors(struct shs_pool_group *group)
-{
-    struct epoll_event kick = {.events = EPOLLIN | EPOLLET, .data.u64 = SHS_POOL_KICK};
-
-    group->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    group->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (group->epoll_fd < 0 || group->kick_fd < 0 ||
-        epoll_ctl(group->epoll_fd, EPOLL_CTL_ADD, group->kick_fd, &kick) != 0)
-        return SHS_IO;
-    return SHS_OK;
-}
-
-static void close_descriptors(struct shs_pool_group *group)
-{
-    if (group->epoll_fd >= 0)
-        close(group->epoll_fd);
-    if (group->kick_fd >= 0)
-        close(group->kick_fd);
-    group->epoll_fd = group->kick_fd = -1;
-}
-
-/* In a child of the process that has made the server: an epoll set is one for both. */
 static int adopt(struct shs_scheduler *scheduler)
 {
-    struct shs_thread_pool *pool = POOL(&scheduler->layer);
-
-    for (unsigned i = 0; i < pool->group_count; i++) {
-        close_descriptors(&pool->groups[i]);
-        if (open_descriptors(&pool->groups[i]) != SHS_OK)
-            return shs_server_fail(scheduler->layer.server, SHS_IO, errno,
-                                   "no descriptor for ThreadPoolMixIn: raise ulimit -n");
-    }
-    return SHS_OK;
+    if (shs__pool_adopt(POOL(&scheduler->layer)->crew) == SHS_OK)
+        return SHS_OK;
+    return shs_server_fail(scheduler->layer.server, SHS_IO, errno,
+                           "no descriptor for ThreadPoolMixIn: raise ulimit -n");
 }
 
-static void free_group(struct shs_pool_group *group)
+static void pool_free(struct shs_thread_pool *pool)
 {
-    for (unsigned i = 0; i < SHS_POOL_CHUNKS && group->chunks[i] != NULL; i++)
-        shs__free(group->chunks[i]);
-    shs__free(group->heap);
-    close_descriptors(group);
-    shs__pool_free_doors(group);
-    pthread_mutex_destroy(&group->slots_lock);
-    pthread_mutex_destroy(&group->ready_lock);
-    pthread_mutex_destroy(&group->timer_lock);
-    pthread_mutex_destroy(&group->lock);
-    pthread_cond_destroy(&group->gone);
+    if (pool->crew != NULL)
+        shs__pool_part(pool->crew, pool->number);
+    shs__pool_addresses_free(pool->addresses);
+    shs__free(pool);
 }
 
 static void pool_layer_free(struct shs_layer *layer)
 {
-    struct shs_thread_pool *pool = POOL(layer);
-
-    for (unsigned i = 0; i < pool->group_count; i++)
-        free_group(&pool->groups[i]);
-    shs__free(pool->groups);
-    shs__pool_addresses_free(pool->addresses);
-    pthread_mutex_destroy(&pool->monitor_lock);
-    pthread_cond_destroy(&pool->monitor_wake);
-    pthread_attr_destroy(&pool->attr);
-    shs__free(pool);
+    pool_free(POOL(layer));
 }
 
 static const struct shs_server_ops thread_pool_ops = {
@@ -364,80 +268,31 @@ static const struct shs_scheduler_ops scheduler_ops = {
 
 /* -- making one ------------------------------------------------------------------------------- */
 
-static int init_group(struct shs_pool_group *group, struct shs_thread_pool *pool)
-{
-    pthread_condattr_t attr;
-
-    group->pool = pool;
-    pthread_mutex_init(&group->slots_lock, NULL);
-    pthread_mutex_init(&group->ready_lock, NULL);
-    pthread_mutex_init(&group->timer_lock, NULL);
-    pthread_mutex_init(&group->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&group->gone, &attr);
-    pthread_condattr_destroy(&attr);
-    return open_descriptors(group);
-}
-
-/* Spreads the two bounds over the groups; each has a worker at least. */
-static void set_bounds(struct shs_thread_pool *pool, unsigned threads, unsigned max)
-{
-    if (threads == 0)
-        threads = pool->cores;
-    for (unsigned i = 0; i < pool->group_count; i++) {
-        struct shs_pool_group *group = &pool->groups[i];
-        unsigned share = threads / pool->group_count + (i < threads % pool->group_count);
-        unsigned most = max / pool->group_count + (i < max % pool->group_count);
-
-        pthread_mutex_lock(&group->lock);
-        group->max = most > 0 ? most : 1;
-        if (share > group->max)
-            share = group->max;
-        atomic_store(&group->target, share > 0 ? share : 1);
-        if (group->threads > 0)
-            shs__pool_replace(group);
-        shs__pool_kick(group);
-        pthread_mutex_unlock(&group->lock);
-    }
-}
-
 int shs_thread_pool_resize(struct shs_server *self, unsigned threads, unsigned max_threads)
 {
+    struct shs_thread_pool *pool;
+
     if (self->scheduler->ops != &scheduler_ops || max_threads == 0 || max_threads < threads)
         return SHS_USAGE;
-    set_bounds(POOL(&self->scheduler->layer), threads, max_threads);
+    pool = POOL(&self->scheduler->layer);
+    pthread_mutex_lock(&pool->crew->lock);
+    pool->threads = threads;
+    pool->max_threads = max_threads;
+    shs__pool_set_bounds(pool->crew);
+    pthread_mutex_unlock(&pool->crew->lock);
     return SHS_OK;
 }
 
-static int init_pool(struct shs_thread_pool *pool, const struct shs_options *opt)
+static void add_figures(struct shs_pool_group *group, unsigned number, struct shs_pool_figures *out)
 {
-    unsigned groups = opt->thread_groups < 1 ? 1 : opt->thread_groups;
-    pthread_condattr_t attr;
-    int rc = SHS_OK;
+    struct shs_pool_line *line = &group->lines[number];
 
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->monitor_wake, &attr);
-    pthread_condattr_destroy(&attr);
-    pthread_mutex_init(&pool->monitor_lock, NULL);
-    pool->cores = shs__usable_cores();
-    if (groups > MAX_GROUPS)
-        groups = MAX_GROUPS;
-    pool->groups = shs__calloc(groups, sizeof *pool->groups);
-    if (pool->groups == NULL)
-        return SHS_NOMEM;
-    if (opt->max_connections_per_address != UINT_MAX) {
-        pool->addresses = shs__pool_addresses_new();
-        if (pool->addresses == NULL)
-            return SHS_NOMEM;
-    }
-    for (; pool->group_count < groups && rc == SHS_OK; pool->group_count++) {
-        pool->groups[pool->group_count].number = (uint16_t)pool->group_count;
-        rc = init_group(&pool->groups[pool->group_count], pool);
-    }
-    set_bounds(pool, opt->threads, opt->max_threads);
-    return rc;
+    pthread_mutex_lock(&group->lock);
+    out->threads += group->threads;
+    for (const struct shs_pool_worker *w = group->workers; w != NULL; w = w->next)
+        out->busy += shs__pool_line_at(w) == line;
+    pthread_mutex_unlock(&group->lock);
+    out->queue += atomic_load_explicit(&line->count, memory_order_relaxed);
 }
 
 bool shs__pool_figures(struct shs_server *server, struct shs_pool_figures *out)
@@ -446,17 +301,37 @@ bool shs__pool_figures(struct shs_server *server, struct shs_pool_figures *out)
     struct shs_thread_pool *pool = layer == NULL ? NULL : POOL(layer);
 
     memset(out, 0, sizeof *out);
-    for (unsigned i = 0; pool != NULL && i < pool->group_count; i++) {
-        struct shs_pool_group *group = &pool->groups[i];
-
-        pthread_mutex_lock(&group->lock);
-        out->threads += group->threads;
-        for (const struct shs_pool_worker *w = group->workers; w != NULL; w = w->next)
-            out->busy += atomic_load_explicit(&w->busy, memory_order_relaxed) & 1;
-        pthread_mutex_unlock(&group->lock);
-        out->queue += atomic_load_explicit(&group->ready_count, memory_order_relaxed);
-    }
+    for (unsigned i = 0; pool != NULL && i < pool->crew->group_count; i++)
+        add_figures(&pool->crew->groups[i], pool->number, out);
     return pool != NULL;
+}
+
+/* A crew of its own. */
+static int init_pool(struct shs_thread_pool *pool, struct shs_server *server, struct shs_error *err)
+{
+    const struct shs_options *opt = &server->opt;
+    struct shs_pool_crew *crew;
+    int rc;
+
+    pool->threads = opt->threads;
+    pool->max_threads = opt->max_threads;
+    if (opt->max_connections_per_address != UINT_MAX) {
+        pool->addresses = shs__pool_addresses_new();
+        if (pool->addresses == NULL)
+            return shs_error_set(err, SHS_NOMEM, 0, "out of memory for ThreadPoolMixIn");
+    }
+    rc = shs__pool_crew_new(&crew, opt);
+    if (rc == SHS_USAGE)
+        return shs_error_set(err, rc, 0, "thread_stack_size %zu cannot be used",
+                             opt->thread_stack_size);
+    if (rc != SHS_OK)
+        return shs_error_set(err, rc, errno,
+                             "no memory or descriptor for ThreadPoolMixIn's epoll sets: "
+                             "raise ulimit -n");
+    pool->scheduler.layer.server = server;
+    rc = shs__pool_join(crew, pool);
+    shs__pool_crew_unref(crew);
+    return rc;
 }
 
 int shs_thread_pool_mixin_push(struct shs_server *server, struct shs_error *err)
@@ -469,21 +344,11 @@ int shs_thread_pool_mixin_push(struct shs_server *server, struct shs_error *err)
     pool = shs__calloc(1, sizeof *pool);
     if (pool == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "out of memory for ThreadPoolMixIn");
-    rc = shs__thread_attr_init(&pool->attr, server->opt.thread_stack_size);
-    if (rc != SHS_OK) {
-        shs__free(pool);
-        return shs_error_set(err, rc, 0, "thread_stack_size %zu cannot be used",
-                             server->opt.thread_stack_size);
-    }
-    rc = init_pool(pool, &server->opt);
-    if (rc != SHS_OK)
-        shs_error_set(err, rc, errno,
-                      "no memory or descriptor for ThreadPoolMixIn's epoll sets: "
-                      "raise ulimit -n");
+    rc = init_pool(pool, server, err);
     if (rc == SHS_OK)
         rc = shs_server_push_scheduler(server, &pool->scheduler, &thread_pool_ops, &scheduler_ops,
                                        err);
     if (rc != SHS_OK)
-        pool_layer_free(&pool->scheduler.layer);
+        pool_free(pool);
     return rc;
 }

@@ -28,12 +28,12 @@
 /* Fetching what there is while nobody else does, before the timers are looked at. */
 #define EVENT_ROUNDS 64u
 
-void shs__pool_monitor_call(struct shs_thread_pool *pool)
+void shs__pool_monitor_call(struct shs_pool_crew *crew)
 {
-    pthread_mutex_lock(&pool->monitor_lock);
-    pool->monitor_called = true;
-    pthread_cond_signal(&pool->monitor_wake);
-    pthread_mutex_unlock(&pool->monitor_lock);
+    pthread_mutex_lock(&crew->monitor_lock);
+    crew->monitor_called = true;
+    pthread_cond_signal(&crew->monitor_wake);
+    pthread_mutex_unlock(&crew->monitor_lock);
 }
 
 /* -- workers ---------------------------------------------------------------------------------- */
@@ -110,49 +110,71 @@ static enum look look_at_one(struct shs_pool_worker *worker, int64_t now_ns, boo
     return worker->cpu_now_ns - worker->cpu_ns >= COMPUTES_NS ? LOOK_COMPUTES : LOOK_FINE;
 }
 
-static void look_for_stuck(struct shs_pool_worker *worker, int64_t now_ns, int64_t limit_ns,
-                           struct shs_activity_report *report)
-{
-    const struct shs_server *server = worker->group->pool->scheduler.layer.server;
+/* What is said of handlers that do not return, and to which servers; they are held until then. */
+struct reports {
+    struct shs_activity_report of[REPORTS];
+    struct shs_pool_line *lines[REPORTS];
+    struct shs_server *servers[REPORTS];
+    unsigned count;
+};
 
+/* With the group's lock. `limit_ns`: UINT_MAX in ns is the server's own option. */
+static void look_for_stuck(struct reports *reports, struct shs_pool_worker *worker, int64_t now_ns,
+                           bool all)
+{
+    struct shs_pool_line *line = shs__pool_line_at(worker);
+    struct shs_activity_report *report = &reports->of[reports->count];
+    const struct shs_server *server;
+    int64_t limit_ns;
+
+    if (reports->count == REPORTS || line == NULL || line->pool == NULL)
+        return;
+    server = line->pool->scheduler.layer.server;
+    limit_ns = all ? 0 : (int64_t)server->opt.stuck_handler_ms * SHS_NS_PER_MS;
     shs__activity_look(&worker->activity, atomic_load(&worker->tid), server->handler_class->name,
                        now_ns, limit_ns, report);
+    if (report->line[0] == '\0')
+        return;
+    reports->lines[reports->count] = line;
+    reports->servers[reports->count] = shs__pool_visit(line);
+    reports->count += reports->servers[reports->count] != NULL;
 }
 
-void shs__pool_report_stuck(struct shs_pool_group *group)
+/* Without the lock: the log may be slow. */
+static void say(const struct reports *reports)
 {
-    struct shs_activity_report reports[REPORTS];
-    struct shs_pool_worker *worker;
-    unsigned count = 0;
+    for (unsigned i = 0; i < reports->count; i++) {
+        shs__activity_say(reports->servers[i], &reports->of[i]);
+        shs__pool_guest_go(reports->lines[i], reports->servers[i]);
+    }
+}
+
+void shs__pool_report_stuck(struct shs_pool_line *line)
+{
+    struct shs_pool_group *group = line->group;
+    struct reports reports = {.count = 0};
 
     pthread_mutex_lock(&group->lock);
-    for (worker = group->workers; worker != NULL && count < REPORTS; worker = worker->next) {
-        look_for_stuck(worker, shs_now_ns(), 0, &reports[count]);
-        count += reports[count].line[0] != '\0';
+    for (struct shs_pool_worker *worker = group->workers; worker != NULL; worker = worker->next) {
+        if (shs__pool_line_at(worker) == line)
+            look_for_stuck(&reports, worker, shs_now_ns(), true);
     }
     pthread_mutex_unlock(&group->lock);
-    for (unsigned i = 0; i < count; i++)
-        shs__activity_say(group->pool->scheduler.layer.server, &reports[i]);
+    say(&reports);
 }
 
 /* Looks at every worker of a group; true when any of them does something. */
 static bool look_at(struct shs_pool_group *group, int64_t now)
 {
-    const struct shs_options *opt = &group->pool->scheduler.layer.server->opt;
-    int64_t limit = (int64_t)opt->stuck_handler_ms * SHS_NS_PER_MS;
-    struct shs_activity_report reports[REPORTS];
+    struct reports reports = {.count = 0};
     struct shs_pool_worker *worker;
     struct shs_pool_route *route;
-    unsigned count = 0;
     enum look look;
     bool any = false;
 
     pthread_mutex_lock(&group->lock);
     for (worker = group->workers; worker != NULL; worker = worker->next) {
-        if (count < REPORTS) {
-            look_for_stuck(worker, now, limit, &reports[count]);
-            count += reports[count].line[0] != '\0';
-        }
+        look_for_stuck(&reports, worker, now, false);
         look = look_at_one(worker, now, &any);
         if (look == LOOK_FINE)
             continue;
@@ -163,8 +185,7 @@ static bool look_at(struct shs_pool_group *group, int64_t now)
     }
     any |= shs__pool_trim(group, now);
     pthread_mutex_unlock(&group->lock);
-    for (unsigned i = 0; i < count; i++)
-        shs__activity_say(group->pool->scheduler.layer.server, &reports[i]);
+    say(&reports);
     return any;
 }
 
@@ -183,32 +204,28 @@ static bool is_saturated(struct shs_pool_group *group)
     return saturated;
 }
 
-/* This connection's request gets no handler: the conversation goes on without one. */
-static void refuse(struct shs_pool_group *group, struct shs_pool_slot *slot)
-{
-    shs_conn_set_overloaded(slot->conn, true);
-    shs__pool_run(group->pool, group, NULL, slot);
-}
-
 /* All workers are away: whoever waits for one is put in the queue. How many were told of. */
 static int queue_events(struct shs_pool_group *group)
 {
-    const struct shs_options *opt = &group->pool->scheduler.layer.server->opt;
     struct epoll_event events[SHS_POOL_BATCH];
     struct shs_pool_slot *slot;
     int count = epoll_wait(group->epoll_fd, events, (int)SHS_POOL_BATCH, 0);
 
     for (int i = 0; i < count; i++) {
         struct shs_pool_door *door = shs__pool_door_of(group, events[i].data.u64);
+        struct shs_pool_line *line;
 
         if (door != NULL)
             shs__pool_knock(door);
         if (events[i].data.u64 >= SHS_POOL_DOORS)
             continue;
         slot = shs__pool_claim(group, events[i].data.u64, events[i].events);
-        if (slot != NULL && atomic_load(&group->ready_count) >= opt->max_queue)
-            refuse(group, slot);
-        else if (slot != NULL)
+        if (slot == NULL)
+            continue;
+        line = shs__pool_line_of(group, slot);
+        if (atomic_load(&line->count) >= atomic_load(&line->max_queue))
+            shs__pool_refuse(group, slot);
+        else
             shs__pool_ready_push(group, slot);
     }
     return count;
@@ -218,34 +235,80 @@ static int queue_events(struct shs_pool_group *group)
  * How long one may wait in the queue: queue_ms. But one that has not been empty for so long is no
  * burst: then all who are served have waited as long as that, and would as well with less.
  */
-static int64_t patience_ns(struct shs_pool_group *group, int64_t now)
+static int64_t patience_ns(const struct shs_pool_line *line, int64_t now)
 {
-    const struct shs_options *opt = &group->pool->scheduler.layer.server->opt;
-    int64_t most = (int64_t)opt->queue_ms * SHS_NS_PER_MS;
+    int64_t most = (int64_t)atomic_load(&line->queue_ms) * SHS_NS_PER_MS;
 
-    return group->queue_since_ns != 0 && now - group->queue_since_ns > most ? most / STANDING
-                                                                            : most;
+    return line->queue_since_ns != 0 && now - line->queue_since_ns > most ? most / STANDING : most;
 }
 
 /*
- * All workers are away. Who waits for one is refused when it was too long; the time in which this
- * process was stopped, or had no core, does not count.
+ * All workers of this line are away. Who waits for one is refused when it was too long; the time in
+ * which this process was stopped, or had no core, does not count.
  */
+static void refuse_late(struct shs_pool_line *line, int64_t now)
+{
+    int64_t patience = now - patience_ns(line, now);
+    struct shs_pool_slot *slot;
+
+    if (patience < line->group->crew->resumed_ns)
+        patience = INT64_MIN;
+    while ((slot = shs__pool_line_pop(line, patience)) != NULL)
+        shs__pool_refuse(line->group, slot);
+}
+
+/* No worker is left. */
 static void serve_saturated(struct shs_pool_group *group, int64_t now)
 {
-    int64_t patience = now - patience_ns(group, now);
-    struct shs_pool_slot *slot;
+    unsigned most = atomic_load(&group->crew->most);
 
     for (unsigned i = 0; i < EVENT_ROUNDS && queue_events(group) == (int)SHS_POOL_BATCH; i++)
         continue;
-    if (patience < group->pool->resumed_ns)
-        patience = INT64_MIN;
-    for (slot = shs__pool_ready_pop(group, patience); slot != NULL;
-         slot = shs__pool_ready_pop(group, patience))
-        refuse(group, slot);
+    for (unsigned n = 0; n < most; n++)
+        refuse_late(&group->lines[n], now);
     /* Somebody came back while we fetched, and may have gone to wait for what we hold. */
     if (atomic_load(&group->active) > 0)
         shs__pool_kick(group);
+}
+
+/* Does nobody of those who are at its connections compute? Others might run, and may not. */
+static bool line_is_saturated(struct shs_pool_line *line)
+{
+    struct shs_pool_group *group = line->group;
+    int active = 0;
+
+    if (!atomic_load(&line->held))
+        return false;
+    pthread_mutex_lock(&group->lock);
+    for (const struct shs_pool_worker *w = group->workers; w != NULL; w = w->next) {
+        if (shs__pool_line_at(w) == line)
+            active += SHS_POOL_ONE - atomic_load(&w->away);
+    }
+    pthread_mutex_unlock(&group->lock);
+    return active <= 0 && atomic_load(&line->held);
+}
+
+/* Each line by itself: since when somebody waits there, and who has waited for too long because its
+   own workers are all away. True: there is such a one. */
+static bool look_at_lines(struct shs_pool_group *group, int64_t now)
+{
+    unsigned most = atomic_load(&group->crew->most);
+    bool any = false;
+
+    for (unsigned n = 0; n < most; n++) {
+        struct shs_pool_line *line = &group->lines[n];
+        bool saturated = line_is_saturated(line);
+
+        if (atomic_load(&line->count) == 0)
+            line->queue_since_ns = 0;
+        else if (line->queue_since_ns == 0)
+            line->queue_since_ns = now;
+        atomic_store(&line->saturated, saturated);
+        if (saturated)
+            refuse_late(line, now);
+        any = any || atomic_load(&line->held);
+    }
+    return any;
 }
 
 /* -- time ------------------------------------------------------------------------------------- */
@@ -261,8 +324,8 @@ static int64_t expire(struct shs_pool_group *group, int64_t now, bool saturated)
     bool any = false;
 
     while ((slot = shs__pool_timer_expire(group, now, &next)) != NULL) {
-        if (saturated) {
-            refuse(group, slot);
+        if (saturated || atomic_load(&shs__pool_line_of(group, slot)->saturated)) {
+            shs__pool_refuse(group, slot);
         } else {
             shs__pool_ready_push(group, slot);
             any = true;
@@ -273,21 +336,17 @@ static int64_t expire(struct shs_pool_group *group, int64_t now, bool saturated)
     return next;
 }
 
-static bool tick(struct shs_thread_pool *pool, int64_t now, int64_t *until)
+static bool tick(struct shs_pool_crew *crew, int64_t now, int64_t *until)
 {
     bool any = false;
 
     *until = INT64_MAX;
-    for (unsigned i = 0; i < pool->group_count; i++) {
-        struct shs_pool_group *group = &pool->groups[i];
+    for (unsigned i = 0; i < crew->group_count; i++) {
+        struct shs_pool_group *group = &crew->groups[i];
         bool saturated = is_saturated(group);
         int64_t next;
 
-        if (atomic_load(&group->ready_count) == 0)
-            group->queue_since_ns = 0;
-        else if (group->queue_since_ns == 0)
-            group->queue_since_ns = now;
-
+        any |= look_at_lines(group, now);
         /* What the peers have sent comes before their deadlines. */
         if (saturated)
             serve_saturated(group, now);
@@ -305,93 +364,103 @@ static bool tick(struct shs_thread_pool *pool, int64_t now, int64_t *until)
 }
 
 /* With the lock: sleeps until it is called or the moment has come. */
-static void rest(struct shs_thread_pool *pool, int64_t until)
+static void rest(struct shs_pool_crew *crew, int64_t until)
 {
     struct timespec ts = shs__timespec(until);
 
-    while (!pool->monitor_called) {
+    while (!crew->monitor_called) {
         if (until == INT64_MAX)
-            pthread_cond_wait(&pool->monitor_wake, &pool->monitor_lock);
-        else if (pthread_cond_timedwait(&pool->monitor_wake, &pool->monitor_lock, &ts) != 0)
+            pthread_cond_wait(&crew->monitor_wake, &crew->monitor_lock);
+        else if (pthread_cond_timedwait(&crew->monitor_wake, &crew->monitor_lock, &ts) != 0)
             break;
     }
-    pool->monitor_called = false;
+    crew->monitor_called = false;
 }
 
-static bool has_workers(struct shs_thread_pool *pool)
+static bool has_workers(struct shs_pool_crew *crew)
 {
     unsigned threads = 0;
 
-    for (unsigned i = 0; i < pool->group_count; i++) {
-        pthread_mutex_lock(&pool->groups[i].lock);
-        threads += pool->groups[i].threads;
-        pthread_mutex_unlock(&pool->groups[i].lock);
+    for (unsigned i = 0; i < crew->group_count; i++) {
+        pthread_mutex_lock(&crew->groups[i].lock);
+        threads += crew->groups[i].threads;
+        pthread_mutex_unlock(&crew->groups[i].lock);
     }
     return threads > 0;
 }
 
-static void watch(struct shs_thread_pool *pool)
+static void watch(struct shs_pool_crew *crew)
 {
     unsigned quiet = 0;
 
-    while (!atomic_load(&pool->closing) || (!atomic_load(&pool->abandoned) && has_workers(pool))) {
+    while (!atomic_load(&crew->closing) || has_workers(crew)) {
         int64_t now = shs_now_ns(), until, look;
 
-        if (now - atomic_load(&pool->looked_ns) > SHS_POOL_NOT_RUNNING_NS)
-            atomic_store(&pool->looks_since_ns, now);
-        atomic_store(&pool->looked_ns, now);
+        if (now - atomic_load(&crew->looked_ns) > SHS_POOL_NOT_RUNNING_NS)
+            atomic_store(&crew->looks_since_ns, now);
+        atomic_store(&crew->looked_ns, now);
         /* Set before the look at the timers: one that is set meanwhile finds it and calls. */
-        atomic_store(&pool->monitor_until_ns, INT64_MAX);
-        atomic_store(&pool->monitor_rests, quiet >= LOOKS_BEFORE_REST);
-        if (tick(pool, now, &until))
+        atomic_store(&crew->monitor_until_ns, INT64_MAX);
+        atomic_store(&crew->monitor_rests, quiet >= LOOKS_BEFORE_REST);
+        if (tick(crew, now, &until))
             quiet = 0;
         else if (quiet < LOOKS_BEFORE_REST)
             quiet++;
         look = shs__deadline_after(now, LOOK_MS);
-        if (!(quiet >= LOOKS_BEFORE_REST && atomic_load(&pool->monitor_rests)) && look < until)
+        if (!(quiet >= LOOKS_BEFORE_REST && atomic_load(&crew->monitor_rests)) && look < until)
             until = look;
-        pthread_mutex_lock(&pool->monitor_lock);
-        atomic_store(&pool->monitor_until_ns, until);
-        rest(pool, until);
-        pthread_mutex_unlock(&pool->monitor_lock);
+        pthread_mutex_lock(&crew->monitor_lock);
+        atomic_store(&crew->monitor_until_ns, until);
+        rest(crew, until);
+        pthread_mutex_unlock(&crew->monitor_lock);
         if (until != INT64_MAX && shs_now_ns() - until > SHS_POOL_NOT_RUNNING_NS)
-            pool->resumed_ns = shs_now_ns();
-        if (atomic_exchange(&pool->monitor_rests, false))
+            crew->resumed_ns = shs_now_ns();
+        if (atomic_exchange(&crew->monitor_rests, false))
             quiet = LOOKS_BEFORE_REST / 2;
     }
 }
 
 static void *monitor_main(void *arg)
 {
-    struct shs_thread_pool *pool = arg;
-    struct shs_server *server = pool->scheduler.layer.server;
+    struct shs_pool_crew *crew = arg;
     bool detached;
 
     pthread_setname_np(pthread_self(), "shs-monitor");
-    watch(pool);
-    shs_server_count_threads(server, -1);
-    pthread_mutex_lock(&pool->monitor_lock);
-    pool->monitor_gone = true;
-    detached = pool->monitor_detached;
-    pthread_mutex_unlock(&pool->monitor_lock);
+    watch(crew);
+    shs__pool_count_threads(crew, -1);
+    pthread_mutex_lock(&crew->monitor_lock);
+    crew->monitor_gone = true;
+    detached = crew->monitor_detached;
+    pthread_mutex_unlock(&crew->monitor_lock);
     if (!detached)
         return NULL;
     pthread_detach(pthread_self());
-    for (unsigned i = 0; i < pool->group_count; i++)
-        shs__pool_reap(&pool->groups[i]);
-    shs__server_unref(server);
+    for (unsigned i = 0; i < crew->group_count; i++)
+        shs__pool_reap(&crew->groups[i]);
+    shs__pool_crew_unref(crew);
     return NULL;
 }
 
-int shs__pool_monitor_start(struct shs_thread_pool *pool)
+int shs__pool_monitor_start(struct shs_pool_crew *crew)
 {
-    struct shs_server *server = pool->scheduler.layer.server;
-
-    shs__server_ref(server);
-    if (pthread_create(&pool->monitor, &pool->attr, monitor_main, pool) != 0) {
-        shs__server_unref(server);
+    atomic_fetch_add(&crew->references, 1);
+    if (pthread_create(&crew->monitor, &crew->attr, monitor_main, crew) != 0) {
+        atomic_fetch_sub(&crew->references, 1); /* the caller's is there */
         return SHS_LIMIT;
     }
-    shs_server_count_threads(server, 1);
+    shs__pool_count_threads(crew, 1);
     return SHS_OK;
+}
+
+void shs__pool_monitor_end(struct shs_pool_crew *crew, bool join)
+{
+    shs__pool_monitor_call(crew);
+    pthread_mutex_lock(&crew->monitor_lock);
+    join = join || crew->monitor_gone;
+    crew->monitor_detached = !join;
+    pthread_mutex_unlock(&crew->monitor_lock);
+    if (!join)
+        return;
+    pthread_join(crew->monitor, NULL);
+    shs__pool_crew_unref(crew); /* never the last: the caller's is there */
 }

@@ -118,7 +118,7 @@ static void go_away(struct shs_pool_worker *self, const struct shs_pool_route *r
 static void enter(struct shs_activity *activity, uint64_t number)
 {
     struct shs_pool_worker *self = SHS_CONTAINER_OF(activity, struct shs_pool_worker, activity);
-    struct shs_pool_route *route = &self->group->pool->routes[number % SHS_POOL_ROUTES];
+    struct shs_pool_route *route = &shs__pool_line_at(self)->pool->routes[number % SHS_POOL_ROUTES];
     bool known = atomic_load_explicit(&route->known, memory_order_relaxed);
     int share = known ? share_of(route) : 0;
 

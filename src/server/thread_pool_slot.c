@@ -38,8 +38,9 @@ static bool add_chunk(struct shs_pool_group *group)
     return true;
 }
 
-struct shs_pool_slot *shs__pool_slot_new(struct shs_pool_group *group, struct shs_conn *conn)
+struct shs_pool_slot *shs__pool_slot_new(struct shs_pool_line *line, struct shs_conn *conn)
 {
+    struct shs_pool_group *group = line->group;
     struct shs_pool_slot *slot = NULL;
     uint64_t state;
 
@@ -51,6 +52,8 @@ struct shs_pool_slot *shs__pool_slot_new(struct shs_pool_group *group, struct sh
     pthread_mutex_unlock(&group->slots_lock);
     if (slot == NULL)
         return NULL;
+    atomic_fetch_add_explicit(&line->used, 1, memory_order_relaxed);
+    atomic_store_explicit(&slot->line, (uint16_t)(line - group->lines), memory_order_relaxed);
     slot->conn = conn;
     slot->worker = NULL;
     slot->next = NULL;
@@ -80,10 +83,17 @@ void shs__pool_slot_end(struct shs_pool_group *group, struct shs_pool_slot *slot
 
 void shs__pool_slot_free(struct shs_pool_group *group, struct shs_pool_slot *slot)
 {
+    struct shs_pool_line *line = shs__pool_line_of(group, slot);
+
     pthread_mutex_lock(&group->slots_lock);
     slot->next = group->free_slots;
     group->free_slots = slot;
     pthread_mutex_unlock(&group->slots_lock);
+    if (atomic_fetch_sub(&line->used, 1) != 1 || !atomic_load(&line->closing))
+        return;
+    pthread_mutex_lock(&group->lock); /* its server_close waits for that */
+    pthread_cond_broadcast(&group->gone);
+    pthread_mutex_unlock(&group->lock);
 }
 
 uint64_t shs__pool_slot_ticket(const struct shs_pool_slot *slot)
@@ -151,40 +161,6 @@ struct shs_pool_slot *shs__pool_slot_at(struct shs_pool_group *group, uint32_t i
     there = index < group->slot_count;
     pthread_mutex_unlock(&group->slots_lock);
     return there ? find(group, index) : NULL;
-}
-
-/* -- the ready queue -------------------------------------------------------------------------- */
-
-void shs__pool_ready_push(struct shs_pool_group *group, struct shs_pool_slot *slot)
-{
-    slot->next = NULL;
-    slot->queued_ns = shs_now_ns();
-    pthread_mutex_lock(&group->ready_lock);
-    if (group->ready_last == NULL)
-        group->ready_first = slot;
-    else
-        group->ready_last->next = slot;
-    group->ready_last = slot;
-    atomic_fetch_add(&group->ready_count, 1);
-    pthread_mutex_unlock(&group->ready_lock);
-}
-
-struct shs_pool_slot *shs__pool_ready_pop(struct shs_pool_group *group, int64_t before_ns)
-{
-    struct shs_pool_slot *slot;
-
-    pthread_mutex_lock(&group->ready_lock);
-    slot = group->ready_first;
-    if (slot != NULL && slot->queued_ns > before_ns)
-        slot = NULL;
-    if (slot != NULL) {
-        group->ready_first = slot->next;
-        if (slot->next == NULL)
-            group->ready_last = NULL;
-        atomic_fetch_sub(&group->ready_count, 1);
-    }
-    pthread_mutex_unlock(&group->ready_lock);
-    return slot;
 }
 
 /* -- the heap, under timer_lock ------------------------------------------------------------------
@@ -287,8 +263,8 @@ int shs__pool_timer_set(struct shs_pool_group *group, struct shs_pool_slot *slot
     if (rc == SHS_OK)
         atomic_store(&slot->timer_ns, when);
     pthread_mutex_unlock(&group->timer_lock);
-    if (rc == SHS_OK && when < atomic_load(&group->pool->monitor_until_ns))
-        shs__pool_monitor_call(group->pool);
+    if (rc == SHS_OK && when < atomic_load(&group->crew->monitor_until_ns))
+        shs__pool_monitor_call(group->crew);
     return rc;
 }
 

@@ -2,6 +2,7 @@
  * thread_pool_worker.c - what a worker does: events are fetched, connections go on.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -81,18 +82,25 @@ static void end_owned(struct shs_pool_slot *slot)
 }
 
 /*
- * Each worker calls it on its way out, after the last connection that it may have parked, and
+ * Each worker that was at one of them calls it, after the last one that it may have parked, and
  * server_close for what there is when it gives up: so none is left, and the server can be freed.
  */
-void shs__pool_end_parked(struct shs_pool_group *group)
+void shs__pool_end_parked(struct shs_pool_line *line)
 {
+    struct shs_pool_group *group = line->group;
     struct shs_pool_slot *slot;
 
-    while ((slot = shs__pool_ready_pop(group, INT64_MAX)) != NULL)
+    while ((slot = shs__pool_line_pop(line, INT64_MAX)) != NULL)
         end_owned(slot);
     for (uint32_t i = 0; (slot = shs__pool_slot_at(group, i)) != NULL; i++) {
-        if (shs__pool_claim_parked(slot))
+        if (shs__pool_line_of(group, slot) != line || !shs__pool_claim_parked(slot))
+            continue;
+        if (shs__pool_line_of(group, slot) == line) {
             end_owned(slot);
+        } else if (!shs__pool_release(slot)) { /* another's meanwhile, and its peer has sent */
+            shs__pool_ready_push(group, slot);
+            shs__pool_kick(group);
+        }
     }
 }
 
@@ -140,12 +148,12 @@ static bool has_room_after_others(struct shs_pool_worker *worker, const struct s
 
 /* The connection waits for its peer. SHS_OK: parked; SHS_WAIT_READ: go on with it; < 0: end it.
    `yields`: the worker, if it may let others have its core first; or NULL. */
-static int wait_parked(struct shs_thread_pool *pool, struct shs_pool_group *group,
-                       struct shs_pool_worker *yields, struct shs_pool_slot *slot, int what)
+static int wait_parked(struct shs_pool_group *group, struct shs_pool_worker *yields,
+                       struct shs_pool_slot *slot, int what)
 {
     struct shs_conn *conn = slot->conn;
 
-    if (atomic_load_explicit(&pool->abandoned, memory_order_relaxed))
+    if (atomic_load_explicit(&shs__pool_line_of(group, slot)->abandoned, memory_order_relaxed))
         return shs_conn_fail(conn, SHS_STOPPED, 0, "%s", shs_err_text(SHS_STOPPED));
     if (what != SHS_YIELD)
         return what == SHS_WAIT_WRITE && has_room_after_others(yields, conn)
@@ -156,11 +164,11 @@ static int wait_parked(struct shs_thread_pool *pool, struct shs_pool_group *grou
     return SHS_OK;
 }
 
-void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
-                   struct shs_pool_worker *worker, struct shs_pool_slot *slot)
+void shs__pool_run(struct shs_pool_group *group, struct shs_pool_worker *worker,
+                   struct shs_pool_slot *slot)
 {
-    struct shs_server *server = pool->scheduler.layer.server;
     struct shs_conn *conn = slot->conn;
+    struct shs_server *server = conn->server;
     uint64_t gone = UINT64_MAX; /* of its bytes, when it last waited */
     bool expired = slot->expired;
     int rc;
@@ -178,7 +186,7 @@ void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
         if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE && rc != SHS_YIELD)
             break;
         slot->worker = NULL;
-        rc = wait_parked(pool, group, conn->socket.bytes_out != gone ? worker : NULL, slot, rc);
+        rc = wait_parked(group, conn->socket.bytes_out != gone ? worker : NULL, slot, rc);
         if (rc == SHS_OK)
             return; /* somebody else may have it already */
         slot->worker = worker;
@@ -188,22 +196,55 @@ void shs__pool_run(struct shs_thread_pool *pool, struct shs_pool_group *group,
     shs_server_end_request(server, conn, rc);
 }
 
+void shs__pool_refuse(struct shs_pool_group *group, struct shs_pool_slot *slot)
+{
+    struct shs_pool_line *line = shs__pool_line_of(group, slot);
+    struct shs_server *server = slot->conn->server;
+
+    shs__pool_guest_come(line, server);
+    shs_conn_set_overloaded(slot->conn, true);
+    shs__pool_run(group, NULL, slot);
+    shs__pool_guest_go(line, server);
+}
+
 /* -- a worker --------------------------------------------------------------------------------- */
 
+/* One that is owned, and counted in its line. */
 static void work(struct shs_pool_worker *worker, struct shs_pool_slot *slot)
 {
-    struct shs_thread_pool *pool = worker->group->pool;
+    struct shs_pool_group *group = worker->group;
+    struct shs_pool_line *line = shs__pool_line_of(group, slot);
+    struct shs_server *server = slot->conn->server;
 
+    shs__pool_come(worker, line, slot);
     /* In this order, and the monitor the other way round: one of us sees the other. */
     atomic_fetch_add(&worker->busy, 1);
-    if (atomic_load(&pool->monitor_rests))
-        shs__pool_monitor_call(pool);
-    shs__pool_run(pool, worker->group, worker, slot);
+    if (atomic_load(&group->crew->monitor_rests))
+        shs__pool_monitor_call(group->crew);
+    shs__pool_run(group, worker, slot);
     atomic_fetch_add(&worker->busy, 1);
     if (atomic_load(&worker->away) != 0)
         (void)shs__pool_set_away(worker, 0, 0);
-    if (atomic_load_explicit(&worker->group->pressed, memory_order_relaxed) > 0)
-        shs__pool_load_visit(worker->group);
+    shs__pool_go(worker, line, server);
+    if (atomic_load_explicit(&group->pressed, memory_order_relaxed) > 0)
+        shs__pool_load_visit(group);
+}
+
+/* The peer of this one has something to say. It waits in line where enough workers are at others
+   of its server; where all of these wait, and too many are in line, it is told so. */
+static void work_told(struct shs_pool_worker *worker, struct shs_pool_slot *slot)
+{
+    struct shs_pool_group *group = worker->group;
+    struct shs_pool_line *line = shs__pool_line_of(group, slot);
+
+    worker->counted = atomic_load_explicit(&line->bound, memory_order_relaxed) != UINT_MAX;
+    if (!worker->counted || shs__pool_line_enter(line))
+        work(worker, slot);
+    else if (atomic_load(&line->saturated) &&
+             atomic_load(&line->count) >= atomic_load(&line->max_queue))
+        shs__pool_refuse(group, slot);
+    else
+        shs__pool_ready_push(group, slot);
 }
 
 /*
@@ -222,7 +263,7 @@ static bool is_group_event(struct shs_pool_group *group, uint64_t data)
         return true;
     }
     /* Each wakes one: passed on, as long as there is something to be done. */
-    if (atomic_load(&group->ready_count) > 1 || shs__pool_is_over(group->pool) ||
+    if (atomic_load(&group->ready_count) > 1 || shs__pool_is_over(group) ||
         atomic_load(&group->dismiss) > 0)
         shs__pool_kick(group);
     return true;
@@ -256,7 +297,7 @@ static void work_events(struct shs_pool_worker *worker, int64_t told_ns)
         slot = shs__pool_claim(group, data, what);
         worker->told_ns = (what & EPOLLIN) != 0 ? told_ns : 0;
         if (slot != NULL)
-            work(worker, slot);
+            work_told(worker, slot);
     }
     worker->told_ns = 0;
 }
@@ -264,7 +305,7 @@ static void work_events(struct shs_pool_worker *worker, int64_t told_ns)
 static void work_ready(struct shs_pool_worker *worker, unsigned ready)
 {
     for (unsigned i = 0; i < ready && i < SHS_POOL_BATCH; i++) {
-        struct shs_pool_slot *slot = shs__pool_ready_pop(worker->group, INT64_MAX);
+        struct shs_pool_slot *slot = shs__pool_ready_pop(worker->group, worker);
 
         if (slot == NULL)
             return;
