@@ -316,6 +316,38 @@ SHS_API int shs_thread_pool_mixin_push(struct shs_server *self,
                                        struct shs_error *err) SHS_MUST_CHECK;
 
 /*
+ * One set of workers for several servers: `self` gives up its own pool, and the workers of `with`
+ * serve both. Both have a ThreadPoolMixIn. Six listeners then have as many threads as one, and any
+ * worker that is free serves whichever of them has something to do; those that have have their
+ * turns one after the other.
+ *
+ *   self  has not served yet, and nobody shares its workers
+ *   with  may serve already, and may share another's workers: then all of them share these
+ *   err   may be NULL
+ *
+ * What stays each server's own: its connections, max_connections and max_connections_per_address;
+ * its deadlines, max_queue and queue_ms; its drain, its receipt and its statistics, but that
+ * `threads` counts all of the workers and the monitor in each. Each may be shut down, closed and
+ * freed while the others serve, in any order, and its server_close waits for its own requests and
+ * nobody else's; the workers end with the last server that closes. Handlers of one server that
+ * block take nothing from the others: no more than max_threads workers are at one server's
+ * connections at once, and so many more are started for the others. When all of a server's own are
+ * blocked its requests wait for queue_ms and are then answered 503, whatever the others do. A
+ * handler that computes for more than 50 ms counts as blocked.
+ *
+ * What becomes common: as many workers are active as the one server wants whose `threads` is
+ * largest, and as many are alive as all their max_threads together, at most. thread_stack_size,
+ * thread_groups and spare_ms are those of the server that had the pool first.
+ *
+ * Returns 0, also if they share already; < 0 with *err, and nothing has changed: SHS_USAGE (there
+ * is no ThreadPoolMixIn; `self` has served, or shares its own with others; the workers of `with`
+ * have ended with the last server that closed), SHS_LIMIT (128 servers share these workers). On the
+ * composing thread of `self`; `with` may be serving on others, but must not be freed meanwhile.
+ */
+SHS_API int shs_thread_pool_share(struct shs_server *self, struct shs_server *with,
+                                  struct shs_error *err) SHS_MUST_CHECK;
+
+/*
  * Changes opt.threads and opt.max_threads of a ThreadPoolMixIn in this server, also while it
  * serves: missing workers start with the next work, extra ones leave when they are next idle. 0
  * for `threads` is one per core. Returns 0; SHS_USAGE when there is no ThreadPoolMixIn or
@@ -352,6 +384,31 @@ SHS_API struct shs_layer *shs_server_layer(struct shs_server *self, const char *
  * shs_server_error has the text. Errors of single requests and of accept(2) never end it.
  */
 SHS_API int shs_serve_forever(struct shs_server *self) SHS_MUST_CHECK;
+
+/* One of several has ended, with what its shs_serve_forever would have returned. */
+typedef void shs_served_fn(void *ctx, struct shs_server *server, int rc);
+
+/*
+ * shs_serve_forever for several servers on this one thread, until each of them has been told to end
+ * (shs_shutdown, a drain) or has failed. One that ends leaves the others alone. With
+ * shs_thread_pool_share a process has one thread for all of its listening sockets, and one set of
+ * workers behind them.
+ *
+ * Each needs a mixin that brings requests to other threads, for nobody may be waited for here:
+ * ThreadPoolMixIn, ThreadingMixIn, ForkingMixIn, or a scheduler of your own.
+ *
+ *   servers  borrowed until this returns; each of them may be freed when `ended` was called for it,
+ *            not before
+ *   ended    called on this thread, once for each, when its loop has ended; may be NULL. It may
+ *            shut down others; it may close and free the server, but the others wait for it
+ *            meanwhile
+ *
+ * Returns 0 when all have ended after shs_shutdown, else what came of the first one that failed.
+ * SHS_USAGE if one has no such mixin, and SHS_NOMEM before anything was begun: `ended` was not
+ * called then.
+ */
+SHS_API int shs_serve_all(struct shs_server *const *servers, size_t count, shs_served_fn *ended,
+                          void *ctx) SHS_MUST_CHECK;
 
 /*
  * Serves at most one request, waiting for it opt.timeout_ms at most; then handle_timeout is called.

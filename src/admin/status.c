@@ -40,9 +40,28 @@ static void add_tls(struct shs_admin_moment *to, struct shs_server *server)
     }
 }
 
-static bool add_server(void *moment, struct shs_admin_watch *watch, bool own)
+/* Servers that share their workers have the same threads: they are counted once. */
+struct adding {
+    struct shs_admin_moment *to;
+    const void *crews[SHS_POOL_MEMBERS];
+    unsigned count;
+};
+
+static bool is_new_crew(struct adding *self, const void *crew)
 {
-    struct shs_admin_moment *to = moment;
+    for (unsigned i = 0; i < self->count; i++) {
+        if (self->crews[i] == crew)
+            return false;
+    }
+    if (self->count < SHS_POOL_MEMBERS)
+        self->crews[self->count++] = crew;
+    return true;
+}
+
+static bool add_server(void *adding, struct shs_admin_watch *watch, bool own)
+{
+    struct adding *self = adding;
+    struct shs_admin_moment *to = self->to;
     struct shs_server *server = shs__admin_watch_server(watch);
     struct shs_pool_figures pool;
     struct shs_server_stats stats;
@@ -59,6 +78,8 @@ static bool add_server(void *moment, struct shs_admin_watch *watch, bool own)
     to->max_connections += shs_server_options(server)->max_connections;
     if (!shs__pool_figures(server, &pool))
         pool.threads = pool.busy = (unsigned)stats.threads; /* one for each connection */
+    else if (!is_new_crew(self, pool.crew))
+        pool.threads = 0;
     to->threads += pool.threads;
     to->busy += pool.busy;
     to->queue += pool.queue;
@@ -68,8 +89,10 @@ static bool add_server(void *moment, struct shs_admin_watch *watch, bool own)
 
 void shs__admin_moment_now(struct shs_admin *self, struct shs_admin_moment *out)
 {
+    struct adding adding = {.to = out};
+
     memset(out, 0, sizeof *out);
-    shs__admin_each(self, add_server, out);
+    shs__admin_each(self, add_server, &adding);
 }
 
 static bool find_draining(void *draining, struct shs_admin_watch *watch, bool own)

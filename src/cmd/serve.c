@@ -260,6 +260,13 @@ static bool is_for_people(const struct listener *self)
     return self->o->handler != SERVE_HEALTH && self->o->handler != SERVE_REDIRECT;
 }
 
+/* Its connections go to the workers that all listeners have in common, and the main thread accepts
+   for it. Operators are answered while all of these are blocked, so they have their own. */
+static bool is_shared(const struct listener *self)
+{
+    return !is_operators(self) && self->o->threading == SERVE_POOL;
+}
+
 /* Readiness is this server's, too. */
 static int add_check(struct listener *self, struct shs_error *err)
 {
@@ -480,6 +487,8 @@ static int make_server(struct listener *self)
         rc = push_proxy(self, &err);
     if (rc == SHS_OK && push_threading != NULL)
         rc = push_threading(self->server, &err);
+    if (rc == SHS_OK && is_shared(self))
+        rc = shs_thread_pool_share(self->server, self->serve->listeners[0].server, &err);
     if (rc == SHS_OK && !self->o->check)
         rc = serve_fds_prepare(self->o, self->server, &err);
     if (rc == SHS_OK && !self->o->check)
@@ -693,15 +702,17 @@ static void stop_all(struct serve *self, bool operators)
     }
 }
 
-/* Serves until it is stopped, and closes. */
-static void run(struct listener *self)
+static void loop_ended(struct listener *self, int rc)
 {
-    int rc = shs_serve_forever(self->server);
-
     if (rc != SHS_OK && rc != SHS_EXIT)
         self->code = cmd_fail(CMD_FAILED, "%s", shs_server_error(self->server)->text);
     stop_all(self->serve, false);
-    rc = shs_server_close(self->server);
+}
+
+static void close_one(struct listener *self)
+{
+    int rc = shs_server_close(self->server);
+
     log_tls(self);
     log_proxy(self);
     if (rc == SHS_OK)
@@ -710,9 +721,22 @@ static void run(struct listener *self)
     self->code = cmd_fail(CMD_FAILED, "a request was still running when the time to stop was over");
 }
 
+/* Serves until it is stopped, and closes. */
+static void run(struct listener *self)
+{
+    loop_ended(self, shs_serve_forever(self->server));
+    close_one(self);
+}
+
 static void *run_thread(void *listener)
 {
     run(listener);
+    return NULL;
+}
+
+static void *close_thread(void *listener)
+{
+    close_one(listener);
     return NULL;
 }
 
@@ -720,15 +744,59 @@ static int start_others(struct serve *self)
 {
     for (size_t i = 1; i < self->plan.served; i++) {
         struct listener *l = &self->listeners[i];
-        int e = pthread_create(&l->thread, NULL, run_thread, l);
+        int e = is_shared(l) ? 0 : pthread_create(&l->thread, NULL, run_thread, l);
         char text[64];
 
         if (e != 0)
             return cmd_fail(CMD_FAILED, "cannot start a thread: %s",
                             shs__strerror(e, text, sizeof text));
-        l->started = true;
+        l->started = !is_shared(l);
     }
     return CMD_OK;
+}
+
+/* A shs_served_fn. */
+static void shared_ended(void *serve, struct shs_server *server, int rc)
+{
+    struct serve *self = serve;
+
+    for (size_t i = 0; i < self->plan.served; i++) {
+        if (self->listeners[i].server == server)
+            loop_ended(&self->listeners[i], rc);
+    }
+}
+
+/* Each of them has the same time, so all at once; who gets no thread is closed here. */
+static void close_shared(struct serve *self)
+{
+    for (size_t i = 1; i < self->plan.served; i++) {
+        struct listener *l = &self->listeners[i];
+
+        if (!is_shared(l))
+            continue;
+        l->started = pthread_create(&l->thread, NULL, close_thread, l) == 0;
+        if (!l->started)
+            close_one(l);
+    }
+    close_one(&self->listeners[0]);
+}
+
+/* All that have the same workers, on this thread. */
+static void run_shared(struct serve *self)
+{
+    struct shs_server *servers[STOP_SIGNALS_MAX];
+    size_t count = 0;
+    int rc;
+
+    for (size_t i = 0; i < self->plan.served; i++) {
+        if (is_shared(&self->listeners[i]))
+            servers[count++] = self->listeners[i].server;
+    }
+    rc = shs_serve_all(servers, count, shared_ended, self);
+    if (rc == SHS_NOMEM)
+        self->listeners[0].code = cmd_fail(CMD_FAILED, "out of memory");
+    stop_all(self, false);
+    close_shared(self);
 }
 
 static void write_receipt(const struct serve *self, const struct shs_drain_receipt *sum)
@@ -896,7 +964,10 @@ static int run_all(struct serve *self)
         code = start_service(self);
     if (code != CMD_OK)
         stop_all(self, false);
-    run(&self->listeners[0]);
+    if (is_shared(&self->listeners[0]))
+        run_shared(self);
+    else
+        run(&self->listeners[0]);
     code = join_all(self, false, code);
     stop_all(self, true);
     code = join_all(self, true, code);

@@ -241,35 +241,57 @@ static int64_t look_after(struct shs_server *self, int64_t now, int64_t deadline
     return look < deadline_ns ? look : deadline_ns;
 }
 
-/*
- * Waits for a request, a wake-up, or the deadline. True: look for a request. `listens` is false
- * while the scheduler takes them itself.
- */
-static bool wait_for_request(struct shs_server *self, int64_t deadline_ns, bool listens)
-{
-    struct pollfd fds[FIXED_FDS + SHS_MAX_LISTENERS];
-    int64_t now = shs_now_ns(), retry = atomic_load(&self->accept_retry_ns);
-    int64_t turn = scheduler_turn(self, now);
-    unsigned count = 0;
-    int n;
+/* What one server waits for. */
+struct turn {
+    struct pollfd *fds;
+    unsigned count;      /* of them, behind the fixed ones: listening sockets */
+    int64_t deadline_ns; /* something comes due */
+    int64_t scheduler_ns;
+};
 
+/* Before the wait. `listens` is false while the scheduler takes requests itself. */
+static void begin_turn(struct shs_server *self, struct turn *turn, int64_t deadline_ns,
+                       bool listens)
+{
+    int64_t now = shs_now_ns(), retry = atomic_load(&self->accept_retry_ns);
+
+    turn->count = 0;
+    turn->scheduler_ns = scheduler_turn(self, now);
     deadline_ns = shs__drain_turn(self, now, look_after(self, now, deadline_ns));
-    fds[0] = (struct pollfd){.fd = self->wake_fd, .events = POLLIN};
-    fds[1] = (struct pollfd){.fd = self->scheduler->fd, .events = POLLIN};
+    turn->fds[0] = (struct pollfd){.fd = self->wake_fd, .events = POLLIN};
+    turn->fds[1] = (struct pollfd){.fd = self->scheduler->fd, .events = POLLIN};
     if (listens && may_accept(self, now))
-        count = shs__server_poll_listeners(self, fds + FIXED_FDS);
+        turn->count = shs__server_poll_listeners(self, turn->fds + FIXED_FDS);
     if (retry > now && retry < deadline_ns)
         deadline_ns = retry;
-    if (turn < deadline_ns)
-        deadline_ns = turn;
-    n = poll(fds, FIXED_FDS + count, shs__poll_ms(deadline_ns, now));
-    if (turn != INT64_MAX && (n == 0 || (n > 0 && fds[1].revents != 0)))
+    if (turn->scheduler_ns < deadline_ns)
+        deadline_ns = turn->scheduler_ns;
+    turn->deadline_ns = deadline_ns;
+}
+
+/* After it, with what poll(2) has returned. True: look for a request. */
+static bool end_turn(struct shs_server *self, const struct turn *turn, int n)
+{
+    if (turn->scheduler_ns != INT64_MAX &&
+        (n == 0 || (n > 0 && (turn->fds[1].revents != 0 || shs_now_ns() >= turn->scheduler_ns))))
         self->scheduler->ops->told_ready(self->scheduler);
     if (n <= 0)
         return false; /* the time is up, or a signal came: the caller looks at its flags */
-    if (fds[0].revents != 0)
+    if (turn->fds[0].revents != 0)
         shs__server_drain_wake(self);
-    return take_ready(self, fds + FIXED_FDS, count);
+    return take_ready(self, turn->fds + FIXED_FDS, turn->count);
+}
+
+/* Waits for a request, a wake-up, or the deadline. True: look for a request. */
+static bool wait_for_request(struct shs_server *self, int64_t deadline_ns, bool listens)
+{
+    struct pollfd fds[FIXED_FDS + SHS_MAX_LISTENERS];
+    struct turn turn = {.fds = fds};
+
+    begin_turn(self, &turn, deadline_ns, listens);
+    return end_turn(
+        self, &turn,
+        poll(fds, FIXED_FDS + turn.count, shs__poll_ms(turn.deadline_ns, shs_now_ns())));
 }
 
 /* Takes what is there, a bounded number of them. */
@@ -365,44 +387,189 @@ static int look_after_scheduler(struct shs_server *self)
     return rc;
 }
 
-/* Turn after turn, until shs_shutdown. */
-static int loop(struct shs_server *self, bool listens)
+/* What a turn has brought. `ready`: a request. */
+static int after_turn(struct shs_server *self, bool listens, bool ready)
 {
     int rc = SHS_OK;
 
-    while (rc == SHS_OK && !atomic_load(&self->shutdown_requested)) {
-        bool ready = wait_for_request(self, turn_ends(self), listens);
+    /* Asked to stop while we waited: a request that is ready is not begun (bpo-35017). */
+    if (atomic_load(&self->shutdown_requested))
+        return rc;
+    if (!listens)
+        rc = look_after_scheduler(self);
+    else if (ready)
+        rc = accept_batch(self);
+    shs_server_service_actions(self);
+    return rc;
+}
 
-        /* Asked to stop while we waited: a request that is ready is not begun (bpo-35017). */
-        if (atomic_load(&self->shutdown_requested))
-            break;
-        if (!listens)
-            rc = look_after_scheduler(self);
-        else if (ready)
-            rc = accept_batch(self);
-        shs_server_service_actions(self);
-    }
+/* The loop begins; true: it takes requests itself. */
+static bool start_scheduler(struct shs_server *self)
+{
+    const struct shs_scheduler_ops *ops = self->scheduler->ops;
+
+    atomic_store(&self->accept_result, SHS_OK);
+    return ops->start == NULL || atomic_load(&self->shutdown_requested) ||
+           !ops->start(self->scheduler, shs__server_takes_anywhere(self));
+}
+
+/* And ends, with what shs_serve_forever returns. */
+static int stop_scheduler(struct shs_server *self, bool listens, int rc)
+{
+    if (!listens && self->scheduler->ops->stop != NULL)
+        self->scheduler->ops->stop(self->scheduler);
+    atomic_store(&self->shutdown_requested, false);
+    rc = loop_ended(self, rc);
+    end_serving(self);
     return rc;
 }
 
 int shs_serve_forever(struct shs_server *self)
 {
-    const struct shs_scheduler_ops *ops = self->scheduler->ops;
     int rc = begin_serving(self);
-    bool listens = true;
+    bool listens;
 
     if (rc != SHS_OK)
         return rc;
-    atomic_store(&self->accept_result, SHS_OK);
-    if (ops->start != NULL && !atomic_load(&self->shutdown_requested))
-        listens = !ops->start(self->scheduler, shs__server_takes_anywhere(self));
-    rc = loop(self, listens);
-    if (!listens && ops->stop != NULL)
-        ops->stop(self->scheduler);
-    atomic_store(&self->shutdown_requested, false);
-    rc = loop_ended(self, rc);
-    end_serving(self);
-    return rc;
+    listens = start_scheduler(self);
+    while (rc == SHS_OK && !atomic_load(&self->shutdown_requested))
+        rc = after_turn(self, listens, wait_for_request(self, turn_ends(self), listens));
+    return stop_scheduler(self, listens, rc);
+}
+
+/* -- several on one thread --------------------------------------------------------------------- */
+
+struct one {
+    struct shs_server *server; /* NULL: it has ended */
+    struct turn turn;
+    bool listens;
+};
+
+struct several {
+    struct one *of;
+    size_t count, left;
+    struct pollfd *fds;
+    shs_served_fn *ended;
+    void *ctx;
+    int rc; /* the first that is none of SHS_OK */
+};
+
+static void one_ended(struct several *self, struct one *one, int rc)
+{
+    struct shs_server *server = one->server;
+
+    one->server = NULL;
+    self->left--;
+    if (self->rc == SHS_OK)
+        self->rc = rc;
+    if (self->ended != NULL)
+        self->ended(self->ctx, server, rc);
+}
+
+/* All of them wait in one poll. What poll(2) returned. */
+static int wait_for_all(struct several *self)
+{
+    int64_t until = INT64_MAX;
+    unsigned count = 0;
+
+    for (size_t i = 0; i < self->count; i++) {
+        struct one *one = &self->of[i];
+
+        if (one->server == NULL)
+            continue;
+        one->turn.fds = self->fds + count;
+        begin_turn(one->server, &one->turn, turn_ends(one->server), one->listens);
+        count += FIXED_FDS + one->turn.count;
+        if (atomic_load(&one->server->shutdown_requested))
+            until = 0; /* somebody may have read the wake-up */
+        else if (one->turn.deadline_ns < until)
+            until = one->turn.deadline_ns;
+    }
+    return poll(self->fds, count, shs__poll_ms(until, shs_now_ns()));
+}
+
+static void turn_for_all(struct several *self)
+{
+    int n = wait_for_all(self);
+
+    for (size_t i = 0; i < self->count; i++) {
+        struct one *one = &self->of[i];
+        int rc;
+
+        if (one->server == NULL)
+            continue;
+        rc = after_turn(one->server, one->listens, end_turn(one->server, &one->turn, n));
+        if (rc != SHS_OK || atomic_load(&one->server->shutdown_requested))
+            one_ended(self, one, stop_scheduler(one->server, one->listens, rc));
+    }
+}
+
+/* How many descriptors they may have in all; nobody opens another one from here on. */
+static size_t most_fds(const struct several *self)
+{
+    size_t most = 1;
+
+    for (size_t i = 0; i < self->count; i++) {
+        if (self->of[i].server == NULL)
+            continue;
+        most += FIXED_FDS;
+        for (const struct shs_listener *l = self->of[i].server->listeners; l != NULL; l = l->next)
+            most++;
+    }
+    return most;
+}
+
+static void start_all(struct several *self, struct shs_server *const *servers)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        struct one *one = &self->of[i];
+        int rc = begin_serving(servers[i]);
+
+        one->server = servers[i];
+        if (rc == SHS_OK)
+            one->listens = start_scheduler(one->server);
+        else
+            one_ended(self, one, rc);
+    }
+}
+
+static void stop_all(struct several *self, int rc)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        struct one *one = &self->of[i];
+
+        if (one->server != NULL)
+            one_ended(self, one, stop_scheduler(one->server, one->listens, rc));
+    }
+}
+
+static bool may_serve_beside_others(struct shs_server *const *servers, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (servers[i]->scheduler->ops == &shs__loop_ops)
+            return false; /* a conversation would hold up the others */
+    }
+    return true;
+}
+
+int shs_serve_all(struct shs_server *const *servers, size_t count, shs_served_fn *ended, void *ctx)
+{
+    struct several self = {.count = count, .left = count, .ended = ended, .ctx = ctx};
+
+    if (!may_serve_beside_others(servers, count))
+        return SHS_USAGE;
+    self.of = shs__calloc(count + 1, sizeof *self.of);
+    if (self.of == NULL)
+        return SHS_NOMEM;
+    start_all(&self, servers);
+    self.fds = shs__calloc(most_fds(&self), sizeof *self.fds);
+    if (self.fds == NULL)
+        stop_all(&self, SHS_NOMEM);
+    while (self.left > 0)
+        turn_for_all(&self);
+    shs__free(self.fds);
+    shs__free(self.of);
+    return self.rc;
 }
 
 int shs_handle_request(struct shs_server *self)

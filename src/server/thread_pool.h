@@ -204,7 +204,7 @@ struct shs_pool_door {
 };
 
 /* So many servers may share a crew. */
-#define SHS_POOL_MEMBERS 64u
+#define SHS_POOL_MEMBERS 128u
 
 /*
  * A member in a group: its doors, and its connections that are owned by nobody in particular and
@@ -294,6 +294,7 @@ struct shs_pool_crew {
     struct shs_thread_pool *members[SHS_POOL_MEMBERS];
     _Atomic unsigned most; /* no line beyond it has ever been used */
     unsigned open;         /* members that have not closed */
+    _Atomic bool shared;   /* more than one of them */
     bool started;
     pid_t pid; /* whose descriptors they are */
 
@@ -457,6 +458,7 @@ bool shs__pool_ready(struct shs_pool_group *group);
 
 /* What the pool of a server is at, for who looks on. The threads are those of its crew. */
 struct shs_pool_figures {
+    const void *crew; /* the same one: the same threads */
     unsigned threads; /* alive */
     unsigned busy;    /* of them, at a connection of this server */
     unsigned queue;   /* of its connections, wait for one */

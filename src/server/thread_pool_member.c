@@ -180,6 +180,7 @@ static void set_group_bounds(struct shs_pool_group *group)
 
 void shs__pool_set_bounds(struct shs_pool_crew *crew)
 {
+    atomic_store(&crew->shared, crew->open > 1);
     for (unsigned i = 0; i < crew->group_count; i++)
         set_group_bounds(&crew->groups[i]);
 }

@@ -301,6 +301,8 @@ bool shs__pool_figures(struct shs_server *server, struct shs_pool_figures *out)
     struct shs_thread_pool *pool = layer == NULL ? NULL : POOL(layer);
 
     memset(out, 0, sizeof *out);
+    if (pool != NULL)
+        out->crew = pool->crew;
     for (unsigned i = 0; pool != NULL && i < pool->crew->group_count; i++)
         add_figures(&pool->crew->groups[i], pool->number, out);
     return pool != NULL;
@@ -351,4 +353,51 @@ int shs_thread_pool_mixin_push(struct shs_server *server, struct shs_error *err)
     if (rc != SHS_OK)
         pool_free(pool);
     return rc;
+}
+
+/* Nobody else is in its crew, and nothing has begun there. */
+static bool is_new(struct shs_pool_crew *crew)
+{
+    bool alone;
+
+    pthread_mutex_lock(&crew->lock);
+    alone = !crew->started && crew->open == 1;
+    pthread_mutex_unlock(&crew->lock);
+    return alone;
+}
+
+static int join_failed(int rc, struct shs_error *err)
+{
+    if (rc == SHS_LIMIT)
+        return shs_error_set(err, rc, 0, "%u servers share these workers already, no more can",
+                             SHS_POOL_MEMBERS);
+    return shs_error_set(err, rc, 0, "the workers to be shared have ended: their server is closed");
+}
+
+int shs_thread_pool_share(struct shs_server *self, struct shs_server *with, struct shs_error *err)
+{
+    struct shs_thread_pool *pool;
+    struct shs_pool_crew *to, *own;
+    unsigned number;
+    int rc;
+
+    if (self->scheduler->ops != &scheduler_ops || with->scheduler->ops != &scheduler_ops)
+        return shs_error_set(
+            err, SHS_USAGE, 0, "%s has no ThreadPoolMixIn: push it on both servers, then share",
+            shs_server_describe(self->scheduler->ops != &scheduler_ops ? self : with));
+    pool = POOL(&self->scheduler->layer);
+    to = POOL(&with->scheduler->layer)->crew;
+    own = pool->crew;
+    number = pool->number;
+    if (to == own)
+        return SHS_OK;
+    if (self->closed || atomic_load(&self->frozen) || !is_new(own))
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "workers are shared before a server serves, and before others share "
+                             "its own");
+    rc = shs__pool_join(to, pool); /* it is in both, for a moment: its own is still unused */
+    if (rc != SHS_OK)
+        return join_failed(rc, err);
+    shs__pool_part(own, number);
+    return SHS_OK;
 }

@@ -19,6 +19,8 @@
 /* A handler that computes for so long is as good as blocked: others want their turn. Handlers that
    compute for less have no more workers than there are cores. */
 #define COMPUTES_NS (500 * SHS_NS_PER_MS)
+/* And so long where the others may be another server's, which had cores of its own otherwise. */
+#define COMPUTES_SHARED_NS (50 * SHS_NS_PER_MS)
 /* When the kernel does not say whether a thread runs: one that has not, for so many looks. */
 #define LOOKS_IN_THE_DARK 32u
 /* Handlers that do not return which are reported at one look; the others at the next. */
@@ -83,7 +85,7 @@ enum look { LOOK_FINE, LOOK_COMPUTES, LOOK_SLEEPS };
 static enum look look_at_one(struct shs_pool_worker *worker, int64_t now_ns, bool *any)
 {
     uint32_t busy = atomic_load(&worker->busy);
-    int64_t before;
+    int64_t before, computes_ns;
 
     if ((busy & 1) == 0) {
         *any = *any || busy != worker->seen;
@@ -107,7 +109,8 @@ static enum look look_at_one(struct shs_pool_worker *worker, int64_t now_ns, boo
     worker->still_looks = worker->cpu_now_ns == before ? worker->still_looks + 1 : 0;
     if (worker->cpu_now_ns - before < LOOK_NS / 2 && !is_running(worker))
         return LOOK_SLEEPS;
-    return worker->cpu_now_ns - worker->cpu_ns >= COMPUTES_NS ? LOOK_COMPUTES : LOOK_FINE;
+    computes_ns = atomic_load(&worker->group->crew->shared) ? COMPUTES_SHARED_NS : COMPUTES_NS;
+    return worker->cpu_now_ns - worker->cpu_ns >= computes_ns ? LOOK_COMPUTES : LOOK_FINE;
 }
 
 /* What is said of handlers that do not return, and to which servers; they are held until then. */
@@ -118,7 +121,8 @@ struct reports {
     unsigned count;
 };
 
-/* With the group's lock. `limit_ns`: UINT_MAX in ns is the server's own option. */
+/* With the group's lock. Once a line is abandoned nothing more is said: who closed its server may
+   have closed the log as well. `all`: however long they have run. */
 static void look_for_stuck(struct reports *reports, struct shs_pool_worker *worker, int64_t now_ns,
                            bool all)
 {
@@ -127,7 +131,8 @@ static void look_for_stuck(struct reports *reports, struct shs_pool_worker *work
     const struct shs_server *server;
     int64_t limit_ns;
 
-    if (reports->count == REPORTS || line == NULL || line->pool == NULL)
+    if (reports->count == REPORTS || line == NULL || line->pool == NULL ||
+        atomic_load(&line->abandoned))
         return;
     server = line->pool->scheduler.layer.server;
     limit_ns = all ? 0 : (int64_t)server->opt.stuck_handler_ms * SHS_NS_PER_MS;
