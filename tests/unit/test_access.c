@@ -530,6 +530,11 @@ static void test_wildcards_that_admit_everybody(void **state)
     expect_fault(CAS ROLES "map dns a*.b.test ca corp admin\n", "a whole segment");
     expect_fault(CAS ROLES "map dns **.b.test ca corp admin\n", "the rest of a path or a URI");
     expect_fault(CAS ROLES "map uri spiffe://a/**/b ca corp admin\n", "at its end");
+    expect_fault(CAS ROLES "map uri spiffe://a/../b ca corp admin\n", "no SPIFFE ID");
+    expect_fault(CAS ROLES "map uri spiffe://a/ns/../** ca corp admin\n", "no SPIFFE ID");
+    expect_fault(CAS ROLES "map uri spiffe://a/%2e%2e/b ca corp admin\n", "no SPIFFE ID");
+    expect_fault(CAS ROLES "deny uri spiffe://a/b/\n", "no SPIFFE ID");
+    expect_fault(CAS ROLES "map via 10.0.0.1 via-uri spiffe://a//b admin\n", "no SPIFFE ID");
     expect_fault(ROLES "map user * admin\n", "'anyone' is everybody");
 }
 
