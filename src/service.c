@@ -13,6 +13,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "server/server.h"
 
 #define MODE 0660u
@@ -451,22 +452,17 @@ static void *serve(void *ctx)
     return NULL;
 }
 
-/* Signals are for the program's own threads. */
 static int start(struct shs_service *self, struct shs_error *err)
 {
-    sigset_t all, before;
     int e = 0;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     for (size_t i = 0; e == 0 && i < self->count; i++) {
         atomic_fetch_add(&self->living, 1);
-        e = pthread_create(&self->parts[i].thread, NULL, serve, &self->parts[i]);
+        e = shs__thread_start(&self->parts[i].thread, NULL, NULL, serve, &self->parts[i]);
         self->parts[i].started = e == 0;
         if (e != 0)
             atomic_fetch_sub(&self->living, 1);
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return e == 0 ? SHS_OK : shs_error_set(err, SHS_IO, e, "no thread to serve on");
 }
 

@@ -27,6 +27,7 @@ void shs_admin_options_init_sized(struct shs_admin_options *opt, size_t size)
 
 #ifdef SHS_HAVE_JANSSON
 #include "admin/admin.h"
+#include "base/thread.h"
 #include "server/loopback.h"
 
 #include <netdb.h>
@@ -300,17 +301,12 @@ static void *serve(void *server)
 
 static int start_threads(struct shs_admin *self, struct shs_error *err)
 {
-    sigset_t all, before;
     int e = 0;
 
-    /* Signals are for the program's own threads. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     for (unsigned i = 0; e == 0 && i < self->own_count; i++) {
-        e = pthread_create(&self->own[i].thread, NULL, serve, self->own[i].server);
+        e = shs__thread_start(&self->own[i].thread, NULL, NULL, serve, self->own[i].server);
         self->own[i].started = e == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return e == 0 ? SHS_OK : shs_error_set(err, SHS_IO, e, "no thread for the admin plane");
 }
 
