@@ -74,7 +74,7 @@ static bool find_cert(void *target, struct shs_admin_watch *watch, bool own)
 
 static const struct shs_http_handler nothing = {.name = "Nothing"};
 
-/* The loader speaks of the options that the text came by; who asks has sent members of an object. */
+/* The loader speaks of the options that the text came by; who asks has sent an object. */
 static void say_as_sent(struct shs_error *err)
 {
     static const struct {

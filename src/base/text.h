@@ -27,7 +27,7 @@ int shs__json_escape(struct shs_buf *out, struct shs_str s);
 /* The length of the well-formed UTF-8 sequence at s.ptr[pos]; 0 when there is none. */
 size_t shs__utf8_length(struct shs_str s, size_t pos);
 
-/* Does the sequence at s.ptr[pos] change how what is beside it is read, unseen: a line's end to some
+/* Does the sequence at s.ptr[pos] change unseen how what is beside it is read: a line's end to some
    (U+2028, U+2029), or another direction (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to
    U+2069)? */
 bool shs__utf8_turns(struct shs_str s, size_t pos);
@@ -49,8 +49,8 @@ int shs__log_escape(struct shs_buf *out, struct shs_str s);
 #define SHS_EXTENSION_MAX 16u
 size_t shs__extension_length(struct shs_str name);
 
-/* Begins with "spiffe://", in any case. And is then all of it as SPIFFE-ID section 2 has it: words of
-   letters, digits, ".", "-" and "_" between "/", none of them empty, "." or ".."; so that nobody
+/* Begins with "spiffe://", in any case. And is then all of it as SPIFFE-ID section 2 has it: words
+   of letters, digits, ".", "-" and "_" between "/", none of them empty, "." or ".."; so that nobody
    reads another one in it. `pattern`: a word may be "*" or "**". */
 bool shs__is_spiffe(struct shs_str uri);
 bool shs__spiffe_is_good(struct shs_str id, bool pattern);
