@@ -3,10 +3,11 @@
  *
  * Concept
  *
- *   A struct shs_identity is what is known of a client: the attributes of its certificate and the
- *   CAs that vouch for them, the uid and gids of its process on a Unix socket, the name that Basic
- *   or Bearer authentication verified. Rules make a role of it, and a role may use some methods on
- *   some paths. What no rule lets in is kept out.
+ *       shs_access_new(&rules, "app.rules", &err);
+ *       const struct shs_middleware *const in_front[] = {shs_access_middleware(rules), NULL};
+ *       shs_chain_new(&chain, in_front, handler, &err);       and serve shs_chain_handler(chain)
+ *
+ *   With this in app.rules, who may do what:
  *
  *       ca corp file "corp-ca.pem"
  *
@@ -19,6 +20,11 @@
  *       map dns "*.ops.test" ca corp                operator
  *       map gid ops                                 operator
  *       map uid 0                                   admin
+ *
+ *   A struct shs_identity is what is known of a client: the attributes of its certificate and the
+ *   CAs that vouch for them, the uid and gids of its process on a Unix socket, the name that Basic
+ *   or Bearer authentication verified. Rules make a role of it, and a role may use some methods on
+ *   some paths. What no rule lets in is kept out.
  *
  *   Of the lines with map and deny the first that fits decides; then the role must have the method
  *   and the path. shs_access_middleware asks for every request, before its handler, and answers 403
@@ -161,11 +167,13 @@ struct shs_access_rules;
  */
 SHS_API int shs_access_new(struct shs_access_rules **out, const char *file,
                            struct shs_error *err) SHS_MUST_CHECK;
-/* The same from memory; `name` stands for the file in texts, and says where `ca` looks for files.
-   shs_access_reload is SHS_USAGE then. */
+/* The same from memory; `text` is copied, `name` stands for the file in texts, and says where `ca`
+   looks for files: those alone are read again by shs_access_reload. */
 SHS_API int shs_access_new_text(struct shs_access_rules **out, const char *name,
                                 struct shs_str text, struct shs_error *err) SHS_MUST_CHECK;
 SHS_API void shs_access_free(struct shs_access_rules *self); /* NULL is fine */
+/* Its file, or the name that stands for it. Owned by the rules. Any thread. */
+SHS_API const char *shs_access_file(const struct shs_access_rules *self);
 
 /*
  * Reads the file again, and the files of its CAs. What is wrong changes nothing: the rules stay as

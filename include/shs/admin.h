@@ -7,14 +7,25 @@
  *   threads, a queue and limits of its own: it also answers while every worker of the servers is
  *   busy, and cannot take theirs.
  *
+ *       shs_access_new(&rules, "/etc/app/rules", &err);     who may do what: access.h
  *       shs_secure_http_server_new(&server, &opt, &handler, &err);
+ *       shs_threading_http_server_new(&local, &local_opt, &handler, &err);
+ *
  *       shs_admin_options_init(&admin_opt);
  *       admin_opt.path = "/run/app/admin.sock";
  *       admin_opt.audit = "/var/log/app/audit.jsonl";
+ *       admin_opt.access = rules;              POST reload reads them again, and all certificates,
+ *       admin_opt.reload = reload_my_files;    and calls this, for what else the program has read
  *       shs_admin_new(&admin, server, &admin_opt, &err);
- *       shs_serve_forever(server);
+ *       shs_admin_add_server(admin, "local", local, &err);  each server that it is to look at
+ *
+ *       shs_serve_forever(server);             and the other one on a thread of its own
  *       shs_admin_free(admin);
+ *       shs_server_free(local);
  *       shs_server_free(server);
+ *       shs_access_free(rules);
+ *
+ *   shs/service.h does all of that in two calls.
  *
  *   `curl --unix-socket /run/app/admin.sock http://admin/admin/v1/connections`, or `shs ctl`.
  *
@@ -63,6 +74,7 @@
 
 #include <sys/types.h>
 
+#include <shs/access.h>
 #include <shs/health.h>
 #include <shs/metrics.h>
 #include <shs/tls.h>
@@ -107,6 +119,9 @@ struct shs_admin_options {
     /* -- who may do what ----------------------------------------------------------------------- */
     const char *rules; /* a file as of shs/access.h; POST reload reads it again. NULL: the Unix
                           socket's own user and root may do everything, nobody else anything */
+    struct shs_access_rules *access; /* or rules that the program has already, such as those of its
+                                        own routes; POST reload reads them again. Borrowed. NULL:
+                                        none */
 
     /* -- what it shows ------------------------------------------------------------------------- */
     const char *name;            /* of `server` in answers. "server" */

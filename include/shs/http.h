@@ -283,6 +283,9 @@ SHS_API int shs_request_set_slot(struct shs_request *req, const void *key,
 SHS_API void *shs_request_slot(const struct shs_request *req, const void *key);
 /* Memory that is freed when the answer is out; NULL when there is none or beyond 1 MiB. */
 SHS_API void *shs_request_alloc(struct shs_request *req, size_t size);
+/* A copy there with a NUL behind it, of what other libraries take as a string; a NUL in it is an
+   end to them. NULL: no memory, or s.ptr is NULL. Owner thread only. */
+SHS_API char *shs_request_copy(struct shs_request *req, struct shs_str s);
 
 /* -- the answer: owner thread only, until do_X returns ----------------------------------------- */
 

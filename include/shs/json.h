@@ -70,6 +70,11 @@ SHS_API int shs_request_json(struct shs_request *req, const struct shs_json_limi
 SHS_API int shs_send_json(struct shs_response *res, int status,
                           struct json_t *value) SHS_MUST_CHECK;
 
+/* The same for text that is JSON already, of a database for one; it is not looked at. Needs no
+   jansson. SHS_USAGE for {NULL, 0}. */
+SHS_API int shs_send_json_text(struct shs_response *res, int status,
+                               struct shs_str json) SHS_MUST_CHECK;
+
 /*
  * shs_send_problem (http.h) with members of one's own: {"type", "title", "status", "detail"}, and
  * those of `members`, an object, which may replace the first two. Takes the reference; NULL is

@@ -114,7 +114,11 @@ struct shs_options {
         unlink_on_bind; /* a socket at that path which nobody serves any more is removed; of several
                              that start at once, one has it (a lock on the directory, which must be
                              readable). false: it is reported as in use */
-    bool unlink_on_close; /* server_close removes the path, if it is still ours. false */
+    bool unlink_on_close;   /* server_close removes the path, if it is still ours. false */
+    unsigned path_mode;     /* of the socket's file: who may connect is who may write, 0660 for one
+                               user and a group. It has it before anybody can. UINT_MAX: what the
+                               umask leaves. UINT_MAX */
+    const char *path_group; /* whose it is, a name or a number. NULL: as it comes */
 
     /* -- bounds -------------------------------------------------------------------------------- */
     unsigned max_connections; /* open at once. When somebody waits to come in, the longest idle ones

@@ -29,6 +29,7 @@
  *   certs.h               authorities and certificates for tests, right or wrong in one thing
  *   lab.h                 TLS servers that are wrong in one way each, to test clients with
  *   secure_http_server.h  SecureHTTPServer, the composition of them all
+ *   service.h             the same routes at several addresses, until a signal
  *   testing.h             for tests: a handler without a socket, a server in a thread
  *   version.h
  *
@@ -64,6 +65,7 @@
 #include <shs/scheduler.h>
 #include <shs/secure_http_server.h>
 #include <shs/server.h>
+#include <shs/service.h>
 #include <shs/sse.h>
 #include <shs/static_files.h>
 #include <shs/str.h>

@@ -18,6 +18,14 @@
  *           return shs_sse_end(res, rc);
  *       }
  *
+ *   News that many wait for goes through a channel: whoever makes it calls shs_sse_channel_send,
+ *   and a handler of one line has it sent to everybody who listens:
+ *
+ *       static int watch(struct shs_request *req, struct shs_response *res)
+ *       {
+ *           return shs_sse_channel_serve(channel, req, res);
+ *       }
+ *
  *   Each call sends what it has at once, and blocks as shs_flush does: a client that does not read
  *   is gone by opt.write_ms. The handler holds its thread all the while. Send a comment every 15
  *   seconds or so when there is no news, or proxies will end it.
@@ -72,6 +80,67 @@ SHS_API int shs_sse_wait(struct shs_response *res, unsigned ms) SHS_MUST_CHECK;
  * answers end, and no error. Other codes come back as they are.
  */
 SHS_API int shs_sse_end(struct shs_response *res, int rc);
+
+/* -- a channel: the same news for everybody who listens ---------------------------------------- */
+
+/*
+ * A channel numbers its events and keeps the last of them: who comes again with Last-Event-ID, as
+ * browsers do by themselves, gets what was sent meanwhile. Who has missed more than is kept, or
+ * whose last event is from before the program started, gets an event of the type "reset", with the
+ * data {}: read everything anew.
+ *
+ *   Nobody who sends waits for a listener. A listener that takes its events too slowly gets "reset"
+ *   in place of those that are no longer kept, and one that takes nothing is gone by opt.write_ms.
+ *   Each holds a thread. With ForkingMixIn a listener hears nothing: it is in another process.
+ */
+struct shs_sse_channel;
+
+struct shs_sse_channel_options {
+    size_t size;            /* set by shs_sse_channel_options_init */
+    unsigned keep;          /* events that are kept; at least 1. 1000 */
+    size_t keep_bytes;      /* and no more than so much of them, but always the last one. 4 MiB */
+    unsigned max_listeners; /* at once; more are 503 with Retry-After. 256 */
+    unsigned comment_ms;    /* when nothing is sent for so long, a comment is. 15000 */
+    unsigned listen_ms;     /* then an answer ends. The client comes again, and whether it still may
+                               is asked anew. 600000 */
+};
+SHS_API void shs_sse_channel_options_init_sized(struct shs_sse_channel_options *opt, size_t size);
+#define shs_sse_channel_options_init(opt) shs_sse_channel_options_init_sized((opt), sizeof *(opt))
+
+/*
+ *   opt  copied; NULL: the defaults
+ *
+ * Returns 0; SHS_USAGE (opt was not initialised, a value that cannot be used); SHS_NOMEM; SHS_IO
+ * without random numbers. Free it after the servers whose handlers serve it.
+ */
+SHS_API int shs_sse_channel_new(struct shs_sse_channel **out,
+                                const struct shs_sse_channel_options *opt,
+                                struct shs_error *err) SHS_MUST_CHECK;
+SHS_API void shs_sse_channel_free(struct shs_sse_channel *self); /* NULL is fine */
+
+/*
+ * Sends an event to all who listen. Events arrive in the order of these calls.
+ *
+ *   event  its type; NULL = "message"
+ *   data   copied; as for shs_sse_send
+ *
+ * Returns 0, also when nobody listens; SHS_USAGE for an event with a line end, or without data;
+ * SHS_LIMIT beyond 1 MiB; SHS_NOMEM. Any thread. It does not wait for listeners.
+ */
+SHS_API int shs_sse_channel_send(struct shs_sse_channel *self, const char *event, const char *data);
+SHS_API int shs_sse_channel_send_str(struct shs_sse_channel *self, const char *event,
+                                     struct shs_str data);
+
+/*
+ * Answers a request with the channel's events from now on, or from its Last-Event-ID on; to be
+ * returned from the handler. The first thing that is sent has the id of the last event so far: what
+ * is read after that has arrived is not older than what the events will say.
+ */
+SHS_API int shs_sse_channel_serve(struct shs_sse_channel *self, struct shs_request *req,
+                                  struct shs_response *res) SHS_MUST_CHECK;
+
+/* How many listen now. Any thread. */
+SHS_API unsigned shs_sse_channel_listeners(struct shs_sse_channel *self);
 
 #ifdef __cplusplus
 }

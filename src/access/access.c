@@ -14,7 +14,9 @@
 
 struct shs_access_rules {
     struct shs_middleware middleware;
-    char *file;              /* NULL: from memory */
+    char *file;          /* its name; of rules from memory, the name that stands for it */
+    struct shs_buf text; /* of rules from memory */
+    bool from_memory;
     pthread_mutex_t reading; /* one reload after the other */
     _Atomic(struct shs_access_policy *) policy;
     _Atomic unsigned takers; /* threads that are about to count a reference */
@@ -78,10 +80,14 @@ static struct shs_access_policy *exchange(struct shs_access_rules *self,
     return before;
 }
 
-static int from_memory(struct shs_error *err)
+/* Rules from memory stay as they are; the certificates of their CAs are read again. */
+static int read_again(const struct shs_access_rules *self, struct shs_access_policy **out,
+                      struct shs_error *err)
 {
-    return shs_error_set(err, SHS_USAGE, 0,
-                         "These rules are from memory: there is no file to read again.");
+    if (!self->from_memory)
+        return read_file(self->file, out, err);
+    return shs__policy_read(out, self->file,
+                            (struct shs_str){shs__buf_head(&self->text), self->text.len}, err);
 }
 
 int shs_access_reload(struct shs_access_rules *self, struct shs_error *err)
@@ -89,10 +95,8 @@ int shs_access_reload(struct shs_access_rules *self, struct shs_error *err)
     struct shs_access_policy *policy = NULL;
     int rc;
 
-    if (self->file == NULL)
-        return from_memory(err);
     pthread_mutex_lock(&self->reading);
-    rc = read_file(self->file, &policy, err);
+    rc = read_again(self, &policy, err);
     if (rc == SHS_OK)
         policy = exchange(self, policy);
     atomic_fetch_add(rc == SHS_OK ? &self->reloads : &self->failures, 1);
@@ -115,12 +119,10 @@ int shs_access_draft_new(struct shs_access_draft **out, struct shs_access_rules 
     int rc;
 
     *out = NULL;
-    if (rules->file == NULL)
-        return from_memory(err);
     self = shs__calloc(1, sizeof *self);
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for rules.");
-    rc = read_file(rules->file, &self->policy, err);
+    rc = read_again(rules, &self->policy, err);
     if (rc != SHS_OK) {
         shs__free(self);
         if (!dry_run)
@@ -259,17 +261,33 @@ const struct shs_middleware *shs_access_middleware(const struct shs_access_rules
 
 /* -- life -------------------------------------------------------------------------------------- */
 
-static int create(struct shs_access_rules **out, const char *file, struct shs_access_policy *policy,
-                  struct shs_error *err)
+static void rules_free(struct shs_access_rules *self)
+{
+    shs__free(self->file);
+    shs__buf_free(&self->text);
+    shs__free(self);
+}
+
+/* Takes the policy. `text` NULL: they are from a file. */
+static int create(struct shs_access_rules **out, const char *file, const struct shs_str *text,
+                  struct shs_access_policy *policy, struct shs_error *err)
 {
     struct shs_access_rules *self = shs__calloc(1, sizeof *self);
+    int rc = SHS_NOMEM;
 
-    if (self != NULL && file != NULL)
+    if (self != NULL) {
+        shs__buf_init(&self->text, SHS_ACCESS_FILE_MAX);
+        self->from_memory = text != NULL;
         self->file = shs__strdup(file);
-    if (self == NULL || (file != NULL && self->file == NULL)) {
-        shs__free(self);
+        rc = self->file == NULL ? SHS_NOMEM
+             : text == NULL     ? SHS_OK
+                                : shs__buf_append_str(&self->text, *text);
+    }
+    if (rc != SHS_OK) {
+        if (self != NULL)
+            rules_free(self);
         shs__policy_free(policy);
-        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for rules.");
+        return shs_error_set(err, rc, 0, "Out of memory for rules.");
     }
     self->middleware = (struct shs_middleware){"Access", access_handle, self};
     pthread_mutex_init(&self->reading, NULL);
@@ -285,7 +303,7 @@ int shs_access_new(struct shs_access_rules **out, const char *file, struct shs_e
     if (file == NULL)
         return shs_error_set(err, SHS_USAGE, 0, "The file of the rules is NULL.");
     SHS_RETURN_IF_ERROR(read_file(file, &policy, err));
-    return create(out, file, policy, err);
+    return create(out, file, NULL, policy, err);
 }
 
 int shs_access_new_text(struct shs_access_rules **out, const char *name, struct shs_str text,
@@ -296,7 +314,7 @@ int shs_access_new_text(struct shs_access_rules **out, const char *name, struct 
     if (name == NULL)
         return shs_error_set(err, SHS_USAGE, 0, "The name of the rules is NULL.");
     SHS_RETURN_IF_ERROR(shs__policy_read(&policy, name, text, err));
-    return create(out, NULL, policy, err);
+    return create(out, name, &text, policy, err);
 }
 
 void shs_access_free(struct shs_access_rules *self)
@@ -305,6 +323,10 @@ void shs_access_free(struct shs_access_rules *self)
         return;
     shs__policy_free(atomic_load(&self->policy));
     pthread_mutex_destroy(&self->reading);
-    shs__free(self->file);
-    shs__free(self);
+    rules_free(self);
+}
+
+const char *shs_access_file(const struct shs_access_rules *self)
+{
+    return self->file;
 }

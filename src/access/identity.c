@@ -73,16 +73,19 @@ static void read_said(const struct shs_request *req, struct shs_conn *conn,
 {
     const struct shs_proxy_info *proxy = shs_conn_proxy(conn);
     struct shs_forwarded_cert cert;
+    bool bad_id;
 
     if (shs_request_forwarded_cert(req, &cert)) {
         out->via = proxy == NULL && is_at_unix_socket(conn)
                        ? SHS_STR("unix")
                        : shs_str_of(shs_conn_client_host(conn));
-        if (cert.uri_count == 1)
+        bad_id = cert.uri_count == 1 && shs__is_spiffe(cert.uri) &&
+                 !shs__spiffe_is_good(cert.uri, false);
+        if (cert.uri_count == 1 && !bad_id)
             out->via_uri = cert.uri;
         if (cert.dns_count == 1)
             out->via_dns = cert.dns;
-        out->via_uri_cut = cert.uri_count > 1;
+        out->via_uri_cut = cert.uri_count > 1 || bad_id;
         out->via_dns_cut = cert.dns_count > 1;
         out->via_cert = cert.hash;
     } else if (!shs_request_is_forwarded(req) && proxy != NULL && proxy->cert_verified) {

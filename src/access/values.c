@@ -9,6 +9,7 @@
 
 #include "base/chars.h"
 #include "base/network.h"
+#include "base/text.h"
 
 #define ALTERNATIVES_MAX 1000u
 #define NAME_BUFFER ((size_t)64 * 1024)
@@ -237,6 +238,19 @@ static int admits_everybody(const struct shs_words *words, enum shs_attr attr, s
                             shs__attr_kinds[attr].word, text.ptr);
 }
 
+/* What no certificate can have is a mistake; and who reads it, one way or another, is misled. */
+static int check_spiffe(const struct shs_words *words, enum shs_attr attr, struct shs_str text,
+                        struct shs_error *err)
+{
+    if ((attr != SHS_ATTR_URI && attr != SHS_ATTR_VIA_URI) || !shs__is_spiffe(text) ||
+        shs__spiffe_is_good(text, true))
+        return SHS_OK;
+    return shs__words_fault(words, err,
+                            "'%.90s' is no SPIFFE ID: between its '/' are letters, digits, '.', "
+                            "'-' and '_', and neither nothing nor '.' nor '..' alone.",
+                            text.ptr);
+}
+
 static int read_name(struct shs_words *words, enum shs_attr attr, struct shs_str text,
                      struct shs_access_condition *out, struct shs_error *err)
 {
@@ -245,6 +259,8 @@ static int read_name(struct shs_words *words, enum shs_attr attr, struct shs_str
 
     if (text.len == 0)
         return shs__words_fault(words, err, "%s has an empty value.", shs__attr_kinds[attr].word);
+    if (!star)
+        SHS_RETURN_IF_ERROR(check_spiffe(words, attr, text, err));
     if (!star)
         return keep(words, text, &out->value, err);
     if (text.ptr[strspn(text.ptr, "*")] == '\0')
@@ -259,6 +275,7 @@ static int read_name(struct shs_words *words, enum shs_attr attr, struct shs_str
     out->is_pattern = true;
     out->value = text;
     SHS_RETURN_IF_ERROR(cut(words, text, separator, &out->pattern, err));
+    SHS_RETURN_IF_ERROR(check_spiffe(words, attr, text, err));
     return tells_somebody(attr, &out->pattern) ? SHS_OK : admits_everybody(words, attr, text, err);
 }
 

@@ -27,15 +27,12 @@ void shs_admin_options_init_sized(struct shs_admin_options *opt, size_t size)
 
 #ifdef SHS_HAVE_JANSSON
 #include "admin/admin.h"
+#include "base/thread.h"
 #include "server/loopback.h"
 
-#include <errno.h>
-#include <grp.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define THREADS 2u      /* that work at once */
@@ -124,6 +121,9 @@ static int check_options(const struct shs_admin_options *opt, struct shs_error *
                              "mode %o of the admin socket would let everybody in: others get "
                              "nothing, as in 0660",
                              opt->mode);
+    if (opt->rules != NULL && opt->access != NULL)
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "an admin plane has one set of rules: give `rules` or `access`");
     if (opt->host == NULL)
         return SHS_OK;
     if (opt->certfile == NULL && !shs__is_loopback(opt->host))
@@ -246,43 +246,6 @@ static int compose(struct shs_admin *self, struct shs_admin_own *own, bool tls, 
     return rc;
 }
 
-/* A name or a number. */
-static int find_group(const char *name, gid_t *gid, struct shs_error *err)
-{
-    char room[4096], *end = NULL;
-    struct group group, *found = NULL;
-    unsigned long number = strtoul(name, &end, 10);
-
-    if (name[0] != '\0' && *end == '\0') {
-        *gid = (gid_t)number;
-        return SHS_OK;
-    }
-    if (getgrnam_r(name, &group, room, sizeof room, &found) != 0 || found == NULL)
-        return shs_error_set(err, SHS_USAGE, 0, "there is no group '%s' for the admin socket",
-                             name);
-    *gid = found->gr_gid;
-    return SHS_OK;
-}
-
-/* Bound and not yet listening: nobody comes in before its mode is right. */
-static int set_mode(const struct shs_admin *self, struct shs_error *err)
-{
-    const char *path = self->opt.path;
-    gid_t gid;
-
-    if (path[0] == '@')
-        return SHS_OK;
-    if (self->opt.group != NULL) {
-        SHS_RETURN_IF_ERROR(find_group(self->opt.group, &gid, err));
-        if (lchown(path, (uid_t)-1, gid) != 0)
-            return shs_error_set(err, SHS_IO, errno, "cannot give %s to the group %s", path,
-                                 self->opt.group);
-    }
-    if (chmod(path, self->opt.mode) != 0)
-        return shs_error_set(err, SHS_IO, errno, "cannot set the mode of %s", path);
-    return SHS_OK;
-}
-
 static int open_server(struct shs_admin *self, const struct shs_options *opt, bool tls,
                        const char *name, struct shs_error *err)
 {
@@ -298,13 +261,8 @@ static int open_server(struct shs_admin *self, const struct shs_options *opt, bo
     if (rc != SHS_OK)
         return rc;
     rc = shs_server_bind(own->server);
-    if (rc == SHS_OK && opt->path != NULL)
-        rc = set_mode(self, err);
-    else if (rc != SHS_OK && err != NULL)
-        *err = *shs_server_error(own->server);
-    if (rc != SHS_OK)
-        return rc;
-    rc = shs_server_activate(own->server);
+    if (rc == SHS_OK)
+        rc = shs_server_activate(own->server);
     if (rc != SHS_OK && err != NULL)
         *err = *shs_server_error(own->server);
     return rc;
@@ -318,6 +276,8 @@ static int open_servers(struct shs_admin *self, struct shs_error *err)
     server_options(self, &opt);
     if (self->opt.path != NULL) {
         opt.path = self->opt.path;
+        opt.path_mode = self->opt.mode;
+        opt.path_group = self->opt.group;
         rc = open_server(self, &opt, false, "admin", err);
     }
     if (rc == SHS_OK && self->opt.host != NULL) {
@@ -341,17 +301,12 @@ static void *serve(void *server)
 
 static int start_threads(struct shs_admin *self, struct shs_error *err)
 {
-    sigset_t all, before;
     int e = 0;
 
-    /* Signals are for the program's own threads. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     for (unsigned i = 0; e == 0 && i < self->own_count; i++) {
-        e = pthread_create(&self->own[i].thread, NULL, serve, self->own[i].server);
+        e = shs__thread_start(&self->own[i].thread, NULL, NULL, serve, self->own[i].server);
         self->own[i].started = e == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return e == 0 ? SHS_OK : shs_error_set(err, SHS_IO, e, "no thread for the admin plane");
 }
 
@@ -373,7 +328,8 @@ static int make_parts(struct shs_admin *self, struct shs_error *err)
     if (rc == SHS_OK)
         rc = shs__admin_deny_load(self, err);
     if (rc == SHS_OK && self->opt.rules != NULL)
-        rc = shs_access_new(&self->rules, self->opt.rules, err);
+        rc = shs_access_new(&self->own_rules, self->opt.rules, err);
+    self->rules = self->own_rules != NULL ? self->own_rules : self->opt.access;
     if (rc == SHS_OK)
         rc = shs__admin_router_new(self, err);
     shs_rate_options_init(&rate);
@@ -517,7 +473,7 @@ int shs_admin_free(struct shs_admin *self)
         shs_server_free(self->own[i].server);
     shs_rate_limit_free(self->rate);
     shs_router_free(self->router);
-    shs_access_free(self->rules);
+    shs_access_free(self->own_rules);
     shs__admin_audit_free(self->audit);
     if (self->keylog_fd >= 0)
         (void)close(self->keylog_fd);

@@ -52,7 +52,8 @@ struct shs_admin {
     _Atomic int64_t keylog_until_ns; /* 0: nobody has asked, or its end was said */
     _Atomic unsigned watchers;       /* of GET status */
     struct shs_admin_watch_events events, own_events;
-    struct shs_access_rules *rules; /* NULL: there are none */
+    struct shs_access_rules *rules; /* own_rules, or the program's; NULL: there are none */
+    struct shs_access_rules *own_rules;
     struct shs_router *router;
     struct shs_rate_limit *rate;
     struct shs_http_handler handler; /* of its own servers */

@@ -12,8 +12,10 @@
 
 #include <shs/digest.h>
 #include <shs/json.h>
+#include <shs/query.h>
 
 #include "base/chars.h"
+#include "tls/clients/deny.h"
 
 #define ENTRY_MAX 1024
 #define FILE_MAX ((size_t)16 * 1024 * 1024)
@@ -185,6 +187,8 @@ static int load_lines(struct shs_admin *self, char *text)
         size_t len = strcspn(line, "\n");
 
         end = line + len + (line[len] == '\n');
+        while (len > 0 && strchr(" \t\r", line[len - 1]) != NULL) /* an editor's line end */
+            len--;
         line[len] = '\0';
         if (len > 0 && line[0] != '#')
             rc = shs__admin_denied_add(self->denied, line, &added);
@@ -332,6 +336,25 @@ static bool deny_at(void *denial, struct shs_admin_watch *watch, bool own)
     return d->rc == SHS_OK;
 }
 
+/* Would it keep out who asks for it? His connection ends before he is answered. */
+static bool denies_who_asks(const char *entry, bool tls, const struct shs_identity *who)
+{
+    struct shs_admin_denied *others = NULL;
+    struct shs_tls_deny *list = NULL;
+    bool added, denies = false;
+
+    if (tls && who->cert != NULL && shs__tls_deny_new(&list) == SHS_OK)
+        denies = shs__tls_deny_add(list, entry, NULL) == SHS_OK &&
+                 shs__tls_deny_denies(list, who->cert) != 0;
+    if (!tls && shs__admin_denied_new(&others) == SHS_OK &&
+        shs__admin_denied_add(others, entry, &added) == SHS_OK)
+        denies = (who->has_process && shs__admin_denied_has_uid(others, who->uid)) ||
+                 (who->cert != NULL && shs__admin_denied_has_spiffe(others, who->cert->spiffe_id));
+    shs__tls_deny_free(list);
+    shs__admin_denied_free(others);
+    return denies;
+}
+
 int shs__admin_post_deny(struct shs_request *req, struct shs_response *res)
 {
     struct shs_admin *self = shs_request_ctx(req);
@@ -339,6 +362,7 @@ int shs__admin_post_deny(struct shs_request *req, struct shs_response *res)
     struct denial d = {.entry = entry};
     char id[ID_LEN + 1];
     const char *wrong;
+    struct shs_str force;
     json_t *object;
     bool added;
     int rc;
@@ -348,6 +372,12 @@ int shs__admin_post_deny(struct shs_request *req, struct shs_response *res)
     if (wrong != NULL)
         return shs__admin_refuse(res, 422, wrong, NULL);
     d.tls = is_tls_entry(entry);
+    SHS_RETURN_IF_ERROR(shs_request_query_param(req, "force", &force));
+    if (!shs__admin_is_on(force) && denies_who_asks(entry, d.tls, &shs__admin_call(req)->who))
+        return shs__admin_refuse(res, 409,
+                                 "that is you: you would be kept out, and not be answered any "
+                                 "more. If it is meant: ?force=1, or shs ctl deny --force",
+                                 NULL);
     rc = shs__admin_denied_add(self->denied, entry, &added);
     if (rc != SHS_OK)
         return shs__admin_refuse(res, 507, "the deny list is full", NULL);

@@ -159,8 +159,8 @@ static void tell(struct run *r)
         (void)json_array_append_new(
             self->servers,
             json_pack("{s:s, s:[{s:o, s:s, s:o}]}", "server", "the rules", "files", "file",
-                      shs__admin_text(self->admin->opt.rules), "state", kept ? "kept" : "taken",
-                      "why", shs__admin_text_or_null(r->rules_why)));
+                      shs__admin_text(shs_access_file(self->admin->rules)), "state",
+                      kept ? "kept" : "taken", "why", shs__admin_text_or_null(r->rules_why)));
     }
 }
 

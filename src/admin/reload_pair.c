@@ -18,7 +18,11 @@
 
 #include <shs/http.h>
 
+#include "certs/look.h"
 #include "tls/wire/mixin.h"
+
+#define CHAIN_MAX 10
+#define FINDINGS_MAX 32
 
 /* What a server is configured with. */
 struct target {
@@ -69,6 +73,83 @@ static bool find_cert(void *target, struct shs_admin_watch *watch, bool own)
 /* -- looking at it ----------------------------------------------------------------------------- */
 
 static const struct shs_http_handler nothing = {.name = "Nothing"};
+
+/* The loader speaks of the options that the text came by; who asks has sent an object. */
+static void say_as_sent(struct shs_error *err)
+{
+    static const struct {
+        const char *ours, *theirs;
+    } words[] = {{"opt.cert_pem", "'certificate'"},
+                 {"opt.key_pem", "'key'"},
+                 {"opt.certfile", "'certificate'"},
+                 {"opt.keyfile", "'key'"}};
+    char before[sizeof err->text], *found;
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(words); i++) {
+        while ((found = strstr(err->text, words[i].ours)) != NULL) {
+            memcpy(before, err->text, sizeof before);
+            snprintf(found, sizeof err->text - (size_t)(found - err->text), "%s%s", words[i].theirs,
+                     before + (found - err->text) + strlen(words[i].ours));
+        }
+    }
+}
+
+#define BEGIN_PEM "-----BEGIN CERTIFICATE-----"
+#define END_PEM "-----END CERTIFICATE-----"
+
+/* The next certificate in a text; ptr NULL: there is none. */
+static struct shs_str next_pem(const char *text)
+{
+    const char *begin = strstr(text, BEGIN_PEM);
+    const char *end = begin == NULL ? NULL : strstr(begin, END_PEM);
+
+    return end == NULL ? (struct shs_str){NULL, 0}
+                       : (struct shs_str){begin, (size_t)(end - begin) + sizeof END_PEM - 1};
+}
+
+/* Each client is sent all of them, in every handshake. */
+static int check_chain(const char *text, struct shs_error *err)
+{
+    struct shs_str seen[CHAIN_MAX], pem;
+    size_t count = 0;
+
+    for (; (pem = next_pem(text)).ptr != NULL; text = pem.ptr + pem.len) {
+        if (count == CHAIN_MAX)
+            return shs_error_set(err, SHS_USAGE, 0,
+                                 "'certificate' has more than %d certificates: send the server's "
+                                 "and those between it and its root",
+                                 CHAIN_MAX);
+        for (size_t i = 0; i < count; i++) {
+            if (shs_str_eq(seen[i], pem))
+                return shs_error_set(err, SHS_USAGE, 0,
+                                     "'certificate' has one certificate twice: number %zu is "
+                                     "number %zu again",
+                                     count + 1, i + 1);
+        }
+        seen[count++] = pem;
+    }
+    return SHS_OK;
+}
+
+/* One that is for clients can be loaded, and no client would accept it. */
+static int check_use(const struct target *t, const char *cert, struct shs_error *err)
+{
+    struct shs__look_wish wish = {.now = shs__wall_s(t->mixin->config.config.clock_offset_s)};
+    struct shs__finding found[FINDINGS_MAX];
+    struct shs__look *look;
+    size_t count;
+    int rc = shs__look_bytes(&look, cert, strlen(cert), err);
+
+    if (rc != SHS_OK)
+        return rc;
+    count = shs__look_judge(look, &wish, found, FINDINGS_MAX);
+    for (size_t i = 0; rc == SHS_OK && i < count; i++) {
+        if (found[i].level == SHS_FINDING_ERROR && strcmp(found[i].word, "usage") == 0)
+            rc = shs_error_set(err, SHS_USAGE, 0, "'certificate': %s", found[i].text);
+    }
+    shs__look_free(look);
+    return rc;
+}
 
 /* A server of the same kind that has only this one: what it takes, the others take. */
 static int try_pair(const struct target *t, const char *cert, const char *key,
@@ -249,8 +330,11 @@ int shs__admin_reload_pair(struct shs_admin_reload *self, json_t *pair)
                                    : "there are several certificates: say with \"file\" which one");
         return fail(self, 422, "the request");
     }
-    if (try_pair(&t, cert, key, &self->err) != SHS_OK)
+    if (check_chain(cert, &self->err) != SHS_OK || try_pair(&t, cert, key, &self->err) != SHS_OK ||
+        check_use(&t, cert, &self->err) != SHS_OK) {
+        say_as_sent(&self->err);
         return fail(self, 422, "the request");
+    }
     if (!self->dry_run)
         return replace(self, &t, cert, key);
     self->servers = json_array();

@@ -27,6 +27,7 @@ void shs_options_init_sized(struct shs_options *opt, size_t size)
         .size = size,
         .bind_and_activate = true,
         .request_queue_size = 511,
+        .path_mode = UINT_MAX,
         .timeout_ms = UINT_MAX,
         .poll_interval_ms = 500,
         .max_packet_size = 8192,

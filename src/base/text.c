@@ -167,6 +167,39 @@ size_t shs__utf8_length(struct shs_str s, size_t pos)
     return len;
 }
 
+bool shs__utf8_turns(struct shs_str s, size_t pos)
+{
+    const unsigned char *p = (const unsigned char *)s.ptr + pos;
+    size_t len = shs__utf8_length(s, pos);
+
+    if (len == 2)
+        return p[0] == 0xd8 && p[1] == 0x9c;
+    if (len != 3 || p[0] != 0xe2)
+        return false;
+    return (p[1] == 0x80 && (p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xa8 && p[2] <= 0xae))) ||
+           (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9);
+}
+
+/* The length of a sequence that can stand in a line as it is; 0: it is to be escaped. */
+static size_t plain_sequence(struct shs_str s, size_t pos)
+{
+    size_t len = shs__utf8_length(s, pos);
+    bool control = len == 2 && (unsigned char)s.ptr[pos] == 0xc2 && /* U+0080 to U+009f */
+                   (unsigned char)s.ptr[pos + 1] < 0xa0;
+
+    return len <= 1 || control || shs__utf8_turns(s, pos) ? 0 : len;
+}
+
+/* \uXXXX: those sequences are below U+FFFF. */
+static int append_code(struct shs_buf *out, struct shs_str s, size_t pos, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)s.ptr + pos;
+    unsigned code = len == 2 ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
+                             : (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+
+    return shs__buf_printf(out, "\\u%04x", code);
+}
+
 int shs__json_escape(struct shs_buf *out, struct shs_str s)
 {
     size_t pos = 0;
@@ -182,9 +215,13 @@ int shs__json_escape(struct shs_buf *out, struct shs_str s)
         if (rc != SHS_OK)
             return rc;
         start = pos;
-        while (pos < s.len && (len = shs__utf8_length(s, pos)) > 1)
+        while (pos < s.len && (len = plain_sequence(s, pos)) > 0)
             pos += len;
         rc = shs__buf_append(out, s.ptr + start, pos - start);
+        if (rc == SHS_OK && pos < s.len && (len = shs__utf8_length(s, pos)) > 1) {
+            rc = append_code(out, s, pos, len);
+            pos += len;
+        }
         if (rc != SHS_OK)
             return rc;
     }
@@ -202,7 +239,7 @@ int shs__html_escape(struct shs_buf *out, struct shs_str s)
 }
 
 /* What is no text becomes \\xNN, byte by byte: control characters, also U+0080 to U+009f, which a
-   terminal obeys, and broken sequences. */
+   terminal obeys, what turns text, and broken sequences. */
 int shs__log_escape(struct shs_buf *out, struct shs_str s)
 {
     size_t pos = 0;
@@ -211,16 +248,13 @@ int shs__log_escape(struct shs_buf *out, struct shs_str s)
         size_t start = pos, len;
         int rc;
 
-        while (pos < s.len &&
-               ((len = shs__utf8_length(s, pos)) <= 1 ||
-                ((unsigned char)s.ptr[pos] == 0xc2 && (unsigned char)s.ptr[pos + 1] < 0xa0)))
-            pos += len > 1 ? len : 1;
+        while (pos < s.len && plain_sequence(s, pos) == 0)
+            pos += (len = shs__utf8_length(s, pos)) > 1 ? len : 1;
         rc = append_replaced(out, (struct shs_str){s.ptr + start, pos - start}, replace_log);
         if (rc != SHS_OK)
             return rc;
         start = pos;
-        while (pos < s.len && (len = shs__utf8_length(s, pos)) > 1 &&
-               !((unsigned char)s.ptr[pos] == 0xc2 && (unsigned char)s.ptr[pos + 1] < 0xa0))
+        while (pos < s.len && (len = plain_sequence(s, pos)) > 0)
             pos += len;
         rc = shs__buf_append(out, s.ptr + start, pos - start);
         if (rc != SHS_OK)
@@ -319,4 +353,43 @@ bool shs__segment_has_dots(struct shs_str s)
         from = i + 1;
     }
     return false;
+}
+
+static bool is_spiffe_word(struct shs_str s, bool domain)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '.' || c == '-' || c == '_'))
+            return false;
+    }
+    return s.len > 0 && (domain || !is_dots(s));
+}
+
+bool shs__is_spiffe(struct shs_str uri)
+{
+    static const char scheme[] = "spiffe://";
+    struct shs_str head = {uri.ptr, sizeof scheme - 1};
+
+    return uri.len >= head.len && shs_str_eq_nocase(head, SHS_STR(scheme));
+}
+
+bool shs__spiffe_is_good(struct shs_str id, bool pattern)
+{
+    size_t from = sizeof "spiffe://" - 1;
+    bool domain = true;
+
+    for (size_t i = from; i <= id.len; i++) {
+        struct shs_str word = {id.ptr + from, i - from};
+
+        if (i < id.len && id.ptr[i] != '/')
+            continue;
+        if (!is_spiffe_word(word, domain) &&
+            !(pattern && (shs_str_is(word, "*") || shs_str_is(word, "**"))))
+            return false;
+        domain = false;
+        from = i + 1;
+    }
+    return true;
 }

@@ -19,12 +19,18 @@ int shs__html_escape(struct shs_buf *out, struct shs_str s);
 
 /*
  * The inside of a JSON string, without its quotes. Bytes that are not UTF-8 are read as latin-1 and
- * become \u00XX, so that the result is always valid.
+ * become \u00XX, so that the result is always valid. What a terminal obeys, or what turns the text
+ * beside it, is \uXXXX: the same string to a program, and nothing to who reads it as it is.
  */
 int shs__json_escape(struct shs_buf *out, struct shs_str s);
 
 /* The length of the well-formed UTF-8 sequence at s.ptr[pos]; 0 when there is none. */
 size_t shs__utf8_length(struct shs_str s, size_t pos);
+
+/* Does the sequence at s.ptr[pos] change unseen how what is beside it is read: a line's end to some
+   (U+2028, U+2029), or another direction (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to
+   U+2069)? */
+bool shs__utf8_turns(struct shs_str s, size_t pos);
 
 /* How much of it is at most max bytes long and ends with no broken sequence. */
 size_t shs__utf8_cut(struct shs_str s, size_t max);
@@ -32,7 +38,8 @@ size_t shs__utf8_cut(struct shs_str s, size_t max);
 /* Its length without a sequence that begins and does not end, as snprintf leaves one. */
 size_t shs__utf8_trim(struct shs_str s);
 
-/* Control characters and what is not UTF-8 as \xNN, backslash doubled: one line stays one line. */
+/* Control characters, what turns text, and what is not UTF-8 as \xNN, backslash doubled: one line
+   stays one line, and is read as it was written. */
 int shs__log_escape(struct shs_buf *out, struct shs_str s);
 
 /*
@@ -41,6 +48,12 @@ int shs__log_escape(struct shs_buf *out, struct shs_str s);
  */
 #define SHS_EXTENSION_MAX 16u
 size_t shs__extension_length(struct shs_str name);
+
+/* Begins with "spiffe://", in any case. And is then all of it as SPIFFE-ID section 2 has it: words
+   of letters, digits, ".", "-" and "_" between "/", none of them empty, "." or ".."; so that nobody
+   reads another one in it. `pattern`: a word may be "*" or "**". */
+bool shs__is_spiffe(struct shs_str uri);
+bool shs__spiffe_is_good(struct shs_str id, bool pattern);
 
 /* Has the decoded segment of a path a part, between its own "/", that is "." or ".."? Who matches
    paths lets none of them through: router and rules of access read them alike. */

@@ -2,24 +2,23 @@
 
 #include <stdio.h>
 
-#define LINE_MAX_BYTES 2048
+#include "base/text.h"
 
-/* U+202A to U+202E and U+2066 to U+2069: what follows would be read in another order. */
-static bool turns_text(const unsigned char *c)
-{
-    return c[0] == 0xe2 && ((c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) ||
-                            (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9));
-}
+#define LINE_MAX_BYTES 2048
 
 void cmd_clean(char *text)
 {
-    for (unsigned char *c = (unsigned char *)text; *c != '\0'; c++) {
+    struct shs_str s = shs_str_of(text);
+
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char *c = (unsigned char *)text + i;
+
         if (*c < 0x20 || *c == 0x7f)
             *c = '?';
         else if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
             c[0] = c[1] = '?';
-        else if (turns_text(c))
-            c[0] = c[1] = c[2] = '?';
+        else if (shs__utf8_turns(s, i))
+            memset(c, '?', shs__utf8_length(s, i));
     }
 }
 

@@ -35,7 +35,7 @@ struct ctl {
     struct ctl_where where;
     const char *identity, *state, *older, *limit, *server, *within, *timeout, *grace;
     const char *time, *only;
-    bool json, failed, now, dry_run, show;
+    bool json, failed, now, dry_run, show, force;
     struct flag_list operands; /* the command first */
 };
 
@@ -238,6 +238,7 @@ static int put_query(const struct ctl *self, struct call *call)
         {self->within, "within", "expires_within", "certs"},
         {self->now ? "1" : NULL, "now", "now", "close"},
         {self->dry_run ? "1" : NULL, "dry-run", "dry_run", "reload"},
+        {self->force ? "1" : NULL, "force", "force", "deny"},
         {self->timeout, "timeout", "timeout", "drain"},
         {self->grace, "grace", "grace", "drain"},
         {self->show ? "" : NULL, "show", NULL, keylog ? "keylog" : "drain"},
@@ -475,6 +476,36 @@ static int refused(const struct shs_test_answer *answer, const json_t *value)
     return cmd_fail(CMD_FAILED, "%s", error);
 }
 
+static bool has_objects_only(const json_t *rows)
+{
+    const char *key;
+    json_t *row;
+
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        if (!json_is_object(json_array_get(rows, i)))
+            return false;
+    }
+    json_object_foreach((json_t *)rows, key, row)
+    {
+        if (!json_is_object(row))
+            return false;
+    }
+    return true;
+}
+
+/* Is it what that command is answered with? Something else that speaks JSON may have the port. */
+static bool fits(const struct call *call, const json_t *value)
+{
+    const struct ctl_command *command = call->command;
+    const json_t *rows = value;
+
+    if (command->rows == NULL)
+        return json_is_object(value) && json_object_size(value) > 0;
+    if (command->rows[0] != '\0' && strcmp(call->method, "GET") != 0)
+        rows = json_object_get(value, command->rows);
+    return (json_is_array(rows) || json_is_object(rows)) && has_objects_only(rows);
+}
+
 static int show(const struct ctl *self, const struct call *call,
                 const struct shs_test_answer *answer)
 {
@@ -497,6 +528,11 @@ static int show(const struct ctl *self, const struct call *call,
     }
     if (answer->status >= 300)
         code = refused(answer, value);
+    else if (!fits(call, value))
+        code = cmd_fail(CMD_FAILED,
+                        "HTTP %d, and JSON that is no answer to '%s': what serves %s does not look "
+                        "like an admin plane",
+                        answer->status, call->command->word.name, self->where.text);
     else if (!self->json)
         print_answer(call, value);
     json_decref(value);
@@ -563,6 +599,7 @@ int cmd_ctl(int argc, char **argv)
          "drain: then requests that are under way are cut"},
         {"grace", FLAG_TEXT, &self.grace, "TIME",
          "drain: connections are taken so long, a part of\n--timeout"},
+        {"force", FLAG_SET, &self.force, NULL, "deny: also when it is you who would be kept out"},
         {"show", FLAG_SET, &self.show, NULL, "drain, keylog: only how it is"},
         {"for", FLAG_TEXT, &self.time, "TIME",
          "log: then the level returns, 10m;\nkeylog: so long, 60s"},

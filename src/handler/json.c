@@ -32,6 +32,16 @@ bool shs_json_available(void)
 #endif
 }
 
+int shs_send_json_text(struct shs_response *res, int status, struct shs_str json)
+{
+    if (json.ptr == NULL)
+        return shs_response_mistake(res, SHS_USAGE, "shs_send_json_text", "the text is NULL");
+    SHS_RETURN_IF_ERROR(shs_send_response(res, status));
+    SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "application/json"));
+    SHS_RETURN_IF_ERROR(shs_end_headers(res));
+    return shs_write(res, json.ptr, json.len);
+}
+
 #ifdef SHS_HAVE_JANSSON
 
 /* -- in ---------------------------------------------------------------------------------------- */

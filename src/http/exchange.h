@@ -50,8 +50,9 @@ struct shs_exchange_ops {
     bool (*identify)(struct shs_exchange *x, uint64_t numbers[3]);
     /* A moment at which the request was here already, by shs_now_ns; 0: not known. NULL: never. */
     int64_t (*there_since)(struct shs_exchange *x);
-    /* Waits until the deadline: SHS_OK then; SHS_CLOSED when the peer has gone, SHS_STOPPED. */
-    int (*wait_peer)(struct shs_exchange *x, int64_t deadline_ns);
+    /* Waits until the deadline, or until `wake_fd` can be read (-1: none): SHS_OK then; SHS_CLOSED
+       when the peer has gone, SHS_STOPPED. */
+    int (*wait_peer)(struct shs_exchange *x, int64_t deadline_ns, int wake_fd);
 };
 
 /* Three numbers in hexadecimal, two dashes. */

@@ -30,6 +30,9 @@ struct shs_h1;
 struct shs_h1_host {
     /* Waits, for a handler that reads or writes: SHS_OK, SHS_TIMEOUT, SHS_STOPPED, SHS_IO. */
     int (*wait)(void *owner, int what, int64_t deadline_ns);
+    /* A wait also ends, with SHS_TIMEOUT, when this descriptor can be read; -1: no more. NULL: it
+       does not. */
+    void (*set_wake)(void *owner, int fd);
     void (*set_deadline)(void *owner, int64_t deadline_ns);
     int64_t (*deadline)(void *owner);
     void (*set_idle)(void *owner, bool idle);

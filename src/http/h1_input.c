@@ -187,9 +187,8 @@ static int h1_read_body(struct shs_exchange *base, void *buf, size_t cap, size_t
 /*
  * What a peer sends while it listens is the next request: kept where it is, up to the room there.
  */
-static int h1_wait_peer(struct shs_exchange *base, int64_t deadline_ns)
+static int wait_peer(struct shs_h1_exchange *x, int64_t deadline_ns, bool can_be_woken)
 {
-    struct shs_h1_exchange *x = SHS_H1_X(base);
     struct shs_h1 *h1 = x->h1;
 
     if (x->body.phase != SHS_BODY_DONE || x->pending.len > 0)
@@ -209,10 +208,27 @@ static int h1_wait_peer(struct shs_exchange *base, int64_t deadline_ns)
             continue;
         if (now >= deadline_ns)
             return SHS_OK;
-        rc = h1->config->host->wait(h1->owner, rc, until < deadline_ns ? until : deadline_ns);
+        if (until > deadline_ns)
+            until = deadline_ns;
+        rc = h1->config->host->wait(h1->owner, rc, until);
+        if (rc == SHS_TIMEOUT && can_be_woken && shs_now_ns() < until)
+            return SHS_OK; /* it is awake */
         if (rc != SHS_OK && rc != SHS_TIMEOUT)
             return rc;
     }
+}
+
+static int h1_wait_peer(struct shs_exchange *base, int64_t deadline_ns, int wake_fd)
+{
+    struct shs_h1 *h1 = SHS_H1_X(base)->h1;
+    int rc;
+
+    if (h1->config->host->set_wake != NULL)
+        h1->config->host->set_wake(h1->owner, wake_fd);
+    rc = wait_peer(SHS_H1_X(base), deadline_ns, wake_fd >= 0);
+    if (h1->config->host->set_wake != NULL)
+        h1->config->host->set_wake(h1->owner, -1);
+    return rc;
 }
 
 static bool h1_identify(struct shs_exchange *base, uint64_t numbers[3])

@@ -299,6 +299,17 @@ struct shs_conn *shs_request_conn(const struct shs_request *req)
     return req->x->conn;
 }
 
+char *shs_request_copy(struct shs_request *req, struct shs_str s)
+{
+    char *copy = s.ptr == NULL ? NULL : shs_request_alloc(req, s.len + 1);
+
+    if (copy != NULL) {
+        memcpy(copy, s.ptr, s.len);
+        copy[s.len] = '\0';
+    }
+    return copy;
+}
+
 void *shs_request_alloc(struct shs_request *req, size_t size)
 {
     struct shs_arena *arena = &req->x->arena;

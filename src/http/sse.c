@@ -4,8 +4,7 @@
 #include <shs/sse.h>
 
 #include "http/mistake.h"
-
-#define MAX_EVENT ((size_t)1 << 20)
+#include "http/sse.h"
 
 int shs_sse_start(struct shs_response *res)
 {
@@ -32,17 +31,24 @@ static int gone(struct shs_response *res, int rc)
 }
 
 /* One piece of the body, in one write, at once. */
-static int send_text(struct shs_response *res, struct shs_buf *text, int rc)
+int shs__sse_write(struct shs_response *res, struct shs_str text)
 {
-    if (rc == SHS_OK)
-        rc = shs_write(res, shs__buf_head(text), text->len);
+    int rc = shs_write(res, text.ptr, text.len);
+
     if (rc == SHS_OK)
         rc = shs_flush(res);
-    shs__buf_free(text);
     return gone(res, rc);
 }
 
-static bool is_line(const char *text)
+static int send_text(struct shs_response *res, struct shs_buf *text, int rc)
+{
+    if (rc == SHS_OK)
+        rc = shs__sse_write(res, (struct shs_str){shs__buf_head(text), text->len});
+    shs__buf_free(text);
+    return rc;
+}
+
+bool shs__sse_is_line(const char *text)
 {
     return strpbrk(text, "\r\n") == NULL;
 }
@@ -82,26 +88,30 @@ static int put_lines(struct shs_buf *text, struct shs_str prefix, struct shs_str
     return rc;
 }
 
+int shs__sse_event(struct shs_buf *out, const char *event, const char *id, struct shs_str data)
+{
+    int rc = SHS_OK;
+
+    if (event != NULL)
+        rc = shs__buf_printf(out, "event: %s\n", event);
+    if (rc == SHS_OK && id != NULL)
+        rc = shs__buf_printf(out, "id: %s\n", id);
+    if (rc == SHS_OK)
+        rc = put_lines(out, SHS_STR("data: "), data);
+    return rc == SHS_OK ? shs__buf_append_str(out, SHS_STR("\n")) : rc;
+}
+
 int shs_sse_send_str(struct shs_response *res, const char *event, const char *id,
                      struct shs_str data)
 {
     struct shs_buf text;
-    int rc = SHS_OK;
 
-    if (!res->head_done || data.ptr == NULL || (event != NULL && !is_line(event)) ||
-        (id != NULL && !is_line(id)))
+    if (!res->head_done || data.ptr == NULL || (event != NULL && !shs__sse_is_line(event)) ||
+        (id != NULL && !shs__sse_is_line(id)))
         return shs__mistake(res->x, "shs_sse_send",
                             "call shs_sse_start first; event and id must be one line each");
-    shs__buf_init(&text, MAX_EVENT);
-    if (event != NULL)
-        rc = shs__buf_printf(&text, "event: %s\n", event);
-    if (rc == SHS_OK && id != NULL)
-        rc = shs__buf_printf(&text, "id: %s\n", id);
-    if (rc == SHS_OK)
-        rc = put_lines(&text, SHS_STR("data: "), data);
-    if (rc == SHS_OK)
-        rc = shs__buf_append_str(&text, SHS_STR("\n"));
-    return send_text(res, &text, rc);
+    shs__buf_init(&text, SHS_SSE_EVENT_MAX);
+    return send_text(res, &text, shs__sse_event(&text, event, id, data));
 }
 
 int shs_sse_send(struct shs_response *res, const char *event, const char *id, const char *data)
@@ -116,7 +126,7 @@ int shs_sse_comment(struct shs_response *res, const char *text)
 
     if (!res->head_done)
         return shs__mistake(res->x, "shs_sse_comment", "call shs_sse_start first");
-    shs__buf_init(&out, MAX_EVENT);
+    shs__buf_init(&out, SHS_SSE_EVENT_MAX);
     rc = put_lines(&out, SHS_STR(": "), text == NULL ? SHS_STR("") : shs__str(text));
     if (rc == SHS_OK)
         rc = shs__buf_append_str(&out, SHS_STR("\n"));
@@ -133,18 +143,22 @@ int shs_sse_retry(struct shs_response *res, unsigned ms)
     return send_text(res, &out, shs__buf_printf(&out, "retry: %u\n\n", ms));
 }
 
+int shs__sse_wait(struct shs_response *res, unsigned ms, int wake_fd)
+{
+    int rc = res->x->ops->wait_peer(res->x, shs__deadline_after(shs_now_ns(), ms), wake_fd);
+
+    if (rc == SHS_IO || rc == SHS_TLS)
+        res->broken = true;
+    return gone(res, rc);
+}
+
 int shs_sse_wait(struct shs_response *res, unsigned ms)
 {
-    int rc;
-
     if (!res->head_sent)
         return shs__mistake(res->x, "shs_sse_wait", "call shs_sse_start first");
     if (res->broken || res->no_body)
         return SHS_CLOSED;
-    rc = res->x->ops->wait_peer(res->x, shs__deadline_after(shs_now_ns(), ms));
-    if (rc == SHS_IO || rc == SHS_TLS)
-        res->broken = true;
-    return gone(res, rc);
+    return shs__sse_wait(res, ms, -1);
 }
 
 int shs_sse_end(struct shs_response *res, int rc)

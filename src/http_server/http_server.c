@@ -63,6 +63,13 @@ static int host_wait(void *owner, int what, int64_t deadline_ns)
     return rc;
 }
 
+static void host_set_wake(void *owner, int fd)
+{
+    struct http_request_handler *self = owner;
+
+    self->base.request->wake_fd = fd;
+}
+
 static void host_set_deadline(void *owner, int64_t deadline_ns)
 {
     struct http_request_handler *self = owner;
@@ -315,6 +322,7 @@ static int host_fail(void *owner, int code, bool stream, const char *text)
 
 static const struct shs_h1_host h1_host = {
     .wait = host_wait,
+    .set_wake = host_set_wake,
     .set_deadline = host_set_deadline,
     .deadline = host_deadline,
     .set_idle = host_set_idle,

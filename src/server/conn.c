@@ -28,6 +28,7 @@ struct shs_conn *shs__conn_new(struct shs_server *server, int fd, const struct s
     conn->stream = &conn->socket.base;
     conn->accepted_ns = shs_now_ns();
     conn->deadline_ns = INT64_MAX;
+    conn->wake_fd = -1;
     atomic_init(&conn->idle, true);
     atomic_init(&conn->idle_ns, server->client_first ? conn->accepted_ns : INT64_MAX);
     conn->client.sa.sa_family = AF_UNSPEC;

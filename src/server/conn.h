@@ -79,6 +79,7 @@ struct shs_conn {
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
     } client;
+    int wake_fd;          /* -1, or what ends a wait early, with SHS_TIMEOUT, when it can be read */
     uint32_t linger_left; /* bytes that LINGER still throws away */
     uint8_t phase;        /* enum shs_conn_phase */
     _Atomic bool idle;    /* server_close may end it at once; read by its thread */

@@ -154,13 +154,13 @@ static void cut_on_loop(struct shs_conn *conn)
  * wait, and so does a new client when this one is only being kept alive. A request that is under
  * way has the grace of server_close, which cannot be called before the loop has ended.
  */
-static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer)
+static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer, struct pollfd *wake)
 {
     struct shs_server *self = conn->server;
-    struct pollfd fds[2 + SHS_MAX_LISTENERS];
+    struct pollfd fds[3 + SHS_MAX_LISTENERS];
     int64_t now = shs_now_ns(), until = loop_limit(self, now);
     bool stopping = until != INT64_MAX, idle = atomic_load(&conn->idle);
-    unsigned count = 2;
+    unsigned count = 3;
     int n;
 
     if (stopping && (idle || now >= until)) {
@@ -170,15 +170,17 @@ static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer)
     }
     fds[0] = *peer;
     fds[1] = (struct pollfd){.fd = stopping ? -1 : self->wake_fd, .events = POLLIN};
+    fds[2] = *wake;
     if (idle && conn->served > 0)
-        count += shs__server_poll_listeners(self, fds + 2);
+        count += shs__server_poll_listeners(self, fds + 3);
     /* In slices, for who hurries us may be a signal handler of another thread. */
     until = stopping ? shs__deadline_after(now, SHS_DRAIN_SLICE_MS) : shs__drain_until(self);
     if (conn->deadline_ns < until)
         until = conn->deadline_ns;
     n = poll(fds, count, shs__poll_ms(until, now));
     peer->revents = fds[0].revents;
-    if (n <= 0 || fds[0].revents != 0)
+    wake->revents = fds[2].revents;
+    if (n <= 0 || fds[0].revents != 0 || fds[2].revents != 0)
         return n;
     if (fds[1].revents == 0)
         return -1;
@@ -189,8 +191,10 @@ static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer)
 
 static int wait_for_peer(struct shs_conn *conn, int what)
 {
-    struct pollfd peer = {.fd = conn->socket.fd,
-                          .events = what == SHS_WAIT_READ ? POLLIN : POLLOUT};
+    struct pollfd fds[2] = {
+        {.fd = conn->socket.fd, .events = what == SHS_WAIT_READ ? POLLIN : POLLOUT},
+        {.fd = conn->wake_fd, .events = POLLIN},
+    };
 
     for (;;) {
         int64_t now = shs_now_ns();
@@ -198,18 +202,18 @@ static int wait_for_peer(struct shs_conn *conn, int what)
 
         /* The socket before the clock: this process may have been stopped, or without a core. */
         if (now >= conn->deadline_ns)
-            return what == SHS_WAIT_READ && poll(&peer, 1, 0) > 0 ? SHS_OK : SHS_TIMEOUT;
+            return what == SHS_WAIT_READ && poll(fds, 1, 0) > 0 ? SHS_OK : SHS_TIMEOUT;
         errno = 0;
         if (conn->on_loop) {
-            n = wait_on_loop(conn, &peer);
+            n = wait_on_loop(conn, &fds[0], &fds[1]);
         } else {
             /* Others first: when there are any, what we wait for is often there when our turn
                comes again, and this thread need not sleep and be woken, which costs more. */
             sched_yield();
-            n = poll(&peer, 1, shs__poll_ms(conn->deadline_ns, now));
+            n = poll(fds, SHS_ARRAY_LEN(fds), shs__poll_ms(conn->deadline_ns, now));
         }
         if (n > 0)
-            return SHS_OK;
+            return fds[0].revents != 0 ? SHS_OK : SHS_TIMEOUT;
         if (n < 0 && errno == 0)
             return SHS_STOPPED;
         if (n < 0 && errno != EINTR)

@@ -10,13 +10,10 @@ struct string_member {
     }
 
 static const struct string_member string_members[] = {
-    STRING_MEMBER(host),
-    STRING_MEMBER(port),
-    STRING_MEMBER(path),
-    STRING_MEMBER(certfile),
-    STRING_MEMBER(keyfile),
-    STRING_MEMBER(server_version),
-    STRING_MEMBER(request_id_field),
+    STRING_MEMBER(host),           STRING_MEMBER(port),
+    STRING_MEMBER(path),           STRING_MEMBER(path_group),
+    STRING_MEMBER(certfile),       STRING_MEMBER(keyfile),
+    STRING_MEMBER(server_version), STRING_MEMBER(request_id_field),
 };
 
 static const char **string_at(struct shs_options *opt, size_t i)

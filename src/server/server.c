@@ -67,6 +67,9 @@ static int check_options(const struct shs_options *opt, struct shs_error *err)
 {
     if (opt->max_connections == 0)
         return shs_error_set(err, SHS_USAGE, 0, "max_connections must be at least 1");
+    if (opt->path_mode > 0777 && opt->path_mode != UINT_MAX)
+        return shs_error_set(err, SHS_USAGE, 0, "path_mode must be at most 0777, not %o",
+                             opt->path_mode);
     if (opt->max_threads == 0)
         return shs_error_set(err, SHS_USAGE, 0, "max_threads must be at least 1");
     if ((opt->cert_pem == NULL && opt->cert_pem_len > 0) ||

@@ -9,8 +9,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -221,6 +224,54 @@ int shs__unix_learn(struct shs_server *self, struct shs_listener *listener)
     return rc;
 }
 
+/* A name or a number. */
+static int find_group(struct shs_server *self, const char *name, gid_t *gid)
+{
+    char *end = NULL, *room = NULL;
+    struct group group, *found = NULL;
+    unsigned long number = strtoul(name, &end, 10);
+    int e = ERANGE;
+
+    if (name[0] >= '0' && name[0] <= '9' && *end == '\0' && number < (gid_t)-1) {
+        *gid = (gid_t)number;
+        return SHS_OK;
+    }
+    /* A group with many members needs more room than any constant says. */
+    for (size_t size = 4096; e == ERANGE && size <= ((size_t)1 << 20); size *= 4) {
+        shs__free(room);
+        room = shs__malloc(size);
+        e = room == NULL ? ENOMEM : getgrnam_r(name, &group, room, size, &found);
+    }
+    if (found != NULL)
+        *gid = found->gr_gid;
+    shs__free(room);
+    return found != NULL ? SHS_OK
+                         : shs_server_fail(self, SHS_USAGE, e,
+                                           "there is no group '%.100s' for the socket", name);
+}
+
+/* Bound and not yet listening: nobody comes in before its owner and its mode are right. */
+static int set_owner(struct shs_server *self, const char *path)
+{
+    char why[96];
+    gid_t gid = (gid_t)-1;
+    int rc;
+
+    if (self->opt.path_group != NULL) {
+        rc = find_group(self, self->opt.path_group, &gid);
+        if (rc != SHS_OK)
+            return rc;
+        if (lchown(path, (uid_t)-1, gid) != 0)
+            return shs_server_fail(self, SHS_IO, errno, "cannot give %.107s to the group %.60s: %s",
+                                   path, self->opt.path_group,
+                                   shs__strerror(errno, why, sizeof why));
+    }
+    if (self->opt.path_mode != UINT_MAX && chmod(path, (mode_t)self->opt.path_mode) != 0)
+        return shs_server_fail(self, SHS_IO, errno, "cannot give %.107s the mode %o: %s", path,
+                               self->opt.path_mode, shs__strerror(errno, why, sizeof why));
+    return SHS_OK;
+}
+
 /*
  * bind, and listen at once: a socket that is bound and does not listen refuses its clients, and
  * another starter would take it for stale. server_activate sets the backlog that was asked for.
@@ -228,23 +279,28 @@ int shs__unix_learn(struct shs_server *self, struct shs_listener *listener)
 static int bind_and_be_there(struct shs_server *self, struct shs_listener *listener,
                              const struct sockaddr_un *address, socklen_t len)
 {
+    int rc = SHS_OK;
+
     if (bind(listener->fd, (const struct sockaddr *)address, len) != 0)
-        return errno;
-    if (address->sun_path[0] != '\0')
+        return bind_failed(self, address, errno);
+    if (address->sun_path[0] != '\0') {
         remember(listener, address->sun_path);
-    if (self->socket_type == SOCK_STREAM && listen(listener->fd, self->opt.request_queue_size) != 0)
-        return errno;
-    return 0;
+        rc = set_owner(self, address->sun_path);
+    }
+    if (rc == SHS_OK && self->socket_type == SOCK_STREAM &&
+        listen(listener->fd, self->opt.request_queue_size) != 0)
+        return bind_failed(self, address, errno);
+    return rc;
 }
 
-/* In the place of a socket that nobody serves any more, if it may. An errno, or 0. */
+/* In the place of a socket that nobody serves any more, if it may. */
 static int take_path(struct shs_server *self, struct shs_listener *listener,
                      const struct sockaddr_un *address, socklen_t len)
 {
     int lock = lock_directory(address->sun_path), rc;
 
     if (lock < 0 && self->opt.unlink_on_bind)
-        return errno;
+        return bind_failed(self, address, errno);
     if (self->opt.unlink_on_bind && is_stale(address, len, self->socket_type))
         unlink(address->sun_path);
     rc = bind_and_be_there(self, listener, address, len);
@@ -272,7 +328,7 @@ int shs__unix_bind(struct shs_server *self, struct shs_listener *listener, const
                                "ulimit -n");
     rc = address.sun_path[0] != '\0' ? take_path(self, listener, &address, len)
                                      : bind_and_be_there(self, listener, &address, len);
-    return rc == 0 ? learn_name(self, listener) : bind_failed(self, &address, rc);
+    return rc == SHS_OK ? learn_name(self, listener) : rc;
 }
 
 static int unix_server_bind(struct shs_layer *layer)

@@ -287,7 +287,7 @@ static void say_nothing(struct script *s, unsigned ms)
     struct shs_exchange *x = s->req->x;
 
     if (s->rc == SHS_OK)
-        s->rc = x->ops->wait_peer(x, shs__deadline_after(shs_now_ns(), ms));
+        s->rc = x->ops->wait_peer(x, shs__deadline_after(shs_now_ns(), ms), -1);
 }
 
 /* -- faults of an answer ----------------------------------------------------------------------- */

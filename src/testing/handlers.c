@@ -80,7 +80,7 @@ static int delay_any(struct shs_request *req, struct shs_response *res)
         return shs_send_page(res, 404,
                              "The path has to end with milliseconds, 600000 at most: /delay/250");
     SHS_RETURN_IF_ERROR(read_away(req));
-    SHS_RETURN_IF_ERROR(x->ops->wait_peer(x, shs__deadline_after(shs_now_ns(), (unsigned)ms)));
+    SHS_RETURN_IF_ERROR(x->ops->wait_peer(x, shs__deadline_after(shs_now_ns(), (unsigned)ms), -1));
     SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
     SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain; charset=utf-8"));
     len = snprintf(body, sizeof body, "after %u ms\n", (unsigned)ms);

@@ -25,7 +25,7 @@ JSON = {"Content-Type": "application/json"}
 class Api(shslib.Server):
     def __init__(self, home, ca):
         self.home, self.root = home, ca
-        super().__init__(argv=[BIN, home, "0"])
+        super().__init__(argv=[BIN, "0"], cwd=home)
 
     def client(self, name):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -71,6 +71,8 @@ def roles_and_values(server):
         shslib.equal(server.ask("uid", "PUT", "/kv/k", body)[0], status, str(body)[:40])
     shslib.equal(put(server, "uid", "k" * 65, "x"), 400, "a long key")
     shslib.equal(put(server, "uid", "k%20k", "x"), 400, "a blank in a key")
+    shslib.equal(put(server, "uid", "k%C3%BC", "x"), 400, "a key that is not ASCII")
+    shslib.equal(put(server, "uid", "k%00k", "x"), 403, "a NUL in a key")
     shslib.equal(put(server, "uid", "k" * 64, "x"), 204, "a key as long as may be")
     for key in ("k", "k" * 64):
         shslib.equal(server.ask("uid", "DELETE", "/kv/" + key)[0], 204)
@@ -96,17 +98,20 @@ def pages(server):
 def watched(server):
     with server.connect(context=server.client("vera")) as sock:
         sock.sendall(b"GET /watch HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        shslib.read_until(sock, b"\r\n:")  # the first comment: it listens from here on
+        shslib.read_until(sock, b"\n:\nid: ")  # it listens from here on
         shslib.equal(put(server, "otto", "p1", "news"), 204)
         data = shslib.read_until(sock, b'"value":"news"}\n\n')
         shslib.check(b"event: put\nid: " in data and b"p0" not in data, repr(data))
-        rev = int(data.rsplit(b"\nid: ", 1)[1].split(b"\n")[0])
+        name, number = data.rsplit(b"\nid: ", 1)[1].split(b"\n")[0].rsplit(b"-", 1)
+        rev = int(number)
         shslib.equal(server.ask("otto", "DELETE", "/kv/p1")[0], 204)
-        shslib.read_until(sock, b"event: delete\nid: %d\n" % (rev + 1))
-    for last, event in ((b"%d" % rev, b"event: delete\nid: %d\n"), (b"x", b"event: reset\nid: %d\n")):
+        shslib.read_until(sock, b"event: delete\nid: %s-%d\n" % (name, rev + 1))
+    for last, event in ((b"%s-%d" % (name, rev), b"event: delete\nid: %s-%d\n"),
+                        (b"x", b"event: reset\nid: %s-%d\n"), (b"1-%d" % rev, b"event: reset\nid: %s-%d\n")):
         with server.connect(context=server.client("vera")) as sock:  # what it missed; or all anew
             sock.sendall(b"GET /watch HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: " + last + b"\r\n\r\n")
-            shslib.read_until(sock, event % (rev + 1))
+            shslib.read_until(sock, event % (name, rev + 1))
+    return b"%s-%d" % (name, rev)
 
 
 def beside_it(server, rules):
@@ -114,6 +119,11 @@ def beside_it(server, rules):
         return server.ask("uid", method, "/admin/v1/" + path, body, "admin.sock", headers or {})
 
     shslib.equal(side("GET", "whoami")[1]["role"], "admin")
+    shslib.equal([one["name"] for one in side("GET", "servers")[1]][:2], ["tls", "local"], "servers")
+    for sock in ("kv.sock", "admin.sock", "kv.db"):
+        mode = os.stat(os.path.join(server.home, sock)).st_mode & 0o777
+        shslib.check(mode & 0o007 == 0, "others may use %s: %o" % (sock, mode))
+    shslib.equal(server.ask("nora", "GET", "/nothing")[0], 403, "an unknown path, for who may nothing")
     with server.connect(context=server.client("vera")) as sock:
         sock.sendall(b"GET /kv HTTP/1.1\r\nHost: localhost\r\n\r\n")
         shslib.read_until(sock, b"]")
@@ -138,11 +148,15 @@ def main():
         with Api(home, ca) as server:
             roles_and_values(server)
             pages(server)
-            watched(server)
+            last = watched(server)
             beside_it(server, rules)
         with Api(home, ca) as server:
             shslib.equal(server.ask("uid", "GET", "/kv/p2")[1]["value"], "kept", "after a restart")
-            server.signal(signal.SIGTERM)
+            with server.connect(context=server.client("vera")) as sock:  # it ends with the service
+                sock.sendall(b"GET /watch HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: " + last + b"\r\n\r\n")
+                shslib.read_until(sock, b"event: reset\n")  # its news of before are gone
+                server.signal(signal.SIGTERM)
+                shslib.read_until(sock, b"0\r\n\r\n")
             shslib.equal(server.wait(20), 0, "exit status after SIGTERM")
         shslib.check(not os.path.exists(os.path.join(home, "kv.sock")), "the socket is left behind")
 

@@ -420,6 +420,16 @@ def test_07_from_a_body(pki):
                 late = pki.ca.issue("late", start=-20 * tls_pki.DAY, end=-tls_pki.DAY)
                 answer = server.ask("reload", "POST", {"certificate": open(late[0]).read(), "key": open(late[1]).read()})
                 check(answer.status == 422 and "expired" in answer.json["error"], answer.json)
+                # said in the words of who sent it; what no client would accept; what makes handshakes large
+                answer = server.ask("reload", "POST", {"certificate": "x", "key": "y"})
+                check("opt." not in answer.json["error"] and "'certificate'" in answer.json["error"], answer.json)
+                client = [open(path).read() for path in pki.ca.issue("client-only", usage="clientAuth")]
+                answer = server.ask("reload", "POST", {"certificate": client[0], "key": client[1]})
+                check(answer.status == 422 and "extended key usage" in answer.json["error"], answer.json)
+                for chain, why in ((texts[1][0] + texts[1][0], "twice"), (texts[1][0] * 1200, "twice"),
+                                   (texts[1][0] + "".join(open(pki.ca.issue("n%d" % n)[0]).read() for n in range(10)), "more than 10")):
+                    answer = server.ask("reload", "POST", {"certificate": chain, "key": texts[1][1]})
+                    check(answer.status in (413, 422) and why in answer.json["error"], (why, answer.json))
                 equal([open(path).read() for path in (cert, key)], before, "the files")
                 equal(served_serial(server, pki), tls_pki.serial(second[0]))
                 equal(server.ask("reload", "POST", {"certificate": texts[2][0], "key": texts[2][1], "file": cert}).status, 200)
@@ -543,6 +553,33 @@ def test_08_revoke_now(pki):
             for name in ("bob", "carol", "dave"):
                 check("REVOKED" in (refusal_of(server, pki, name) or ""), name)
             equal(refusal_of(server, pki, "alice"), None)
+
+
+def test_08_deny_oneself(pki):
+    with shslib.temp_dir() as home, Ruled(pki, home) as server:
+        serial = tls_pki.serial(os.path.join(pki.directory, "alice.leaf"))
+        mine = ({"spki": pki.spki("alice").hex()}, {"serial": "000" + serial.upper(), "issuer": "CN=corp"})
+        for body in mine:  # it would be cut off before it is answered
+            answer = server.ask_as("alice", "deny", "POST", body)
+            check(answer.status == 409 and "force" in answer.json["error"], answer.json)
+        equal(server.ask("deny", "POST", {"uid": os.geteuid()}).status, 409)
+        equal(server.see("deny")["denied"], [])
+        equal(server.ask_as("alice", "deny", "POST", {"spki": pki.spki("bob").hex()}).status, 200)
+        with contextlib.suppress(OSError, http.client.HTTPException):  # it is meant, and need not be answered
+            server.ask_as("alice", "deny?force=1", "POST", mine[0])
+        equal([item["entry"] for item in server.see("deny")["denied"]][1:], ["spki " + mine[0]["spki"]])
+        check("REVOKED" in (refusal_of(server, pki, "alice") or ""), "alice")
+
+
+def test_08_a_file_of_another_editor(pki):
+    with shslib.temp_dir() as home:
+        deny = shslib.write_file(os.path.join(home, "deny"), "# kept out\r\n\r\nspki %s\r\nspiffe spiffe://corp.test/ns/ops \r\nuid 4000000\r\n"
+                                 % pki.spki("bob").hex())
+        with Admin(*pki.flags(), "--admin-deny", deny, SITE, home=home) as server:
+            equal([item["entry"] for item in server.see("deny")["denied"]],
+                  ["spki " + pki.spki("bob").hex(), "spiffe spiffe://corp.test/ns/ops", "uid 4000000"])
+            for name in ("bob", "dave"):
+                check("REVOKED" in (refusal_of(server, pki, name) or ""), name)
 
 
 def test_08_let_in_again(pki):

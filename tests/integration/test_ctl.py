@@ -251,8 +251,8 @@ def test_nobody_is_there(pki):
             check("in time" in failed("--wait", "1s"), "no answer")
 
 
-def answered_by(home, answer):
-    """What `shs ctl whoami` comes to when the other end says just that."""
+def answered_by(home, answer, *words):
+    """What `shs ctl whoami`, or another command, comes to when the other end says just that."""
     path = os.path.join(home, "b.sock")
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
         listener.bind(path)
@@ -270,7 +270,7 @@ def answered_by(home, answer):
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        result = shslib.run(shslib.BIN, "ctl", "--socket", "unix:" + path, "whoami")
+        result = shslib.run(shslib.BIN, "ctl", "--socket", "unix:" + path, *(words or ("whoami",)))
         thread.join()
     os.unlink(path)
     return result
@@ -295,6 +295,13 @@ def test_bad_answers(pki):
             code, out, err = answered_by(home, whole(b'{"error":"a\\u001b\\u009bb\\u202ec\\u2066d\\u007fe\\u00e9","n\\u202a":1}', status))
             check("a???b???c???d?e\u00e9" in out + err, repr(out + err))
             check(not set(out + err) & set("\x1b\x7f\x9b\u202a\u202e\u2066"), repr(out + err))
+        # JSON, and no answer to that: something else has the socket
+        for words, body in ((("whoami",), b"[]"), (("whoami",), b"{}"), (("whoami",), b"7"), (("connections",), b'"x"'),
+                            (("connections",), b'{"status":"ok"}'), (("connections",), b"[1]"), (("reload",), b'{"x":[]}'),
+                            (("reload",), b"[]"), (("certs", "--json"), b"null"), (("log",), b'{"a":1}')):
+            code, out, err = answered_by(home, whole(body), *words)
+            equal((code, len(err.splitlines())), (1, 1), "%r: %r" % (words, body))
+            check("admin plane" in err, err)
         code, out, err = answered_by(home, whole(b'{"name":"a\\u001b[2J\\u009bb\\nc","n\\u0007":null,"list":[1,"\\u0000 x"]}'))
         check(code == 1 or "\x1b" not in out, out)
         code, out, err = answered_by(home, whole('{"name":"a\\u001b[2J\\u009bb\\nc","é":["ü",1.25,true,{"x":"y"}]}'.encode()))

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include <shs/access.h>
+#include <shs/certs.h>
 
 #include "base/base.h"
 #include "failing_memory.h"
@@ -529,6 +530,11 @@ static void test_wildcards_that_admit_everybody(void **state)
     expect_fault(CAS ROLES "map dns a*.b.test ca corp admin\n", "a whole segment");
     expect_fault(CAS ROLES "map dns **.b.test ca corp admin\n", "the rest of a path or a URI");
     expect_fault(CAS ROLES "map uri spiffe://a/**/b ca corp admin\n", "at its end");
+    expect_fault(CAS ROLES "map uri spiffe://a/../b ca corp admin\n", "no SPIFFE ID");
+    expect_fault(CAS ROLES "map uri spiffe://a/ns/../** ca corp admin\n", "no SPIFFE ID");
+    expect_fault(CAS ROLES "map uri spiffe://a/%2e%2e/b ca corp admin\n", "no SPIFFE ID");
+    expect_fault(CAS ROLES "deny uri spiffe://a/b/\n", "no SPIFFE ID");
+    expect_fault(CAS ROLES "map via 10.0.0.1 via-uri spiffe://a//b admin\n", "no SPIFFE ID");
     expect_fault(ROLES "map user * admin\n", "'anyone' is everybody");
 }
 
@@ -832,6 +838,41 @@ static void test_without_memory(void **state)
     shs_access_free(rules);
 }
 
+/* Of rules from memory the certificates of their CAs are what there is to be read again. */
+static void test_rules_from_memory(void **state)
+{
+    char dir[] = "/tmp/shs-access-XXXXXX", path[64], text[200];
+    struct shs_access_rules *rules;
+    struct shs_access_draft *draft;
+    struct shs_access_counts counts;
+    struct shs_error err;
+    struct shs_ca *ca;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(shs_ca_new(&ca, NULL, &err), SHS_OK);
+    snprintf(path, sizeof path, "%s/ca.pem", dir);
+    write_file(path, shs_ca_pem(ca));
+    shs_ca_free(ca);
+    snprintf(text, sizeof text, "ca corp file \"%s\"\nrole r GET /x\nmap cn a ca corp r\n", path);
+    assert_int_equal(shs_access_new_text(&rules, "inline", shs_str_of(text), &err), SHS_OK);
+    memset(text, 'x', sizeof text); /* it was copied */
+    assert_string_equal(shs_access_file(rules), "inline");
+    assert_int_equal(shs_access_reload(rules, &err), SHS_OK);
+    assert_int_equal(shs_access_draft_new(&draft, rules, false, &err), SHS_OK);
+    shs_access_draft_commit(draft);
+    shs_access_draft_free(draft);
+    assert_int_equal(unlink(path), 0);
+    assert_int_not_equal(shs_access_reload(rules, &err), SHS_OK);
+    assert_non_null(strstr(err.text, "inline:1"));
+    shs_access_count(rules, &counts);
+    assert_int_equal(counts.reloads, 2);
+    assert_int_equal(counts.reload_failures, 1);
+    assert_int_equal(counts.rules, 1);
+    shs_access_free(rules);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -854,6 +895,7 @@ int main(void)
         cmocka_unit_test(test_draft),
         cmocka_unit_test(test_text_of_an_identity),
         cmocka_unit_test(test_ten_thousand_rules),
+        cmocka_unit_test(test_rules_from_memory),
     };
 
     if (!take_over_openssl())

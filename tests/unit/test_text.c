@@ -142,6 +142,13 @@ static void test_json(void **state)
     check(shs__json_escape, SHS_STR("\xed\xa0\x80"), SHS_STR("\\u00ed\\u00a0\\u0080"));
     check(shs__json_escape, SHS_STR("\xf4\x90\x80\x80"), SHS_STR("\\u00f4\\u0090\\u0080\\u0080"));
     check(shs__json_escape, SHS_STR("\xf0\x80\x80\x80"), SHS_STR("\\u00f0\\u0080\\u0080\\u0080"));
+    /* The same string, and nothing to a terminal. */
+    check(shs__json_escape,
+          SHS_STR("a\xe2\x80\xae"
+                  "b\xd8\x9c\xe2\x81\xa6\xc2\x9b\xe2\x80\xa8"),
+          SHS_STR("a\\u202eb\\u061c\\u2066\\u009b\\u2028"));
+    check(shs__json_escape, SHS_STR("\xe2\x80\xaf\xe2\x81\xaa\xd8\x9d"),
+          SHS_STR("\xe2\x80\xaf\xe2\x81\xaa\xd8\x9d"));
     check(shs__json_escape, SHS_STR("\x80\xc3\xa9\""), SHS_STR("\\u0080\xc3\xa9\\\""));
 }
 
@@ -158,6 +165,36 @@ static void test_log(void **state)
           SHS_STR("\xc3\x84\xe2\x80\x9c\xf0\x9f\x98\x80"));
     check(shs__log_escape, SHS_STR("\xc2\x9b\x31m\xc2\xa0\xe2\x80"),
           SHS_STR("\\xc2\\x9b1m\xc2\xa0\\xe2\\x80"));
+    /* What turns the text beside it, or ends a line to some; and what is next to those. */
+    check(
+        shs__log_escape,
+        SHS_STR("/\xe2\x80\xaegpj.exe \xe2\x81\xa9\xe2\x80\x8f\xe2\x80\xa9\xd8\x9c"),
+        SHS_STR("/\\xe2\\x80\\xaegpj.exe \\xe2\\x81\\xa9\\xe2\\x80\\x8f\\xe2\\x80\\xa9\\xd8\\x9c"));
+    check(shs__log_escape, SHS_STR("\xe2\x80\x8d\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\xa5\xe2\x81\xaa"),
+          SHS_STR("\xe2\x80\x8d\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\xa5\xe2\x81\xaa"));
+}
+
+static void test_spiffe(void **state)
+{
+    static const char *const good[] = {"spiffe://a", "SPIFFE://corp.test/ns/ops/sa/x_1-2.3",
+                                       "spiffe://a/...", "spiffe://a/.b"};
+    static const char *const bad[] = {
+        "spiffe://",      "spiffe:///x",     "spiffe://a/",         "spiffe://a//b",
+        "spiffe://a/.",   "spiffe://a/../b", "spiffe://a/%2e%2e/b", "spiffe://a/b?c",
+        "spiffe://a/b#c", "spiffe://u@a/b",  "spiffe://a:1/b",      "spiffe://a/\xc3\xa9",
+        "spiffe://a/b c", "spiffe://a/*",    "spiffe://a/b\\c"};
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(good); i++)
+        assert_true(shs__spiffe_is_good(shs__str(good[i]), false));
+    for (size_t i = 0; i < SHS_ARRAY_LEN(bad); i++) {
+        assert_true(shs__is_spiffe(shs__str(bad[i])));
+        assert_false(shs__spiffe_is_good(shs__str(bad[i]), false));
+    }
+    assert_true(shs__spiffe_is_good(SHS_STR("spiffe://a/*/b/**"), true));
+    assert_false(shs__spiffe_is_good(SHS_STR("spiffe://a/*/../**"), true));
+    assert_false(shs__is_spiffe(SHS_STR("spiffe:/")));
+    assert_false(shs__is_spiffe(SHS_STR("https://a/../b")));
 }
 
 static void test_cut(void **state)
@@ -273,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_html),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_log),
+        cmocka_unit_test(test_spiffe),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_trim),
         cmocka_unit_test(test_into_memory),

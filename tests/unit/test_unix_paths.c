@@ -197,6 +197,43 @@ static void test_a_directory_that_cannot_be_locked(void **state)
     sst_dir_remove(&dir);
 }
 
+/* Its mode and group are those of the options, whatever the umask is. */
+static void test_mode_and_group(void **state)
+{
+    struct shs_server *server = NULL;
+    struct shs_options opt;
+    struct shs_error err;
+    struct sst_dir dir;
+    char group[24];
+    struct stat st;
+
+    (void)state;
+    sst_dir_make(&dir);
+    defaults(&opt, sst_in_dir(&dir, "s"));
+    opt.unlink_on_close = true;
+    for (unsigned mode = 0600; mode <= 0666; mode += 033) {
+        opt.path_mode = mode;
+        snprintf(group, sizeof group, "%u", (unsigned)getegid());
+        opt.path_group = mode == 0600 ? NULL : group;
+        assert_int_equal(shs_unix_stream_server_new(&server, &opt, &sst_echo, &err), SHS_OK);
+        assert_int_equal(stat(opt.path, &st), 0);
+        assert_int_equal(st.st_mode & 0777, mode);
+        assert_int_equal(st.st_gid, getegid());
+        shs_server_free(server);
+    }
+    opt.path_group = "no-such-group";
+    assert_int_equal(shs_unix_stream_server_new(&server, &opt, &sst_echo, &err), SHS_USAGE);
+    assert_non_null(strstr(err.text, "there is no group 'no-such-group'"));
+    assert_int_equal(stat(opt.path, &st), -1); /* nothing is left there */
+    opt.path_group = "12x";
+    assert_int_equal(shs_unix_stream_server_new(&server, &opt, &sst_echo, &err), SHS_USAGE);
+    opt.path_group = NULL;
+    opt.path_mode = 010000;
+    assert_int_equal(shs_unix_stream_server_new(&server, &opt, &sst_echo, &err), SHS_USAGE);
+    assert_non_null(strstr(err.text, "path_mode"));
+    sst_dir_remove(&dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_a_bound_socket_is_not_stolen),
         cmocka_unit_test(test_a_relative_path_and_chdir),
         cmocka_unit_test(test_a_directory_that_cannot_be_locked),
+        cmocka_unit_test(test_mode_and_group),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#include "base/text.h"
 #include "tls/config/identity.h"
 #include "tls/config/ocsp.h"
 
@@ -197,23 +198,13 @@ static bool add_sans(struct shs_client_record *self, X509 *cert)
     return good && sans != NULL;
 }
 
-static bool is_spiffe(struct shs_str uri)
-{
-    struct shs_str scheme = SHS_STR("spiffe://");
-
-    if (uri.len < scheme.len)
-        return false;
-    uri.len = scheme.len;
-    return shs__str_eq_nocase(uri, scheme);
-}
-
 /* Says it of itself, or may sign: X509_check_ca alone says no when keyUsage lacks keyCertSign. */
 static bool is_authority(X509 *cert)
 {
     return (X509_get_extension_flags(cert) & EXFLAG_CA) != 0 || X509_check_ca(cert) != 0;
 }
 
-/* X509-SVID, 2: exactly one URI, and no CA. */
+/* X509-SVID, 2: exactly one URI, and no CA; and an ID that everybody reads alike. */
 static void find_spiffe(struct shs_client_record *self, X509 *cert)
 {
     struct shs_client_identity *id = &self->identity;
@@ -223,12 +214,12 @@ static void find_spiffe(struct shs_client_record *self, X509 *cert)
         if (id->sans[i].kind != SHS_SAN_URI)
             continue;
         uris++;
-        if (is_spiffe(id->sans[i].value))
+        if (shs__is_spiffe(id->sans[i].value))
             id->spiffe_id = id->sans[i].value;
     }
     if (id->spiffe_id.ptr == NULL)
         return;
-    if (uris > 1 || is_authority(cert)) {
+    if (uris > 1 || is_authority(cert) || !shs__spiffe_is_good(id->spiffe_id, false)) {
         id->spiffe_id = (struct shs_str){NULL, 0};
         refuse(self, SHS_CLIENT_AMBIGUOUS);
     }
