@@ -570,6 +570,29 @@ static int gather_names(struct store *st, const char *const *names, const char *
     return rc == SHS_OK ? add_names(st, also) : rc;
 }
 
+/* What others are given of the CA. */
+static int copy_ca(const struct store *st, struct shs_local_ca *out)
+{
+    int len = i2d_X509(st->ca, NULL), rc;
+    unsigned char *at;
+    struct shs_buf pem;
+
+    shs__buf_init(&pem, FILE_CEILING);
+    rc = shs__mint_cert_pem(&pem, st->ca, st->err);
+    if (rc == SHS_OK) {
+        out->ca_pem = shs__strndup(shs__buf_head(&pem), pem.len);
+        out->ca_der = len > 0 ? shs__malloc((size_t)len) : NULL;
+        if (out->ca_pem == NULL || out->ca_der == NULL)
+            rc = fail_memory(st);
+    }
+    shs__buf_free(&pem);
+    if (rc != SHS_OK)
+        return rc;
+    at = out->ca_der;
+    out->ca_der_len = (size_t)i2d_X509(st->ca, &at);
+    return SHS_OK;
+}
+
 static int fill(const struct store *st, struct shs_local_ca *out)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -582,7 +605,9 @@ static int fill(const struct store *st, struct shs_local_ca *out)
                  i + 1 < len ? ":" : "");
     out->ca_path = shs__asprintf("%s/%s", st->dir, CA_PUBLIC);
     out->leaf_path = shs__asprintf("%s/%s", st->dir, LEAF_FILE);
-    return out->ca_path == NULL || out->leaf_path == NULL ? fail_memory(st) : SHS_OK;
+    if (out->ca_path == NULL || out->leaf_path == NULL)
+        return fail_memory(st);
+    return copy_ca(st, out);
 }
 
 int shs__local_ca_open(struct shs_local_ca *out, const char *dir, const char *const *names,
@@ -639,5 +664,7 @@ void shs__local_ca_free(struct shs_local_ca *self)
 {
     shs__free(self->ca_path);
     shs__free(self->leaf_path);
+    shs__free(self->ca_pem);
+    shs__free(self->ca_der);
     memset(self, 0, sizeof *self);
 }

@@ -28,8 +28,11 @@ struct shs_local_ca {
     bool ca_made;    /* by this call: the user has to trust it (again) */
     bool leaf_made;
     char fingerprint[96]; /* of the CA: SHA-256, "AB:CD:..." */
-    char warning[240];    /* a sentence about the clock or the CA's end; "" */
-    char left_out[240];   /* those of `also` that it may not sign for, ", " between; "" */
+    char *ca_pem;         /* its certificate alone, as text and as DER */
+    unsigned char *ca_der;
+    size_t ca_der_len;
+    char warning[240];  /* a sentence about the clock or the CA's end; "" */
+    char left_out[240]; /* those of `also` that it may not sign for, ", " between; "" */
 };
 
 /*

@@ -13,6 +13,7 @@
 #include <openssl/x509v3.h>
 
 #include "certs/look_inside.h"
+#include "certs/minter.h"
 #include "certs/texts.h"
 #include "certs/words.h"
 
@@ -97,6 +98,25 @@ int shs__look_authorities(const struct shs__look *self, int64_t now, bool *over,
     }
     ERR_clear_error();
     return SHS_OK;
+}
+
+size_t shs__look_count(const struct shs__look *self)
+{
+    return (size_t)sk_X509_num(self->certs);
+}
+
+int shs__look_copy(const struct shs__look *self, size_t n, struct shs_buf *pem,
+                   char fingerprint[SHS_LOOK_FINGERPRINT], struct shs_error *err)
+{
+    X509 *cert = sk_X509_value(self->certs, (int)n);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+
+    if (X509_digest(cert, EVP_sha256(), digest, &len) != 1 || 3 * len > SHS_LOOK_FINGERPRINT)
+        return shs__certs_fail(err, "Making a SHA-256 fingerprint");
+    for (unsigned i = 0; i < len; i++)
+        snprintf(fingerprint + 3u * i, 4, "%02X%s", digest[i], i + 1 < len ? ":" : "");
+    return shs__mint_cert_pem(pem, cert, err);
 }
 
 /* By names and key identifiers; the signature may be what is wrong on purpose. */

@@ -7,6 +7,8 @@
 
 #include "base/base.h"
 
+#define SHS_LOOK_FINGERPRINT 96u
+
 struct shs__look; /* the certificates of a file, or those a server sent */
 
 enum shs__finding_level {
@@ -58,6 +60,15 @@ int shs__look_serial(char **out, const void *bytes, size_t len, const void *ca_d
  */
 int shs__look_authorities(const struct shs__look *self, int64_t now, bool *over,
                           struct shs_error *err);
+
+/* How many there are. */
+size_t shs__look_count(const struct shs__look *self);
+/*
+ * The n-th, to be handed on: appends it alone as PEM, and writes its SHA-256 fingerprint as
+ * "AB:CD:...". SHS_TLS, SHS_NOMEM, SHS_LIMIT with *err.
+ */
+int shs__look_copy(const struct shs__look *self, size_t n, struct shs_buf *pem,
+                   char fingerprint[SHS_LOOK_FINGERPRINT], struct shs_error *err);
 
 /* Appends a description, for people or as JSON, with the findings. SHS_LIMIT, SHS_NOMEM. */
 int shs__look_print(const struct shs__look *self, const struct shs__look_wish *wish, bool json,

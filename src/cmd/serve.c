@@ -41,6 +41,7 @@
 #include "cmd/serve_sandbox.h"
 #include "cmd/serve_service.h"
 #include "cmd/serve_share.h"
+#include "cmd/serve_share_ca.h"
 #include "cmd/stop_signals.h"
 
 /* Log lines that may wait for a slow reader, and how long the end waits for it. */
@@ -57,6 +58,7 @@ struct listener {
     struct serve_here here;  /* empty, unless it listens on every interface */
     struct credentials credentials;
     struct serve_site site;
+    struct serve_share_ca share_ca;
     struct shs_tls_cert certs[SERVE_CERTS_MAX];
     struct shs_server *server;
     struct shs_metrics_link counted;
@@ -364,6 +366,20 @@ static int make_inner(struct listener *self)
                            self->o->route_count, has_config(self));
 }
 
+/* In front of passwords and rules: who cannot come in yet needs it most. On the port of --redirect
+   too, where no browser warns. */
+static void share_ca(struct listener *self)
+{
+    const struct listener *owner = self;
+
+    if (!self->o->share_ca || self->o->handler == SERVE_HEALTH)
+        return;
+    if (self->o->handler == SERVE_REDIRECT)
+        owner = &self->serve->listeners[self->o->target];
+    self->site.handler =
+        serve_share_ca_handler(&self->share_ca, &self->site.handler, &owner->credentials.local);
+}
+
 static int make_handler(struct listener *self)
 {
     struct serve *serve = self->serve;
@@ -371,6 +387,7 @@ static int make_handler(struct listener *self)
 
     if (code != CMD_OK)
         return code;
+    share_ca(self);
     if (self->o->log != SERVE_LOG_NONE && self->o->handler != SERVE_HEALTH) {
         self->site.handler.log_request = shs_access_log_request;
         self->site.handler.log_ctx = serve->access_log;

@@ -49,7 +49,7 @@ struct serve_options {
     size_t cert_count;
     const char *password_file;
     struct setting_list names; /* for the certificate that the command makes */
-    bool no_qr;
+    bool no_qr, share_ca;
     bool plain;
     struct setting_list proxies; /* networks that send a PROXY protocol header, and "unix" */
     bool proxy_direct;

@@ -490,6 +490,14 @@ static const struct setting rows[] = {
      .help = "the certificate that it makes names this host or address too,\n"
              "beside localhost and where it listens; may be repeated"},
     {.group = "certificates",
+     .name = "share-ca",
+     .kind = SETTING_FLAG,
+     AT(share_ca),
+     .needs = TLS " !cert",
+     .help = "let other devices have the authority that it makes: /ca is a page\n"
+             "that says how each is told to trust it, /ca.pem and /ca.crt the\n"
+             "certificate; with --redirect there as well"},
+    {.group = "certificates",
      .name = "password-file",
      .kind = SETTING_TEXT,
      AT(password_file),

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cmd/qr_code.h"
+#include "cmd/serve_share_ca.h"
 
 #define MDNS_SOCKET "/run/avahi-daemon/socket"
 
@@ -102,6 +103,24 @@ static const struct shs_listener *first_of_network(const struct shs_server *serv
     return NULL;
 }
 
+/* -- the authority ----------------------------------------------------------------------------- */
+
+static void say_ca(const struct shs_server *server, const struct serve_options *o,
+                   const struct lines *lines, const struct shs_local_ca *local)
+{
+    const struct shs_listener *first = first_of_network(server);
+    char url[SERVE_URL_MAX];
+
+    if (lines->first[0] != '\0')
+        memcpy(url, lines->first, sizeof url);
+    else
+        make_url(url, o, "localhost", first == NULL ? 0 : shs_listener_port(first));
+    url[strlen(url) - 1] = '\0';
+    printf("How a device is told to trust it: %s" SERVE_SHARE_CA_PATH "\n"
+           "Compare the SHA-256 fingerprint: %s\n",
+           url, local->fingerprint);
+}
+
 /* -- the code ---------------------------------------------------------------------------------- */
 
 static void draw(const char *url)
@@ -124,6 +143,8 @@ void serve_share_say(const struct shs_server *server, const struct serve_options
         say_url(&lines, o->names.items[i], shs_listener_port(first));
     if (here->more)
         printf("    ... and further addresses: %d are named at most\n", SERVE_HERE_MAX);
+    if (o->share_ca)
+        say_ca(server, o, &lines, local);
     if (lines.begun && !o->no_qr)
         draw(lines.first);
 }

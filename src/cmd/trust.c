@@ -1,4 +1,4 @@
-/* trust.c - `shs trust print`: how each client is told of an authority. */
+/* trust.c - `shs trust`; and `shs trust print`: how each client is told of an authority. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,8 +6,9 @@
 
 #include "certs/look.h"
 #include "cmd/cert.h"
+#include "cmd/trust_install.h"
 
-/* "%s" is the file's path, quoted for a shell. */
+/* "%s" is the file's path, quoted for a shell; "%n" what `shs trust install` calls it in stores. */
 static const struct {
     const char *client, *what, *text;
 } clients[] = {
@@ -31,12 +32,12 @@ static const struct {
     {"aws", "AWS CLI and SDKs; then gRPC; then Deno",
      "export AWS_CA_BUNDLE=%s\nexport GRPC_DEFAULT_SSL_ROOTS_FILE_PATH=%s\nexport DENO_CERT=%s"},
     {"chromium", "the user's store on Linux (certutil is in libnss3-tools)",
-     "certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n shs -i %s"},
-    {"firefox", "a profile", "certutil -d sql:PROFILE_DIRECTORY -A -t C,, -n shs -i %s"},
+     "certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n %n -i %s"},
+    {"firefox", "a profile", "certutil -d sql:PROFILE_DIRECTORY -A -t C,, -n %n -i %s"},
     {"debian", "the whole system, Debian and Ubuntu",
-     "sudo cp %s /usr/local/share/ca-certificates/shs.crt && sudo update-ca-certificates"},
+     "sudo cp %s /usr/local/share/ca-certificates/%n.crt && sudo update-ca-certificates"},
     {"fedora", "the whole system, Fedora and RHEL",
-     "sudo cp %s /etc/pki/ca-trust/source/anchors/shs.pem && sudo update-ca-trust"},
+     "sudo cp %s /etc/pki/ca-trust/source/anchors/%n.pem && sudo update-ca-trust"},
     {"macos", "the user's keychain",
      "security add-trusted-cert -r trustRoot -k ~/Library/Keychains/login.keychain-db %s"},
     {"windows", "the user's store; from WSL, where Windows sees the file",
@@ -50,14 +51,14 @@ static const char about[] =
     "trusts an authority trusts whoever has its key: one that was made with\n"
     "'shs cert ca --constrain' can sign for little.\n";
 
-static void print_text(const char *text, const char *path)
+static void print_text(const char *text, const char *path, const char *name)
 {
     const char *at;
 
     fputs("    ", stdout);
     while (*text != '\0') {
-        if (text[0] == '%' && text[1] == 's') {
-            fputs(path, stdout);
+        if (text[0] == '%' && (text[1] == 's' || text[1] == 'n')) {
+            fputs(text[1] == 's' ? path : name, stdout);
             text += 2;
             continue;
         }
@@ -83,7 +84,7 @@ static int unknown_client(const char *name)
     return cmd_fail(CMD_USAGE, "'%s' is no client that is known here. There are%s", name, all);
 }
 
-static int print_clients(const char *only, const char *path)
+static int print_clients(const char *only, const char *path, const char *name)
 {
     bool any = false;
 
@@ -91,15 +92,17 @@ static int print_clients(const char *only, const char *path)
         if (only != NULL && strcmp(only, clients[i].client) != 0)
             continue;
         printf("%s%s: %s\n", any ? "\n" : "", clients[i].client, clients[i].what);
-        print_text(clients[i].text, path);
+        print_text(clients[i].text, path, name);
         any = true;
     }
     return any ? CMD_OK : unknown_client(only);
 }
 
-/* It is what clients can be told of. */
-static int check_authority(const char *path)
+/* It is what clients can be told of. *name: of the first one, in stores. */
+static int check_authority(const char *path, char name[TRUST_NAME_MAX])
 {
+    char fingerprint[SHS_LOOK_FINGERPRINT];
+    struct shs_buf pem;
     struct shs__look *look = NULL;
     struct shs_error err = {.code = SHS_OK};
     char *text = NULL;
@@ -121,6 +124,14 @@ static int check_authority(const char *path)
         code = cmd_fail(CMD_FAILED, "%s: %s", path, err.text);
     else if (over)
         cmd_warn("%s has ended: clients refuse what it signed, whatever they are told", path);
+    if (rc == SHS_OK) {
+        shs__buf_init(&pem, (size_t)1 << 16);
+        if (shs__look_copy(look, 0, &pem, fingerprint, &err) != SHS_OK)
+            code = cmd_fail(CMD_FAILED, "%s: %s", path, err.text);
+        else
+            trust_name(fingerprint, name);
+        shs__buf_free(&pem);
+    }
     shs__look_free(look);
     shs_bytes_free(text, len);
     return code;
@@ -133,7 +144,7 @@ static int trust_print(int argc, char **argv)
     const struct flag flags[] = {
         {"client", FLAG_TEXT, &client, "NAME", "this one only"},
     };
-    char path[PATH_MAX], *quoted;
+    char path[PATH_MAX], name[TRUST_NAME_MAX], *quoted;
     int code;
 
     if (!flags_parse(argc, argv, flags, SHS_ARRAY_LEN(flags), &operands, 1, about, NULL, &code))
@@ -142,11 +153,12 @@ static int trust_print(int argc, char **argv)
         return cmd_fail(CMD_USAGE, "shs trust print needs the authority's file, such as ca.pem");
     if (realpath(operands.items[0], path) == NULL)
         return cmd_fail(CMD_FAILED, "%s: no such file", operands.items[0]);
-    code = check_authority(operands.items[0]);
+    code = check_authority(operands.items[0], name);
     if (code != CMD_OK)
         return code;
     quoted = cmd_shell_quote(path);
-    code = quoted == NULL ? cmd_fail(CMD_FAILED, "out of memory") : print_clients(client, quoted);
+    code = quoted == NULL ? cmd_fail(CMD_FAILED, "out of memory")
+                          : print_clients(client, quoted, name);
     shs__free(quoted);
     return code;
 }
@@ -154,6 +166,9 @@ static int trust_print(int argc, char **argv)
 int cmd_trust(int argc, char **argv)
 {
     static const struct command rows[] = {
+        {"install", "FILE", "have this machine's system and browsers trust the authority in FILE",
+         trust_install, false},
+        {"remove", "FILE", "undo that", trust_remove, false},
         {"print", "FILE", "how each client is told of the authority in FILE", trust_print, false},
     };
     static const struct command_list list = {"trust", NULL, rows, SHS_ARRAY_LEN(rows)};

@@ -5,6 +5,8 @@ import ctypes
 import ctypes.util
 import errno
 import fcntl
+import hashlib
+import http.client
 import os
 import pty
 import re
@@ -206,5 +208,69 @@ def never_into_a_pipe():
         check("\033" not in server.stdout and "\u2588" not in server.stdout, server.stdout)
 
 
-if __name__ == "__main__":
-    shslib.main(every_name_is_good, where_nobody_comes, names_that_are_none, a_code_is_the_url, never_into_a_pipe)
+# -- the authority ---------------------------------------------------------------------------------------------
+
+
+def the_authority_is_shared():
+    with shslib.temp_dir() as site:
+        shslib.write_file(site + "/index.html", "hello")
+        # This file is under the certificate's path, and the key is none of anybody's business.
+        shslib.write_file(site + "/ca/x.txt", "x")
+        with shslib.Server(site, "--share-ca", "--redirect", "0") as server:
+            page_of = server.wait_stdout(r"^How a device is told to trust it: (\S+)$").group(1)
+            equal(page_of, server.url + "/ca")
+            said = server.wait_stdout(r"^Compare the SHA-256 fingerprint: ([0-9A-F:]{95})$").group(1)
+            plain = int(server.wait_stdout(r"^Serving HTTP on \S+ port (\d+)").group(1))
+            with open(server.ca, "rb") as f:
+                pem = f.read()
+            der = ssl.PEM_cert_to_DER_cert(pem.decode())
+            equal(said.replace(":", "").lower(), hashlib.sha256(der).hexdigest(), "the fingerprint in the terminal")
+            for path, body in (("/ca.pem", pem), ("/ca.crt", der)):
+                status, headers, got = server.get(path)
+                equal((status, got), (200, body), path)
+                equal(headers["Content-Type"], "application/x-x509-ca-cert")
+                equal(server.request("HEAD", path)[1]["Content-Length"], str(len(body)))
+                status, headers, _ = server.request("POST", path, body=b"x")
+                equal((status, headers["Allow"]), (405, "GET, HEAD"))
+            status, headers, page = server.get("/ca")
+            text = page.decode()
+            equal((status, headers["Content-Type"]), (200, "text/html; charset=utf-8"))
+            check(headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'self';"), headers)
+            check(said in text, "the fingerprint is not on the page")
+            for word in ("Android", "iPhone", "Windows", "macOS", "Firefox", "Debian"):
+                section = re.search(r"<h2>%s[^<]*</h2>\n<ol>\n(.*?)</ol>" % word, text, re.S)
+                check(section and 4 <= section.group(1).count("<li>") <= 6, word)
+            check(not re.search(r"https?:|//|<script|style=|<img", text), "something from elsewhere")
+            equal(server.get("/ca?style")[1]["Content-Type"], "text/css; charset=utf-8")
+            for path in ("/ca", "/ca.pem", "/ca.crt", "/ca?style"):
+                check(b"PRIVATE" not in server.get(path)[2], path)
+            equal(server.get("/ca/x.txt")[2], b"x", "what is beside it")
+            equal(server.get("/")[2], b"hello")
+            connection = http.client.HTTPConnection("127.0.0.1", plain, timeout=10 * shslib.SLOWNESS)
+            with contextlib.closing(connection):
+                connection.request("GET", "/ca.pem")
+                answer = connection.getresponse()
+                equal((answer.status, answer.read()), (200, pem), "over plain HTTP")
+                connection.request("GET", "/")
+                equal(connection.getresponse().status, 308, "the rest of plain HTTP")
+
+
+def it_is_in_front_of_passwords():
+    with shslib.temp_dir() as site:
+        shslib.write_file(site + "/users", "a:$6$x$" + "x" * 86 + "\n")
+        with shslib.Server(site, "--share-ca", "--auth-file", site + "/users") as server:
+            equal((server.get("/ca.pem")[0], server.get("/ca")[0], server.get("/")[0]), (200, 200, 401))
+
+
+def it_is_not_shared_unasked():
+    with shslib.temp_dir() as site, shslib.Server(site) as server:
+        equal((server.get("/ca")[0], server.get("/ca.pem")[0]), (404, 404))
+        check("fingerprint" not in server.stdout, server.stdout)
+    for more in (("--plain",), ("--cert", "x.pem")):
+        code, _, err = shslib.run(shslib.BIN, "serve", "--share-ca", "--check", *more)
+        equal(code, 2, err)
+        check("--share-ca" in err, err)
+
+
+shslib.main(every_name_is_good, where_nobody_comes, names_that_are_none, a_code_is_the_url, never_into_a_pipe,
+            the_authority_is_shared, it_is_in_front_of_passwords, it_is_not_shared_unasked)
