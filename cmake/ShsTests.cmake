@@ -138,6 +138,12 @@ if(NOT SHS_SANITIZED AND NOT SHS_COVERAGE AND CMAKE_BUILD_TYPE STREQUAL "Release
   endforeach()
   shs_composed_test(test_bad_input_tls "none;thread" ${Python3_EXECUTABLE}
                     ${CMAKE_CURRENT_SOURCE_DIR}/tests/integration/test_bad_input_tls.py)
+  # Trust: by itself under the pool with TLS 1.3, or with all four of them; here under threads with TLS 1.2.
+  foreach(name test_serve_reload test_tls_by_name test_tls_clients test_tls_failures
+               test_tls_open_clients test_tls_resumption)
+    shs_composed_test(${name} thread ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/tests/integration/${name}.py)
+    set_property(TEST ${name}_thread APPEND PROPERTY ENVIRONMENT SHS_TEST_TLS=1.2)
+  endforeach()
 endif()
 
 # -- TLS once more, with records of our own: SHS_TEST_RECORDS (tests/README.md) --------------------

@@ -39,6 +39,8 @@ SANITIZE = os.environ.get("SHS_SANITIZE", "")
 # The composition that this run is about, for every server that does not name its own; "": the default.
 THREADING = os.environ.get("SHS_TEST_THREADING", "")
 RECORDS = os.environ.get("SHS_TEST_RECORDS", "")
+# The version of TLS of every client that names none ("1.2", "1.3"); "": what the two agree on.
+TLS = os.environ.get("SHS_TEST_TLS", "")
 # How much longer things may take in this build than in a plain one.
 SLOWNESS = 4 if SANITIZE or "VALGRIND" in os.environ or os.environ.get("SHS_COVERAGE") == "ON" else 1
 

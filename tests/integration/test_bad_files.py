@@ -6,7 +6,6 @@ import resource
 import shutil
 import ssl
 import subprocess
-import time
 
 import shslib
 import tls_pki
@@ -126,10 +125,25 @@ def at_a_start(pki):
     check(most < MOST_KIB, "%d KiB were used for a file of 100 MiB" % most)
 
 
-def served(server, pki):
-    context = ssl.create_default_context(cafile=pki["ca"])
+def served(server, pki, version=None):
+    context = tls_pki.client_context(pki["ca"], version=version)
     with context.wrap_socket(server.connect_plain(), server_hostname="localhost") as sock:
         return sock.getpeercert()["serialNumber"].lower()
+
+
+def hang_up(servers, words, what):
+    """SIGHUP to each, and what it then says with these words: [(server, line)]."""
+    before = [len(server.stderr_lines()) for server in servers]
+    for server in servers:
+        server.signal(1)
+
+    def said():
+        found = [[line for line in server.stderr_lines()[count:] if re.search(words, line)]
+                 for server, count in zip(servers, before)]
+        return [(server, lines[0]) for server, lines in zip(servers, found) if lines]
+
+    shslib.wait_until(lambda: len(said()) == len(servers), PATIENCE, "a word about " + what)
+    return said()
 
 
 def at_a_reload(pki):
@@ -140,9 +154,9 @@ def at_a_reload(pki):
     for option, good in pki["files"].items():
         files[option] = os.path.join(live, option.strip("-"))
         shutil.copy(good, files[option])
-    with shslib.Server("--handler", "whoami", "--client-auth", "optional", *command(files), "--log", "none",
-                       "--log-level", "info", prefix=WITHOUT_PRIVILEGES) as server:
-        said = re.compile("not reloaded|reloaded in part|stays as it was")
+    words = ("--handler", "whoami", "--client-auth", "optional", *command(files), "--log", "none", "--log-level", "info")
+    with shslib.Server(*words, "--threading", "pool", prefix=WITHOUT_PRIVILEGES) as pool, \
+            shslib.Server(*words, "--threading", "thread", prefix=WITHOUT_PRIVILEGES) as thread:
         for option, path in files.items():
             for kind in KINDS:
                 if option == "--password-file" or (option, kind) in FINE:
@@ -151,21 +165,16 @@ def at_a_reload(pki):
                 aside = path + ".aside"
                 os.rename(path, aside)
                 kind(aside, path)
-                before, began = len(server.stderr_lines()), time.monotonic()
-                server.signal(1)
-                shslib.wait_until(lambda: any(said.search(line) for line in server.stderr_lines()[before:]), PATIENCE,
-                                  "a word about " + what)
-                line = [line for line in server.stderr_lines()[before:] if said.search(line)][0]
-                check(os.path.basename(path) in line and words_of(option, kind) in line, "%s: %s" % (what, line))
-                equal(served(server, pki), pki["serial"], what)
+                for server, line in hang_up((pool, thread), "not reloaded|reloaded in part|stays as it was", what):
+                    check(os.path.basename(path) in line and words_of(option, kind) in line, "%s: %s" % (what, line))
+                    for version in tls_pki.TLS_VERSIONS.values():
+                        equal(served(server, pki, version), pki["serial"], what)
                 if os.path.isdir(path):
                     os.rmdir(path)
                 os.replace(aside, path)
-                before = len(server.stderr_lines())
-                server.signal(1)
-                shslib.wait_until(lambda: any("Files read again; " in line
-                                              for line in server.stderr_lines()[before:]), PATIENCE, "mended: " + what)
-        check(server.resident_kib() < MOST_KIB, "%d KiB" % server.resident_kib())
+                hang_up((pool, thread), "Files read again; ", "mended: " + what)
+        for server in (pool, thread):
+            check(server.resident_kib() < MOST_KIB, "%d KiB" % server.resident_kib())
 
 
 def key_log(pki):
@@ -291,7 +300,7 @@ def client_cas(pki):
             pki["files"]["--password-file"], "--client-ca", bundle]
 
     def verified(server, client):
-        context = ssl.create_default_context(cafile=pki["ca"])
+        context = tls_pki.client_context(pki["ca"])
         context.load_cert_chain(*client)
         with context.wrap_socket(server.connect_plain(), server_hostname="localhost") as sock:
             sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")

@@ -25,8 +25,9 @@ class Lab:
         self.place("one", 0)
         self.place("two", 1)
         self.rules("/a")
-        shslib.write_file(path + "/c.yaml", "handler: echo\nlog: json\naccess: rules\nlisteners:\n" + "".join(
-            "- {port: 0, certificates: [{cert: %s.pem, key: %s.key}]}\n" % (name, name) for name in ("one", "two")))
+        shslib.write_file(path + "/c.yaml", "handler: echo\nlog: json\naccess: rules\nthreading: %s\nlisteners:\n%s" % (
+            shslib.THREADING or "pool", "".join("- {port: 0, certificates: [{cert: %s.pem, key: %s.key}]}\n" % (name, name)
+                                                for name in ("one", "two"))))
 
     def place(self, name, pair, key=None):
         shutil.copyfile(self.pairs[pair][0], self.path + "/" + name + ".pem.new")
@@ -49,7 +50,7 @@ def ports_of(server, count):
 
 def look(port, path):
     """The certificate's serial number, and the status of a GET."""
-    context = ssl.create_default_context()
+    context = tls_pki.client_context(None)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=20 * shslib.SLOWNESS, context=context)
@@ -143,7 +144,7 @@ def test_an_open_connection_goes_on():
         lab = Lab(path)
         with shslib.Server("--cert", "one.pem", "--key", "one.key", "--log", "json", "--handler", "echo",
                            cwd=path) as server:
-            context = ssl.create_default_context(cafile=lab.ca.cert)
+            context = tls_pki.client_context(lab.ca.cert)
             context.check_hostname = False
             connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=20 * shslib.SLOWNESS,
                                                      context=context)

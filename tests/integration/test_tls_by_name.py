@@ -53,7 +53,7 @@ def leaf(server, pki, name, *more):
     """The serial that a client of that name gets, and what openssl says about the connection."""
     argv = ["openssl", "s_client", "-connect", "127.0.0.1:%d" % server.port, "-CAfile", pki["ca"]]
     argv += ["-servername", name] if name else ["-noservername"]
-    code, out, err = shslib.run(*argv, *more, seconds=20)
+    code, out, err = shslib.run(*argv, *more, *tls_pki.s_client_version(more), seconds=20)
     pem = re.search(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", out, re.S)
     if pem is None:
         return None, out + err

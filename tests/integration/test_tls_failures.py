@@ -83,7 +83,7 @@ def staged(pki):
         s_client(server, "-tls1_3", "-sigalgs", "RSA-PSS+SHA256")
 
     def no_client(server):
-        context = ssl.create_default_context(cafile=pki["server_ca"])
+        context = tls_pki.client_context(pki["server_ca"])
         try:
             with context.wrap_socket(server.connect_plain(), server_hostname="localhost") as sock:
                 sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -1,16 +1,18 @@
 """Reload as a transaction: under load nothing fails, and a bad file never replaces a good one."""
 
+import itertools
 import os
 import re
 import shutil
-import socket
-import ssl
 import threading
 import time
 
 import shslib
 import tls_pki
 from shslib import check, equal
+
+
+WAYS = list(itertools.product(("pool", "thread"), tls_pki.TLS_VERSIONS.values()))
 
 
 def make_pki(directory):
@@ -73,8 +75,8 @@ def serve(live, *more):
                          "--log", "none", "--log-level", "info", *more)
 
 
-def served(server, pki):
-    context = ssl.create_default_context(cafile=pki["server_ca"])
+def served(server, pki, version=None):
+    context = tls_pki.client_context(pki["server_ca"], version=version)
     with context.wrap_socket(server.connect_plain(), server_hostname="localhost") as sock:
         return sock.getpeercert()["serialNumber"].lower()
 
@@ -84,10 +86,10 @@ class Load:
 
     PAUSE = 0.01  # between two: the reload is what this is about, and it needs a processor, too
 
-    def __init__(self, server, pki, threads=1):
+    def __init__(self, server, pki, version, threads=1):
         self.done, self.failed, self.serials, self.slow = 0, [], set(), 0.0
         self.server, self.stop = server, False
-        self.context = ssl.create_default_context(cafile=pki["server_ca"])
+        self.context = tls_pki.client_context(pki["server_ca"], version=version)
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self.run) for _ in range(threads)]
 
@@ -125,10 +127,10 @@ def log_count(server, words):
 
 def swaps(pki, number, load):
     """Twenty-five of a server: good and bad by turns, while clients come."""
-    live = Live(pki, "swaps-%d" % number)
-    with serve(live) as server:
+    live, (kind, version) = Live(pki, "swaps-%d" % number), WAYS[number]
+    with serve(live, "--threading", kind) as server:
         wanted = None
-        with load(server) as clients:
+        with load(server, version) as clients:
             for i in range(25):
                 if i % 2:
                     words, before = live.bad(i // 2), log_count(server, "not reloaded")
@@ -137,13 +139,13 @@ def swaps(pki, number, load):
                                       "a refusal: " + words)
                     line = [l for l in server.stderr_lines() if "not reloaded" in l][-1]
                     check(re.search(words, line), "%r has no %r" % (line, words))
-                    equal(served(server, pki), wanted, "after a bad swap")
+                    equal(served(server, pki, version), wanted, "after a bad swap")
                 else:
                     wanted, before = live.good(i // 2), log_count(server, "Files read again")
                     server.signal(1)
                     shslib.wait_until(lambda: log_count(server, "Files read again") > before,
                                       10, "a reload")
-                    equal(served(server, pki), wanted, "after a good swap")
+                    equal(served(server, pki, version), wanted, "after a good swap")
         equal(clients.failed, [], "failed handshakes")
         check(clients.serials <= pki["serials"], "a certificate that is not good was served")
         equal(clients.serials, pki["serials"], "certificates seen")
@@ -156,13 +158,13 @@ def swaps(pki, number, load):
 
 
 def hundred_swaps(pki):
-    """On four servers at once: most of it is waiting for a reload."""
+    """On four servers at once, one for each way of threading and version of TLS: most of it is waiting for a reload."""
     loads, began = [], time.monotonic()
 
-    def load(server):
-        loads.append(Load(server, pki))
+    def load(server, version):
+        loads.append(Load(server, pki, version))
         return loads[-1]
-    tls_pki.at_once(lambda number: swaps(pki, number, load), range(4))
+    tls_pki.at_once(lambda number: swaps(pki, number, load), range(len(WAYS)))
     done = sum(clients.done for clients in loads)
     print("       %d handshakes, %d/s, none failed, the slowest %.0f ms"
           % (done, done / (time.monotonic() - began), max(clients.slow for clients in loads) * 1000))
@@ -170,16 +172,17 @@ def hundred_swaps(pki):
 
 def in_flight(pki):
     """A connection that is open when the certificate changes goes on."""
-    live = Live(pki, "in-flight")
-    with serve(live) as server:
-        context = ssl.create_default_context(cafile=pki["server_ca"])
-        with context.wrap_socket(server.connect_plain(), server_hostname="localhost") as sock:
-            wanted = live.good(1)
-            server.signal(1)
-            server.wait_stderr("Files read again")
-            equal(served(server, pki), wanted)
-            sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            check(b" 200 " in shslib.read_all(sock), "the old connection was cut")
+    for number, (kind, version) in enumerate(WAYS):
+        live = Live(pki, "in-flight-%d" % number)
+        with serve(live, "--threading", kind) as server:
+            context = tls_pki.client_context(pki["server_ca"], version=version)
+            with context.wrap_socket(server.connect_plain(), server_hostname="localhost") as sock:
+                wanted = live.good(1)
+                server.signal(1)
+                server.wait_stderr("Files read again")
+                equal(served(server, pki, version), wanted)
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                check(b" 200 " in shslib.read_all(sock), "the old connection was cut")
 
 
 def watching(pki):
@@ -215,13 +218,14 @@ def watching(pki):
     publish(0)
     os.symlink("..data/tls.crt", mount + "/tls.crt")
     os.symlink("..data/tls.key", mount + "/tls.key")
-    with shslib.Server("--handler", "whoami", "--cert", mount + "/tls.crt", "--key",
-                       mount + "/tls.key", "--watch", "--log", "none", "--log-level", "info") as server:
+    with shslib.Server("--handler", "whoami", "--cert", mount + "/tls.crt", "--key", mount + "/tls.key", "--watch",
+                       "--threading", "thread", "--log", "none", "--log-level", "info") as server:
         for i in (1, 2, 3):
             wanted = publish(i)
             shslib.wait_until(lambda: log_count(server, "configuration reloaded") >= i, 10,
                               "reload %d" % i)
-            equal(served(server, pki), wanted)
+            for version in tls_pki.TLS_VERSIONS.values():
+                equal(served(server, pki, version), wanted)
         shutil.rmtree(mount + "/..v0")
         time.sleep(0.6)
         equal(log_count(server, "reloaded"), 3)

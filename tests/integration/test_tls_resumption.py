@@ -26,7 +26,7 @@ def serve(pki, *more):
     return shslib.Server("--handler", "whoami", "--cert", pki["cert"], "--key", pki["key"], *more)
 
 
-def ask(server, pki, tls="1.3", take=None, keep=None, name="localhost", client=None):
+def ask(server, pki, tls=shslib.TLS or "1.3", take=None, keep=None, name="localhost", client=None):
     """What whoami says, with the session in file `take`, keeping the new one in `keep`."""
     argv = ["openssl", "s_client", "-connect", "127.0.0.1:%d" % server.port, "-servername", name,
             "-CAfile", pki["server_ca"], "-quiet", "-ign_eof", "-tls" + tls.replace(".", "_")]

@@ -1,5 +1,6 @@
 """--watch: whatever way a file changes, it is taken; what is bad is kept out, and tried again."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -56,14 +57,29 @@ def serve(path, interval=NEVER, cert=None, more=(), **keywords):
                          interval, "--log", "none", "--log-level", "info", *more, **keywords)
 
 
-def served(server, pki, name="localhost"):
-    context = ssl.create_default_context(cafile=pki["ca"].cert)
+@contextlib.contextmanager
+def under_both(path, *arguments, more=(), **keywords):
+    """Two servers with the same files, one for each way of threading."""
+    with serve(path, *arguments, more=(*more, "--threading", "pool"), **keywords) as pool, \
+            serve(path, *arguments, more=(*more, "--threading", "thread"), **keywords) as thread:
+        yield pool, thread
+
+
+def served(server, pki, name="localhost", version=None):
+    context = tls_pki.client_context(pki["ca"].cert, version=version)
     with context.wrap_socket(server.connect_plain(), server_hostname=name) as sock:
         return sock.getpeercert()["serialNumber"].lower()
 
 
 def becomes(server, pki, i, name="localhost"):
-    shslib.wait_until(lambda: served(server, pki, name) == pki["serial"][i], PATIENCE, "certificate %d" % i)
+    """What is served, with either version of TLS."""
+    finds(server, pki, pki["serial"][i], name)
+
+
+def finds(server, pki, serial, name="localhost"):
+    shslib.wait_until(lambda: served(server, pki, name) == serial, PATIENCE, "certificate " + serial)
+    for version in tls_pki.TLS_VERSIONS.values():
+        equal(served(server, pki, name, version), serial, version)
 
 
 def lines(server, words):
@@ -129,10 +145,11 @@ def ways_the_kernel_tells(pki):
             os.mkdir(path + "/store")
             os.rename(path + "/cert.pem", path + "/store/cert.pem")
             os.symlink("store/cert.pem", path + "/cert.pem")
-        with serve(path) as server:
+        with under_both(path) as servers:
             for i in (1, 2, 3):
                 way(path, i)
-                becomes(server, pki, i)
+                for server in servers:
+                    becomes(server, pki, i)
         shutil.rmtree(base)
 
     tls_pki.at_once(goes, (written, moved_over, hard_link, deleted_and_made, directory_made_again, directory_deleted,
@@ -152,13 +169,15 @@ def same_size_and_time(pki):
     shutil.copyfile(same[0], path + "/cert.pem")
     os.utime(path + "/cert.pem", (1700000000, 1700000000))
     before = os.stat(path + "/cert.pem")
-    with serve(path, OFTEN) as server:
-        equal(served(server, pki), tls_pki.serial(same[0]))
+    with under_both(path, OFTEN) as servers:
+        for server in servers:
+            equal(served(server, pki), tls_pki.serial(same[0]))
         in_place(same[1], path + "/cert.pem")
         os.utime(path + "/cert.pem", (1700000000, 1700000000))
         after = os.stat(path + "/cert.pem")
         equal((before.st_ino, before.st_size, before.st_mtime_ns), (after.st_ino, after.st_size, after.st_mtime_ns))
-        shslib.wait_until(lambda: served(server, pki) == tls_pki.serial(same[1]), PATIENCE, "the new content")
+        for server in servers:
+            finds(server, pki, tls_pki.serial(same[1]))
 
 
 def without_privileges():
@@ -169,14 +188,25 @@ def without_privileges():
 def unreadable_then_readable(pki):
     """The key of another user, until somebody mends it: seen in its directory, by its mode alone."""
     path = place(pki, "chmod")
-    with serve(path, prefix=without_privileges()) as server:
+    with under_both(path, prefix=without_privileges()) as servers:
         os.chmod(path + "/key.pem", 0)
         renamed(pki["good"][1], path + "/cert.pem")
-        waits_for(server, "key.pem.*Permission denied.*Let the user")
-        equal(served(server, pki), pki["serial"][0])
+        for server in servers:
+            waits_for(server, "key.pem.*Permission denied.*Let the user")
+            equal(served(server, pki), pki["serial"][0])
         os.chmod(path + "/key.pem", 0o600)
-        becomes(server, pki, 1)
-        waits_for(server, "configuration reloaded$")
+        for server in servers:
+            becomes(server, pki, 1)
+            waits_for(server, "configuration reloaded$")
+        if os.geteuid() == 0:  # or its owner is another one
+            os.chown(path + "/key.pem", 65534, 65534)
+            renamed(pki["good"][2], path + "/cert.pem")
+            for server in servers:
+                waits_for(server, "key.pem.*Permission denied.*Let the user", 1)
+                equal(served(server, pki), pki["serial"][1])
+            os.chown(path + "/key.pem", 0, 0)
+            for server in servers:
+                becomes(server, pki, 2)
 
 
 def closed_directory(pki):
@@ -184,18 +214,38 @@ def closed_directory(pki):
     path = place(pki, "closed")
     os.chmod(path, 0o311)
     try:
-        with serve(path, OFTEN, prefix=without_privileges()) as server:
-            waits_for(server, "Cannot watch .*closed.*Permission denied.* within 200 ms")
+        with under_both(path, OFTEN, prefix=without_privileges()) as servers:
+            for server in servers:
+                waits_for(server, "Cannot watch .*closed.*Permission denied.* within 200 ms")
             for i in (1, 2, 3):
                 renamed(pki["good"][i], path + "/cert.pem")
-                becomes(server, pki, i)
-            equal(len(lines(server, "Cannot watch")), 1)
+                for server in servers:
+                    becomes(server, pki, i)
+            for server in servers:
+                equal(len(lines(server, "Cannot watch")), 1)
         # A file in it that may be read is watched itself.
         with serve(path, prefix=without_privileges()) as server:
             in_place(pki["good"][0], path + "/cert.pem")
             becomes(server, pki, 0)
     finally:
         os.chmod(path, 0o755)
+
+
+def without_inotify(pki):
+    """Where the kernel has no watch for anybody, that is said once, and the look finds all."""
+    path = place(pki, "no-inotify")
+    script = 'echo 0 >/proc/sys/user/max_inotify_instances && exec "$@"'
+    prefix = ("unshare", "-U", "-r", "sh", "-c", script, "sh")
+    if subprocess.run([*prefix, "true"], capture_output=True).returncode != 0:
+        print("       no right to take inotify away: left out")
+        return
+    with under_both(path, OFTEN, prefix=prefix) as servers:
+        for i, way in ((1, in_place), (2, renamed), (3, in_place)):
+            way(pki["good"][i], path + "/cert.pem")
+            for server in servers:
+                becomes(server, pki, i)
+        for server in servers:
+            equal(len(lines(server, "Cannot watch")), 1, "\n".join(server.stderr_lines()))
 
 
 def bind_mounted(pki):
@@ -214,16 +264,17 @@ def bind_mounted(pki):
 
 
 def crl_directory(pki):
-    """Written as openssl ca -gencrl writes it, added, removed."""
+    """Written as openssl ca -gencrl writes it, added, removed; behind a link, which leads elsewhere or has its target
+    written."""
     root = pki["root"]
     path, crls = place(pki, "crls"), pki["dir"] + "/crls.d"
     os.mkdir(crls)
     root.crl(crls + "/root.crl")
+    shutil.copyfile(crls + "/root.crl", pki["dir"] + "/root-before.crl")
     clients = [root.client("client-%d" % i) for i in range(3)]
 
-    def let_in(server, i):
-        context = ssl.create_default_context(cafile=pki["ca"].cert)
-        context.load_cert_chain(*clients[i])
+    def let_in(server, i, version=None):
+        context = tls_pki.client_context(pki["ca"].cert, clients[i], version)
         try:
             with context.wrap_socket(server.connect_plain(), server_hostname="localhost") as sock:
                 sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -231,16 +282,41 @@ def crl_directory(pki):
         except (ssl.SSLError, ConnectionError):
             return False
 
-    with serve(path, more=("--client-ca", root.cert, "--crl", crls)) as server:
-        check(let_in(server, 0) and let_in(server, 1), "before")
+    def lets_in_from(number):
+        """Of the three, those from that one on; with either version of TLS."""
+        def found(server, version):
+            return [let_in(server, i, version) for i in range(3)]
+
+        wanted = [i >= number for i in range(3)]
+        first, second = tls_pki.TLS_VERSIONS.values()
+        for server in servers:
+            shslib.wait_until(lambda: found(server, first) == wanted, PATIENCE, "those from %d on" % number)
+            equal(found(server, second), wanted, second)
+
+    with under_both(path, more=("--client-ca", root.cert, "--crl", crls)) as servers:
+        lets_in_from(0)
         root.revoke("client-0")
         in_place(root.crl(), crls + "/root.crl")
-        shslib.wait_until(lambda: not let_in(server, 0), PATIENCE, "the first to be kept out")
-        check(let_in(server, 1), "the second")
+        lets_in_from(1)
         root.revoke("client-1")
         shutil.copyfile(root.crl(), crls + "/newer.crl")
-        shslib.wait_until(lambda: not let_in(server, 1), PATIENCE, "the second to be kept out")
-        check(let_in(server, 2), "the third")
+        lets_in_from(2)
+        root.revoke("client-2")
+        shutil.copyfile(root.crl(), pki["dir"] + "/behind.crl")
+        os.symlink(pki["dir"] + "/behind.crl", crls + "/link.crl")
+        lets_in_from(3)
+        os.unlink(crls + "/link.crl")
+        lets_in_from(2)
+        shutil.copyfile(pki["dir"] + "/root-before.crl", pki["dir"] + "/behind.crl")
+        os.symlink(pki["dir"] + "/behind.crl", crls + "/link.crl")
+        os.unlink(crls + "/newer.crl")
+        os.unlink(crls + "/root.crl")
+        lets_in_from(0)
+        in_place(root.crl(), pki["dir"] + "/behind.crl")
+        lets_in_from(3)
+        os.symlink(pki["dir"] + "/root-before.crl", crls + "/link.new")
+        os.replace(crls + "/link.new", crls + "/link.crl")
+        lets_in_from(0)
 
 
 # -- failures -------------------------------------------------------------------------------------
@@ -248,29 +324,33 @@ def crl_directory(pki):
 def valid_in_a_moment(pki):
     """Refused while it is not valid, and taken by itself when it is."""
     path = place(pki, "moment")
-    with serve(path) as server:
+    with under_both(path) as servers:
         begin = time.time() + 4
         cert, _ = pki["ca"].issue("moment", key=pki["key"], start=4)
         renamed(cert, path + "/cert.pem")
-        waits_for(server, "not reloaded.*not valid yet")
-        equal(served(server, pki), pki["serial"][0])
-        shslib.wait_until(lambda: served(server, pki) == tls_pki.serial(cert), PATIENCE, "it to be taken")
-        check(time.time() >= begin - 1, "taken before it was valid")
-        equal(len(lines(server, "not reloaded")), 1, "one failure, one line")
+        for server in servers:
+            waits_for(server, "not reloaded.*not valid yet")
+            equal(served(server, pki), pki["serial"][0])
+        for server in servers:
+            finds(server, pki, tls_pki.serial(cert))
+            check(time.time() >= begin - 1, "taken before it was valid")
+            equal(len(lines(server, "not reloaded")), 1, "one failure, one line")
 
 
 def half_written(pki):
     """A writer that pauses for longer than anybody waits: refused, and then taken."""
     path = place(pki, "half")
     data = open(pki["good"][1]).read()
-    with serve(path) as server:
+    with under_both(path) as servers:
         with open(path + "/cert.pem", "w") as out:
             out.write(data[:300])
             out.flush()
-            waits_for(server, "not reloaded.*cert.pem.*malformed")
-            equal(served(server, pki), pki["serial"][0])
+            for server in servers:
+                waits_for(server, "not reloaded.*cert.pem.*malformed")
+                equal(served(server, pki), pki["serial"][0])
             out.write(data[300:])
-        becomes(server, pki, 1)
+        for server in servers:
+            becomes(server, pki, 1)
 
 
 def tried_again_unasked(pki):
@@ -301,7 +381,7 @@ def one_bad_of_two(pki):
     with open(damaged, "w") as out:
         out.write(open(pki["good"][1]).read()[:300])
     more = ("--cert", path + "/b.pem", "--key", path + "/key.pem")
-    with serve(path, more=more) as server:
+    with under_both(path, more=more) as servers:
         for i, (source, words) in enumerate(((expired, "has expired"), (future, "not valid yet"), (damaged, "malformed"),
                                              (stranger, "does not belong"), (None, "No such file"))):
             if source is None:
@@ -309,31 +389,34 @@ def one_bad_of_two(pki):
             else:
                 renamed(source, path + "/cert.pem")
             renamed(other[i + 1], path + "/b.pem")
-            shslib.wait_until(lambda: served(server, pki, "b.example") == tls_pki.serial(other[i + 1]), PATIENCE, "b")
-            # In part, or alone when a reload was under way in which only the other one was new.
-            waits_for(server, "(in part; '.*cert.pem' stays as it was|the old one stays): .*" + words)
-            equal(served(server, pki), pki["serial"][0])
+            for server in servers:
+                finds(server, pki, tls_pki.serial(other[i + 1]), "b.example")
+                # In part, or alone when a reload was under way in which only the other one was new.
+                waits_for(server, "(in part; '.*cert.pem' stays as it was|the old one stays): .*" + words)
+                equal(served(server, pki), pki["serial"][0])
         renamed(pki["good"][2], path + "/cert.pem")
-        becomes(server, pki, 2)
-        waits_for(server, "configuration reloaded$")
+        for server in servers:
+            becomes(server, pki, 2)
+            waits_for(server, "configuration reloaded$")
 
 
 def bad_clients_file(pki):
     """CAs that cannot be read hold up no certificate, and stay as they were."""
     path, root = place(pki, "clients"), pki["root"]
     shutil.copyfile(root.cert, path + "/ca.pem")
-    with serve(path, more=("--client-ca", path + "/ca.pem", "--client-auth", "optional")) as server:
+    client = root.client("bad-clients")
+    with under_both(path, more=("--client-ca", path + "/ca.pem", "--client-auth", "optional")) as servers:
         with open(path + "/ca.pem", "w") as out:
             out.write("nothing\n")
         renamed(pki["good"][1], path + "/cert.pem")
-        becomes(server, pki, 1)
-        waits_for(server, "'.*ca.pem' stays as it was|the old one stays: .*ca.pem'")
-        client = root.client("bad-clients")
-        context = ssl.create_default_context(cafile=pki["ca"].cert)
-        context.load_cert_chain(*client)
-        with context.wrap_socket(server.connect_plain(), server_hostname="localhost") as sock:
-            sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            check(b'"verified":true' in shslib.read_all(sock).replace(b" ", b""), "the CA of before")
+        for server in servers:
+            becomes(server, pki, 1)
+            waits_for(server, "'.*ca.pem' stays as it was|the old one stays: .*ca.pem'")
+            for version in tls_pki.TLS_VERSIONS.values():
+                context = tls_pki.client_context(pki["ca"].cert, client, version)
+                with context.wrap_socket(server.connect_plain(), server_hostname="localhost") as sock:
+                    sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    check(b'"verified":true' in shslib.read_all(sock).replace(b" ", b""), "the CA of before")
 
 
 def as_a_start_does(pki):
@@ -341,11 +424,13 @@ def as_a_start_does(pki):
     ca, path = pki["ca"], place(pki, "expired")
     gone = [ca.issue("gone-%d" % i, start=-20 * tls_pki.DAY, end=-10 * tls_pki.DAY, key=pki["key"])[0] for i in (0, 1)]
     shutil.copyfile(gone[0], path + "/cert.pem")
-    with serve(path) as server:
-        waits_for(server, "cert.pem' has expired")
+    with under_both(path) as servers:
+        for server in servers:
+            waits_for(server, "cert.pem' has expired")
         renamed(gone[1], path + "/cert.pem")
-        waits_for(server, "configuration reloaded$")
-        waits_for(server, "cert.pem' has expired", 1)
+        for server in servers:
+            waits_for(server, "configuration reloaded$")
+            waits_for(server, "cert.pem' has expired", 1)
 
 
 def hangup_while_it_settles(pki):
@@ -376,7 +461,7 @@ def watch():
     with shslib.temp_dir() as directory:
         pki = make_pki(directory)
         tls_pki.each_at_once(pki, ways_the_kernel_tells, same_size_and_time, unreadable_then_readable, closed_directory,
-                             bind_mounted, crl_directory, valid_in_a_moment, half_written, tried_again_unasked,
+                             without_inotify, bind_mounted, crl_directory, valid_in_a_moment, half_written, tried_again_unasked,
                              one_bad_of_two, bad_clients_file, as_a_start_does, hangup_while_it_settles, quiet_directory)
 
 

@@ -162,6 +162,32 @@ authorityKeyIdentifier = keyid
         return path
 
 
+TLS_VERSIONS = {"1.3": ssl.TLSVersion.TLSv1_3, "1.2": ssl.TLSVersion.TLSv1_2}
+
+
+def client_context(ca, cert=None, version=None):
+    """A client that trusts `ca` and shows `cert`, a pair of files. It speaks `version` only, or that of SHS_TEST_TLS."""
+    context = ssl.create_default_context(cafile=ca)
+    version = version or TLS_VERSIONS.get(shslib.TLS)
+    if version is not None:
+        context.minimum_version = context.maximum_version = version
+    if cert is not None:
+        context.load_cert_chain(*cert)
+    return context
+
+
+def s_client_version(arguments):
+    """What makes openssl s_client speak the version of SHS_TEST_TLS, unless its arguments name one."""
+    named = any(word.startswith("-tls1") for word in arguments)
+    return [] if named or not shslib.TLS else ["-tls" + shslib.TLS.replace(".", "_")]
+
+
+def curl_version(arguments):
+    """The same for curl."""
+    named = any(word.startswith("--tls") for word in arguments)
+    return [] if named or not shslib.TLS else ["--tlsv" + shslib.TLS, "--tls-max", shslib.TLS]
+
+
 def self_signed(directory, name, usage="clientAuth"):
     base = os.path.join(directory, name)
     _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",

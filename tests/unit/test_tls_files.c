@@ -41,6 +41,7 @@ struct set {
     pthread_t thread;
     unsigned lines; /* of the log: errors */
     _Atomic unsigned ends;
+    bool asked; /* for a password */
 };
 
 static struct tls_lab lab, other;
@@ -471,6 +472,42 @@ static void it_begins_with_serving(void **state)
     close_set(&s);
 }
 
+/* The password of a key, and who asks for it: by then the certificate has been read. */
+static int say_password(void *ctx, char *buf, size_t cap)
+{
+    struct set *s = ctx;
+
+    if (!s->asked)
+        put_good(s, A);
+    s->asked = true;
+    return snprintf(buf, cap, "password");
+}
+
+/* What changes in the middle of a start is not what was read, and is seen. */
+static void a_change_while_it_is_read_is_seen(void **state)
+{
+    struct shs_buf key;
+    struct set s;
+
+    SHS_UNUSED(state);
+    open_set(&s);
+    shs__buf_init(&key, 65536);
+    assert_int_equal(shs__mint_key_pem(&key, lab.key, "password", NULL), SHS_OK);
+    put(s.path[A_KEY], shs__buf_head(&key), key.len);
+    shs__buf_free(&key);
+    s.certs[0].password = say_password;
+    s.certs[0].password_ctx = &s;
+    s.config.watch = true;
+    assert_int_equal(s.config.watch_interval_ms, 30000); /* and not by the look after that */
+    make_server(&s);
+    assert_true(s.asked);
+    begin(&s);
+    waits_for_reloads(&s, 1);
+    reloads(&s, "ssssss--", ""); /* what was read then is what is there */
+    end(&s);
+    close_set(&s);
+}
+
 /* What daemon(3) does: the process that serves is not the one that made the server. */
 static void a_child_may_serve(void **state)
 {
@@ -547,10 +584,12 @@ static void an_end_is_announced_while_serving(void **state)
             continue;
         }
         assert_int_equal(atomic_load(&s.ends), 1); /* when it was read */
+        assert_int_equal(shs_tls_reload(s.server, NULL), SHS_OK);
+        assert_int_equal(atomic_load(&s.ends), 2); /* after each reload */
         begin(&s);
-        for (int i = 0; i < patience_ms() / 10 && atomic_load(&s.ends) == 1; i++)
+        for (int i = 0; i < patience_ms() / 10 && atomic_load(&s.ends) == 2; i++)
             poll(NULL, 0, 10);
-        assert_int_equal(atomic_load(&s.ends), 2); /* a day before its end */
+        assert_int_equal(atomic_load(&s.ends), 3); /* a day before its end */
         end(&s);
         close_set(&s);
     }
@@ -568,11 +607,62 @@ static unsigned descriptors_of_this_process(void)
     return count;
 }
 
-/* Good, bad and partial ones: nothing is left behind, of ours or of OpenSSL's indices. */
+/* Resident, in KiB. */
+static long resident(void)
+{
+    FILE *f = fopen("/proc/self/statm", "r");
+    long pages = -1;
+
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%*d %ld", &pages), 1);
+    fclose(f);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static bool memory_tells(void) /* a sanitizer keeps what was freed */
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return false;
+#else
+    return true;
+#endif
+}
+
+/* What of OpenSSL's is there once for a process, and is never given back. */
+struct indices {
+    int bio, data[CRYPTO_EX_INDEX__COUNT];
+};
+
+static void next_indices(struct indices *next)
+{
+    next->bio = BIO_get_new_index();
+    for (int i = 0; i < CRYPTO_EX_INDEX__COUNT; i++)
+        next->data[i] = CRYPTO_get_ex_new_index(i, 0, NULL, NULL, NULL, NULL);
+}
+
+static void reload_in_turns(struct set *s, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        if (i % 3 == 0)
+            put(s->path[A], "nonsense", 8);
+        else
+            put_good(s, A);
+        if (i % 2 == 0)
+            put_good(s, B);
+        (void)shs_tls_reload(s->server, NULL);
+    }
+}
+
+/*
+ * Good, bad and partial ones: nothing is left behind, of ours or of OpenSSL's indices. SHS_RELOADS:
+ * how many, 1,000 for example, by hand.
+ */
 static void nothing_grows(void **state)
 {
-    unsigned threads, descriptors;
-    int index;
+    const char *asked = getenv("SHS_RELOADS");
+    unsigned threads, descriptors, times = asked == NULL ? 60 : (unsigned)strtoul(asked, NULL, 10);
+    struct indices before, after;
+    long memory;
     struct set s;
 
     SHS_UNUSED(state);
@@ -582,21 +672,21 @@ static void nothing_grows(void **state)
     begin(&s);
     shs_tls_request_reload(s.server);
     waits_for_reloads(&s, 1);
+    reload_in_turns(&s, 12);
     threads = threads_of_this_process();
     descriptors = descriptors_of_this_process();
-    index = BIO_get_new_index();
-    for (int i = 0; i < 60; i++) {
-        if (i % 3 == 0)
-            put(s.path[A], "nonsense", 8);
-        else
-            put_good(&s, A);
-        if (i % 2 == 0)
-            put_good(&s, B);
-        (void)shs_tls_reload(s.server, NULL);
-    }
+    memory = resident();
+    next_indices(&before);
+    reload_in_turns(&s, times);
+    next_indices(&after);
+    print_message("%u reloads: %ld KiB -> %ld KiB\n", times, memory, resident());
     assert_int_equal(threads_of_this_process(), threads);
     assert_int_equal(descriptors_of_this_process(), descriptors);
-    assert_int_equal(BIO_get_new_index(), index + 1);
+    assert_int_equal(after.bio, before.bio + 1);
+    for (int i = 0; i < CRYPTO_EX_INDEX__COUNT; i++)
+        assert_int_equal(after.data[i], before.data[i] + (before.data[i] >= 0));
+    if (memory_tells())
+        assert_true(resident() <= memory + 1024);
     end(&s);
     close_set(&s);
 }
@@ -626,6 +716,7 @@ int main(void)
         cmocka_unit_test(what_fails_its_trial_is_kept),
         cmocka_unit_test(a_response_holds_up_nothing),
         cmocka_unit_test(it_begins_with_serving),
+        cmocka_unit_test(a_change_while_it_is_read_is_seen),
         cmocka_unit_test(a_child_may_serve),
         cmocka_unit_test(a_child_of_one_that_serves_is_free),
         cmocka_unit_test(an_end_is_announced_while_serving),

@@ -8,6 +8,8 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <shs/shs.h>
@@ -21,7 +23,10 @@
 #define SENT 70000u
 #define VISITS 40u
 
-static _Atomic unsigned ended, whole, in_order;
+/* In memory that a forked child shares. */
+static struct counts {
+    _Atomic unsigned ended, whole, in_order;
+} * counts;
 
 /* Reads to the end, as who stores what is sent. */
 static int keep_handle(struct shs_request_handler *self)
@@ -33,10 +38,10 @@ static int keep_handle(struct shs_request_handler *self)
     while ((rc = shs_conn_read(self->request, buf, sizeof buf, &got)) == SHS_OK)
         all += got;
     if (rc == SHS_CLOSED)
-        atomic_fetch_add(&in_order, 1);
+        atomic_fetch_add(&counts->in_order, 1);
     if (all == SENT && (rc == SHS_CLOSED || rc == SHS_TRUNCATED))
-        atomic_fetch_add(&whole, 1);
-    atomic_fetch_add(&ended, 1);
+        atomic_fetch_add(&counts->whole, 1);
+    atomic_fetch_add(&counts->ended, 1);
     return SHS_OK;
 }
 
@@ -64,6 +69,20 @@ static bool send_and_close(SSL_CTX *ctx, unsigned port, bool notify)
     return good;
 }
 
+/* In a process of its own: a forked server would have the client's end, too, and keep it open. */
+static pid_t begin_visits(SSL_CTX *ctx, unsigned port)
+{
+    bool good = true;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid != 0)
+        return pid;
+    for (unsigned i = 0; i < VISITS; i++)
+        good = send_and_close(ctx, port, i % 2 == 0) && good;
+    _exit(good ? 42 : 1);
+}
+
 static void visit(int (*push)(struct shs_server *, struct shs_error *), int version)
 {
     struct shs_options opt = group_lab.opt;
@@ -71,27 +90,30 @@ static void visit(int (*push)(struct shs_server *, struct shs_error *), int vers
     struct shs_tls_context *client = lab_client(&group_lab, version);
     struct shs_server *server;
     pthread_t thread;
-    unsigned i;
+    pid_t visitor;
+    int status = 0;
 
-    atomic_store(&ended, 0);
-    atomic_store(&whole, 0);
-    atomic_store(&in_order, 0);
+    atomic_store(&counts->ended, 0);
+    atomic_store(&counts->whole, 0);
+    atomic_store(&counts->in_order, 0);
     opt.bind_and_activate = false;
     assert_int_equal(shs_tcp_server_new(&server, &opt, &keep_class, &err), SHS_OK);
     assert_int_equal(shs_tls_mixin_push(server, &err), SHS_OK);
     if (push != NULL)
         assert_int_equal(push(server, &err), SHS_OK);
     assert_int_equal(shs_server_bind_and_activate(server, &err), SHS_OK);
-    assert_int_equal(pthread_create(&thread, NULL, loopback_serve, server), 0);
     SSL_CTX_set_mode(client->ssl_ctx, SSL_MODE_AUTO_RETRY);
     SSL_CTX_clear_mode(client->ssl_ctx, SSL_MODE_ENABLE_PARTIAL_WRITE);
-    for (i = 0; i < VISITS; i++)
-        assert_true(send_and_close(client->ssl_ctx, shs_server_port(server), i % 2 == 0));
-    for (i = 0; i < (unsigned)patience_ms() && atomic_load(&ended) < VISITS; i++)
+    visitor = begin_visits(client->ssl_ctx, shs_server_port(server));
+    assert_int_equal(pthread_create(&thread, NULL, loopback_serve, server), 0);
+    assert_int_equal(waitpid(visitor, &status, 0), visitor);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 42);
+    for (unsigned i = 0; i < (unsigned)patience_ms() && atomic_load(&counts->ended) < VISITS; i++)
         usleep(1000);
-    assert_int_equal(atomic_load(&ended), VISITS);
-    assert_int_equal(atomic_load(&whole), VISITS);
-    assert_int_equal(atomic_load(&in_order), VISITS / 2); /* the others sent no close_notify */
+    assert_int_equal(atomic_load(&counts->ended), VISITS);
+    assert_int_equal(atomic_load(&counts->whole), VISITS);
+    assert_int_equal(atomic_load(&counts->in_order),
+                     VISITS / 2); /* the others sent no close_notify */
     assert_int_equal(shs_shutdown_wait(server, (unsigned)patience_ms()), SHS_OK);
     pthread_join(thread, NULL);
     shs_server_free(server);
@@ -119,13 +141,24 @@ static void nothing_is_lost_in_the_pool(void **state)
     visit(shs_thread_pool_mixin_push, TLS1_2_VERSION);
 }
 
+static void nothing_is_lost_in_children(void **state)
+{
+    SHS_UNUSED(state);
+    visit(shs_forking_mixin_push, TLS1_3_VERSION);
+    visit(shs_forking_mixin_push, TLS1_2_VERSION);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_lost_without_threads),
         cmocka_unit_test(nothing_is_lost_with_threads),
         cmocka_unit_test(nothing_is_lost_in_the_pool),
+        cmocka_unit_test(nothing_is_lost_in_children),
     };
 
+    counts = mmap(NULL, sizeof *counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (counts == MAP_FAILED)
+        return 1;
     return cmocka_run_group_tests(tests, lab_setup, lab_teardown);
 }
