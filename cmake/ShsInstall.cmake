@@ -16,6 +16,11 @@ if(TARGET shs)
           DESTINATION lib/systemd/system COMPONENT cmd)
 endif()
 
+# What a package of it is made of, for whoever looks for faults of others in it.
+if(SHS_SBOM)
+  install(FILES ${SHS_SBOM} DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/shs COMPONENT cmd)
+endif()
+
 install(EXPORT shsTargets NAMESPACE shs:: DESTINATION ${SHS_CMAKE_DIR} COMPONENT dev)
 configure_package_config_file(packaging/shsConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/shsConfig.cmake
                               INSTALL_DESTINATION ${SHS_CMAKE_DIR})

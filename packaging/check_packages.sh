@@ -68,15 +68,15 @@ int main(void)
 }
 SOURCE
     cp "$1/hello.c" "$1/hello.cpp"
-    cat >"$1/CMakeLists.txt" <<'SOURCE'
+    cat >"$1/CMakeLists.txt" <<SOURCE
 cmake_minimum_required(VERSION 3.25)
 project(hello C CXX)
-find_package(shs 0.1 REQUIRED)
+find_package(shs ${version%.*} REQUIRED)
 foreach(kind shs shs_static)
-  add_executable(c_${kind} hello.c)
-  add_executable(cpp_${kind} hello.cpp)
-  target_link_libraries(c_${kind} PRIVATE shs::${kind})
-  target_link_libraries(cpp_${kind} PRIVATE shs::${kind})
+  add_executable(c_\${kind} hello.c)
+  add_executable(cpp_\${kind} hello.cpp)
+  target_link_libraries(c_\${kind} PRIVATE shs::\${kind})
+  target_link_libraries(cpp_\${kind} PRIVATE shs::\${kind})
 endforeach()
 SOURCE
 }

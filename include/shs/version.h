@@ -10,16 +10,16 @@
 #include <shs/error.h>
 
 #define SHS_VERSION_MAJOR 0
-#define SHS_VERSION_MINOR 1
+#define SHS_VERSION_MINOR 2
 #define SHS_VERSION_PATCH 0
-#define SHS_VERSION_STRING "0.1.0"
+#define SHS_VERSION_STRING "0.2.0"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /*
- * The version of the loaded library, as "0.1.0". Static storage, never NULL.
+ * The version of the loaded library, as "0.2.0". Static storage, never NULL.
  * Safe from any thread.
  */
 SHS_API const char *shs_version(void);

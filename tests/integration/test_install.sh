@@ -52,17 +52,17 @@ int main(void)
     return 0;
 }
 SOURCE
-cat >consumer/CMakeLists.txt <<'SOURCE'
+version=$(sed -nE 's/.*SHS_VERSION_STRING "(.*)".*/\1/p' "$prefix/include/shs/version.h")
+cat >consumer/CMakeLists.txt <<SOURCE
 cmake_minimum_required(VERSION 3.25)
 project(consumer C)
-find_package(shs 0.1 REQUIRED)
+find_package(shs ${version%.*} REQUIRED)
 add_executable(with_shared consumer.c)
 target_link_libraries(with_shared PRIVATE shs::shs)
 add_executable(with_static consumer.c)
 target_link_libraries(with_static PRIVATE shs::shs_static)
 SOURCE
 
-version=$(sed -nE 's/.*SHS_VERSION_STRING "(.*)".*/\1/p' "$prefix/include/shs/version.h")
 expect_version() {
     local said
     said=$("$@") || fail "$1 does not run"
