@@ -136,10 +136,9 @@ fuzzed() {
     done
 }
 
-# The targets that see most, at the same time; ctest runs each of them over its corpus. Not `records`
-# yet: fuzz/README.md has what it finds.
+# The targets that see most, at the same time; ctest runs each of them over its corpus.
 run_fuzz() {
-    local name pids=() targets=(h1 differential)
+    local name pids=() targets=(h1 differential records)
     say "fuzz: building"
     mkdir -p build
     if ! build fuzz build/fuzz.log; then

@@ -197,7 +197,7 @@ static enum shs_tls_opened server_hears(struct two *t, struct shs_tls_fault *fau
 static void is_refused(enum shs_tls_content one_type, const void *one, size_t one_len,
                        enum shs_tls_content two_type, const void *two, size_t two_len, int alert)
 {
-    struct shs_tls_fault fault = {0, 0, 0};
+    struct shs_tls_fault fault = {.alert = 0};
     struct two t;
 
     two_open(&t);
@@ -246,7 +246,7 @@ static void headers_that_are_none_are_refused(void **state)
         {"\x15\x03\x03\x00\x02", SSL_AD_UNEXPECTED_MESSAGE},
         {"\x17\x03\x03\x41\x01", SSL_AD_RECORD_OVERFLOW},
     };
-    struct shs_tls_fault fault = {0, 0, 0};
+    struct shs_tls_fault fault = {.alert = 0};
     struct two t;
 
     SHS_UNUSED(state);
@@ -273,7 +273,7 @@ static void headers_that_are_none_are_refused(void **state)
 /* Any bit of a record changed, one left out, one twice: the tag says so. */
 static void what_was_touched_is_refused(void **state)
 {
-    struct shs_tls_fault fault = {0, 0, 0};
+    struct shs_tls_fault fault = {.alert = 0};
     struct two t;
 
     SHS_UNUSED(state);
@@ -304,7 +304,7 @@ static void what_was_touched_is_refused(void **state)
 
 static void floods_have_a_bound(void **state)
 {
-    struct shs_tls_fault fault = {0, 0, 0};
+    struct shs_tls_fault fault = {.alert = 0};
     struct two t;
 
     SHS_UNUSED(state);
@@ -331,7 +331,7 @@ static void floods_have_a_bound(void **state)
 
 static void alerts_end_it(void **state)
 {
-    struct shs_tls_fault fault = {0, 0, 0};
+    struct shs_tls_fault fault = {.alert = 0};
     struct two t;
 
     SHS_UNUSED(state);
@@ -347,7 +347,7 @@ static void keys_change_and_sizes_arrive(void **state)
 {
     static const size_t sizes[] = {1, 15, 16, 17, 4096, SHS_TLS_RECORD_DATA};
     unsigned char *data = shs__malloc(SHS_TLS_RECORD_DATA), *text = shs__malloc(65536);
-    struct shs_tls_fault fault = {0, 0, 0};
+    struct shs_tls_fault fault = {.alert = 0};
     struct two t;
 
     SHS_UNUSED(state);

@@ -75,6 +75,33 @@ static void a_flood_of_key_updates_ends(void **state)
     ends_close(&e);
 }
 
+/* However much has come at once: from the key update that is too many on, nothing counts. */
+static void what_follows_a_flood_is_not_heard(void **state)
+{
+    struct ends e;
+    size_t put;
+
+    SHS_UNUSED(state);
+    for (int times = SHS_TLS_KEY_UPDATES_MAX; times <= SHS_TLS_KEY_UPDATES_MAX + 1; times++) {
+        ends_open(&e, TLS1_3_VERSION, 65536, 0);
+        ends_meet(&e);
+        for (int i = 0; i < times; i++) {
+            assert_int_equal(SSL_key_update(e.client->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+            assert_int_equal(SSL_do_handshake(e.client->ssl), 1);
+        }
+        assert_int_equal(shs__stream_write(&e.client->base, "late", 4, &put), SHS_OK);
+        assert_int_equal(shs__stream_flush(&e.client->base), SHS_OK);
+        if (times == SHS_TLS_KEY_UPDATES_MAX) {
+            assert_int_equal(tls_read_code(e.server), SHS_OK);
+        } else {
+            assert_int_equal(tls_read_code(e.server), SHS_TLS);
+            assert_int_equal(e.server->why, SHS_TLS_WHY_KEY_UPDATES);
+            assert_int_equal(e.server->alert_out, 255); /* none */
+        }
+        ends_close(&e);
+    }
+}
+
 /* Writes until it must wait, and leaves room for not even an alert: how much was written. */
 static size_t fill_up(struct ends *e)
 {
@@ -368,6 +395,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(renegotiation_is_refused),
         cmocka_unit_test(a_flood_of_key_updates_ends),
+        cmocka_unit_test(what_follows_a_flood_is_not_heard),
         cmocka_unit_test(what_we_owe_waits_for_room),
         cmocka_unit_test(a_flight_waits_for_room),
         cmocka_unit_test(keys_do_not_seal_for_ever),

@@ -70,6 +70,8 @@ static int bio_write(BIO *bio, const char *buf, size_t len, size_t *put)
     int rc = SHS_OK;
 
     BIO_clear_retry_flags(bio);
+    if (self->stop)
+        return -1; /* OpenSSL goes on with what it has read, but nothing comes of it */
     /* Application data asks for room first; a handshake, and what a peer can make OpenSSL say by
        itself, do not. */
     if (shs__tls_bio_room(self) < len)

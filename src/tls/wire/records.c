@@ -320,6 +320,7 @@ static enum shs_tls_opened hear_key_update(struct shs_tls_records *self, size_t 
     unsigned asked = self->message[MESSAGE_HEADER];
 
     self->message_len = 0;
+    fault->key_update = true;
     /* 5.1: it changes the key, so it must end its record. */
     if (left > 0)
         return refuse(fault, SSL_AD_UNEXPECTED_MESSAGE, SSL_R_NOT_ON_RECORD_BOUNDARY);

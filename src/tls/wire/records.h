@@ -69,8 +69,9 @@ enum shs_tls_opened {
 
 struct shs_tls_fault {
     uint8_t alert;
-    uint8_t heard; /* the last alert that came; who calls sets what there was before */
-    int reason;    /* OpenSSL's SSL_R_ for the same */
+    uint8_t heard;   /* the last alert that came; who calls sets what there was before */
+    bool key_update; /* with FAULT: what broke them was a KeyUpdate, and it counts as one */
+    int reason;      /* OpenSSL's SSL_R_ for the same */
 };
 
 /*

@@ -74,6 +74,13 @@ static int lower_ended(struct shs_tls_stream *self)
     return ended(self, SHS_TLS_WHY_TRUNCATED, SHS_TRUNCATED, EPROTO);
 }
 
+/* One key update too many. It is the end, whatever else has come behind it: how much of that has been
+   read already is chance. */
+static int flooded(struct shs_tls_stream *self)
+{
+    return fail(self, SHS_TLS_WHY_KEY_UPDATES, SHS_TLS);
+}
+
 static int speaks_plain(struct shs_tls_stream *self)
 {
     if (self->bio.status == SHS_NOMEM)
@@ -146,6 +153,8 @@ static int explain(struct shs_tls_stream *self, int ret)
 {
     int rc;
 
+    if (self->bio.stop)
+        return flooded(self);
     switch (SSL_get_error(self->ssl, ret)) {
     case SSL_ERROR_WANT_READ:
         self->starved = true;
@@ -161,8 +170,6 @@ static int explain(struct shs_tls_stream *self, int ret)
     default:
         break;
     }
-    if (self->bio.stop)
-        return fail(self, SHS_TLS_WHY_KEY_UPDATES, SHS_TLS);
     if (self->bio.plain)
         return speaks_plain(self);
     if (self->bio.status != SHS_OK)
@@ -202,7 +209,7 @@ void shs__tls_stream_message(int write_p, int version, int content_type, const v
 
     SHS_UNUSED(version);
     SHS_UNUSED(ssl);
-    if (self == NULL)
+    if (self == NULL || self->bio.stop)
         return;
     if (self->door != NULL)
         shs__tls_door_message(self->door, write_p != 0, content_type, bytes, len);
@@ -364,8 +371,6 @@ static int refill(struct shs_tls_stream *self)
     void *at;
     int rc;
 
-    if (self->bio.stop)
-        return fail(self, SHS_TLS_WHY_KEY_UPDATES, SHS_TLS);
     at = shs__tls_records_room(self->records, &room);
     if (at == NULL)
         return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM);
@@ -443,10 +448,11 @@ static int read_direct(struct shs_tls_stream *self, void *buf, size_t cap, size_
             break;
         case SHS_TLS_OPENED_ASKED:
             count_key_update(self);
-            rc = change_key(self);
+            rc = self->bio.stop ? flooded(self) : change_key(self);
             break;
         case SHS_TLS_OPENED_UPDATED:
             count_key_update(self);
+            rc = self->bio.stop ? flooded(self) : SHS_OK;
             break;
         case SHS_TLS_OPENED_CANCELS:
             break;
@@ -456,7 +462,9 @@ static int read_direct(struct shs_tls_stream *self, void *buf, size_t cap, size_
             self->tls_code = ERR_PACK(ERR_LIB_SSL, 0, fault.reason);
             return fail(self, SHS_TLS_WHY_PROTOCOL, SHS_TLS);
         case SHS_TLS_OPENED_FAULT:
-            return refuse(self, &fault);
+            if (fault.key_update)
+                count_key_update(self);
+            return self->bio.stop ? flooded(self) : refuse(self, &fault);
         case SHS_TLS_OPENED_NOMEM:
             return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM);
         }
@@ -483,7 +491,7 @@ static int tls_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
         clear_errors();
         ret = SSL_read_ex(self->ssl, buf, cap, got);
         self->stage = SHS_TLS_OPEN;
-        if (ret == 1) {
+        if (ret == 1 && !self->bio.stop) {
             self->starved = false;
             return SHS_OK;
         }
