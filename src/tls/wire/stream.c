@@ -74,8 +74,8 @@ static int lower_ended(struct shs_tls_stream *self)
     return ended(self, SHS_TLS_WHY_TRUNCATED, SHS_TRUNCATED, EPROTO);
 }
 
-/* One key update too many. It is the end, whatever else has come behind it: how much of that has been
-   read already is chance. */
+/* One key update too many. It is the end, whatever else has come behind it: how much of that has
+   been read already is chance. */
 static int flooded(struct shs_tls_stream *self)
 {
     return fail(self, SHS_TLS_WHY_KEY_UPDATES, SHS_TLS);
