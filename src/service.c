@@ -184,6 +184,8 @@ static int open_part(struct part *part, const struct shs_place *place,
         rc = push_tls(part->server, place, err);
     if (rc == SHS_OK)
         rc = shs_thread_pool_mixin_push(part->server, err);
+    if (rc == SHS_OK && part != part->service->parts)
+        rc = shs_thread_pool_share(part->server, part->service->parts[0].server, err);
     return rc == SHS_OK ? shs_server_bind_and_activate(part->server, err) : rc;
 }
 

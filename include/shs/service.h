@@ -25,7 +25,8 @@
  *       shs_service_free(service);
  *
  *   Each place is ThreadPoolMixIn > TLSMixIn > HTTPServer > TCPServer > BaseServer, TLSMixIn where
- *   it has a certificate. For another composition, make the servers yourself.
+ *   it has a certificate. All places have one set of workers (shs_thread_pool_share in server.h).
+ *   For another composition, make the servers yourself.
  *
  * How it ends
  *

@@ -137,6 +137,10 @@ static void test_the_same_at_all_places(void **state)
     assert_int_equal(receipt.served, 2); /* the two that were under way */
     assert_int_equal(receipt.cut, 0);
     assert_int_equal(shs_service_run(self.service, &self.err), SHS_USAGE);
+    /* They share their workers already: two that have served apart could not. */
+    assert_int_equal(shs_thread_pool_share(shs_service_server(self.service, 1),
+                                           shs_service_server(self.service, 0), &self.err),
+                     SHS_OK);
     shs_service_free(self.service);
     close(fds[0]);
     close(fds[1]);
