@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cmd/cmd.h"
 #include "cmd/commands.h"
@@ -103,6 +104,26 @@ static bool has_port(const struct serve_options *o)
     return false;
 }
 
+static bool has_path(const struct serve_options *o)
+{
+    for (size_t i = 0; i < o->place_count; i++) {
+        if (o->places[i].path != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* What is said of a Unix socket's file, when there is none. Of several listeners not each need have
+   one, for a file may say it to all. */
+static const char *lost_on_port(const struct serve_plan *plan, const struct serve_options *o)
+{
+    if (plan->count > 1 || has_path(o))
+        return NULL;
+    return o->socket_mode != NULL      ? "socket-mode"
+           : o->opt.path_group != NULL ? "socket-group"
+                                       : NULL;
+}
+
 /* What a directory of the listener is for, when a route has everything. */
 static int check_routes(const struct serve_plan *plan, const struct serve_options *o,
                         const struct settings_given *said)
@@ -134,6 +155,9 @@ static int check(const struct serve_plan *plan, const struct serve_options *o,
         return blame(plan, o, "redirect",
                      "has no port to send anybody to: --bind names Unix sockets "
                      "alone");
+    flag = lost_on_port(plan, o);
+    if (flag != NULL)
+        return blame(plan, o, flag, "is for a Unix socket: --bind unix:PATH");
     if (!settings_check(&serve_settings, o, said, least, &row, &problem))
         return blame(plan, o, row->name, problem.text);
     if (!serve_admin_fits(o, &flag, &wrong))
@@ -196,6 +220,8 @@ static void set_server(struct serve_options *o)
 {
     listen_at(&o->opt, o->places, o->place_count, o->port, o->more);
     o->opt.unlink_on_bind = o->opt.unlink_on_close = true;
+    if (o->socket_mode != NULL)
+        o->opt.path_mode = (unsigned)strtoul(o->socket_mode, NULL, 8);
     if (o->threads > 0)
         memcpy((char *)&o->opt + threadings[o->threading].bound, &o->threads, sizeof o->threads);
     if (o->max_threads > 0)

@@ -50,6 +50,7 @@ struct serve_options {
     const char *password_file;
     struct setting_list names; /* for the certificate that the command makes */
     bool no_qr, share_ca;
+    const char *socket_mode; /* of a Unix socket's file, octal digits; NULL: as the umask has it */
     bool plain;
     struct setting_list proxies; /* networks that send a PROXY protocol header, and "unix" */
     bool proxy_direct;

@@ -5,6 +5,7 @@
  */
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include <shs/certs.h>
@@ -78,6 +79,18 @@ static bool look_at_port(void *to, const struct setting *row, const char *value,
     if (serve_is_port(value))
         return true;
     say(problem, "is not a number from 0 to 65535");
+    return false;
+}
+
+static bool look_at_mode(void *to, const struct setting *row, const char *value,
+                         struct setting_problem *problem)
+{
+    SHS_UNUSED(to);
+    SHS_UNUSED(row);
+    if (value[0] != '\0' && strlen(value) <= 4 && value[strspn(value, "01234567")] == '\0' &&
+        strtoul(value, NULL, 8) <= 0777)
+        return true;
+    say(problem, "is not a mode from 0 to 0777, such as 0660");
     return false;
 }
 
@@ -377,6 +390,18 @@ static const struct setting rows[] = {
      .take = look_at_port,
      .preset = "8443, or 8080 with --plain",
      .help = "if none is named; 0 = a free one"},
+    {.name = "socket-mode",
+     .kind = SETTING_TEXT,
+     AT(socket_mode),
+     .value = "MODE",
+     .take = look_at_mode,
+     .help = "of the file of unix:PATH, in octal: who may write may connect;\n"
+             "0660 lets in its user and its group. Without it the umask says"},
+    {.name = "socket-group",
+     .kind = SETTING_TEXT,
+     AT(opt.path_group),
+     .value = "GROUP",
+     .help = "whose the file of unix:PATH is, a name or a number"},
     {.name = "plain", .kind = SETTING_FLAG, AT(plain), .help = "plain HTTP, without TLS"},
     {.name = "no-qr",
      .kind = SETTING_FLAG,

@@ -287,6 +287,27 @@ def test_bind_repeated():
         equal(os.listdir(path), [])
 
 
+def test_file_of_a_unix_socket():
+    """Its mode and group, and the same for all of a file with several listeners."""
+    said = ["--socket-mode", "0604", "--socket-group", str(os.getgid())]
+    with shslib.temp_dir() as path:
+        with shslib.Process([shslib.BIN, "serve", "--plain", "--bind", "unix:s", *said, SITE], cwd=path) as server:
+            server.wait_stdout(r"Serving HTTP on unix:s ")
+            state = os.stat(path + "/s")
+            equal((oct(state.st_mode & 0o777), state.st_gid), ("0o604", os.getgid()))
+        if shslib.THREADING != "fork":  # which goes with one listener
+            shslib.write_file(path + "/c", "socket-mode: '600'\nlisteners:\n  - {bind: 'unix:t', plain: true}\n"
+                              "  - {bind: '127.0.0.1:0', plain: true}\n")
+            with shslib.Process([shslib.BIN, "serve", "--config", "c"], cwd=path) as server:
+                server.wait_stdout(r"(?s)Serving HTTP on 127.0.0.1 ")
+                equal(oct(os.stat(path + "/t").st_mode & 0o777), "0o600")
+    for mode in ("", "1000", "8", "0x1", "-1", "rw", "00660"):
+        refused(2, r"--socket-mode '.*' is not a mode from 0 to 0777", "serve", "--bind", "unix:s", "--socket-mode", mode)
+    for flag in ("--socket-mode", "--socket-group"):
+        refused(2, flag + r".* is for a Unix socket: --bind unix:PATH", "serve", flag, "0")
+    refused(2, "there is no group 'no-such-group'", "serve", "--plain", "--bind", "unix:s", "--socket-group", "no-such-group")
+
+
 def test_bind_refused():
     for text in ("/run/s", "unix:", "a:", "a:b", "a:65536", "[::1", "[]:1", "[::1]x", "a/b:1", 300 * "a"):
         refused(2, r"--bind '.*' is not an address: ", "serve", "--plain", "--bind", text)
