@@ -70,6 +70,7 @@ def test_who_is_connected(pki):
         closed = members(server.good("close", row["ID"], "--now"))
         equal((closed["done"], closed["connection.id"]), ("cut", row["ID"]))
         equal(sock.recv(10), b"")
+        shslib.wait_until(lambda: server.rows("connections") == [], 10, "it to be gone, after its socket")
         check("no such connection" in server.bad(1, "close", row["ID"]), "a second time")
         check("older_than is a time" in server.bad(1, "connections", "--older-than", "long"), "a time")
 
