@@ -30,7 +30,7 @@ enum sandbox_access {
 
 /* What the filter allows beside what every server needs. */
 enum sandbox_needs {
-    SANDBOX_SOCKETS = 1, /* new sockets: further groups of workers, the watchdog's probe */
+    SANDBOX_SOCKETS = 1, /* new sockets: further groups of workers, the watchdog's probe, --proxy */
     SANDBOX_CHILDREN = 2 /* fork, and signals for those */
 };
 

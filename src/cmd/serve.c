@@ -35,6 +35,7 @@
 #include "cmd/serve_admin.h"
 #include "cmd/serve_fds.h"
 #include "cmd/serve_hints.h"
+#include "cmd/serve_open.h"
 #include "cmd/serve_options.h"
 #include "cmd/serve_redirect.h"
 #include "cmd/serve_reload.h"
@@ -965,6 +966,36 @@ static int join_all(struct serve *self, bool operators, int code)
     return code;
 }
 
+/* The first listener that has --open; NULL: none. */
+static const struct listener *find_open(const struct serve *self)
+{
+    for (size_t i = 0; i < self->plan.served; i++) {
+        if (self->plan.listeners[i].open)
+            return &self->listeners[i];
+    }
+    return NULL;
+}
+
+/* Now that the port is open: a browser is there at once. */
+static void open_url(const struct serve *self)
+{
+    const struct listener *at = find_open(self);
+    char url[512];
+
+    if (at == NULL)
+        return;
+    for (unsigned i = 0; i < shs_server_listener_count(at->server); i++) {
+        const struct shs_listener *place = shs_server_listener(at->server, i);
+
+        if (shs_listener_family(place) == AF_UNIX)
+            continue;
+        serve_place_url(place, at->o->plain ? "http" : "https", url, sizeof url);
+        serve_open_url(url);
+        return;
+    }
+    serve_open_url(NULL);
+}
+
 static int run_all(struct serve *self)
 {
     int code, cut;
@@ -975,6 +1006,8 @@ static int run_all(struct serve *self)
         say_hello(&self->listeners[i]);
     if (self->admin != NULL)
         serve_admin_say(self->admin);
+    if (code == CMD_OK)
+        open_url(self);
     if (code == CMD_OK)
         code = start_others(self);
     if (code == CMD_OK)
@@ -1101,6 +1134,8 @@ int cmd_serve(int argc, char **argv)
         return code;
     if (self.o->hand_over && !self.o->check)
         code = hand_over_open(argc, argv);
+    if (code == CMD_OK && find_open(&self) != NULL && !self.o->check)
+        code = serve_open_prepare();
     if (code == CMD_OK)
         code = prepare_all(&self);
     if (code == CMD_OK && self.o->check)

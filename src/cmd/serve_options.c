@@ -185,6 +185,12 @@ static int split_headers(struct serve_options *o)
         if (o->fields[2 * i] == NULL || o->fields[2 * i + 1] == NULL)
             return cmd_fail(CMD_FAILED, "out of memory");
     }
+    if (o->cache_control != NULL) {
+        o->fields[2 * o->headers.count] = shs__strdup("Cache-Control");
+        o->fields[2 * o->headers.count + 1] = shs__strdup(o->cache_control);
+        if (o->fields[2 * o->headers.count] == NULL || o->fields[2 * o->headers.count + 1] == NULL)
+            return cmd_fail(CMD_FAILED, "out of memory");
+    }
     return CMD_OK;
 }
 

@@ -49,7 +49,7 @@ struct serve_options {
     size_t cert_count;
     const char *password_file;
     struct setting_list names; /* for the certificate that the command makes */
-    bool no_qr, share_ca;
+    bool no_qr, share_ca, open;
     const char *socket_mode; /* of a Unix socket's file, octal digits; NULL: as the umask has it */
     bool plain;
     struct setting_list proxies; /* networks that send a PROXY protocol header, and "unix" */
@@ -65,8 +65,9 @@ struct serve_options {
     const char *log_file; /* NULL: stderr */
     enum shs_log_level log_level;
     bool request_id;
-    struct setting_list headers;            /* as they were given: "Name: value" */
-    char *fields[2 * SETTING_LIST_MAX + 1]; /* the same as name, value, ..., NULL: ours */
+    struct setting_list headers; /* as they were given: "Name: value" */
+    const char *cache_control;
+    char *fields[2 * SETTING_LIST_MAX + 3]; /* both as name, value, ..., NULL: ours */
     unsigned threads, max_threads;          /* 0: not given */
     struct shs_options opt;                 /* the server's, with deadlines and bounds */
     struct serve_site_options site;

@@ -6,6 +6,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include <shs/router.h>
 #include <shs/static_files.h>
@@ -14,7 +15,7 @@
 #include "base/base.h"
 #include "cmd/cmd.h"
 
-#define HEADERS_MAX (2 * SETTING_LIST_MAX)
+#define HEADERS_MAX (2 * SETTING_LIST_MAX + 2)
 #define LOCATION_MAX 16384
 /* Of a route: its methods, HEAD and the others, twice: a directory with and without the "/" behind
    it. */
@@ -625,9 +626,11 @@ static int make_files(struct made *self, const struct serve_route *route,
     size_t count = 0;
     int rc;
 
-    while (headers != NULL && headers[count] != NULL && count < HEADERS_MAX) {
-        fields[count] = headers[count];
-        count++;
+    for (size_t i = 0; headers != NULL && headers[i] != NULL && i < HEADERS_MAX; i += 2) {
+        if (route->cache_control != NULL && strcasecmp(headers[i], "Cache-Control") == 0)
+            continue; /* its own counts */
+        fields[count++] = headers[i];
+        fields[count++] = headers[i + 1];
     }
     if (route->cache_control != NULL) {
         fields[count] = "Cache-Control";

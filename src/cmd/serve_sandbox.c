@@ -315,6 +315,8 @@ int serve_sandbox_filter(struct sandbox *self, const struct serve_plan *plan)
     for (size_t i = 0; i < plan->served; i++) {
         if (plan->listeners[i].opt.thread_groups > 1)
             needs |= SANDBOX_SOCKETS;
+        if (plan->listeners[i].site.proxies.count > 0)
+            needs |= SANDBOX_SOCKETS;
     }
     if (notify_watchdog_ms() > 0)
         needs |= SANDBOX_SOCKETS;

@@ -10,6 +10,7 @@
 
 #include <shs/certs.h>
 #include <shs/forwarded.h>
+#include <shs/text.h>
 
 #include "base/network.h"
 #include "cmd/serve_admin.h"
@@ -231,6 +232,30 @@ static bool look_at_header(void *to, const struct setting *row, const char *valu
     return false;
 }
 
+static bool look_at_upstream(void *to, const struct setting *row, const char *value,
+                             struct setting_problem *problem)
+{
+    const char *why = "";
+
+    SHS_UNUSED(to);
+    SHS_UNUSED(row);
+    if (serve_proxy_looks_right(value, &why))
+        return true;
+    say(problem, why);
+    return false;
+}
+
+static bool look_at_field_value(void *to, const struct setting *row, const char *value,
+                                struct setting_problem *problem)
+{
+    SHS_UNUSED(to);
+    SHS_UNUSED(row);
+    if (value[0] != '\0' && shs_is_field_value(shs_str_of(value)))
+        return true;
+    say(problem, "is empty, or has a control character in it");
+    return false;
+}
+
 static bool look_at_name(void *to, const struct setting *row, const char *value,
                          struct setting_problem *problem)
 {
@@ -408,6 +433,11 @@ static const struct setting rows[] = {
      AT(no_qr),
      .help = "no QR code of the URL for other devices; it is only drawn on a\n"
              "terminal"},
+    {.name = "open",
+     .kind = SETTING_FLAG,
+     AT(open),
+     .needs = "!user !hand-over",
+     .help = "open the URL in the browser of this desktop, by xdg-open"},
     {.name = "redirect",
      .kind = SETTING_TEXT,
      AT(redirect),
@@ -683,6 +713,35 @@ static const struct setting rows[] = {
      .needs = FILES,
      .take = look_at_header,
      .help = "add a field to files and listings; may be repeated"},
+    {.group = "files",
+     .name = "cache-control",
+     .kind = SETTING_TEXT,
+     AT(cache_control),
+     .value = "VALUE",
+     .needs = FILES,
+     .take = look_at_field_value,
+     .help = "that field of files and listings, such as no-store or\n"
+             "max-age=3600; a route may have its own"},
+    {.group = "files",
+     .name = "proxy",
+     .kind = SETTING_TEXTS,
+     .lone = true,
+     AT(site.proxies),
+     .value = "PATH=URL",
+     .take = look_at_upstream,
+     .help = "another server answers PATH and all that is under it:\n"
+             "/api=http://127.0.0.1:3000 leaves the path as it is,\n"
+             "/api=http://127.0.0.1:3000/v1 puts /v1 in its place;\n"
+             "/app=unix:FILE is a Unix socket. May be repeated"},
+    {.group = "files",
+     .name = "proxy-timeout",
+     .kind = SETTING_MS,
+     AT(site.proxy_timeout_ms),
+     .min = 1,
+     .max = INT_MAX,
+     .needs = "proxy",
+     .preset = "60000",
+     .help = "for the next byte of that server; then 504"},
     {.group = "files",
      .name = "index",
      .kind = SETTING_TEXTS,

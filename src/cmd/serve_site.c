@@ -5,6 +5,8 @@
 
 #include "cmd/cmd.h"
 
+#define PROXY_TIMEOUT_MS 60000
+
 /* -- routes, which may become others ----------------------------------------------------------- */
 
 /* Counted by the site, and by each request that it answers. */
@@ -146,6 +148,17 @@ static int make_files(struct serve_site *self, const struct serve_site_options *
     return rc;
 }
 
+static int make_proxies(struct serve_site *self, const struct serve_site_options *o,
+                        struct shs_error *err)
+{
+    unsigned ms = o->proxy_timeout_ms == 0 ? PROXY_TIMEOUT_MS : o->proxy_timeout_ms;
+    int rc = serve_proxies_new(&self->proxies, &o->proxies, ms, &self->handler, err);
+
+    if (rc == SHS_OK)
+        self->handler = *serve_proxies_handler(self->proxies);
+    return rc;
+}
+
 /* Behind authentication, so that a user has his name when the rules ask for it. */
 static int make_access(struct serve_site *self, const struct serve_site_options *o,
                        struct shs_error *err)
@@ -190,6 +203,8 @@ int serve_site_make(struct serve_site *self, const struct serve_site_options *o,
         rc = make_files(self, o, directory, headers, &err);
     if (rc == SHS_OK && (route_count > 0 || changes))
         rc = make_routes(self, routes, route_count, headers, &err);
+    if (rc == SHS_OK && o->proxies.count > 0)
+        rc = make_proxies(self, o, &err);
     if (rc == SHS_OK && o->access != NULL)
         rc = make_access(self, o, &err);
     if (rc == SHS_OK && o->auth_file != NULL) {
@@ -210,6 +225,7 @@ void serve_site_free(struct serve_site *self)
     shs_basic_auth_free(self->auth);
     shs_chain_free(self->guarded);
     shs_access_free(self->access);
+    serve_proxies_free(self->proxies);
     free_routes(self->routes);
     shs_static_files_free(self->files);
 }

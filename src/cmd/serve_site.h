@@ -10,6 +10,7 @@
 #include <shs/static_files.h>
 
 #include "base/base.h"
+#include "cmd/serve_proxy.h"
 #include "cmd/serve_routes.h"
 #include "cmd/settings.h"
 
@@ -21,6 +22,8 @@ struct serve_site_options {
     const char *access; /* a file of rules; NULL: everybody may */
     bool spa, no_listing, no_compress, upload, archive;
     uint64_t max_upload; /* 0: not given */
+    struct setting_list proxies;
+    unsigned proxy_timeout_ms; /* 0: not given */
 };
 
 struct serve_site_routes;
@@ -29,6 +32,7 @@ struct serve_site_routes;
 struct serve_site {
     struct shs_static_files *files;
     struct serve_site_routes *routes; /* NULL: none, and there will be none */
+    struct serve_proxies *proxies;
     struct shs_access_rules *access;
     struct shs_chain *guarded; /* what the rules stand before */
     struct shs_basic_auth *auth;
