@@ -73,7 +73,8 @@ int shs__coded_cache_get(struct shs_coded_cache *self, const char *tag, uint64_t
     if (entry != NULL) {
         fd = fcntl(entry->fd, F_DUPFD_CLOEXEC, 0);
         entry->used = ++self->answers;
-        *size = entry->size;
+        if (fd >= 0) /* else it is the plain file that is to be read, to its own end */
+            *size = entry->size;
     }
     pthread_mutex_unlock(&self->lock);
     return fd;

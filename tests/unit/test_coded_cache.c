@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -70,6 +71,26 @@ static void test_cache(void **state)
 }
 
 /* Two at a time, and one for the same file: who comes beyond that sends it as it is. */
+/* Without a descriptor the caller reads the plain file, of whose size nothing is to be changed. */
+static void test_without_a_descriptor(void **state)
+{
+    struct shs_coded_cache *cache;
+    struct rlimit before, none;
+    uint64_t size = 6000;
+
+    SHS_UNUSED(state);
+    assert_int_equal(shs__coded_cache_new(&cache), SHS_OK);
+    put(cache, "\"a\"", 5);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(shs__coded_cache_get(cache, "\"a\"", &size), -1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(size, 6000);
+    shs__coded_cache_free(cache);
+}
+
 static void test_workers(void **state)
 {
     struct shs_coded_cache *cache;
@@ -92,6 +113,7 @@ static void test_workers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_cache),
+                                       cmocka_unit_test(test_without_a_descriptor),
                                        cmocka_unit_test(test_workers)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
