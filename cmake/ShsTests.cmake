@@ -200,6 +200,35 @@ foreach(name ${SHS_EXAMPLE_NAMES})
   endif()
 endforeach()
 
+# -- faults: everything that can fail does; tests/faults/README.md -------------------------------
+#
+# ld puts ours in the place of each system call that calls.inc names.
+
+if(TARGET shs_cmd)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS tests/faults/calls.inc)
+  file(STRINGS tests/faults/calls.inc lines REGEX "^(CALL|ALIAS)[(]")
+  set(wraps "")
+  foreach(line ${lines})
+    string(REGEX REPLACE "^(CALL|ALIAS)[(]([a-z0-9_]+).*" "-Wl,--wrap=\\2" wrap "${line}")
+    list(APPEND wraps ${wrap})
+  endforeach()
+  foreach(name sweep deaths)
+    add_executable(fault_${name} tests/faults/${name}.c tests/faults/world.c tests/faults/client.c
+                                 tests/faults/inject.c tests/faults/wraps.c)
+    target_include_directories(fault_${name} PRIVATE src tests/faults)
+    target_compile_definitions(fault_${name} PRIVATE ${SHS_OPTIONAL_DEFINITIONS})
+    target_link_libraries(fault_${name} PRIVATE shs_cmd shs_static OpenSSL::SSL OpenSSL::Crypto
+                                                Threads::Threads ${SHS_OPTIONAL_LINK})
+    target_link_options(fault_${name} PRIVATE ${wraps})
+    shs_warnings(fault_${name})
+  endforeach()
+  target_sources(fault_sweep PRIVATE tests/faults/scenarios.c)
+  # A slice of it, where the library is what is shipped; all of it by hand.
+  if(NOT SHS_SANITIZED AND NOT SHS_COVERAGE AND CMAKE_BUILD_TYPE STREQUAL "Release")
+    shs_test(faults_slice integration 300 bash ${CMAKE_CURRENT_SOURCE_DIR}/tests/faults/run.sh --slice)
+  endif()
+endif()
+
 # -- style: every check, and the proof that it can fail -----------------------------------------
 
 file(GLOB SHS_STYLE CONFIGURE_DEPENDS tests/style/check_*.sh)
