@@ -30,6 +30,7 @@ struct shs_wfile {
     unsigned timeout_ms;
     bool closed;
     bool collects; /* a datagram: nothing leaves before the end */
+    bool lacks;    /* something could not be collected: half of an answer is none */
     struct shs_buf buf;
 };
 
@@ -205,6 +206,7 @@ int shs_wfile_write(struct shs_wfile *self, const void *buf, size_t len)
         return shs_conn_fail(self->conn, SHS_USAGE, 0, "wfile is closed");
     if (self->collects) {
         rc = shs__buf_append(&self->buf, buf, len);
+        self->lacks = self->lacks || rc != SHS_OK;
         if (rc == SHS_LIMIT)
             shs_conn_fail(self->conn, rc, 0,
                           "an answer of more than %zu bytes does not fit a datagram", MAX_DATAGRAM);
@@ -352,7 +354,7 @@ void shs_datagram_request_handler_finish(struct shs_request_handler *base)
 {
     struct shs_datagram_request_handler *self = DATAGRAM(base);
 
-    if (self->wfile != NULL && !self->wfile->closed) {
+    if (self->wfile != NULL && !self->wfile->closed && !self->wfile->lacks) {
         const struct shs_buf *answer = &self->wfile->buf;
 
         int rc = shs_conn_sendto(base->request, answer->len == 0 ? "" : shs__buf_head(answer),
