@@ -675,7 +675,8 @@ const struct scenario scenarios[] = {
     {HTTP("client certificate, explained", POOL, EXPLAIN, GET("/"), 200), .flags = MAY_REFUSE},
     {HTTP("access rules", POOL, MTLS, GET("/ruled/"), 200), .flags = MAY_REFUSE},
     {HTTP("access rules, refused", POOL, PLAIN, GET("/ruled/"), 403)},
-    {HTTP("admin, status", POOL, PLAIN, GET("/admin/v1/status"), 200), .flags = CHANGES,
+    {HTTP("admin, status", POOL, PLAIN, GET("/admin/v1/status"), 200),
+     .flags = CHANGES | MAY_REFUSE, /* who cannot be told is nobody */
      .open = open_admin},
     {HTTP("admin, whoami", POOL, PLAIN, GET("/admin/v1/whoami"), 200), .flags = CHANGES,
      .open = open_admin},
