@@ -39,7 +39,9 @@ struct scenario {
     call_fn *call;                    /* not a conversation; with a server when `serves` */
     bool serves;                      /* `call` needs the world's server */
     int (*open)(struct world *world); /* NULL: world_open */
-    bool forks;                       /* `call` is made in a child of its own each time */
+    unsigned openssl_keeps; /* allocations that OpenSSL itself does not give back when it fails
+                               there; 0: OPENSSL_OWN */
+    bool forks;             /* `call` is made in a child of its own each time */
 };
 
 extern const struct scenario scenarios[];
