@@ -708,11 +708,52 @@ static bool asks_for_websocket(const struct shs_request *req)
     return false;
 }
 
+/* The next byte of a path with its escapes read, and how many bytes it took. */
+static char next_byte(struct shs_str path, size_t at, size_t *used)
+{
+    unsigned value = 0;
+    char hex[3];
+
+    *used = 1;
+    if (path.ptr[at] != '%' || path.len - at < 3)
+        return path.ptr[at];
+    memcpy(hex, path.ptr + at + 1, 2);
+    hex[2] = '\0';
+    if (sscanf(hex, "%2x", &value) != 1)
+        return path.ptr[at];
+    *used = 3;
+    return (char)value;
+}
+
+/*
+ * "..;x" is ".." to servers that take off parameters, and a backslash is a slash to others: they
+ * would leave the path that is theirs. What everybody reads as "..", the router has refused.
+ */
+static bool leads_astray(struct shs_str path)
+{
+    size_t dots = 0, used;
+    bool only_dots = true;
+
+    for (size_t at = 0; at < path.len; at += used) {
+        char c = next_byte(path, at, &used);
+
+        if (c == '\\' || (c == ';' && only_dots && (dots == 1 || dots == 2)))
+            return true;
+        dots = c == '/' ? 0 : dots + 1;
+        only_dots = c == '/' || (only_dots && c == '.');
+    }
+    return false;
+}
+
 static int answer(struct shs_request *req, struct shs_response *res, bool exact)
 {
     struct talk *talk;
     int rc;
 
+    if (leads_astray(shs_request_full_path(req)))
+        return shs_send_page(res, 404, NULL);
+    if (shs_str_is(shs_request_method(req), "TRACE")) /* it would show what we add */
+        return shs_send_page(res, 501, "TRACE is not passed on to the server behind this one.");
     if (asks_for_websocket(req))
         return shs_send_page(res, 501, "WebSocket is not passed on to the server behind this one.");
     if (count_via(req) >= VIA_MAX)

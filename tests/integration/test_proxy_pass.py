@@ -78,12 +78,14 @@ def what_is_asked():
             equal(server.get("/a.txt")[2], b"file", "what is not the proxy's")
             equal(server.get("/apix")[0], 404, "another path that begins so")
             for path, asked in (("/api", "/api"), ("/api/", "/api/"), ("/api/x%20y?q=1&r", "/api/x%20y?q=1&r"),
-                                ("/v", "/v1"), ("/v/", "/v1/"), ("/v/a/b?c", "/v1/a/b?c"), ("/api/?", "/api/?")):
+                                ("/v", "/v1"), ("/v/", "/v1/"), ("/v/a/b?c", "/v1/a/b?c"), ("/api/?", "/api/?"), ("/v/...;x/a;..;b", "/v1/...;x/a;..;b")):
                 equal(server.get(path)[::2], (200, b"ok"), path)
                 equal(up.heads[-1].split("\r\n")[0], "GET %s HTTP/1.1" % asked, path)
             before = len(up.heads)
-            for path in ("/api/../a.txt", "/v/..%2fadmin", "/v/%2e%2e/admin", "/api//x"):
+            for path in ("/api/../a.txt", "/v/..%2fadmin", "/v/%2e%2e/admin", "/api//x",
+                         "/v/..;/admin", "/v/..;a=b/admin", "/v/%2e.%3b/admin", "/v/.;/x", "/v/a%5c..%5cadmin", "/api/..;/x"):
                 equal(server.get(path)[0], 404, path)
+            equal(server.request("TRACE", "/api/x")[0], 501, "TRACE")
             equal(len(up.heads), before, "it was asked for a path that others read differently")
             for method in ("OPTIONS", "DELETE", "PATCH", "PROPFIND"):
                 equal(server.request(method, "/api/m")[0], 200, method)
@@ -155,7 +157,7 @@ def bodies_both_ways():
         else:
             conn.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
 
-    large = os.urandom(1000) * 3000
+    large = os.urandom(1000) * 700
     with Upstream(play) as up, shslib.Server("--handler", "echo", "--proxy", "/=" + up.url) as server:
         for path in ("/length", "/chunked", "/until-close"):
             for body in (b"", b"x", large):
