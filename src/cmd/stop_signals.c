@@ -14,6 +14,7 @@ static _Atomic(struct shs_server *) targets[STOP_SIGNALS_MAX];
 static atomic_bool installed;
 static atomic_bool cutting;
 static atomic_uint caught, grace;
+static atomic_uint late; /* those that came when all was closed */
 
 static atomic_int told = -1;
 
@@ -52,8 +53,15 @@ static void on_stop(int number)
 {
     int saved = errno;
 
-    if (atomic_load(&cutting) || !atomic_load(&installed))
+    if (atomic_load(&cutting))
         _exit(128 + number);
+    if (!atomic_load(&installed)) {
+        /* All is closed, and the process ends as it was told, with its own exit code. Who says so
+           once more must not turn that into a failure; twice, and it goes at once. */
+        if (atomic_load(&caught) == 0 || atomic_fetch_add(&late, 1) > 0)
+            _exit(128 + number);
+        return;
+    }
     if (atomic_fetch_add(&caught, 1) == 0) {
         drain_all(atomic_load(&grace), SHS_DRAIN_STOP);
     } else if (atomic_load(&caught) == 2 && grace_lasts()) {

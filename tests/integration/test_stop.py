@@ -189,6 +189,17 @@ def a_second_signal_cuts_at_once():
             shslib.check(server.stderr.endswith(", 1 cut\n"), "the last line: " + server.stderr[-200:])
 
 
+def one_more_signal_changes_nothing_at_the_end():
+    """All is closed, and it frees what it has: told to stop once more it still ends with 0."""
+    for pause in (0, 0.005, 0.02):  # a sanitizer takes its time then
+        with shslib.Server("--plain", SITE) as server:
+            server.signal(signal.SIGTERM)
+            server.wait_stderr("stopped in ")
+            time.sleep(pause)
+            server.signal(signal.SIGTERM)
+            shslib.equal(server.wait(9 * shslib.SLOWNESS), 0, "exit code")
+
+
 def the_port_is_free_at_once():
     """Started again on the same port while connections of the first are in TIME_WAIT, again and again."""
     # On an address of its own: on 127.0.0.1 the kernel may give the port to others meanwhile.
@@ -243,7 +254,8 @@ def stop():
             shslib.equal(failures, [], "failures")
 
         shslib.each(idle, with_idle_connections, under_load, a_download_is_finished,
-                    a_second_signal_cuts_at_once, the_port_is_free_at_once, signals_before_it_serves,
+                    a_second_signal_cuts_at_once,
+                    one_more_signal_changes_nothing_at_the_end, the_port_is_free_at_once, signals_before_it_serves,
                     standing_still_is_cut)
 
 
