@@ -271,13 +271,25 @@ static int open_admin(struct shs_service *self, const struct shs_place *places, 
     return rc;
 }
 
+/* Nobody can wait for the first two; the others say of a thread that it has gone wrong. */
+static bool can_be_awaited(int number)
+{
+    static const int others[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(others); i++) {
+        if (number == others[i])
+            return false;
+    }
+    return true;
+}
+
 static int read_signals(struct shs_service *self, const int *until, struct shs_error *err)
 {
     sigemptyset(&self->until);
     for (size_t i = 0; until != NULL && until[i] != 0; i++) {
         if (i == SIGNALS_MAX)
             return shs_error_set(err, SHS_USAGE, 0, "more than %d signals", SIGNALS_MAX);
-        if (until[i] == SIGKILL || until[i] == SIGSTOP || sigaddset(&self->until, until[i]) != 0)
+        if (!can_be_awaited(until[i]) || sigaddset(&self->until, until[i]) != 0)
             return shs_error_set(err, SHS_USAGE, 0, "no signal %d can be waited for", until[i]);
     }
     return SHS_OK;

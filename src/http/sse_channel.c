@@ -17,6 +17,9 @@
 
 #define ID_MAX 48
 #define AT_ONCE 32u /* events that a listener takes under the lock */
+/* and no more of them once they have so many bytes: those that it writes are not counted by
+   keep_bytes any more. */
+#define BYTES_AT_ONCE 65536u
 #define KEEP_MAX 1000000u
 #define RETRY_S "5"
 
@@ -251,20 +254,26 @@ static uint64_t where_to_begin(struct shs_sse_channel *self, const struct shs_re
     return at;
 }
 
+static int64_t never_if_0(int64_t now, unsigned ms)
+{
+    return ms == 0 ? INT64_MAX : shs__deadline_after(now, ms);
+}
+
 /* Those from *at on, with a reference each. *at becomes 0 when some are no longer kept. */
 static size_t take(struct shs_sse_channel *self, struct listener *listener, uint64_t *at,
                    struct event *events[AT_ONCE])
 {
     uint64_t told;
-    size_t count = 0;
+    size_t count = 0, bytes = 0;
 
     pthread_mutex_lock(&self->lock);
     if (listener->told && read(listener->fd, &told, sizeof told) == sizeof told)
         listener->told = false;
     if (*at < self->first)
         *at = 0;
-    while (*at != 0 && *at < self->next && count < AT_ONCE) {
+    while (*at != 0 && *at < self->next && count < AT_ONCE && bytes < BYTES_AT_ONCE) {
         events[count] = *place(self, (*at)++);
+        bytes += events[count]->len;
         atomic_fetch_add(&events[count++]->refs, 1);
     }
     pthread_mutex_unlock(&self->lock);
@@ -308,7 +317,7 @@ static int listen_until(struct shs_sse_channel *self, struct listener *listener,
 
     while (rc == SHS_OK && (now = shs_now_ns()) < until_ns) {
         size_t count = take(self, listener, &at, events);
-        int64_t comment_ns = shs__deadline_after(quiet_ns, self->opt.comment_ms);
+        int64_t comment_ns = never_if_0(quiet_ns, self->opt.comment_ms);
 
         if (count > 0)
             rc = write_events(res, events, count);
@@ -335,7 +344,7 @@ static int too_many(struct shs_response *res)
 int shs_sse_channel_serve(struct shs_sse_channel *self, struct shs_request *req,
                           struct shs_response *res)
 {
-    int64_t until_ns = shs__deadline_after(shs_now_ns(), self->opt.listen_ms);
+    int64_t until_ns = never_if_0(shs_now_ns(), self->opt.listen_ms);
     struct listener listener = {.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     int rc;
 

@@ -230,7 +230,7 @@ static void expect_usage(const struct shs_place *places, size_t count,
 
 static void test_what_is_refused(void **state)
 {
-    static const int none[] = {99999, 0}, last[] = {SIGKILL, 0};
+    static const int none[] = {99999, 0}, last[] = {SIGKILL, 0}, fault[] = {SIGTERM, SIGSEGV, 0};
     const struct shs_place net = {.name = "net"}, both = {.name = "b", .path = "x", .port = "1"},
                            ca = {.name = "c", .client_ca = "x"},
                            side = {.path = "x", .admin = true},
@@ -262,6 +262,8 @@ static void test_what_is_refused(void **state)
     expect_usage(&net, 1, &opt, "no signal 99999");
     opt.until = last;
     expect_usage(&net, 1, &opt, "no signal 9");
+    opt.until = fault;
+    expect_usage(&net, 1, &opt, "no signal 11");
     shs_service_free(NULL);
 }
 

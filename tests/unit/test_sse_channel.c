@@ -334,6 +334,41 @@ static void test_an_event_wakes(void **state)
     shs_sse_channel_free(channel);
 }
 
+/* 0 is never: a quiet listener hears nothing, costs nothing, and is there when something comes. */
+static void test_no_comments_and_no_end(void **state)
+{
+    struct shs_sse_channel_options channel_opt;
+    struct shs_sse_channel *channel;
+    struct shs_http_handler handler;
+    struct shs_server *server;
+    struct shs_options opt;
+    struct shs_error err;
+    struct pollfd p = {.events = POLLIN};
+    pthread_t loop;
+
+    (void)state;
+    shs_sse_channel_options_init(&channel_opt);
+    channel_opt.comment_ms = channel_opt.listen_ms = 0;
+    assert_int_equal(shs_sse_channel_new(&channel, &channel_opt, &err), SHS_OK);
+    handler = handler_of(channel);
+    shs_options_init(&opt);
+    assert_int_equal(shs_threading_http_server_new(&server, &opt, &handler, &err), SHS_OK);
+    assert_int_equal(pthread_create(&loop, NULL, loopback_serve, server), 0);
+    p.fd = loopback_dial(shs_server_port(server));
+    loopback_ask(p.fd, "/");
+    while (!loopback_hears(p.fd, "\nid: "))
+        continue;
+    assert_int_equal(poll(&p, 1, 100), 0);
+    assert_int_equal(shs_sse_channel_send(channel, NULL, "now"), SHS_OK);
+    while (!loopback_hears(p.fd, "data: now"))
+        continue;
+    close(p.fd);
+    await_listeners(channel, 0);
+    shs_server_free(server);
+    pthread_join(loop, NULL);
+    shs_sse_channel_free(channel);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_many_hear_the_same),
         cmocka_unit_test(test_many_hear_the_same_in_threads),
         cmocka_unit_test(test_an_event_wakes),
+        cmocka_unit_test(test_no_comments_and_no_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
