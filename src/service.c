@@ -19,6 +19,7 @@
 #define MODE 0660u
 #define NAME_CAP 128
 #define SIGNALS_MAX 8
+#define LOOK_MS 1000 /* whether all have ended, should a word of it be lost */
 
 struct part {
     struct shs_layer layer; /* whose end says that nobody uses the server any more */
@@ -495,7 +496,7 @@ static void await(struct shs_service *self, int signal_fd)
     uint64_t told;
 
     while (atomic_load(&self->living) > 0) {
-        if (poll(fds, SHS_ARRAY_LEN(fds), -1) < 0)
+        if (poll(fds, SHS_ARRAY_LEN(fds), LOOK_MS) < 0)
             continue; /* a signal handler of the program's */
         if (fds[0].revents != 0)
             (void)!read(self->told_fd, &told, sizeof told);

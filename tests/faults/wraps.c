@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -136,6 +137,7 @@ ERRNO_CALL(int, sched_getaffinity, (pid_t pid, size_t size, cpu_set_t *set), (pi
 ERRNO_CALL(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t len),
            (fd, level, name, value, len))
 ERRNO_CALL(int, shutdown, (int fd, int how), (fd, how))
+ERRNO_CALL(int, signalfd, (int fd, const sigset_t *mask, int flags), (fd, mask, flags))
 ERRNO_CALL(int, socket, (int family, int type, int protocol), (family, type, protocol))
 ERRNO_CALL(int, stat, (const char *path, struct stat *st), (path, st))
 ERRNO_CALL(int, unlink, (const char *path), (path))
