@@ -88,6 +88,8 @@ static void start_one(struct pool *self, struct job *job)
         return;
     }
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    /* Before it begins: one that waits out the limit by itself must not seem sooner than that. */
+    job->began_ns = shs_now_ns();
     failed = spawn(&job->pid, words, self->envp, ends[1]);
     close(ends[1]);
     if (failed != 0) {
@@ -99,8 +101,7 @@ static void start_one(struct pool *self, struct job *job)
     job->fd = ends[0];
     job->ended = job->timed_out = false;
     job->len = 0;
-    job->began_ns = shs_now_ns();
-    job->deadline_ns = shs__deadline_after(job->began_ns, self->limit_ms);
+    job->deadline_ns = shs__deadline_after(shs_now_ns(), self->limit_ms);
     self->running++;
 }
 
