@@ -5,7 +5,7 @@
  * can be served it would only hold clients who have given up by the time that they are served. So,
  * while clients are found that have waited for opt.late_ms before they were accepted (the kernel
  * knows), those who are let in are counted as inside until a worker begins with them, and so is how
- * many are begun with in a second. That tells how long the next one would wait.
+ * many are begun with in a tenth of a second. That tells how long the next one would wait.
  *
  * Who would wait for longer stays in front of the door at first: it may be a burst. Where this
  * lasts he is told no, and at once: workers and monitor look after the door, as its event would

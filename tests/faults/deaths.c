@@ -9,7 +9,6 @@
  */
 #include "world.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -297,30 +296,6 @@ static void sweep(struct world *world, enum way way, bool saying, long says, lon
             die(&kept[i], FIN);
         count = together = 0;
     }
-}
-
-static unsigned entries(const char *path)
-{
-    unsigned count = 0;
-    DIR *dir = opendir(path);
-
-    for (struct dirent *e = dir == NULL ? NULL : readdir(dir); e != NULL; e = readdir(dir))
-        count += e->d_name[0] != '.';
-    if (dir != NULL)
-        closedir(dir);
-    return count;
-}
-
-static bool threads_come_to(unsigned wanted)
-{
-    struct timespec moment = {.tv_nsec = 1000000};
-
-    for (int i = 0; i < FAULTS_PATIENCE_MS; i++) {
-        if (entries("/proc/self/task") <= wanted)
-            return true;
-        nanosleep(&moment, NULL);
-    }
-    return false;
 }
 
 /* What was put into the directory for uploads is there whole, and nothing else is. */

@@ -323,18 +323,6 @@ static enum verdict look_at_up(bool stored, char text[200])
 
 /* -- what a process holds ---------------------------------------------------------------------- */
 
-static unsigned entries(const char *path)
-{
-    unsigned count = 0;
-    DIR *dir = opendir(path);
-
-    for (struct dirent *e = dir == NULL ? NULL : readdir(dir); e != NULL; e = readdir(dir))
-        count += e->d_name[0] != '.';
-    if (dir != NULL)
-        closedir(dir);
-    return count;
-}
-
 struct holds {
     unsigned descriptors, threads;
     long live, openssl;
@@ -345,19 +333,6 @@ static struct holds holds_now(void)
     OPENSSL_thread_stop(); /* the queue of errors keeps the texts of the last sixteen */
     return (struct holds){entries("/proc/self/fd"), entries("/proc/self/task"), faults_live(),
                           faults_live_in_openssl()};
-}
-
-/* A thread that was joined or detached may still be on its way out. */
-static bool threads_come_to(unsigned wanted)
-{
-    struct timespec moment = {.tv_nsec = 1000000};
-
-    for (int i = 0; i < FAULTS_PATIENCE_MS; i++) {
-        if (entries("/proc/self/task") <= wanted)
-            return true;
-        nanosleep(&moment, NULL);
-    }
-    return false;
 }
 
 /* -- one fault --------------------------------------------------------------------------------- */

@@ -1,12 +1,14 @@
 #include "world.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -726,4 +728,30 @@ bool world_is_quiet(struct world *world)
             return false;
         nanosleep(&moment, NULL);
     }
+}
+
+/* -- what a process holds ---------------------------------------------------------------------- */
+
+unsigned entries(const char *path)
+{
+    unsigned count = 0;
+    DIR *dir = opendir(path);
+
+    for (struct dirent *e = dir == NULL ? NULL : readdir(dir); e != NULL; e = readdir(dir))
+        count += e->d_name[0] != '.';
+    if (dir != NULL)
+        closedir(dir);
+    return count;
+}
+
+bool threads_come_to(unsigned wanted)
+{
+    struct timespec moment = {.tv_nsec = 1000000};
+
+    for (int i = 0; i < FAULTS_PATIENCE_MS; i++) {
+        if (entries("/proc/self/task") <= wanted)
+            return true;
+        nanosleep(&moment, NULL);
+    }
+    return false;
 }

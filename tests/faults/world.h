@@ -62,4 +62,10 @@ void world_close(struct world *world);
 /* Waits until no connection is open: false when one stays. */
 bool world_is_quiet(struct world *world);
 
+/* So many names are in a directory, but those with a dot in front. */
+unsigned entries(const char *path);
+/* Are no more threads left before long? One that was joined or detached may still be on its way
+   out. */
+bool threads_come_to(unsigned wanted);
+
 #endif

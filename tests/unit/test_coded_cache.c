@@ -70,7 +70,6 @@ static void test_cache(void **state)
     shs__coded_cache_free(NULL);
 }
 
-/* Two at a time, and one for the same file: who comes beyond that sends it as it is. */
 /* Without a descriptor the caller reads the plain file, of whose size nothing is to be changed. */
 static void test_without_a_descriptor(void **state)
 {
@@ -91,6 +90,7 @@ static void test_without_a_descriptor(void **state)
     shs__coded_cache_free(cache);
 }
 
+/* Two at a time, and one for the same file: who comes beyond that sends it as it is. */
 static void test_workers(void **state)
 {
     struct shs_coded_cache *cache;
