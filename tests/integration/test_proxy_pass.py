@@ -402,15 +402,12 @@ def no_server_and_a_slow_one():
 
 
 def an_early_answer_ends_the_body():
+    # One thread sends and reads: Python's ssl module does not allow two of them on one connection.
     with Upstream(says(b"HTTP/1.1 413 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")) as up:
-        with shslib.Server("--handler", "echo", "--proxy", "/=" + up.url) as server:
-            with server.connect() as sock:
-                sock.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000)
-                wait = threading.Thread(target=lambda: shslib.send_all(sock, b"x" * 999000))
-                wait.start()
-                data = shslib.read_until(sock, b"\r\n\r\n")
-                wait.join(20 * shslib.SLOWNESS)
-                check(data.startswith(b"HTTP/1.1 413 "), data)
+        for scheme in ((), ("--plain",)):
+            with shslib.Server(*scheme, "--handler", "echo", "--proxy", "/=" + up.url) as server:
+                data = server.raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000000)
+                check(data.startswith(b"HTTP/1.1 413 ") and data.endswith(b"\r\n\r\nno"), "%r: %r" % (scheme, data[:200]))
 
 
 def a_unix_socket():
