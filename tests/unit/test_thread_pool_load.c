@@ -28,6 +28,7 @@
 
 #include "loopback.h"
 #include "patience.h"
+#include "server/conn.h"
 
 #define WORK_MS 10
 #define CAPACITY (1000 / WORK_MS) /* of one worker */
@@ -37,7 +38,7 @@
 
 /* -- the server: one worker -------------------------------------------------------------------- */
 
-static _Atomic unsigned runs;
+static _Atomic unsigned runs, hurried;
 
 static int64_t clock_ns(clockid_t clock)
 {
@@ -53,6 +54,8 @@ static int work_get(struct shs_request *req, struct shs_response *res)
     struct shs_str path = shs_request_path(req);
 
     atomic_fetch_add(&runs, 1);
+    if (shs_request_conn(req)->hurried)
+        atomic_fetch_add(&hurried, 1);
     if (path.len == 6 && memcmp(path.ptr, "/sleep", 6) == 0)
         nanosleep(&(struct timespec){.tv_nsec = WORK_MS * 1000000}, NULL);
     while (path.len != 6 && clock_ns(CLOCK_THREAD_CPUTIME_ID) < until)
@@ -80,6 +83,7 @@ static void start_server(unsigned late_ms)
     assert_int_equal(shs_thread_pool_mixin_push(server, &err), SHS_OK);
     assert_int_equal(pthread_create(&server_thread, NULL, loopback_serve, server), 0);
     atomic_store(&runs, 0);
+    atomic_store(&hurried, 0);
 }
 
 static struct shs_server_stats end_server(void)
@@ -303,6 +307,7 @@ static void test_overload_of_computing(void **state)
     (void)state;
     overload("/compute", 600, 200);
     assert_true(end_server().refused_late > 0);
+    assert_true(atomic_load(&hurried) > 0);
 }
 
 /* The only worker sleeps, and there may be no other: who waits is told no after a while. */
