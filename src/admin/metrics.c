@@ -41,7 +41,7 @@ static const char *const methods[] = {"GET",    "HEAD",    "POST",    "PUT",   "
 
 /* What one set of threads has counted. */
 struct cell {
-    _Atomic uint64_t count, sum_ns, body_bytes;
+    _Atomic uint64_t sum_ns, body_bytes;
     _Atomic uint64_t in_bucket[BUCKETS + 1]; /* not added up; the last one is for the slower ones */
     char gap[64];                            /* the next one begins on another line */
 };
@@ -168,8 +168,8 @@ static void count_one(struct shs_metrics *self, const struct shs_access *access)
         i++;
     bump(&cell->in_bucket[i], 1);
     bump(&cell->sum_ns, (uint64_t)(access->duration_ns < 0 ? 0 : access->duration_ns));
-    bump(&cell->body_bytes, access->body_bytes);
-    bump(&cell->count, 1);
+    if (access->body_bytes > 0)
+        bump(&cell->body_bytes, access->body_bytes);
 }
 
 static void count_and_log(void *ctx, const struct shs_access *access)

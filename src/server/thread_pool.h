@@ -131,7 +131,6 @@ struct shs_pool_worker {
     struct shs_pool_group *group;
     struct shs_pool_worker *prev, *next; /* of the group, or of its dead */
     pthread_t thread;
-    _Atomic int tid;
     _Atomic uint32_t busy; /* odd while it runs a connection, another number for each */
     _Atomic int away;      /* how much of SHS_POOL_ONE it waits, or its handler may */
     _Atomic(struct shs_pool_route *) route; /* of the handler that it runs; NULL: none */

@@ -350,7 +350,7 @@ void *shs__pool_worker_main(void *arg)
 {
     struct shs_pool_worker *worker = arg;
 
-    atomic_store(&worker->tid, (int)gettid());
+    atomic_store(&worker->activity.tid, (int)gettid());
     shs__thread_begin("shs-worker");
     while (shs__pool_stays(worker))
         work_turn(worker);
