@@ -387,8 +387,9 @@ static enum shs_tls_opened hear(struct shs_tls_records *self, unsigned type,
         return refuse(fault, SSL_AD_UNEXPECTED_MESSAGE, SSL_R_RECORD_TOO_SMALL);
     /* 5.1: nothing comes between the records of one message. (A whole header of one does not keep
        libssl from listening to an alert.) */
-    if (self->message_len > 0 && type != SHS_TLS_HANDSHAKE &&
-        (type == SHS_TLS_DATA || self->message_len < MESSAGE_HEADER))
+    if (self->message_len >= MESSAGE_HEADER && type == SHS_TLS_DATA)
+        return refuse(fault, SSL_AD_UNEXPECTED_MESSAGE, SSL_R_UNEXPECTED_RECORD);
+    if (self->message_len > 0 && self->message_len < MESSAGE_HEADER && type != SHS_TLS_HANDSHAKE)
         return refuse(fault, SSL_AD_UNEXPECTED_MESSAGE,
                       SSL_R_MIXED_HANDSHAKE_AND_NON_HANDSHAKE_DATA);
     if (type == SHS_TLS_ALERT)
