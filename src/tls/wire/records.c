@@ -441,6 +441,7 @@ enum shs_tls_opened shs__tls_records_open(struct shs_tls_records *self, void *bu
     enum shs_tls_opened opened;
     size_t len;
 
+    fault->key_update = false; /* the one before it may have been */
     if (self->plain == 0) {
         opened = open_record(self, fault);
         if (opened != SHS_TLS_OPENED_DATA)
