@@ -328,8 +328,8 @@ static void compare(const struct end *a, const struct end *b)
         a->server->alert_out != b->server->alert_out || a->server->why != b->server->why ||
         !is_same_reason(a->server->tls_code, b->server->tls_code))
         fprintf(stderr,
-                "libssl: code %d, %zu bytes, alert out %u, in %u, why %u, reason %lx\n"
-                "direct: code %d, %zu bytes, alert out %u, in %u, why %u, reason %lx\n",
+                "libssl: code %d, %zu bytes, alert out %u, in %u, why %u, reason %x\n"
+                "direct: code %d, %zu bytes, alert out %u, in %u, why %u, reason %x\n",
                 a->code, a->heard_len, a->server->alert_out, a->server->alert_in, a->server->why,
                 a->server->tls_code, b->code, b->heard_len, b->server->alert_out,
                 b->server->alert_in, b->server->why, b->server->tls_code);
