@@ -447,6 +447,22 @@ static int put_causes(struct shs_buf *out, const char *server, const struct shs_
     return SHS_OK;
 }
 
+/* Who has the records of its connections: those whose handshake is over, where it is asked for. */
+static int put_records(struct shs_buf *out, const char *server, const struct shs_tls_stats *stats)
+{
+    for (int i = 0; i < SHS_TLS_STAYS_COUNT; i++) {
+        if (i == SHS_TLS_STAYS_NOT_ASKED || i == SHS_TLS_STAYS_NOT_YET)
+            continue; /* these are not counted */
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("shs_tls_records_total{")));
+        SHS_RETURN_IF_ERROR(put_label(out, "server", server));
+        SHS_RETURN_IF_ERROR(shs__buf_printf(out, ",records=\"%s\",why=\"%s\"} %" PRIu64 "\n",
+                                            i == SHS_TLS_STAYS_NO ? "direct" : "libssl",
+                                            shs_tls_stays_label((enum shs_tls_stays)i),
+                                            stats->records[i]));
+    }
+    return SHS_OK;
+}
+
 /* Those of the servers behind a balancer, if there are any. */
 static int put_proxies(struct shs_metrics *self, struct shs_buf *out)
 {
@@ -548,6 +564,13 @@ static int put_tls(struct shs_metrics *self, struct shs_buf *out)
     for (size_t i = 0; i < self->server_count; i++) {
         if (shs_tls_get_stats(self->servers[i].server, &stats))
             SHS_RETURN_IF_ERROR(put_causes(out, self->servers[i].name, &stats));
+    }
+    SHS_RETURN_IF_ERROR(put_head(out, "shs_tls_records_total", "counter",
+                                 "With records direct: connections that have left libssl, and "
+                                 "those that cannot, by reason."));
+    for (size_t i = 0; i < self->server_count; i++) {
+        if (shs_tls_get_stats(self->servers[i].server, &stats))
+            SHS_RETURN_IF_ERROR(put_records(out, self->servers[i].name, &stats));
     }
     return put_certs(self, out);
 }
