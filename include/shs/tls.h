@@ -283,7 +283,8 @@ SHS_API void shs_tls_request_reload(struct shs_server *self);
  *
  *   "cert HEX"            the SHA-256 of its certificate (DER)
  *   "spki HEX"            the SHA-256 of its public key: also when the certificate is renewed
- *   "serial HEX ISSUER"   serial number, and issuer as whoami says it (RFC 2253)
+ *   "serial HEX ISSUER"   serial number, and issuer as whoami says it (RFC 2253); the case of
+ *                         letters and how a character is escaped make no difference
  *
  * It stays until shs_tls_undeny, whatever the file says. A forked child keeps to the list it
  * was forked with, and ends its connection at the next request when there is another.

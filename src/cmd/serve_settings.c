@@ -572,7 +572,7 @@ static const struct setting rows[] = {
      .needs = TLS,
      .help = "reload certificates, CAs, CRLs ... when their files change;\n"
              "a bad file stays as it was, and is tried again. SIGHUP reads\n"
-             "everything at any time: all of it is taken, or nothing"},
+             "everything at any time: what can be used is taken"},
     {.group = "certificates",
      .name = "watch-interval",
      .kind = SETTING_MS,

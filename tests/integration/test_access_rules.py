@@ -305,11 +305,13 @@ def identities_that_are_none(lab):
     """Certificates that a handshake refuses count for nothing here, and it is said why."""
     two = lab.corp.client("two-cn", subject="/CN=alice/CN=mallory")
     spiffe = lab.corp.client("two-spiffe", names=["URI:spiffe://corp.test/ns/ops/sa/a", "URI:spiffe://corp.test/x"])
+    port = lab.corp.client("spiffe-port", names=["URI:spiffe://corp.test:443/ns/ops/sa/a"])
     ca = lab.corp.client("spiffe-ca", names=["URI:spiffe://corp.test/ns/ops/sa/a"], ca=True)
     plain_ca = lab.corp.client("plain-ca", subject="/CN=alice", ca=True)
     late = lab.corp.client("late", subject="/CN=alice", start=-10 * tls_pki.DAY, end=-tls_pki.DAY)
     usage = lab.corp.client("usage", subject="/CN=alice", usage="serverAuth")
-    for (cert, _), why in ((two, "names its owner twice"), (spiffe, "names its owner twice"), (ca, "names its owner twice"),
+    for (cert, _), why in ((two, "by two common names"), (spiffe, "it has another URI"), (ca, "that of a CA"),
+                           (port, "not spelled as one"),
                            (late, "expired"), (usage, "wrong-purpose"), (lab.who["alice"], None)):
         code, said = explain("--policy", lab.rules, "--cert", cert, "--client-ca", lab.corp.cert, "GET", "/admin/v1/x")
         equal(code, 0 if why is None else 1, said)

@@ -413,7 +413,7 @@ static void a_response_holds_up_nothing(void **state)
     reloads(&s, "sssssss-", ""); /* the fresh one stays */
     put(s.path[OCSP], "nonsense", 8);
     put_good(&s, B);
-    reloads(&s, "stssssk-", "no successful OCSP response");
+    reloads(&s, "stssssk-", "no OCSP response in DER");
     unlink(s.path[OCSP]);
     reloads(&s, "ssssssk-", "No such file");
     close_set(&s);

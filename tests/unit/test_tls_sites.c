@@ -261,9 +261,10 @@ static int64_t answered(struct shs_tls_context *server, const char *sni)
 
 static void an_address_is_no_name(void **state)
 {
-    static const char *const addresses[] = {"127.0.0.1", "::1", "[::1]", "fe80::1%eth0",
-                                            "2001:db8::7"};
-    static const char *const names[] = {"other.example", "127.0.0.1.example", "1", "127.0.0.1.5"};
+    static const char *const addresses[] = {"127.0.0.1",    "::1",         "[::1]",
+                                            "fe80::1%eth0", "2001:db8::7", "127.0.0.1."};
+    static const char *const names[] = {"other.example", "127.0.0.1.example", "1", "127.0.0.1.5",
+                                        "127.0.0.1.."};
     struct made m;
 
     SHS_UNUSED(state);

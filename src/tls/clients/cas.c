@@ -81,7 +81,8 @@ static int add_ca(struct loading *job, X509 *ca)
     if (X509_check_ca(ca) == 0)
         return shs_error_set(job->err, SHS_TLS, 0,
                              "Certificate number %d in the client CA file %s is no CA "
-                             "certificate: it may not sign clients.",
+                             "certificate: it may not sign clients. Put the CA there that has "
+                             "signed it.",
                              sk_X509_num(self->certs), self->name.text);
     if (X509_digest(ca, EVP_sha256(), digest, &len) != 1 || len != 32 ||
         X509_STORE_add_cert(job->store, ca) != 1)

@@ -17,6 +17,7 @@
 
 struct shs_client_record {
     struct shs_client_identity identity;
+    const char *why; /* of the reason, a clause for people, static; NULL: it is an identity */
     struct shs_arena memory;
 };
 

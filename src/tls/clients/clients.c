@@ -167,6 +167,7 @@ static enum shs_client_reason judge_identity(X509 *leaf, const struct shs_client
         return SHS_CLIENT_UNDECIDED;
     }
     reason = record->identity.reason;
+    *note = record->why;
     if (reason == SHS_CLIENT_OK) {
         record->identity.verified = true;
         reason = shs__tls_clients_veto(context, &record->identity, note);
@@ -422,11 +423,7 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
         shs_error_set(err, SHS_TLS, 0,
                       "The client's certificate is refused, %s: %s; at depth %d, '%.80s'.", label,
                       refusal->note != NULL ? refusal->note
-                      : refusal->reason == SHS_CLIENT_AMBIGUOUS
-                          ? "it names its owner twice, or with a NUL"
-                      : refusal->reason == SHS_CLIENT_TOO_LARGE
-                          ? "too many names, or one that is too long"
-                          : X509_verify_cert_error_string(refusal->code),
+                                            : X509_verify_cert_error_string(refusal->code),
                       refusal->depth, refusal->subject);
 }
 
