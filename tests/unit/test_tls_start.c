@@ -64,7 +64,7 @@ static enum answer start(long n)
      * OpenSSL 3.5 waits for itself for ever when its first lock of all finds no memory: it tells of
      * that, and to tell it needs the lock. shs__openssl_ready looks for memory before; one
      * allocation that fails on purpose gets past it.
-     */
+ */
     if (OpenSSL_version_num() >= 0x30200000L)
         ERR_clear_error();
     if (shs_http_server_new(&server, &opt, &handler, &err) != SHS_OK)

@@ -172,10 +172,11 @@ int shs__tls_ocsp_load(struct shs_tls_ocsp *self, const char *path, X509 *leaf,
     response = bytes.len == 0 ? NULL : d2i_OCSP_RESPONSE(NULL, &at, (long)bytes.len);
     if (response == NULL || OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL ||
         (basic = OCSP_response_get1_basic(response)) == NULL) {
-        rc = shs_error_set(err, SHS_TLS, 0,
-                           "'%s' is no successful OCSP response in DER. Make it with openssl ocsp "
-                           "-respout.",
-                           path);
+        rc = shs_error_set(
+            err, SHS_TLS, 0,
+            "'%s' is not a successful OCSP response in DER. Make it with openssl ocsp "
+            "-respout.",
+            path);
         goto out;
     }
     if (check(self, basic, path, leaf, chain, now, &unfit) != SHS_OK) {
