@@ -4,7 +4,7 @@
  *   records_bench [ROUNDS]
  *
  * For each suite: ns to seal a record of 100 bytes and to open it again, with the contexts of the
- * ciphers kept, and with both ends idle after each, which makes anew what an idle connection does
+ * ciphers kept, and with both ends idle after each, which makes again what an idle connection does
  * not hold: for one end the context that seals, for the other the one that opens and its buffer. A
  * server that wakes for a request needs both.
  */
@@ -81,16 +81,16 @@ int main(int argc, char **argv)
 
     must(suites != NULL && rounds > 0);
     for (unsigned id = 0x1301; id <= 0x1303; id++) {
-        double kept = 1e12, anew = 1e12;
+        double kept = 1e12, again = 1e12;
 
         for (int i = 0; i < 5; i++) { /* the best of five, in turns */
             double a = measure(suites, id, rounds, false), b = measure(suites, id, rounds, true);
 
             kept = a < kept ? a : kept;
-            anew = b < anew ? b : anew;
+            again = b < again ? b : again;
         }
-        printf("%#x: kept %.0f ns, made anew %.0f ns: for both %.0f ns\n", id, kept, anew,
-               anew - kept);
+        printf("%#x: kept %.0f ns, made again %.0f ns: for both %.0f ns\n", id, kept, again,
+               again - kept);
     }
     shs__tls_suites_free(suites);
     return 0;

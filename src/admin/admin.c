@@ -393,11 +393,13 @@ static struct shs_admin *admin_new(void)
         .handshake = on_handshake, .failure = on_own_failure, .turn = shs__admin_look, .ctx = self};
     self->began_ns = shs_now_ns();
     self->keylog_fd = -1;
-    self->handler = (struct shs_http_handler){.name = "Admin",
-                                              .do_any = shs__admin_answer,
-                                              .log_request = log_request,
-                                              .log_ctx = self,
-                                              .ctx = self};
+    self->handler = (struct shs_http_handler){
+        .name = "Admin",
+        .do_any = shs__admin_answer,
+        .log_request = log_request,
+        .log_ctx = self,
+        .ctx = self,
+    };
     return self;
 }
 

@@ -21,7 +21,7 @@ struct record {
     uint64_t id;
     bool renamed; /* know_name is done */
 
-    /* What its owner says anew for each request, without the lock; copy_row says in which order it
+    /* What its owner says again for each request, without the lock; copy_row says in which order it
        is read. */
     _Atomic int tid, state;
     _Atomic int64_t deadline_ns, request_ns; /* request_ns 0: none under way */

@@ -278,7 +278,7 @@ int shs__html_escape(struct shs_buf *out, struct shs_str s)
     return append_replaced(out, s, replace_html);
 }
 
-/* What is no text becomes \\xNN, byte by byte: control characters, also U+0080 to U+009f, which a
+/* What is not text becomes \\xNN, byte by byte: control characters, also U+0080 to U+009f, which a
    terminal obeys, what turns text, and broken sequences. */
 int shs__log_escape(struct shs_buf *out, struct shs_str s)
 {

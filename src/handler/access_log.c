@@ -185,10 +185,12 @@ bool shs_access_log_write(struct shs_access_log *self, const char *line, size_t 
 
 void shs_access_log_options_init_sized(struct shs_access_log_options *opt, size_t size)
 {
-    struct shs_access_log_options defaults = {.size = size,
-                                              .style = SHS_ACCESS_COMBINED,
-                                              .max_waiting = (size_t)1 << 20,
-                                              .stop_ms = 2000};
+    struct shs_access_log_options defaults = {
+        .size = size,
+        .style = SHS_ACCESS_COMBINED,
+        .max_waiting = (size_t)1 << 20,
+        .stop_ms = 2000,
+    };
 
     shs__sized_init(opt, size, &defaults, sizeof defaults);
 }

@@ -82,7 +82,7 @@ struct shs_h1_config {
     const struct shs_options *opt; /* borrowed */
     struct shs_guard_limits limits;
     struct shs_str server_field;    /* value of Server; len 0 = none */
-    struct shs_second_texts *dates; /* NULL: each Date is made anew; borrowed */
+    struct shs_second_texts *dates; /* NULL: each Date is made again; borrowed */
 };
 
 enum shs_h1_state {

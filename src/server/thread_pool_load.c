@@ -23,7 +23,7 @@
 
 #include "server/thread_pool.h"
 
-/* It is no burst any more. */
+/* It is not a burst any more. */
 #define LASTS_MS 1000u
 /* It is over when nobody has come late for so long. */
 #define CALM_MS 1000u

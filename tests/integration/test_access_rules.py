@@ -294,7 +294,7 @@ def spellings_of_a_path(lab):
                 answer = shslib.read_all(sock)
             check(b"secret text" not in answer, "%s gives the secret" % path)
             check(answer[9:12] in (b"403", b"404", b"400"), "%s: %r" % (path, answer[:40]))
-            if answer[9:12] == b"400":  # it is no path at all, and no rule is asked
+            if answer[9:12] == b"400":  # it is not a path, and no rule is asked
                 continue
             code, said = explain("--policy", rules, "--nobody", "GET", path)
             equal(code, 0 if answer[9:12] == b"404" else 1, "explain of %s: %s" % (path, said))
@@ -316,7 +316,7 @@ def identities_that_are_none(lab):
         code, said = explain("--policy", lab.rules, "--cert", cert, "--client-ca", lab.corp.cert, "GET", "/admin/v1/x")
         equal(code, 0 if why is None else 1, said)
         if why is not None:
-            check("counts for nothing" in said and why in said, said)
+            check("the certificate is not used" in said and why in said, said)
     code, said = explain("--policy", lab.rules, "--cert", plain_ca[0], "GET", "/admin/v1/x")
     equal(code, 1, said)
     check("its certificate is that of a CA" in said, said)

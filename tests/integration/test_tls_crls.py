@@ -423,7 +423,7 @@ def not_understood(pki):
             judged(server, pki, "m", ssl.TLSVersion.TLSv1_3, "revoked", False)
             judged(server, pki, "a", ssl.TLSVersion.TLSv1_3, "ok", False)
     for name, make, words in (("dangling.crl", lambda path: os.symlink("/nonexistent", path), "Cannot read"),
-                              ("pipe.crl", os.mkfifo, "is no file"),
+                              ("pipe.crl", os.mkfifo, "is not a file"),
                               ("empty.crl", lambda path: open(path, "w").close(), "There is no CRL in")):
         path = os.path.join(good, name)
         make(path)

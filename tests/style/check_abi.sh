@@ -76,7 +76,7 @@ check() {
     if grep -qxF "## $released (unreleased)" "$tree/CHANGELOG.md"; then
         echo "(libshs $released is not released: these changes since its dump are no fault. Before the release: --update)"
     elif [ "$(soname "$work/old.abi")" != "$(soname "$work/new.abi")" ]; then
-        echo "(another soname than that of libshs $released: programs are linked anew)"
+        echo "(another soname than that of libshs $released: programs are linked again)"
     else
         fault "libshs.so $(version_now) breaks programs that are linked with $released, and has the same soname (above)"
     fi
@@ -156,7 +156,7 @@ int shs_f(const struct shs_o *o, const struct shs_h *h, struct shs_private *p);\
     expect bad "no dump"
     released
     put libshs.so <<<nothing
-    expect bad "what is no library"
+    expect bad "what is not a library"
 }
 
 for tool in abidw abidiff xz; do

@@ -193,7 +193,7 @@ static void test_client_is_a_word(void **state)
           "HTTP/1.1\" 200 13");
 }
 
-/* The text of a second is kept, and made anew for another one, also an earlier one. */
+/* The text of a second is kept, and made again for another one, also an earlier one. */
 static void test_clock(void **state)
 {
     static const struct {

@@ -180,7 +180,7 @@ static void test_many(void **state)
     shs__tls_deny_free(deny);
 }
 
-/* A file replaces a file, not what was added; the same file again is no change. */
+/* A file replaces a file, not what was added; the same file again is not a change. */
 static void test_file(void **state)
 {
     char path[] = "/tmp/shs-deny-XXXXXX";

@@ -11,7 +11,7 @@
 #include "base/base.h"
 #include "tls/clients/keys.h"
 
-/* More names than this, or a longer one, and the certificate is no identity. */
+/* More names than this, or a longer one, and the certificate is not an identity. */
 #define SHS_CLIENT_SANS_MAX 256
 #define SHS_CLIENT_NAME_MAX 1024
 

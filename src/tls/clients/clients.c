@@ -278,7 +278,7 @@ static bool is_certain(int code)
     }
 }
 
-/* Taken apart anew. */
+/* Taken apart again. */
 static STACK_OF(X509) * copy_certs(STACK_OF(X509) * certs)
 {
     STACK_OF(X509) *copy = sk_X509_new_null();
@@ -410,7 +410,7 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
     else if (reason == SHS_CLIENT_NOT_STRICT)
         shs_error_set(
             err, SHS_TLS, 0,
-            "The client's certificate is refused, %s: %s, '%.30s'. Make that %s anew with "
+            "The client's certificate is refused, %s: %s, '%.30s'. Make that %s again with "
             "%s, or use --client-lax.",
             label, X509_verify_cert_error_string(refusal->code), refusal->subject,
             refusal->depth > 0 ? "CA" : "certificate", shs__tls_strict_remedy(refusal->code));

@@ -129,7 +129,7 @@ static int not_signed(const struct shs_tls_crl *item, struct shs_error *err)
     return shs_error_set(err, SHS_TLS, 0,
                          "The CRL in %s is not signed by '%s', its issuer, as this CA is in the "
                          "client CA file: it is damaged, or of another CA with this name. Fetch "
-                         "it anew, or take it away.",
+                         "it again, or take it away.",
                          item->name.text, issuer);
 }
 
@@ -470,7 +470,7 @@ static int load_entry(struct loading *job, const char *path, unsigned *files)
         return SHS_OK;
     if (!S_ISREG(st.st_mode))
         return shs_error_set(job->err, SHS_TLS, 0,
-                             "%s in the CRL directory is no file. Take it out.",
+                             "%s in the CRL directory is not a file. Take it out.",
                              named(&name, path));
     if (++*files > CRL_FILES_MAX)
         return shs_error_set(job->err, SHS_TLS, 0,
@@ -651,7 +651,7 @@ static bool is_sent_to(struct looking *look, const DIST_POINT_NAME *place)
     return false;
 }
 
-/* What fails for want of memory is no answer: it is asked twice, as OpenSSL may not say so. */
+/* What fails for want of memory is not an answer: it is asked twice, as OpenSSL may not say so. */
 static bool is_same_key(struct looking *look, const EVP_PKEY *a, const EVP_PKEY *b)
 {
     bool same = EVP_PKEY_eq(a, b) == 1 || EVP_PKEY_eq(a, b) == 1;

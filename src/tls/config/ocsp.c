@@ -154,7 +154,7 @@ static int check(struct shs_tls_ocsp *self, OCSP_BASICRESP *basic, const char *p
 static int not_one(const char *path, struct shs_error *err)
 {
     return shs_error_set(err, SHS_TLS, 0,
-                         "'%s' is no OCSP response in DER. Make it with openssl ocsp -respout.",
+                         "'%s' is not an OCSP response in DER. Make it with openssl ocsp -respout.",
                          path);
 }
 
