@@ -66,14 +66,16 @@ int main(int argc, char **argv)
         snprintf(names[i][0], 64, "%s%u", i % 4 == 0 ? "user" : "other", n);
         snprintf(names[i][1], 64, "spiffe://corp.test/ns/%u/sa/x", n);
         sans[i] = (struct shs_san){SHS_SAN_URI, shs_str_of(names[i][1])};
-        certs[i] = (struct shs_client_identity){.verified = true,
-                                                .common_name = shs_str_of(names[i][0]),
-                                                .organizations = o,
-                                                .organization_count = 2,
-                                                .sans = &sans[i],
-                                                .san_count = 1,
-                                                .ca_spki_sha256 = (const char(*)[65])cas,
-                                                .ca_count = 2};
+        certs[i] = (struct shs_client_identity){
+            .verified = true,
+            .common_name = shs_str_of(names[i][0]),
+            .organizations = o,
+            .organization_count = 2,
+            .sans = &sans[i],
+            .san_count = 1,
+            .ca_spki_sha256 = (const char(*)[65])cas,
+            .ca_count = 2,
+        };
         shs_identity_init(&who[i]);
         who[i].cert = &certs[i];
     }

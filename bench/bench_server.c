@@ -3,6 +3,7 @@
  *
  *   bench_server --threading pool|thread|none [--plain] [--cert F --key F] [--port N] [--root DIR]
  *                [--threads N] [--max-threads N] [--max-connections N] [--idle-ms N]
+ *                [--client-ca F]
  *
  *   GET /            13 bytes from memory
  *   GET /f/NAME      DIR/NAME as a file
@@ -162,7 +163,7 @@ static int bench_get(struct shs_request *req, struct shs_response *res)
 struct settings {
     struct shs_options opt;
     const char *threading;
-    const char *root;
+    const char *root, *client_ca;
     bool plain;
 };
 
@@ -181,7 +182,7 @@ static int parse(struct settings *set, int argc, char **argv)
         {"port", 1, NULL, 'p'},      {"root", 1, NULL, 'r'},
         {"threads", 1, NULL, 'n'},   {"max-threads", 1, NULL, 'm'},
         {"idle-ms", 1, NULL, 'i'},   {"max-connections", 1, NULL, 'C'},
-        {NULL, 0, NULL, 0},
+        {"client-ca", 1, NULL, 'a'}, {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -217,11 +218,33 @@ static int parse(struct settings *set, int argc, char **argv)
         case 'C':
             set->opt.max_connections = number(optarg);
             break;
+        case 'a':
+            set->client_ca = optarg;
+            break;
         default:
             return -1;
         }
     }
     return optind == argc ? 0 : -1;
+}
+
+static int push_tls(struct shs_server *server, const struct settings *set, struct shs_error *err)
+{
+    struct shs_tls_cert cert = {.certfile = set->opt.certfile, .keyfile = set->opt.keyfile};
+    struct shs_tls_config config;
+    struct shs_tls_host host;
+
+    if (set->client_ca == NULL)
+        return shs_tls_mixin_push(server, err);
+    shs_tls_host_init(&host);
+    shs_tls_config_init(&config);
+    host.certs = &cert;
+    host.cert_count = 1;
+    host.client_auth = SHS_TLS_CLIENT_REQUIRED;
+    host.client_ca = set->client_ca;
+    config.hosts = &host;
+    config.host_count = 1;
+    return shs_tls_mixin_push_config(server, &config, err);
 }
 
 static int compose(struct shs_server **out, const struct settings *set,
@@ -230,7 +253,7 @@ static int compose(struct shs_server **out, const struct settings *set,
     int rc = shs_http_server_new(out, &set->opt, handler, err);
 
     if (rc == SHS_OK && !set->plain)
-        rc = shs_tls_mixin_push(*out, err);
+        rc = push_tls(*out, set, err);
     if (rc == SHS_OK && strcmp(set->threading, "thread") == 0)
         rc = shs_threading_mixin_push(*out, err);
     else if (rc == SHS_OK && strcmp(set->threading, "pool") == 0)

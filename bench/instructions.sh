@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# instructions.sh - how many instructions a full handshake with its request, a resumed one, and a
-# request on a kept connection take in user space: here and in nginx, by callgrind. What the kernel
-# does is not in it, and what else the machine does makes no difference.
+# instructions.sh - how many instructions a full handshake with its request, one with a client's
+# certificate, a resumed one, and a request on a kept connection take in user space: here and in
+# nginx, by callgrind. What the kernel does is not in it, and what else the machine does makes no
+# difference.
 #
 #   bash bench/instructions.sh
 set -u
@@ -9,6 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need valgrind openssl python3 cmake ninja
 build_release
 make_material
+make_client
 
 # under_callgrind COMMAND...: starts it, with pid and log set.
 under_callgrind() {
@@ -21,7 +23,13 @@ under_callgrind() {
 start_here() {
     port=$(free_port)
     under_callgrind "$build/bench/bench_server" --threading pool --port "$port" --cert "$work/cert.pem" \
-        --key "$work/key.pem" --root "$work/www/f" --idle-ms 600000
+        --key "$work/key.pem" --root "$work/www/f" --idle-ms 600000 ${asked:+--client-ca "$asked"}
+}
+
+start_asking() { asked=$work/client-ca.pem start_here; }
+
+start_asking_nginx() {
+    verify="ssl_client_certificate $work/client-ca.pem; ssl_verify_client on; ssl_verify_depth 3;" start_one_nginx
 }
 
 # One process, so that one callgrind sees it all.
@@ -32,7 +40,7 @@ worker_processes 1; daemon off; master_process off; pid $work/one-nginx.pid; err
 events { worker_connections 1000; }
 http { access_log off; keepalive_requests 1000000; server {
     listen 127.0.0.1:$port ssl; ssl_certificate $work/cert.pem; ssl_certificate_key $work/key.pem;
-    ssl_protocols TLSv1.3; ssl_session_cache shared:s:10m; root $work/www; } }
+    ssl_protocols TLSv1.3; ssl_session_cache shared:s:10m; ${verify:-} root $work/www; } }
 CONF
     under_callgrind nginx -c "$work/one-nginx.conf" -e "$work/nginx.err"
 }
@@ -42,6 +50,7 @@ collected() {
     "$1" && wait_port "$port" || return
     case $2 in
     kept) yes '' | head -n "$3" | "$build/bench/load_client" hold "$port" /f/13 10 tls >/dev/null ;;
+    mtls) CLIENT_PEM=$work/client.pem "$build/bench/load_client" close "$port" /f/13 "x$3" 1 full >/dev/null ;;
     *) "$build/bench/load_client" close "$port" /f/13 "x$3" 1 "$2" >/dev/null ;;
     esac
     kill "$pid"
@@ -62,9 +71,11 @@ per() {
 echo "| instructions in user space | here | nginx |"
 echo "| --- | ---: | ---: |"
 declare -A name=([full]="full handshake + GET + close" [resumed]="resumed handshake + GET + close"
+    [mtls]="full handshake with a client certificate + GET + close"
     [kept]="GET of 13 bytes on a kept connection")
-for load in full resumed kept; do
-    nginx=-
-    command -v nginx >/dev/null && nginx=$(per start_one_nginx "$load")
-    echo "| ${name[$load]} | $(per start_here "$load") | $nginx |"
+for load in full mtls resumed kept; do
+    nginx=- here=start_here peer=start_one_nginx
+    [ "$load" != mtls ] || here=start_asking peer=start_asking_nginx
+    command -v nginx >/dev/null && nginx=$(per "$peer" "$load")
+    echo "| ${name[$load]} | $(per "$here" "$load") | $nginx |"
 done

@@ -443,7 +443,7 @@ static void answered(struct loader *self, struct talk *talk)
         ask(self, talk);
 }
 
-/* Bytes that came. False: they are no answer as it should be. */
+/* Bytes that came. False: they are not answer as it should be. */
 static bool take(struct loader *self, struct talk *talk, const char *bytes, size_t len)
 {
     const char *end, *field;

@@ -266,7 +266,7 @@ static void piece(const char *text)
     double began = now(), cpu = cpu_s(), next = began, time = began;
 
     if (rate <= 0 || seconds <= 0) {
-        fprintf(stderr, "open_loop: \"%s\" is no RATExSECONDS\n", text);
+        fprintf(stderr, "open_loop: \"%s\" is not of the form RATExSECONDS\n", text);
         exit(2);
     }
     figures.came = figures.served = figures.refused = figures.gave_up = 0;

@@ -43,6 +43,11 @@ if(SHS_COVERAGE)
   add_link_options(--coverage)
 endif()
 
+# The packages have it apart from the programs: cmake/ShsPackage.cmake.
+if(SHS_SPLIT_DEBUG)
+  add_compile_options(-g)
+endif()
+
 # -- hardening ----------------------------------------------------------------------------------
 
 # The same bytes from every folder: no absolute path of a source gets into an object.

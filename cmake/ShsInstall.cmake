@@ -5,7 +5,15 @@ include(CMakePackageConfigHelpers)
 set(SHS_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/shs)
 
 install(FILES ${SHS_HEADERS} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/shs COMPONENT dev)
-install(TARGETS shs_shared shs_static EXPORT shsTargets
+set(SHS_INSTALLED shs_shared shs_static)
+if(SHS_LIBRARIES STREQUAL "shared")
+  set(SHS_INSTALLED shs_shared)
+elseif(SHS_LIBRARIES STREQUAL "static")
+  set(SHS_INSTALLED shs_static)
+elseif(NOT SHS_LIBRARIES STREQUAL "both")
+  message(FATAL_ERROR "SHS_LIBRARIES is '${SHS_LIBRARIES}': give both, shared or static")
+endif()
+install(TARGETS ${SHS_INSTALLED} EXPORT shsTargets
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT lib NAMELINK_COMPONENT dev
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev)
 if(TARGET shs)
@@ -36,6 +44,12 @@ if(SHS_LLHTTP_FROM STREQUAL "sources")
   set(SHS_PC_LLHTTP "")
 else()
   set(SHS_PC_LLHTTP ", libllhttp")
+endif()
+# Where there is no shared library, whoever links with this one needs its libraries as well.
+set(SHS_PC_PRIVATE .private)
+if(SHS_LIBRARIES STREQUAL "static")
+  set(SHS_PC_PRIVATE "")
+  set(SHS_PC_PTHREAD " -pthread")
 endif()
 configure_file(packaging/shs.pc.in ${CMAKE_CURRENT_BINARY_DIR}/shs.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/shs.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig

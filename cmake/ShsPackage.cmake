@@ -4,6 +4,11 @@
 #   libshs0     the shared library     component lib
 #   libshs-dev  to build against it    component dev
 #
+# and, with SHS_SPLIT_DEBUG, as the preset has it, what gdb shows of the first two, found by their build ids:
+#
+#   shs-dbgsym      component cmd_debug
+#   libshs0-dbgsym  component lib_debug
+#
 # SOURCE_DATE_EPOCH sets the times in them. packaging/check_packages.sh compares two builds.
 
 set(SHS_PACKAGE_CONTACT "SecureHTTPServer authors <authors@securehttpserver.invalid>"
@@ -19,6 +24,9 @@ set(CPACK_PACKAGE_CONTACT "${SHS_PACKAGE_CONTACT}")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")
 set(CPACK_RESOURCE_FILE_LICENSE ${CMAKE_CURRENT_SOURCE_DIR}/LICENSE)
 set(CPACK_COMPONENTS_ALL cmd lib dev)
+if(SHS_SPLIT_DEBUG)
+  list(APPEND CPACK_COMPONENTS_ALL cmd_debug lib_debug)
+endif()
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
@@ -43,6 +51,20 @@ Servers are put together from classes and mixins as in Python's socketserver
 and http.server, with deadlines and limits for everything.
 
 This package has the shared library.")
+
+# Not cpack's own CPACK_DEBIAN_DEBUGINFO_PACKAGE: it writes the path of the build into md5sums, so that two builds
+# differ and `dpkg --verify` finds no file.
+foreach(pair cmd:shs lib:libshs0)
+  string(REPLACE ":" ";" pair ${pair})
+  list(GET pair 0 component)
+  list(GET pair 1 package)
+  string(TOUPPER ${component}_DEBUG name)
+  set(CPACK_DEBIAN_${name}_PACKAGE_NAME ${package}-dbgsym)
+  set(CPACK_DEBIAN_${name}_PACKAGE_SECTION debug)
+  set(CPACK_DEBIAN_${name}_PACKAGE_DEPENDS "${package} (= ${PROJECT_VERSION})")
+  set(CPACK_DEBIAN_${name}_DESCRIPTION "debug symbols for ${package}
+What gdb shows of a program comes from here: it finds them by the build id.")
+endforeach()
 
 # The static library and the pkg-config file need the headers of what libshs is linked with.
 list(JOIN SHS_OPTIONAL_DEBS ", " optional)
@@ -103,6 +125,10 @@ if(SHS_GZIP)
     install(FILES ${dir}/copyright ${dir}/changelog.gz DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${package}
             COMPONENT ${component} EXCLUDE_FROM_ALL)
   endforeach()
+endif()
+
+if(SHS_SPLIT_DEBUG)
+  include(ShsDebugSymbols)
 endif()
 
 include(CPack)

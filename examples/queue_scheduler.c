@@ -111,9 +111,11 @@ static int queue_server_close(struct shs_layer *layer)
     return rc;
 }
 
-static const struct shs_server_ops layer_ops = {.name = "QueueMixIn",
-                                                .process_request = shs_schedule_request,
-                                                .server_close = queue_server_close};
+static const struct shs_server_ops layer_ops = {
+    .name = "QueueMixIn",
+    .process_request = shs_schedule_request,
+    .server_close = queue_server_close,
+};
 static const struct shs_scheduler_ops ops = {.add = queue_add};
 
 /* -- a server over it -------------------------------------------------------------------------- */

@@ -20,7 +20,7 @@ static int greet_get(struct shs_request *req, struct shs_response *res)
 
     (void)shs_request_header(req, "X-Name", &name);
     if (name.len > 40)
-        return shs_send_error(res, 400, "That is no name.");
+        return shs_send_error(res, 400, "That is not a name.");
     SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
     SHS_RETURN_IF_ERROR(shs_send_header(res, "Content-Type", "text/plain; charset=utf-8"));
     len = snprintf(text, sizeof text, "Hello, %.*s\n", (int)name.len, name.ptr);

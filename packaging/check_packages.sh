@@ -7,7 +7,8 @@
 #                                            byte for byte, asks lintian, and puts them into DEBS
 #   packaging/check_packages.sh try DEBS     in another fresh system: installs the packages, compiles
 #                                            programs against them (C and C++; pkg-config and CMake), runs
-#                                            them and the command, removes all, and looks for what is left
+#                                            them, the command, and `shs serve` as the unit says it, removes
+#                                            all, and looks for what is left
 #
 # It installs and removes packages, as root: do not run it on a machine that you use.
 # tests/fresh_debian.sh --install makes the two systems and runs both.
@@ -156,7 +157,9 @@ build() {
         echo "   $(sha256sum "$deb" | cut -c 1-16)  $(basename "$deb"), the same bytes twice"
         cp "$deb" "$debs/"
     done
-    [ "$(ls "$debs"/*.deb | wc -l)" -eq 3 ] || fail "there are not three packages: $(ls "$debs")"
+    for deb in "${packages_made[@]}"; do
+        [ -f "$(echo "$debs/${deb}_"*.deb)" ] || fail "there is no package $deb: $(ls "$debs")"
+    done
 
     say "lintian"
     quietly apt-get install -y --no-install-recommends lintian
@@ -169,31 +172,120 @@ files() {
         -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/log \) -prune -o -print | sort
 }
 
+# What the SPDX document says of a library is what dpkg says of it here.
+check_sbom() {
+    local name said
+    [ -s /usr/share/doc/shs/shs.spdx.json ] || fail "the package shs has no shs.spdx.json"
+    name=$(dpkg-query -W -f '${Package}\n' 'libssl3*' | head -n 1)
+    said=$(dpkg-query -W -f '${Version}' "$name")
+    grep -A 1 "\"name\": \"$name\"" /usr/share/doc/shs/shs.spdx.json | has -F "\"versionInfo\": \"$said\"" ||
+        fail "shs.spdx.json does not say $name $said"
+    has -F '"libseccomp2"' /usr/share/doc/shs/shs.spdx.json || fail "shs.spdx.json does not name libseccomp2"
+}
+
+# gdb finds what it shows of a program by the build id of that.
+check_debug_symbols() {
+    local file id
+    for file in /usr/bin/shs "$(echo /usr/lib/*/libshs.so."$version")"; do
+        id=$(readelf -n "$file" | sed -nE 's/.*Build ID: ([0-9a-f]+)$/\1/p')
+        readelf -S "/usr/lib/debug/.build-id/${id:0:2}/${id:2}.debug" 2>/dev/null | has debug_info || fail "there are no debug symbols for $file"
+        ! readelf -S "$file" | has debug_info || fail "$file has debug symbols of its own"
+    done
+    gdb -nx -batch -ex 'info line main' /usr/bin/shs 2>&1 | has 'src/cmd/main\.c' || fail "gdb does not find the line of main"
+}
+
+# systemd itself does not run in a chroot: run_unit.py does what it does.
+run_unit() {
+    local units=/lib/systemd/system
+    [ -f "$units/shs.service" ] && [ -f "$units/shs.socket" ] || fail "the units are not installed"
+    # What an older systemd does not know it ignores, with a warning.
+    systemd-analyze verify "$units/shs.service" "$units/shs.socket" >"$work/said" 2>&1 || { cat "$work/said"; fail "systemd-analyze verify"; }
+    ! grep -F shs. "$work/said" || fail "systemd-analyze verify has something to say"
+    systemd-analyze security --offline=true --no-pager --threshold=20 "$units/shs.service" >"$work/security" ||
+        { cat "$work/security"; fail "systemd-analyze security: more than 2.0"; }
+    echo "   $(tail -n 1 "$work/security")"
+    python3 "$root/packaging/run_unit.py" "$units/shs.service" "$units/shs.socket" || fail "the unit's command line (above)"
+}
+
+# Each page is found by its name, and groff has nothing to say about it.
+read_pages() {
+    local package page name count=0
+    for package in "${packages_made[@]}"; do
+        while read -r page; do
+            name=$(basename "$page" .gz)
+            [ "$(man -w "${name##*.}" "${name%.*}")" = "$page" ] || fail "man does not find $page by its name"
+            zcat "$page" | groff -mandoc -ww -Tutf8 -Z >/dev/null 2>"$work/said"
+            [ ! -s "$work/said" ] || { cat "$work/said"; fail "groff complains about $page"; }
+            count=$((count + 1))
+        done < <(dpkg -L "$package" | grep '^/usr/share/man/man./')
+    done
+    [ "$count" -ge 20 ] || fail "there are only $count man pages"
+    man --warnings -E UTF-8 1 shs-serve >"$work/page" 2>"$work/said"
+    has -- '--stop-timeout' <"$work/page" || fail "man 1 shs-serve does not show the page"
+    [ ! -s "$work/said" ] || { cat "$work/said"; fail "man complains about shs-serve(1)"; }
+    echo "   $count man pages, found by name and read without a warning"
+}
+
+# Each shell finds the file by itself and offers `serve` for `shs se`.
+complete_words() {
+    bash --norc -c '. /usr/share/bash-completion/bash_completion; _completion_loader shs
+        COMP_WORDS=(shs se) COMP_CWORD=1 COMP_LINE="shs se" COMP_POINT=6
+        "$(complete -p shs | sed -nE "s/.*-F ([^ ]+).*/\\1/p")" shs se shs; printf "%s\n" "${COMPREPLY[@]}"' | has -E '^serve ?$' ||
+        fail "bash does not complete shs"
+    HOME=$work fish -c 'complete -C "shs se"' | has -E '^serve\b' || fail "fish does not complete shs"
+    [ "$(HOME=$work zsh -fc 'autoload -Uz compinit && compinit -u -D && print $_comps[shs]')" = _shs ] ||
+        fail "zsh knows no completion of shs"
+    echo "   bash, fish and zsh complete shs"
+}
+
+# README's blocks as they stand, against what is installed, as somebody who is not root.
+run_documents() {
+    mkdir -p "$work/documents/tests"
+    cp -a "$root/README.md" "$work/documents/"
+    cp -a "$root/tests/integration" "$work/documents/tests/"
+    chmod 755 "$work"
+    python3 "$work/documents/tests/integration/test_documents.py" --installed /usr --user 65534 README.md || fail "README.md (above)"
+}
+
 try() {
     local debs=$1 deb
     quietly apt-get update
-    quietly apt-get install -y --no-install-recommends build-essential cmake pkg-config
+    # shellcheck disable=SC2046 # a list of words
+    quietly apt-get install -y --no-install-recommends $(bash "$root/packaging/debian.sh" list try)
     files >"$work/before"
-    say "apt-get install the three packages"
+    say "apt-get install the packages"
     quietly apt-get install -y --no-install-recommends "$debs"/*.deb
-    for deb in shs libshs0 libshs-dev; do
+    for deb in "${packages_made[@]}"; do
         echo "   $deb needs: $(dpkg-query -W -f '${Depends}' "$deb")"
-        dpkg --verify "$deb" || fail "dpkg --verify $deb"
+        [ -z "$(dpkg --verify "$deb")" ] || fail "dpkg --verify $deb: $(dpkg --verify "$deb")"
     done
+    check_sbom
+    check_debug_symbols
     compile_and_run
+    say "man pages and completion"
+    read_pages
+    complete_words
+    say "the unit"
+    run_unit
+    say "README's commands"
+    run_documents
     say "a program's package depends on libshs0"
     mkdir -p "$work/p/debian"
     printf 'Source: p\n\nPackage: p\nArchitecture: any\n' >"$work/p/debian/control"
     (cd "$work/p" && dpkg-shlibdeps -O "$work/programs/pc_c" 2>/dev/null) | grep 'libshs0 (' || fail "dpkg-shlibdeps does not name libshs0"
     say "removed again"
-    quietly apt-get purge -y shs libshs0 libshs-dev
+    quietly apt-get purge -y "${packages_made[@]}"
     quietly apt-get autoremove --purge -y
-    # What autoremove leaves of other packages is not ours to judge.
-    files | comm -13 "$work/before" - | { ! grep -iE 'shs' || fail "files are left"; }
+    # Python writes what it compiled beside its own files; what autoremove leaves of other packages is not ours to judge.
+    files | comm -13 "$work/before" - | grep -vE '/__pycache__(/|$)' >"$work/left" || true
+    ! grep -iE 'shs' "$work/left" || fail "files are left"
+    echo "   new files in the system, of whatever package: $(wc -l <"$work/left")"
+    head -n 20 "$work/left"
     ! dpkg-query -W -f '${binary:Package} ${db:Status-Status}\n' 2>/dev/null | grep -E '^(lib)?shs' || fail "dpkg still knows a package"
     ! ldconfig -p | grep libshs || fail "ldconfig still knows libshs"
 }
 
+packages_made=(shs shs-dbgsym libshs0 libshs0-dbgsym libshs-dev)
 version=$(sed -nE 's/.*SHS_VERSION_STRING "(.*)".*/\1/p' "$root/include/shs/version.h")
 case ${1:-}:$# in
 build:2 | try:2)
@@ -201,7 +293,7 @@ build:2 | try:2)
     say "all of it works: $1"
     ;;
 *)
-    sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
     ;;
 esac

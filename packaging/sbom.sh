@@ -28,7 +28,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ -n "$version" ] && [ $# -gt 0 ] || fail "give --version, --created and the files that were built"
-[[ $created =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$ ]] || fail "--created $created is no time as 2026-01-31T12:00:00Z"
+[[ $created =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$ ]] || fail "--created $created is not a time as 2026-01-31T12:00:00Z"
 
 # "SONAME PATH" of each library that FILE itself asks for. One that is not found is a fault of the build.
 needed() {

@@ -95,9 +95,9 @@
  *
  * Identities that are none
  *
- *   A certificate that did not verify is no certificate here. One that names its owner twice, has a
- *   NUL in a name or more than one SPIFFE ID does not verify (shs/tls.h); that of a CA is refused
- *   here, whatever the rules say.
+ *   A certificate that did not verify is not a certificate here. One that names its owner twice,
+ *   has a NUL in a name or more than one SPIFFE ID does not verify (shs/tls.h); that of a CA is
+ *   refused here, whatever the rules say.
  *
  * Follows: RFC 5280, SPIFFE X.509-SVID, unix(7) SO_PEERCRED.
  */
@@ -221,7 +221,7 @@ SHS_API void shs_access_decide(struct shs_access_rules *self, const struct shs_i
                                struct shs_str method, struct shs_str path,
                                struct shs_access_decision *out);
 
-/* How much there is, and how often it was read anew. Any thread. */
+/* How much there is, and how often it was read again. Any thread. */
 struct shs_access_counts {
     size_t rules, roles, grants; /* lines with map or deny; roles; their paths */
     uint64_t reloads, reload_failures;

@@ -155,7 +155,8 @@ struct shs_admin_options {
     unsigned max_connections; /* at each address. 128 */
     unsigned head_ms;         /* as in struct shs_options. 5000 */
     unsigned idle_ms;         /* 30000 */
-    unsigned stop_ms;         /* shs_admin_free waits so long for requests under way. 2000 */
+    unsigned stop_ms;         /* shs_admin_free waits so long for requests under way, and one more
+                                 second once they are cut. 2000 */
     unsigned stuck_ms;        /* a request that is answered for longer is shown as stuck. 30000 */
 
     unsigned drain_grace_ms; /* POST drain without ?grace: connections are taken so long (drain.h);
@@ -206,8 +207,12 @@ SHS_API int shs_admin_reload(struct shs_admin *self, const char *who, bool dry_r
                              struct shs_error *err);
 
 /*
- * Ends its threads, within opt.stop_ms. Before the servers are freed: they may be closed by then.
- * SHS_TIMEOUT when a request still ran (then nothing is freed that it uses). NULL is fine.
+ * Ends its threads: requests under way have opt.stop_ms, then are cut off, and have another second
+ * to see it. Before the servers are freed: they may be closed by then. NULL is fine.
+ *
+ * SHS_TIMEOUT when a request still runs, such as one in a `reload` of yours that does not return.
+ * What it uses of the plane, and the servers that it looks at, are freed when it has ended; what is
+ * borrowed (access, health, metrics, the contexts) has to stay until then.
  */
 SHS_API int shs_admin_free(struct shs_admin *self);
 

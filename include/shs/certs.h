@@ -160,7 +160,7 @@ struct shs_cert_options {
      * "tlsfeature=status_request", "1.2.3.4=critical,DER:0500". It takes the place of the one that
      * would be made; "NAME=none" leaves that out; a second one of a name is a second extension.
      * Only for words of your own: it is a language, in which commas and colons have a meaning.
-     */
+ */
     const char *const *extensions;
     /* What to send with it: "normal" (the chain without the root; NULL), "none", "root" (with it),
        "reversed" (the root first), "double" (each authority twice) */

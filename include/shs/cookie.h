@@ -27,7 +27,7 @@ extern "C" {
 /*
  * The first cookie of the request with that name (case-sensitive), in the order they came, over all
  * Cookie fields: true and *value, or false. The value is as it came, quotes included; nothing is
- * decoded. Pieces without "=" are no cookies: a browser may send them for names it does not check.
+ * decoded. Pieces without "=" are not cookies: a browser may send them for names it does not check.
  */
 SHS_API bool shs_request_cookie(const struct shs_request *req, const char *name,
                                 struct shs_str *value);

@@ -24,7 +24,7 @@ struct shs_sha256;
 SHS_API int shs_sha256_new(struct shs_sha256 **out) SHS_MUST_CHECK;
 SHS_API int shs_sha256_update(struct shs_sha256 *self, const void *bytes,
                               size_t len) SHS_MUST_CHECK;
-/* Writes the digest and starts anew, for another one. Both: 0, or SHS_TLS (OpenSSL failed). */
+/* Writes the digest and starts again, for another one. Both: 0, or SHS_TLS (OpenSSL failed). */
 SHS_API int shs_sha256_final(struct shs_sha256 *self,
                              unsigned char out[SHS_SHA256_LEN]) SHS_MUST_CHECK;
 SHS_API void shs_sha256_free(struct shs_sha256 *self); /* NULL is fine */

@@ -24,7 +24,7 @@
  *   Each proxy adds the address it was asked from at the end; what stands in front may be the
  *   client's own invention. So the list is read from the right: the peer must be trusted; as long
  *   as an entry is a trusted proxy's, the one before it is looked at; the first that is none is the
- *   client. Where an entry is no address, the one behind it stays the client; "unknown" and the
+ *   client. Where an entry is not an address, the one behind it stays the client; "unknown" and the
  *   obfuscated names of RFC 7239 ("_gazonk") are taken as they are, from a trusted proxy. At most
  *   32 entries are looked at; a trusted proxy that is the 32nd is the client.
  *

@@ -61,7 +61,7 @@
  *       child of ForkingMixIn gets SIGTERM instead.
  *   Errors
  *   12. A negative code from `setup` or `handle` goes to handle_error, once, then shutdown_request,
- *       once. SHS_EXIT is no error, and ends the loop if the handler runs on its thread.
+ *       once. SHS_EXIT is not an error, and ends the loop if the handler runs on its thread.
  */
 #ifndef SHS_HANDLER_H
 #define SHS_HANDLER_H

@@ -236,7 +236,7 @@ SHS_API int shs_request_refuse(struct shs_request *req, int status, const char *
 /*
  * Until when this request may be worked on, by shs_now_ns; the earliest of several counts. Nothing
  * that reads its body or writes its answer waits longer: SHS_TIMEOUT. A handler that computes, or
- * waits for something else, looks itself: INT64_MAX is no deadline.
+ * waits for something else, looks itself: INT64_MAX is not a deadline.
  */
 SHS_API void shs_request_set_deadline(struct shs_request *req, int64_t deadline_ns);
 SHS_API int64_t shs_request_deadline(const struct shs_request *req);
@@ -294,8 +294,8 @@ SHS_API char *shs_request_copy(struct shs_request *req, struct shs_str s);
  * second call is SHS_USAGE.
  *
  *   code  200 to 999. HTTP has 100 to 599 (RFC 9110 section 15): what is beyond 599 is for clients
- *         of your own, others take it for an error of the server. What is below 200 is no answer
- *         but comes before one: shs_send_interim; 100 is the server's, 101 there is none
+ *         of your own, others take it for an error of the server. What is below 200 is not an
+ *         answer but comes before one: shs_send_interim; 100 is the server's, 101 there is none
  */
 SHS_API int shs_send_response(struct shs_response *res, int code) SHS_MUST_CHECK;
 /* The same with a reason of your own: printable ASCII, copied. */
@@ -427,7 +427,7 @@ SHS_API bool shs_response_has_left(const struct shs_response *res);
 SHS_API bool shs_response_header(const struct shs_response *res, const char *name,
                                  struct shs_str *value);
 /*
- * The whole body, when nothing of it has left and it is no file: true and *body, until the next
+ * The whole body, when nothing of it has left and it is not a file: true and *body, until the next
  * call that changes it.
  */
 SHS_API bool shs_response_body(const struct shs_response *res, struct shs_str *body);

@@ -54,7 +54,7 @@ SHS_API bool shs_json_available(void);
  *   out     borrowed from the request, until it ends; json_incref keeps it longer
  *
  * Returns 0; or what a handler returns to have the client told: SHS_PROTO, and 415 when the
- * Content-Type is neither application/json nor .../...+json, 400 for what is no JSON, has a key
+ * Content-Type is neither application/json nor .../...+json, 400 for what is not JSON, has a key
  * twice, or is nested too deeply, with line and column; SHS_LIMIT and 413 when it is too long;
  * SHS_NOMEM; or as shs_request_body.
  */
@@ -78,8 +78,8 @@ SHS_API int shs_send_json_text(struct shs_response *res, int status,
 /*
  * shs_send_problem (http.h) with members of one's own: {"type", "title", "status", "detail"}, and
  * those of `members`, an object, which may replace the first two. Takes the reference; NULL is
- * SHS_NOMEM, and what is no object SHS_USAGE, with a line in the log. What is no UTF-8 in `detail`
- * becomes U+FFFD. The connection lives on.
+ * SHS_NOMEM, and what is not an object SHS_USAGE, with a line in the log. What is not UTF-8 in
+ * `detail` becomes U+FFFD. The connection lives on.
  */
 SHS_API int shs_send_problem_json(struct shs_response *res, int status, const char *detail,
                                   struct json_t *members) SHS_MUST_CHECK;

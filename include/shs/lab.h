@@ -173,7 +173,7 @@ struct shs_lab_seen {
 /* Copies the counters; SHS_USAGE when the condition is not one of this lab's. */
 SHS_API int shs_lab_get_seen(const struct shs_lab *self, const struct shs_condition *condition,
                              struct shs_lab_seen *out);
-/* ClientHellos for names that are no condition, and all connections of whatever kind. */
+/* ClientHellos for names that are not conditions, and all connections of whatever kind. */
 SHS_API uint64_t shs_lab_strangers(const struct shs_lab *self);
 SHS_API uint64_t shs_lab_connections(const struct shs_lab *self);
 

@@ -233,7 +233,7 @@ struct shs_rate_options {
     unsigned burst;      /* at once, after a rest; 20 */
     unsigned per_minute; /* that come back; 600 */
     size_t max_keys;     /* that are remembered: 16 bytes each. 16384. Beyond it, who came least
-                            lately is forgotten, and begins anew */
+                            lately is forgotten, and begins again */
     shs_rate_key_fn *key;
     void *key_ctx;
 };

@@ -63,7 +63,7 @@ SHS_API void shs_multipart_limits_init_sized(struct shs_multipart_limits *limits
 /* One part. Valid until the next shs_multipart_next. */
 struct shs_part {
     struct shs_str name;     /* of the form's field; as the client wrote it, backslashes undone */
-    struct shs_str filename; /* ptr NULL when it is no file. filename* wins, decoded to UTF-8 */
+    struct shs_str filename; /* ptr NULL when it is not a file. filename* wins, decoded to UTF-8 */
     struct shs_str content_type; /* "text/plain" when the client did not say */
 };
 

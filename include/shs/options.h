@@ -94,13 +94,13 @@ struct shs_options {
     int request_queue_size;    /* listen(2) backlog; longer only keeps who has given up. 511 */
     unsigned timeout_ms;       /* handle_request's limit. UINT_MAX = none */
     unsigned poll_interval_ms; /* service_actions runs at least this often; less than 10 is 10. 500
-                                */
+ */
     int address_family;        /* AF_INET or AF_INET6: only such addresses of host. AF_UNSPEC */
     /*
      * Further addresses: the server listens at each of them, beside host and port (or path). All
      * are bound or none is, and the message names the one that failed. Each port "0" is another
      * one. Beside others the host "::" is IPv6 alone, for IPv4 can be said; "" is both. Copied.
-     */
+ */
     const struct shs_address *more_addresses;
     unsigned more_address_count; /* at most 63. 0 */
 

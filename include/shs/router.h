@@ -19,10 +19,10 @@
  * Which path reads as which
  *
  *   The path is cut at "/" as it came, then each segment is decoded once, and compared. Nothing is
- *   normalised: "%2F" is no separator, a trailing "/" or "." or ";x" makes another path. A segment
- *   that is "." or ".." (also as %2e, or beside a %2F), an empty one that is not the last, a run
- *   of "/" at the beginning, and what does not decode, match nothing: other programs on the way
- *   may read such a path as another one.
+ *   normalised: "%2F" is not a separator, a trailing "/" or "." or ";x" makes another path. A
+ *   segment that is "." or ".." (also as %2e, or beside a %2F), an empty one that is not the last,
+ *   a run of "/" at the beginning, and what does not decode, match nothing: other programs on the
+ *   way may read such a path as another one.
  *
  * Handlers under a route
  *

@@ -66,13 +66,13 @@ struct shs_scheduler_ops {
      * A connection begins. 0: it is the scheduler's. < 0: not taken, with shs_conn_fail; the caller
      * ends it. On the serving thread, or on whichever has called shs_server_take_request; also
      * before `start`, for shs_handle_request does not start anything.
-     */
+ */
     int (*add)(struct shs_scheduler *self, struct shs_conn *conn);
     /*
      * shs_serve_forever begins, on its thread. True: from now on until `stop` the scheduler takes
      * requests from every listening socket itself, which it may only if `may_take`. False: the
      * serving thread does.
-     */
+ */
     bool (*start)(struct shs_scheduler *self, bool may_take);
     /* The scheduler's `start` was true, and accepting was not possible for a while (a bound, no
        descriptors); now it is. On the serving thread, at least once after shs_server_ask_resume. */
@@ -82,7 +82,7 @@ struct shs_scheduler_ops {
     /* `fd` is readable, or every_ms have passed. On the serving thread, also in handle_request */
     void (*told_ready)(struct shs_scheduler *self);
     /* This is a child of the process that made the server, nobody has served, and somebody is about
-       to: what both processes would share (epoll sets, pipes) is made anew. 0, or < 0 with
+       to: what both processes would share (epoll sets, pipes) is made again. 0, or < 0 with
        shs_server_fail */
     int (*adopt)(struct shs_scheduler *self);
     /* A balancer has named a connection's client (proxy.h), which was not known when it was added:
@@ -146,7 +146,7 @@ SHS_API void shs_conn_set_overloaded(struct shs_conn *conn, bool overloaded);
 SHS_API void shs_conn_told_ready(struct shs_conn *conn, bool ended, int64_t told_ns);
 
 /* True if the last read has emptied the socket and its end was not told: then an edge-triggered
-   poll tells of what comes next. False: it has to be asked anew (EPOLL_CTL_MOD). Owner thread. */
+   poll tells of what comes next. False: it has to be asked again (EPOLL_CTL_MOD). Owner thread. */
 SHS_API bool shs_conn_is_drained(const struct shs_conn *conn);
 
 /* A datagram is all there when it is added, and its descriptor is the server's: not for epoll. Any
@@ -170,7 +170,7 @@ SHS_API int shs_server_take_request(struct shs_server *self,
                                     struct shs_listener *from) SHS_MUST_CHECK;
 
 /* False while no connection may be taken: accepting is paused, max_connections are open, or there
-   were no descriptors a moment ago. Any thread. */
+   were not descriptors a moment ago. Any thread. */
 SHS_API bool shs_server_may_accept(struct shs_server *self);
 
 /* `resume` is wanted when shs_server_may_accept is true again. It may be so already: look once more

@@ -340,7 +340,7 @@ SHS_API int shs_thread_pool_mixin_push(struct shs_server *self,
  * thread_groups and spare_ms are those of the server that had the pool first.
  *
  * Returns 0, also if they share already; < 0 with *err, and nothing has changed: SHS_USAGE (there
- * is no ThreadPoolMixIn; `self` has served, or shares its own with others; the workers of `with`
+ * is not a ThreadPoolMixIn; `self` has served, or shares its own with others; the workers of `with`
  * have ended with the last server that closed), SHS_LIMIT (128 servers share these workers). On the
  * composing thread of `self`; `with` may be serving on others, but must not be freed meanwhile.
  */
@@ -486,8 +486,8 @@ SHS_API int shs_listener_family(const struct shs_listener *self);
  *   ours  its path, when it is a Unix socket, goes as opt.unlink_on_close says; false: it stays
  *
  * Call it before shs_server_bind (opt.bind_and_activate = false). What `fd` is, is looked at there:
- * SHS_USAGE when it is no such socket. Returns 0, or SHS_USAGE when the server is bound or has no
- * such address. Composing thread only.
+ * SHS_USAGE when it is not such a socket. Returns 0, or SHS_USAGE when the server is bound or has
+ * no such address. Composing thread only.
  */
 SHS_API int shs_server_inherit(struct shs_server *self, unsigned i, int fd,
                                bool ours) SHS_MUST_CHECK;

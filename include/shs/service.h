@@ -151,8 +151,8 @@ SHS_API struct shs_admin *shs_service_admin(const struct shs_service *self);
 /* What became of the connections of all servers together (drain.h). Any thread. */
 SHS_API void shs_service_get_receipt(const struct shs_service *self, struct shs_drain_receipt *out);
 
-/* Ends the admin plane, then frees the servers. What a handler uses that has not returned by then
-   stays until it does. Not while it runs. NULL is fine. */
+/* Ends the admin plane, then frees the servers. What a request uses that still runs then, of theirs
+   or of the admin plane's, stays until it has ended. Not while it runs. NULL is fine. */
 SHS_API void shs_service_free(struct shs_service *self);
 
 #ifdef __cplusplus

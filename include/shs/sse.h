@@ -87,7 +87,7 @@ SHS_API int shs_sse_end(struct shs_response *res, int rc);
  * A channel numbers its events and keeps the last of them: who comes again with Last-Event-ID, as
  * browsers do by themselves, gets what was sent meanwhile. Who has missed more than is kept, or
  * whose last event is from before the program started, gets an event of the type "reset", with the
- * data {}: read everything anew.
+ * data {}: read everything again.
  *
  *   Nobody who sends waits for a listener. A listener that takes its events too slowly gets "reset"
  *   in place of those that are no longer kept, and one that takes nothing is gone by opt.write_ms.
@@ -102,7 +102,7 @@ struct shs_sse_channel_options {
     unsigned max_listeners; /* at once; more are 503 with Retry-After. 256 */
     unsigned comment_ms;    /* when nothing is sent for so long, a comment is; 0 = none is. 15000 */
     unsigned listen_ms;     /* then an answer ends. The client comes again, and whether it still may
-                               is asked anew. 0 = it does not end by itself. 600000 */
+                               is asked again. 0 = it does not end by itself. 600000 */
 };
 SHS_API void shs_sse_channel_options_init_sized(struct shs_sse_channel_options *opt, size_t size);
 #define shs_sse_channel_options_init(opt) shs_sse_channel_options_init_sized((opt), sizeof *(opt))

@@ -6,9 +6,9 @@
  *   A handler that serves the files under one directory, and nothing else: every open goes through
  *   openat2(2) with RESOLVE_BENEATH, so neither "..", nor a symbolic link, nor a rename under way
  *   leads out of it. The directory is looked up by its name for each request: a link that is
- *   swapped to another release, or a directory that is built anew, is served at once. GET and HEAD;
- *   types by file name; index pages; a listing for a directory without one, sorted by name, size or
- *   time (?C=N|S|M;O=A|D); 301 to "dir/" for "dir".
+ *   swapped to another release, or a directory that is built again, is served at once. GET and
+ *   HEAD; types by file name; index pages; a listing for a directory without one, sorted by name,
+ *   size or time (?C=N|S|M;O=A|D); 301 to "dir/" for "dir".
  *
  *   Validators and preconditions (an ETag, Last-Modified, If-Match and the others), single and
  *   multiple ranges, and content codings: a sibling "app.js.br", ".zst" or ".gz" that is not older

@@ -106,8 +106,8 @@ SHS_API void shs_test_answer_free(struct shs_test_answer *self); /* NULL is fine
  *
  * Returns 0; SHS_USAGE (a body together with `fields` that say something else is not: it is sent);
  * SHS_LIMIT when the answer is longer than max_answer; SHS_TIMEOUT after limit_ms, as far as the
- * handler waits for its client or for room; SHS_PROTO when what was answered is no HTTP; SHS_NOMEM.
- * Any thread.
+ * handler waits for its client or for room; SHS_PROTO when what was answered is not HTTP;
+ * SHS_NOMEM. Any thread.
  */
 SHS_API int shs_test_call(struct shs_test_answer **out, const struct shs_http_handler *handler,
                           const struct shs_test_request *request,
@@ -283,7 +283,7 @@ SHS_API void shs_test_server_clear_rules(struct shs_test_server *self);
 /*
  * The i-th fault, NULL after the last, and what it does (`text` may be NULL). Static storage. Those
  * whose names end in "-hello" and "-flight" are for connections, the others for requests. "alert-
- * hello" may have an alert behind a colon: "alert-hello:unknown_ca", "alert-hello:48".
+ * hello" may have an alert after a colon: "alert-hello:unknown_ca", "alert-hello:48".
  */
 SHS_API const char *shs_test_fault(size_t i, const char **text);
 

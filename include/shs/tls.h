@@ -90,9 +90,9 @@ struct shs_tls_cert {
  * connection was made by. When that one asks other things of clients (client_auth, the CAs and
  * CRLs, client_depth, client_lax, client_partial) or of TLS (policy, min_version, ciphers, groups),
  * an HTTPServer answers 421 Misdirected Request (RFC 9110, 15.5.20) and calls no handler. A name
- * that is no host's counts as the first host's, as in a ClientHello; a request without Host as this
- * connection's. Where only the certificates differ, nothing is protected by them, and the request
- * is served: a proxy may come with one name in its ClientHello for all.
+ * that is not a host's counts as the first host's, as in a ClientHello; a request without Host as
+ * this connection's. Where only the certificates differ, nothing is protected by them, and the
+ * request is served: a proxy may come with one name in its ClientHello for all.
  *
  * Over TLS, servers of other protocols than HTTP compare their names with shs_tls_info.sni.
  */
@@ -156,7 +156,7 @@ struct shs_tls_config {
     const char *deny; /* a file of certificates that are not let in (shs_tls_deny). NULL = none */
     unsigned watch_interval_ms; /* with watch: all files are looked at so often, whatever the
                                    kernel tells of changes (inotify). 30000 */
-    /* A failed handshake that is no probe, or an open connection that was ended because its
+    /* A failed handshake that is not a probe, or an open connection that was ended because its
        client's certificate is no longer accepted; instead of a line to opt.log. NULL: the line. Any
        thread, several at once; must not block. Views: during the call. */
     void (*on_failure)(void *ctx, const struct shs_tls_failure *failure);
@@ -283,7 +283,8 @@ SHS_API void shs_tls_request_reload(struct shs_server *self);
  *
  *   "cert HEX"            the SHA-256 of its certificate (DER)
  *   "spki HEX"            the SHA-256 of its public key: also when the certificate is renewed
- *   "serial HEX ISSUER"   serial number, and issuer as whoami says it (RFC 2253)
+ *   "serial HEX ISSUER"   serial number, and issuer as whoami says it (RFC 2253); the case of
+ *                         letters and how a character is escaped make no difference
  *
  * It stays until shs_tls_undeny, whatever the file says. A forked child keeps to the list it
  * was forked with, and ends its connection at the next request when there is another.

@@ -51,8 +51,8 @@ static int need_name(const struct reader *r, struct shs_str s, const char *what)
 {
     if (is_name(s))
         return SHS_OK;
-    return FAULT(r, "'%.70s' is no name of a %s: 1 to %d letters, digits, - . _ ~.", s.ptr, what,
-                 SHS_ACCESS_NAME_MAX);
+    return FAULT(r, "'%.70s' is not a name for a %s: 1 to %d letters, digits, - . _ ~.", s.ptr,
+                 what, SHS_ACCESS_NAME_MAX);
 }
 
 /* -- ca NAME file|spki ... --------------------------------------------------------------------- */
@@ -126,10 +126,10 @@ static int read_ca(struct reader *r)
     SHS_RETURN_IF_ERROR(need_name(r, w->at[1], "CA"));
     before = shs__policy_ca(p, w->at[1]);
     if (before >= 0)
-        return FAULT(r, "the CA '%s' is there already: %s:%u.", w->at[1].ptr, w->name,
+        return FAULT(r, "the CA '%s' already exists: %s:%u.", w->at[1].ptr, w->name,
                      p->cas[before].line);
     if (shs_str_is(w->at[1], "any"))
-        return FAULT(r, "'any' is no name of a CA: 'ca any' stands for all of them.");
+        return FAULT(r, "'any' is not the name of a CA: 'ca any' stands for all of them.");
     if (ca == SHS_ACCESS_CAS)
         return shs_error_set(r->err, SHS_LIMIT, 0, "%s:%u: there are more than %u CAs.", w->name,
                              w->line, SHS_ACCESS_CAS);
@@ -172,7 +172,7 @@ static int read_methods(struct reader *r, struct shs_str text, uint32_t *out)
         }
         if (name.len == 0)
             return FAULT(r,
-                         "'%.70s' is no method and no role above it: methods are 'GET', "
+                         "'%.70s' is not a method and no role above it: methods are 'GET', "
                          "'GET,POST' or '*'.",
                          text.ptr);
         while (at < p->method_count && !shs_str_eq(p->methods[at], name))
@@ -254,7 +254,7 @@ static int read_term(struct reader *r, size_t role, size_t from, size_t to)
         if (other < 0 || (size_t)other == role)
             return FAULT(r,
                          "there is no role '%.60s' above this line. (METHODS have a PATTERN "
-                         "behind them.)",
+                         "after them.)",
                          w->at[from].ptr);
         if ((p->roles[role].includes & UINT64_C(1) << other) != 0)
             return FAULT(r, "role %s has the role %s twice.", p->roles[role].name,
@@ -279,7 +279,7 @@ static int read_role(struct reader *r)
     SHS_RETURN_IF_ERROR(need_name(r, w->at[1], "role"));
     before = shs__policy_role(p, w->at[1]);
     if (before >= 0)
-        return FAULT(r, "the role '%s' is there already: %s:%u.", w->at[1].ptr, w->name,
+        return FAULT(r, "the role '%s' already exists: %s:%u.", w->at[1].ptr, w->name,
                      p->roles[before].line);
     if (role == SHS_ACCESS_ROLES)
         return shs_error_set(r->err, SHS_LIMIT, 0, "%s:%u: there are more than %u roles.", w->name,
@@ -371,11 +371,12 @@ static int read_conditions(struct reader *r, struct new_rule *n, size_t end)
         int attr = is_ca ? (int)SHS_ATTR_CA : find_attr(w->at[i]);
 
         if (attr < 0)
-            return FAULT(r,
-                         "'%.60s' is no condition: cn, o, ou, dns, uri, email, ip, serial, spki, "
-                         "cert, uid, gid, user, via, via-uri, via-dns, via-cn, via-cert, any, "
-                         "anyone; or ca.",
-                         w->at[i].ptr);
+            return FAULT(
+                r,
+                "'%.60s' is not a condition: cn, o, ou, dns, uri, email, ip, serial, spki, "
+                "cert, uid, gid, user, via, via-uri, via-dns, via-cn, via-cert, any, "
+                "anyone; or ca.",
+                w->at[i].ptr);
         if (attr == SHS_ATTR_ANY || attr == SHS_ATTR_ANYONE) {
             n->has_any = n->has_any || attr == SHS_ATTR_ANY;
             n->has_anyone = n->has_anyone || attr == SHS_ATTR_ANYONE;
@@ -383,7 +384,7 @@ static int read_conditions(struct reader *r, struct new_rule *n, size_t end)
             continue;
         }
         if (i + 1 >= end)
-            return FAULT(r, "'%s' has no value behind it%s.", w->at[i].ptr,
+            return FAULT(r, "'%s' has no value after it%s.", w->at[i].ptr,
                          n->rule.deny ? "" : ", or the role is missing");
         if (is_ca)
             SHS_RETURN_IF_ERROR(read_rule_ca(r, n, w->at[i + 1]));
@@ -704,7 +705,7 @@ static int read_all(struct reader *r, struct shs_str text)
     int rc;
 
     if (nul != NULL)
-        return shs_error_set(r->err, SHS_USAGE, 0, "%s: there is a NUL in it: it is no text.",
+        return shs_error_set(r->err, SHS_USAGE, 0, "%s: there is a NUL in it: it is not text.",
                              r->words.name);
     while ((rc = shs__words_next(&r->words, r->err)) == SHS_OK)
         SHS_RETURN_IF_ERROR(read_line(r));

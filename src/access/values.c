@@ -77,10 +77,11 @@ int shs__value_digest(struct shs_words *words, struct shs_str text, struct shs_s
         good = from_base64(s, hex);
     }
     if (!good)
-        return shs__words_fault(words, err,
-                                "'%.70s' is no SHA-256: 64 hexadecimal digits, or 44 characters of "
-                                "base64.",
-                                text.ptr);
+        return shs__words_fault(
+            words, err,
+            "'%.70s' is not a SHA-256 digest: 64 hexadecimal digits, or 44 characters of "
+            "base64.",
+            text.ptr);
     return keep(words, (struct shs_str){hex, 64}, out, err);
 }
 
@@ -105,7 +106,7 @@ static int read_serial(struct shs_words *words, struct shs_str text, struct shs_
         hex[i] = (char)shs__lower((unsigned char)s.ptr[i]);
     }
     if (s.len == 0 || s.len > sizeof hex)
-        return shs__words_fault(words, err, "'%.70s' is no serial number in hexadecimal.",
+        return shs__words_fault(words, err, "'%.70s' is not a serial number in hexadecimal.",
                                 text.ptr);
     return keep(words, (struct shs_str){hex, s.len}, out, err);
 }
@@ -139,7 +140,7 @@ static int read_id(struct shs_words *words, enum shs_attr attr, struct shs_str t
     uint64_t id = 0;
     int sys, len;
 
-    /* The largest is no id: it stands for "none" (chown(2)). */
+    /* The largest is not an id: it stands for "none" (chown(2)). */
     if (!shs_str_number(text, UINT32_MAX - 1, &id)) {
         if (text.len == 0 || shs__is_digit(text.ptr[0]) || text.ptr[0] == '-')
             return shs__words_fault(words, err, "'%.70s' is no %s.", text.ptr,
@@ -167,7 +168,7 @@ static int read_ip(struct shs_words *words, struct shs_str text, struct shs_str 
 
     if (inet_pton(family, text.ptr, bytes) != 1 ||
         inet_ntop(family, bytes, canonical, sizeof canonical) == NULL)
-        return shs__words_fault(words, err, "'%.70s' is no IP address.", text.ptr);
+        return shs__words_fault(words, err, "'%.70s' is not an IP address.", text.ptr);
     return keep(words, shs_str_of(canonical), out, err);
 }
 
@@ -246,7 +247,7 @@ static int check_spiffe(const struct shs_words *words, enum shs_attr attr, struc
         shs__spiffe_is_good(text, true))
         return SHS_OK;
     return shs__words_fault(words, err,
-                            "'%.90s' is no SPIFFE ID: between its '/' are letters, digits, '.', "
+                            "'%.90s' is not a SPIFFE ID: between its '/' are letters, digits, '.', "
                             "'-' and '_', and neither nothing nor '.' nor '..' alone.",
                             text.ptr);
 }
@@ -265,7 +266,7 @@ static int read_name(struct shs_words *words, enum shs_attr attr, struct shs_str
         return keep(words, text, &out->value, err);
     if (text.ptr[strspn(text.ptr, "*")] == '\0')
         return attr == SHS_ATTR_USER
-                   ? shs__words_fault(words, err, "user '*' is no user; 'anyone' is everybody.")
+                   ? shs__words_fault(words, err, "user '*' is not a user; 'anyone' is everybody.")
                    : admits_everybody(words, attr, text, err);
     if (separator == 0)
         return shs__words_fault(words, err,
@@ -289,10 +290,11 @@ static int read_proxy(struct shs_words *words, struct shs_str text, struct shs_s
     if (shs_str_is(text, "unix"))
         return keep(words, text, out, err);
     if (!shs__address_read(&address, text))
-        return shs__words_fault(words, err,
-                                "via '%.60s' is no proxy: give its address, or 'unix' for a peer "
-                                "at a Unix socket.",
-                                text.ptr);
+        return shs__words_fault(
+            words, err,
+            "via '%.60s' is not a proxy: give its address, or 'unix' for a peer "
+            "at a Unix socket.",
+            text.ptr);
     shs__address_text(&address, buf);
     return keep(words, shs_str_of(buf), out, err);
 }

@@ -115,7 +115,7 @@ static int read_quoted(struct shs_words *self, struct shs_buf *word, struct shs_
     take(self);
     c = peek(self);
     if (rc == SHS_OK && !ends_word(c) && c != '#')
-        return shs__words_fault(self, err, "a blank is missing behind a word in quotes.");
+        return shs__words_fault(self, err, "a space is missing after a word in quotes.");
     return rc;
 }
 

@@ -29,6 +29,7 @@ void shs_admin_options_init_sized(struct shs_admin_options *opt, size_t size)
 #include "admin/admin.h"
 #include "base/thread.h"
 #include "server/loopback.h"
+#include "server/server.h"
 
 #include <netdb.h>
 #include <signal.h>
@@ -230,11 +231,44 @@ static int push_tls(struct shs_admin *self, struct shs_server *server, struct sh
     return shs_tls_mixin_push_config(server, &config, err);
 }
 
+/* The last one: nobody answers, and nobody will. */
+static void drop(struct shs_admin *self)
+{
+    if (atomic_fetch_sub(&self->refs, 1) > 1)
+        return;
+    for (unsigned i = 0; i < atomic_load(&self->watch_count); i++)
+        shs__server_unref(shs__admin_watch_server(self->watches[i]));
+    shs_rate_limit_free(self->rate);
+    shs_router_free(self->router);
+    shs_access_free(self->own_rules);
+    shs__admin_audit_free(self->audit);
+    if (self->keylog_fd >= 0)
+        (void)close(self->keylog_fd);
+    shs__admin_handshakes_free(self->handshakes);
+    shs__admin_history_free(self->history);
+    shs__admin_denied_free(self->denied);
+    shs__free(self->strings);
+    shs__free(self);
+}
+
+static void own_layer_free(struct shs_layer *layer)
+{
+    drop(SHS_CONTAINER_OF(layer, struct shs_admin_own, layer)->admin);
+}
+
+static const struct shs_server_ops own_ops = {.name = "Admin", .layer_free = own_layer_free};
+
 static int compose(struct shs_admin *self, struct shs_admin_own *own, bool tls, const char *name,
                    struct shs_error *err)
 {
-    int rc = tls ? push_tls(self, own->server, err) : SHS_OK;
+    int rc = shs_server_push(own->server, &own->layer, &own_ops);
 
+    if (rc != SHS_OK)
+        return shs_error_set(err, rc, 0, "the admin plane: %s", shs_err_text(rc));
+    own->admin = self;
+    atomic_fetch_add(&self->refs, 1);
+    if (tls)
+        rc = push_tls(self, own->server, err);
     if (rc == SHS_OK)
         rc = shs_thread_pool_mixin_push(own->server, err);
     if (rc == SHS_OK)
@@ -289,13 +323,15 @@ static int open_servers(struct shs_admin *self, struct shs_error *err)
     return rc;
 }
 
-static void *serve(void *server)
+/* Each closes its own: they wait for their requests side by side. */
+static void *serve(void *ctx)
 {
-    int rc = shs_serve_forever(server);
+    struct shs_admin_own *own = ctx;
 
-    if (rc != SHS_OK)
-        shs_server_log(server, SHS_LOG_ERROR, "the admin plane has ended: %s",
-                       shs_server_error(server)->text);
+    if (shs_serve_forever(own->server) != SHS_OK)
+        shs_server_log(own->server, SHS_LOG_ERROR, "the admin plane has ended: %s",
+                       shs_server_error(own->server)->text);
+    own->closed = shs_server_close(own->server);
     return NULL;
 }
 
@@ -304,7 +340,7 @@ static int start_threads(struct shs_admin *self, struct shs_error *err)
     int e = 0;
 
     for (unsigned i = 0; e == 0 && i < self->own_count; i++) {
-        e = shs__thread_start(&self->own[i].thread, NULL, NULL, serve, self->own[i].server);
+        e = shs__thread_start(&self->own[i].thread, NULL, NULL, serve, &self->own[i]);
         self->own[i].started = e == 0;
     }
     return e == 0 ? SHS_OK : shs_error_set(err, SHS_IO, e, "no thread for the admin plane");
@@ -349,6 +385,7 @@ static struct shs_admin *admin_new(void)
 
     if (self == NULL)
         return NULL;
+    atomic_init(&self->refs, 1);
     self->uid = geteuid();
     self->events = (struct shs_admin_watch_events){
         .handshake = on_handshake, .failure = on_failure, .ctx = self};
@@ -356,11 +393,13 @@ static struct shs_admin *admin_new(void)
         .handshake = on_handshake, .failure = on_own_failure, .turn = shs__admin_look, .ctx = self};
     self->began_ns = shs_now_ns();
     self->keylog_fd = -1;
-    self->handler = (struct shs_http_handler){.name = "Admin",
-                                              .do_any = shs__admin_answer,
-                                              .log_request = log_request,
-                                              .log_ctx = self,
-                                              .ctx = self};
+    self->handler = (struct shs_http_handler){
+        .name = "Admin",
+        .do_any = shs__admin_answer,
+        .log_request = log_request,
+        .log_ctx = self,
+        .ctx = self,
+    };
     return self;
 }
 
@@ -382,10 +421,11 @@ int shs_admin_new(struct shs_admin **out, struct shs_server *server,
         rc = copy_strings(self, err);
     if (rc == SHS_OK)
         rc = make_parts(self, err);
-    if (rc == SHS_OK && server != NULL)
-        rc = shs_admin_add_server(self, self->opt.name, server, err);
     if (rc == SHS_OK)
         rc = open_servers(self, err);
+    /* What fails most often comes before: a server can be looked at only once. */
+    if (rc == SHS_OK && server != NULL)
+        rc = shs_admin_add_server(self, self->opt.name, server, err);
     if (rc == SHS_OK)
         rc = start_threads(self, err);
     if (rc != SHS_OK) {
@@ -412,6 +452,7 @@ int shs_admin_add_server(struct shs_admin *self, const char *name, struct shs_se
                               &self->events, err);
     if (rc != SHS_OK)
         return rc;
+    shs__server_ref(server); /* whoever frees it meanwhile */
     atomic_store(&self->watch_count, count + 1);
     rc = shs__admin_keylog_allow(self, server, err);
     return rc == SHS_OK ? shs__admin_deny_tell(self, server, err) : rc;
@@ -449,8 +490,9 @@ static int stop(struct shs_admin *self)
 
         if (own->started)
             pthread_join(own->thread, NULL);
-        own->abandoned = shs_server_close(own->server) != SHS_OK;
-        if (own->abandoned)
+        else
+            own->closed = shs_server_close(own->server);
+        if (own->closed != SHS_OK)
             rc = SHS_TIMEOUT;
     }
     return rc;
@@ -467,22 +509,10 @@ int shs_admin_free(struct shs_admin *self)
         shs__admin_watch_forget(self->watches[i]);
     for (unsigned i = 0; i < self->own_count; i++)
         shs__admin_watch_forget(self->own[i].watch);
-    if (rc != SHS_OK) /* what it uses stays */
-        return rc;
     for (unsigned i = 0; i < self->own_count; i++)
         shs_server_free(self->own[i].server);
-    shs_rate_limit_free(self->rate);
-    shs_router_free(self->router);
-    shs_access_free(self->own_rules);
-    shs__admin_audit_free(self->audit);
-    if (self->keylog_fd >= 0)
-        (void)close(self->keylog_fd);
-    shs__admin_handshakes_free(self->handshakes);
-    shs__admin_history_free(self->history);
-    shs__admin_denied_free(self->denied);
-    shs__free(self->strings);
-    shs__free(self);
-    return SHS_OK;
+    drop(self);
+    return rc;
 }
 
 #else

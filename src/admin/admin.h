@@ -25,10 +25,13 @@
 
 /* One of its own servers. */
 struct shs_admin_own {
+    struct shs_layer layer; /* whose end says that nobody answers there any more */
+    struct shs_admin *admin;
     struct shs_server *server;
     struct shs_admin_watch *watch;
     pthread_t thread;
-    bool started, abandoned;
+    bool started;
+    int closed; /* what shs_server_close returned */
 };
 
 /* A route, as `GET routes` has it. */
@@ -39,7 +42,9 @@ struct shs_admin_route {
     const char *does;
 };
 
+/* A request that does not return keeps all of it, and the servers that it looks at. */
 struct shs_admin {
+    _Atomic unsigned refs;        /* the owner, and each of its own servers */
     struct shs_admin_options opt; /* a copy; its strings are owned here */
     void *strings;
     uid_t uid; /* of the process: the socket's own user */

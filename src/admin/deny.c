@@ -387,7 +387,7 @@ int shs__admin_post_deny(struct shs_request *req, struct shs_response *res)
     }
     shs__admin_each(self, deny_at, &d);
     if (d.rc != SHS_OK) {
-        /* what is no entry for TLSMixIn is none at the next start */
+        /* what is not an entry for TLSMixIn is none at the next start */
         if (added) {
             shs__admin_denied_drop_last(self->denied);
             (void)save(self, NULL);

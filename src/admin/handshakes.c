@@ -46,9 +46,6 @@ const char *shs__admin_failure_reason(const struct shs_tls_failure *failure)
         return "the client certificate is not for clients: its extended key usage lacks clientAuth";
     case SHS_CLIENT_DENIED:
         return "the client certificate is on the deny list, or the program refuses it";
-    case SHS_CLIENT_AMBIGUOUS:
-        return "the client certificate names its owner twice: two common names, two SPIFFE IDs, or "
-               "the SPIFFE ID of a CA";
     default:
         return failure->text;
     }

@@ -41,7 +41,7 @@ static const char *const methods[] = {"GET",    "HEAD",    "POST",    "PUT",   "
 
 /* What one set of threads has counted. */
 struct cell {
-    _Atomic uint64_t count, sum_ns, body_bytes;
+    _Atomic uint64_t sum_ns, body_bytes;
     _Atomic uint64_t in_bucket[BUCKETS + 1]; /* not added up; the last one is for the slower ones */
     char gap[64];                            /* the next one begins on another line */
 };
@@ -168,8 +168,8 @@ static void count_one(struct shs_metrics *self, const struct shs_access *access)
         i++;
     bump(&cell->in_bucket[i], 1);
     bump(&cell->sum_ns, (uint64_t)(access->duration_ns < 0 ? 0 : access->duration_ns));
-    bump(&cell->body_bytes, access->body_bytes);
-    bump(&cell->count, 1);
+    if (access->body_bytes > 0)
+        bump(&cell->body_bytes, access->body_bytes);
 }
 
 static void count_and_log(void *ctx, const struct shs_access *access)
@@ -447,6 +447,22 @@ static int put_causes(struct shs_buf *out, const char *server, const struct shs_
     return SHS_OK;
 }
 
+/* Who has the records of its connections: those whose handshake is over, where it is asked for. */
+static int put_records(struct shs_buf *out, const char *server, const struct shs_tls_stats *stats)
+{
+    for (int i = 0; i < SHS_TLS_STAYS_COUNT; i++) {
+        if (i == SHS_TLS_STAYS_NOT_ASKED || i == SHS_TLS_STAYS_NOT_YET)
+            continue; /* these are not counted */
+        SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("shs_tls_records_total{")));
+        SHS_RETURN_IF_ERROR(put_label(out, "server", server));
+        SHS_RETURN_IF_ERROR(shs__buf_printf(out, ",records=\"%s\",why=\"%s\"} %" PRIu64 "\n",
+                                            i == SHS_TLS_STAYS_NO ? "direct" : "libssl",
+                                            shs_tls_stays_label((enum shs_tls_stays)i),
+                                            stats->records[i]));
+    }
+    return SHS_OK;
+}
+
 /* Those of the servers behind a balancer, if there are any. */
 static int put_proxies(struct shs_metrics *self, struct shs_buf *out)
 {
@@ -548,6 +564,13 @@ static int put_tls(struct shs_metrics *self, struct shs_buf *out)
     for (size_t i = 0; i < self->server_count; i++) {
         if (shs_tls_get_stats(self->servers[i].server, &stats))
             SHS_RETURN_IF_ERROR(put_causes(out, self->servers[i].name, &stats));
+    }
+    SHS_RETURN_IF_ERROR(put_head(out, "shs_tls_records_total", "counter",
+                                 "With records direct: connections that have left libssl, and "
+                                 "those that cannot, by reason."));
+    for (size_t i = 0; i < self->server_count; i++) {
+        if (shs_tls_get_stats(self->servers[i].server, &stats))
+            SHS_RETURN_IF_ERROR(put_records(out, self->servers[i].name, &stats));
     }
     return put_certs(self, out);
 }

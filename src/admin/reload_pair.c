@@ -155,12 +155,14 @@ static int check_use(const struct target *t, const char *cert, struct shs_error 
 static int try_pair(const struct target *t, const char *cert, const char *key,
                     struct shs_error *err)
 {
-    const struct shs_tls_cert pair = {.cert_pem = cert,
-                                      .cert_pem_len = strlen(cert),
-                                      .key_pem = key,
-                                      .key_pem_len = strlen(key),
-                                      .password = t->cert->password,
-                                      .password_ctx = t->cert->password_ctx};
+    const struct shs_tls_cert pair = {
+        .cert_pem = cert,
+        .cert_pem_len = strlen(cert),
+        .key_pem = key,
+        .key_pem_len = strlen(key),
+        .password = t->cert->password,
+        .password_ctx = t->cert->password_ctx,
+    };
     struct shs_server *server = NULL;
     struct shs_tls_config config;
     struct shs_tls_host host;

@@ -76,10 +76,12 @@ int shs__admin_router_new(struct shs_admin *self, struct shs_error *err)
 
     memset(routes, 0, sizeof routes);
     for (const struct shs_admin_route *row = rows; row->method != NULL; row++)
-        routes[count++] = (struct shs_route){.method = row->method,
-                                             .pattern = row->pattern,
-                                             .fn = row->fn,
-                                             .chain = row->changes ? changes : NULL};
+        routes[count++] = (struct shs_route){
+            .method = row->method,
+            .pattern = row->pattern,
+            .fn = row->fn,
+            .chain = row->changes ? changes : NULL,
+        };
     routes[count++] =
         (struct shs_route){.method = "GET", .pattern = "/", .fn = shs__admin_get_root};
     if (self->opt.health != NULL) {

@@ -372,7 +372,7 @@ static int send_events(struct shs_admin *self, struct shs_request *req, struct s
     if (atomic_fetch_add(&self->watchers, 1) >= WATCHERS_MAX) {
         atomic_fetch_sub(&self->watchers, 1);
         SHS_RETURN_IF_ERROR(shs_response_stand(res, "Retry-After", "10"));
-        return shs__admin_refuse(res, 503, "as many watch already as may; ask for the page again",
+        return shs__admin_refuse(res, 503, "too many watch already: ask for the page again later",
                                  json_pack("{s:i}", "watchers", WATCHERS_MAX));
     }
     rc = watch(self, req, res, shs_now_ns() + ms * SHS_NS_PER_MS);

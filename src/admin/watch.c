@@ -6,6 +6,7 @@
 
 #include <shs/http.h>
 
+#include "server/activity.h"
 #include "server/server.h"
 #include "tls/wire/mixin.h"
 
@@ -18,8 +19,15 @@ struct record {
     struct shs_admin_watch *watch;
     struct shs_conn *conn;
     uint64_t id;
-    bool renamed;         /* know_name is done */
-    pthread_mutex_t lock; /* of `now`; taken after the watch's */
+    bool renamed; /* know_name is done */
+
+    /* What its owner says again for each request, without the lock; copy_row says in which order it
+       is read. */
+    _Atomic int tid, state;
+    _Atomic int64_t deadline_ns, request_ns; /* request_ns 0: none under way */
+    _Atomic uint64_t requests, bytes_in, bytes_out;
+
+    pthread_mutex_t lock; /* of the rest of `now`; taken after the watch's */
     struct shs_admin_row now;
 };
 
@@ -219,14 +227,16 @@ static void take_out(struct shs_admin_watch *self, struct record *r)
     pthread_mutex_unlock(&self->lock);
 }
 
-/* A balancer has said who the client is. With the record's lock, owner thread. */
+/* A balancer has said who the client is. Owner thread. */
 static void know_name(struct record *r)
 {
     if (!r->conn->renamed || r->renamed)
         return;
     r->renamed = true;
+    pthread_mutex_lock(&r->lock);
     snprintf(r->now.peer, sizeof r->now.peer, "%s", shs_conn_client_host(r->conn));
     r->now.port = shs_conn_client_port(r->conn);
+    pthread_mutex_unlock(&r->lock);
 }
 
 /* What is known of the client goes into the record, once. Owner thread. */
@@ -253,53 +263,75 @@ static void know_client(struct record *r)
         (void)shs__admin_watch_end(r->watch, r->id, true, NULL);
 }
 
+/* As much as there is room for, before the NUL. */
+static size_t put(char text[SHS_ADMIN_REQUEST_MAX], size_t at, struct shs_str s)
+{
+    size_t room = SHS_ADMIN_REQUEST_MAX - 1 - at;
+    size_t len = s.len < room ? s.len : room;
+
+    if (len > 0)
+        memcpy(text + at, s.ptr, len);
+    text[at + len] = '\0';
+    return at + len;
+}
+
 static void begin_request(struct shs_conn_watch *base, struct shs_str method, struct shs_str path)
 {
     struct record *r = SHS_CONTAINER_OF(base, struct record, base);
+    size_t len;
 
     know_client(r);
-    pthread_mutex_lock(&r->lock);
     know_name(r);
-    snprintf(r->now.request, sizeof r->now.request, "%.*s %.*s", (int)method.len, method.ptr,
-             (int)(path.len < SHS_ADMIN_REQUEST_MAX ? path.len : SHS_ADMIN_REQUEST_MAX), path.ptr);
-    r->now.request_ns = shs_now_ns();
+    pthread_mutex_lock(&r->lock);
+    len = put(r->now.request, 0, method);
+    len = put(r->now.request, len, SHS_STR(" "));
+    put(r->now.request, len, path);
+    atomic_store_explicit(&r->request_ns, shs_now_ns(), memory_order_relaxed);
     pthread_mutex_unlock(&r->lock);
 }
 
 static void end_request(struct shs_conn_watch *base, const struct shs_access *access)
 {
     struct record *r = SHS_CONTAINER_OF(base, struct record, base);
+    uint64_t before = atomic_load_explicit(&r->requests, memory_order_relaxed);
 
     shs__admin_tally_count(&r->watch->tally, access->status, access->duration_ns);
-    pthread_mutex_lock(&r->lock);
-    r->now.request[0] = '\0';
-    r->now.requests++;
-    pthread_mutex_unlock(&r->lock);
+    atomic_store_explicit(&r->requests, before + 1, memory_order_relaxed); /* no other writes */
+    atomic_store_explicit(&r->request_ns, 0, memory_order_release);
+}
+
+/* Asking the kernel which thread this is costs as much as all the rest. */
+static int own_tid(const struct shs_conn *conn)
+{
+    int tid = conn->activity == NULL
+                  ? 0
+                  : atomic_load_explicit(&conn->activity->tid, memory_order_relaxed);
+
+    return tid != 0 ? tid : (int)gettid();
 }
 
 static void begin_turn(struct record *r)
 {
-    pthread_mutex_lock(&r->lock);
-    r->now.tid = gettid();
-    r->now.state = SHS_ADMIN_RUNNING;
-    pthread_mutex_unlock(&r->lock);
+    atomic_store_explicit(&r->tid, own_tid(r->conn), memory_order_relaxed);
+    atomic_store_explicit(&r->state, SHS_ADMIN_RUNNING, memory_order_release);
+}
+
+static enum shs_admin_state state_after_turn(const struct record *r)
+{
+    if (r->watch->tls && r->now.client == NULL)
+        return SHS_ADMIN_HANDSHAKE;
+    return atomic_load(&r->conn->idle) ? SHS_ADMIN_IDLE : SHS_ADMIN_WAITING;
 }
 
 static void end_turn(struct record *r)
 {
     const struct shs_conn *conn = r->conn;
 
-    pthread_mutex_lock(&r->lock);
     know_name(r);
-    r->now.tid = 0;
-    r->now.deadline_ns = conn->deadline_ns;
-    r->now.bytes_in = conn->socket.bytes_in;
-    r->now.bytes_out = conn->socket.bytes_out;
-    if (r->watch->tls && r->now.client == NULL)
-        r->now.state = SHS_ADMIN_HANDSHAKE;
-    else
-        r->now.state = atomic_load(&conn->idle) ? SHS_ADMIN_IDLE : SHS_ADMIN_WAITING;
-    pthread_mutex_unlock(&r->lock);
+    atomic_store_explicit(&r->deadline_ns, conn->deadline_ns, memory_order_relaxed);
+    atomic_store_explicit(&r->bytes_in, conn->socket.bytes_in, memory_order_relaxed);
+    atomic_store_explicit(&r->bytes_out, conn->socket.bytes_out, memory_order_relaxed);
+    atomic_store_explicit(&r->state, (int)state_after_turn(r), memory_order_release);
 }
 
 static struct record *record_new(struct shs_admin_watch *self, struct shs_conn *conn)
@@ -312,9 +344,9 @@ static struct record *record_new(struct shs_admin_watch *self, struct shs_conn *
     r->base = (struct shs_conn_watch){begin_request, end_request};
     r->watch = self;
     r->conn = conn;
-    r->now.state = self->tls ? SHS_ADMIN_HANDSHAKE : SHS_ADMIN_IDLE;
+    atomic_init(&r->state, self->tls ? SHS_ADMIN_HANDSHAKE : SHS_ADMIN_IDLE);
+    atomic_init(&r->deadline_ns, INT64_MAX);
     r->now.accepted_ns = conn->accepted_ns;
-    r->now.deadline_ns = INT64_MAX;
     snprintf(r->now.peer, sizeof r->now.peer, "%s", shs_conn_client_host(conn));
     r->now.port = shs_conn_client_port(conn);
     return r;
@@ -475,11 +507,23 @@ struct shs_server *shs__admin_watch_server(const struct shs_admin_watch *self)
     return self->layer.server;
 }
 
+/* The state is read before what was said before it, and that a request is over before how many
+   there were. A text that is under way cannot change while the lock is held. */
 static void copy_row(struct record *r, struct shs_admin_row *to)
 {
     pthread_mutex_lock(&r->lock);
     *to = r->now;
+    to->request_ns = atomic_load_explicit(&r->request_ns, memory_order_acquire);
     pthread_mutex_unlock(&r->lock);
+    if (to->request_ns == 0)
+        to->request[0] = '\0';
+    to->requests = atomic_load_explicit(&r->requests, memory_order_relaxed);
+    to->state = (enum shs_admin_state)atomic_load_explicit(&r->state, memory_order_acquire);
+    to->tid =
+        to->state == SHS_ADMIN_RUNNING ? atomic_load_explicit(&r->tid, memory_order_relaxed) : 0;
+    to->deadline_ns = atomic_load_explicit(&r->deadline_ns, memory_order_relaxed);
+    to->bytes_in = atomic_load_explicit(&r->bytes_in, memory_order_relaxed);
+    to->bytes_out = atomic_load_explicit(&r->bytes_out, memory_order_relaxed);
     if (to->client != NULL)
         atomic_fetch_add(&to->client->refs, 1);
 }

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -41,7 +42,8 @@ struct shs_log_queue {
     pthread_cond_t wake; /* the writer waits: something to write, or the end */
     pthread_cond_t over; /* somebody waits for the writer: it has begun, or ended */
     pthread_t thread;
-    pid_t owner; /* the process that has the writer: not a child forked from it */
+    pid_t owner;          /* the process that has the writer: not a child forked from it */
+    unsigned char *there; /* 1 in the owner, 0 in a child; NULL: ask the kernel who we are */
     shs_log_dropped_fn *say_dropped;
     size_t cap;
     int fd, wake_fd;
@@ -276,6 +278,29 @@ static bool write_from_child(struct shs_log_queue *self, const char *line, size_
     return n == (ssize_t)(len + 1);
 }
 
+/* A page that the kernel empties for a child: asking for our pid would cost each line a system
+   call, as much as all the rest of it. */
+static unsigned char *mark_process(void)
+{
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned char *page =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED)
+        return NULL;
+    if (madvise(page, size, MADV_WIPEONFORK) != 0) {
+        munmap(page, size);
+        return NULL;
+    }
+    page[0] = 1;
+    return page;
+}
+
+static bool is_child(const struct shs_log_queue *self)
+{
+    return self->there != NULL ? self->there[0] == 0 : getpid() != self->owner;
+}
+
 bool shs__log_queue_push(struct shs_log_queue *self, const char *line, size_t len)
 {
     struct lines *front = &self->front;
@@ -283,7 +308,7 @@ bool shs__log_queue_push(struct shs_log_queue *self, const char *line, size_t le
 
     if (len > SHS_LOG_LINE_MAX - 1)
         len = SHS_LOG_LINE_MAX - 1;
-    if (getpid() != self->owner)
+    if (is_child(self))
         return write_from_child(self, line, len);
     pthread_mutex_lock(&self->lock);
     fits = len + 1 <= self->cap - front->len && !self->ended;
@@ -334,6 +359,7 @@ int shs__log_queue_new(struct shs_log_queue **out, int fd, size_t cap, shs_log_d
     init_locks(self);
     self->fd = fd;
     self->owner = getpid();
+    self->there = mark_process();
     self->cap = cap < SHS_LOG_LINE_MAX ? SHS_LOG_LINE_MAX : cap;
     self->say_dropped = dropped == NULL ? default_dropped : dropped;
     self->deadline_ns = INT64_MAX;
@@ -409,6 +435,8 @@ void shs__log_queue_free(struct shs_log_queue *self)
         close(self->wake_fd);
     if (self->private_fd)
         close(self->fd);
+    if (self->there != NULL)
+        munmap(self->there, (size_t)sysconf(_SC_PAGESIZE));
     shs__free(self->front.data);
     shs__free(self->back.data);
     pthread_cond_destroy(&self->over);

@@ -86,7 +86,7 @@ int shs__network_read(struct shs__network *out, const char *text, struct shs_err
     if (slash != NULL) {
         if (!read_prefix(slash + 1, 128 - before, &prefix))
             return shs_error_set(err, SHS_USAGE, 0,
-                                 "'%s' is not a network: behind the '/' stands a number from 0 to "
+                                 "'%s' is not a network: after the '/' comes a number from 0 to "
                                  "%u",
                                  text, 128 - before);
         got.prefix = (uint8_t)(before + prefix);
@@ -94,7 +94,7 @@ int shs__network_read(struct shs__network *out, const char *text, struct shs_err
     if (clear_behind(&got.address, got.prefix)) {
         shs__address_text(&got.address, base);
         return shs_error_set(err, SHS_USAGE, 0,
-                             "'%s' has bits behind its /%u: give %s/%u for the network, or the "
+                             "'%s' has bits after its /%u: give %s/%u for the network, or the "
                              "address alone",
                              text, prefix, base, prefix);
     }

@@ -200,13 +200,53 @@ static int append_code(struct shs_buf *out, struct shs_str s, size_t pos, size_t
     return shs__buf_printf(out, "\\u%04x", code);
 }
 
-int shs__json_escape(struct shs_buf *out, struct shs_str s)
+/* The same byte eight times. */
+#define BYTES(c) (0x0101010101010101U * (c))
+
+/* Is there another byte than printable ASCII without quote and backslash in these eight? Bit 7 of
+   one of them is set then; what a byte borrows from the next makes no difference to that. */
+static bool has_odd(uint64_t eight)
 {
+    uint64_t quote = eight ^ BYTES('"'), backslash = eight ^ BYTES('\\'), del = eight ^ BYTES(0x7f);
+    uint64_t found = (eight - BYTES(0x20)) | (quote - BYTES(1)) | (backslash - BYTES(1)) |
+                     (del - BYTES(1)) | eight;
+
+    return (found & BYTES(0x80)) != 0;
+}
+
+static bool is_odd(char c)
+{
+    return (unsigned char)(c - 0x20) >= 0x7f - 0x20 || c == '"' || c == '\\';
+}
+
+size_t shs__plain_length(struct shs_str s)
+{
+    uint64_t eight;
     size_t pos = 0;
 
+    for (; s.len - pos >= sizeof eight; pos += sizeof eight) {
+        memcpy(&eight, s.ptr + pos, sizeof eight);
+        if (has_odd(eight))
+            return pos;
+    }
+    if (pos > 0 && pos < s.len) { /* the rest with some of what was looked at */
+        memcpy(&eight, s.ptr + s.len - sizeof eight, sizeof eight);
+        return has_odd(eight) ? pos : s.len;
+    }
+    while (pos < s.len && !is_odd(s.ptr[pos]))
+        pos++;
+    return pos;
+}
+
+int shs__json_escape(struct shs_buf *out, struct shs_str s)
+{
+    size_t pos = shs__plain_length(s);
+    int rc = shs__buf_append(out, s.ptr, pos);
+
+    if (rc != SHS_OK)
+        return rc;
     while (pos < s.len) {
         size_t start = pos, len;
-        int rc;
 
         /* As much of one kind as there is: either ASCII and broken bytes, or whole sequences. */
         while (pos < s.len && (len = shs__utf8_length(s, pos)) <= 1)
@@ -238,15 +278,17 @@ int shs__html_escape(struct shs_buf *out, struct shs_str s)
     return append_replaced(out, s, replace_html);
 }
 
-/* What is no text becomes \\xNN, byte by byte: control characters, also U+0080 to U+009f, which a
+/* What is not text becomes \\xNN, byte by byte: control characters, also U+0080 to U+009f, which a
    terminal obeys, what turns text, and broken sequences. */
 int shs__log_escape(struct shs_buf *out, struct shs_str s)
 {
-    size_t pos = 0;
+    size_t pos = shs__plain_length(s);
+    int rc = shs__buf_append(out, s.ptr, pos);
 
+    if (rc != SHS_OK)
+        return rc;
     while (pos < s.len) {
         size_t start = pos, len;
-        int rc;
 
         while (pos < s.len && plain_sequence(s, pos) == 0)
             pos += (len = shs__utf8_length(s, pos)) > 1 ? len : 1;

@@ -24,6 +24,13 @@ int shs__html_escape(struct shs_buf *out, struct shs_str s);
  */
 int shs__json_escape(struct shs_buf *out, struct shs_str s);
 
+/*
+ * How many bytes at its beginning are surely printable ASCII without quote and backslash: what no
+ * log and no JSON string replaces. All of it when there is nothing else in it; up to some bytes
+ * before the first other one when there is.
+ */
+size_t shs__plain_length(struct shs_str s);
+
 /* The length of the well-formed UTF-8 sequence at s.ptr[pos]; 0 when there is none. */
 size_t shs__utf8_length(struct shs_str s, size_t pos);
 

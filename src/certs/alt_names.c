@@ -213,11 +213,11 @@ static int refuse_name(const char *name, struct shs_error *err)
     int kind = prefixed(&text);
 
     if (kind == GEN_EMAIL)
-        return shs_error_set(err, SHS_USAGE, 0, "'%.60s' is no address of a mailbox: a@b.example.",
-                             text);
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "'%.60s' is not an address of a mailbox: a@b.example.", text);
     if (kind == GEN_URI)
         return shs_error_set(err, SHS_USAGE, 0,
-                             "'%.60s' is no URI: give its scheme as well, as in spiffe://a/b.",
+                             "'%.60s' is not a URI: give its scheme as well, as in spiffe://a/b.",
                              text);
     return shs_error_set(err, SHS_USAGE, 0, "'%.60s' is neither a DNS name nor an IP address. %s",
                          name, hint_for(name));
@@ -271,7 +271,7 @@ static ASN1_OCTET_STRING *make_network(const char *text)
     memcpy(address, text, len);
     address[len] = '\0';
     ip = a2i_IPADDRESS(address);
-    ERR_clear_error(); /* a name is no error */
+    ERR_clear_error(); /* a name is not an error */
     if (ip == NULL)
         return NULL;
     size = (size_t)ASN1_STRING_length(ip);

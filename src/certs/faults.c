@@ -14,9 +14,9 @@ static const struct fault {
     const char *extension;
     struct shs__fault_how how;
 } faults[] = {
-    {"expired", "it ended 10 days ago", .o = {.not_before = "-100d", .not_after = "-10d"},
+    {"expired", "it expired 10 days ago", .o = {.not_before = "-100d", .not_after = "-10d"},
      .how = {.dates = SHS_FAULT_ENDED}},
-    {"expired-1s", "it ended a second ago", .o = {.not_before = "-100d", .not_after = "-1s"},
+    {"expired-1s", "it expired a second ago", .o = {.not_before = "-100d", .not_after = "-1s"},
      .how = {.dates = SHS_FAULT_ENDED}},
     {"not-yet-valid", "it begins in 10 days", .o = {.not_before = "+10d", .not_after = "+100d"},
      .how = {.dates = SHS_FAULT_LATER}},

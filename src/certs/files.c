@@ -22,7 +22,7 @@ static int failed(const char *doing, const char *dir, const char *name, struct s
 static int exists(const char *dir, const char *name, struct shs_error *err)
 {
     return shs_error_set(err, SHS_USAGE, EEXIST,
-                         "%s/%s is there already. Remove it, give another name, or replace it with "
+                         "%s/%s already exists. Remove it, give another name, or replace it with "
                          "--force.",
                          dir, name);
 }
@@ -31,10 +31,11 @@ static int check_name(const char *name, struct shs_error *err)
 {
     if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL ||
         strlen(name) > NAME_MAX_BYTES)
-        return shs_error_set(err, SHS_USAGE, 0,
-                             "'%s' is no name for a file: it has no / and no . at the beginning, "
-                             "and %u bytes at most.",
-                             name, NAME_MAX_BYTES);
+        return shs_error_set(
+            err, SHS_USAGE, 0,
+            "'%s' is not a name for a file: it has no / and no . at the beginning, "
+            "and %u bytes at most.",
+            name, NAME_MAX_BYTES);
     return SHS_OK;
 }
 
@@ -82,7 +83,8 @@ static int write_at(int dir_fd, const char *dir, const char *name, mode_t mode, 
 
     if (is_no_file(dir_fd, name))
         return shs_error_set(err, SHS_USAGE, EEXIST,
-                             "%s/%s is no file, but a directory or a device: it stays.", dir, name);
+                             "%s/%s is not a file, but a directory or a device: it stays.", dir,
+                             name);
     if (RAND_bytes(tag, sizeof tag) != 1)
         return shs_error_set(err, SHS_TLS, 0, "OpenSSL has no random numbers.");
     snprintf(fresh, sizeof fresh, ".%s.%02x%02x%02x%02x%02x%02x", name, tag[0], tag[1], tag[2],

@@ -64,9 +64,9 @@ int shs__chain_word(STACK_OF(X509) * *out, const struct shs_ca *ca, const char *
     } else if (strcmp(word, "double") == 0)
         twice = true;
     else
-        return shs_error_set(err, SHS_USAGE, 0,
-                             "'%s' is no chain. There are normal, none, root, reversed, double.",
-                             word);
+        return shs_error_set(
+            err, SHS_USAGE, 0,
+            "'%s' is not a chain. Use one of: normal, none, root, reversed, double.", word);
     chain = sk_X509_new_null();
     if (chain == NULL || !push_chain(chain, ca, count, reversed, twice)) {
         sk_X509_pop_free(chain, X509_free);

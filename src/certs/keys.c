@@ -160,11 +160,12 @@ int shs__key_word(EVP_PKEY **out, OSSL_LIB_CTX *lib, const char *word, struct sh
         }
     }
     if (!known)
-        return shs_error_set(err, SHS_USAGE, 0,
-                             "'%s' is no kind of key. There are p256 p384 p521 p224 p192 secp256k1 "
-                             "brainpool256 p256-explicit ed25519 ed448 rsa512 ... rsa16384 rsa-e3 "
-                             "rsa-pss dsa.",
-                             word);
+        return shs_error_set(
+            err, SHS_USAGE, 0,
+            "'%s' is not a kind of key. Use one of: p256 p384 p521 p224 p192 secp256k1 "
+            "brainpool256 p256-explicit ed25519 ed448 rsa512 ... rsa16384 rsa-e3 "
+            "rsa-pss dsa.",
+            word);
     if (key == NULL)
         return shs__certs_fail(err, "Making a private key");
     *out = key;

@@ -19,7 +19,7 @@
 #define HOUR ((int64_t)3600)
 #define CA_DAYS 3650
 #define LEAF_DAYS 397 /* what browsers accept of a server, at most */
-#define RENEW_DAYS 30 /* made anew when less than that is left */
+#define RENEW_DAYS 30 /* made again when less than that is left */
 #define FILE_CEILING ((size_t)65536)
 #define NAMES_MAX 100u
 #define ALWAYS 3 /* names that every leaf has */
@@ -347,7 +347,7 @@ static int open_ca(struct store *st, struct shs_local_ca *made)
     if (rc == SHS_OK && !parse_pair(&pem, &st->ca_key, &st->ca))
         rc = shs_error_set(st->err, SHS_TLS, 0,
                            "%s/%s is damaged: it does not hold a CA's key and its certificate. "
-                           "Remove it to have a new CA made, which must then be trusted anew.",
+                           "Remove it to have a new CA made, which must then be trusted again.",
                            st->dir, CA_FILE);
     wipe(&pem);
     if (rc == SHS_OK)
@@ -357,7 +357,7 @@ static int open_ca(struct store *st, struct shs_local_ca *made)
     if (rc == SHS_OK) {
         snprintf(made->warning, sizeof made->warning,
                  "By the clock of this machine the local CA in %s has expired: a new one was made, "
-                 "which must be trusted anew; the old one is %s.",
+                 "which must be trusted again; the old one is %s.",
                  st->dir, CA_EXPIRED);
         rc = put_aside(st);
     }
@@ -388,7 +388,7 @@ static void warn(const struct store *st, struct shs_local_ca *made)
     else if (st->ca_end - st->now < RENEW_DAYS * DAY)
         snprintf(made->warning, sizeof made->warning,
                  "The local CA in %s expires in less than %d days. Remove %s to have a new one "
-                 "made, which must be trusted anew.",
+                 "made, which must be trusted again.",
                  st->dir, (int)((st->ca_end - st->now) / DAY) + 1, CA_FILE);
 }
 
@@ -441,7 +441,7 @@ static bool leaf_serves(const struct store *st, X509 *leaf)
     return true;
 }
 
-/* Somebody may trust this CA as it is: it is not made anew without being asked. */
+/* Somebody may trust this CA as it is: it is not made again without being asked. */
 static int not_permitted(const struct store *st)
 {
     char names[160] = "";
@@ -453,7 +453,7 @@ static int not_permitted(const struct store *st)
     return shs_error_set(st->err, SHS_TLS, 0,
                          "The CA in %s may not sign for %s: it was made for this machine and "
                          "private networks. Give a certificate of your own, or remove %s/%s to "
-                         "have a CA made that may; it must then be trusted anew.",
+                         "have a CA made that may; it must then be trusted again.",
                          st->dir, names, st->dir, CA_FILE);
 }
 

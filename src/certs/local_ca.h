@@ -11,11 +11,11 @@
  *     localhost.pem  a server's certificate and key in one file (0600), for opt.certfile
  *
  *   What is there is checked and used again; a leaf that is missing, runs out soon or lacks a name
- *   is made anew. A file is complete before it gets its name, and a lock keeps two processes apart.
- *   The CA itself is never replaced before it has expired, and never because it looks damaged:
- *   somebody may trust it. A clock that is wrong (a board without a battery starts in 1970) is said
- *   and does no harm: before the CA's first day nothing that is there is touched, and of one that
- *   has expired by the clock of now the file stays, as ca.key.expired.
+ *   is made again. A file is complete before it gets its name, and a lock keeps two processes
+ *   apart. The CA itself is never replaced before it has expired, and never because it looks
+ *   damaged: somebody may trust it. A clock that is wrong (a board without a battery starts in
+ *   1970) is said and does no harm: before the CA's first day nothing that is there is touched, and
+ *   of one that has expired by the clock of now the file stays, as ca.key.expired.
  */
 #ifndef SHS_CERTS_LOCAL_CA_H
 #define SHS_CERTS_LOCAL_CA_H

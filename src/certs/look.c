@@ -54,7 +54,7 @@ int shs__look_bytes(struct shs__look **out, const void *bytes, size_t len, struc
         self->certs = sk_X509_new_null();
         if (der == NULL || self->certs == NULL || sk_X509_push(self->certs, der) == 0) {
             X509_free(der);
-            rc = shs_error_set(err, SHS_TLS, 0, "It is no certificate, neither PEM nor DER.");
+            rc = shs_error_set(err, SHS_TLS, 0, "It is not a certificate, neither PEM nor DER.");
         }
     } else if (rc == SHS_OK) {
         rc = shs__text_parse(bytes, len, NULL, &self->certs, err);
@@ -90,7 +90,7 @@ int shs__look_authorities(const struct shs__look *self, int64_t now, bool *over,
             ERR_clear_error();
             return shs_error_set(
                 err, SHS_USAGE, 0,
-                "the certificate of %s in it is no authority: it is what a server or "
+                "the certificate of %s in it is not an authority: it is what a server or "
                 "client shows. Give the certificate of who signed it, such as ca.pem",
                 name);
         }

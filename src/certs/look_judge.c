@@ -164,7 +164,7 @@ static void judge_form(struct judge *j, X509 *cert, int at)
     if (X509_get0_subject_key_id(cert) == NULL && (at > 0 || j->wish->strict))
         found(j, strict, "no-ski", "%s has no subjectKeyIdentifier", name);
     if (at > 0 && X509_check_ca(cert) != 1)
-        found(j, SHS_FINDING_ERROR, "not-a-ca", "%s is behind it, but not an authority", name);
+        found(j, SHS_FINDING_ERROR, "not-a-ca", "%s follows it, but is not an authority", name);
 }
 
 /* -- the chain --------------------------------------------------------------------------------- */

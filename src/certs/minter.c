@@ -129,11 +129,12 @@ static int add_key_usage(X509 *cert, const char *words, struct shs_error *err)
         while (bit < (int)SHS_ARRAY_LEN(bits) && strcmp(word, bits[bit]) != 0)
             bit++;
         if (bit == (int)SHS_ARRAY_LEN(bits))
-            rc = shs_error_set(err, SHS_USAGE, 0,
-                               "'%s' is no key usage. There are digitalSignature nonRepudiation "
-                               "keyEncipherment dataEncipherment keyAgreement keyCertSign cRLSign "
-                               "encipherOnly decipherOnly none.",
-                               word);
+            rc = shs_error_set(
+                err, SHS_USAGE, 0,
+                "'%s' is not a key usage. Use one of: digitalSignature nonRepudiation "
+                "keyEncipherment dataEncipherment keyAgreement keyCertSign cRLSign "
+                "encipherOnly decipherOnly none.",
+                word);
         else if (ASN1_BIT_STRING_set_bit(usage, bit, 1) != 1)
             rc = shs__certs_nomem(err);
     }
@@ -177,10 +178,11 @@ static int add_extended_usage(X509 *cert, const char *words, struct shs_error *e
         ASN1_OBJECT *object = usage_object(word);
 
         if (object == NULL) {
-            rc = shs_error_set(err, SHS_USAGE, 0,
-                               "'%s' is no usage. There are serverAuth clientAuth emailProtection "
-                               "codeSigning timeStamping OCSPSigning any none, and OIDs.",
-                               word);
+            rc = shs_error_set(
+                err, SHS_USAGE, 0,
+                "'%s' is not a usage. Use one of: serverAuth clientAuth emailProtection "
+                "codeSigning timeStamping OCSPSigning any none, and OIDs.",
+                word);
         } else if (sk_ASN1_OBJECT_push(usage, object) == 0) {
             ASN1_OBJECT_free(object);
             rc = shs__certs_nomem(err);
@@ -217,10 +219,11 @@ static int add_extension(STACK_OF(X509_EXTENSION) * *all, const char *line, bool
     int at, rc = SHS_OK;
 
     if (object == NULL) {
-        rc = shs_error_set(err, SHS_USAGE, 0,
-                           "'%s' is no extension. Give NAME=VALUE with a name of OpenSSL's or an "
-                           "OID, such as tlsfeature=status_request or 1.2.3.4=critical,DER:0500.",
-                           line);
+        rc = shs_error_set(
+            err, SHS_USAGE, 0,
+            "'%s' is not an extension. Give NAME=VALUE with a name of OpenSSL's or an "
+            "OID, such as tlsfeature=status_request or 1.2.3.4=critical,DER:0500.",
+            line);
         goto out;
     }
     while (!second && (at = X509v3_get_ext_by_OBJ(*all, object, -1)) >= 0)
@@ -313,7 +316,7 @@ static int set_subject_list(X509_NAME *name, const char *const *list, struct shs
         ERR_clear_error();
         return shs_error_set(
             err, SHS_USAGE, 0,
-            "'%s' is no part of a subject. Give TYPE=TEXT with a type of OpenSSL's "
+            "'%s' is not a part of a subject. Give TYPE=TEXT with a type of OpenSSL's "
             "(C ST L O OU CN serialNumber emailAddress ...), 64 bytes of text at "
             "most, 2 for C.",
             *list);

@@ -83,7 +83,7 @@ static ASN1_INTEGER *parse_serial(const char *serial, int *rc, struct shs_error 
     *rc = made != NULL
               ? SHS_OK
               : shs_error_set(err, SHS_USAGE, 0,
-                              "'%s' is no serial number: give hexadecimal digits.", serial);
+                              "'%s' is not a serial number: give hexadecimal digits.", serial);
     ERR_clear_error();
     return made;
 }
@@ -327,7 +327,7 @@ static int status_word(struct answer *out, const char *word, struct shs_error *e
         }
     }
     return shs_error_set(err, SHS_USAGE, 0,
-                         "'%s' is no OCSP status. There are good revoked unknown, and "
+                         "'%s' is not an OCSP status. Use one of: good revoked unknown, and "
                          "malformedRequest internalError tryLater sigRequired unauthorized.",
                          word);
 }
@@ -371,7 +371,7 @@ static int find_answer(struct answer *out, const struct shs_ca *ca, const ASN1_I
 
 static OCSP_CERTID *make_id(const struct shs_ca *ca, const ASN1_INTEGER *serial)
 {
-    /* RFC 5019 2.1.1 has SHA-1 for this, and all clients can do it: it is no signature. */
+    /* RFC 5019 2.1.1 has SHA-1 for this, and all clients can do it: it is not a signature. */
     EVP_MD *md = EVP_MD_fetch(ca->lib, "SHA1", NULL);
     OCSP_CERTID *id = md == NULL ? NULL
                                  : OCSP_cert_id_new(md, X509_get_subject_name(ca->cert),

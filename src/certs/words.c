@@ -74,7 +74,7 @@ int shs__digest_word(const char **out, const char *word, struct shs_error *err)
     }
     return shs_error_set(
         err, SHS_USAGE, 0,
-        "'%.60s' is no digest. There are sha256, sha384, sha512, sha224, sha1, md5.", word);
+        "'%.60s' is not a digest. Use one of: sha256, sha384, sha512, sha224, sha1, md5.", word);
 }
 
 /* -- serial numbers ---------------------------------------------------------------------------- */
@@ -116,7 +116,7 @@ int shs__serial_word(ASN1_INTEGER *out, const char *word, struct shs_error *err)
         BN_num_bytes(bn) > SERIAL_MAX_LEN)
         rc = shs_error_set(
             err, SHS_USAGE, 0,
-            "'%.60s' is no serial number. Give a decimal number, 0x and digits (either "
+            "'%.60s' is not a serial number. Give a decimal number, 0x and digits (either "
             "may have a - before it, and %d bytes at most), or random21.",
             word, SERIAL_MAX_LEN);
     else if (BN_to_ASN1_INTEGER(bn, out) == NULL)

@@ -185,7 +185,7 @@ static void print_text(const struct explain *e, const struct shs_access_decision
                        const char *name, const char *refused)
 {
     if (refused != NULL)
-        printf("the certificate counts for nothing: %s\n", refused);
+        printf("the certificate is not used: %s\n", refused);
     if (d->line != 0)
         printf("%s:%u: %s\n", e->policy, d->line, d->rule);
     else

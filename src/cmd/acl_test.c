@@ -25,7 +25,7 @@ static const char about[] =
     "  deny  [ROLE] WHO METHOD PATH\n"
     "\n"
     "WHO is made of what rules are made of: 'cn alice ca corp', 'uid 1000 gid 27', 'user bob'; or\n"
-    "'file FILE', a certificate; or 'nobody'. Words with blanks stand in quotes, '#' begins a\n"
+    "'file FILE', a certificate; or 'nobody'. Words with spaces stand in quotes, '#' begins a\n"
     "comment. Exit status: 0 all is as expected, 1 something is not, 2 the table or the rules\n"
     "cannot be read.\n";
 
@@ -365,7 +365,7 @@ static int read_lines(struct table *t, struct shs_str text)
     int rc, code = CMD_OK;
 
     if (text.len > 0 && memchr(text.ptr, '\0', text.len) != NULL)
-        return cmd_fail(CMD_USAGE, "%s: there is a NUL in it: it is no text", t->file);
+        return cmd_fail(CMD_USAGE, "%s: there is a NUL in it: it is not text", t->file);
     shs__words_begin(&t->words, t->file, text, &t->memory);
     while (code == CMD_OK && (rc = shs__words_next(&t->words, &err)) != SHS_CLOSED)
         code = rc == SHS_OK ? read_line(t) : cmd_fail(CMD_USAGE, "%s", err.text);

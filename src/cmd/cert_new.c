@@ -41,7 +41,7 @@ struct wishes {
         "force", FLAG_SET, &(w)->force, NULL, "replace files that are there"                       \
     }
 
-/* --days and --now, which are no words of the library's. */
+/* --days and --now, which are not words of the library's. */
 static int settle(struct wishes *w, char span[16], int64_t *now)
 {
     struct shs_error err = {.code = SHS_OK};
@@ -219,7 +219,7 @@ static bool add_part(struct new_args *a, const char *type, const char *text)
     return true;
 }
 
-/* The first name that is a host's, as the library has it: an address is no common name. */
+/* The first name that is a host's, as the library has it: an address is not a common name. */
 static const char *first_dns_name(const struct flag_list *names)
 {
     for (size_t i = 0; i < names->count; i++) {
@@ -301,10 +301,12 @@ static void warn_if_refused(const struct new_args *a, const struct shs_ca *ca,
                             const struct shs_issued_cert *cert, int64_t now, const char *name)
 {
     const char *root = shs_ca_root_pem(ca), *pem = shs_issued_cert_pem(cert);
-    const struct shs__look_wish wish = {.ca_pem = root,
-                                        .ca_pem_len = strlen(root),
-                                        .now = now != 0 ? now : (int64_t)time(NULL),
-                                        .client = a->client};
+    const struct shs__look_wish wish = {
+        .ca_pem = root,
+        .ca_pem_len = strlen(root),
+        .now = now != 0 ? now : (int64_t)time(NULL),
+        .client = a->client,
+    };
     struct shs__finding list[8];
     struct shs__look *look = NULL;
     size_t count = 0;
@@ -390,7 +392,7 @@ static bool parse_new(struct new_args *a, int argc, char **argv, int *code)
         {"email", FLAG_LIST, &a->emails, "ADDRESS", "a further name; may be repeated"},
         {"uri", FLAG_LIST, &a->uris, "URI", "likewise: spiffe://corp.test/sa/bob"},
         {"chain", FLAG_TEXT, &a->chain, "ORDER",
-         "what is behind it: normal, none, root (with it),\nreversed, double"},
+         "what follows it: normal, none, root (with it),\nreversed, double"},
         {"p12", FLAG_TEXT, &a->p12, "PASSWORD", "PKCS #12 as well: DIR/NAME.p12"},
         {"version1", FLAG_SET, &a->version1, NULL, "X.509 version 1, without extensions"},
         WISH_FLAGS(&a->w),

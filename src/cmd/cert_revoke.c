@@ -10,9 +10,10 @@
 static const char crl_about[] =
     "usage: shs cert crl --ca CA [--revoke WHAT]... [OPTION]...\n"
     "\n"
-    "Makes a certificate revocation list of an authority, signed anew each time: name all that\n"
+    "Makes a certificate revocation list of an authority, made and signed each time: name all "
+    "that\n"
     "is revoked. WHAT is a certificate's file or a serial number in hexadecimal, and may have\n"
-    "=REASON behind it: keyCompromise CACompromise affiliationChanged superseded\n"
+    "=REASON after it: keyCompromise CACompromise affiliationChanged superseded\n"
     "cessationOfOperation certificateHold removeFromCRL.\n";
 
 static int read_serial(char **out, const char *place, const char *text, size_t len,

@@ -118,11 +118,13 @@ static int make_wish(const struct look_args *a, struct shs__look_wish *wish, cha
     char *path;
     int code = CMD_OK;
 
-    *wish = (struct shs__look_wish){.host = a->host,
-                                    .now = (int64_t)time(NULL),
-                                    .expires_in = a->expires_in,
-                                    .client = a->client,
-                                    .strict = a->strict};
+    *wish = (struct shs__look_wish){
+        .host = a->host,
+        .now = (int64_t)time(NULL),
+        .expires_in = a->expires_in,
+        .client = a->client,
+        .strict = a->strict,
+    };
     if (a->now != NULL && shs_parse_date(&wish->now, a->now, wish->now, &err) != SHS_OK)
         return cert_fail(&err);
     if (a->ca != NULL && stat(a->ca, &info) == 0 && S_ISDIR(info.st_mode)) {
@@ -185,7 +187,7 @@ int cert_show(int argc, char **argv)
 static const char check_about[] =
     "usage: shs cert check FILE|HOST:PORT|URL [OPTION]...\n"
     "\n"
-    "Judges a certificate: exit status 0 when it is fine, 1 when it runs out soon, 2 when clients\n"
+    "Judges a certificate: exit status 0 when it is fine, 1 when it expires soon, 2 when clients\n"
     "would refuse it, 3 when it cannot be read or the server cannot be reached.\n";
 
 /* One line a finding, and the exit code that is the worst of them. */
@@ -223,7 +225,7 @@ int cert_check(int argc, char **argv)
     char *ca = NULL;
     const struct flag flags[] = {
         {"expires-in", FLAG_SPAN, &a.expires_in, "TIME",
-         "status 1 when it runs out within it: 30d, 12h (14d)"},
+         "status 1 when it expires within this time: 30d, 12h (14d)"},
         LOOK_FLAGS(&a),
     };
     int code;

@@ -216,12 +216,14 @@ int cmd_check(int argc, char **argv)
         {"at", FLAG_TEXT, &self.at_text, "DATE", "until then (+30d): +60d, 2027-01-31, @UNIXTIME"},
         {"json", FLAG_SET, &self.json, NULL, "as JSON"},
     };
-    const struct command_page page = {.command = "check",
-                                      .about = about,
-                                      .flags = flags,
-                                      .flag_count = SHS_ARRAY_LEN(flags),
-                                      .settings = &serve_settings,
-                                      .below = below};
+    const struct command_page page = {
+        .command = "check",
+        .about = about,
+        .flags = flags,
+        .flag_count = SHS_ARRAY_LEN(flags),
+        .settings = &serve_settings,
+        .below = below,
+    };
     int taken, code;
 
     self.at_text = "+30d";

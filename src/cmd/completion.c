@@ -440,11 +440,13 @@ static int print_for(const char *shell)
 int cmd_completion(int argc, char **argv)
 {
     static struct flag_list operands;
-    const struct command_page page = {.command = "completion",
-                                      .about = about,
-                                      .words = shells,
-                                      .word_count = SHS_ARRAY_LEN(shells),
-                                      .word_size = sizeof shells[0]};
+    const struct command_page page = {
+        .command = "completion",
+        .about = about,
+        .words = shells,
+        .word_count = SHS_ARRAY_LEN(shells),
+        .word_size = sizeof shells[0],
+    };
     int code;
 
     operands.count = 0;

@@ -180,7 +180,7 @@ void credentials_advise(const struct credentials *self, const struct serve_optio
         cmd_warn("%s", self->local.warning);
     if (self->local.left_out[0] != '\0')
         cmd_warn("the certificate does not name %s: the local authority was not made for that. "
-                 "Remove ca.key beside %s to have one made that names it; it must be trusted anew",
+                 "Remove ca.key beside %s to have one made that names it; it must be trusted again",
                  self->local.left_out, self->local.ca_path);
     if (o->password_file != NULL && stat(o->password_file, &st) == 0 && S_ISREG(st.st_mode) &&
         (st.st_mode & 06) != 0)

@@ -529,10 +529,11 @@ static int show(const struct ctl *self, const struct call *call,
     if (answer->status >= 300)
         code = refused(answer, value);
     else if (!fits(call, value))
-        code = cmd_fail(CMD_FAILED,
-                        "HTTP %d, and JSON that is no answer to '%s': what serves %s does not look "
-                        "like an admin plane",
-                        answer->status, call->command->word.name, self->where.text);
+        code = cmd_fail(
+            CMD_FAILED,
+            "HTTP %d, and JSON that is not an answer to '%s': what serves %s does not look "
+            "like an admin plane",
+            answer->status, call->command->word.name, self->where.text);
     else if (!self->json)
         print_answer(call, value);
     json_decref(value);
@@ -581,7 +582,8 @@ int cmd_ctl(int argc, char **argv)
         {"url", FLAG_TEXT, &self.where.url, "URL", "its address over TLS, https://HOST:PORT"},
         {"cert", FLAG_TEXT, &self.where.cert, "FILE", "PEM: your certificate for it"},
         {"key", FLAG_TEXT, &self.where.key, "FILE", "its key, when it is not in the same file"},
-        {"cacert", FLAG_TEXT, &self.where.cacert, "FILE", "PEM: whom the server's is from"},
+        {"cacert", FLAG_TEXT, &self.where.cacert, "FILE",
+         "PEM: the CA of the server's certificate"},
         {"json", FLAG_SET, &self.json, NULL, "the answer as it came, for programs"},
         {"wait", FLAG_SPAN, &self.where.wait_s, "TIME", "for an answer; 30s"},
         {"server", FLAG_TEXT, &self.server, "NAME", "connections: of that server"},
@@ -589,30 +591,32 @@ int cmd_ctl(int argc, char **argv)
          "connections: of that client: a CN, a SPIFFE ID, uid=N"},
         {"state", FLAG_TEXT, &self.state, "STATE",
          "connections: handshake, waiting, idle or running"},
-        {"older-than", FLAG_TEXT, &self.older, "TIME", "connections: that are older"},
+        {"older-than", FLAG_TEXT, &self.older, "TIME", "connections: open for longer than that"},
         {"limit", FLAG_TEXT, &self.limit, "N", "connections: so many"},
         {"now", FLAG_SET, &self.now, NULL, "close: in the middle of a request"},
         {"failed", FLAG_SET, &self.failed, NULL, "handshakes: that failed"},
-        {"within", FLAG_TEXT, &self.within, "TIME", "certs: that run out in so long, 30d"},
+        {"within", FLAG_TEXT, &self.within, "TIME", "certs: that expire within this time, 30d"},
         {"dry-run", FLAG_SET, &self.dry_run, NULL, "reload: only look at the files"},
         {"timeout", FLAG_TEXT, &self.timeout, "TIME",
          "drain: then requests that are under way are cut"},
         {"grace", FLAG_TEXT, &self.grace, "TIME",
-         "drain: connections are taken so long, a part of\n--timeout"},
-        {"force", FLAG_SET, &self.force, NULL, "deny: also when it is you who would be kept out"},
-        {"show", FLAG_SET, &self.show, NULL, "drain, keylog: only how it is"},
+         "drain: connections are taken for this long, a part\nof --timeout"},
+        {"force", FLAG_SET, &self.force, NULL, "deny: even if it keeps you out"},
+        {"show", FLAG_SET, &self.show, NULL, "drain, keylog: only show the state"},
         {"for", FLAG_TEXT, &self.time, "TIME",
-         "log: then the level returns, 10m;\nkeylog: so long, 60s"},
+         "log: then the level returns, 10m;\nkeylog: for this long, 60s"},
         {"only", FLAG_TEXT, &self.only, "NAME", "log: of that server"},
     };
-    const struct command_page page = {.command = "ctl",
-                                      .about = about,
-                                      .flags = flags,
-                                      .flag_count = SHS_ARRAY_LEN(flags),
-                                      .words = &commands[0].word,
-                                      .word_count = SHS_ARRAY_LEN(commands),
-                                      .word_size = sizeof commands[0],
-                                      .below = below};
+    const struct command_page page = {
+        .command = "ctl",
+        .about = about,
+        .flags = flags,
+        .flag_count = SHS_ARRAY_LEN(flags),
+        .words = &commands[0].word,
+        .word_count = SHS_ARRAY_LEN(commands),
+        .word_size = sizeof commands[0],
+        .below = below,
+    };
     int code;
 
     if (!flags_parse_page(argc, argv, &page, &self.operands, 4, NULL, &code))

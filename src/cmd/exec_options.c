@@ -19,7 +19,7 @@ static const char about[] =
     "\n"
     "Starts an HTTPS server on a free port of 127.0.0.1 with a throw-away certificate authority,\n"
     "runs CMD with all that it needs to get there in its environment, and ends with CMD's status.\n"
-    "Nothing is left behind: no file, no process, no port. A single argument with a blank in it "
+    "Nothing is left behind: no file, no process, no port. A single argument with a space in it "
     "is\n"
     "a line for the shell:\n"
     "\n"
@@ -322,12 +322,14 @@ bool exec_options_parse(struct exec_options *self, int argc, char **argv, int *c
         {"grace", FLAG_OWN, &grace, "SECONDS", "for CMD to end after a signal; then SIGKILL (5)"},
         {"drain", FLAG_OWN, &drain, "SECONDS", "for requests under way when CMD has ended (2)"},
     };
-    const struct command_page page = {.command = "exec",
-                                      .about = about,
-                                      .flags = flags,
-                                      .flag_count = SHS_ARRAY_LEN(flags),
-                                      .below = below,
-                                      .more = print_faults};
+    const struct command_page page = {
+        .command = "exec",
+        .about = about,
+        .flags = flags,
+        .flag_count = SHS_ARRAY_LEN(flags),
+        .below = below,
+        .more = print_faults,
+    };
     int rest;
 
     init(self);

@@ -89,10 +89,12 @@ static bool receive(int fd, struct order *order, int *fds)
         char room[CMSG_SPACE(sizeof(int) * FDS_MAX)];
     } control;
     struct iovec io = {.iov_base = order, .iov_len = sizeof *order};
-    struct msghdr msg = {.msg_iov = &io,
-                         .msg_iovlen = 1,
-                         .msg_control = control.room,
-                         .msg_controllen = sizeof control.room};
+    struct msghdr msg = {
+        .msg_iov = &io,
+        .msg_iovlen = 1,
+        .msg_control = control.room,
+        .msg_controllen = sizeof control.room,
+    };
     struct cmsghdr *part;
     ssize_t n;
 

@@ -67,7 +67,7 @@ static int parse_url(struct check_server *self, const char *url)
     unsigned long port = 443;
 
     if (strncmp(url, scheme, sizeof scheme - 1) != 0)
-        return cmd_fail(CMD_USAGE, "'%s' is no https:// URL", url);
+        return cmd_fail(CMD_USAGE, "'%s' is not an https:// URL", url);
     end = host + strcspn(host, "/?#");
     self->path = *end == '/' ? end : "/";
     colon = host[0] == '[' ? memchr(host, ']', (size_t)(end - host)) : host;

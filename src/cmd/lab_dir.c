@@ -187,13 +187,15 @@ static int put_env(struct lab_dir *self, const struct shs_lab *lab, const char *
     char *ca = shs__asprintf("%s/ca.pem", self->path);
     char *p12 = shs__asprintf("%s/ca.p12", self->path);
     char *wgetrc = shs__asprintf("%s/wgetrc", self->path);
-    const struct trust_env trust = {.ca_path = ca,
-                                    .p12_path = p12,
-                                    .wgetrc = wgetrc,
-                                    .proxy = shs_lab_proxy_url(lab),
-                                    .proxy_host = shs_lab_host(lab),
-                                    .proxy_port = shs_lab_port(lab),
-                                    .no_proxy = ""};
+    const struct trust_env trust = {
+        .ca_path = ca,
+        .p12_path = p12,
+        .wgetrc = wgetrc,
+        .proxy = shs_lab_proxy_url(lab),
+        .proxy_host = shs_lab_host(lab),
+        .proxy_port = shs_lab_port(lab),
+        .no_proxy = "",
+    };
     FILE *to = NULL;
     int code =
         ca == NULL || p12 == NULL || wgetrc == NULL ? no_memory() : begin_file(self, name, &to);

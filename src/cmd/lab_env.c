@@ -51,7 +51,7 @@ struct place {
 static int find_lab(struct place *place)
 {
     if (place->port > 65535)
-        return cmd_fail(CMD_USAGE, "--port %u is no port", place->port);
+        return cmd_fail(CMD_USAGE, "--port %u is not a port", place->port);
     snprintf(place->host, sizeof place->host, "127.0.0.1");
     if (place->port > 0 || lab_here_find(place->host, &place->port))
         return CMD_OK;
@@ -180,17 +180,19 @@ static const char env_about[] =
 static int print_env(const struct place *place, const char *manifest, const char *shell)
 {
     char ca[NAME_MAX_BYTES], dir[NAME_MAX_BYTES], proxy[LAB_HOST_MAX + 32];
-    struct trust_env trust = {.ca_path = ca,
-                              .proxy = proxy,
-                              .proxy_host = place->host,
-                              .proxy_port = place->port,
-                              .no_proxy = ""};
+    struct trust_env trust = {
+        .ca_path = ca,
+        .proxy = proxy,
+        .proxy_host = place->host,
+        .proxy_port = place->port,
+        .no_proxy = "",
+    };
     char *p12 = NULL, *wgetrc = NULL;
     const char *at = manifest;
     int code;
 
     if (!next_string(&at, "ca_path", ca))
-        return cmd_fail(CMD_FAILED, "what answers on port %u is no lab", place->port);
+        return cmd_fail(CMD_FAILED, "what answers on port %u is not a lab", place->port);
     snprintf(proxy, sizeof proxy,
              strchr(place->host, ':') == NULL ? "http://%s:%u" : "http://[%s]:%u", place->host,
              place->port);
@@ -255,7 +257,7 @@ int lab_hosts_write(FILE *to, const char *format, const char *manifest, unsigned
     const char *at = manifest;
 
     if (!next_string(&at, "domain", domain))
-        return cmd_fail(CMD_FAILED, "what answers on port %u is no lab", port);
+        return cmd_fail(CMD_FAILED, "what answers on port %u is not a lab", port);
     if (strcmp(format, "chromium") == 0) {
         fprintf(to, "--host-resolver-rules=\"MAP *.%s:443 127.0.0.1:%u\"\n", domain, port);
     } else if (strcmp(format, "dnsmasq") == 0) {

@@ -63,7 +63,7 @@ static int explain(const struct shs_lab *lab, const char *id)
     const struct shs_condition *c = shs_lab_find(lab, id);
 
     if (c == NULL)
-        return cmd_fail(CMD_USAGE, "'%s' is no condition; 'shs lab list' lists them", id);
+        return cmd_fail(CMD_USAGE, "'%s' is not a condition; 'shs lab list' lists them", id);
     print_whole(c);
     return CMD_OK;
 }

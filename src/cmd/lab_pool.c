@@ -17,7 +17,7 @@
 /* A look at signals and clocks at least so often. */
 #define LOOK_MS 50
 /* A child that has ended may have left one that holds its output: so long is waited for the rest.
-   */
+ */
 #define REST_MS 200
 
 struct job {

@@ -19,7 +19,7 @@ struct pool_result {
     int status;     /* its exit status, or 128 and the signal that ended it */
     double seconds;
     const char *output; /* stdout and stderr together, its first POOL_OUTPUT_MAX bytes; NUL behind
-    */
+ */
     size_t output_len;
 };
 

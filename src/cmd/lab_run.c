@@ -129,11 +129,13 @@ static int choose(struct lab_run *self)
              c = shs_lab_next(self->lab, c)) {
             if (c->hangs != (hangs == 1) || !is_chosen(self, c))
                 continue;
-            self->cases[self->count] = (struct score_case){.id = c->id,
-                                                           .group = c->group,
-                                                           .tier = tiers[c->tier],
-                                                           .expect = expectation(self, c),
-                                                           .reason = c->reason};
+            self->cases[self->count] = (struct score_case){
+                .id = c->id,
+                .group = c->group,
+                .tier = tiers[c->tier],
+                .expect = expectation(self, c),
+                .reason = c->reason,
+            };
             self->conditions[self->count++] = c;
         }
     }
@@ -287,7 +289,7 @@ static bool says_why(const struct score_case *c, const struct shs_condition *con
 
 /*
  * Was its time over, where the condition is not about time? Then the client was waiting for a core,
- * not for the lab, and what came of it is no verdict. A client may also have a limit of its own
+ * not for the lab, and what came of it is not a verdict. A client may also have a limit of its own
  * that is shorter than ours: then it says so.
  */
 static bool is_late(const struct lab_run *self, const struct score_case *c,
@@ -629,11 +631,13 @@ static int start(struct lab_run *self)
         code = make_environment(self);
     if (code == CMD_OK)
         code = prepare_client(self);
-    self->places = (struct lab_places){.ca = shs_lab_ca_path(self->lab),
-                                       .proxy = shs_lab_proxy_url(self->lab),
-                                       .dir = self->place.path,
-                                       .port = shs_lab_port(self->lab),
-                                       .limit_s = self->limit_s};
+    self->places = (struct lab_places){
+        .ca = shs_lab_ca_path(self->lab),
+        .proxy = shs_lab_proxy_url(self->lab),
+        .dir = self->place.path,
+        .port = shs_lab_port(self->lab),
+        .limit_s = self->limit_s,
+    };
     return code == CMD_OK ? choose(self) : code;
 }
 
@@ -672,7 +676,7 @@ static int check(struct lab_run *self)
     static const char *const verdicts[] = {"exit", "last-line", NULL};
 
     if ((self->preset != NULL) == (self->command.count > 0))
-        return cmd_fail(CMD_USAGE, "shs lab run needs either --preset or a command behind '--'");
+        return cmd_fail(CMD_USAGE, "shs lab run needs either --preset or a command after '--'");
     if (self->preset != NULL && (self->client = lab_client_find(self->preset)) == NULL)
         return cmd_fail(CMD_USAGE, "--preset '%s' is not one of %s", self->preset,
                         lab_client_names());

@@ -525,7 +525,7 @@ int score_write_baseline(const char *path, const struct score *score)
     if (fresh == NULL || written == NULL) {
         code = cmd_fail(CMD_FAILED, "out of memory");
     } else if (from != NULL && (fstat(fileno(from), &info) != 0 || !S_ISREG(info.st_mode))) {
-        code = cmd_fail(CMD_FAILED, "cannot write %s: it is no file", path);
+        code = cmd_fail(CMD_FAILED, "cannot write %s: it is not a file", path);
     } else if ((from == NULL && errno != ENOENT) || (to = fopen(fresh, "we")) == NULL) {
         code = cmd_fail(CMD_FAILED, "cannot write %s: %s", path,
                         shs__strerror(errno, why, sizeof why));

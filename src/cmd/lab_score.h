@@ -23,7 +23,7 @@ enum score_verdict {
     SCORE_ACCEPTED,
     SCORE_REJECTED,
     SCORE_HUNG,
-    SCORE_CRASHED, /* a signal has ended it, which is no verdict of its own */
+    SCORE_CRASHED, /* a signal has ended it, which is not a verdict of its own */
     SCORE_NOT_APPLICABLE
 };
 

@@ -242,7 +242,7 @@ int lab_serve(int argc, char **argv)
          "how long a server that says nothing keeps a client\n(30s)"},
         {"no-connect", FLAG_SET, &a.o.no_connect, NULL, "CONNECT is refused"},
         {"strict", FLAG_SET, &a.o.strict, NULL,
-         "a name that is no condition gets an alert, not a page"},
+         "a name that is not a condition gets an alert, not a page"},
         {"keylog", FLAG_TEXT, &a.o.keylog, "FILE", "append the secrets of all sessions"},
         {"log", FLAG_SET, &a.log, NULL, "a line of JSON for each connection on stderr"},
         {"ready-fd", FLAG_NUMBER, &a.ready_fd, "N",

@@ -31,7 +31,7 @@ int listen_fds_read(void);
 /* One that the command line names by its number: as the others from now on. NULL: there are too
    many. */
 struct listen_fd *listen_fds_add(int fd);
-/* Fills host and port, or path. False: it is no socket, and errno says why. */
+/* Fills host and port, or path. False: it is not a socket, and errno says why. */
 bool listen_fds_look(struct listen_fd *self);
 size_t listen_fds_count(void);
 struct listen_fd *listen_fds_at(size_t i);

@@ -13,7 +13,7 @@
  * already said: a socket that was named and cannot be reached is a mistake of the unit.
  */
 int notify_open(void);
-/* Puts the variables back, in a process that starts this program anew. */
+/* Puts the variables back, in a process that starts this program again. */
 void notify_restore_environment(void);
 bool notify_is_open(void);
 /* How often the manager wants to hear that we work, in milliseconds; 0: never. */

@@ -61,13 +61,15 @@ static void take_flag(struct page_option *out, const struct flag *flag)
 
 static void take_row(struct page_option *out, const struct setting *row, const void *defaults)
 {
-    *out = (struct page_option){.name = row->name,
-                                .letter = row->letter,
-                                .value = settings_placeholder(row),
-                                .optional = row->alone != NULL,
-                                .many = row->kind == SETTING_TEXTS || row->kind == SETTING_OWN,
-                                .help = row->help,
-                                .row = row};
+    *out = (struct page_option){
+        .name = row->name,
+        .letter = row->letter,
+        .value = settings_placeholder(row),
+        .optional = row->alone != NULL,
+        .many = row->kind == SETTING_TEXTS || row->kind == SETTING_OWN,
+        .help = row->help,
+        .row = row,
+    };
     if (defaults != NULL)
         (void)settings_preset(row, defaults, out->preset, sizeof out->preset);
 }

@@ -48,8 +48,9 @@ static bool add_place(struct serve_options *o, struct listen_fd *fd, bool by_num
         return false;
     }
     if (!listen_fds_look(fd)) {
-        snprintf(problem->text, sizeof problem->text, "names descriptor %d, which is no socket: %s",
-                 fd->fd, shs__strerror(errno, text, sizeof text));
+        snprintf(problem->text, sizeof problem->text,
+                 "names descriptor %d, which is not a socket: %s", fd->fd,
+                 shs__strerror(errno, text, sizeof text));
         return false;
     }
     fd->taken = true;

@@ -107,7 +107,7 @@ void serve_plan_free(struct serve_plan *self);
 /* The two parts of ADDRESS:PORT; false: it is none. *port points into `text`. */
 bool serve_split_address(const char *text, char *host, size_t cap, const char **port);
 
-/* "for,proto" as SHS_FORWARDED_...; false: it is no such list. */
+/* "for,proto" as SHS_FORWARDED_...; false: it is not such a list. */
 bool serve_forwarded_fields(const char *text, unsigned *out);
 
 /* The mixin of that threading; NULL: one connection after the other. */

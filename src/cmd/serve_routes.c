@@ -113,7 +113,7 @@ static int check_kind(const struct serve_route *route)
         return blame(route, "has no text: type goes with answer");
     if (directory == NULL && (route->no_listing || route->spa || route->no_compress ||
                               route->archive || route->upload || route->index.count > 0))
-        return blame(route, "is no directory: index, no-listing, spa, no-compress, archive and "
+        return blame(route, "is not a directory: index, no-listing, spa, no-compress, archive and "
                             "upload go with one");
     if (!route->upload && route->max_upload > 0)
         return blame(route, "takes no files: max-upload goes with upload");
@@ -141,11 +141,11 @@ static int check_redirect(const struct serve_route *route)
                      "http://...",
                      to);
     if (!is_clean(to) || strchr(to, ' ') != NULL)
-        return blame(route, "cannot lead to '%s': write blanks and the like as %%20", to);
+        return blame(route, "cannot lead to '%s': write spaces and the like as %%20", to);
     if (has_open_host(to))
         return blame(route,
                      "cannot lead to '%s': whoever asks would choose the host; {...} may stand "
-                     "behind the first / of the path",
+                     "after the first / of the path",
                      to);
     if (route->status != 0 && !is_redirect_status(route->status))
         return blame(route, "redirects with 301, 302, 303, 307 or 308, not with %u", route->status);

@@ -572,7 +572,7 @@ static const struct setting rows[] = {
      .needs = TLS,
      .help = "reload certificates, CAs, CRLs ... when their files change;\n"
              "a bad file stays as it was, and is tried again. SIGHUP reads\n"
-             "everything at any time: all of it is taken, or nothing"},
+             "everything at any time: what can be used is taken"},
     {.group = "certificates",
      .name = "watch-interval",
      .kind = SETTING_MS,
@@ -938,7 +938,7 @@ static const struct setting rows[] = {
      AT(admin.deny),
      .value = "FILE",
      .needs = "admin",
-     .help = "who was denied is kept there for the next start"},
+     .help = "the deny list is kept there for the next start"},
     {.group = "operators",
      .name = "admin-keylog",
      .kind = SETTING_TEXT,
@@ -978,13 +978,13 @@ static const struct setting rows[] = {
      .kind = SETTING_TEXT,
      AT(pid_file),
      .value = "FILE",
-     .help = "its process number is there as long as it serves"},
+     .help = "its process ID is in this file while it serves"},
     {.group = "operators",
      .name = "hand-over",
      .kind = SETTING_FLAG,
      AT(hand_over),
      .needs = "!user threading=pool,thread,none",
-     .help = "SIGUSR2 starts the program anew, with the same command line,\n"
+     .help = "SIGUSR2 starts the program again, with the same command line,\n"
              "and gives it the open ports; this one then ends like after\n"
              "SIGTERM. If the new one cannot serve, this one goes on"},
     {.group = "operators",
@@ -1238,9 +1238,11 @@ static const struct setting rows[] = {
      .help = "of a body; more is 413"},
 };
 
-const struct settings serve_settings = {.rows = rows,
-                                        .count = SHS_ARRAY_LEN(rows),
-                                        .groups = groups,
-                                        .group_count = SHS_ARRAY_LEN(groups),
-                                        .command = "shs serve",
-                                        .sections = "listeners"};
+const struct settings serve_settings = {
+    .rows = rows,
+    .count = SHS_ARRAY_LEN(rows),
+    .groups = groups,
+    .group_count = SHS_ARRAY_LEN(groups),
+    .command = "shs serve",
+    .sections = "listeners",
+};

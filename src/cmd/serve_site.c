@@ -105,10 +105,12 @@ static int make_routes(struct serve_site *self, const struct serve_route *routes
         serve_routes_free(made);
         return shs_error_set(err, SHS_NOMEM, 0, "out of memory for routes");
     }
-    self->handler = (struct shs_http_handler){.name = self->handler.name,
-                                              .do_HEAD = answer_by_routes,
-                                              .do_any = answer_by_routes,
-                                              .ctx = self->routes};
+    self->handler = (struct shs_http_handler){
+        .name = self->handler.name,
+        .do_HEAD = answer_by_routes,
+        .do_any = answer_by_routes,
+        .ctx = self->routes,
+    };
     return SHS_OK;
 }
 

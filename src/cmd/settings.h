@@ -74,7 +74,7 @@ struct setting {
     const char *alone; /* SETTING_TEXT: what the flag means without a value; NULL: it needs one */
     const char *value; /* what it takes, for the help: "FILE"; NULL: by its kind */
     size_t offset, size;
-    const struct setting_entries *entries; /* NULL: it is no row of a list's entries */
+    const struct setting_entries *entries; /* NULL: it is not a row of a list's entries */
     bool begins;                           /* a new entry of them */
     uint64_t min, max;
     const struct setting_choice *choices;

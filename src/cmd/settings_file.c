@@ -400,7 +400,7 @@ static void blame_twice(struct reader *self, const yaml_node_t *mapping,
         if (key->type == YAML_SCALAR_NODE && other->type == YAML_SCALAR_NODE &&
             strcmp((const char *)key->data.scalar.value, (const char *)other->data.scalar.value) ==
                 0) {
-            blame(self->file, line_of(key), "'%s' is there twice, first in line %u",
+            blame(self->file, line_of(key), "'%s' is given twice, first in line %u",
                   (const char *)key->data.scalar.value, line_of(other));
             return;
         }

@@ -23,11 +23,11 @@ static int print_version(int argc, char **argv)
 
 static const struct command rows[] = {
     {"serve", "[DIR]", "serve a directory over HTTPS", cmd_serve, false},
-    {"check", NULL, "say what of a server's files breaks, and when", cmd_check, false},
+    {"check", NULL, "say what will break in a server's files, and when", cmd_check, false},
     {"exec", "CMD", "run a command with an HTTPS server beside it", cmd_exec, false},
     {"cert", "COMMAND", "make and examine certificates", cmd_cert, false},
     {"acl", "COMMAND", "say what rules of access decide, and by which line", cmd_acl, false},
-    {"ctl", "COMMAND", "ask a running server, and steer it", cmd_ctl, false},
+    {"ctl", "COMMAND", "ask a running server, and control it", cmd_ctl, false},
     {"trust", "COMMAND", "say how clients are told of an authority", cmd_trust, false},
     {"lab", "COMMAND", "TLS servers that are wrong in exactly one way", cmd_lab, false},
     {"completion", "SHELL", "print the completion for bash, zsh or fish", cmd_completion, false},

@@ -81,7 +81,7 @@ static int unknown_client(const char *name)
 
     for (size_t i = 0; i < SHS_ARRAY_LEN(clients) && used < sizeof all; i++)
         used += (size_t)snprintf(all + used, sizeof all - used, " %s", clients[i].client);
-    return cmd_fail(CMD_USAGE, "'%s' is no client that is known here. There are%s", name, all);
+    return cmd_fail(CMD_USAGE, "'%s' is not a client that is known here. There are%s", name, all);
 }
 
 static int print_clients(const char *only, const char *path, const char *name)
@@ -123,7 +123,7 @@ static int check_authority(const char *path, char name[TRUST_NAME_MAX])
     if (rc != SHS_OK)
         code = cmd_fail(CMD_FAILED, "%s: %s", path, err.text);
     else if (over)
-        cmd_warn("%s has ended: clients refuse what it signed, whatever they are told", path);
+        cmd_warn("%s has expired: clients refuse what it signed, whatever they are told", path);
     if (rc == SHS_OK) {
         shs__buf_init(&pem, (size_t)1 << 16);
         if (shs__look_copy(look, 0, &pem, fingerprint, &err) != SHS_OK)

@@ -293,7 +293,7 @@ static void say_refreshed(const struct work *work)
 static int install_in_system(struct work *work)
 {
     if (is_there(work)) {
-        printf("system: %s is there already\n", work->system_path);
+        printf("system: %s already exists\n", work->system_path);
         return CMD_OK;
     }
     if (work->dry_run) {
@@ -449,7 +449,7 @@ static int read_authority(struct work *work)
 
     if (code == CMD_OK && over)
         code = cmd_fail(CMD_FAILED,
-                        "%s has ended: clients refuse what it signed, whatever they are "
+                        "%s has expired: clients refuse what it signed, whatever they are "
                         "told. Nothing was changed",
                         work->file);
     if (code == CMD_OK)

@@ -14,11 +14,9 @@
 #ifndef SHS_HANDLER_ACCESS_FORMAT_H
 #define SHS_HANDLER_ACCESS_FORMAT_H
 
-#include <pthread.h>
-
 #include <shs/middleware.h>
 
-#include "base/base.h"
+#include "base/second_text.h"
 
 struct shs_access_line {
     int64_t when_ns;                        /* wall clock: ns of the Unix epoch */
@@ -42,20 +40,15 @@ struct shs_access_line {
                                     ptr NULL when nobody asked, role also when there is none */
 };
 
-/* The text of the present second, made once for all lines of that second. */
+/* The text of the present second, made once for all lines of that second. Zeroed is empty. */
 struct shs_access_clock {
-    pthread_mutex_t lock;
-    int64_t second;
-    char common[72]; /* "21/Nov/2026:14:00:00 +0000" */
-    char iso[72];    /* "2026-11-21T14:00:00" */
+    struct shs_second_texts common; /* "21/Nov/2026:14:00:00 +0000" */
+    struct shs_second_texts iso;    /* "2026-11-21T14:00:00" */
 };
-
-void shs__access_clock_init(struct shs_access_clock *clock);
-void shs__access_clock_free(struct shs_access_clock *clock);
 
 /*
  * Appends the line, without a newline: at most SHS_ACCESS_LINE_MAX bytes. Returns SHS_OK, SHS_LIMIT
- * (out->ceiling is smaller), SHS_NOMEM. Safe from any thread.
+ * (out->ceiling is smaller), SHS_NOMEM. `clock` may be NULL. Safe from any thread.
  */
 int shs__access_format(struct shs_buf *out, enum shs_access_style style,
                        struct shs_access_clock *clock, const struct shs_access_line *line);

@@ -35,16 +35,32 @@ static void fill_access(struct shs_access_line *line, const struct shs_access_de
         line->role = shs__str(d->role);
 }
 
-static void fill_request(struct shs_access_line *line, const struct shs_request *req)
+/* The first of each name. */
+static void fill_fields(struct shs_access_line *line, const struct shs_request *req)
 {
+    struct shs_str name, value;
+
+    for (size_t i = 0; shs_request_header_at(req, i, &name, &value); i++) {
+        if (name.len == 7 && line->referer.ptr == NULL &&
+            shs_str_eq_nocase(name, SHS_STR("Referer")))
+            line->referer = value;
+        else if (name.len == 10 && line->user_agent.ptr == NULL &&
+                 shs_str_eq_nocase(name, SHS_STR("User-Agent")))
+            line->user_agent = value;
+    }
+}
+
+static void fill_request(struct shs_access_line *line, const struct shs_request *req,
+                         enum shs_access_style style)
+{
+    line->user = shs_request_user(req);
+    if (style != SHS_ACCESS_COMMON)
+        fill_fields(line, req);
+    if (style != SHS_ACCESS_JSON)
+        return;
     line->method = shs_request_method(req);
     line->target = shs_request_target(req);
     line->version = shs_request_version(req) == 10 ? SHS_STR("HTTP/1.0") : SHS_STR("HTTP/1.1");
-    if (!shs_request_header(req, "Referer", &line->referer))
-        line->referer.ptr = NULL;
-    if (!shs_request_header(req, "User-Agent", &line->user_agent))
-        line->user_agent.ptr = NULL;
-    line->user = shs_request_user(req);
     fill_access(line, shs_request_access(req));
 }
 
@@ -60,14 +76,28 @@ static void fill_user(struct shs_access_line *line, struct shs_conn *conn)
     line->client_sha256 = shs__str(id->cert_sha256);
 }
 
-/* At the present time. Views: as long as *access. */
-static void fill(struct shs_access_line *line, const struct shs_access *access)
+/* What was agreed; views into the connection. */
+static void fill_tls(struct shs_access_line *line, struct shs_conn *conn)
 {
     struct shs_tls_info tls;
+
+    if (!shs_conn_tls_info(conn, &tls))
+        return;
+    line->tls_version = shs__str(tls.version);
+    line->cipher = shs__str(tls.cipher);
+    line->sni = shs__str(tls.sni);
+    line->ja4 = shs__str(tls.ja4);
+}
+
+/* What a line of that style says, at the present time. Views: as long as *access. */
+static void fill(struct shs_access_line *line, const struct shs_access *access,
+                 enum shs_access_style style)
+{
     struct timespec now;
 
     memset(line, 0, sizeof *line);
-    clock_gettime(CLOCK_REALTIME, &now);
+    /* Where the second is enough, the clock of the last tick: the Date has it, too. */
+    clock_gettime(style == SHS_ACCESS_JSON ? CLOCK_REALTIME : CLOCK_REALTIME_COARSE, &now);
     line->when_ns = (int64_t)now.tv_sec * SHS_NS_PER_S + now.tv_nsec;
     line->request_line = access->request_line;
     line->status = access->status;
@@ -78,7 +108,7 @@ static void fill(struct shs_access_line *line, const struct shs_access *access)
     if (access->request_id.len > 0)
         line->request_id = access->request_id;
     if (access->req != NULL)
-        fill_request(line, access->req);
+        fill_request(line, access->req, style);
     if (access->conn == NULL)
         return;
     line->when_ns +=
@@ -87,12 +117,8 @@ static void fill(struct shs_access_line *line, const struct shs_access *access)
         line->client = shs__str(shs_request_client_host(access->req));
     if (line->client.len == 0) /* refused before a handler had it: who is connected */
         line->client = shs__str(shs_conn_client_host(access->conn));
-    if (!shs_conn_tls_info(access->conn, &tls))
-        return;
-    line->tls_version = shs__str(tls.version);
-    line->cipher = shs__str(tls.cipher);
-    line->sni = shs__str(tls.sni);
-    line->ja4 = shs__str(tls.ja4);
+    if (style == SHS_ACCESS_JSON)
+        fill_tls(line, access->conn);
     fill_user(line, access->conn);
 }
 
@@ -100,14 +126,11 @@ int shs_access_line(const struct shs_access *access, enum shs_access_style style
                     size_t cap, size_t *len)
 {
     struct shs_buf out = {.data = buf, .cap = cap, .ceiling = cap};
-    struct shs_access_clock clock;
     struct shs_access_line line;
     int rc;
 
-    shs__access_clock_init(&clock);
-    fill(&line, access);
-    rc = shs__access_format(&out, style, &clock, &line);
-    shs__access_clock_free(&clock);
+    fill(&line, access, style);
+    rc = shs__access_format(&out, style, NULL, &line);
     if (rc == SHS_OK)
         *len = out.len;
     return rc;
@@ -124,7 +147,7 @@ void shs_access_log_request(void *log, const struct shs_access *access)
     struct shs_buf out = {.data = text, .cap = sizeof text, .ceiling = sizeof text};
     struct shs_access_line line;
 
-    fill(&line, access);
+    fill(&line, access, self->opt.style);
     if (shs__access_format(&out, self->opt.style, &self->clock, &line) == SHS_OK)
         shs__log_queue_push(self->queue, text, out.len);
 }
@@ -162,10 +185,12 @@ bool shs_access_log_write(struct shs_access_log *self, const char *line, size_t 
 
 void shs_access_log_options_init_sized(struct shs_access_log_options *opt, size_t size)
 {
-    struct shs_access_log_options defaults = {.size = size,
-                                              .style = SHS_ACCESS_COMBINED,
-                                              .max_waiting = (size_t)1 << 20,
-                                              .stop_ms = 2000};
+    struct shs_access_log_options defaults = {
+        .size = size,
+        .style = SHS_ACCESS_COMBINED,
+        .max_waiting = (size_t)1 << 20,
+        .stop_ms = 2000,
+    };
 
     shs__sized_init(opt, size, &defaults, sizeof defaults);
 }
@@ -200,7 +225,6 @@ int shs_access_log_new(struct shs_access_log **out, const struct shs_http_handle
             err, SHS_USAGE, 0,
             "There is no such style of an access log: take common, combined or JSON.");
     }
-    shs__access_clock_init(&self->clock);
     shs__stand_before(&self->next, &self->handler, "AccessLog", log_any, next, self);
     self->handler.log_request = log_and_pass_on;
     self->handler.log_ctx = self;
@@ -228,7 +252,6 @@ void shs_access_log_free(struct shs_access_log *self)
     if (self->queue != NULL && !self->stopped)
         (void)shs_access_log_stop(self, self->opt.stop_ms, NULL);
     shs__log_queue_free(self->queue);
-    shs__access_clock_free(&self->clock);
     shs__free(self);
 }
 

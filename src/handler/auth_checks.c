@@ -61,7 +61,7 @@ static bool is_fresh(const struct known *k, int64_t now)
            now < shs__deadline_after(k->verified_ns, SHS_CHECKS_KNOWN_AGE_MS);
 }
 
-/* A digest is no secret that a comparison could tell: it is keyed. Its first byte finds its
+/* A digest is not a secret that a comparison could tell: it is keyed. Its first byte finds its
    place. */
 static size_t place_of(const unsigned char *digest)
 {

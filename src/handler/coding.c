@@ -64,7 +64,7 @@ static struct shs_str next_part(struct shs_str *rest, char separator)
     return shs__trim(part);
 }
 
-/* "0.5" as 500; -1 for what is no qvalue (RFC 9110 section 12.4.2). */
+/* "0.5" as 500; -1 for what is not a qvalue (RFC 9110 section 12.4.2). */
 static int read_weight(struct shs_str s)
 {
     int value, scale = 100;

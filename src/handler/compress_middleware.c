@@ -93,7 +93,7 @@ static bool is_compressible(const struct shs_response *res)
 
 static enum shs_coding wanted(const struct shs_request *req)
 {
-    /* Of equal ones the quickest: this is done for each answer anew. */
+    /* Of equal ones the quickest: this is done again for each answer. */
     static const enum shs_coding order[] = {SHS_CODING_ZSTD, SHS_CODING_GZIP, SHS_CODING_IDENTITY};
     struct shs_coding_wishes wishes;
     struct shs_str name, value;

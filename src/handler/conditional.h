@@ -27,7 +27,7 @@ void shs__etag_weak(char etag[SHS_ETAG_SIZE], const struct stat *st);
 /* Puts "-part" before the closing quote. */
 void shs__etag_add(char etag[SHS_ETAG_SIZE], const char *part);
 
-/* Takes the next tag from a list, with its quotes; false at its end, and where it is no list. */
+/* Takes the next tag from a list, with its quotes; false at its end, and where it is not a list. */
 bool shs__etag_next(struct shs_str *list, struct shs_str *tag, bool *weak);
 /*
  * True if a list of entity tags (`"a", W/"b"` or `*`) has this one. What is not a list matches

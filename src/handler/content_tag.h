@@ -6,7 +6,7 @@
  * and tar -x put them back, and an inode is of one machine. So the bytes are asked, once for each
  * state of a file: device, inode, size, and both times to the nanosecond. A change always sets the
  * second of them (ctime), and nobody can set it back. A file that was changed within the last
- * second may change again with the same times: its tag is made anew each time, but once for all
+ * second may change again with the same times: its tag is made again each time, but once for all
  * who have asked before it was begun.
  *
  * Reading a large file takes a while. What is beyond SHS_TAG_AT_ONCE is read by a thread, one file

@@ -216,7 +216,7 @@ int shs_send_json(struct shs_response *res, int status, struct json_t *value)
     return send_value(res, "shs_send_json", status, "application/json", value);
 }
 
-/* Text from anywhere: what is no UTF-8 in it becomes U+FFFD. */
+/* Text from anywhere: what is not UTF-8 in it becomes U+FFFD. */
 static json_t *text_value(struct shs_str s)
 {
     struct shs_buf text;

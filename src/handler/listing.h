@@ -5,7 +5,7 @@
  * sorted by one of them; the heads of the columns are links that sort. All of that works without
  * JavaScript; with it, a page of more than 50 rows has a filter, and uploads say how far they are.
  * Names that begin with "." are not shown: they are not served either. What leads to nothing that
- * is served (a FIFO, a link to the outside) is shown, and is no link.
+ * is served (a FIFO, a link to the outside) is shown, and is not a link.
  *
  * Follows: CPython Lib/http/server.py list_directory ("/" behind directories, "@" behind links, the
  * words of the heading).

@@ -78,7 +78,7 @@ static const char *check_literal(struct shs_str s, bool last)
         if (s.ptr[i] == '%')
             return "write it decoded, without \"%\"";
         if ((unsigned char)s.ptr[i] <= ' ' || s.ptr[i] == 0x7f)
-            return "a control character or a blank";
+            return "a control character or a space";
     }
     return NULL;
 }

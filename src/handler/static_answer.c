@@ -394,7 +394,7 @@ static int answer_from(struct shs_visit *v, struct shs_kept_file *kept, bool dat
     return answer_with(v, &r, &kept->st);
 }
 
-/* How often a small file is read anew that is changed while it is read. */
+/* How often a small file is read again that is changed while it is read. */
 #define READ_AGAIN 3
 
 /* All of a small file: read once, for its tag and for what is sent. NULL with errno. */

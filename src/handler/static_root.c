@@ -114,7 +114,7 @@ static bool is_same(const struct shs_open_root *root, const struct stat *st)
 /*
  * What the name leads to: `old`, when it is still that, or another one (a reference is the
  * caller's); NULL with errno. The directory in which the server was started may itself have been
- * removed and built anew: then the name from "/" on leads there.
+ * removed and built again: then the name from "/" on leads there.
  */
 static struct shs_open_root *look_up(const struct shs_static_root *self, struct shs_open_root *old)
 {

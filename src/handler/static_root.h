@@ -1,8 +1,8 @@
 /*
  * static_root.h - the served directory, by its name: looked up again for each request.
  *
- * A deployment swaps a link, renames a directory or builds it anew; what was opened at the start is
- * the old tree then, or an empty one. So the name is asked of the file system, once for all
+ * A deployment swaps a link, renames a directory or builds it again; what was opened at the start
+ * is the old tree then, or an empty one. So the name is asked of the file system, once for all
  * requests that were there; a request keeps the directory that it began with to its end.
  */
 #ifndef SHS_HANDLER_STATIC_ROOT_H

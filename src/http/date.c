@@ -84,58 +84,17 @@ void shs_http_date(time_t when, char out[SHS_HTTP_DATE_LEN + 1])
     put_text(p, " GMT", 5); /* with its NUL */
 }
 
-#define WORDS ((SHS_HTTP_DATE_LEN + 7) / 8)
+_Static_assert(SHS_HTTP_DATE_LEN < SHS_SECOND_TEXT_MAX, "a date has room in a cache of texts");
 
-/*
- * What is read is only whole if nobody wrote meanwhile. The second alone would not tell: one whose
- * clock was read long ago can bring it back, between two others.
- */
-static bool read_slot(struct shs_date_cache *cache, size_t slot, time_t when, uint64_t text[WORDS])
+static void date_of_second(int64_t second, char text[SHS_SECOND_TEXT_MAX])
 {
-    uint64_t turn = atomic_load_explicit(&cache->slots[slot].turn, memory_order_acquire);
-
-    if (turn % 2 == 1 ||
-        atomic_load_explicit(&cache->slots[slot].second, memory_order_acquire) != when)
-        return false;
-    for (size_t i = 0; i < WORDS; i++)
-        text[i] = atomic_load_explicit(&cache->slots[slot].text[i], memory_order_acquire);
-    return atomic_load_explicit(&cache->slots[slot].turn, memory_order_relaxed) == turn;
+    memset(text, 0, SHS_SECOND_TEXT_MAX);
+    shs_http_date((time_t)second, text);
 }
 
-/* Whoever is first writes it; the others have made theirs and go on. */
-static void write_slot(struct shs_date_cache *cache, size_t slot, time_t when,
-                       const uint64_t text[WORDS])
+void shs__date_cached(struct shs_second_texts *cache, time_t when, char out[SHS_SECOND_TEXT_MAX])
 {
-    uint64_t turn = atomic_load_explicit(&cache->slots[slot].turn, memory_order_acquire);
-
-    if (turn % 2 == 1 ||
-        atomic_load_explicit(&cache->slots[slot].second, memory_order_relaxed) == when ||
-        !atomic_compare_exchange_strong_explicit(&cache->slots[slot].turn, &turn, turn + 1,
-                                                 memory_order_acq_rel, memory_order_relaxed))
-        return;
-    atomic_store_explicit(&cache->slots[slot].second, when, memory_order_release);
-    for (size_t i = 0; i < WORDS; i++)
-        atomic_store_explicit(&cache->slots[slot].text[i], text[i], memory_order_release);
-    atomic_store_explicit(&cache->slots[slot].turn, turn + 2, memory_order_release);
-}
-
-void shs__date_cached(struct shs_date_cache *cache, time_t when, char out[SHS_HTTP_DATE_LEN + 1])
-{
-    uint64_t text[WORDS] = {0};
-    size_t slot = (size_t)when % (sizeof cache->slots / sizeof cache->slots[0]);
-
-    if (cache == NULL || when <= 0) {
-        shs_http_date(when, out);
-        return;
-    }
-    if (!read_slot(cache, slot, when, text)) {
-        shs_http_date(when, out);
-        memcpy(text, out, SHS_HTTP_DATE_LEN);
-        write_slot(cache, slot, when, text);
-        return;
-    }
-    memcpy(out, text, SHS_HTTP_DATE_LEN);
-    out[SHS_HTTP_DATE_LEN] = '\0';
+    shs__second_text(cache, when, date_of_second, out);
 }
 
 /* -- reading ----------------------------------------------------------------------------------- */

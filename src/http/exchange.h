@@ -142,7 +142,7 @@ struct shs_exchange {
     const struct shs_http_handler *handler; /* the one that runs; NULL: none does */
     const char *middleware;                 /* that runs in front of it; NULL: it runs itself */
     const char *culprit;                    /* who returned culprit_rc first; NULL: nobody */
-    int culprit_rc;                         /* 0, or what is no result */
+    int culprit_rc;                         /* 0, or what is not a result */
     unsigned depth;                         /* how many have called one another */
     const struct shs_options *opt;          /* of the server; NULL: none made it (in a test) */
     const char *mistake;                    /* of the handler, a sentence (mistake.h); NULL: none */

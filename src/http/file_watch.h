@@ -25,7 +25,9 @@ struct shs_file_watch {
     char sample[SHS_WATCH_SAMPLE];
 };
 
-/* Before the first byte of res->file_fd is read. SHS_OK, SHS_NOMEM. What is no file is let be. */
+/*
+ * Before the first byte of res->file_fd is read. SHS_OK, SHS_NOMEM. What is not a file is let be.
+ */
 int shs__watch_begin(struct shs_response *res);
 
 /*

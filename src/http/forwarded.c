@@ -123,7 +123,7 @@ static void skip_blanks(struct cursor *c)
 }
 
 /* Up to one of `ends`, or what stands in quotes. A backslash within them is refused: what it hides
-   would have to be written anew, and nobody sends it. */
+   would have to be written again, and nobody sends it. */
 static bool read_value(struct cursor *c, const char *ends, struct shs_str *out)
 {
     const char *begin = c->p, *quote;

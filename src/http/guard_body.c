@@ -14,7 +14,7 @@
 #define NAME(literal)                                                                              \
     {                                                                                              \
         (literal), sizeof(literal) - 1                                                             \
-    } /* SHS_STR is no constant */
+    } /* SHS_STR is not a constant */
 
 /* Fields that mean something before or beside the content: RFC 9110 section 6.5.1. */
 static const struct shs_str head_only[] = {

@@ -178,6 +178,8 @@ static int step_idle(struct shs_h1 *h1)
         if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
             if (h1->in.len == 0)
                 shs__buf_free(&h1->in);
+            if (h1->in.len == 0 && h1->served > 0)
+                shs__stream_idle(h1->stream); /* what it made to look is not needed to wait */
             if (!expired(h1))
                 return rc;
             if (h1->served == 0)

@@ -81,8 +81,8 @@ struct shs_h1_config {
     const struct shs_h1_host *host;
     const struct shs_options *opt; /* borrowed */
     struct shs_guard_limits limits;
-    struct shs_str server_field;  /* value of Server; len 0 = none */
-    struct shs_date_cache *dates; /* NULL: each Date is made anew; borrowed */
+    struct shs_str server_field;    /* value of Server; len 0 = none */
+    struct shs_second_texts *dates; /* NULL: each Date is made again; borrowed */
 };
 
 enum shs_h1_state {

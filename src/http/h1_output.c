@@ -3,6 +3,7 @@
  */
 #include <time.h>
 
+#include "base/number.h"
 #include "http/date.h"
 #include "http/h1_exchange.h"
 
@@ -96,14 +97,9 @@ static int put_field(struct shs_h1 *h1, struct shs_str name, struct shs_str valu
 
 static int put_number_field(struct shs_h1 *h1, struct shs_str name, uint64_t value)
 {
-    char digits[20];
-    size_t at = sizeof digits;
+    char digits[SHS_DECIMAL_MAX];
 
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    return put_field(h1, name, (struct shs_str){digits + at, sizeof digits - at});
+    return put_field(h1, name, shs__decimal(value, digits));
 }
 
 static int put_status_line(struct shs_h1 *h1, int status, struct shs_str reason)
@@ -171,7 +167,7 @@ static int put_our_fields(struct shs_h1_exchange *x)
     const struct shs_h1_config *config = x->h1->config;
     const struct shs_response *res = &x->base.res;
     struct shs_str id_field = shs__str(config->opt->request_id_field);
-    char date[SHS_HTTP_DATE_LEN + 1];
+    char date[SHS_SECOND_TEXT_MAX];
     int rc = SHS_OK;
 
     if (!res->has_server && config->server_field.len > 0 &&

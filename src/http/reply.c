@@ -93,7 +93,7 @@ static int take_framing(struct shs_reply *self, const struct shs_field *field)
 {
     if (shs__str_eq_nocase(field->name, SHS_STR("Content-Length"))) {
         if (self->has_length || !read_length(field->value, &self->length))
-            return refuse(self, "it has two lengths, or one that is no number");
+            return refuse(self, "it has two lengths, or one that is not a number");
         self->has_length = true;
     } else if (shs__str_eq_nocase(field->name, SHS_STR("Transfer-Encoding"))) {
         if (self->chunked || !shs__str_eq_nocase(field->value, SHS_STR("chunked")))
@@ -143,9 +143,11 @@ static int take_head(struct shs_reply *self, const char *head, size_t len)
 
 int shs__reply_head(struct shs_reply *self, const char *buf, size_t len, size_t *used)
 {
-    static const struct shs_guard_limits limits = {.max_request_line = 8192,
-                                                   .max_head_bytes = SHS_REPLY_HEAD_MAX,
-                                                   .max_headers = SHS_REPLY_FIELDS_MAX};
+    static const struct shs_guard_limits limits = {
+        .max_request_line = 8192,
+        .max_head_bytes = SHS_REPLY_HEAD_MAX,
+        .max_headers = SHS_REPLY_FIELDS_MAX,
+    };
     struct shs_refusal why;
     size_t head_len = 0;
     int rc;

@@ -1,3 +1,4 @@
+#include "base/number.h"
 #include "http/mistake.h"
 
 struct shs_str shs_request_method(const struct shs_request *req)
@@ -168,18 +169,21 @@ int shs_request_read(struct shs_request *req, void *buf, size_t cap, size_t *got
     return rc;
 }
 
-static size_t put_hex(char *out, uint64_t number)
+/* The numbers in hex, a dash between them. */
+static size_t format_id(char id[SHS_REQUEST_ID_MAX], const uint64_t numbers[3])
 {
-    static const char digits[] = "0123456789abcdef";
-    char text[16];
-    size_t at = sizeof text;
+    char digits[SHS_HEX_MAX];
+    struct shs_str hex;
+    size_t len = 0;
 
-    do {
-        text[--at] = digits[number & 15];
-        number >>= 4;
-    } while (number > 0);
-    memcpy(out, text + at, sizeof text - at);
-    return sizeof text - at;
+    for (size_t i = 0; i < 3; i++) {
+        hex = shs__hex(numbers[i], digits);
+        memcpy(id + len, hex.ptr, hex.len);
+        len += hex.len;
+        if (i < 2)
+            id[len++] = '-';
+    }
+    return len;
 }
 
 struct shs_str shs_request_id(struct shs_request *req)
@@ -187,16 +191,9 @@ struct shs_str shs_request_id(struct shs_request *req)
     const struct shs_exchange_ops *ops = req->x->ops;
     char id[SHS_REQUEST_ID_MAX];
     uint64_t numbers[3];
-    size_t len = 0;
 
-    if (req->id.len == 0 && ops->identify != NULL && ops->identify(req->x, numbers)) {
-        for (size_t i = 0; i < 3; i++) {
-            len += put_hex(id + len, numbers[i]);
-            if (i < 2)
-                id[len++] = '-';
-        }
-        req->id = shs__arena_copy(&req->x->arena, (struct shs_str){id, len});
-    }
+    if (req->id.len == 0 && ops->identify != NULL && ops->identify(req->x, numbers))
+        req->id = shs__arena_copy(&req->x->arena, (struct shs_str){id, format_id(id, numbers)});
     return req->id.ptr == NULL ? SHS_STR("") : req->id;
 }
 

@@ -93,7 +93,7 @@ int shs__response_start(struct shs_response *res, int code, struct shs_str reaso
                             code, res->status);
     if (code < 200 || code > 999)
         return shs__mistake(res->x, "shs_send_response",
-                            "%d is no status of an answer: it is from 200 to 999", code);
+                            "%d is not a status of an answer: it is from 200 to 999", code);
     if (reason.len > 0 && !shs_is_field_value(reason))
         return shs__mistake(res->x, "shs_send_response_reason",
                             "the reason has a control character");
@@ -432,7 +432,7 @@ int shs_write(struct shs_response *res, const void *buf, size_t len)
     /* More than Content-Length said would be read as the beginning of the next answer. */
     if (res->has_length && len > res->length - res->body_total)
         return shs__mistake(res->x, "shs_write",
-                            "%zu bytes behind %" PRIu64 ", and Content-Length says %" PRIu64, len,
+                            "%zu bytes after %" PRIu64 ", and Content-Length says %" PRIu64, len,
                             res->body_total, res->length);
     res->body_total += len;
     if (res->no_body)

@@ -49,12 +49,14 @@ struct shs_sse_channel {
 
 void shs_sse_channel_options_init_sized(struct shs_sse_channel_options *opt, size_t size)
 {
-    const struct shs_sse_channel_options defaults = {.size = size,
-                                                     .keep = 1000,
-                                                     .keep_bytes = (size_t)4 << 20,
-                                                     .max_listeners = 256,
-                                                     .comment_ms = 15000,
-                                                     .listen_ms = 600000};
+    const struct shs_sse_channel_options defaults = {
+        .size = size,
+        .keep = 1000,
+        .keep_bytes = (size_t)4 << 20,
+        .max_listeners = 256,
+        .comment_ms = 15000,
+        .listen_ms = 600000,
+    };
 
     shs__sized_init(opt, size, &defaults, sizeof defaults);
 }
@@ -338,7 +340,7 @@ static int listen_until(struct shs_sse_channel *self, struct listener *listener,
 static int too_many(struct shs_response *res)
 {
     SHS_RETURN_IF_ERROR(shs_response_stand(res, "Retry-After", RETRY_S));
-    return shs_send_page(res, 503, "As many listen already as may: try again later.");
+    return shs_send_page(res, 503, "Too many clients listen already. Please try again later.");
 }
 
 int shs_sse_channel_serve(struct shs_sse_channel *self, struct shs_request *req,

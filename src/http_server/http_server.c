@@ -25,7 +25,7 @@ struct http_server {
     struct shs_request_handler_class cls;
     struct shs_http_handler handler; /* a copy: one pointer less per request */
     struct shs_h1_config config;
-    struct shs_date_cache dates;
+    struct shs_second_texts dates;
     struct shs__trusted_proxies *proxies; /* NULL: none is believed */
     uint64_t id_base;                     /* random: of this process */
     pid_t id_pid;

@@ -80,7 +80,7 @@ static bool is_in_networks(const void *ctx, const struct shs__address *address)
     return shs__networks_have(&self->networks, address);
 }
 
-/* What a balancer's header says of a Unix client is no peer of ours at a Unix socket. */
+/* What a balancer's header says of a Unix client is not a peer of ours at a Unix socket. */
 static bool is_unix_peer(const struct shs_conn *conn)
 {
     return conn->client.sa.sa_family == AF_UNIX && !conn->renamed;

@@ -18,7 +18,7 @@ void shs__trusted_proxies_free(struct shs__trusted_proxies *self); /* NULL is fi
 int shs__trusted_proxies_take(const struct shs__trusted_proxies *self, struct shs_conn *conn,
                               struct shs_request *req, const char **why);
 
-/* Where an HTTP server has its own: http_server.c. NULL: it is no HTTP server. */
+/* Where an HTTP server has its own: http_server.c. NULL: it is not an HTTP server. */
 struct shs__trusted_proxies **shs__trusted_proxies_of(struct shs_server *server);
 
 #endif

@@ -93,7 +93,7 @@ static int make_page(const struct shs__lab_unit *unit, const char *fields, struc
     return rc;
 }
 
-/* The lab's own pages to who asks for a name that is no condition. */
+/* The lab's own pages to who asks for a name that is not a condition. */
 static int make_stranger_page(struct shs__lab_talk *talk, const char *method, const char *path,
                               struct shs_buf *out)
 {

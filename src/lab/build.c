@@ -125,10 +125,12 @@ static int slow_key(struct shs_lab *lab, const char *word, EVP_PKEY **out, struc
 static int make_responder(struct shs_issued_cert **out, const struct shs_ca *ca, bool right,
                           struct shs_error *err)
 {
-    const struct shs_cert_options o = {.size = sizeof o,
-                                       .client = true,
-                                       .common_name = "shs lab responder",
-                                       .usage = right ? "OCSPSigning" : "clientAuth"};
+    const struct shs_cert_options o = {
+        .size = sizeof o,
+        .client = true,
+        .common_name = "shs lab responder",
+        .usage = right ? "OCSPSigning" : "clientAuth",
+    };
 
     return shs_ca_issue(out, ca, &o, err);
 }

@@ -28,7 +28,7 @@ static const char *const slow_keys[] = {"rsa512",  "rsa1024", "rsa2048", "rsa205
 static const struct shs__lab_row stranger_row = {
     .id = "unknown-name",
     .group = "sanity",
-    .served = "a name that is no condition",
+    .served = "a name that is not a condition",
     .host = "unknown.$",
     .make = {.o.names = (const char *const[]){"*.$", "$", NULL}},
 };
@@ -140,8 +140,8 @@ static int make_units(struct shs_lab *lab, const struct shs_lab_options *opt, st
         }
     }
     if (rc == SHS_OK && opt->only != NULL && lab->count == 1 && !matches_any(opt->only, SANITY))
-        return shs_error_set(err, SHS_USAGE, 0, "'%s' is no condition; 'shs lab list' lists them.",
-                             opt->only[0]);
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "'%s' is not a condition; 'shs lab list' lists them.", opt->only[0]);
     return rc == SHS_OK ? init_unit(lab, &lab->stranger, &stranger_row) : rc;
 }
 
@@ -174,7 +174,7 @@ static void free_unit(struct shs__lab_unit *unit)
 
 /* -- start ------------------------------------------------------------------------------------- */
 
-/* The length of "127.0.1." in "127.0.1.0"; 0: it is no such address. */
+/* The length of "127.0.1." in "127.0.1.0"; 0: it is not such an address. */
 static size_t ip_base_len(const char *text)
 {
     struct in_addr address;
@@ -194,7 +194,7 @@ static int check_options(const struct shs_lab_options *opt, struct shs_error *er
         strlen(domain) > 100 || strchr(domain, '.') == NULL)
         return shs_error_set(
             err, SHS_USAGE, 0,
-            "'%s' is no domain for the lab: two labels or more in lower case, such "
+            "'%s' is not a domain for the lab: two labels or more in lower case, such "
             "as badssl.test, and 100 bytes at most.",
             domain);
     if (host != NULL && !opt->insecure_address && strncmp(host, "127.", 4) != 0 &&
@@ -205,7 +205,7 @@ static int check_options(const struct shs_lab_options *opt, struct shs_error *er
                              host);
     if (ip_base_len(opt->ip_base) == 0)
         return shs_error_set(err, SHS_USAGE, 0,
-                             "'%s' is no network of loopback addresses, such as " IP_BASE ".",
+                             "'%s' is not a network of loopback addresses, such as " IP_BASE ".",
                              opt->ip_base);
     return SHS_OK;
 }

@@ -54,7 +54,7 @@ struct shs_lab {
 
     struct shs__lab_unit *units;
     size_t count;
-    struct shs__lab_unit stranger; /* for names that are no condition */
+    struct shs__lab_unit stranger; /* for names that are not conditions */
 
     pthread_mutex_t ca_lock;
     atomic_long crls_made;

@@ -342,7 +342,7 @@ const struct shs__lab_row shs__lab_rows_talks[] = {
      .make = {.o.names = LIST("@"), .app = LAB_APP_HALF_CLOSE}},
     {.id = "data-after-close-notify",
      .group = "after-handshake",
-     .served = "a record behind close_notify",
+     .served = "a record after close_notify",
      .expect = SHS_LAB_EITHER,
      .tier = SHS_LAB_LOW,
      .layer = "record",

@@ -47,7 +47,8 @@ static size_t put(char *text, size_t at, struct shs_str s)
 
 void shs__activity_name(struct shs_activity *self, struct shs_str method, struct shs_str path)
 {
-    uint64_t words[SHS_ACTIVITY_TEXT_WORDS] = {0};
+    uint64_t words[SHS_ACTIVITY_TEXT_WORDS + 1];
+    unsigned used;
     uint32_t turn;
     size_t len;
 
@@ -55,10 +56,12 @@ void shs__activity_name(struct shs_activity *self, struct shs_str method, struct
         return;
     len = put((char *)words, 0, method);
     len = put((char *)words, len, SHS_STR(" "));
-    put((char *)words, len, path);
+    len = put((char *)words, len, path);
+    memset((char *)words + len, 0, sizeof words[0]); /* it ends there, whatever is behind it */
+    used = (unsigned)(len / sizeof words[0]) + 1;
     turn = atomic_load_explicit(&self->turn, memory_order_relaxed);
     atomic_store_explicit(&self->turn, turn + 1, memory_order_relaxed);
-    store_words(self->text, words, SHS_ACTIVITY_TEXT_WORDS);
+    store_words(self->text, words, used < SHS_ACTIVITY_TEXT_WORDS ? used : SHS_ACTIVITY_TEXT_WORDS);
     atomic_store_explicit(&self->turn, turn + 2, memory_order_release);
 }
 

@@ -34,6 +34,7 @@ struct shs_activity_ops {
 
 struct shs_activity {
     const struct shs_activity_ops *ops; /* NULL: nobody has to know */
+    _Atomic int tid;                    /* of the thread, for who looks; 0: it has not begun */
     _Atomic uint32_t turn;  /* odd while a handler runs and the words below are complete */
     _Atomic uint32_t waits; /* odd while it waits for its peer; another number for each wait */
     _Atomic uint64_t client[SHS_ACTIVITY_CLIENT_WORDS];

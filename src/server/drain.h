@@ -44,7 +44,7 @@ bool shs__drain_is_over(struct shs_server *self, int64_t now);
 int64_t shs__drain_turn(struct shs_server *self, int64_t now, int64_t deadline_ns);
 /* The end of the grace; INT64_MAX: there is none. */
 int64_t shs__drain_until(const struct shs_server *self);
-/* The loop begins anew after a drain has ended it. */
+/* The loop begins again after a drain has ended it. */
 void shs__drain_serve_again(struct shs_server *self);
 
 /* -- server_close ------------------------------------------------------------------------------ */

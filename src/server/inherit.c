@@ -17,7 +17,7 @@ int shs_server_inherit(struct shs_server *self, unsigned i, int fd, bool ours)
                                "shs_server_bind");
     if (i >= self->address_count || fd < 0)
         return shs_server_fail(self, SHS_USAGE, 0,
-                               "there is no address number %u, or %d is no descriptor", i, fd);
+                               "there is no address number %u, or %d is not a descriptor", i, fd);
     self->addresses[i].inherited = fd + 1;
     self->addresses[i].inherited_ours = ours;
     return SHS_OK;

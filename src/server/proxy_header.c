@@ -219,7 +219,7 @@ static const char *parse_v1(const char *bytes, size_t len, struct shs__proxy_hea
     if (!read_port(next_word(&line), &from_port) || !read_port(next_word(&line), &to_port))
         return "a port in it is none";
     if (line.ptr != NULL)
-        return "there is something behind its ports";
+        return "there is something after its ports";
     if (family == AF_INET) {
         set_inet(&out->from, &out->from_len, from, from_port);
         set_inet(&out->to, &out->to_len, to, to_port);
@@ -339,7 +339,7 @@ static const char *take_tlv(const struct tlv *tlv, struct shs_proxy_info *info, 
         return set_once(&info->alpn, tlv->value);
     case TLV_AUTHORITY:
         if (!is_authority(tlv->value))
-            return "its AUTHORITY is no name of a host";
+            return "its AUTHORITY is not the name of a host";
         return set_once(&info->authority, tlv->value);
     case TLV_UNIQUE_ID:
         if (tlv->value.len > UNIQUE_ID_MAX)

@@ -118,7 +118,7 @@ static int refuse(struct proxy_mixin *self, struct shs_conn *conn, enum shs_prox
                              detail);
     case SHS_PROXY_SECOND:
         return shs_conn_fail(conn, SHS_PROTO, 0,
-                             "behind the PROXY protocol header of %s came a second one: either the "
+                             "after the PROXY protocol header of %s came a second one: either the "
                              "client forges, or there are two balancers and both send one",
                              detail);
     case SHS_PROXY_TORN:
@@ -273,7 +273,7 @@ static int read_header(struct proxy_mixin *self, struct shs_conn *conn, struct t
 
 /* -- what comes then --------------------------------------------------------------------------- */
 
-/* It is no header: what was taken of it is given back. */
+/* It is not a header: what was taken of it is given back. */
 static int go_on(struct shs_conn *conn, struct talk *talk)
 {
     struct shs_stream *replay;

@@ -180,7 +180,7 @@ bool shs__server_takes_anywhere(const struct shs_server *self);
 void shs__server_after_fork(struct shs_server *self);
 
 /* Before anybody serves: if this is a child of the process that made the server, what both would
-   share is made anew. SHS_OK, or SHS_IO. */
+   share is made again. SHS_OK, or SHS_IO. */
 int shs__server_adopt(struct shs_server *self);
 
 /* A deadline for pthread_cond_timedwait; the conditions here count in CLOCK_MONOTONIC. */
@@ -209,7 +209,7 @@ int shs__thread_attr_init(pthread_attr_t *attr, size_t stack);
 /* The first call of a mixin's thread: its name (15 bytes). */
 void shs__thread_begin(const char *name);
 /* How many cores this process may use, by its affinity and by the quotas of its control groups; at
-   least 1. Looked up anew. */
+   least 1. Looked up again. */
 unsigned shs__usable_cores(void);
 /* By the quotas alone, rounded up; UINT_MAX: there are none. `prefix` stands before each path. */
 unsigned shs__quota_cores(const char *prefix);

@@ -132,7 +132,6 @@ struct shs_pool_worker {
     struct shs_pool_group *group;
     struct shs_pool_worker *prev, *next; /* of the group, or of its dead */
     pthread_t thread;
-    _Atomic int tid;
     _Atomic uint32_t busy; /* odd while it runs a connection, another number for each */
     _Atomic int away;      /* how much of SHS_POOL_ONE it waits, or its handler may */
     _Atomic(struct shs_pool_route *) route; /* of the handler that it runs; NULL: none */
@@ -226,7 +225,7 @@ struct shs_pool_line {
     _Atomic unsigned running; /* workers at its connections, if there is a bound */
     _Atomic unsigned bound;   /* UINT_MAX: it is the group's */
     _Atomic unsigned used;    /* slots of it */
-    _Atomic unsigned guests;  /* threads that are no workers, at its connections, and hold it */
+    _Atomic unsigned guests;  /* threads that are not workers, at its connections, and hold it */
     _Atomic bool saturated;   /* the monitor: it is held, and all who run it wait */
 
     _Atomic bool closing;   /* its server_close has begun */
@@ -382,7 +381,7 @@ void shs__pool_come(struct shs_pool_worker *worker, struct shs_pool_line *line,
 /* It has parked or ended it. `server` is of that slot, and may be gone. */
 void shs__pool_go(struct shs_pool_worker *worker, struct shs_pool_line *line,
                   struct shs_server *server);
-/* The same for a thread that is no worker. */
+/* The same for a thread that is not a worker. */
 void shs__pool_guest_come(struct shs_pool_line *line, struct shs_server *server);
 void shs__pool_guest_go(struct shs_pool_line *line, struct shs_server *server);
 /* With the group's lock: `server` of a line, held as by a guest. NULL: it is about to be gone. */

@@ -59,7 +59,7 @@ static bool rests(struct shs_server *server, struct shs_pool_door *door)
     return false;
 }
 
-/* With the lock. The kernel looks anew, and tells if somebody is there. */
+/* With the lock. The kernel looks again, and tells if somebody is there. */
 static void look_anew(struct shs_pool_door *door)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = ticket_of(door)};

@@ -19,7 +19,7 @@
 
 /* The mean of the active ones is watched for so long before some are sent to sleep. */
 #define TRIM_MS 30u
-/* A mean that is no number of workers is rounded up from here. */
+/* A mean that is not a number of workers is rounded up from here. */
 #define BIT (SHS_POOL_ONE / 2)
 /* Those who sleep beside few who work leave after this. */
 #define CROWD_MS 300u

@@ -53,7 +53,7 @@ static bool is_running(const struct shs_pool_worker *worker)
     ssize_t n = -1;
     int fd;
 
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", atomic_load(&worker->tid));
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", atomic_load(&worker->activity.tid));
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
         n = read(fd, stat, sizeof stat - 1);
@@ -138,8 +138,8 @@ static void look_for_stuck(struct reports *reports, struct shs_pool_worker *work
         return;
     server = line->pool->scheduler.layer.server;
     limit_ns = all ? 0 : (int64_t)server->opt.stuck_handler_ms * SHS_NS_PER_MS;
-    shs__activity_look(&worker->activity, atomic_load(&worker->tid), server->handler_class->name,
-                       now_ns, limit_ns, report);
+    shs__activity_look(&worker->activity, atomic_load(&worker->activity.tid),
+                       server->handler_class->name, now_ns, limit_ns, report);
     if (report->line[0] == '\0')
         return;
     reports->lines[reports->count] = line;

@@ -113,7 +113,7 @@ static int park(struct shs_pool_group *group, struct shs_pool_slot *slot, int wh
     atomic_store(&slot->deadline_ns, deadline);
     if (deadline < atomic_load(&slot->timer_ns) && shs__pool_timer_set(group, slot) != SHS_OK)
         return SHS_NOMEM;
-    /* Edge-triggered: what is there already is not told again unless the kernel is asked anew. The
+    /* Edge-triggered: what is there already is not told again unless the kernel is asked again. The
        peer's end may have been told to a writer, who had no use for it. */
     if (!shs_conn_is_datagram(conn) && ((what == SHS_WAIT_WRITE && !slot->out) ||
                                         (what == SHS_WAIT_READ && !shs_conn_is_drained(conn)))) {
@@ -351,7 +351,7 @@ void *shs__pool_worker_main(void *arg)
 {
     struct shs_pool_worker *worker = arg;
 
-    atomic_store(&worker->tid, (int)gettid());
+    atomic_store(&worker->activity.tid, (int)gettid());
     shs__thread_begin("shs-worker");
     while (shs__pool_stays(worker))
         work_turn(worker);

@@ -36,7 +36,6 @@ struct request_thread {
     struct shs_conn *conn;
     uint64_t number;
     struct request_thread *prev, *next; /* under the mixin's lock */
-    _Atomic int tid;
     struct shs_activity activity;
 };
 
@@ -101,7 +100,7 @@ static void *process_request_thread(void *arg)
     int rc;
 
     snprintf(name, sizeof name, "Thread-%llu", (unsigned long long)(task->number % 100000000));
-    atomic_store_explicit(&task->tid, (int)gettid(), memory_order_relaxed);
+    atomic_store_explicit(&task->activity.tid, (int)gettid(), memory_order_relaxed);
     task->activity.clocked = true;
     conn->activity = &task->activity;
     shs__thread_begin(name);
@@ -166,8 +165,8 @@ static void look_for_stuck(struct threading_mixin *self, int64_t now_ns, int64_t
 
     pthread_mutex_lock(&self->lock);
     for (task = self->threads; task != NULL && count < REPORTS; task = task->next) {
-        shs__activity_look(&task->activity, atomic_load(&task->tid), server->handler_class->name,
-                           now_ns, limit_ns, &reports[count]);
+        shs__activity_look(&task->activity, atomic_load(&task->activity.tid),
+                           server->handler_class->name, now_ns, limit_ns, &reports[count]);
         count += reports[count].line[0] != '\0';
     }
     pthread_mutex_unlock(&self->lock);

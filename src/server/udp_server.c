@@ -109,10 +109,12 @@ static int datagram_send(struct datagram_stream *self, const void *buf, size_t l
 {
     struct shs_socket_stream *socket = SOCKET(self->base.lower);
     struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
-    struct msghdr msg = {.msg_name = &self->address,
-                         .msg_namelen = self->address_len,
-                         .msg_iov = &iov,
-                         .msg_iovlen = 1};
+    struct msghdr msg = {
+        .msg_name = &self->address,
+        .msg_namelen = self->address_len,
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+    };
     union control room = {.align = {0}};
     ssize_t n;
 

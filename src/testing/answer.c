@@ -316,10 +316,12 @@ static bool is_whole(struct reader *r, struct shs_test_shape *shape, bool head)
 
 bool shs__test_answer_is_whole(struct shs_test_answer *self, bool head)
 {
-    struct reader r = {.bytes = shs__buf_head(&self->bytes),
-                       .len = self->bytes.len,
-                       .at = self->looked.at,
-                       .searched = self->looked.searched};
+    struct reader r = {
+        .bytes = shs__buf_head(&self->bytes),
+        .len = self->bytes.len,
+        .at = self->looked.at,
+        .searched = self->looked.searched,
+    };
     bool whole = is_whole(&r, &self->looked.shape, head);
 
     self->looked.at = r.at;
@@ -399,7 +401,7 @@ int shs__test_answer_read(struct shs_test_answer *self, bool head, bool ended,
         return shs_error_set(err, SHS_CLOSED, 0, "The connection ended %s.",
                              r.len == 0 ? "without an answer" : "in the head of the answer");
     if (rc < 0)
-        return shs_error_set(err, SHS_PROTO, 0, "What was answered is no HTTP/1.1: \"%.*s\"",
+        return shs_error_set(err, SHS_PROTO, 0, "What was answered is not HTTP/1.1: \"%.*s\"",
                              (int)(r.len < 80 ? r.len : 80), r.bytes);
     self->status = shape.status;
     self->interim = shape.interim;

@@ -54,7 +54,7 @@ struct shs_test_answer {
 };
 
 /* Defaults for what the caller's struct does not have, and for a request that is NULL. */
-/* SHS_USAGE for one that was not initialised, or whose fields are no pairs. */
+/* SHS_USAGE for one that was not initialised, or whose fields are not pairs. */
 int shs__test_request_take(struct shs_test_request *to, const struct shs_test_request *from,
                            struct shs_error *err);
 /* SHS_USAGE when a list of name, value, ..., NULL ends behind a name. */
@@ -75,8 +75,8 @@ bool shs__test_answer_is_whole(struct shs_test_answer *self, bool head);
 
 /*
  * Reads what is in self->bytes, once. `ended`: the peer has ended its data in good order. SHS_OK;
- * SHS_PROTO with *err for what is no HTTP answer; SHS_CLOSED when there is not even a whole head;
- * SHS_NOMEM.
+ * SHS_PROTO with *err for what is not an HTTP answer; SHS_CLOSED when there is not even a whole
+ * head; SHS_NOMEM.
  */
 int shs__test_answer_read(struct shs_test_answer *self, bool head, bool ended,
                           struct shs_error *err);

@@ -258,7 +258,7 @@ static bool use_certificate(SSL_CTX *ctx, const char *cert_pem, const char *key_
             X509_free(cert);
     }
     if (done)
-        ERR_clear_error(); /* the end of the PEM was no error */
+        ERR_clear_error(); /* the end of the PEM was not an error */
     BIO_free(certs);
     BIO_free(keys);
     return done;

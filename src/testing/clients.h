@@ -30,7 +30,7 @@ struct shs_client_case {
     const char *reason;      /* a word for why it is refused; "" */
     unsigned char alerts[4]; /* that say so; 0 at the end */
     const char
-        *words; /* parts of what an answer in HTTP may say, in any case: "none|no required"; ""  */
+        *words; /* parts of what an answer in HTTP may say, in any case: "none|no required"; "" */
     const char *name;  /* the common name that the server must take it for; NULL = any */
     const char *never; /* one that it must not be taken for; NULL */
 };

@@ -161,7 +161,7 @@ static int check_fault(const struct shs_test_rule *rule, bool plain, struct shs_
         return refuse_fault(rule->fault, err);
     if (argument != NULL && !shs__test_is_alert(argument + 1))
         return shs_error_set(err, SHS_USAGE, 0,
-                             "'%.60s' is no alert: give its name, such as unknown_ca, or its "
+                             "'%.60s' is not an alert: give its name, such as unknown_ca, or its "
                              "number, 0 to 255.",
                              argument + 1);
     if (fault->connect != NULL &&
@@ -212,7 +212,7 @@ static int check_header(const char *header, struct shs_error *err)
     if (shs__is_blank(header[len - 1]) || !shs_is_field_value(shs__str(header + name)))
         return shs_error_set(err, SHS_USAGE, 0,
                              "No field has the value in '%.60s': it has no line end, and no "
-                             "blank at its end.",
+                             "space at its end.",
                              header);
     return SHS_OK;
 }
@@ -226,8 +226,8 @@ static int check_whom(const struct shs_test_rule *rule, bool plain, struct shs_e
     if (rc != SHS_OK)
         return rc;
     if (rule->method != NULL && !shs_is_token(shs__str(rule->method)))
-        return shs_error_set(err, SHS_USAGE, 0, "'%.60s' is no method: give \"GET\", or the like.",
-                             rule->method);
+        return shs_error_set(err, SHS_USAGE, 0,
+                             "'%.60s' is not a method: give \"GET\", or the like.", rule->method);
     if (rule->sni != NULL && strchr(rule->sni + (strncmp(rule->sni, "*.", 2) == 0), '*') != NULL)
         return shs_error_set(err, SHS_USAGE, 0,
                              "No client asks for the name '%.60s': give \"a.test\", or \"*.test\" "
@@ -274,7 +274,7 @@ static int check_fields(const struct shs_test_rule *rule, struct shs_error *err)
          i += 2) {
         if (!shs_is_token(shs__str(rule->fields[i])) ||
             !shs_is_field_value(shs__str(rule->fields[i + 1])))
-            rc = shs_error_set(err, SHS_USAGE, 0, "'%.60s: %.60s' is no header field.",
+            rc = shs_error_set(err, SHS_USAGE, 0, "'%.60s: %.60s' is not a header field.",
                                rule->fields[i], rule->fields[i + 1]);
         else
             rc = check_framing(rule, rule->fields[i], rule->fields[i + 1], err);
@@ -310,7 +310,8 @@ static int check(const struct shs_test_rule *rule, bool plain, struct shs_error 
     if (rc != SHS_OK)
         return rc;
     if (rule->status != 0 && (rule->status < 200 || rule->status > 999))
-        return shs_error_set(err, SHS_USAGE, 0, "%d is no status from 200 to 999.", rule->status);
+        return shs_error_set(err, SHS_USAGE, 0, "%d is not a status from 200 to 999.",
+                             rule->status);
     if (rule->body == NULL && rule->body_len > 0)
         return shs_error_set(err, SHS_USAGE, 0, "A rule has the length of a body, and no body.");
     return SHS_OK;

@@ -5,12 +5,13 @@
 
 #include "base/base.h"
 
-/* More than it needs to set itself up. */
-#define ENOUGH ((size_t)64 * 1024)
+/* More than it needs to set itself up: 3.5 some 120 KiB, with its configuration. */
+#define ENOUGH ((size_t)512 * 1024)
 
 bool shs__openssl_ready(void)
 {
-    /* OpenSSL 3.5 waits for itself for ever when its first lock of all finds no memory. */
+    /* Without memory OpenSSL 3.5 waits for itself for ever at its first lock of all, and ends the
+       process where a thread reads its configuration for the first time. */
     void *probe = shs__malloc(ENOUGH);
     bool ready = probe != NULL;
 

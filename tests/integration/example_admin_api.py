@@ -108,7 +108,7 @@ def watched(server):
         shslib.read_until(sock, b"event: delete\nid: %s-%d\n" % (name, rev + 1))
     for last, event in ((b"%s-%d" % (name, rev), b"event: delete\nid: %s-%d\n"),
                         (b"x", b"event: reset\nid: %s-%d\n"), (b"1-%d" % rev, b"event: reset\nid: %s-%d\n")):
-        with server.connect(context=server.client("vera")) as sock:  # what it missed; or all anew
+        with server.connect(context=server.client("vera")) as sock:  # what it missed; or all again
             sock.sendall(b"GET /watch HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: " + last + b"\r\n\r\n")
             shslib.read_until(sock, event % (name, rev + 1))
     return b"%s-%d" % (name, rev)

@@ -49,7 +49,7 @@ def saves_what_curl_sends():
             shslib.equal(left_over(site), [], "temporary files")
             shslib.equal(sorted(os.listdir(here)), ["big.bin", "empty", "lines.txt", "up"], "outside")
             status, _ = curl(server, "-d", "a=b")
-            shslib.equal(status, 415, "status of a form that is no upload")
+            shslib.equal(status, 415, "status of a form that is not an upload")
             status, headers, _ = server.request("PUT", "/")
             shslib.equal((status, headers["Allow"]), (501, "GET, HEAD, POST, OPTIONS"), "PUT")
             status, headers, _ = server.request("OPTIONS", "/")

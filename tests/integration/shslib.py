@@ -449,7 +449,7 @@ class Server(Process):
         self.host = match.group(2)
         self.port = int(match.group(3))
         self.url = match.group(4).rstrip("/")
-        # Where to connect to: "every interface" is no address.
+        # Where to connect to: "every interface" is not an address.
         self.address = {"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1"}.get(self.host, self.host)
         self._ca = None
 

@@ -294,7 +294,7 @@ def spellings_of_a_path(lab):
                 answer = shslib.read_all(sock)
             check(b"secret text" not in answer, "%s gives the secret" % path)
             check(answer[9:12] in (b"403", b"404", b"400"), "%s: %r" % (path, answer[:40]))
-            if answer[9:12] == b"400":  # it is no path at all, and no rule is asked
+            if answer[9:12] == b"400":  # it is not a path, and no rule is asked
                 continue
             code, said = explain("--policy", rules, "--nobody", "GET", path)
             equal(code, 0 if answer[9:12] == b"404" else 1, "explain of %s: %s" % (path, said))
@@ -305,16 +305,18 @@ def identities_that_are_none(lab):
     """Certificates that a handshake refuses count for nothing here, and it is said why."""
     two = lab.corp.client("two-cn", subject="/CN=alice/CN=mallory")
     spiffe = lab.corp.client("two-spiffe", names=["URI:spiffe://corp.test/ns/ops/sa/a", "URI:spiffe://corp.test/x"])
+    port = lab.corp.client("spiffe-port", names=["URI:spiffe://corp.test:443/ns/ops/sa/a"])
     ca = lab.corp.client("spiffe-ca", names=["URI:spiffe://corp.test/ns/ops/sa/a"], ca=True)
     plain_ca = lab.corp.client("plain-ca", subject="/CN=alice", ca=True)
     late = lab.corp.client("late", subject="/CN=alice", start=-10 * tls_pki.DAY, end=-tls_pki.DAY)
     usage = lab.corp.client("usage", subject="/CN=alice", usage="serverAuth")
-    for (cert, _), why in ((two, "names its owner twice"), (spiffe, "names its owner twice"), (ca, "names its owner twice"),
+    for (cert, _), why in ((two, "by two common names"), (spiffe, "it has another URI"), (ca, "that of a CA"),
+                           (port, "not spelled as one"),
                            (late, "expired"), (usage, "wrong-purpose"), (lab.who["alice"], None)):
         code, said = explain("--policy", lab.rules, "--cert", cert, "--client-ca", lab.corp.cert, "GET", "/admin/v1/x")
         equal(code, 0 if why is None else 1, said)
         if why is not None:
-            check("counts for nothing" in said and why in said, said)
+            check("the certificate is not used" in said and why in said, said)
     code, said = explain("--policy", lab.rules, "--cert", plain_ca[0], "GET", "/admin/v1/x")
     equal(code, 1, said)
     check("its certificate is that of a CA" in said, said)

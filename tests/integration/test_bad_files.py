@@ -78,7 +78,7 @@ def a_pipe(good, path):
 KINDS = (missing, a_directory, empty, binary, truncated, huge, unreadable, a_pipe)
 WORDS = {missing: "No such file", a_directory: "Is a directory", huge: "longer than", unreadable: "Permission denied",
          a_pipe: "is a pipe"}
-# What is no mistake: nobody is denied; any bytes are a secret or a password, which then is the wrong one.
+# What is not a mistake: nobody is denied; any bytes are a secret or a password, which then is the wrong one.
 FINE = {("--deny", empty), ("--ticket-secret", binary)}
 OTHER_WORDS = {("--ticket-secret", empty): "has 0 bytes; it needs 32", ("--ticket-secret", truncated): "needs 32",
                ("--crl", a_directory): "no CRL in the directory", ("--deny", binary): "Line 1 of the deny list", ("--deny", truncated): "Line 1 of the deny list",

@@ -178,7 +178,7 @@ def byte_by_byte():
 
 
 def methods_that_files_lack():
-    """No error of framing: the connection goes on, and the body is no request."""
+    """No error of framing: the connection goes on, and the body is not a request."""
     for name, server in SERVERS.items():
         for method in (b"POST", b"PUT", b"DELETE", b"BREW", b"get", b"!"):
             body = SMUGGLED

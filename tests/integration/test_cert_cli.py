@@ -164,8 +164,8 @@ def files(directory):
                                 "pass:secret", "-nodes", "-info")
     check(code == 0 and "BEGIN PRIVATE" + " KEY" in out, err)
     before = open(directory + "/new/ca.pem").read()
-    check("is there already" in run("cert", "new", "*.a.example", "--dir", directory + "/new", code=2), "overwritten")
-    check("is there already" in run("cert", "ca", "--dir", directory + "/new", code=2), "overwritten")
+    check("already exists" in run("cert", "new", "*.a.example", "--dir", directory + "/new", code=2), "overwritten")
+    check("already exists" in run("cert", "ca", "--dir", directory + "/new", code=2), "overwritten")
     run("cert", "new", "*.a.example", "--dir", directory + "/new", "--force")
     equal(open(directory + "/new/ca.pem").read(), before, "the authority")
     run("cert", "new", "dns:../../x", "--dir", directory + "/new", "--name", "../evil")
@@ -217,7 +217,7 @@ def places_to_write_to(directory):
     crl = ("cert", "crl", "--ca", home)
     for force in ((), ("--force",)):
         check("BEGIN X509 CRL" in run(*crl, "--out", "/dev/stdout", *force), "standard output")
-        check("no file" in run(*crl, "--out", home, *force, code=2) or not force, "a directory")
+        check("not a file" in run(*crl, "--out", home, *force, code=2) or not force, "a directory")
         check("No space left" in run(*crl, "--out", "/dev/full", *force, code=1), "a full one")
     pipe = directory + "/pipe"
     os.mkfifo(pipe)
@@ -225,7 +225,7 @@ def places_to_write_to(directory):
     check(code == 0 and "BEGIN X509 CRL" in out, err)
     check(stat.S_ISFIFO(os.stat(pipe).st_mode), "the pipe was replaced")
     os.mkfifo(home + "/p.key")
-    check("no file" in run("cert", "new", "p", "--dir", home, "--force", code=2), "a pipe was replaced")
+    check("not a file" in run("cert", "new", "p", "--dir", home, "--force", code=2), "a pipe was replaced")
 
 
 def certificates_of_another_authority(directory):
@@ -292,7 +292,7 @@ def trust(directory):
     out = run("trust", "print", directory + "/with space/ca.pem", "--client", "node")
     equal(out.count("\n"), 2, out)
     check("'netscape'" in run("trust", "print", directory + "/with space/ca.pem", "--client", "netscape", code=2), "known")
-    # What is no authority, or not for others.
+    # What is not an authority, or not for others.
     home = directory + "/with space"
     run("cert", "new", "a.example", "--dir", home)
     run("cert", "new", "b.example", "--dir", home, "--fault", "self-signed")
@@ -302,8 +302,8 @@ def trust(directory):
     with open(home + "/bundle.pem", "wb") as bundle:
         bundle.write(open(home + "/ca.pem", "rb").read() + open(home + "/a.example.pem", "rb").read())
     shslib.run("openssl", "x509", "-in", home + "/ca.pem", "-outform", "DER", "-out", home + "/ca.der")
-    for name, word in (("a.example.pem", "a.example in it is no authority"), ("b.example.pem", "no authority"),
-                       ("bundle.pem", "a.example in it is no authority"), ("ca.key", "no certificate"),
+    for name, word in (("a.example.pem", "a.example in it is not an authority"), ("b.example.pem", "not an authority"),
+                       ("bundle.pem", "a.example in it is not an authority"), ("ca.key", "no certificate"),
                        ("both.pem", "private key"), ("ca.der", "openssl x509 -inform DER")):
         text = run("trust", "print", home + "/" + name, code=1)
         check(word in text and name in text and text.count("\n") == 1, "%s: %s" % (name, text))

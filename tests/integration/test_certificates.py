@@ -59,7 +59,7 @@ def bad_files_are_refused():
             ("an empty certificate", "empty", ["--cert", lab("empty.pem"), "--key", key], [lab("empty.pem")]),
             ("an empty key", "empty", ["--cert", good, "--key", lab("empty.pem")], [lab("empty.pem")]),
             ("no PEM", "not PEM", ["--cert", lab("not-pem.pem"), "--key", key], [lab("not-pem.pem")]),
-            ("a key that is no PEM", "not PEM", ["--cert", good, "--key", lab("not-pem.pem")],
+            ("a key that is not PEM", "not PEM", ["--cert", good, "--key", lab("not-pem.pem")],
              [lab("not-pem.pem")]),
             ("DER", "DER", ["--cert", lab("good.der"), "--key", key], [lab("good.der")]),
             ("malformed", "malformed", ["--cert", lab("malformed.pem"), "--key", key], [lab("malformed.pem")]),

@@ -71,7 +71,7 @@ matches good.pem encrypted.key || fault "encrypted.key is not good.key"
     fault "encrypted.key opens with any password"
 ! openssl x509 -in "$lab/malformed.pem" -noout 2>/dev/null || fault "malformed.pem can be read"
 [ -e "$lab/empty.pem" ] && [ ! -s "$lab/empty.pem" ] || fault "empty.pem is not empty"
-openssl x509 -in "$lab/good.der" -inform DER -noout || fault "good.der is no DER"
+openssl x509 -in "$lab/good.der" -inform DER -noout || fault "good.der is not DER"
 openssl pkey -in "$lab/rsa.key" -noout -text | has "2048 bit" || fault "rsa.key is not RSA 2048"
 
 for file in "$lab"/*.key "$lab"/*-both.pem; do

@@ -4,26 +4,37 @@
 A fenced block of a document says behind its "```sh" what it is:
 
   run         run here, by bash -eu, in the order of the document, in a directory of the document's own
-  server      one `shs serve`: it goes on until the document ends, and must then stop with 0
+  server      one `shs serve`: it goes on until the document ends, and must then stop with 0; or a program that
+              the document compiled, on port 8443
   skip=WHY    not run, and why
 
 There is no fourth kind. What is run is an installation of this build below a temporary directory, found as
 users find theirs (PATH, PKG_CONFIG_PATH). Two things differ from a terminal: a server gets a free port, which
 takes the place of 8443 in what follows, and a block's own `shs serve` gets its Ctrl-C when it listens.
+A program of the document has the port 8443 that its text says: all runs in a network of its own, or, where that is
+not allowed, such a program is left out.
 
-Once is enough: in release builds.
+Once is enough: in release builds. By hand, for what is installed already (packaging/check_packages.sh):
+
+  tests/integration/test_documents.py --installed PREFIX [--user NUMBER] [DOCUMENT...]
 """
 
+import argparse
+
 import contextlib
+import fcntl
 import glob
 import os
 import re
 import shlex
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 SOURCE = os.environ.get("SHS_SOURCE_DIR", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 BUILD = os.environ.get("SHS_BUILD_DIR", "")
@@ -54,7 +65,7 @@ def install(prefix):
 
 
 def environment(prefix, home):
-    pc = [os.path.dirname(p) for p in glob.glob(os.path.join(prefix, "**", "shs.pc"), recursive=True)]
+    pc = [os.path.dirname(p) for p in glob.glob(os.path.join(prefix, "lib*", "**", "shs.pc"), recursive=True)]
     if len(pc) != 1:
         sys.exit(f"shs.pc is installed {len(pc)} times")
     bin_dir = os.path.join(home, "bin")
@@ -94,13 +105,34 @@ def serve_once(args):
     return server.wait(LIMIT)
 
 
+def own_network(arguments):
+    """Starts this script again in a network that nobody else is in, if it may. True inside."""
+    if os.environ.get("DOCUMENTS_NETWORK") == "own":
+        with socket.socket() as sock:  # the loopback interface is down in a new one: IFF_UP
+            fcntl.ioctl(sock, 0x8914, struct.pack("16sh14x", b"lo", 1))
+        return True
+    way = ["unshare", "--net"] + ([] if os.geteuid() == 0 else ["--user", "--map-current-user", "--keep-caps"])
+    if shutil.which("unshare") is None or subprocess.run([*way, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        return False
+    os.environ["DOCUMENTS_NETWORK"] = "own"
+    os.execvp(way[0], [*way, sys.executable, os.path.abspath(__file__), *arguments])
+
+
+def become(user):
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+
+
 class Document:
+    own_network = False
+
     def __init__(self, path, prefix, stack):
         self.path, self.port, self.count, self.faults = os.path.relpath(path, SOURCE), None, 0, []
         self.dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="shs-doc-"))
         self.home = stack.enter_context(tempfile.TemporaryDirectory(prefix="shs-home-"))
         self.env = environment(prefix, self.home)
-        self.servers = []
+        self.servers, self.programs, self.left_out = [], [], False
 
     def fault(self, line, what):
         self.faults.append(f"{self.path}:{line}: {what}")
@@ -124,6 +156,24 @@ class Document:
             self.fault(line, f"this does not serve:\n{text}{log.read()}")
         self.port = port
 
+    def program(self, line, text):
+        """What the document has compiled, on port 8443."""
+        if not Document.own_network:
+            print(f"{self.path}:{line}: left out, no network of its own: {text.strip()}")
+            return False
+        log = open(os.path.join(self.home, f"log{line}"), "w+", encoding="utf-8")
+        program = subprocess.Popen(shlex.split(text), cwd=self.dir, env=self.env, stdout=log, stderr=log)
+        end = time.monotonic() + LIMIT
+        while program.poll() is None and time.monotonic() < end:
+            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("localhost", 8443)):
+                break
+            time.sleep(0.02)
+        else:
+            log.seek(0)
+            self.fault(line, f"this does not serve on port 8443:\n{text}{log.read()}")
+        self.programs.append((program, log))
+        return True
+
     def block(self, line, language, what, text):
         if language == "c" and not os.path.exists(os.path.join(self.dir, "hello.c")):
             with open(os.path.join(self.dir, "hello.c"), "w", encoding="utf-8") as f:
@@ -131,14 +181,22 @@ class Document:
         if language != "sh":
             return
         self.count += what in ("run", "server")
-        if what == "run":
+        if what == "run" and self.left_out:
+            self.left_out = False  # what is asked of a program that does not run
+        elif what == "run":
             self.run(line, text)
-        elif what == "server":
+        elif what == "server" and text.startswith("shs "):
             self.serve(line, text)
+        elif what == "server":
+            self.left_out = not self.program(line, text)
         elif not re.fullmatch(r"skip=[\w-]+", what):
             self.fault(line, "a block of commands says run, server or skip=WHY behind ```sh")
 
     def end(self):
+        for program, log in self.programs:
+            program.terminate()
+            program.wait(LIMIT)
+            log.close()
         for line, server, log in self.servers:
             server.send_signal(signal.SIGINT)
             server.stdout.read()
@@ -152,17 +210,27 @@ class Document:
 def main():
     if sys.argv[1:2] == ["--serve"]:
         return serve_once(sys.argv[2:])
-    if os.environ.get("SHS_SANITIZE") or not is_release():
+    options = argparse.ArgumentParser()
+    options.add_argument("--installed", metavar="PREFIX")
+    options.add_argument("--user", type=int, metavar="NUMBER")
+    options.add_argument("documents", nargs="*", metavar="DOCUMENT")
+    asked = options.parse_args()
+    if not asked.installed and (os.environ.get("SHS_SANITIZE") or not is_release()):
         print("skipped: once is enough, in a release build")
         return 77
     if shutil.which("pkg-config") is None:
         print("skipped: there is no pkg-config")
         return 77
+    Document.own_network = own_network(sys.argv[1:])
+    if asked.user is not None:
+        become(asked.user)
     faults = []
     with contextlib.ExitStack() as stack:
-        prefix = stack.enter_context(tempfile.TemporaryDirectory(prefix="shs-installed-"))
-        install(prefix)
-        for path in documents():
+        prefix = asked.installed
+        if not prefix:
+            prefix = stack.enter_context(tempfile.TemporaryDirectory(prefix="shs-installed-"))
+            install(prefix)
+        for path in [os.path.join(SOURCE, name) for name in asked.documents] or documents():
             document = Document(path, prefix, stack)
             for block in blocks(path):
                 document.block(*block)

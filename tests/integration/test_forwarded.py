@@ -85,7 +85,7 @@ def test_x_forwarded_for():
             ([(xff, "10.0.0.1, 10.0.0.2")], {"client": "10.0.0.1"}),
             ([(xff, "1.1.1.1"), (xff, "203.0.113.7"), (xff, "10.1.2.3")], {"client": "203.0.113.7"}),
             ([(xff, ", ,203.0.113.7,,")], {"client": "203.0.113.7"}),
-            # What is no address: who stands behind it stays.
+            # What is not an address: who stands behind it stays.
             ([(xff, "1.1.1.1, evil")], {"client": "127.0.0.1"}),
             ([(xff, "1.1.1.1, evil, 10.0.0.1")], {"client": "10.0.0.1"}),
             ([(xff, "1.1.1.1, 203.0.113.7:99999")], {"client": "127.0.0.1"}),
@@ -259,7 +259,7 @@ def test_rules_that_name_no_proxy():
     for line, words in (('map via-uri "spiffe://corp/app" viewer', "which proxy may assert this?"),
                         ("map via 10.0.0.1 viewer", "add via-uri, via-dns, via-cn or via-cert"),
                         ('map uid 0 via-uri "spiffe://corp/app" viewer', "which proxy may assert this?"),
-                        ('map via lb.test via-uri "spiffe://corp/app" viewer', "is no proxy"),
+                        ('map via lb.test via-uri "spiffe://corp/app" viewer', "is not a proxy"),
                         ('map via 10.0.0.1 via 10.0.0.2 via-uri "a:b" viewer', "'via' twice"),
                         ('map via 10.0.0.1 via-uri "**" viewer', "would fit"),
                         ('map uri "spiffe://corp/lb" via-uri "spiffe://corp/app" viewer', "add 'ca NAME'")):
@@ -272,7 +272,7 @@ def test_rules_that_name_no_proxy():
 
 
 def test_settings():
-    for arguments, words in ((["--trusted-proxy", "10.0.0.5/8"], "has bits behind its /8"),
+    for arguments, words in ((["--trusted-proxy", "10.0.0.5/8"], "has bits after its /8"),
                              (["--trusted-proxy", "cn="], "is not a network"),
                              (["--forwarded-fields", "for"], "trusted-proxy"),
                              (["--trusted-proxy", "::1", "--forwarded-fields", "for,foo"], "is not a list of"),

@@ -123,6 +123,6 @@ if [ -x "$SHS_BUILD_DIR/shs" ]; then
     echo "-- the command"
     [ -x "$prefix/bin/shs" ] || fail "bin/shs was not installed"
     "$prefix/bin/shs" --version </dev/null | has -F "$version" || fail "shs --version does not say $version"
-    readelf -h "$prefix/bin/shs" | has 'Type:.*DYN' || fail "shs is no position-independent executable"
+    readelf -h "$prefix/bin/shs" | has 'Type:.*DYN' || fail "shs is not a position-independent executable"
 fi
 echo "all of it works"

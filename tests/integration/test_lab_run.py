@@ -234,7 +234,7 @@ def filters_that_fit_nothing():
 
 
 def a_baseline_outlives_a_part():
-    """A run of a part keeps what it did not run, and the comments; and what is no file is no baseline."""
+    """A run of a part keeps what it did not run, and the comments; and what is not a file is not a baseline."""
     insecure = ("--", "curl", "-skS", "-o", "/dev/null", "https://{host}/")
     with shslib.temp_dir() as directory:
         known = os.path.join(directory, "known")

@@ -247,7 +247,7 @@ def chosen_conditions():
         for id in ("ip-mismatch", "ip-cn-only", "ip-leading-zero"):
             accepted, text = lab_sweep.python(lab, by_id[id])
             check(not accepted and "IP address mismatch" in text, "%s: %s" % (id, text))
-    for arguments, word in ((("--only", "nothing"), "'nothing' is no condition"), (("--ip-base", "10.0.0.0"), "'10.0.0.0'"),
+    for arguments, word in ((("--only", "nothing"), "'nothing' is not a condition"), (("--ip-base", "10.0.0.0"), "'10.0.0.0'"),
                             (("--ip-base", "127.0.1.1"), "'127.0.1.1'")):
         code, out, err = shslib.run(shslib.BIN, "lab", "serve", *arguments)
         equal(code, 2, err)

@@ -24,7 +24,7 @@ def memory_goes_back_after_a_wave():
                     shslib.equal(shslib.read_response(sock)[2], b"hello\n", "the answer")
                     wave.append(sock)
                 most = server.resident_kib()
-                shslib.check(most - before > CLIENTS * 10, "%d clients are no wave: %d KiB to %d"
+                shslib.check(most - before > CLIENTS * 10, "%d clients are not a wave: %d KiB to %d"
                              % (CLIENTS, before, most))
                 # In the order in which they came, so that what is freed is not the end of the heap.
                 for sock in wave:

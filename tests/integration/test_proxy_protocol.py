@@ -1,4 +1,4 @@
-"""ProxyProtocolMixIn: `shs serve --proxy-protocol`, headers of both versions, and what is no header."""
+"""ProxyProtocolMixIn: `shs serve --proxy-protocol`, headers of both versions, and what is not a header."""
 
 import json
 import os
@@ -357,7 +357,7 @@ def test_unix_sockets():
 
 
 def test_settings():
-    for arguments, words in ((["--proxy-protocol", "10.0.0.5/8"], "has bits behind its /8: give 10.0.0.0/8"),
+    for arguments, words in ((["--proxy-protocol", "10.0.0.5/8"], "has bits after its /8: give 10.0.0.0/8"),
                              (["--proxy-protocol", "ten"], "is not a network"),
                              (["--proxy-protocol", "10.0.0.0/33"], "a number from 0 to 32"),
                              (["--proxy-direct"], "proxy-protocol"),

@@ -70,7 +70,7 @@ def test_llhttp():
 
 def test_mistakes():
     for words, text in (((shslib.BIN,), "give --version, --created and the files"),
-                        (("--version", "1", "--created", "now", shslib.BIN), "--created now is no time"),
+                        (("--version", "1", "--created", "now", shslib.BIN), "--created now is not a time"),
                         (("--version",), "--version needs a value"),
                         (("--frob", "1"), "there is no option --frob"),
                         (("--version", "1", "--created", TIME, SCRIPT), "is not a program or library")):

@@ -101,7 +101,7 @@ def test_H78_header_errors():
 def test_H5_certificate_errors():
     with shslib.temp_dir() as path:
         shslib.write_file(path + "/empty.pem", "")
-        shslib.write_file(path + "/nonsense.pem", "this is no certificate\n")
+        shslib.write_file(path + "/nonsense.pem", "this is not a certificate\n")
         shslib.write_file(path + "/password", "x\n")
         refused(2, "--key needs --cert", "serve", "--key", "k.pem")
         refused(2, "--password-file needs --cert", "serve", "--password-file", path + "/password")

@@ -44,7 +44,7 @@ def test_each_mistake_has_its_line():
            "c.yaml:3: max-body '1q' is not a number of bytes (k, m and g may be used) from 1 to 1125899906842624")
     faulty("log: xml\n", "c.yaml:1: log 'xml' is not one of: combined, common, json, none")
     faulty("plain: yes\n", "c.yaml:1: plain 'yes' is neither true nor false")
-    faulty("port: 1\nport: 2\n", "c.yaml:2: 'port' is there twice, first in line 1")
+    faulty("port: 1\nport: 2\n", "c.yaml:2: 'port' is given twice, first in line 1")
     faulty("crl:\n", "c.yaml:1: 'crl' has no value; an empty one is ''")
     faulty("port: [1, 2]\n", "c.yaml:1: 'port' takes one value, not a list")
     faulty("port: {a: 1}\n", "c.yaml:1: 'port' takes one value, not keys")
@@ -135,7 +135,7 @@ def test_routes_that_are_wrong_name_their_place():
            "c.yaml:3: path '/b' is for one of directory, redirect and answer")
     faulty(routes("{path: /b, directory: ., status: 200}"),
            "c.yaml:3: path '/b' is a directory: status goes with redirect or answer")
-    faulty(routes("{path: /b, answer: x, upload: true}"), "c.yaml:3: path '/b' is no directory: index, no-listing, "
+    faulty(routes("{path: /b, answer: x, upload: true}"), "c.yaml:3: path '/b' is not a directory: index, no-listing, "
            "spa, no-compress, archive and upload go with one")
     faulty(routes("{path: /b=., directory: ..}"), "c.yaml:3: path '/b' has two directories: '.' and '..'")
     faulty(routes("{path: /b, directory: ., max-upload: 1k}"),
@@ -146,7 +146,7 @@ def test_routes_that_are_wrong_name_their_place():
     for to in ("https://{c}.test/", "https://test{c}", "https://{c}?x", "http://a@{c}/", "https://test:{c}#/"):
         faulty(routes("{path: '/b/{c}', redirect: '%s'}" % to),
                "c.yaml:3: path '/b/{c}' cannot lead to '%s': whoever asks would choose the host; "
-               "{...} may stand behind the first / of the path" % to)
+               "{...} may stand after the first / of the path" % to)
     faulty(routes("{path: /b, redirect: /b}"), "c.yaml:3: path '/b' leads to itself")
     faulty(routes("{path: '/b/{c}', redirect: '/{d}'}"), "c.yaml:3: path '/b/{c}' has no parameter {d}, which '/{d}' names")
     faulty(routes("{path: /b, answer: x, status: 204}"),
@@ -180,7 +180,7 @@ def test_routes_that_meet_name_both_places():
            "meet, and neither is more specific.")
     faulty("plain: true\ndirectory: .\n" + routes("{path: /, directory: .}")[12:],
            "c.yaml:2: directory is never reached: c.yaml:4: path '/' has every path")
-    # Other methods, other hosts, and what is more specific are no conflict.
+    # Other methods, other hosts, and what is more specific do not conflict.
     equal(faults(routes("{path: /a, answer: x, methods: GET}", "{path: /a, answer: y, methods: [POST, PUT]}",
                         "{path: /a, answer: z, host: a.example}", "{path: '/{a}', status: 404}")), (0, []))
 
@@ -319,9 +319,9 @@ def test_printed_is_read():
         for name in re.findall(r"^ +(?:-\w, )?--([a-z-]+)", shs("--help", cwd=path)[1], re.M):
             if name == "route" or name.startswith("route-"):
                 key = {"route": "path", "route-method": "methods"}.get(name, name[len("route-"):])
-                check(re.search(r"(^|, )%s: " % key, entry), "--%s is no key of %s" % (name, entry))
+                check(re.search(r"(^|, )%s: " % key, entry), "--%s is not a key of %s" % (name, entry))
             elif name not in ("help", "config", "check", "print-config", "now", "key", "ocsp", "cert"):
-                check(name in keys, "--%s is no key" % name)
+                check(name in keys, "--%s is not a key" % name)
 
 
 def test_flags_win():

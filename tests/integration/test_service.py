@@ -207,7 +207,7 @@ def test_wrong_sockets():
             (("--bind", "systemd"), "--bind systemd: no such socket was passed (LISTEN_FDS has 0); is the .socket unit active?"),
             (("--bind", "systemd:web"), "--bind systemd:web: no such socket was passed (LISTEN_FDS has 0); is the .socket unit "
              "active, and does it say FileDescriptorName=?"),
-            (("--bind", "fd:77"), "--bind names descriptor 77, which is no socket: Bad file descriptor"),
+            (("--bind", "fd:77"), "--bind names descriptor 77, which is not a socket: Bad file descriptor"),
             (("--bind", "fd:1"), "--bind 'fd:1' is not an address")):
         code, _, err = shslib.run(shslib.BIN, "serve", "--plain", *argv)
         check(code == 2 and words in err, "%s: %d %s" % (argv, code, err))

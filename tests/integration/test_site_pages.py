@@ -173,7 +173,7 @@ def test_archives(v):
         if shutil.which("unzip"):
             shslib.write_file(site.top + "/a.zip", body)
             subprocess.run(["unzip", "-tq", site.top + "/a.zip"], check=True, stdout=subprocess.DEVNULL)
-        # The root, a name that is no ASCII, HEAD, and what is no archive.
+        # The root, a name that is not ASCII, HEAD, and what is not an archive.
         with tarfile.open(fileobj=io.BytesIO(site.get("/?archive=tar")[2])) as tar:
             check("files/docs/a.txt" in tar.getnames(), tar.getnames())
         os.mkdir(site.path + "/\u00e4 b")

@@ -134,7 +134,7 @@ def rows_of(page):
 
 
 def test_links(v):
-    """Inside: they work, however they are written. What leads nowhere here is shown, and is no link."""
+    """Inside: they work, however they are written. What leads nowhere here is shown, and is not a link."""
     with v.Site("--upload") as site:
         site.write("docs/a.txt", b"in docs")
         site.write(".hidden/h.txt", b"hidden")
@@ -243,7 +243,7 @@ def test_no_descriptors_left(v):
             for _ in range(10):
                 try:
                     seen.append(site.get("/")[0::2])
-                except Exception:  # not accepted: no answer is no false one
+                except Exception:  # not accepted: no answer is not a false one
                     pass
 
         threads = [threading.Thread(target=ask) for _ in range(40)]

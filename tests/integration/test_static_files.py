@@ -28,7 +28,7 @@ def make_site(root):
     for name in ("a.gz", "a.Z", "a.bz2", "a.xz", "a.json", "a.unknown", "README"):
         shslib.write_file(root + "/types/" + name, "x")
     shslib.write_file(root + "/htm/index.htm", "htm")
-    os.makedirs(root + "/odd/index.html")  # a directory of that name is no index page
+    os.makedirs(root + "/odd/index.html")  # a directory of that name is not an index page
     for name in ODD_NAMES:
         with open(os.fsencode(root) + b"/odd/" + name, "wb") as file:
             file.write(b"content of " + name)
@@ -160,7 +160,7 @@ def test_H62_index_pages():
         equal(server.get("/htm%2f")[2], b"htm")
         status, _, body = server.get("/odd/")
         equal(status, 200)
-        check(b"<title>Directory listing for /odd/</title>" in body, "a directory index.html is no index page")
+        check(b"<title>Directory listing for /odd/</title>" in body, "a directory index.html is not an index page")
 
 
 def test_H72_dot_segments_and_hidden():

@@ -82,7 +82,7 @@ def partial(pki):
     """An issuing CA alone: an error that names the remedy; with the option its clients come in, and no others."""
     code, _, err = start(pki, pki["one"].cert)
     equal((code, len(err.strip().splitlines())), (1, 1), err)
-    for words in ("CN=one", pki["one"].cert, "no root", "--client-ca-partial", "client_partial"):
+    for words in ("CN=one", pki["one"].cert, "not a root", "--client-ca-partial", "client_partial"):
         check(words in err, err)
     for threading in THREADINGS:
         with shslib.Server(*argv(pki, pki["one"].cert, "--client-ca-partial", "--threading", threading)) as server:

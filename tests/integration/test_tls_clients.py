@@ -235,7 +235,7 @@ def wrong_command_lines(pki):
             (2, "--crl", ["--crl", pki["crl"]]),
             (2, "not one of", ["--client-auth", "maybe", "--client-ca", pki["root"]]),
             (1, "client CA file '/nonexistent'", ["--client-ca", "/nonexistent"]),
-            (1, "no CA certificate", ["--client-ca", pki["server"][0]]),
+            (1, "not a CA certificate", ["--client-ca", pki["server"][0]]),
             (1, "not of a CA in the client CA file",
              ["--client-ca", pki["server-ca"], "--crl", pki["crl"]]),
             (1, "Cannot open the CRL file", ["--client-ca", pki["root"], "--crl", "/nonexistent"]),

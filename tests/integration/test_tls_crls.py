@@ -423,7 +423,7 @@ def not_understood(pki):
             judged(server, pki, "m", ssl.TLSVersion.TLSv1_3, "revoked", False)
             judged(server, pki, "a", ssl.TLSVersion.TLSv1_3, "ok", False)
     for name, make, words in (("dangling.crl", lambda path: os.symlink("/nonexistent", path), "Cannot read"),
-                              ("pipe.crl", os.mkfifo, "is no file"),
+                              ("pipe.crl", os.mkfifo, "is not a file"),
                               ("empty.crl", lambda path: open(path, "w").close(), "There is no CRL in")):
         path = os.path.join(good, name)
         make(path)
@@ -449,6 +449,18 @@ def said(pki):
         shslib.wait_until(lambda: len(lines()) == 3, 10, "a line for each after the reload")
         line = [line for line in lines()[1:] if "a-old.crl'" in line][0]
         check("CN=ca'" in line and "another that is fresh" in line, line)
+    # One that is not good yet.
+    early = {"since": 3600, "until": 7200}
+    with serve(pki, publish(pki, "said-early", {"a.crl": ("ca", FRESH), "a-next.crl": ("ca", early),
+                                                "b.crl": ("other", early), "i.crl": ("issuing", FRESH)})[0]) as server:
+        def lines():
+            return [line["message"] for line in map(json.loads, server.stderr_lines()) if "thisUpdate" in line["message"]]
+        shslib.wait_until(lambda: len(lines()) == 2, 10, "a line for each")
+        of = {name: [line for line in lines() if "CN=%s'" % name in line][0] for name in ("ca", "other")}
+        check("a-next.crl'" in of["ca"] and "judged by another until then" in of["ca"], of["ca"])
+        check("b.crl'" in of["other"] and "refused until then" in of["other"], of["other"])
+        judged(server, pki, "a", ssl.TLSVersion.TLSv1_3, "ok", False)
+        judged(server, pki, "b", ssl.TLSVersion.TLSv1_3, "crl-expired", False)
     # A CA that no CRL speaks of.
     with serve(pki, publish(pki, "said-none", {"a.crl": ("ca", FRESH), "b.crl": ("other", FRESH)})[0]) as server:
         shslib.wait_until(lambda: "1 client CA(s) have no CRL, 'CN=issuing':" in server.stderr, 10, "a line")

@@ -142,7 +142,7 @@ def denied(pki):
                 old.open(server, old.sock.session)
                 equal(old.get(), None, who + " is let in again")
                 old.close()  # what is refused is a line when its connection is over
-                equal(Client(server, pki, who).get(), None, who + " is let in anew")
+                equal(Client(server, pki, who).get(), None, who + " is let in again")
             shslib.wait_until(lambda: len(lines(server)) >= 9, 10, "lines")
             equal([(line["cause"], line["event"]) for line in lines(server)[3:]],
                   [("client-cert:denied", "tls-handshake-failed")] * 6)

@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import ssl
 import subprocess
 import tempfile
@@ -50,10 +51,38 @@ def test_the_second_request_is_direct():
             check(whoami(connection) == ("direct", None), "those after it")
 
 
-def test_what_stays_with_libssl_says_why():
-    def old(context):
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
+def old(context):
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
 
+
+def counted(server, health):
+    """The series of /metrics, those that are 0 left out."""
+    connection = http.client.HTTPConnection("127.0.0.1", health, timeout=20)
+    with contextlib.closing(connection):
+        connection.request("GET", "/metrics")
+        page = connection.getresponse().read().decode()
+    found = re.findall(r'^shs_tls_records_total\{server="[^"]*:%d",records="(\w+)",why="([^"]*)"\} (\d+)$' % server.port,
+                       page, re.MULTILINE)
+    check(len(found) >= 8, page)
+    return {(records, why): int(count) for records, why, count in found if count != "0"}
+
+
+@shslib.not_under("fork")
+def test_metrics_count_them_by_reason():
+    with shslib.Server("--handler", "whoami", "--health", "0", "--drain-grace", "0", *DIRECT) as server:
+        health = int(server.wait_stdout(r"(?s)\nServing HTTP on 127\.0\.0\.1 port (\d+)").group(1))
+        check(counted(server, health) == {}, "before anybody came")
+        with kept(server) as first, kept(server) as second, kept(server, old) as third:
+            for connection in (first, first, second, second, second, third):
+                whoami(connection)
+        check(client(server, [GET, GET], "-maxfraglen", "512").count('"max-fragment-length"') == 2, "another reason")
+        check(client(server, ["k\n", GET, GET]).count('"key-update"') == 1, "another reason")
+        found = counted(server, health)
+        check(found == {("direct", ""): 2, ("libssl", "tls1.2"): 1, ("libssl", "max-fragment-length"): 1,
+                        ("libssl", "key-update"): 1}, found)
+
+
+def test_what_stays_with_libssl_says_why():
     with shslib.Server("--handler", "whoami", *DIRECT) as server:
         with kept(server, old) as connection:
             for _ in range(2):
@@ -128,5 +157,5 @@ def test_long_answers_and_uploads_arrive():
 
 if __name__ == "__main__":
     shslib.main(test_libssl_is_the_default, test_the_second_request_is_direct,
-                test_what_stays_with_libssl_says_why, test_keys_change_in_every_suite,
+                test_what_stays_with_libssl_says_why, test_metrics_count_them_by_reason, test_keys_change_in_every_suite,
                 test_long_answers_and_uploads_arrive)

@@ -80,7 +80,7 @@ def a_system_in_a_directory():
             with open(ca, "rb") as f:
                 equal(list(tree(root).values()), [f.read()])
             equal(stat.S_IMODE(os.stat(where).st_mode), 0o644)
-            check("is there already" in shs("trust", "install", ca, "--root", root), "a second time")
+            check("already exists" in shs("trust", "install", ca, "--root", root), "a second time")
             second = authority(top + "/second")
             shs("trust", "install", second, "--root", root)
             equal(len(tree(root)), 2, "two beside one another")
@@ -156,7 +156,7 @@ def what_is_refused_changes_nothing():
         for name, text in (("both.pem", one + key), ("two.pem", one + other), ("empty.pem", b"")):
             with open(top + "/" + name, "wb") as f:
                 f.write(text)
-        for file, words in ((old, "has ended"), (leaf, "is no authority"), (top + "/both.pem", "private key"),
+        for file, words in ((old, "has expired"), (leaf, "is not an authority"), (top + "/both.pem", "private key"),
                             (top + "/two.pem", "2 certificates"), (top + "/empty.pem", "no certificate"),
                             (top + "/none.pem", "none.pem")):
             out = shs("trust", "install", file, "--root", root, code=1)

@@ -1,4 +1,4 @@
-"""Three servers behind HAProxy, started anew under load, and one of them killed.
+"""Three servers behind HAProxy, started again under load, and one of them killed.
 
     SHS_BIN=build/release/shs python3 tests/soak/fleet.py [--restarts 1000] [--seconds 600] [--clients 4]
 

@@ -14,7 +14,7 @@ check() {
             fault "$file    <- keys and certificates are made, not kept"
             ;;
         esac
-        # A label alone is no secret, nor is nonsense behind it; sixty characters of base64 are.
+        # A label alone is not a secret, nor is nonsense behind it; sixty characters of base64 are.
         if grep -aA 12 -E -e "$begin [A-Z0-9 ]*($private|CERTIFICATE)" "$tree/$file" |
             grep -qaE '[A-Za-z0-9+/]{60}'; then
             fault "$file    <- has a PEM block in it"

@@ -2,7 +2,7 @@
 # check_shown.sh - a test that a document names as `file.function` is there, and runs.
 source "$(dirname "${BASH_SOURCE[0]}")/style.sh"
 
-# named FILE: each `test_x.y` of a document that is no file name, one per line.
+# named FILE: each `test_x.y` of a document that is not a file name, one per line.
 named() {
     grep -oE '`test_[A-Za-z0-9_]+\.[A-Za-z0-9_]+`' "$1" | tr -d '`' | grep -vE '\.(c|h|py|sh|inc)$' || true
 }
@@ -31,7 +31,7 @@ check() {
                     found=yes
                 fi
             done
-            [ -n "$found" ] || fault "$document: $name is no test that runs"
+            [ -n "$found" ] || fault "$document: $name is not a test that runs"
         done < <(named "$tree/$document")
     done < <(tree_files | grep '\.md$' || true)
 }

@@ -461,9 +461,9 @@ static void test_faults(void **state)
     expect_fault(ROLES, "nobody would be let in");
     expect_fault(ROLES "deny uid 0\n", "nobody would be let in");
     expect_fault("roles x\n", "r:1: a line begins with ca, role, map or deny, not with 'roles'");
-    expect_fault(ROLES "map colour red admin\n", "r:4: 'colour' is no condition");
+    expect_fault(ROLES "map colour red admin\n", "r:4: 'colour' is not a condition");
     expect_fault(ROLES "map uid 0 boss\n", "r:4: there is no role 'boss'");
-    expect_fault(ROLES "map uid admin\n", "no value behind it, or the role is missing");
+    expect_fault(ROLES "map uid admin\n", "no value after it, or the role is missing");
     expect_fault(ROLES "map admin\n", "'map CONDITION");
     expect_fault(ROLES "map cn alice ca none admin\n", "there is no CA 'none'");
     expect_fault(ROLES "map cn alice admin\n", "add 'ca NAME'");
@@ -480,11 +480,11 @@ static void test_faults(void **state)
     expect_fault(ROLES "map uid 4294967295 admin\n", "no uid");
     expect_fault(ROLES "map uid no-such-user admin\n", "no user 'no-such-user'");
     expect_fault(ROLES "map gid no-such-group admin\n", "no group 'no-such-group'");
-    expect_fault(ROLES "map spki abc admin\n", "no SHA-256");
+    expect_fault(ROLES "map spki abc admin\n", "not a SHA-256 digest");
     expect_fault(ROLES "map spki sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB= admin\n",
-                 "no SHA-256");
-    expect_fault(CAS ROLES "map serial xyz ca corp admin\n", "no serial number");
-    expect_fault(CAS ROLES "map ip 1.2.3 ca corp admin\n", "no IP address");
+                 "not a SHA-256 digest");
+    expect_fault(CAS ROLES "map serial xyz ca corp admin\n", "not a serial number");
+    expect_fault(CAS ROLES "map ip 1.2.3 ca corp admin\n", "not an IP address");
     expect_fault(CAS ROLES "map cn \"\" ca corp admin\n", "empty value");
     expect_fault(CAS ROLES "map cn \"alice ca corp admin\n", "a \" is missing");
     expect_fault(CAS ROLES "map cn al\"ice ca corp admin\n", "put the whole word in quotes");
@@ -494,7 +494,7 @@ static void test_faults(void **state)
                                                                      "already: r:1");
     expect_fault("ca corp file /no/such/file\n", "r:1: ");
     expect_fault("ca corp key x\n", "'ca NAME file FILE");
-    expect_fault("ca any spki " KEY_A "\n", "'any' is no name");
+    expect_fault("ca any spki " KEY_A "\n", "'any' is not a name");
     assert_int_equal(shs_access_new_text(&rules, "r", (struct shs_str){nul, sizeof nul - 1}, &err),
                      SHS_USAGE);
     assert_non_null(strstr(err.text, "NUL"));
@@ -530,11 +530,11 @@ static void test_wildcards_that_admit_everybody(void **state)
     expect_fault(CAS ROLES "map dns a*.b.test ca corp admin\n", "a whole segment");
     expect_fault(CAS ROLES "map dns **.b.test ca corp admin\n", "the rest of a path or a URI");
     expect_fault(CAS ROLES "map uri spiffe://a/**/b ca corp admin\n", "at its end");
-    expect_fault(CAS ROLES "map uri spiffe://a/../b ca corp admin\n", "no SPIFFE ID");
-    expect_fault(CAS ROLES "map uri spiffe://a/ns/../** ca corp admin\n", "no SPIFFE ID");
-    expect_fault(CAS ROLES "map uri spiffe://a/%2e%2e/b ca corp admin\n", "no SPIFFE ID");
-    expect_fault(CAS ROLES "deny uri spiffe://a/b/\n", "no SPIFFE ID");
-    expect_fault(CAS ROLES "map via 10.0.0.1 via-uri spiffe://a//b admin\n", "no SPIFFE ID");
+    expect_fault(CAS ROLES "map uri spiffe://a/../b ca corp admin\n", "not a SPIFFE ID");
+    expect_fault(CAS ROLES "map uri spiffe://a/ns/../** ca corp admin\n", "not a SPIFFE ID");
+    expect_fault(CAS ROLES "map uri spiffe://a/%2e%2e/b ca corp admin\n", "not a SPIFFE ID");
+    expect_fault(CAS ROLES "deny uri spiffe://a/b/\n", "not a SPIFFE ID");
+    expect_fault(CAS ROLES "map via 10.0.0.1 via-uri spiffe://a//b admin\n", "not a SPIFFE ID");
     expect_fault(ROLES "map user * admin\n", "'anyone' is everybody");
 }
 
@@ -590,15 +590,15 @@ static void test_lines_that_can_never_decide(void **state)
 static void test_faults_of_roles(void **state)
 {
     (void)state;
-    expect_fault("role a GET /x\nrole a GET /y\n", "r:2: the role 'a' is there already: r:1");
+    expect_fault("role a GET /x\nrole a GET /y\n", "r:2: the role 'a' already exists: r:1");
     expect_fault("role a b + GET /x\n", "no role 'b' above");
     expect_fault("role a a + GET /x\n", "no role 'a' above");
     expect_fault("role a GET /x\nrole b GET /y + a + a\n", "the role a twice");
     expect_fault("role a\n", "'role NAME TERM");
-    expect_fault("role a/b GET /x\n", "no name of a role");
-    expect_fault("role a get /x\n", "'get' is no method");
+    expect_fault("role a/b GET /x\n", "not a name for a role");
+    expect_fault("role a get /x\n", "'get' is not a method");
     expect_fault("role a GET,GET /x\n", "a method twice");
-    expect_fault("role a GET,* /x\n", "no method");
+    expect_fault("role a GET,* /x\n", "not a method");
     expect_fault("role a GET x\n", "does not begin with '/'");
     expect_fault("role a GET /a%20b\n", "is encoded");
     expect_fault("role a GET /a//b\n", "no request reaches");

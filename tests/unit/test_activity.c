@@ -95,7 +95,7 @@ static void test_it_is_said_again_at_growing_intervals(void **state)
     assert_int_equal(said[4], 160);
 }
 
-/* A new handler begins anew, also one that came between two looks. */
+/* A new handler begins again, also one that came between two looks. */
 static void test_each_handler_has_its_own_time(void **state)
 {
     struct lab lab;

@@ -91,7 +91,7 @@ static const struct row rows[] = {
      .files = {{"/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "-1\n"},
                {"/sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n"}},
      .cores = UINT_MAX},
-    {.name = "a cpuset is no quota",
+    {.name = "a cpuset is not a quota",
      .groups = "4:cpuset:/a\n",
      .mounts = V1_MOUNT,
      .files = {{"/sys/fs/cgroup/cpuset/a/cpu.cfs_quota_us", "100000\n"},

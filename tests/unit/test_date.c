@@ -167,8 +167,8 @@ static void test_every_prefix_is_refused(void **state)
 /* Threads whose clocks jump by a second each time, all over one cache: many to a slot. */
 static void *read_clock(void *arg)
 {
-    struct shs_date_cache *cache = arg;
-    char got[SHS_HTTP_DATE_LEN + 1], want[9][SHS_HTTP_DATE_LEN + 1];
+    struct shs_second_texts *cache = arg;
+    char got[SHS_SECOND_TEXT_MAX], want[9][SHS_HTTP_DATE_LEN + 1];
 
     for (int i = 0; i < 9; i++)
         shs_http_date(NOW + i, want[i]);
@@ -184,8 +184,8 @@ static void *read_clock(void *arg)
 
 static void test_cached_is_never_another_second(void **state)
 {
-    struct shs_date_cache *cache = calloc(1, sizeof *cache);
-    char got[SHS_HTTP_DATE_LEN + 1], want[SHS_HTTP_DATE_LEN + 1];
+    struct shs_second_texts *cache = calloc(1, sizeof *cache);
+    char got[SHS_SECOND_TEXT_MAX], want[SHS_SECOND_TEXT_MAX];
     pthread_t threads[CLOCKS];
     void *wrong;
 

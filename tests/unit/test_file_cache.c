@@ -1,5 +1,5 @@
 /*
- * test_file_cache.c - what is kept is what is there: a file that changes in any way is read anew.
+ * test_file_cache.c - what is kept is what is there: a file that changes in any way is read again.
  */
 #include <setjmp.h>
 #include <stdarg.h>

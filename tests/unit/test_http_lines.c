@@ -413,7 +413,7 @@ static void test_H45_answers_without_a_body(void **state)
         over();
     }
     error_code = 102;
-    talk(H1_HANDLER(sends_error), GET); /* 1xx is no answer at all */
+    talk(H1_HANDLER(sends_error), GET); /* 1xx is not an answer */
     h1_has(&lab, "HTTP/1.1 500 ");
     over();
 }

@@ -175,7 +175,7 @@ static void test_the_connection_ends(void **state)
     h1_lab_close(&lab);
 }
 
-/* A hundred thousand brackets are no recursion of a hundred thousand. */
+/* A hundred thousand brackets are not a recursion of a hundred thousand. */
 static void test_very_deep(void **state)
 {
     static char deep[100000];

@@ -412,7 +412,7 @@ static void plain(void **state)
     }
 }
 
-/* What is no HTTP and no TLS ends, and nothing else happens. */
+/* What is neither HTTP nor TLS ends, and nothing else happens. */
 static void nonsense(void **state)
 {
     static const char *const all[] = {"\x16\x03\x01\xff\xff",

@@ -128,7 +128,7 @@ static void refuses(const struct place *p, const char *const *names, int code, c
         fail_msg("'%s' lacks '%s'", err.text, words);
 }
 
-/* A CA that was made for this machine says so, and is not made anew behind somebody's back. */
+/* A CA that was made for this machine says so, and is not made again behind somebody's back. */
 static void a_ca_signs_for_its_own_only(void **state)
 {
     static const char *const inside[] = {"host.internal", "10.1.2.3", "app.test", NULL};

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log_queue.h"
@@ -382,6 +383,40 @@ static void test_own_words(void **state)
     close(fds[1]);
 }
 
+/* A child has no writer: it writes its line itself, and leaves the parent's alone. */
+static void test_child(void **state)
+{
+    struct shs_log_queue *q;
+    int fds[2], status;
+    uint64_t lost = 77;
+    size_t len;
+    char *text;
+    pid_t pid;
+
+    SHS_UNUSED(state);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(shs__log_queue_new(&q, fds[1], 1 << 20, NULL), SHS_OK);
+    assert_true(push(q, "before"));
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        _exit(push(q, "child") ? 0 : 1); /* without its writing here, nobody would */
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_true(push(q, "after"));
+    assert_int_equal(shs__log_queue_stop(q, STOP_MS, &lost), SHS_OK);
+    assert_int_equal(lost, 0);
+    shs__log_queue_free(q);
+    text = read_all(fds[0], &len);
+    assert_non_null(strstr(text, "child\n"));
+    assert_non_null(strstr(text, "before\n"));
+    assert_non_null(strstr(text, "after\n"));
+    assert_int_equal(len, strlen("before\nchild\nafter\n"));
+    shs__free(text);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +431,7 @@ int main(void)
         cmocka_unit_test(test_long_lines),
         cmocka_unit_test(test_producers),
         cmocka_unit_test(test_own_words),
+        cmocka_unit_test(test_child),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

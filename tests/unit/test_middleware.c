@@ -501,9 +501,11 @@ static void log_line(void *log_ctx, const struct shs_access *access)
 static void test_access_line(void **state)
 {
     enum shs_access_style style = SHS_ACCESS_COMBINED;
-    struct shs_access access = {.request_line = SHS_STR("GET /\xc3\x84\xc2\x9b\xff HTTP/1.1"),
-                                .status = 200,
-                                .body_bytes = 5};
+    struct shs_access access = {
+        .request_line = SHS_STR("GET /\xc3\x84\xc2\x9b\xff HTTP/1.1"),
+        .status = 200,
+        .body_bytes = 5,
+    };
 
     (void)state;
     log_line(&style, &access);

@@ -203,9 +203,9 @@ static void test_500_and_a_line(void **state)
         int code; /* 0: SHS_USAGE */
     } rows[] = {
         {forgets, WHO "it returned 0 without an answer. Call shs_send_response, or", 0},
-        {status_42, WHO "shs_send_response: 42 is no status of an answer: it is from 200 to 999",
+        {status_42, WHO "shs_send_response: 42 is not a status of an answer: it is from 200 to 999",
          0},
-        {status_42_ignored, WHO "shs_send_response: 42 is no status", 0},
+        {status_42_ignored, WHO "shs_send_response: 42 is not a status", 0},
         {bad_value, WHO "shs_send_header: \"X-Name\": the value has a control character, as CR", 0},
         {bad_name, WHO "shs_send_header: \"X Name\": that is not a field name", 0},
         {field_first,
@@ -216,7 +216,7 @@ static void test_500_and_a_line(void **state)
          0},
         {too_short, WHO "it wrote 3 of the 10 bytes that its Content-Length says. Write them all",
          0},
-        {too_long, WHO "shs_write: 3 bytes behind 0, and Content-Length says 2", 0},
+        {too_long, WHO "shs_write: 3 bytes after 0, and Content-Length says 2", 0},
         {second_length, WHO "shs_send_header: \"content-length\": it has been set already", 0},
         {calls_itself, WHO "shs_handler_call: 64 handlers call one another: does one call itself?",
          0},
@@ -225,7 +225,7 @@ static void test_500_and_a_line(void **state)
         {stands_cut, WHO "shs_response_stand: \"X-Name\": the value has a control character", 0},
         {stands_length, WHO "shs_response_stand: \"Content-Length\": the server sets it, as a part",
          0},
-        {too_many_then_wrong, WHO "shs_send_response: 42 is no status", 0},
+        {too_many_then_wrong, WHO "shs_send_response: 42 is not a status", 0},
         {of_a_helper, WHO "my_send: the table is not open. Call my_open", SHS_IO},
         {stands_too_often, WHO "shs_response_stand: \"X-16\" is one too many: at most 16",
          SHS_LIMIT},
@@ -366,7 +366,7 @@ static void test_who_it_was(void **state)
         {link_passes_on, forgets, "handler end, GET /x/y: it returned 0 without an answer. Call"},
         {link_passes_on, returns_7, "handler end, GET /x/y: it returned 7. Return 0, or"},
         {link_passes_on, too_short, "handler end, GET /x/y: it wrote 3 of the 10 bytes"},
-        {link_passes_on, status_42, "handler end, GET /x/y: shs_send_response: 42 is no status"},
+        {link_passes_on, status_42, "handler end, GET /x/y: shs_send_response: 42 is not a status"},
         {link_passes_on, leaves_to_sink, "handler end, GET /x/y: it returned 0 without an answer"},
     };
     static const struct shs_middleware first = {"first", link_passes_on, NULL};

@@ -299,11 +299,13 @@ static void test_every_split(void **state)
         parse_whole(&whole, TYPE, cases[i].body, len);
         for (size_t a = 0; a <= len; a++) {
             for (size_t b = a; b <= len && b < a + 12; b++) {
-                struct source source = {.body = cases[i].body,
-                                        .len = len,
-                                        .cut = {a, b},
-                                        .piece = SIZE_MAX,
-                                        .starves = (a + b) % 2 == 1};
+                struct source source = {
+                    .body = cases[i].body,
+                    .len = len,
+                    .cut = {a, b},
+                    .piece = SIZE_MAX,
+                    .starves = (a + b) % 2 == 1,
+                };
 
                 parse(&r, TYPE, &source, &limits, 1 + a % 64);
                 assert_int_equal(r.rc, whole.rc);
@@ -319,11 +321,13 @@ static void test_every_split(void **state)
             parse(&r, TYPE, &source, &limits, 1 + piece);
             assert_int_equal(r.rc, whole.rc);
             assert_true(r.rule == whole.rule);
-            source = (struct source){.body = cases[i].body,
-                                     .len = len,
-                                     .piece = piece,
-                                     .random = 42 + i,
-                                     .starves = true};
+            source = (struct source){
+                .body = cases[i].body,
+                .len = len,
+                .piece = piece,
+                .random = 42 + i,
+                .starves = true,
+            };
             parse(&r, TYPE, &source, &limits, 1 + piece);
             assert_int_equal(r.rc, whole.rc);
             assert_true(r.rule == whole.rule);

@@ -30,7 +30,7 @@ static const struct {
     {"/a+b", SHS_PATH_OK, "a+b", false},
     {"/%ff", SHS_PATH_OK, "\xff", false},
     {"/q%3f", SHS_PATH_OK, "q?", false},
-    /* query and fragment are no part of a name */
+    /* query and fragment are not part of a name */
     {"/a?b/", SHS_PATH_OK, "a", false},
     {"/a/#b", SHS_PATH_OK, "a", true},
     {"/f%23", SHS_PATH_OK, "f#", false},

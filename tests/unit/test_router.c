@@ -513,7 +513,7 @@ static void test_bad_patterns(void **state)
         {"GET", "/a%20b", "without \"%\""},
         {"GET", "/a?b", "the query is not part"},
         {"GET", "/a#b", "the query is not part"},
-        {"GET", "/a b", "a blank"},
+        {"GET", "/a b", "a space"},
         {"GET", "/{id", "a parameter is a whole segment"},
         {"GET", "/x{id}", "a parameter is a whole segment"},
         {"GET", "/{id}x", "a parameter is a whole segment"},

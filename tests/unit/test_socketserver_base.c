@@ -228,7 +228,7 @@ static void test_S11_handle_request_serves_one(void **state)
     assert_int_equal(spy.processes, 2);
     assert_int_equal(spy.timeouts, 1);
     assert_true(took >= 200 * (int64_t)SHS_NS_PER_MS);
-    /* One that begins anew at each signal would never be over. */
+    /* One that begins again at each signal would never be over. */
     assert_true(took < patience_ms() * (int64_t)SHS_NS_PER_MS);
     shs_server_free(s.server);
 }

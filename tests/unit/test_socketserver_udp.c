@@ -449,7 +449,7 @@ static void check_path(const char *name)
     close(open(opt.path, O_CREAT | O_WRONLY, 0600)); /* somebody's file, where our path was */
     shs_server_free(server);
     assert_true(exists(opt.path));
-    /* And a file that is no socket is never unlinked. */
+    /* And a file that is not a socket is never unlinked. */
     assert_int_equal(cls->make(&server, &opt, &sst_echo, &err), SHS_IO);
     assert_true(exists(opt.path));
     sst_dir_remove(&dir);

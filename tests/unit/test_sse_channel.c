@@ -102,7 +102,7 @@ static void test_who_comes_again_gets_what_was_missed(void **state)
     expect(channel, prefix, "1",
            ":\nid: @1\n\nid: @2\ndata: x\n\nevent: odd\nid: @3\ndata: x\n\n"
            "id: @4\ndata: a\ndata: b\n\n");
-    /* 1 is no longer kept; what was never sent; what is no number; another start's. */
+    /* 1 is no longer kept; what was never sent; what is not a number; another start's. */
     expect(channel, prefix, "0", "event: reset\nid: @4\ndata: {}\n\n");
     expect(channel, prefix, "5", "event: reset\nid: @4\ndata: {}\n\n");
     expect(channel, prefix, "", "event: reset\nid: @4\ndata: {}\n\n");

@@ -79,7 +79,7 @@ static double cpu_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* A head of many fields that drips: to read all of it anew for each byte took minutes. */
+/* A head of many fields that drips: to read all of it again for each byte took minutes. */
 static void a_long_head_that_drips_costs_little(void **state)
 {
     struct shs_test_answer *answer = begin();

@@ -5,6 +5,8 @@
 #include <cmocka.h>
 
 #include "base/text.h"
+#include "h1_lab.h"
+#include "random_text.h"
 
 #define CEILING 4096
 
@@ -299,6 +301,128 @@ static void test_ceiling(void **state)
     shs__buf_free(&out);
 }
 
+/* -- the same, byte by byte -------------------------------------------------------------------- */
+
+/* What is escaped of a whole sequence: it is a control character, or turns text. */
+static bool obeyed(struct shs_str s, size_t pos, size_t len)
+{
+    return (len == 2 && (unsigned char)s.ptr[pos] == 0xc2 &&
+            (unsigned char)s.ptr[pos + 1] < 0xa0) ||
+           shs__utf8_turns(s, pos);
+}
+
+static void plain_log(struct shs_buf *out, struct shs_str s)
+{
+    size_t len;
+
+    for (size_t pos = 0; pos < s.len; pos += len) {
+        size_t whole = shs__utf8_length(s, pos);
+        unsigned char c = (unsigned char)s.ptr[pos];
+
+        len = whole == 0 ? 1 : whole;
+        if (c == '\\')
+            shs__buf_printf(out, "\\\\");
+        else if ((whole == 1 && c >= 0x20 && c < 0x7f) || (whole > 1 && !obeyed(s, pos, whole)))
+            shs__buf_append(out, s.ptr + pos, len);
+        else
+            for (size_t i = 0; i < len; i++)
+                shs__buf_printf(out, "\\x%02x", (unsigned char)s.ptr[pos + i]);
+    }
+}
+
+static unsigned code_of(struct shs_str s, size_t pos, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)s.ptr + pos;
+
+    return len == 2 ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
+                    : (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+}
+
+static void plain_json(struct shs_buf *out, struct shs_str s)
+{
+    size_t len;
+
+    for (size_t pos = 0; pos < s.len; pos += len) {
+        size_t whole = shs__utf8_length(s, pos);
+        char c = s.ptr[pos];
+
+        len = whole == 0 ? 1 : whole;
+        if (whole > 1 && obeyed(s, pos, whole))
+            shs__buf_printf(out, "\\u%04x", code_of(s, pos, whole));
+        else if (whole > 1)
+            shs__buf_append(out, s.ptr + pos, len);
+        else if (c == '"' || c == '\\')
+            shs__buf_printf(out, "\\%c", c);
+        else if (c == '\n' || c == '\r' || c == '\t')
+            shs__buf_printf(out, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
+        else if (c >= 0x20 && c < 0x7f)
+            shs__buf_append(out, &c, 1);
+        else
+            shs__buf_printf(out, "\\u%04x", (unsigned char)c);
+    }
+}
+
+/* Nothing but plain bytes before the length, and all of it if there is nothing else. */
+static void check_plain_length(struct shs_str s)
+{
+    size_t plain = 0, got = shs__plain_length(s);
+
+    while (plain < s.len && s.ptr[plain] >= 0x20 && s.ptr[plain] < 0x7f && s.ptr[plain] != '"' &&
+           s.ptr[plain] != '\\')
+        plain++;
+    assert_true(got <= plain);
+    assert_true(plain < s.len || got == s.len);
+}
+
+static void test_like_byte_by_byte(void **state)
+{
+    uint64_t seed = 2026;
+    struct shs_buf want;
+
+    SHS_UNUSED(state);
+    shs__buf_init(&want, CEILING);
+    for (int i = 0; i < 20000; i++) {
+        char *text = malloc(101); /* its end is the end of the memory: nothing is read behind */
+        struct shs_str s = {text, 0};
+
+        assert_non_null(text);
+        s.len = random_text(&seed, text, (size_t)(h1_lab_next_random(&seed) % 101));
+        memmove(text + 101 - s.len, text, s.len);
+        s.ptr = text + 101 - s.len;
+        check_plain_length(s);
+        plain_log(&want, s);
+        check(shs__log_escape, s,
+              (struct shs_str){want.len > 0 ? shs__buf_head(&want) : "", want.len});
+        shs__buf_consume(&want, want.len);
+        plain_json(&want, s);
+        check(shs__json_escape, s,
+              (struct shs_str){want.len > 0 ? shs__buf_head(&want) : "", want.len});
+        shs__buf_consume(&want, want.len);
+        free(text);
+    }
+    shs__buf_free(&want);
+}
+
+/* Each byte at each place among plain ones. */
+static void test_plain_length(void **state)
+{
+    char text[33];
+
+    SHS_UNUSED(state);
+    for (size_t len = 0; len <= sizeof text; len++) {
+        memset(text, 'a', sizeof text);
+        assert_int_equal(shs__plain_length((struct shs_str){text, len}), len);
+        for (size_t at = 0; at < len; at++) {
+            for (unsigned c = 0; c < 256; c++) {
+                text[at] = (char)c;
+                check_plain_length((struct shs_str){text, len});
+            }
+            text[at] = 'a';
+        }
+    }
+    assert_int_equal(shs__plain_length((struct shs_str){NULL, 0}), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +441,8 @@ int main(void)
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_compare),
         cmocka_unit_test(test_ceiling),
+        cmocka_unit_test(test_plain_length),
+        cmocka_unit_test(test_like_byte_by_byte),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

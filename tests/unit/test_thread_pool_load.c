@@ -318,8 +318,8 @@ static void test_overload_of_waiting(void **state)
     (void)end_server();
 }
 
-/* A burst is no overload: whoever came with it is served, the last ones long after the first. Who
-   comes with it has waited for a second where the machine is slow, and then it is none. */
+/* A burst is not an overload: whoever came with it is served, the last ones long after the first.
+   Who comes with it has waited for a second where the machine is slow, and then it is none. */
 static void test_a_burst_is_served(void **state)
 {
     struct shs_server_stats stats;

@@ -55,7 +55,7 @@ static struct shs_client_record *read_it(X509 *cert, enum shs_client_reason reas
     const unsigned char *at;
     int len;
 
-    /* As it comes over the wire: parsed anew. */
+    /* As it comes over the wire: parsed again. */
     assert_true(X509_sign(cert, group_lab.key, EVP_sha256()) > 0);
     len = i2d_X509(cert, &der);
     assert_true(len > 0);

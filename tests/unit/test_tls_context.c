@@ -75,7 +75,7 @@ static void put_variants(struct files *f)
     assert_true(len > 0);
     put_file(f->der, der, (size_t)len);
     OPENSSL_free(der);
-    /* base64 that is no certificate, and a certificate cut in its middle */
+    /* base64 that is not a certificate, and a certificate cut in its middle */
     text = shs__strndup(shs__buf_head(&f->lab.cert_pem), f->lab.cert_pem.len);
     assert_non_null(text);
     put_file(f->cut, text, f->lab.cert_pem.len / 2);

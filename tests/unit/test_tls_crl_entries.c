@@ -82,6 +82,8 @@ static void test_entries(void **state)
         {NULL, NULL, NULL},
         {"2.5.29.21", "DER:0a0101", NULL},
         {"2.5.29.21", "critical,DER:0a0101", NULL},
+        {"2.5.29.21", "DER:0a02", "whose reason is malformed"},
+        {"2.5.29.21", "critical,DER:0500", "whose reason is malformed"},
         {"1.2.3.4", "DER:0500", NULL}, /* not critical: it may be passed over */
         {"1.2.3.4", "critical,DER:0500", "an entry with the critical extension 1.2.3.4"},
         {"2.5.29.29", "critical,DER:3003820178", "is an indirect one"},

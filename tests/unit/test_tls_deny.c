@@ -89,6 +89,49 @@ static void test_last_blank(void **state)
     }
 }
 
+/* By a name it is the client's in each spelling; an entry that is nobody's would let it in. */
+static void test_spellings(void **state)
+{
+    static const struct {
+        const char *issuer, *entry;
+        bool denied;
+    } cases[] = {
+        {"CN=root,O=Ops", "serial A1B2 cn=root,o=Ops", true},
+        {"CN=root,O=Ops", "serial A1B2 CN=Root,O=ops", true},
+        {"CN=root,O=Ops", "serial A1B2 OID.2.5.4.3=root,2.5.4.10=ops", true},
+        {"emailAddress=a@b,CN=r", "serial A1B2 E=a@b,CN=r", true},
+        {"emailAddress=a@b,CN=r", "serial A1B2 1.2.840.113549.1.9.1=a@b,CN=r", true},
+        {"ST=Hessen,C=DE", "serial A1B2 S=Hessen,C=DE", true},
+        {"CN=B\\C3\\BCcher",
+         "serial A1B2 CN=B\xc3\xbc"
+         "cher",
+         true},
+        {"CN=B\\C3\\BCcher", "serial A1B2 CN=B\\c3\\bccher", true},
+        {"CN=a\\, b", "serial A1B2 CN=a\\2C b", true},
+        {"CN=a\\=b", "serial A1B2 CN=a=b", true},
+        {"CN=two  blanks", "serial A1B2 CN=two blanks", true},
+        {"CN=a\\, O=b", "serial A1B2 CN=a,O=b", false}, /* one attribute, and two */
+        {"CN=a\\01O\\02b", "serial A1B2 CN=a,O=b", false},
+        {"CN=a+O=b", "serial A1B2 CN=a,O=b", false},
+        {"CN=root,O=Ops", "serial A1B2 O=root,CN=Ops", false},
+        {"CN=root,O=Ops", "serial A1B2 CN=root", false},
+        {"CN=", "serial A1B2 CN=", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        struct shs_client_identity id = somebody();
+        struct shs_tls_deny *deny = NULL;
+
+        id.issuer = shs__str(cases[i].issuer);
+        assert_int_equal(shs__tls_deny_new(&deny), SHS_OK);
+        assert_int_equal(shs__tls_deny_add(deny, cases[i].entry, NULL), SHS_OK);
+        if (shs__tls_deny_denies(deny, &id) != cases[i].denied)
+            fail_msg("'%s' and '%s'", cases[i].issuer, cases[i].entry);
+        shs__tls_deny_free(deny);
+    }
+}
+
 static void test_no_entries(void **state)
 {
     (void)state;
@@ -137,7 +180,7 @@ static void test_many(void **state)
     shs__tls_deny_free(deny);
 }
 
-/* A file replaces a file, not what was added; the same file again is no change. */
+/* A file replaces a file, not what was added; the same file again is not a change. */
 static void test_file(void **state)
 {
     char path[] = "/tmp/shs-deny-XXXXXX";
@@ -173,7 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_entries),    cmocka_unit_test(test_last_blank),
         cmocka_unit_test(test_no_entries), cmocka_unit_test(test_many),
-        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_file),       cmocka_unit_test(test_spellings),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

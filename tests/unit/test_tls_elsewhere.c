@@ -48,7 +48,7 @@ static const struct row {
     {"open.example", "lax.example", 421},
     {"open.example", "modern.example", 421},
     {"open.example", "groups.example", 421},
-    /* The same is asked of everybody there; another certificate is no rule. */
+    /* The same is asked of everybody there; another certificate is not a rule. */
     {"open.example", "alike.example", 200},
     {"alike.example", "open.example", 200},
     {"closed.example", "twin.example", 200},

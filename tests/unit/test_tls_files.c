@@ -58,11 +58,13 @@ static void put(const char *path, const void *bytes, size_t len)
 static X509 *cert_of(EVP_PKEY *key, const char *name, int64_t from, int64_t to)
 {
     const char *const names[] = {name, NULL};
-    struct shs_cert_spec spec = {.common_name = name,
-                                 .names = names,
-                                 .not_before = (int64_t)time(NULL) + from,
-                                 .not_after = (int64_t)time(NULL) + to,
-                                 .server_auth = true};
+    struct shs_cert_spec spec = {
+        .common_name = name,
+        .names = names,
+        .not_before = (int64_t)time(NULL) + from,
+        .not_after = (int64_t)time(NULL) + to,
+        .server_auth = true,
+    };
     X509 *cert = NULL;
 
     assert_int_equal(shs__mint_cert(&cert, &spec, key, lab.ca, lab.ca_key, NULL), SHS_OK);
@@ -413,7 +415,7 @@ static void a_response_holds_up_nothing(void **state)
     reloads(&s, "sssssss-", ""); /* the fresh one stays */
     put(s.path[OCSP], "nonsense", 8);
     put_good(&s, B);
-    reloads(&s, "stssssk-", "no successful OCSP response");
+    reloads(&s, "stssssk-", "not an OCSP response in DER");
     unlink(s.path[OCSP]);
     reloads(&s, "ssssssk-", "No such file");
     close_set(&s);

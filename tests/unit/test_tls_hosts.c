@@ -324,6 +324,31 @@ static void write_response(const char *path, X509 *cert, int status, long next)
     ASN1_TIME_free(to);
 }
 
+/* What a responder says that has no time. */
+static void write_refusal(const char *path)
+{
+    OCSP_RESPONSE *response = OCSP_response_create(OCSP_RESPONSE_STATUS_TRYLATER, NULL);
+    unsigned char *der = NULL;
+    int len = i2d_OCSP_RESPONSE(response, &der);
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    assert_true(len > 0);
+    assert_int_equal(fwrite(der, 1, (size_t)len, f), len);
+    assert_int_equal(fclose(f), 0);
+    OPENSSL_free(der);
+    OCSP_RESPONSE_free(response);
+}
+
+static void append_byte(const char *path)
+{
+    FILE *f = fopen(path, "a");
+
+    assert_non_null(f);
+    assert_int_equal(fputc('\n', f), '\n');
+    assert_int_equal(fclose(f), 0);
+}
+
 /* How long the stapled response is that a client gets; -1 when there is none. */
 static long stapled(struct shs_tls_context *context, struct shs_tls_context *client)
 {
@@ -397,6 +422,11 @@ static void test_stapling(void **state)
     left_out(&config, client, "revoked");
     write_response(path, rsa.leaf, V_OCSP_CERTSTATUS_GOOD, 100);
     left_out(&config, client, "another certificate");
+    write_response(path, lab.leaf, V_OCSP_CERTSTATUS_GOOD, 100);
+    append_byte(path);
+    left_out(&config, client, "ends 1 bytes before the file does");
+    write_refusal(path);
+    left_out(&config, client, "says only 'trylater'");
     unlink(path);
     refused(&config, SHS_TLS, "Cannot open the OCSP response file");
     shs__tls_context_free(client);

@@ -21,6 +21,7 @@
 #include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
+#include <openssl/x509v3.h>
 
 #include <shs/handler.h>
 #include <shs/http.h>
@@ -48,9 +49,10 @@ static long stride(void)
 
 /* -- who there is ------------------------------------------------------------------------------ */
 
-enum who { GOOD, DENIED, REVOKED, OTHER_CA, WHOS };
+/* LIFTED: was on hold, and a delta has taken it off the list. */
+enum who { GOOD, LIFTED, DENIED, REVOKED, OTHER_CA, WHOS };
 
-static const char *const names[WHOS] = {"good", "denied", "revoked", "other"};
+static const char *const names[WHOS] = {"good", "lifted", "denied", "revoked", "other"};
 
 static struct tls_lab lab, other;
 static EVP_PKEY *client_key;
@@ -84,30 +86,67 @@ static void write_pem(const char *path, X509 *cert)
     assert_int_equal(fclose(f), 0);
 }
 
-/* It revokes one, whatever else is asked of it. */
-static void write_crl(void)
+static void add_entry(X509_CRL *crl, enum who who, long reason)
 {
-    X509_CRL *crl = X509_CRL_new();
     X509_REVOKED *entry = X509_REVOKED_new();
     ASN1_TIME *when = ASN1_TIME_set(NULL, time(NULL) - 60);
-    FILE *f = fopen(crl_path, "w");
+    ASN1_ENUMERATED *text = ASN1_ENUMERATED_new();
 
-    assert_non_null(f);
+    assert_int_equal(X509_REVOKED_set_revocationDate(entry, when), 1);
+    assert_int_equal(X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(certs[who])), 1);
+    assert_int_equal(ASN1_ENUMERATED_set(text, reason), 1);
+    assert_int_equal(X509_REVOKED_add1_ext_i2d(entry, NID_crl_reason, text, 0, 0), 1);
+    assert_int_equal(X509_CRL_add0_revoked(crl, entry), 1);
+    ASN1_ENUMERATED_free(text);
+    ASN1_TIME_free(when);
+}
+
+static void add_number(X509_CRL *crl, int nid, long number)
+{
+    ASN1_INTEGER *text = ASN1_INTEGER_new();
+
+    assert_int_equal(ASN1_INTEGER_set(text, number), 1);
+    assert_int_equal(X509_CRL_add1_ext_i2d(crl, nid, text, nid == NID_delta_crl, 0), 1);
+    ASN1_INTEGER_free(text);
+}
+
+/* A delta of the first one, or that: with everything but its entries. */
+static X509_CRL *new_crl(bool delta)
+{
+    X509_CRL *crl = X509_CRL_new();
+    ASN1_TIME *when = ASN1_TIME_set(NULL, time(NULL) - 60);
+
     assert_int_equal(X509_CRL_set_version(crl, 1), 1);
     assert_int_equal(X509_CRL_set_issuer_name(crl, X509_get_subject_name(lab.ca)), 1);
     assert_int_equal(X509_CRL_set1_lastUpdate(crl, when), 1);
-    assert_int_equal(X509_REVOKED_set_revocationDate(entry, when), 1);
     assert_non_null(ASN1_TIME_set(when, time(NULL) + LAB_DAY));
     assert_int_equal(X509_CRL_set1_nextUpdate(crl, when), 1);
-    assert_int_equal(X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(certs[REVOKED])),
-                     1);
-    assert_int_equal(X509_CRL_add0_revoked(crl, entry), 1);
-    assert_int_equal(X509_CRL_sort(crl), 1);
-    assert_true(X509_CRL_sign(crl, lab.ca_key, EVP_sha256()) > 0);
-    assert_int_equal(PEM_write_X509_CRL(f, crl), 1);
-    assert_int_equal(fclose(f), 0);
+    add_number(crl, NID_crl_number, delta ? 2 : 1);
+    if (delta)
+        add_number(crl, NID_delta_crl, 1);
     ASN1_TIME_free(when);
-    X509_CRL_free(crl);
+    return crl;
+}
+
+/* It revokes one, whatever else is asked of it, and another no more. */
+static void write_crls(void)
+{
+    X509_CRL *base = new_crl(false), *delta = new_crl(true);
+    FILE *f = fopen(crl_path, "w");
+
+    assert_non_null(f);
+    add_entry(base, REVOKED, CRL_REASON_KEY_COMPROMISE);
+    add_entry(base, LIFTED, CRL_REASON_CERTIFICATE_HOLD);
+    add_entry(delta, LIFTED, CRL_REASON_REMOVE_FROM_CRL);
+    for (int i = 0; i < 2; i++) {
+        X509_CRL *crl = i == 0 ? base : delta;
+
+        assert_int_equal(X509_CRL_sort(crl), 1);
+        assert_true(X509_CRL_sign(crl, lab.ca_key, EVP_sha256()) > 0);
+        assert_int_equal(PEM_write_X509_CRL(f, crl), 1);
+        X509_CRL_free(crl);
+    }
+    assert_int_equal(fclose(f), 0);
 }
 
 static void write_deny(void)
@@ -164,7 +203,7 @@ static int make_files(void **state)
     for (int who = 0; who < WHOS; who++)
         certs[who] = client_of(who == OTHER_CA ? &other : &lab, names[who]);
     write_pem(ca_path, lab.ca);
-    write_crl();
+    write_crls();
     write_deny();
     snprintf(ocsp_path, sizeof ocsp_path, "%s/ocsp", dir);
     write_response();
@@ -337,7 +376,7 @@ static void check_order(struct shs_tls_context *context, const char *when)
         bool failed;
         enum verdict verdict = come(context, client, -1, &failed, label);
 
-        if (verdict != (who == GOOD ? IN : OUT))
+        if (verdict != (who <= LIFTED ? IN : OUT))
             fail_msg("%s: the client '%s' is %s (%s)", when, names[who],
                      verdict == IN ? "in" : "not in", label);
         shs__tls_context_free(client);
@@ -365,11 +404,11 @@ static void sweep_handshake(enum shs_tls_client_auth auth, enum who who, int ver
         context = shs__tls_mixin_context(shs__tls_mixin_of(server));
         verdict = come(context, client, n, &failed, label);
         shs__tls_context_free(context);
-        if (who != GOOD && verdict == IN)
+        if (who > LIFTED && verdict == IN)
             fail_msg("%s is in without allocation %ld", names[who], n);
         /* Where OpenSSL itself takes a signature that it could not check for one that is bad. */
-        if (who == GOOD && verdict == OUT && strncmp(label, "client-cert", 11) == 0)
-            fail_msg("good is out, '%s', without allocation %ld", label, n);
+        if (who <= LIFTED && verdict == OUT && strncmp(label, "client-cert", 11) == 0)
+            fail_msg("%s is out, '%s', without allocation %ld", names[who], label, n);
     }
     print_message("%s, auth %d, version %x: %ld allocations\n", names[who], (int)auth, version, n);
     shs_server_free(server);
@@ -380,9 +419,75 @@ static void test_handshakes(void **state)
 {
     SHS_UNUSED(state);
     for (int who = 0; who < WHOS; who++) {
+        if (who == LIFTED)
+            continue; /* test_lifted */
         sweep_handshake(SHS_TLS_CLIENT_REQUIRED, (enum who)who, TLS1_3_VERSION);
         sweep_handshake(SHS_TLS_CLIENT_EXPLAIN, (enum who)who, TLS1_2_VERSION);
     }
+}
+
+/* -- who was on hold --------------------------------------------------------------------------- */
+
+/* As in a handshake, without one. */
+static enum shs_client_reason judge_lifted(const struct shs_tls_clients *clients, long n,
+                                           bool *failed)
+{
+    X509 *leaf = X509_dup(certs[LIFTED]); /* what is known of it is not known before */
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    struct shs_tls_refusal refusal = {.reason = SHS_CLIENT_UNDECIDED};
+    struct shs_tls_until until;
+    bool good;
+
+    assert_non_null(leaf);
+    assert_non_null(ctx);
+    if (n >= 0)
+        arm(n);
+    good = shs__tls_clients_prepare(ctx, clients, leaf, NULL, 1) &&
+           shs__tls_clients_judge(ctx, clients, NULL, &until, &refusal, NULL);
+    *failed = n >= 0 && disarm();
+    X509_STORE_CTX_free(ctx);
+    X509_free(leaf);
+    ERR_clear_error();
+    return good ? SHS_CLIENT_OK : refusal.reason;
+}
+
+/* An entry's reason tells who is back from who is out: without it nothing can be said. */
+static void test_lifted(void **state)
+{
+    struct shs_tls_clients clients;
+    struct shs_error err;
+    struct asks a;
+    bool failed = true;
+    long n, loaded = 0;
+
+    SHS_UNUSED(state);
+    ask_for(&a, SHS_TLS_CLIENT_REQUIRED);
+    for (n = 0; failed; n++) {
+        enum shs_client_reason reason;
+
+        assert_int_equal(shs__tls_clients_load(&clients, &a.host, &err), SHS_OK);
+        reason = judge_lifted(&clients, n, &failed);
+        if (reason != SHS_CLIENT_OK && reason != SHS_CLIENT_UNDECIDED)
+            fail_msg("%s without allocation %ld", shs_client_reason_label(reason), n);
+        shs__tls_clients_free(&clients);
+    }
+    failed = true;
+    for (long at = 0; failed; at += (stride() + 3) / 4) {
+        int rc;
+        bool none;
+
+        arm(at);
+        rc = shs__tls_clients_load(&clients, &a.host, &err);
+        failed = disarm();
+        if (rc != SHS_OK)
+            continue;
+        loaded++;
+        if (judge_lifted(&clients, -1, &none) != SHS_CLIENT_OK)
+            fail_msg("out, loaded without allocation %ld", at);
+        shs__tls_clients_free(&clients);
+    }
+    print_message("%ld allocations, %ld loads all the same\n", n, loaded);
+    assert_true(loaded > 0);
 }
 
 /* -- what OpenSSL says of it ------------------------------------------------------------------- */
@@ -644,9 +749,9 @@ static void test_deny(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blame), cmocka_unit_test(test_handshakes),
-        cmocka_unit_test(test_start), cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_deny),
+        cmocka_unit_test(test_blame),  cmocka_unit_test(test_handshakes),
+        cmocka_unit_test(test_lifted), cmocka_unit_test(test_start),
+        cmocka_unit_test(test_reload), cmocka_unit_test(test_deny),
     };
 
     if (!take_over_openssl())

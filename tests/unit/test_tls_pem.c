@@ -80,7 +80,7 @@ static void reads_what_is_meant(void **state)
     reads(B "RSA PRIVATE KEY" D "\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n" BODY E
             "RSA PRIVATE KEY" D "\n",
           1);
-    /* What openssl writes beside certificates is no loss. */
+    /* What openssl writes beside certificates is not a loss. */
     reads(
         "Bag Attributes\n    localKeyID: 01 02 \nsubject=CN = x\nissuer=CN = y\n"
         "Certificate:\n    Data:\n        Version: 3 (0x2)\n            "
@@ -132,7 +132,7 @@ static void names_what_is_no_text(void **state)
         if (count != (cases[i].line == NULL ? cases[i].blocks : -1))
             fail_msg("case %zu: %d %s", i, count, err.text);
         if (cases[i].line != NULL &&
-            (strstr(err.text, cases[i].line) == NULL || strstr(err.text, "no text") == NULL))
+            (strstr(err.text, cases[i].line) == NULL || strstr(err.text, "not text") == NULL))
             fail_msg("case %zu: %s", i, err.text);
     }
 }

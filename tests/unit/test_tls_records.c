@@ -113,7 +113,7 @@ static void rfc_8448_is_sealed(void **state)
     assert_int_equal(shs__tls_records_seal(client, SHS_TLS_ALERT, bye, sizeof bye, &out), SHS_OK);
     says(&out, client_bye);
     shs__buf_consume(&out, out.len);
-    shs__tls_records_idle(server); /* what it is made anew from is the same */
+    shs__tls_records_idle(server); /* what it is made again from is the same */
     assert_int_equal(shs__tls_records_seal(server, SHS_TLS_DATA, data, sizeof data, &out), SHS_OK);
     says(&out, server_data);
     shs__buf_consume(&out, out.len);

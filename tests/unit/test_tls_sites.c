@@ -44,11 +44,13 @@ static void begin(struct made *m)
 static void add(struct made *m, const struct tls_lab *keys, const char *name, int from, int to)
 {
     const char *const names[] = {name, NULL};
-    struct shs_cert_spec spec = {.common_name = "it",
-                                 .names = name == NULL ? NULL : names,
-                                 .not_before = DAYS(from),
-                                 .not_after = DAYS(to),
-                                 .server_auth = true};
+    struct shs_cert_spec spec = {
+        .common_name = "it",
+        .names = name == NULL ? NULL : names,
+        .not_before = DAYS(from),
+        .not_after = DAYS(to),
+        .server_auth = true,
+    };
     struct shs_buf *pem = &m->pem[m->count];
     X509 *cert = NULL;
 
@@ -56,10 +58,12 @@ static void add(struct made *m, const struct tls_lab *keys, const char *name, in
     assert_int_equal(shs__mint_cert(&cert, &spec, keys->key, keys->ca, keys->ca_key, NULL), SHS_OK);
     assert_int_equal(shs__mint_cert_pem(pem, cert, NULL), SHS_OK);
     X509_free(cert);
-    m->certs[m->count] = (struct shs_tls_cert){.cert_pem = shs__buf_head(pem),
-                                               .cert_pem_len = pem->len,
-                                               .key_pem = keys->opt.key_pem,
-                                               .key_pem_len = keys->opt.key_pem_len};
+    m->certs[m->count] = (struct shs_tls_cert){
+        .cert_pem = shs__buf_head(pem),
+        .cert_pem_len = pem->len,
+        .key_pem = keys->opt.key_pem,
+        .key_pem_len = keys->opt.key_pem_len,
+    };
     m->count++;
 }
 
@@ -261,9 +265,10 @@ static int64_t answered(struct shs_tls_context *server, const char *sni)
 
 static void an_address_is_no_name(void **state)
 {
-    static const char *const addresses[] = {"127.0.0.1", "::1", "[::1]", "fe80::1%eth0",
-                                            "2001:db8::7"};
-    static const char *const names[] = {"other.example", "127.0.0.1.example", "1", "127.0.0.1.5"};
+    static const char *const addresses[] = {"127.0.0.1",    "::1",         "[::1]",
+                                            "fe80::1%eth0", "2001:db8::7", "127.0.0.1."};
+    static const char *const names[] = {"other.example", "127.0.0.1.example", "1", "127.0.0.1.5",
+                                        "127.0.0.1.."};
     struct made m;
 
     SHS_UNUSED(state);
@@ -349,10 +354,12 @@ static void a_wildcard_for_other_kinds_of_keys(void **state)
 static void one_expires_while_serving(void **state)
 {
     int64_t end = (int64_t)time(NULL) + 3, before, got;
-    struct shs_cert_spec spec = {.common_name = "a.example",
-                                 .not_before = end - LAB_DAY,
-                                 .not_after = end,
-                                 .server_auth = true};
+    struct shs_cert_spec spec = {
+        .common_name = "a.example",
+        .not_before = end - LAB_DAY,
+        .not_after = end,
+        .server_auth = true,
+    };
     const char *const names[] = {"a.example", NULL};
     X509 *cert = NULL;
     struct made m;

@@ -1,5 +1,5 @@
 /*
- * tls_lab.h - certificates and contexts for the tests of TLS, made anew in each run, and nothing
+ * tls_lab.h - certificates and contexts for the tests of TLS, made again in each run, and nothing
  * read from the tree.
  */
 #ifndef TLS_LAB_H

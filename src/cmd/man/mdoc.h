@@ -16,8 +16,8 @@ void mdoc_literal(const char *line, size_t len);
 
 /*
  * Paragraphs, a blank line between. Those with lines that are indented, or columns, are printed as
- * they are; with `headings`, a line at the margin that is no sentence is one. `follows`: there is
- * text above.
+ * they are; with `headings`, a line at the margin that is not a sentence is one. `follows`: there
+ * is text above.
  */
 void mdoc_paragraphs(const char *text, bool headings, bool follows);
 /* A subsection: the first sentence is its heading, and others are its first paragraph. */

@@ -80,8 +80,9 @@ static int add_ca(struct loading *job, X509 *ca)
                               sk_X509_num(self->certs), self->name.text);
     if (X509_check_ca(ca) == 0)
         return shs_error_set(job->err, SHS_TLS, 0,
-                             "Certificate number %d in the client CA file %s is no CA "
-                             "certificate: it may not sign clients.",
+                             "Certificate number %d in the client CA file %s is not a CA "
+                             "certificate: it may not sign clients. Put the CA there that has "
+                             "signed it.",
                              sk_X509_num(self->certs), self->name.text);
     if (X509_digest(ca, EVP_sha256(), digest, &len) != 1 || len != 32 ||
         X509_STORE_add_cert(job->store, ca) != 1)
@@ -278,7 +279,7 @@ static int check_roots(const struct shs_tls_cas *self, struct shs_error *err)
         if (!shs__client_name_text(X509_get_subject_name(cert), name, sizeof name))
             return nomem(err);
         return shs_error_set(err, SHS_TLS, 0,
-                             "'%s' in the client CA file %s is no root, and its issuer is not "
+                             "'%s' in the client CA file %s is not a root, and its issuer is not "
                              "in the file. Add that, or trust this CA alone: --client-ca-partial "
                              "(client_partial).",
                              name, short_name(self, file, sizeof file));
@@ -485,7 +486,7 @@ static void advise_fault(const struct shs_tls_cas *self, const struct shs_tls_ca
         snprintf(name, sizeof name, "(no memory for its name)");
     if (shs__tls_client_reason(fault->code) == SHS_CLIENT_NOT_STRICT)
         shs_error_set(note, SHS_TLS, 0,
-                      "Clients of '%s' in %s are refused: %s. Make that CA anew with %s, or "
+                      "Clients of '%s' in %s are refused: %s. Make that CA again with %s, or "
                       "use --client-lax.",
                       name, short_name(self, file, sizeof file), why,
                       shs__tls_strict_remedy(fault->code));

@@ -11,12 +11,13 @@
 #include "base/base.h"
 #include "tls/clients/keys.h"
 
-/* More names than this, or a longer one, and the certificate is no identity. */
+/* More names than this, or a longer one, and the certificate is not an identity. */
 #define SHS_CLIENT_SANS_MAX 256
 #define SHS_CLIENT_NAME_MAX 1024
 
 struct shs_client_record {
     struct shs_client_identity identity;
+    const char *why; /* of the reason, a clause for people, static; NULL: it is an identity */
     struct shs_arena memory;
 };
 

@@ -167,6 +167,7 @@ static enum shs_client_reason judge_identity(X509 *leaf, const struct shs_client
         return SHS_CLIENT_UNDECIDED;
     }
     reason = record->identity.reason;
+    *note = record->why;
     if (reason == SHS_CLIENT_OK) {
         record->identity.verified = true;
         reason = shs__tls_clients_veto(context, &record->identity, note);
@@ -277,7 +278,7 @@ static bool is_certain(int code)
     }
 }
 
-/* Taken apart anew. */
+/* Taken apart again. */
 static STACK_OF(X509) * copy_certs(STACK_OF(X509) * certs)
 {
     STACK_OF(X509) *copy = sk_X509_new_null();
@@ -409,7 +410,7 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
     else if (reason == SHS_CLIENT_NOT_STRICT)
         shs_error_set(
             err, SHS_TLS, 0,
-            "The client's certificate is refused, %s: %s, '%.30s'. Make that %s anew with "
+            "The client's certificate is refused, %s: %s, '%.30s'. Make that %s again with "
             "%s, or use --client-lax.",
             label, X509_verify_cert_error_string(refusal->code), refusal->subject,
             refusal->depth > 0 ? "CA" : "certificate", shs__tls_strict_remedy(refusal->code));
@@ -422,11 +423,7 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
         shs_error_set(err, SHS_TLS, 0,
                       "The client's certificate is refused, %s: %s; at depth %d, '%.80s'.", label,
                       refusal->note != NULL ? refusal->note
-                      : refusal->reason == SHS_CLIENT_AMBIGUOUS
-                          ? "it names its owner twice, or with a NUL"
-                      : refusal->reason == SHS_CLIENT_TOO_LARGE
-                          ? "too many names, or one that is too long"
-                          : X509_verify_cert_error_string(refusal->code),
+                                            : X509_verify_cert_error_string(refusal->code),
                       refusal->depth, refusal->subject);
 }
 

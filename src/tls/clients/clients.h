@@ -40,7 +40,7 @@ struct shs_tls_refusal {
     enum shs_client_reason reason;
     int code, depth; /* X509_V_ERR_*, and which certificate of the chain: 0 = the client's */
     int64_t not_after;
-    const char *note; /* of the check of the configuration; or NULL */
+    const char *note; /* what is wrong with who it is, or why it is denied; NULL: see `code` */
     char subject[256], issuer[256];
     char leaf[256], leaf_sha256[65]; /* the client's own certificate; "" without memory */
 };

@@ -129,7 +129,7 @@ static int not_signed(const struct shs_tls_crl *item, struct shs_error *err)
     return shs_error_set(err, SHS_TLS, 0,
                          "The CRL in %s is not signed by '%s', its issuer, as this CA is in the "
                          "client CA file: it is damaged, or of another CA with this name. Fetch "
-                         "it anew, or take it away.",
+                         "it again, or take it away.",
                          item->name.text, issuer);
 }
 
@@ -240,10 +240,30 @@ static int check_scope(const struct shs_tls_crl *item, struct shs_error *err)
     return SHS_OK;
 }
 
+/* Its reason can be read: a client is judged by it. */
+static int check_reason(const struct shs_tls_crl *item, const X509_REVOKED *entry,
+                        struct shs_error *err)
+{
+    int critical = -1;
+    ASN1_ENUMERATED *reason = X509_REVOKED_get_ext_d2i(entry, NID_crl_reason, &critical, NULL);
+
+    if (reason == NULL && critical != -1)
+        return shs__tls_was_nomem()
+                   ? nomem(err)
+                   : shs_error_set(err, SHS_TLS, 0,
+                                   "The CRL in %s has an entry whose reason is malformed, or there "
+                                   "twice.",
+                                   item->name.text);
+    ASN1_ENUMERATED_free(reason);
+    return SHS_OK;
+}
+
 static int check_entries(const struct shs_tls_crl *item, struct shs_error *err)
 {
     STACK_OF(X509_REVOKED) *entries = X509_CRL_get_REVOKED(item->crl);
+    int rc = SHS_OK;
 
+    ERR_clear_error();
     for (int i = 0; i < sk_X509_REVOKED_num(entries); i++) {
         const X509_REVOKED *entry = sk_X509_REVOKED_value(entries, i);
 
@@ -255,6 +275,10 @@ static int check_entries(const struct shs_tls_crl *item, struct shs_error *err)
                 return not_understood(item, "is an indirect one", err);
             if (X509_EXTENSION_get_critical(ext) != 0 && nid != NID_crl_reason)
                 return unknown_critical(item, ext, "an entry with the", err);
+            if (nid == NID_crl_reason)
+                rc = check_reason(item, entry, err);
+            if (rc != SHS_OK)
+                return rc;
         }
     }
     return SHS_OK;
@@ -446,7 +470,7 @@ static int load_entry(struct loading *job, const char *path, unsigned *files)
         return SHS_OK;
     if (!S_ISREG(st.st_mode))
         return shs_error_set(job->err, SHS_TLS, 0,
-                             "%s in the CRL directory is no file. Take it out.",
+                             "%s in the CRL directory is not a file. Take it out.",
                              named(&name, path));
     if (++*files > CRL_FILES_MAX)
         return shs_error_set(job->err, SHS_TLS, 0,
@@ -627,7 +651,7 @@ static bool is_sent_to(struct looking *look, const DIST_POINT_NAME *place)
     return false;
 }
 
-/* What fails for want of memory is no answer: it is asked twice, as OpenSSL may not say so. */
+/* What fails for want of memory is not an answer: it is asked twice, as OpenSSL may not say so. */
 static bool is_same_key(struct looking *look, const EVP_PKEY *a, const EVP_PKEY *b)
 {
     bool same = EVP_PKEY_eq(a, b) == 1 || EVP_PKEY_eq(a, b) == 1;
@@ -672,22 +696,27 @@ static bool covers(struct looking *look, struct shs_tls_crl *item)
 
 enum says { NOTHING, REVOKED, ON_HOLD, REMOVED };
 
-static enum says say(const struct looking *look, const struct shs_tls_crl *item)
+/* The reason of an entry, by its own words: what OpenSSL made of it when it read the list may lack
+   something for want of memory. */
+static enum says say(struct looking *look, const struct shs_tls_crl *item)
 {
     X509_REVOKED *entry = NULL;
-    ASN1_ENUMERATED *reason;
-    enum says says = REVOKED;
-    int found = X509_CRL_get0_by_cert(item->crl, &entry, look->cert);
+    ASN1_ENUMERATED *text;
+    int found = X509_CRL_get0_by_cert(item->crl, &entry, look->cert), critical = -1;
+    long reason;
 
     if (found == 0)
         return NOTHING;
-    if (found == 2)
-        return item->base == NULL ? REVOKED : REMOVED;
-    reason = X509_REVOKED_get_ext_d2i(entry, NID_crl_reason, NULL, NULL);
-    if (reason != NULL && ASN1_ENUMERATED_get(reason) == CRL_REASON_CERTIFICATE_HOLD)
-        says = ON_HOLD;
-    ASN1_ENUMERATED_free(reason);
-    return says;
+    text = X509_REVOKED_get_ext_d2i(entry, NID_crl_reason, &critical, NULL);
+    if (text == NULL) {
+        look->failed = look->failed || critical != -1; /* it is there, and has been read before */
+        return critical == -1 ? REVOKED : NOTHING;
+    }
+    reason = ASN1_ENUMERATED_get(text);
+    ASN1_ENUMERATED_free(text);
+    if (reason == CRL_REASON_REMOVE_FROM_CRL && item->base != NULL)
+        return REMOVED;
+    return reason == CRL_REASON_CERTIFICATE_HOLD ? ON_HOLD : REVOKED;
 }
 
 /* A fresh delta that continues `item` has taken it off the list. */
@@ -756,8 +785,9 @@ static int judge_one(struct looking *look, int64_t *until)
     for (size_t i = 0; i < look->crls->count; i++) {
         struct shs_tls_crl *item = &look->crls->all[i];
 
+        /* Without memory, what takes it off the list may have been overlooked. */
         if (covers(look, item) && is_revoked_by(look, item) && !is_superseded(look, item))
-            return X509_V_ERR_CERT_REVOKED;
+            return look->failed ? X509_V_ERR_OUT_OF_MEM : X509_V_ERR_CERT_REVOKED;
     }
     if (look->failed)
         return X509_V_ERR_OUT_OF_MEM;
@@ -869,6 +899,20 @@ static void advise_brought(const struct shs_tls_crls *self, const struct shs_tls
                   item->name.text, name);
 }
 
+static void advise_early(const struct shs_tls_crls *self, const struct shs_tls_crl *item,
+                         int64_t now, struct shs_error *note)
+{
+    char name[64], since[32];
+
+    issuer_text(item, name, sizeof name);
+    time_text(item->since, since, sizeof since);
+    shs_error_set(
+        note, SHS_TLS, 0, "The %s in %s is not good before %s, its thisUpdate: clients of '%s' %s",
+        item->base == NULL ? "CRL" : "delta CRL", item->name.text, since, name,
+        has_fresh(self, item, now) ? "are judged by another until then."
+                                   : "are refused until then. Is the clock of this machine right?");
+}
+
 static void advise_stale(const struct shs_tls_crls *self, const struct shs_tls_crl *item,
                          int64_t now, struct shs_error *note)
 {
@@ -911,6 +955,10 @@ bool shs__tls_crls_advice(const struct shs_tls_crls *self, unsigned index, int64
     for (size_t i = 0; i < self->count; i++) {
         if (self->all[i].next <= now && said++ == index) {
             advise_stale(self, &self->all[i], now, note);
+            return true;
+        }
+        if (self->all[i].since > now && said++ == index) {
+            advise_early(self, &self->all[i], now, note);
             return true;
         }
         if (self->all[i].ca == BROUGHT && said++ == index) {

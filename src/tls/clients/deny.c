@@ -64,6 +64,91 @@ static bool key_of_digest(unsigned char key[SHS_DENY_KEY_LEN], char kind, const 
     return true;
 }
 
+/* -- names ------------------------------------------------------------------------------------- */
+
+/* What ends an attribute's type, an attribute, and a part of a name that has several. */
+enum { IS = 1, NEXT_PART, NEXT_TOO, ESCAPED };
+
+/* Types that go by several names, the shortest last. */
+static struct shs_str common_type(const char *type, size_t len)
+{
+    static const char *const many[][2] = {
+        {"emailaddress", "e"}, {"email", "e"},    {"1.2.840.113549.1.9.1", "e"},
+        {"st", "s"},           {"2.5.4.3", "cn"}, {"2.5.4.6", "c"},
+        {"2.5.4.8", "s"},      {"2.5.4.7", "l"},  {"2.5.4.10", "o"},
+        {"2.5.4.11", "ou"},
+    };
+
+    if (len > 4 && memcmp(type, "oid.", 4) == 0) {
+        type += 4;
+        len -= 4;
+    }
+    for (size_t i = 0; i < SHS_ARRAY_LEN(many); i++) {
+        if (strlen(many[i][0]) == len && memcmp(many[i][0], type, len) == 0)
+            return shs__str(many[i][1]);
+    }
+    return (struct shs_str){type, len};
+}
+
+/* The byte at *at of a value; *at is behind it then. */
+static unsigned char take_byte(const char **at, const char *end, bool *escaped)
+{
+    const char *p = *at;
+
+    *escaped = p[0] == '\\' && end - p > 1;
+    if (!*escaped) {
+        *at = p + 1;
+        return (unsigned char)p[0];
+    }
+    if (end - p > 2 && shs__hex_value(p[1]) < 16 && shs__hex_value(p[2]) < 16) {
+        *at = p + 3;
+        return (unsigned char)(shs__hex_value(p[1]) << 4 | shs__hex_value(p[2]));
+    }
+    *at = p + 2;
+    return (unsigned char)p[1];
+}
+
+/*
+ * A name in the one form that all its spellings have (RFC 4514; RFC 5280, 7.1): types and ASCII
+ * letters in lower case, one blank for several, bytes as they are instead of escapes. An entry that
+ * is not the client's by its spelling alone would let it in. Never longer than `name`.
+ */
+static size_t common_form(struct shs_str name, char *out)
+{
+    const char *at = name.ptr, *end = name.ptr + name.len;
+    size_t len = 0, begin = 0;
+    bool in_value = false, blank = true, escaped; /* blank: one more says nothing */
+
+    while (at < end) {
+        unsigned char c = take_byte(&at, end, &escaped);
+
+        if (escaped || !(c == ' ' || c == ',' || c == '+' || (c == '=' && !in_value))) {
+            if (c <= ESCAPED && escaped) {
+                out[len++] = ESCAPED;
+                c += '@';
+            }
+            out[len++] = (char)shs__lower(c);
+            blank = false;
+            continue;
+        }
+        if (c == '=') {
+            struct shs_str type = common_type(out + begin, len - begin);
+
+            memmove(out + begin, type.ptr, type.len);
+            len = begin + type.len;
+        }
+        if (blank && c == ' ')
+            continue;
+        if (c != ' ' && blank && len > begin)
+            len--; /* the blank before it */
+        out[len++] = c == ' ' ? ' ' : c == '=' ? IS : c == ',' ? NEXT_PART : NEXT_TOO;
+        blank = true;
+        in_value = c == '=' || (c == ' ' && in_value);
+        begin = c == ' ' ? begin : len;
+    }
+    return len - (blank && len > begin);
+}
+
 /* A number and a name become one digest: all keys are of one length. SHS_NOMEM, or SHS_USAGE. */
 static int key_of_serial(unsigned char key[SHS_DENY_KEY_LEN], struct shs_str serial,
                          struct shs_str issuer)
@@ -81,7 +166,7 @@ static int key_of_serial(unsigned char key[SHS_DENY_KEY_LEN], struct shs_str ser
         issuer.len = ISSUER_MAX;
     memcpy(text, serial.ptr, serial.len);
     text[serial.len] = '\n';
-    memcpy(text + serial.len + 1, issuer.ptr, issuer.len);
+    issuer.len = common_form(issuer, text + serial.len + 1);
     key[0] = 'n';
     if (EVP_Digest(text, serial.len + 1 + issuer.len, key + 1, &len, EVP_sha256(), NULL) == 1 &&
         len == SHS_DENY_KEY_LEN - 1)

@@ -44,7 +44,7 @@ bool shs__tls_deny_replace(struct shs_tls_deny *self, struct shs_tls_deny_set *s
 int shs__tls_deny_add(struct shs_tls_deny *self, const char *entry, struct shs_error *err);
 
 /* Takes back what shs__tls_deny_add added: SHS_OK, also when it is not there; SHS_USAGE with *err
-   for what is no entry. What the file says stays. */
+   for what is not an entry. What the file says stays. */
 int shs__tls_deny_remove(struct shs_tls_deny *self, const char *entry, struct shs_error *err);
 
 /* Who is asked as well, of each certificate that verified. Before anybody serves. */

@@ -23,7 +23,9 @@
 /* Names, and what leads from them to sites. */
 #define MEMORY_MAX ((size_t)64 * 1024 * 1024)
 #define PAIRS_MAX 100000
-/* A reload with more certificates than that which only their trial shows to be bad is no reload. */
+/*
+ * A reload with more certificates than that which only their trial shows to be bad is not a reload.
+ */
 #define ROUNDS_MAX 16
 #define GIVE_WAY_NS 1000000
 
@@ -686,12 +688,14 @@ int shs__tls_context_build(struct shs_tls_context **out, const struct shs_tls_co
 int shs__tls_context_rebuild(struct shs_tls_context **out, const struct shs_tls_context *before,
                              int64_t now, struct shs_tls_report *report, struct shs_error *err)
 {
-    const struct recipe recipe = {.config = &before->config->config,
-                                  .tickets = before->tickets,
-                                  .deny = before->deny,
-                                  .before = before,
-                                  .report = report,
-                                  .now = now};
+    const struct recipe recipe = {
+        .config = &before->config->config,
+        .tickets = before->tickets,
+        .deny = before->deny,
+        .before = before,
+        .report = report,
+        .now = now,
+    };
 
     return make(out, &recipe, err);
 }

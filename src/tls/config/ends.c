@@ -20,12 +20,14 @@ static void tell(const struct telling *to, enum shs_tls_end_kind kind, int64_t s
                  const char *source, const X509_NAME *name, const char *text)
 {
     char subject[SUBJECT_MAX] = "";
-    const struct shs_tls_end end = {.since = since,
-                                    .when = when,
-                                    .source = source,
-                                    .subject = subject,
-                                    .text = text,
-                                    .kind = kind};
+    const struct shs_tls_end end = {
+        .since = since,
+        .when = when,
+        .source = source,
+        .subject = subject,
+        .text = text,
+        .kind = kind,
+    };
 
     if (when == INT64_MAX)
         return;

@@ -141,7 +141,7 @@ static int source_load(struct pem_source *src, const char *what, const char *mem
     }
     if (src->bytes.len == 0)
         return shs_error_set(err, SHS_TLS, 0,
-                             "The %s in %s is empty: there is nothing in it. Write it anew.", what,
+                             "The %s in %s is empty: there is nothing in it. Write it again.", what,
                              src->name);
     return SHS_OK;
 }
@@ -565,7 +565,7 @@ static int open_by_mac(struct bags *bags, PKCS12 *p12, struct password_state *st
         OBJ_obj2txt(algorithm, sizeof algorithm, digest, 0);
         return shs_error_set(err, SHS_TLS, 0,
                              "The PKCS #12 file %s has a MAC that this OpenSSL does not know (%s). "
-                             "Make it anew with openssl pkcs12 -export, or give PEM.",
+                             "Make it again with openssl pkcs12 -export, or give PEM.",
                              src->name, algorithm);
     }
     rc = ask_password(state, src, err);

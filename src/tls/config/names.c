@@ -165,6 +165,8 @@ bool shs__tls_name_is_address(struct shs_str name)
 
     if (name.len > 2 && name.ptr[0] == '[' && name.ptr[name.len - 1] == ']')
         name = (struct shs_str){name.ptr + 1, name.len - 2};
+    if (name.len > 0 && name.ptr[name.len - 1] == '.') /* as behind any other name */
+        name.len--;
     for (size_t i = 0; i < name.len; i++) {
         if (name.ptr[i] == '%') /* a zone: fe80::1%eth0 */
             name.len = i;

@@ -151,6 +151,33 @@ static int check(struct shs_tls_ocsp *self, OCSP_BASICRESP *basic, const char *p
     return SHS_OK;
 }
 
+static int not_one(const char *path, struct shs_error *err)
+{
+    return shs_error_set(err, SHS_TLS, 0,
+                         "'%s' is not an OCSP response in DER. Make it with openssl ocsp -respout.",
+                         path);
+}
+
+/* What a responder has said instead of an answer; and bytes that clients would stumble over. */
+static int check_form(OCSP_RESPONSE *response, size_t left, const char *path, struct shs_error *err)
+{
+    int status = OCSP_response_status(response);
+    struct shs_tls_path_name name;
+
+    shs__tls_path_name(&name, path);
+    if (status != OCSP_RESPONSE_STATUS_SUCCESSFUL)
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The OCSP response in %s says only '%s', and is not stapled. Fetch "
+                             "another one.",
+                             name.text, OCSP_response_status_str(status));
+    if (left > 0)
+        return shs_error_set(err, SHS_TLS, 0,
+                             "The OCSP response in %s ends %zu bytes before the file does, and is "
+                             "not stapled. Fetch a new one.",
+                             name.text, left);
+    return SHS_OK;
+}
+
 int shs__tls_ocsp_load(struct shs_tls_ocsp *self, const char *path, X509 *leaf,
                        STACK_OF(X509) * chain, int64_t now, struct shs_error *err)
 {
@@ -159,6 +186,7 @@ int shs__tls_ocsp_load(struct shs_tls_ocsp *self, const char *path, X509 *leaf,
     struct shs_error unfit;
     const unsigned char *at;
     struct shs_buf bytes;
+    size_t left;
     int rc;
 
     memset(self, 0, sizeof *self);
@@ -170,15 +198,18 @@ int shs__tls_ocsp_load(struct shs_tls_ocsp *self, const char *path, X509 *leaf,
     ERR_clear_error();
     at = (const unsigned char *)shs__buf_head(&bytes);
     response = bytes.len == 0 ? NULL : d2i_OCSP_RESPONSE(NULL, &at, (long)bytes.len);
-    if (response == NULL || OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL ||
-        (basic = OCSP_response_get1_basic(response)) == NULL) {
-        rc = shs_error_set(err, SHS_TLS, 0,
-                           "'%s' is no successful OCSP response in DER. Make it with openssl ocsp "
-                           "-respout.",
-                           path);
+    if (response == NULL) {
+        rc = not_one(path, err);
         goto out;
     }
-    if (check(self, basic, path, leaf, chain, now, &unfit) != SHS_OK) {
+    if (OCSP_response_status(response) == OCSP_RESPONSE_STATUS_SUCCESSFUL &&
+        (basic = OCSP_response_get1_basic(response)) == NULL) {
+        rc = not_one(path, err);
+        goto out;
+    }
+    left = bytes.len - (size_t)(at - (const unsigned char *)shs__buf_head(&bytes));
+    if (check_form(response, left, path, &unfit) != SHS_OK ||
+        check(self, basic, path, leaf, chain, now, &unfit) != SHS_OK) {
         rc = shs__tls_ocsp_note(self, &unfit);
         if (rc != SHS_OK)
             shs_error_set(err, rc, 0, "Out of memory for an OCSP response.");

@@ -19,7 +19,7 @@ struct shs_tls_ocsp {
 /*
  * Reads a DER response about `leaf`, issued by chain's first. SHS_OK; one that is about another
  * certificate, says "revoked", or is not fresh at `now`, is left out, and self->note says so.
- * SHS_TLS with *err when the file cannot be read or is no response; SHS_NOMEM.
+ * SHS_TLS with *err when the file cannot be read or is not a response; SHS_NOMEM.
  */
 int shs__tls_ocsp_load(struct shs_tls_ocsp *self, const char *path, X509 *leaf,
                        STACK_OF(X509) * chain, int64_t now, struct shs_error *err);

@@ -145,7 +145,7 @@ static bool only_base64(struct shs_str line)
     return line.len > 0;
 }
 
-/* A line outside of blocks that is no comment: what a BEGIN was, or what follows one. */
+/* A line outside of blocks that is not a comment: what a BEGIN was, or what follows one. */
 static int look_for_losses(const struct shs_tls_pem *self, struct shs_str line,
                            struct shs_error *err)
 {
@@ -189,7 +189,7 @@ static int check_text(const struct shs_tls_pem *self, struct shs_error *err)
     if (!self->has_block || self->no_text == 0)
         return SHS_OK;
     return shs_error_set(err, SHS_TLS, 0,
-                         "Line %u of %s is no text (DER? UTF-16?), but beside it is PEM: what is "
+                         "Line %u of %s is not text (DER? UTF-16?), but beside it is PEM: what is "
                          "there would be lost. Give it a file of its own, or convert it to PEM.",
                          self->no_text, self->name);
 }

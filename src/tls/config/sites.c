@@ -286,7 +286,7 @@ static int make_periods(struct maker *m)
         rc = add_periods(m, &choices, &context->period_of_name[i]);
     }
     for (size_t k = 0; !named && k < first->name_count; k++) {
-        probe = m->name_count; /* it is there already, or it is no name */
+        probe = m->name_count; /* it is there already, or it is not a name */
         named =
             shs__tls_names_add(context->names, first->names[k], &probe) && probe < m->name_count;
         name = probe;

@@ -48,13 +48,13 @@ static int bio_read(BIO *bio, char *buf, size_t cap, size_t *got)
     }
     rc = shs__stream_read(self->lower, buf, cap, got);
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
-        self->wait = rc;
+        self->wait = (int8_t)rc;
         BIO_set_retry_read(bio);
         return -1;
     }
     if (rc != SHS_OK) {
         /* The end is not told as BIO_eof: OpenSSL would make a fatal error and an alert of it. */
-        self->status = rc;
+        self->status = (int8_t)rc;
         return -1;
     }
     if (self->sniff && self->bytes_in == 0 && is_plain_text(self, buf, *got))
@@ -87,7 +87,7 @@ static int bio_write(BIO *bio, const char *buf, size_t len, size_t *put)
     if (rc >= 0)
         rc = shs__buf_append(&self->out, buf, len);
     if (rc < 0) {
-        self->status = rc;
+        self->status = (int8_t)rc;
         return -1;
     }
     *put = len;

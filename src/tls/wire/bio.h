@@ -25,8 +25,8 @@ struct shs_tls_bio {
     struct shs_stream *lower;
     struct shs_buf out; /* gathered, not yet with the lower stream */
     uint64_t bytes_in;  /* that the lower stream gave */
-    int wait;           /* what the last read that could not go on waits for */
-    int status;         /* SHS_OK, or how the lower stream ended or failed */
+    int8_t wait;        /* what the last read that could not go on waits for */
+    int8_t status;      /* SHS_OK, or how the lower stream ended or failed */
     bool sniff;         /* look at the first byte before OpenSSL does */
     bool plain;         /* it was a letter: no TLS. The bytes are in `out`, OpenSSL saw none */
     bool handshaking;   /* what is gathered is what the peer waits for: it is sent before we read */

@@ -20,7 +20,7 @@ void shs__tls_door_free(struct shs_tls_door *self)
     shs__free(self);
 }
 
-/* So many bytes of it; 0 when it is no secret. */
+/* So many bytes of it; 0 when it is not a secret. */
 static uint8_t read_secret(unsigned char to[SHS_TLS_SECRET_MAX], const char *text)
 {
     uint8_t len = 0;

@@ -16,7 +16,7 @@ struct shs_tls_context;
 struct shs_tls_site;
 
 struct shs_tls_facts {
-    const struct shs_tls_site *site; /* that it was given; NULL: the context is no server's */
+    const struct shs_tls_site *site; /* that it was given; NULL: the context is not a server's */
     const char *version, *cipher;    /* static storage, never NULL once it is filled */
     const char *group, *signature;   /* likewise; "" when there was none */
     const char *alpn;                /* of the configuration; "" when none was agreed on */

@@ -5,7 +5,7 @@
 
 #include <shs/digest.h>
 
-/* More than this is no browser: such a hello has no fingerprint. */
+/* More than this is not a browser: such a hello has no fingerprint. */
 #define SUITES_MAX 256u
 #define EXTENSIONS_MAX 128u
 #define SIGNATURES_MAX 64u
@@ -205,7 +205,7 @@ static bool is_alnum(unsigned char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* First and last letter of the first ALPN; of its hexadecimal form when one is no letter. */
+/* First and last letter of the first ALPN; of its hexadecimal form when one is not a letter. */
 static void alpn_text(const struct hello *hello, char out[3])
 {
     static const char hex[] = "0123456789abcdef";

@@ -28,7 +28,7 @@ struct shs_tls_talk {
     struct shs_conn_refusal refusal;
     struct shs_buf json; /* its text */
     bool counted;        /* in in_progress */
-    bool excused;        /* its time began anew, for we were not there */
+    bool excused;        /* its time began again, for we were not there */
 };
 
 /* -- failing ----------------------------------------------------------------------------------- */

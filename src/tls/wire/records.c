@@ -91,17 +91,23 @@ size_t shs__tls_suite_secret_len(unsigned id)
 /* -- keys (7.1 to 7.3) ------------------------------------------------------------------------- */
 
 struct direction {
-    EVP_CIPHER_CTX *ctx; /* NULL while idle */
     uint64_t seq;
     unsigned char iv[NONCE];
     uint16_t at; /* in `material`: its secret, and its key behind it */
+    bool seals;  /* it is what goes out */
+};
+
+/* What is there only while something is under way. */
+struct awake {
+    EVP_CIPHER_CTX *ctx[2];  /* of what comes in, of what goes out; NULL: made when it is needed */
+    struct shs_buf bytes;    /* of the connection, from the record that is being read on */
+    uint16_t plain, trailer; /* at its head: so much plaintext, and what is thrown away behind it */
 };
 
 struct shs_tls_records {
     const struct shs_tls_suites *suites;
-    struct shs_buf bytes;    /* of the connection, from the record that is being read on */
-    uint16_t plain, trailer; /* at its head: so much plaintext, and what is thrown away behind it */
-    uint8_t suite;           /* its place in known[] */
+    struct awake *awake; /* NULL: idle */
+    uint8_t suite;       /* its place in known[] */
     uint8_t empties, warnings;
     uint8_t message_len; /* of a handshake message that is not whole */
     unsigned char message[MESSAGE_HEADER + 1];
@@ -153,11 +159,29 @@ static bool expand(const struct shs_tls_records *self, const unsigned char *secr
     return done;
 }
 
+static bool wake(struct shs_tls_records *self)
+{
+    if (self->awake != NULL)
+        return true;
+    self->awake = shs__calloc(1, sizeof *self->awake);
+    if (self->awake == NULL)
+        return false;
+    shs__buf_init(&self->awake->bytes, ROOM_MAX);
+    return true;
+}
+
+static void forget_ctx(struct shs_tls_records *self, bool seals)
+{
+    if (self->awake == NULL)
+        return;
+    EVP_CIPHER_CTX_free(self->awake->ctx[seals]);
+    self->awake->ctx[seals] = NULL;
+}
+
 /* The traffic key of a secret: 7.3. */
 static bool set_keys(struct shs_tls_records *self, struct direction *d)
 {
-    EVP_CIPHER_CTX_free(d->ctx);
-    d->ctx = NULL;
+    forget_ctx(self, d->seals);
     return expand(self, secret_of(self, d), "key", key_of(self, d), known[self->suite].key_len) &&
            expand(self, secret_of(self, d), "iv", d->iv, NONCE);
 }
@@ -173,25 +197,29 @@ static bool next_keys(struct shs_tls_records *self, struct direction *d)
 }
 
 /* The AEAD with this direction's key, and the nonce of its next record: 5.3. NULL: no memory. */
-static EVP_CIPHER_CTX *prepare(struct shs_tls_records *self, struct direction *d, int seals)
+static EVP_CIPHER_CTX *prepare(struct shs_tls_records *self, struct direction *d)
 {
     unsigned char nonce[NONCE];
+    EVP_CIPHER_CTX *ctx;
 
-    if (d->ctx == NULL) {
-        d->ctx = EVP_CIPHER_CTX_new();
-        if (d->ctx == NULL)
+    if (!wake(self))
+        return NULL;
+    ctx = self->awake->ctx[d->seals];
+    if (ctx == NULL) {
+        ctx = EVP_CIPHER_CTX_new();
+        if (ctx == NULL)
             return NULL;
-        if (EVP_CipherInit_ex2(d->ctx, self->suites->ciphers[self->suite], key_of(self, d), NULL,
-                               seals, NULL) != 1) {
-            EVP_CIPHER_CTX_free(d->ctx);
-            d->ctx = NULL;
+        if (EVP_CipherInit_ex2(ctx, self->suites->ciphers[self->suite], key_of(self, d), NULL,
+                               d->seals, NULL) != 1) {
+            EVP_CIPHER_CTX_free(ctx);
             return NULL;
         }
+        self->awake->ctx[d->seals] = ctx;
     }
     memcpy(nonce, d->iv, NONCE);
     for (size_t i = 0; i < sizeof d->seq; i++)
         nonce[NONCE - 1 - i] ^= (unsigned char)(d->seq >> (8 * i));
-    return EVP_CipherInit_ex2(d->ctx, NULL, NULL, nonce, seals, NULL) == 1 ? d->ctx : NULL;
+    return EVP_CipherInit_ex2(ctx, NULL, NULL, nonce, d->seals, NULL) == 1 ? ctx : NULL;
 }
 
 /* -- life -------------------------------------------------------------------------------------- */
@@ -208,7 +236,7 @@ int shs__tls_records_new(struct shs_tls_records **out, const struct shs_tls_suit
     self->suites = suites;
     self->suite = (uint8_t)(suite - known);
     self->out.at = (uint16_t)material_len(suite);
-    shs__buf_init(&self->bytes, ROOM_MAX);
+    self->out.seals = true;
     memcpy(secret_of(self, &self->in), in->secret, suite->secret_len);
     memcpy(secret_of(self, &self->out), out_traffic->secret, suite->secret_len);
     self->in.seq = in->seq;
@@ -221,25 +249,34 @@ int shs__tls_records_new(struct shs_tls_records **out, const struct shs_tls_suit
     return SHS_OK;
 }
 
+static void fall_asleep(struct shs_tls_records *self)
+{
+    if (self->awake == NULL)
+        return;
+    forget_ctx(self, false);
+    forget_ctx(self, true);
+    shs__buf_free(&self->awake->bytes);
+    shs__free(self->awake);
+    self->awake = NULL;
+}
+
 void shs__tls_records_free(struct shs_tls_records *self)
 {
     if (self == NULL)
         return;
-    EVP_CIPHER_CTX_free(self->in.ctx);
-    EVP_CIPHER_CTX_free(self->out.ctx);
-    shs__buf_free(&self->bytes);
+    fall_asleep(self);
     OPENSSL_cleanse(self, sizeof *self + 2 * material_len(&known[self->suite]));
     shs__free(self);
 }
 
 void shs__tls_records_idle(struct shs_tls_records *self)
 {
-    if (self->bytes.len == 0)
-        shs__buf_free(&self->bytes);
-    EVP_CIPHER_CTX_free(self->in.ctx);
-    EVP_CIPHER_CTX_free(self->out.ctx);
-    self->in.ctx = NULL;
-    self->out.ctx = NULL;
+    if (self->awake == NULL || self->awake->bytes.len == 0) {
+        fall_asleep(self);
+        return;
+    }
+    forget_ctx(self, false);
+    forget_ctx(self, true);
 }
 
 /* -- reading ----------------------------------------------------------------------------------- */
@@ -282,7 +319,7 @@ static enum shs_tls_opened decrypt(struct shs_tls_records *self, unsigned char *
     /* One byte at least, the inner type, and the tag. */
     if (len < 1 + TAG)
         return refuse(fault, SSL_AD_BAD_RECORD_MAC, SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC);
-    ctx = prepare(self, &self->in, 0);
+    ctx = prepare(self, &self->in);
     if (ctx == NULL ||
         EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, (int)TAG, text + len - TAG) != 1 ||
         EVP_DecryptUpdate(ctx, NULL, &n, record, (int)HEADER) != 1)
@@ -387,8 +424,9 @@ static enum shs_tls_opened hear(struct shs_tls_records *self, unsigned type,
         return refuse(fault, SSL_AD_UNEXPECTED_MESSAGE, SSL_R_RECORD_TOO_SMALL);
     /* 5.1: nothing comes between the records of one message. (A whole header of one does not keep
        libssl from listening to an alert.) */
-    if (self->message_len > 0 && type != SHS_TLS_HANDSHAKE &&
-        (type == SHS_TLS_DATA || self->message_len < MESSAGE_HEADER))
+    if (self->message_len >= MESSAGE_HEADER && type == SHS_TLS_DATA)
+        return refuse(fault, SSL_AD_UNEXPECTED_MESSAGE, SSL_R_UNEXPECTED_RECORD);
+    if (self->message_len > 0 && self->message_len < MESSAGE_HEADER && type != SHS_TLS_HANDSHAKE)
         return refuse(fault, SSL_AD_UNEXPECTED_MESSAGE,
                       SSL_R_MIXED_HANDSHAKE_AND_NON_HANDSHAKE_DATA);
     if (type == SHS_TLS_ALERT)
@@ -401,20 +439,21 @@ static enum shs_tls_opened hear(struct shs_tls_records *self, unsigned type,
 /* The next whole record. MORE: there is none. */
 static enum shs_tls_opened open_record(struct shs_tls_records *self, struct shs_tls_fault *fault)
 {
+    struct awake *awake = self->awake;
     enum shs_tls_opened opened;
     unsigned char *record;
     size_t len, content;
     unsigned type;
 
     for (;;) {
-        record = (unsigned char *)shs__buf_head(&self->bytes);
-        if (self->bytes.len < HEADER)
+        record = (unsigned char *)shs__buf_head(&awake->bytes);
+        if (awake->bytes.len < HEADER)
             return SHS_TLS_OPENED_MORE;
         opened = check_header(record, fault);
         if (opened != SHS_TLS_OPENED_DATA)
             return opened;
         len = length_in(record);
-        if (self->bytes.len < HEADER + len)
+        if (awake->bytes.len < HEADER + len)
             return SHS_TLS_OPENED_MORE;
         opened = decrypt(self, record, len, fault);
         if (opened != SHS_TLS_OPENED_DATA)
@@ -423,12 +462,12 @@ static enum shs_tls_opened open_record(struct shs_tls_records *self, struct shs_
         type = inner_type(record + HEADER, &content);
         opened = hear(self, type, record + HEADER, content, fault);
         if (opened == SHS_TLS_OPENED_DATA && content > 0) {
-            shs__buf_consume(&self->bytes, HEADER);
-            self->plain = (uint16_t)content;
-            self->trailer = (uint16_t)(len - content);
+            shs__buf_consume(&awake->bytes, HEADER);
+            awake->plain = (uint16_t)content;
+            awake->trailer = (uint16_t)(len - content);
             return opened;
         }
-        shs__buf_consume(&self->bytes, HEADER + len);
+        shs__buf_consume(&awake->bytes, HEADER + len);
         if (opened != SHS_TLS_OPENED_DATA && opened != SHS_TLS_OPENED_MORE)
             return opened;
     }
@@ -437,50 +476,63 @@ static enum shs_tls_opened open_record(struct shs_tls_records *self, struct shs_
 enum shs_tls_opened shs__tls_records_open(struct shs_tls_records *self, void *buf, size_t cap,
                                           size_t *got, struct shs_tls_fault *fault)
 {
+    struct awake *awake = self->awake;
     enum shs_tls_opened opened;
     size_t len;
 
-    if (self->plain == 0) {
+    if (awake == NULL)
+        return SHS_TLS_OPENED_MORE;
+    fault->key_update = false; /* the one before it may have been */
+    if (awake->plain == 0) {
         opened = open_record(self, fault);
         if (opened != SHS_TLS_OPENED_DATA)
             return opened;
     }
-    len = self->plain < cap ? self->plain : cap;
-    memcpy(buf, shs__buf_head(&self->bytes), len);
-    self->plain = (uint16_t)(self->plain - len);
-    shs__buf_consume(&self->bytes, len + (self->plain == 0 ? self->trailer : 0));
+    len = awake->plain < cap ? awake->plain : cap;
+    memcpy(buf, shs__buf_head(&awake->bytes), len);
+    awake->plain = (uint16_t)(awake->plain - len);
+    shs__buf_consume(&awake->bytes, len + (awake->plain == 0 ? awake->trailer : 0));
     *got = len;
     return SHS_TLS_OPENED_DATA;
 }
 
 void *shs__tls_records_room(struct shs_tls_records *self, size_t *room)
 {
-    size_t want = ROOM_FIRST, have = self->bytes.len;
+    size_t want = ROOM_FIRST, have;
+    struct awake *awake;
 
+    if (!wake(self))
+        return NULL;
+    awake = self->awake;
+    have = awake->bytes.len;
     /* A record that has begun has room for all of it. */
     if (have >= HEADER)
-        want = HEADER + length_in((const unsigned char *)shs__buf_head(&self->bytes));
+        want = HEADER + length_in((const unsigned char *)shs__buf_head(&awake->bytes));
     want = want > have ? want - have : HEADER;
-    if (shs__buf_reserve(&self->bytes, want) != SHS_OK)
+    if (shs__buf_reserve(&awake->bytes, want) != SHS_OK)
         return NULL;
-    *room = shs__buf_room(&self->bytes);
-    return shs__buf_tail(&self->bytes);
+    *room = shs__buf_room(&awake->bytes);
+    return shs__buf_tail(&awake->bytes);
 }
 
 void shs__tls_records_came(struct shs_tls_records *self, size_t len)
 {
-    self->bytes.len += len;
+    self->awake->bytes.len += len;
 }
 
 bool shs__tls_records_pending(const struct shs_tls_records *self)
 {
+    struct awake *awake = self->awake;
     struct shs_tls_fault fault;
-    const unsigned char *record = (const unsigned char *)shs__buf_head(&self->bytes);
+    const unsigned char *record;
 
-    if (self->plain > 0)
+    if (awake == NULL)
+        return false;
+    record = (const unsigned char *)shs__buf_head(&awake->bytes);
+    if (awake->plain > 0)
         return true;
-    return self->bytes.len >= HEADER && (check_header(record, &fault) != SHS_TLS_OPENED_DATA ||
-                                         self->bytes.len >= HEADER + length_in(record));
+    return awake->bytes.len >= HEADER && (check_header(record, &fault) != SHS_TLS_OPENED_DATA ||
+                                          awake->bytes.len >= HEADER + length_in(record));
 }
 
 /* -- writing ----------------------------------------------------------------------------------- */
@@ -505,7 +557,7 @@ int shs__tls_records_seal(struct shs_tls_records *self, enum shs_tls_content typ
     record[2] = 3;
     record[3] = (unsigned char)(inner >> 8);
     record[4] = (unsigned char)inner;
-    ctx = prepare(self, &self->out, 1);
+    ctx = prepare(self, &self->out);
     if (ctx == NULL || EVP_EncryptUpdate(ctx, NULL, &n, record, (int)HEADER) != 1)
         return SHS_NOMEM;
     if (len > 0) {

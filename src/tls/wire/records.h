@@ -50,7 +50,7 @@ int shs__tls_records_new(struct shs_tls_records **out, const struct shs_tls_suit
 /* Wipes all secrets. NULL is fine. */
 void shs__tls_records_free(struct shs_tls_records *self);
 
-/* Nothing is under way: gives back what can be made anew. */
+/* Nothing is under way: gives back what can be made again. */
 void shs__tls_records_idle(struct shs_tls_records *self);
 
 /* -- reading ----------------------------------------------------------------------------------- */

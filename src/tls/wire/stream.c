@@ -174,7 +174,7 @@ static int explain(struct shs_tls_stream *self, int ret)
         return speaks_plain(self);
     if (self->bio.status != SHS_OK)
         return lower_ended(self);
-    self->tls_code = ERR_peek_last_error();
+    self->tls_code = (uint32_t)ERR_peek_last_error();
     if (shs__tls_was_nomem() && self->client_reason == SHS_CLIENT_OK)
         return fail(self, SHS_TLS_WHY_NOMEM, SHS_NOMEM); /* whatever OpenSSL makes of it */
     note_client_reason(self);
@@ -382,13 +382,13 @@ static int refill(struct shs_tls_stream *self)
     }
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
         self->starved = true;
-        self->bio.wait = rc;
+        self->bio.wait = (int8_t)rc;
         rc = flush_before_wait(self);
         if (rc < 0)
             return fail_lower(self, rc);
         return rc == SHS_OK ? self->bio.wait : rc;
     }
-    self->bio.status = rc;
+    self->bio.status = (int8_t)rc;
     return lower_ended(self);
 }
 
@@ -404,7 +404,7 @@ static int refuse(struct shs_tls_stream *self, const struct shs_tls_fault *fault
 {
     const unsigned char alert[2] = {SSL3_AL_FATAL, fault->alert};
 
-    self->tls_code = ERR_PACK(ERR_LIB_SSL, 0, fault->reason);
+    self->tls_code = (uint32_t)ERR_PACK(ERR_LIB_SSL, 0, fault->reason);
     if (self->goodbye == SHS_TLS_SPEAKS) {
         make_small_room(self);
         self->alert_out = fault->alert;
@@ -459,7 +459,7 @@ static int read_direct(struct shs_tls_stream *self, void *buf, size_t cap, size_
         case SHS_TLS_OPENED_END:
             return ended(self, SHS_TLS_WHY_CLOSE_NOTIFY, SHS_CLOSED, 0);
         case SHS_TLS_OPENED_ALERT:
-            self->tls_code = ERR_PACK(ERR_LIB_SSL, 0, fault.reason);
+            self->tls_code = (uint32_t)ERR_PACK(ERR_LIB_SSL, 0, fault.reason);
             return fail(self, SHS_TLS_WHY_PROTOCOL, SHS_TLS);
         case SHS_TLS_OPENED_FAULT:
             if (fault.key_update)
@@ -536,7 +536,7 @@ static int count_record(struct shs_tls_stream *self)
     self->rekeyed = true;
     if (SSL_key_update(self->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
         return SHS_OK;
-    self->tls_code = ERR_peek_last_error();
+    self->tls_code = (uint32_t)ERR_peek_last_error();
     return fail(self, SHS_TLS_WHY_PROTOCOL, SHS_TLS);
 }
 

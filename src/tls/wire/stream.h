@@ -79,7 +79,7 @@ struct shs_tls_stream {
     struct shs_tls_door *door;       /* how to get from the one to the other; NULL: there is none */
     struct shs_tls_bio bio;
     struct shs_tls_facts facts; /* from the end of the handshake on */
-    unsigned long tls_code;     /* OpenSSL's, for WHY_PROTOCOL */
+    uint32_t tls_code;          /* OpenSSL's, for WHY_PROTOCOL: 32 bits in all of OpenSSL 3 */
     uint32_t records_left;      /* of SHS_TLS_RECORDS_MAX */
     uint32_t held;       /* all that is gathered is a ticket of so many bytes; 0: it is not */
     int8_t failed;       /* SHS_OK, or the code that every later read and write answers */
