@@ -490,8 +490,8 @@ static void test_faults(void **state)
     expect_fault(CAS ROLES "map cn al\"ice ca corp admin\n", "put the whole word in quotes");
     expect_fault(CAS ROLES "map cn \"al\\ice\" ca corp admin\n", "stands before");
     expect_fault(CAS ROLES "map cn \"a\tb\" ca corp admin\n", "control character, 0x09");
-    expect_fault("ca corp spki " KEY_A "\nca corp spki " KEY_B "\n", "r:2: the CA 'corp' is there "
-                                                                     "already: r:1");
+    expect_fault("ca corp spki " KEY_A "\nca corp spki " KEY_B "\n",
+                 "r:2: the CA 'corp' already exists: r:1");
     expect_fault("ca corp file /no/such/file\n", "r:1: ");
     expect_fault("ca corp key x\n", "'ca NAME file FILE");
     expect_fault("ca any spki " KEY_A "\n", "'any' is not a name");
