@@ -39,9 +39,10 @@ int shs__admin_delete_connection(struct shs_request *req, struct shs_response *r
     json_t *was;
 
     SHS_RETURN_IF_ERROR(shs_request_query_param(req, "now", &now));
-    e.now = shs__admin_is_on(now);
     if (!shs_request_param(req, "id", &id) || !shs_str_number(id, UINT64_MAX, &e.id) || e.id == 0)
         return shs__admin_refuse(res, 404, "there is no such connection", NULL);
+    /* One's own ends after the answer, however it is meant. */
+    e.now = shs__admin_is_on(now) && !shs__admin_watch_is_id_of(shs_request_conn(req), e.id);
     shs__admin_each(shs_request_ctx(req), end_it, &e);
     if (!e.found)
         return shs__admin_refuse(res, 404, "there is no such connection", NULL);

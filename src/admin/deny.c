@@ -336,7 +336,7 @@ static bool deny_at(void *denial, struct shs_admin_watch *watch, bool own)
     return d->rc == SHS_OK;
 }
 
-/* Would it keep out who asks for it? His connection ends before he is answered. */
+/* Would it keep out who asks for it? */
 static bool denies_who_asks(const char *entry, bool tls, const struct shs_identity *who)
 {
     struct shs_admin_denied *others = NULL;
@@ -355,17 +355,89 @@ static bool denies_who_asks(const char *entry, bool tls, const struct shs_identi
     return denies;
 }
 
+/* The whole answer is out when this returns: what follows may end the connection that it is for. */
+static int send_whole(struct shs_response *res, json_t *value)
+{
+    struct shs_buf text;
+    int rc;
+
+    shs__buf_init(&text, FILE_MAX);
+    rc = shs__admin_dump(value, &text);
+    if (rc == SHS_OK)
+        rc = shs_send_response(res, 200);
+    if (rc == SHS_OK)
+        rc = shs_send_header(res, "Content-Type", "application/json");
+    if (rc == SHS_OK)
+        rc = shs_send_header(res, "Connection", "close");
+    if (rc == SHS_OK)
+        rc = shs_send_length(res, text.len);
+    if (rc == SHS_OK)
+        rc = shs_end_headers(res);
+    if (rc == SHS_OK)
+        rc = shs_write(res, shs__buf_head(&text), text.len);
+    if (rc == SHS_OK)
+        rc = shs_flush(res);
+    shs__buf_free(&text);
+    return rc;
+}
+
+static json_t *answer_of(struct shs_admin *self, const struct denial *d, bool added)
+{
+    char id[ID_LEN + 1];
+
+    id_of(d->entry, id);
+    return json_pack("{s:s, s:s, s:b, s:I, s:b}", "denied", d->entry, "id", id, "new", (int)added,
+                     "servers", (json_int_t)d->servers, "kept", (int)(self->opt.deny != NULL));
+}
+
+static bool count_at(void *denial, struct shs_admin_watch *watch, bool own)
+{
+    struct denial *d = denial;
+
+    SHS_UNUSED(own);
+    d->servers += !d->tls || shs_server_layer(shs__admin_watch_server(watch), "TLSMixIn") != NULL;
+    return true;
+}
+
+/* What is not an entry for TLSMixIn is none at the next start. */
+static int cannot_deny(struct shs_admin *self, struct shs_response *res, const struct denial *d,
+                       bool added)
+{
+    if (added) {
+        shs__admin_denied_drop_last(self->denied);
+        (void)save(self, NULL);
+    }
+    return shs__admin_refuse(res, d->rc == SHS_USAGE ? 422 : 500, d->err.text, NULL);
+}
+
+/* It is on the list, and kept: now it counts. `self_denied`: who asks is answered first, for it is
+   the end of his connection. */
+static int enforce(struct shs_admin *self, struct shs_request *req, struct shs_response *res,
+                   struct denial *d, bool added, bool self_denied)
+{
+    int rc = SHS_OK;
+
+    if (self_denied) {
+        shs__admin_each(self, count_at, d);
+        rc = send_whole(res, answer_of(self, d, added));
+        d->servers = 0;
+    }
+    shs__admin_each(self, deny_at, d);
+    if (d->rc != SHS_OK)
+        return self_denied ? d->rc : cannot_deny(self, res, d, added);
+    shs__admin_changed(req, json_boolean(!added), json_string(d->entry));
+    return self_denied ? rc : shs_send_json(res, 200, answer_of(self, d, added));
+}
+
 int shs__admin_post_deny(struct shs_request *req, struct shs_response *res)
 {
     struct shs_admin *self = shs_request_ctx(req);
     char entry[ENTRY_MAX];
     struct denial d = {.entry = entry};
-    char id[ID_LEN + 1];
     const char *wrong;
     struct shs_str force;
     json_t *object;
-    bool added;
-    int rc;
+    bool added, self_denied;
 
     SHS_RETURN_IF_ERROR(shs_request_json(req, NULL, &object));
     wrong = entry_of(object, entry);
@@ -373,33 +445,19 @@ int shs__admin_post_deny(struct shs_request *req, struct shs_response *res)
         return shs__admin_refuse(res, 422, wrong, NULL);
     d.tls = is_tls_entry(entry);
     SHS_RETURN_IF_ERROR(shs_request_query_param(req, "force", &force));
-    if (!shs__admin_is_on(force) && denies_who_asks(entry, d.tls, &shs__admin_call(req)->who))
+    self_denied = denies_who_asks(entry, d.tls, &shs__admin_call(req)->who);
+    if (self_denied && !shs__admin_is_on(force))
         return shs__admin_refuse(res, 409,
-                                 "that is you: you would be kept out, and not be answered any "
-                                 "more. If it is meant: ?force=1, or shs ctl deny --force",
+                                 "that is you: you would be kept out from now on. If it is meant: "
+                                 "?force=1, or shs ctl deny --force",
                                  NULL);
-    rc = shs__admin_denied_add(self->denied, entry, &added);
-    if (rc != SHS_OK)
+    if (shs__admin_denied_add(self->denied, entry, &added) != SHS_OK)
         return shs__admin_refuse(res, 507, "the deny list is full", NULL);
     if (added && save(self, &d.err) != SHS_OK) {
         shs__admin_denied_drop_last(self->denied);
         return shs__admin_refuse(res, 500, d.err.text, NULL);
     }
-    shs__admin_each(self, deny_at, &d);
-    if (d.rc != SHS_OK) {
-        /* what is not an entry for TLSMixIn is none at the next start */
-        if (added) {
-            shs__admin_denied_drop_last(self->denied);
-            (void)save(self, NULL);
-        }
-        return shs__admin_refuse(res, d.rc == SHS_USAGE ? 422 : 500, d.err.text, NULL);
-    }
-    shs__admin_changed(req, json_boolean(!added), json_string(entry));
-    id_of(entry, id);
-    return shs_send_json(res, 200,
-                         json_pack("{s:s, s:s, s:b, s:I, s:b}", "denied", entry, "id", id, "new",
-                                   (int)added, "servers", (json_int_t)d.servers, "kept",
-                                   (int)(self->opt.deny != NULL)));
+    return enforce(self, req, res, &d, added, self_denied);
 }
 
 /* -- DELETE deny/ID ---------------------------------------------------------------------------- */

@@ -599,6 +599,11 @@ bool shs__admin_watch_end(struct shs_admin_watch *self, uint64_t id, bool now,
     return found;
 }
 
+bool shs__admin_watch_is_id_of(const struct shs_conn *conn, uint64_t id)
+{
+    return conn->watch != NULL && SHS_CONTAINER_OF(conn->watch, struct record, base)->id == id;
+}
+
 size_t shs__admin_watch_sweep(struct shs_admin_watch *self)
 {
     struct shs_admin_row rows[64];

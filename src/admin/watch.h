@@ -109,6 +109,8 @@ size_t shs__admin_watch_count(struct shs_admin_watch *self);
  */
 bool shs__admin_watch_end(struct shs_admin_watch *self, uint64_t id, bool now,
                           struct shs_admin_row *before);
+/* Is it this one's own? */
+bool shs__admin_watch_is_id_of(const struct shs_conn *conn, uint64_t id);
 /* Cuts those off that the deny list names now. How many. */
 size_t shs__admin_watch_sweep(struct shs_admin_watch *self);
 

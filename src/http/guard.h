@@ -69,7 +69,8 @@ int shs__head_scan(struct shs_head_scan *scan, const char *buf, size_t len,
  *   parser  llhttp's state for this message; stays with it until the body is done
  *
  * Returns SHS_OK with *head, SHS_PROTO with *why (then head->line is set as far as it is known, for
- * the log, and nothing else). SHS_NOMEM cannot happen.
+ * the log, and nothing else; but all of it when nothing is wrong with the head, and what it asks
+ * for is refused: a body that is too long, an unknown expectation). SHS_NOMEM cannot happen.
  */
 int shs__head_parse(const char *buf, size_t len, const struct shs_guard_limits *limits,
                     struct shs_parser *parser, struct shs_field *fields, struct shs_head *head,

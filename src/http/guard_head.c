@@ -284,8 +284,7 @@ static bool ends_in_chunked(struct shs_str codings)
 }
 
 /* RFC 9112 sections 6.1 and 6.3. */
-static int check_framing(struct shs_head *head, const struct seen *seen,
-                         const struct shs_guard_limits *limits, struct shs_refusal *why)
+static int check_framing(struct shs_head *head, const struct seen *seen, struct shs_refusal *why)
 {
     if (seen->codings > 0 && seen->lengths > 0)
         return shs__refuse(why, SHS_RULE_CODING_AND_LENGTH);
@@ -299,14 +298,18 @@ static int check_framing(struct shs_head *head, const struct seen *seen,
         return shs__refuse(why, SHS_RULE_NOT_CHUNKED);
     }
     head->chunked = seen->codings > 0;
-    if (head->content_length > limits->max_body_bytes)
-        return shs__refuse(why, SHS_RULE_LENGTH_TOO_LARGE);
     return SHS_OK;
 }
 
-/* RFC 9110 section 10.1.1: not for HTTP/1.0, and without content there is nothing to wait for. */
-static int check_expect(struct shs_head *head, const struct seen *seen, struct shs_refusal *why)
+/*
+ * A head that is as it should be, and asks for too much: what it says is worth believing. RFC 9110
+ * section 10.1.1: not for HTTP/1.0, and without content there is nothing to wait for.
+ */
+static int check_wishes(struct shs_head *head, const struct seen *seen,
+                        const struct shs_guard_limits *limits, struct shs_refusal *why)
 {
+    if (head->content_length > limits->max_body_bytes)
+        return shs__refuse(why, SHS_RULE_LENGTH_TOO_LARGE);
     if (!seen->expect || head->version == 10)
         return SHS_OK;
     if (seen->bad_expect)
@@ -342,9 +345,8 @@ static int parse_fields(struct shs_head *head, const char *p, const char *end,
 }
 
 static int parse_head(const char *buf, size_t len, const struct shs_guard_limits *limits,
-                      struct shs_head *head, struct shs_refusal *why)
+                      struct shs_head *head, struct seen *seen, struct shs_refusal *why)
 {
-    struct seen seen = {0};
     const char *lf = memchr(buf, '\n', len);
     int rc;
 
@@ -355,15 +357,13 @@ static int parse_head(const char *buf, size_t len, const struct shs_guard_limits
         return shs__refuse(why, SHS_RULE_REQUEST_LINE_TOO_LONG);
     rc = parse_request_line(head, why);
     if (rc == SHS_OK)
-        rc = parse_fields(head, lf + 1, buf + len, limits, &seen, why);
+        rc = parse_fields(head, lf + 1, buf + len, limits, seen, why);
     if (rc == SHS_OK)
-        rc = check_host(head, &seen, why);
+        rc = check_host(head, seen, why);
     if (rc == SHS_OK)
-        rc = check_framing(head, &seen, limits, why);
-    if (rc == SHS_OK)
-        rc = check_expect(head, &seen, why);
+        rc = check_framing(head, seen, why);
     /* HTTP/1.0 is never kept alive: its rules for that were never written down safely. */
-    head->keep_alive = head->version == 11 && !seen.close;
+    head->keep_alive = head->version == 11 && !seen->close;
     return rc;
 }
 
@@ -371,11 +371,12 @@ int shs__head_parse(const char *buf, size_t len, const struct shs_guard_limits *
                     struct shs_parser *parser, struct shs_field *fields, struct shs_head *head,
                     struct shs_refusal *why)
 {
+    struct seen seen = {0};
     int rc;
 
     memset(head, 0, sizeof *head);
     head->fields = fields;
-    rc = parse_head(buf, len, limits, head, why);
+    rc = parse_head(buf, len, limits, head, &seen, why);
     if (rc == SHS_OK && !shs__parser_head(parser, head, buf, len))
         rc = shs__refuse(why, SHS_RULE_DISAGREE);
     if (rc != SHS_OK) {
@@ -383,6 +384,7 @@ int shs__head_parse(const char *buf, size_t len, const struct shs_guard_limits *
 
         memset(head, 0, sizeof *head);
         head->line = line;
+        return rc;
     }
-    return rc;
+    return check_wishes(head, &seen, limits, why);
 }

@@ -215,6 +215,8 @@ static int refuse(struct shs_h1 *h1, const struct shs_refusal *why, int code)
     x->failure_code = code;
     x->base.req.refusal = *why;
     x->base.req.head.keep_alive = false;
+    if (x->base.req.head.path.ptr != NULL && h1->config->host->refused != NULL)
+        h1->config->host->refused(h1->owner, &x->base);
     rc = shs_send_error(&x->base.res, why->status, why->text);
     if (rc != SHS_OK)
         return broken(h1, rc, false, "no memory to say what was wrong with a request");

@@ -53,6 +53,9 @@ struct shs_h1_host {
     bool (*turn_over)(void *owner); /* NULL: never */
     /* Calls the handler's method. */
     int (*dispatch)(void *owner, struct shs_exchange *x);
+    /* A request whose head is known will be answered without `dispatch`: before its page is made.
+       NULL: nobody needs to know. */
+    void (*refused)(void *owner, struct shs_exchange *x);
     /* Before, and after, a source or a sink of a handler's is called: it may take as long as a
        handler. NULL: nobody counts. */
     void (*enter_body)(void *owner, const struct shs_exchange *x);

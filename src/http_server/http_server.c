@@ -194,17 +194,22 @@ static void begin_request(const struct http_request_handler *self, struct shs_ac
         watch->begin(watch, head->method, head->path);
 }
 
-/* Fields in which anybody can say that he is a proxy. SHS_OK: the request goes on; else the answer
-   is made. */
-static int refuse_forged(const struct http_request_handler *self, struct shs_exchange *x, int *rc)
+/* Fields in which anybody can say that he is a proxy: before anybody looks at the request, or says
+   whose it was. SHS_OK; SHS_PROTO with *why; SHS_NOMEM. */
+static int take_forwarded(const struct http_request_handler *self, struct shs_exchange *x,
+                          const char **why)
+{
+    if (!x->req.head.forwarded)
+        return SHS_OK;
+    x->req.head.forwarded = false;
+    return shs__trusted_proxies_take(server_of(self)->proxies, self->base.request, &x->req, why);
+}
+
+static void host_refused(void *owner, struct shs_exchange *x)
 {
     const char *why = NULL;
-    int read =
-        shs__trusted_proxies_take(server_of(self)->proxies, self->base.request, &x->req, &why);
 
-    x->req.head.forwarded = false;
-    *rc = read == SHS_PROTO ? shs_send_page(&x->res, 400, why) : read;
-    return read;
+    (void)take_forwarded(owner, x, &why);
 }
 
 /* Python's handle_one_request. */
@@ -213,15 +218,17 @@ static int host_dispatch(void *owner, struct shs_exchange *x)
     struct http_request_handler *self = owner;
     const struct shs_http_handler *handler = &server_of(self)->handler;
     struct shs_activity *activity = self->base.request->activity;
+    const char *why = NULL;
     int rc;
 
     x->conn = self->base.request;
+    rc = take_forwarded(self, x, &why);
     if (self->base.request->refusal != NULL)
         return refuse_client(self->base.request->refusal, &x->req, &x->res);
     if (self->base.request->overloaded)
         return refuse_overload(&x->res);
-    if (x->req.head.forwarded && refuse_forged(self, x, &rc) != SHS_OK)
-        return rc;
+    if (rc != SHS_OK)
+        return rc == SHS_PROTO ? shs_send_page(&x->res, 400, why) : rc;
     if (!x->req.sink_over && is_misdirected(self->base.request, &x->req))
         return refuse_misdirected(&x->res);
     if (!x->req.sink_over)
@@ -333,6 +340,7 @@ static const struct shs_h1_host h1_host = {
     .answered = host_answered,
     .turn_over = host_turn_over,
     .dispatch = host_dispatch,
+    .refused = host_refused,
     .enter_body = host_enter_body,
     .leave_body = host_leave_body,
     .log = host_log,

@@ -301,6 +301,36 @@ static enum verdict call_admin(struct world *world, char text[200])
     return rc == SHS_OK ? WHOLE : refused(rc, &err, text);
 }
 
+/* From a stop that comes before it runs, to its end: every server, its threads and its signals. */
+static enum verdict call_service(struct world *world, char text[200])
+{
+    static const struct shs_route routes[] = {SHS_ROUTE("GET", "/", answer_hello), SHS_ROUTES_END};
+    static const int until[] = {SIGUSR1, 0};
+    char path[96], admin[112];
+    const struct shs_place places[] = {{.name = "net"},
+                                       {.name = "local", .path = path},
+                                       {.name = "admin", .path = admin, .admin = true}};
+    struct shs_service_options opt;
+    struct shs_service *service = NULL;
+    struct shs_error err = {.code = SHS_OK};
+    int rc;
+
+    (void)world;
+    snprintf(path, sizeof path, "%s/s%d", place_dir, (int)getpid());
+    snprintf(admin, sizeof admin, "%s.admin", path);
+    shs_service_options_init(&opt);
+    opt.routes = routes;
+    opt.rules = rules_path;
+    opt.until = until;
+    rc = shs_service_new(&service, places, shs_json_available() ? 3 : 2, &opt, &err);
+    if (rc == SHS_OK) {
+        shs_service_stop(service);
+        rc = shs_service_run(service, &err);
+    }
+    shs_service_free(service);
+    return rc == SHS_OK ? WHOLE : refused(rc, &err, text);
+}
+
 /* -- the command ------------------------------------------------------------------------------- */
 
 /*
@@ -692,6 +722,7 @@ const struct scenario scenarios[] = {
      .ask = GET("/"),
      .status = 200},
     {.name = "start of the admin plane", .call = call_admin},
+    {.name = "service", .call = call_service},
     {.name = "files, router", .call = call_handlers},
     {.name = "access rules, read", .call = call_rules},
     {.name = "certificates", .call = call_certs},

@@ -565,10 +565,26 @@ def test_08_deny_oneself(pki):
         equal(server.ask("deny", "POST", {"uid": os.geteuid()}).status, 409)
         equal(server.see("deny")["denied"], [])
         equal(server.ask_as("alice", "deny", "POST", {"spki": pki.spki("bob").hex()}).status, 200)
-        with contextlib.suppress(OSError, http.client.HTTPException):  # it is meant, and need not be answered
-            server.ask_as("alice", "deny?force=1", "POST", mine[0])
+        answer = server.ask_as("alice", "deny?force=1", "POST", mine[0])  # it is meant, and answered
+        equal((answer.status, answer.json["new"], answer.json["servers"]), (200, True, 2))
         equal([item["entry"] for item in server.see("deny")["denied"]][1:], ["spki " + mine[0]["spki"]])
         check("REVOKED" in (refusal_of(server, pki, "alice") or ""), "alice")
+        # one's own connection: by its user, and by its number, cut or not
+        for path in ("connections/%d", "connections/%d?now=1"):
+            with contextlib.closing(UnixConnection(server.socket, 10 * shslib.SLOWNESS)) as own:
+                own.request("GET", PREFIX + "/connections?server=admin")
+                me = json.loads(own.getresponse().read())[0]["id"]
+                own.request("DELETE", PREFIX + "/" + path % me)
+                answer = own.getresponse()
+                equal((answer.status, json.loads(answer.read())["done"]), (200, "ending"))
+                equal(own.sock.recv(1) if own.sock else b"", b"")
+        with contextlib.closing(UnixConnection(server.socket, 10 * shslib.SLOWNESS)) as own:
+            own.request("POST", PREFIX + "/deny?force=1", json.dumps({"uid": os.geteuid()}), {"Content-Type": "application/json"})
+            answer = own.getresponse()
+            equal((answer.status, json.loads(answer.read())["denied"]), (200, "uid %d" % os.geteuid()))
+        # it is answered first, and its line ended then
+        shslib.wait_until(lambda: open(server.audit_file, "rb").read().endswith(b"}\n"), 10, "the end of its line")
+        equal(server.audit()[-1]["status"], 200)
 
 
 def test_08_a_file_of_another_editor(pki):

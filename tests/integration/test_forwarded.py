@@ -1,6 +1,7 @@
 """Trusted proxies: Forwarded, X-Forwarded-*, X-Real-IP, and that nobody else's are seen or believed."""
 
 import json
+import re
 import struct
 
 import shslib
@@ -164,13 +165,20 @@ def test_log_and_origin_and_proxy_protocol():
     with server("--trusted-proxy", LOCAL, "--log", "combined") as s:
         ask(s, [("X-Forwarded-For", "203.0.113.9")])
         s.wait_stderr(r'203\.0\.113\.9 - - \[')
-    # Refused before anybody looked at these fields, for a body that does not come: who is connected.
-    for more in ([], ["--trusted-proxy", LOCAL]):
-        with server("--log", "combined", "--body-timeout", "100", *more) as s, s.connect_plain() as sock:
-            shslib.send_all(sock, b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 203.0.113.9\r\n"
-                                  b"Content-Length: 5\r\n\r\nab")
-            check(b" 408 " in shslib.read_response(sock)[0].encode(), "the answer")
-            s.wait_stderr(r'127\.0\.0\.1 - - \[.*"POST / HTTP/1.1" 408')
+    # Refused before a handler has it, but with a whole head: whose it was is known. Of one that is torn it is who is connected.
+    for more, who in (([], "127.0.0.1"), (["--trusted-proxy", LOCAL], "203.0.113.9")):
+        with server("--log", "combined", "--body-timeout", "100", "--head-timeout", "100", *more) as s:
+            for rest, status, client in ((b"Content-Length: 5\r\n\r\nab", 408, who), (b"\r\n", None, who),
+                                         (b"Content-Length: 99999999999999\r\n\r\n", 413, who),
+                                         (b"Content-Length: 1\r\nExpect: tea\r\n\r\n", 417, who),
+                                         (b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, who),
+                                         (b"Host: b\r\n\r\n", 400, "127.0.0.1"), (b"X: y\r\n", 408, "127.0.0.1")):
+                with s.connect_plain() as sock:
+                    before = len(s.stderr)
+                    shslib.send_all(sock, b"POST /%d HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 203.0.113.9\r\n" % len(rest) + rest)
+                    line = shslib.read_response(sock)[0]
+                    check(status is None or " %d " % status in line, (rest, line))
+                    s.wait_stderr("(?s).{%d}.*" % before + re.escape(client) + r' - - \[[^\n]*" ' + line.split()[1])
     # A balancer that passes bytes on in front of a proxy that speaks HTTP.
     with server("--proxy-protocol", LOCAL, "--trusted-proxy", "198.51.100.0/24") as s:
         for peer, wanted in (("198.51.100.7", "203.0.113.9"), ("192.0.2.1", None)):

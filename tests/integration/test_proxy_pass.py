@@ -406,7 +406,8 @@ def an_early_answer_ends_the_body():
     with Upstream(says(b"HTTP/1.1 413 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")) as up:
         for scheme in ((), ("--plain",)):
             with shslib.Server(*scheme, "--handler", "echo", "--proxy", "/=" + up.url) as server:
-                data = server.raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1000000)
+                data = server.raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                                  b"Content-Length: 1000000\r\n\r\n" + b"x" * 1000000)
                 check(data.startswith(b"HTTP/1.1 413 ") and data.endswith(b"\r\n\r\nno"), "%r: %r" % (scheme, data[:200]))
 
 

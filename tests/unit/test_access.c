@@ -494,7 +494,7 @@ static void test_faults(void **state)
                  "r:2: the CA 'corp' already exists: r:1");
     expect_fault("ca corp file /no/such/file\n", "r:1: ");
     expect_fault("ca corp key x\n", "'ca NAME file FILE");
-    expect_fault("ca any spki " KEY_A "\n", "'any' is not a name");
+    expect_fault("ca any spki " KEY_A "\n", "'any' is not the name of a CA");
     assert_int_equal(shs_access_new_text(&rules, "r", (struct shs_str){nul, sizeof nul - 1}, &err),
                      SHS_USAGE);
     assert_non_null(strstr(err.text, "NUL"));
