@@ -149,9 +149,9 @@ struct shs_options {
                                              where a proxy has all its clients. SHS_ADDRESS_SHARE */
     unsigned max_requests_per_turn;       /* pipelined ones that are answered before others have
                                              their turn; 0 = all. 16 */
-    /* While more clients come than can be served, for a second and more: who would wait so long
-       until it is begun with is refused, with 503 and Retry-After, or before a TLS handshake.
-       UINT_MAX = nobody is. 1000 */
+    /* How long one may wait until it is begun with. Where more come than can be served, for so long
+       and for a second at least: who would wait for an eighth of it is refused, with 503 and
+       Retry-After, or before a TLS handshake. UINT_MAX = nobody is. 1000 */
     unsigned late_ms;
 
     /* -- ForkingMixIn -------------------------------------------------------------------------- */

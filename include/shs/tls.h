@@ -349,7 +349,8 @@ enum shs_client_reason {
     X(RESET, "reset")               /* the connection ended in the middle */                       \
     X(PROTOCOL, "protocol")         /* what came breaks the rules of TLS */                        \
     X(OVERLOAD, "overload")         /* config.max_handshakes, or it came too late */               \
-    X(INTERNAL, "internal")         /* it is our fault: memory, OpenSSL */
+    X(GONE, "gone")         /* more came than can be served, and it had hung up before its turn */ \
+    X(INTERNAL, "internal") /* it is our fault: memory, OpenSSL */
 
 enum shs_tls_cause {
 #define SHS_TLS_CAUSE_ENUM(name, label) SHS_TLS_CAUSE_##name,

@@ -93,6 +93,7 @@ struct shs_conn {
     bool torn : 1;        /* a FIN would be read as the end of an answer: it ends with a RST */
     bool overloaded : 1;  /* no handler may be called: answer 503 */
     bool late : 1;      /* it has waited too long before it was accepted: nothing costly is done */
+    bool hurried : 1;   /* more come than can be served: nothing costly is done for who has gone */
     bool lent : 1;      /* it waits without a deadline of its own: deadline_ns is ours */
     bool handed_on : 1; /* another process has the conversation */
     /* a balancer speaks for its client first (ProxyProtocolMixIn); nobody is counted for it yet */

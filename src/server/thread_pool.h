@@ -51,6 +51,7 @@
 #include <stdatomic.h>
 
 #include "server/activity.h"
+#include "server/load_control.h"
 #include "server/server.h"
 
 /* -- a connection's place --------------------------------------------------------------------- */
@@ -171,17 +172,13 @@ struct shs_pool_timer {
 
 /* What a door knows of those who wait in front of it, and behind it: thread_pool_load.c. */
 struct shs_pool_load {
+    struct shs_load control;
     /* under the door's lock */
-    int64_t late_ns;  /* when somebody came too late; 0: not lately */
-    int64_t since_ns; /* and the first of these, with no pause between them */
-    unsigned taken;   /* of the batch that is being let in */
-    bool said;        /* the last one of them has sent something */
+    unsigned taken; /* of the batch that is being let in */
+    bool said;      /* the last one of them has sent something */
+    bool pressed;   /* it counts in its group's `pressed` */
 
-    _Atomic unsigned inside[2]; /* let in meanwhile, and not begun with: silent, and not */
-    _Atomic unsigned most;      /* so many of each should be */
-    _Atomic unsigned begun;     /* with so many of them in this window */
-    _Atomic int64_t window_ns;  /* when it began; 0: it has not */
-    _Atomic int64_t visit_ns;   /* the door is looked after then */
+    _Atomic int64_t visit_ns; /* the door is looked after then */
 };
 
 /*
@@ -305,8 +302,6 @@ struct shs_pool_crew {
     pthread_t monitor;
     _Atomic bool monitor_rests;       /* it must be told when a worker begins something */
     _Atomic int64_t monitor_until_ns; /* it looks again at this moment */
-    _Atomic int64_t looked_ns;        /* when it has looked last */
-    _Atomic int64_t looks_since_ns;   /* since then there was no pause between its looks */
     int64_t resumed_ns; /* its own: when the process ran again that had been stopped; or 0 */
     bool monitor_called, monitor_gone, monitor_detached;
 };
@@ -434,12 +429,11 @@ void shs__pool_free_doors(struct shs_pool_group *group);
 
 /* With the door's lock, but for the last two. */
 
-/* The monitor's look is so late: the process was not running. */
-#define SHS_POOL_NOT_RUNNING_NS (250 * SHS_NS_PER_MS)
-
 /* A batch begins: so many may be let in. 0: none, until a visit finds that some may. */
 unsigned shs__pool_load_room(struct shs_pool_door *door);
-/* Nobody is let in any more, or nobody has come late for a while. */
+/* Nobody is there any more. */
+void shs__pool_load_empty(struct shs_pool_door *door);
+/* Nobody is let in any more. */
 void shs__pool_load_end(struct shs_pool_door *door);
 /* This one was accepted: true if it has waited too long for what it would cost. */
 bool shs__pool_load_refuses(struct shs_pool_door *door, const struct shs_conn *conn);

@@ -81,8 +81,8 @@ static void accept_batch(struct shs_pool_door *door)
         rc = shs_server_take_request(server, door->from);
         if (rc == SHS_OK)
             continue;
-        if (rc == SHS_WAIT_READ) /* nobody is there, or a descriptor is missing */
-            (void)rests(server, door);
+        if (rc == SHS_WAIT_READ && !rests(server, door)) /* else a descriptor is missing */
+            shs__pool_load_empty(door);
         return;
     }
     if (most > 0)

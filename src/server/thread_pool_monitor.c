@@ -25,6 +25,8 @@
 #define LOOKS_IN_THE_DARK 32u
 /* Handlers that do not return which are reported at one look; the others at the next. */
 #define REPORTS 4u
+/* It looks so late: the process was not running. */
+#define NOT_RUNNING_NS (250 * SHS_NS_PER_MS)
 /* A queue that stands is waited in for this part of queue_ms. */
 #define STANDING 8
 /* Fetching what there is while nobody else does, before the timers are looked at. */
@@ -401,9 +403,6 @@ static void watch(struct shs_pool_crew *crew)
     while (!atomic_load(&crew->closing) || has_workers(crew)) {
         int64_t now = shs_now_ns(), until, look;
 
-        if (now - atomic_load(&crew->looked_ns) > SHS_POOL_NOT_RUNNING_NS)
-            atomic_store(&crew->looks_since_ns, now);
-        atomic_store(&crew->looked_ns, now);
         /* Set before the look at the timers: one that is set meanwhile finds it and calls. */
         atomic_store(&crew->monitor_until_ns, INT64_MAX);
         atomic_store(&crew->monitor_rests, quiet >= LOOKS_BEFORE_REST);
@@ -418,7 +417,7 @@ static void watch(struct shs_pool_crew *crew)
         atomic_store(&crew->monitor_until_ns, until);
         rest(crew, until);
         pthread_mutex_unlock(&crew->monitor_lock);
-        if (until != INT64_MAX && shs_now_ns() - until > SHS_POOL_NOT_RUNNING_NS)
+        if (until != INT64_MAX && shs_now_ns() - until > NOT_RUNNING_NS)
             crew->resumed_ns = shs_now_ns();
         if (atomic_exchange(&crew->monitor_rests, false))
             quiet = LOOKS_BEFORE_REST / 2;

@@ -179,6 +179,7 @@ void shs__pool_run(struct shs_pool_group *group, struct shs_pool_worker *worker,
     slot->worker = worker;
     shs_conn_told_ready(conn, false, worker == NULL ? 0 : worker->told_ns);
     shs_conn_set_overloaded(conn, worker == NULL || conn->late);
+    conn->hurried = atomic_load_explicit(&group->pressed, memory_order_relaxed) > 0;
     conn->activity = worker == NULL ? NULL : &worker->activity;
     do {
         shs_conn_set_turn(conn, server->opt.max_requests_per_turn);

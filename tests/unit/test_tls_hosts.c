@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <openssl/ocsp.h>
@@ -17,6 +19,7 @@
 
 #include "loopback.h"
 #include "patience.h"
+#include "server/conn.h"
 #include "tls/clients/clients.h"
 #include "tls/config/config.h"
 #include "tls/config/site.h"
@@ -632,6 +635,57 @@ static void test_overload(void **state)
     shs_server_free(server);
 }
 
+/* What a scheduler says of a connection that it had no time for. */
+struct hurry {
+    struct shs_layer layer;
+    bool hurried;
+};
+
+static int hurry_finish_request(struct shs_layer *layer, struct shs_conn *conn)
+{
+    conn->hurried = SHS_CONTAINER_OF(layer, struct hurry, layer)->hurried;
+    return shs_super_finish_request(layer, conn);
+}
+static const struct shs_server_ops hurry_ops = {.name = "HurryMixIn",
+                                                .finish_request = hurry_finish_request};
+
+/* A client comes, says so much, and hangs up; then it is its turn. */
+static void come_and_go(struct shs_server *server, const char *text)
+{
+    int fd = loopback_dial(shs_server_port(server));
+
+    assert_int_equal(send(fd, text, strlen(text), 0), strlen(text));
+    close(fd);
+    assert_int_equal(shs_handle_request(server), SHS_OK);
+}
+
+/* Under load nothing is computed for who has hung up before the handshake; else nobody looks. */
+static void test_gone(void **state)
+{
+    static const char hello[] = "\x16\x03\x01\x02";
+    struct shs_tls_cert cert = cert_of(&lab);
+    struct hurry hurry = {.hurried = true};
+    struct shs_tls_config config;
+    struct shs_tls_stats stats;
+    struct shs_tls_host host;
+    struct shs_server *server;
+
+    SHS_UNUSED(state);
+    one_host(&config, &host, &cert);
+    server = make_server(&config);
+    assert_int_equal(shs_server_push(server, &hurry.layer, &hurry_ops), SHS_OK);
+    come_and_go(server, hello);
+    come_and_go(server, "");
+    hurry.hurried = false;
+    come_and_go(server, hello);
+    assert_true(shs_tls_get_stats(server, &stats));
+    assert_int_equal(stats.causes[SHS_TLS_CAUSE_GONE], 1);
+    assert_int_equal(stats.causes[SHS_TLS_CAUSE_PROBE], 1);
+    assert_int_equal(stats.causes[SHS_TLS_CAUSE_RESET], 1);
+    assert_int_equal(stats.in_progress, 0);
+    shs_server_free(server);
+}
+
 static int open_labs(void **state)
 {
     struct shs_buf pem;
@@ -719,6 +773,7 @@ int main(void)
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_without_the_mixin),
         cmocka_unit_test(test_overload),
+        cmocka_unit_test(test_gone),
     };
 
     return cmocka_run_group_tests(tests, open_labs, close_labs);

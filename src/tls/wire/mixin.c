@@ -1,7 +1,9 @@
 #include "tls/wire/mixin.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "server/conn.h"
@@ -175,6 +177,30 @@ static int refuse_overload(struct shs_tls_mixin *self, struct shs_conn *conn,
                          self->config.config.max_handshakes);
 }
 
+/*
+ * Who ends his side before he has heard anything cannot complete a handshake, whatever he has said.
+ * Where more come than can be served he has lost his patience, and the signature would be for
+ * nobody.
+ */
+static bool has_gone(const struct shs_conn *conn, const struct shs_tls_stream *tls)
+{
+    struct pollfd peer = {.fd = conn->socket.fd, .events = POLLRDHUP};
+    char byte;
+
+    /* Not a byte: a probe, and that costs nothing. */
+    return conn->hurried && tls->bio.bytes_in == 0 && poll(&peer, 1, 0) == 1 &&
+           recv(peer.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0;
+}
+
+static int let_go(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream *tls)
+{
+    leave(self, tls);
+    tls->talk->failure.cause = SHS_TLS_CAUSE_GONE;
+    tls->talk->failure.alert = -1;
+    count_failure(self, &tls->talk->failure);
+    return shs_conn_fail(conn, SHS_CLOSED, 0, "The client had hung up before it was its turn.");
+}
+
 /* Complete: but is the client one that is let in? */
 static bool client_is_welcome(struct shs_tls_stream *tls)
 {
@@ -261,8 +287,11 @@ static bool is_excused(const struct shs_tls_mixin *self, struct shs_conn *conn,
 static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream *tls)
 {
     uint64_t had = conn->socket.bytes_in;
-    int rc = shs__tls_stream_handshake(tls);
+    int rc;
 
+    if (has_gone(conn, tls))
+        return let_go(self, conn, tls);
+    rc = shs__tls_stream_handshake(tls);
     if (rc == SHS_OK && client_is_welcome(tls)) {
         count_handshake(self, tls);
         if (has_identity(tls) && shs__tls_recheck_begin(self, conn, tls) != SHS_OK)
