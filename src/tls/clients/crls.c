@@ -1,40 +1,21 @@
-#include "tls/clients/crls.h"
+#include "tls/clients/crl.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/x509v3.h>
 
-#include "tls/clients/cas.h"
 #include "tls/clients/client.h"
 #include "tls/config/identity.h"
 #include "tls/config/ocsp.h"
 #include "tls/config/pem.h"
-#include "tls/config/source.h"
 
 #define CRL_FILE_MAX ((size_t)64 * 1024 * 1024)
 #define CRL_FILES_MAX 1024
 #define CRLS_MAX ((size_t)65536)
-
-#define BROUGHT (-1) /* of no CA of ours: of one that a client brings along */
-
-struct shs_tls_crl {
-    X509_CRL *crl;
-    int ca;                        /* of cas: whose it is; or BROUGHT */
-    _Atomic(EVP_PKEY *) signer;    /* of a brought CA: the key that is known to have signed it */
-    struct shs_tls_path_name name; /* of its file */
-    int64_t since, next;       /* thisUpdate and nextUpdate, Unix time; no nextUpdate: INT64_MAX */
-    ASN1_INTEGER *number;      /* NULL when it has none */
-    ASN1_INTEGER *base;        /* a delta: of this number or a later one; else NULL */
-    ISSUING_DIST_POINT *point; /* what it covers; NULL: everything */
-    const ASN1_OCTET_STRING *scope; /* the same in DER, of `crl` */
-};
 
 static int nomem(struct shs_error *err)
 {
@@ -44,16 +25,6 @@ static int nomem(struct shs_error *err)
 
 /* -- whose it is ------------------------------------------------------------------------------- */
 
-static int ca_count(const struct shs_tls_crls *self)
-{
-    return sk_X509_num(self->cas->certs);
-}
-
-static X509 *ca_at(const struct shs_tls_crls *self, int index)
-{
-    return sk_X509_value(self->cas->certs, index);
-}
-
 /* The CA that has signed it; -1: none of ours. A renewed CA has several certificates of one name
    and key, and goes by the first; *may_sign: one of them may sign CRLs. */
 static int find_signer(const struct shs_tls_crls *self, X509_CRL *crl, bool *may_sign)
@@ -61,8 +32,8 @@ static int find_signer(const struct shs_tls_crls *self, X509_CRL *crl, bool *may
     int found = -1;
 
     *may_sign = false;
-    for (int i = 0; i < ca_count(self) && !*may_sign; i++) {
-        X509 *ca = ca_at(self, i);
+    for (int i = 0; i < shs__tls_crls_ca_count(self) && !*may_sign; i++) {
+        X509 *ca = shs__tls_crls_ca_at(self, i);
 
         if (X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(crl)) != 0 ||
             X509_CRL_verify(crl, X509_get0_pubkey(ca)) != 1)
@@ -74,10 +45,11 @@ static int find_signer(const struct shs_tls_crls *self, X509_CRL *crl, bool *may
     return found;
 }
 
-static bool has_name_of_ours(const struct shs_tls_crls *self, X509_CRL *crl)
+bool shs__tls_crls_has_name_of_ours(const struct shs_tls_crls *self, X509_CRL *crl)
 {
-    for (int i = 0; i < ca_count(self); i++) {
-        if (X509_NAME_cmp(X509_get_subject_name(ca_at(self, i)), X509_CRL_get_issuer(crl)) == 0)
+    for (int i = 0; i < shs__tls_crls_ca_count(self); i++) {
+        if (X509_NAME_cmp(X509_get_subject_name(shs__tls_crls_ca_at(self, i)),
+                          X509_CRL_get_issuer(crl)) == 0)
             return true;
     }
     return false;
@@ -110,8 +82,8 @@ static int is_of_other_key(const struct shs_tls_crl *item, const struct shs_tls_
     if (key == NULL && shs__tls_was_nomem())
         return nomem(err);
     *other = key != NULL;
-    for (int i = 0; i < ca_count(self) && *other; i++) {
-        X509 *ca = ca_at(self, i);
+    for (int i = 0; i < shs__tls_crls_ca_count(self) && *other; i++) {
+        X509 *ca = shs__tls_crls_ca_at(self, i);
 
         *other = X509_NAME_cmp(X509_get_subject_name(ca), X509_CRL_get_issuer(item->crl)) != 0 ||
                  X509_check_akid(ca, key) != X509_V_OK;
@@ -145,8 +117,8 @@ static int check_signer(struct shs_tls_crl *item, const struct shs_tls_crls *sel
     if (item->ca < 0) {
         if (shs__tls_was_nomem())
             return nomem(err);
-        item->ca = BROUGHT;
-        if (has_name_of_ours(self, item->crl))
+        item->ca = SHS__TLS_CRL_BROUGHT;
+        if (shs__tls_crls_has_name_of_ours(self, item->crl))
             rc = is_of_other_key(item, self, &other, err);
         return rc == SHS_OK && !other ? not_signed(item, err) : rc;
     }
@@ -335,7 +307,8 @@ static void sort_entries(const struct shs_tls_crls *self, const struct shs_tls_c
 {
     X509_REVOKED *entry;
 
-    (void)X509_CRL_get0_by_serial(item->crl, &entry, X509_get0_serialNumber(ca_at(self, 0)));
+    (void)X509_CRL_get0_by_serial(item->crl, &entry,
+                                  X509_get0_serialNumber(shs__tls_crls_ca_at(self, 0)));
 }
 
 /* Takes the CRL. */
@@ -510,7 +483,7 @@ static int load_dir(struct loading *job, DIR *dir, const char *path)
 static int check_any_of_ours(const struct shs_tls_crls *self, struct shs_error *err)
 {
     for (size_t i = 0; i < self->count; i++) {
-        if (self->all[i].ca != BROUGHT)
+        if (self->all[i].ca != SHS__TLS_CRL_BROUGHT)
             return SHS_OK;
     }
     return not_ours(&self->all[0], err);
@@ -548,459 +521,4 @@ void shs__tls_crls_free(struct shs_tls_crls *self)
         free_item(&self->all[i]);
     shs__free(self->all);
     memset(self, 0, sizeof *self);
-}
-
-/* -- what they say of a certificate ------------------------------------------------------------ */
-
-/* Certificates are looked up one after the other. */
-struct looking {
-    const struct shs_tls_crls *crls;
-    X509 *cert, *issuer;
-    int ca; /* of cas: the issuer; or BROUGHT */
-    int64_t now;
-    bool is_ca, has_points, failed; /* failed: no memory */
-    CRL_DIST_POINTS *points;        /* of the certificate, when somebody has asked */
-};
-
-static bool is_fresh(const struct shs_tls_crl *item, int64_t now)
-{
-    return item->since <= now && item->next > now;
-}
-
-/* Their order by number; 0 when one of them has none. */
-static int by_number(const ASN1_INTEGER *a, const ASN1_INTEGER *b)
-{
-    return a == NULL || b == NULL ? 0 : ASN1_INTEGER_cmp(a, b);
-}
-
-static bool is_newer(const struct shs_tls_crl *a, const struct shs_tls_crl *b)
-{
-    return a->since != b->since ? a->since > b->since : by_number(a->number, b->number) > 0;
-}
-
-/* About the same certificates: numbers go on from one to the next (RFC 5280, 5.2.3). */
-static bool same_scope(const struct shs_tls_crl *a, const struct shs_tls_crl *b)
-{
-    if (a->scope == NULL || b->scope == NULL)
-        return a->scope == b->scope;
-    return ASN1_OCTET_STRING_cmp(a->scope, b->scope) == 0;
-}
-
-/* Beyond doubt: about all that the other is about, and later by the CA's clock and its counter. */
-static bool supersedes(const struct shs_tls_crl *a, const struct shs_tls_crl *b)
-{
-    int order = by_number(a->number, b->number);
-
-    if (a->scope != NULL && !same_scope(a, b))
-        return false;
-    return a->since >= b->since && order >= 0 && (a->since > b->since || order > 0);
-}
-
-static bool has_name_of(const GENERAL_NAMES *ours, const GENERAL_NAMES *theirs)
-{
-    for (int i = 0; i < sk_GENERAL_NAME_num(ours); i++) {
-        for (int k = 0; k < sk_GENERAL_NAME_num(theirs); k++) {
-            if (GENERAL_NAME_cmp(sk_GENERAL_NAME_value(ours, i),
-                                 sk_GENERAL_NAME_value(theirs, k)) == 0)
-                return true;
-        }
-    }
-    return false;
-}
-
-/* By their whole names, where one of them is relative to an issuer. */
-static bool is_same_place(const DIST_POINT_NAME *a, const DIST_POINT_NAME *b)
-{
-    const DIST_POINT_NAME *whole = a->type == 0 ? a : b;
-    const X509_NAME *name = a->type == 0 ? b->dpname : a->dpname;
-
-    if (a->type == 0 && b->type == 0)
-        return has_name_of(a->name.fullname, b->name.fullname);
-    if (a->type != 0 && b->type != 0)
-        return X509_NAME_cmp(a->dpname, b->dpname) == 0;
-    for (int i = 0; i < sk_GENERAL_NAME_num(whole->name.fullname); i++) {
-        const GENERAL_NAME *one = sk_GENERAL_NAME_value(whole->name.fullname, i);
-
-        if (one->type == GEN_DIRNAME && X509_NAME_cmp(one->d.directoryName, name) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* RFC 5280, 6.3.3 (b)(2)(i): the certificate sends one to where this CRL is from. */
-static bool is_sent_to(struct looking *look, const DIST_POINT_NAME *place)
-{
-    int critical = 0;
-
-    if (!look->has_points) {
-        look->points = X509_get_ext_d2i(look->cert, NID_crl_distribution_points, &critical, NULL);
-        /* A malformed one has not come that far. */
-        look->failed = look->failed || (look->points == NULL && critical != -1);
-        look->has_points = true;
-    }
-    for (int i = 0; i < sk_DIST_POINT_num(look->points); i++) {
-        const DIST_POINT *point = sk_DIST_POINT_value(look->points, i);
-
-        if (point->reasons != NULL || point->CRLissuer != NULL || point->distpoint == NULL)
-            continue;
-        if (DIST_POINT_set_dpname(point->distpoint, X509_get_issuer_name(look->cert)) != 1)
-            look->failed = true;
-        else if (is_same_place(point->distpoint, place))
-            return true;
-    }
-    return false;
-}
-
-/* What fails for want of memory is not an answer: it is asked twice, as OpenSSL may not say so. */
-static bool is_same_key(struct looking *look, const EVP_PKEY *a, const EVP_PKEY *b)
-{
-    bool same = EVP_PKEY_eq(a, b) == 1 || EVP_PKEY_eq(a, b) == 1;
-
-    look->failed = look->failed || (!same && shs__tls_is_short_of_memory());
-    return same;
-}
-
-/* The issuer came along with the client: is it the one that has signed this CRL? */
-static bool is_signed_by_brought(struct looking *look, struct shs_tls_crl *item)
-{
-    EVP_PKEY *key = X509_get0_pubkey(look->issuer), *signer = atomic_load(&item->signer);
-
-    if (X509_NAME_cmp(X509_get_subject_name(look->issuer), X509_CRL_get_issuer(item->crl)) != 0 ||
-        (X509_get_key_usage(look->issuer) & KU_CRL_SIGN) == 0)
-        return false;
-    ERR_clear_error();
-    if (key != NULL && signer != NULL) /* whose signature it is does not change */
-        return is_same_key(look, signer, key);
-    if (X509_CRL_verify(item->crl, key) != 1 && X509_CRL_verify(item->crl, key) != 1) {
-        look->failed = look->failed || shs__tls_was_nomem() || shs__tls_is_short_of_memory();
-        return false;
-    }
-    if (EVP_PKEY_up_ref(key) == 1 && !atomic_compare_exchange_strong(&item->signer, &signer, key))
-        EVP_PKEY_free(key); /* another thread was first */
-    return true;
-}
-
-/* Of the issuer, and about certificates as this one? */
-static bool covers(struct looking *look, struct shs_tls_crl *item)
-{
-    const ISSUING_DIST_POINT *point = item->point;
-
-    if (item->ca != look->ca || (item->ca == BROUGHT && !is_signed_by_brought(look, item)))
-        return false;
-    if (point == NULL)
-        return true;
-    if ((point->onlyuser > 0 && look->is_ca) || (point->onlyCA > 0 && !look->is_ca))
-        return false;
-    return point->distpoint == NULL || is_sent_to(look, point->distpoint);
-}
-
-enum says { NOTHING, REVOKED, ON_HOLD, REMOVED };
-
-/* The reason of an entry, by its own words: what OpenSSL made of it when it read the list may lack
-   something for want of memory. */
-static enum says say(struct looking *look, const struct shs_tls_crl *item)
-{
-    X509_REVOKED *entry = NULL;
-    ASN1_ENUMERATED *text;
-    int found = X509_CRL_get0_by_cert(item->crl, &entry, look->cert), critical = -1;
-    long reason;
-
-    if (found == 0)
-        return NOTHING;
-    text = X509_REVOKED_get_ext_d2i(entry, NID_crl_reason, &critical, NULL);
-    if (text == NULL) {
-        look->failed = look->failed || critical != -1; /* it is there, and has been read before */
-        return critical == -1 ? REVOKED : NOTHING;
-    }
-    reason = ASN1_ENUMERATED_get(text);
-    ASN1_ENUMERATED_free(text);
-    if (reason == CRL_REASON_REMOVE_FROM_CRL && item->base != NULL)
-        return REMOVED;
-    return reason == CRL_REASON_CERTIFICATE_HOLD ? ON_HOLD : REVOKED;
-}
-
-/* A fresh delta that continues `item` has taken it off the list. */
-static bool is_removed_since(struct looking *look, const struct shs_tls_crl *item)
-{
-    for (size_t i = 0; i < look->crls->count; i++) {
-        struct shs_tls_crl *delta = &look->crls->all[i];
-
-        if (delta->base != NULL && item->number != NULL && is_fresh(delta, look->now) &&
-            delta->since >= item->since && by_number(delta->number, item->number) > 0 &&
-            (item->base != NULL || by_number(item->number, delta->base) >= 0) &&
-            same_scope(delta, item) && covers(look, delta) && say(look, delta) == REMOVED)
-            return true;
-    }
-    return false;
-}
-
-static bool is_revoked_by(struct looking *look, const struct shs_tls_crl *item)
-{
-    enum says says = say(look, item);
-
-    return says == REVOKED || (says == ON_HOLD && !is_removed_since(look, item));
-}
-
-/* By a complete CRL that is fresh, and speaks of this certificate as well. */
-static bool is_superseded(struct looking *look, const struct shs_tls_crl *item)
-{
-    for (size_t i = 0; i < look->crls->count; i++) {
-        struct shs_tls_crl *other = &look->crls->all[i];
-
-        if (other->base == NULL && is_fresh(other, look->now) && supersedes(other, item) &&
-            covers(look, other))
-            return true;
-    }
-    return false;
-}
-
-/* The newest complete CRL that is fresh. *why: what to say when there is none. */
-static const struct shs_tls_crl *find_newest(struct looking *look, int *why)
-{
-    const struct shs_tls_crl *newest = NULL;
-
-    *why = X509_V_ERR_UNABLE_TO_GET_CRL;
-    for (size_t i = 0; i < look->crls->count; i++) {
-        struct shs_tls_crl *item = &look->crls->all[i];
-
-        if (item->base != NULL || !covers(look, item))
-            continue;
-        if (is_fresh(item, look->now))
-            newest = newest == NULL || is_newer(item, newest) ? item : newest;
-        else if (item->next <= look->now)
-            *why = X509_V_ERR_CRL_HAS_EXPIRED;
-        else if (*why == X509_V_ERR_UNABLE_TO_GET_CRL)
-            *why = X509_V_ERR_CRL_NOT_YET_VALID;
-    }
-    return newest;
-}
-
-static int judge_one(struct looking *look, int64_t *until)
-{
-    const struct shs_tls_crl *newest;
-    int why;
-
-    look->is_ca = X509_check_ca(look->cert) != 0;
-    newest = find_newest(look, &why);
-    for (size_t i = 0; i < look->crls->count; i++) {
-        struct shs_tls_crl *item = &look->crls->all[i];
-
-        /* Without memory, what takes it off the list may have been overlooked. */
-        if (covers(look, item) && is_revoked_by(look, item) && !is_superseded(look, item))
-            return look->failed ? X509_V_ERR_OUT_OF_MEM : X509_V_ERR_CERT_REVOKED;
-    }
-    if (look->failed)
-        return X509_V_ERR_OUT_OF_MEM;
-    if (newest == NULL)
-        return why;
-    if (newest->next < *until)
-        *until = newest->next;
-    return X509_V_OK;
-}
-
-static int judge_by(const struct shs_tls_crls *self, X509 *cert, X509 *issuer, int64_t now,
-                    int64_t *until)
-{
-    int ca = shs__tls_cas_find(self->cas, issuer);
-    struct looking look = {
-        .crls = self, .cert = cert, .issuer = issuer, .ca = ca < 0 ? BROUGHT : ca, .now = now};
-    int code = judge_one(&look, until);
-
-    CRL_DIST_POINTS_free(look.points);
-    return code;
-}
-
-/*
- * The anchor of a chain. A root is judged by nobody, unless it comes as a client; a CA that is
- * trusted without its root, by what is above it in the file, if anything is.
- */
-static int judge_anchor(const struct shs_tls_crls *self, X509 *cert, bool alone, int64_t now,
-                        int64_t *until)
-{
-    int at = shs__tls_cas_find(self->cas, cert), code = X509_V_OK;
-
-    if (X509_self_signed(cert, 0) == 1)
-        return alone ? judge_by(self, cert, cert, now, until) : X509_V_OK;
-    for (int steps = 0;
-         code == X509_V_OK && at >= 0 && self->cas->parents[at] >= 0 && steps < ca_count(self);
-         steps++) {
-        code = judge_by(self, ca_at(self, at), ca_at(self, self->cas->parents[at]), now, until);
-        at = self->cas->parents[at];
-    }
-    return code;
-}
-
-int shs__tls_crls_judge(const struct shs_tls_crls *self, STACK_OF(X509) * chain, int64_t now,
-                        int *depth, int64_t *until)
-{
-    int last = sk_X509_num(chain) - 1, code = X509_V_OK;
-
-    *until = INT64_MAX;
-    *depth = 0;
-    for (int i = 0; code == X509_V_OK && i < last; i++) {
-        *depth = i;
-        code = judge_by(self, sk_X509_value(chain, i), sk_X509_value(chain, i + 1), now, until);
-    }
-    if (code == X509_V_OK && last >= 0) {
-        *depth = last;
-        code = judge_anchor(self, sk_X509_value(chain, last), last == 0, now, until);
-    }
-    ERR_clear_error();
-    return code;
-}
-
-/* -- what their owner should know -------------------------------------------------------------- */
-
-static void time_text(int64_t when, char *buf, size_t cap)
-{
-    time_t t = (time_t)when;
-    struct tm tm;
-
-    if (gmtime_r(&t, &tm) == NULL || strftime(buf, cap, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        snprintf(buf, cap, "long ago");
-}
-
-/* A fresh complete one of the same CA. */
-static bool has_fresh(const struct shs_tls_crls *self, const struct shs_tls_crl *than, int64_t now)
-{
-    for (size_t i = 0; i < self->count; i++) {
-        const struct shs_tls_crl *item = &self->all[i];
-
-        if (item->ca == than->ca && item->base == NULL && is_fresh(item, now) &&
-            X509_NAME_cmp(X509_CRL_get_issuer(item->crl), X509_CRL_get_issuer(than->crl)) == 0)
-            return true;
-    }
-    return false;
-}
-
-static void issuer_text(const struct shs_tls_crl *item, char *buf, size_t cap)
-{
-    if (!shs__client_name_text(X509_CRL_get_issuer(item->crl), buf, cap))
-        snprintf(buf, cap, "(no memory for its name)");
-}
-
-static void advise_brought(const struct shs_tls_crls *self, const struct shs_tls_crl *item,
-                           struct shs_error *note)
-{
-    char name[64];
-
-    issuer_text(item, name, sizeof name);
-    if (has_name_of_ours(self, item->crl)) {
-        shs_error_set(note, SHS_TLS, 0,
-                      "The CRL in %s is signed with another key than '%s' has in the client CA "
-                      "file: it counts for clients that bring a CA with that key along. If that "
-                      "key is out of use, take the CRL away.",
-                      item->name.text, name);
-        return;
-    }
-    shs_error_set(note, SHS_TLS, 0,
-                  "The CRL in %s is of '%s', which is not in the client CA file: it counts for "
-                  "clients that bring this CA along, and is checked then.",
-                  item->name.text, name);
-}
-
-static void advise_early(const struct shs_tls_crls *self, const struct shs_tls_crl *item,
-                         int64_t now, struct shs_error *note)
-{
-    char name[64], since[32];
-
-    issuer_text(item, name, sizeof name);
-    time_text(item->since, since, sizeof since);
-    shs_error_set(
-        note, SHS_TLS, 0, "The %s in %s is not good before %s, its thisUpdate: clients of '%s' %s",
-        item->base == NULL ? "CRL" : "delta CRL", item->name.text, since, name,
-        has_fresh(self, item, now) ? "are judged by another until then."
-                                   : "are refused until then. Is the clock of this machine right?");
-}
-
-static void advise_stale(const struct shs_tls_crls *self, const struct shs_tls_crl *item,
-                         int64_t now, struct shs_error *note)
-{
-    char name[64], since[32];
-
-    issuer_text(item, name, sizeof name);
-    time_text(item->next, since, sizeof since);
-    shs_error_set(note, SHS_TLS, 0,
-                  "The %s in %s is past its nextUpdate since %s: clients of '%s' %s",
-                  item->base == NULL ? "CRL" : "delta CRL", item->name.text, since, name,
-                  has_fresh(self, item, now) ? "are judged by another that is fresh."
-                                             : "are refused. Fetch a new one.");
-}
-
-/* CAs that no CRL speaks of: their clients will be refused. *first: of them. */
-static unsigned count_without(const struct shs_tls_crls *self, int *first)
-{
-    unsigned count = 0;
-
-    for (int ca = 0; ca < ca_count(self); ca++) {
-        bool found = false;
-
-        for (size_t i = 0; !found && i < self->count; i++)
-            found = self->all[i].base == NULL &&
-                    (self->all[i].ca == ca ||
-                     shs__tls_cas_find(self->cas, ca_at(self, ca)) == self->all[i].ca);
-        if (!found && count++ == 0)
-            *first = ca;
-    }
-    return count;
-}
-
-bool shs__tls_crls_advice(const struct shs_tls_crls *self, unsigned index, int64_t now,
-                          struct shs_error *note)
-{
-    unsigned said = 0, without;
-    char name[64];
-    int first = 0;
-
-    for (size_t i = 0; i < self->count; i++) {
-        if (self->all[i].next <= now && said++ == index) {
-            advise_stale(self, &self->all[i], now, note);
-            return true;
-        }
-        if (self->all[i].since > now && said++ == index) {
-            advise_early(self, &self->all[i], now, note);
-            return true;
-        }
-        if (self->all[i].ca == BROUGHT && said++ == index) {
-            advise_brought(self, &self->all[i], note);
-            return true;
-        }
-    }
-    without = self->count == 0 ? 0 : count_without(self, &first);
-    if (without == 0 || said != index)
-        return false;
-    if (!shs__client_name_text(X509_get_subject_name(ca_at(self, first)), name, sizeof name))
-        snprintf(name, sizeof name, "(no memory for its name)");
-    shs_error_set(
-        note, SHS_TLS, 0,
-        "%u client CA(s) have no CRL, '%s'%s: with CRLs in use, whom such a CA has issued "
-        "is refused. Fetch its CRL (a root has one for the CAs below it).",
-        without, name, without > 1 ? " and others" : "");
-    return true;
-}
-
-/* Do they cover the same? A delta never stands in for a whole one, nor one part for another. */
-static bool is_alike(const struct shs_tls_crl *a, const struct shs_tls_crl *b)
-{
-    return a->ca == b->ca && (a->base == NULL) == (b->base == NULL) && a->point == NULL &&
-           b->point == NULL;
-}
-
-bool shs__tls_crls_end(const struct shs_tls_crls *self, size_t i, int64_t *since, int64_t *when,
-                       int *ca, const char **file)
-{
-    if (i >= self->count)
-        return false;
-    *since = self->all[i].since;
-    *when = self->all[i].next;
-    *ca = self->all[i].ca;
-    *file = self->all[i].name.text;
-    for (size_t k = 0; k < self->count; k++) {
-        if (k != i && is_alike(&self->all[k], &self->all[i]) &&
-            (self->all[k].next > *when || (self->all[k].next == *when && k < i))) {
-            *when = INT64_MAX;
-            break;
-        }
-    }
-    return true;
 }
