@@ -141,7 +141,9 @@ static void say_out(struct dying *d)
     (void)BIO_reset(d->out);
 }
 
-/* Until `wanted` bytes have come (-1: to the end), or it may no more: false when the server hangs. */
+/*
+ * Until `wanted` bytes have come (-1: to the end), or it may no more: false when the server hangs.
+ */
 static bool live_plain(struct dying *d, const char *ask, size_t len, long wanted)
 {
     char buf[4096];

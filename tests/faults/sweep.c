@@ -2,8 +2,8 @@
  * sweep.c - everything that can fail fails, one thing at a time, in every scenario; each time the
  * answer is right or visibly none, the next one is right, and nothing is left behind.
  *
- *   sweep [--every N] [--most N] [--only TEXT]    all scenarios (with TEXT in their name), each N-th
- *                                       fault, or so many of a scenario, evenly spread
+ *   sweep [--every N] [--most N] [--only TEXT]    all scenarios (with TEXT in their name), each
+ *                                       N-th fault, or so many of a scenario, evenly spread
  *   sweep --only TEXT --at KIND ERROR K RUN      one fault, to look at
  *
  * A scenario is a process of its own. When it dies or hangs, that is counted, and the next one goes
@@ -218,7 +218,9 @@ static enum verdict hear_all(const struct scenario *scenario, struct line *line,
     return verdict;
 }
 
-/* Of a server that forks: until there is the child, whose OpenSSL is to be in no use of this one. */
+/*
+ * Of a server that forks: until there is the child, whose OpenSSL is to be in no use of this one.
+ */
 static void until_forked(void *ctx)
 {
     struct world *world = ctx;

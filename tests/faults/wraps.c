@@ -1,6 +1,6 @@
 /*
- * wraps.c - what stands in the place of each call of calls.inc (ld's --wrap): it fails when its turn
- * has come, else it is the call.
+ * wraps.c - what stands in the place of each call of calls.inc (ld's --wrap): it fails when its
+ * turn has come, else it is the call.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -174,8 +174,8 @@ ERRNO_CALL(ssize_t, recv, (int fd, void *buf, size_t len, int flags), (fd, buf, 
 SIZED_CALL(send, (int fd, const void *buf, size_t len, int flags), (fd, buf, len, flags))
 
 /*
- * eventfd's eight bytes are one thing, and they arrive: half of them is EINVAL, and a full counter is
- * the only failure that a kernel knows (eventfd(2)), which says that the reader is told already.
+ * eventfd's eight bytes are one thing, and they arrive: half of them is EINVAL, and a full counter
+ * is the only failure that a kernel knows (eventfd(2)), which says that the reader is told already.
  */
 DECLARE(ssize_t, write, (int fd, const void *buf, size_t len))
 {

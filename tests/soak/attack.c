@@ -3,10 +3,11 @@
  *
  *   attack PORT TLS DEADLINE HEADS SILENT BODIES DEAF
  *
- * TLS is 1 or 0. First all of them connect, and finish their handshakes but for the silent ones; then
- * it writes "connected N". Heads and bodies get a byte every two seconds. When all are gone, or after
- * three times the deadline in seconds, it writes a line for each: its kind, and after how many seconds
- * it was gone, or "-". Time runs from the connection, with TLS from the end of the handshake.
+ * TLS is 1 or 0. First all of them connect, and finish their handshakes but for the silent ones;
+ * then it writes "connected N". Heads and bodies get a byte every two seconds. When all are gone,
+ * or after three times the deadline in seconds, it writes a line for each: its kind, and after how
+ * many seconds it was gone, or "-". Time runs from the connection, with TLS from the end of the
+ * handshake.
  */
 #include <errno.h>
 #include <netinet/in.h>

@@ -3,8 +3,9 @@
  *
  *   client PORT TOTAL STEP THREADS
  *
- * After every STEP connections it writes how many were made and how many failed, and waits for a line
- * on stdin: whoever drives it looks at the server meanwhile. It verifies no certificate; others do.
+ * After every STEP connections it writes how many were made and how many failed, and waits for a
+ * line on stdin: whoever drives it looks at the server meanwhile. It verifies no certificate;
+ * others do.
  */
 #include <errno.h>
 #include <netinet/in.h>

@@ -72,8 +72,8 @@ static int dial(unsigned number)
 
 static void note_serial(SSL *ssl, char *out)
 {
-    BIGNUM *number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(SSL_get0_peer_certificate(ssl)),
-                                        NULL);
+    BIGNUM *number =
+        ASN1_INTEGER_to_BN(X509_get0_serialNumber(SSL_get0_peer_certificate(ssl)), NULL);
     char *text = BN_bn2hex(number);
 
     snprintf(out, SERIAL_CAP, "%s", text);

@@ -6,10 +6,10 @@
  *
  * The server is in this process. A life of it lasts a second or two: another number of threads, of
  * groups, another bound; sometimes a thread per connection. While it lives, the pool is resized and
- * the certificate exchanged ten times a second, and its loop is stopped and begun again now and then.
- * A client that was polite, and whose server was not being stopped meanwhile, must get its answer,
- * byte for byte. Every server_close returns within its bound. At the end threads and descriptors are
- * what they were. The last line says so; the exit code is 0 only then.
+ * the certificate exchanged ten times a second, and its loop is stopped and begun again now and
+ * then. A client that was polite, and whose server was not being stopped meanwhile, must get its
+ * answer, byte for byte. Every server_close returns within its bound. At the end threads and
+ * descriptors are what they were. The last line says so; the exit code is 0 only then.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -107,7 +107,9 @@ static int storm_get(struct shs_request *req, struct shs_response *res)
     struct shs_str path = shs_request_path(req);
 
     if (path.len > 7 && memcmp(path.ptr, "/block/", 7) == 0) {
-        /* 0.2 to 51 ms: what a pool is told of at once, what it finds out, and what it never sees */
+        /*
+         * 0.2 to 51 ms: what a pool is told of at once, what it finds out, and what it never sees
+ */
         struct timespec ts = {.tv_nsec = 100000L << (path.ptr[7] - '0')};
 
         nanosleep(&ts, NULL);
@@ -133,7 +135,7 @@ static int storm_post(struct shs_request *req, struct shs_response *res)
 static const struct shs_http_handler handler = {
     .name = "storm", .do_GET = storm_get, .do_POST = storm_post};
 
-/* -- certificates: two of them, in turns at the same two paths ---------------------------------- */
+/* -- certificates: two of them, in turns at the same two paths --------------------------------- */
 
 struct material {
     char dir[64], certfile[96], keyfile[96];
@@ -144,11 +146,13 @@ static bool mint(struct material *m, int i)
 {
     static const char *const names[] = {"localhost", NULL};
     int64_t now = (int64_t)time(NULL);
-    struct shs_cert_spec spec = {.common_name = "localhost",
-                                 .names = names,
-                                 .not_before = now - 86400,
-                                 .not_after = now + 30 * 86400,
-                                 .server_auth = true};
+    struct shs_cert_spec spec = {
+        .common_name = "localhost",
+        .names = names,
+        .not_before = now - 86400,
+        .not_after = now + 30 * 86400,
+        .server_auth = true,
+    };
     EVP_PKEY *key = NULL;
     X509 *cert = NULL;
     bool made;
@@ -248,7 +252,9 @@ static void hang_up(struct client *c, bool hard)
     c->fd = -1;
 }
 
-/* A process that stood still finds its waits with a limit interrupted (signal(7)): nothing is lost. */
+/*
+ * A process that stood still finds its waits with a limit interrupted (signal(7)): nothing is lost.
+ */
 static bool interrupted(const struct client *c, int rc)
 {
     int cause = errno;
@@ -306,7 +312,9 @@ static bool say(struct client *c, const char *text)
     return write_all(c, text, strlen(text));
 }
 
-/* One answer of status 200 with this body, and nothing behind it; `body` may be as long as LARGE. */
+/*
+ * One answer of status 200 with this body, and nothing behind it; `body` may be as long as LARGE.
+ */
 static bool hear(struct client *c, const char *body, size_t len)
 {
     char buf[2048];

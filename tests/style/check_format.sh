@@ -16,13 +16,27 @@ find_clang_format() {
     return 1
 }
 
+c_files() {
+    sources src include tests/unit tests/soak tests/faults fuzz examples bench cmake
+}
+
 check() {
-    local file diff
-    for file in $(sources src include tests/unit fuzz examples bench cmake); do
-        diff=$("$clang_format" --style=file "$tree/$file" | diff -u --label "$file" --label "$file (formatted)" "$tree/$file" -) || {
-            fault "$file is not formatted: tests/style/check_format.sh --fix"
-            head -n 40 <<<"$diff"
-        }
+    local file
+    local -a all wrong
+
+    mapfile -t all < <(c_files)
+    ((${#all[@]} > 0)) || return 0
+    # One process reads them all; only what it finds is looked at file by file.
+    (cd "$tree" && "$clang_format" --style=file --dry-run -Werror "${all[@]}") >/dev/null 2>&1 && return
+    mapfile -t wrong < <(
+        cd "$tree" && for file in "${all[@]}"; do
+            "$clang_format" --style=file "$file" | cmp -s - "$file" || echo "$file"
+        done
+    )
+    for file in "${wrong[@]}"; do
+        fault "$file is not formatted: tests/style/check_format.sh --fix"
+        "$clang_format" --style=file "$tree/$file" |
+            diff -u --label "$file" --label "$file (formatted)" "$tree/$file" - | head -n 40
     done
 }
 
@@ -37,7 +51,7 @@ self_test() {
 fix() {
     local file tidy
     tidy=$(mktemp)
-    sources src include tests/unit fuzz examples bench cmake | while IFS= read -r file; do
+    c_files | while IFS= read -r file; do
         awk -f "$style_dir/tidy.awk" "$tree/$file" |
             "$clang_format" --style=file --assume-filename="$tree/$file" >"$tidy"
         cmp -s "$tidy" "$tree/$file" || { cat "$tidy" >"$tree/$file" && echo "formatted $file"; }

@@ -141,9 +141,11 @@ static void tell_no(unsigned number)
 
 static bool let_in(unsigned number, bool first)
 {
-    struct shs_load_client c = {.waited_ms = (unsigned)waited_ms(number),
-                                .said = clients[number].said,
-                                .gone = waited_ms(number) >= world.patience_ms};
+    struct shs_load_client c = {
+        .waited_ms = (unsigned)waited_ms(number),
+        .said = clients[number].said,
+        .gone = waited_ms(number) >= world.patience_ms,
+    };
 
     if (!(first && load.phase == SHS_LOAD_CALM) && shs__load_refuses(&load, bounds(), c, now))
         return false;
@@ -352,12 +354,14 @@ static void test_overload(void **state)
 /* A machine that gives the process a core now and then only: it serves less, that is all. */
 static void test_overload_without_a_core(void **state)
 {
-    struct world w = {.late_ms = 600,
-                      .workers = 1,
-                      .service_us = 10000,
-                      .patience_ms = 1200,
-                      .pause_ms = 300,
-                      .every_ms = 350};
+    struct world w = {
+        .late_ms = 600,
+        .workers = 1,
+        .service_us = 10000,
+        .patience_ms = 1200,
+        .pause_ms = 300,
+        .every_ms = 350,
+    };
 
     (void)state;
     begin(w);
