@@ -34,6 +34,8 @@
 
 void *shs__malloc(size_t size) __attribute__((malloc));
 void *shs__calloc(size_t count, size_t size) __attribute__((malloc));
+/* memset(3) to zeros for what is large: a call costs less than what compilers put in its place. */
+void shs__zero(void *ptr, size_t size);
 void *shs__realloc(void *ptr, size_t size);
 void shs__free(void *ptr);
 char *shs__strdup(const char *text);               /* NULL gives NULL */
@@ -143,8 +145,15 @@ struct shs_buf {
 
 void shs__buf_init(struct shs_buf *b, size_t ceiling); /* allocates nothing */
 void shs__buf_free(struct shs_buf *b);                 /* gives the memory back; usable again */
+int shs__buf_reserve_slow(struct shs_buf *b, size_t more);
 /* Room for `more` bytes at the end: SHS_OK, SHS_LIMIT, SHS_NOMEM. May move the content. */
-int shs__buf_reserve(struct shs_buf *b, size_t more);
+static inline int shs__buf_reserve(struct shs_buf *b, size_t more)
+{
+    return more <= b->cap - b->start - b->len ? SHS_OK : shs__buf_reserve_slow(b, more);
+}
+/* The same in a block of its own, whatever room there is: what points into the old one is good
+   until the caller frees *old. */
+int shs__buf_renew(struct shs_buf *b, size_t more, char **old);
 int shs__buf_append_slow(struct shs_buf *b, const void *bytes, size_t len);
 static inline int shs__buf_append(struct shs_buf *b, const void *bytes, size_t len)
 {

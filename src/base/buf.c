@@ -12,17 +12,17 @@ void shs__buf_init(struct shs_buf *b, size_t ceiling)
 
 void shs__buf_free(struct shs_buf *b)
 {
-    shs__free(b->data);
-    shs__buf_init(b, b->ceiling);
+    if (b->data != NULL) /* most have nothing: free(3) need not be asked */
+        shs__free(b->data);
+    b->data = NULL;
+    b->start = b->len = b->cap = 0;
 }
 
-int shs__buf_reserve(struct shs_buf *b, size_t more)
+int shs__buf_reserve_slow(struct shs_buf *b, size_t more)
 {
     size_t need, cap;
     char *data;
 
-    if (more <= shs__buf_room(b))
-        return SHS_OK;
     if (more > b->ceiling || b->len > b->ceiling - more)
         return SHS_LIMIT;
     need = b->len + more;
@@ -45,6 +45,25 @@ int shs__buf_reserve(struct shs_buf *b, size_t more)
     b->data = data;
     b->start = 0;
     b->cap = cap;
+    return SHS_OK;
+}
+
+int shs__buf_renew(struct shs_buf *b, size_t more, char **old)
+{
+    struct shs_buf next;
+    int rc;
+
+    if (more > b->ceiling || b->len > b->ceiling - more)
+        return SHS_LIMIT;
+    shs__buf_init(&next, b->ceiling);
+    rc = shs__buf_reserve(&next, b->len + more);
+    if (rc != SHS_OK)
+        return rc;
+    if (b->len > 0)
+        memcpy(next.data, b->data + b->start, b->len);
+    next.len = b->len;
+    *old = b->data;
+    *b = next;
     return SHS_OK;
 }
 

@@ -45,9 +45,25 @@ bool shs_is_token(struct shs_str s)
     return s.len > 0;
 }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Eight at once: none of them is below SP, or DEL. */
+static bool are_ordinary(const char *s)
+{
+    uint64_t eight, del;
+
+    memcpy(&eight, s, sizeof eight);
+    del = eight ^ EACH(0x7f); /* zero where it is one */
+    return ((((eight - EACH(0x20)) & ~eight) | ((del - EACH(1)) & ~del)) & EACH(0x80)) == 0;
+}
+
 bool shs_is_field_value(struct shs_str s)
 {
-    for (size_t i = 0; i < s.len; i++) {
+    size_t i = 0;
+
+    while (s.len - i >= 8 && are_ordinary(s.ptr + i))
+        i += 8;
+    for (; i < s.len; i++) {
         if (!shs__char_is(s.ptr[i], SHS_CHAR_VALUE))
             return false;
     }

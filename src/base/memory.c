@@ -13,6 +13,11 @@ void *shs__calloc(size_t count, size_t size)
     return calloc(count, size);
 }
 
+void shs__zero(void *ptr, size_t size)
+{
+    memset(ptr, 0, size);
+}
+
 void *shs__realloc(void *ptr, size_t size)
 {
     return realloc(ptr, size);

@@ -88,18 +88,18 @@ struct shs_request {
     struct shs_head head;
     bool body_taken;              /* a handler has read of it */
     bool body_failed;             /* read_body has failed: the connection cannot go on */
-    int body_code;                /* with this */
+    bool sink_over;               /* the sink has had its last byte, or wants no more */
+    int body_code;                /* body_failed: with this */
     struct shs_refusal refusal;   /* and, for SHS_PROTO and SHS_LIMIT, for this reason */
     uint64_t body_read, max_body; /* what a handler has read, and may (shs_request_limit_body) */
     int content_code;             /* a helper refused the content (shs__refuse_content) with this */
+    int sink_rc;                  /* sink_over: this is what `done` is told */
     struct shs_content *content;
     struct shs_str user;         /* whom authentication let in, in the arena; ptr NULL: nobody */
     struct shs_str full_path;    /* before shs_request_set_path; ptr NULL: as head.path */
     const struct shs_sink *sink; /* NULL, or who takes the body */
     void *sink_ctx;
     const struct shs_http_handler *sink_handler; /* that asked for it */
-    bool sink_over;                              /* it has had its last byte, or wants no more */
-    int sink_rc;                                 /* and this is what `done` is told */
     struct shs_slot *slots; /* what middleware left for those behind it; in the arena */
     struct shs_str id;      /* len 0: not asked for yet, or there is none; in the arena */
 };

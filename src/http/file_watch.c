@@ -12,7 +12,7 @@ int shs__watch_begin(struct shs_response *res)
     watch = shs__arena_alloc(&res->x->arena, sizeof *watch);
     if (watch == NULL)
         return SHS_NOMEM;
-    memset(watch, 0, sizeof *watch);
+    shs__zero(watch, sizeof *watch);
     watch->looked_at = res->file_offset;
     shs__file_state_of(&watch->state, &st);
     res->watch = watch;

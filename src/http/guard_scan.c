@@ -28,18 +28,23 @@ static bool block_is_clean(const unsigned char *bytes, size_t len, size_t *crs)
     return bad == 0;
 }
 
+/* A byte counts to 255; and the rest of a head is seldom longer than this. */
+#define BLOCK 64u
+
 static bool region_is_clean(const char *buf, size_t len, size_t lines)
 {
+    unsigned char last[BLOCK];
     const unsigned char *bytes = (const unsigned char *)buf;
     size_t crs = 0;
 
-    while (len >= 128) { /* a byte counts to 255 */
-        if (!block_is_clean(bytes, 128, &crs))
+    for (; len >= BLOCK; len -= BLOCK, bytes += BLOCK) {
+        if (!block_is_clean(bytes, BLOCK, &crs))
             return false;
-        bytes += 128;
-        len -= 128;
     }
-    return block_is_clean(bytes, len, &crs) && crs == lines;
+    /* Filled up, so that it is as wide as the others. */
+    memset(last, ' ', sizeof last);
+    memcpy(last, bytes, len);
+    return block_is_clean(last, BLOCK, &crs) && crs == lines;
 }
 
 static int scan_fast(struct shs_head_scan *scan, const char *buf, size_t len,

@@ -15,7 +15,9 @@
 #include "http/h1_exchange.h"
 #include "http/mistake.h"
 
-/* Room behind a head for the framing lines of its body, but for trailers. */
+/* Fields of a head that are kept beside those of the answer, in the first block of the arena. */
+#define FEW_FIELDS 14u
+/* Room behind a head for its body and the framing lines of that, but for trailers. */
 #define BODY_ROOM 1024u
 
 void shs__h1_config_init(struct shs_h1_config *config, const struct shs_options *opt,
@@ -63,7 +65,10 @@ static void drop_exchange(struct shs_h1 *h1)
         return;
     shs__exchange_clear(&h1->xchg->base);
     shs__buf_free(&h1->xchg->early);
-    shs__free(h1->xchg->fields);
+    if (h1->xchg->long_head)
+        shs__free(h1->xchg->fields);
+    if (h1->xchg->outgrown != NULL)
+        shs__free(h1->xchg->outgrown);
     shs__free(h1->xchg);
     h1->xchg = NULL;
 }
@@ -125,21 +130,30 @@ static int conversation_over(struct shs_h1 *h1, const char *why)
 }
 /* -- the states -------------------------------------------------------------------------------- */
 
+/* Room for the fields of a head. A head of so many lines has fewer. */
+static bool make_fields(struct shs_h1_exchange *x, size_t lines)
+{
+    size_t size = lines * sizeof *x->fields;
+
+    if (lines == 0)
+        return true;
+    x->long_head = lines > FEW_FIELDS;
+    x->fields = x->long_head ? shs__malloc(size) : shs__arena_alloc(&x->base.arena, size);
+    return x->fields != NULL;
+}
+
 static struct shs_h1_exchange *begin_exchange(struct shs_h1 *h1)
 {
-    /* A head of so many lines has fewer fields. */
-    size_t fields = h1->scan.lines * sizeof(struct shs_field);
     struct shs_h1_exchange *x = shs__malloc(sizeof *x);
-    struct shs_field *list = fields == 0 ? NULL : shs__malloc(fields);
 
-    if (x == NULL || (list == NULL && fields > 0)) {
-        shs__free(list);
+    if (x == NULL)
+        return NULL;
+    shs__zero((char *)x + sizeof x->base, sizeof *x - sizeof x->base);
+    shs__exchange_init(&x->base, &shs__h1_exchange_ops, h1->config->opt->max_buffered_response);
+    if (!make_fields(x, h1->scan.lines)) {
         shs__free(x);
         return NULL;
     }
-    memset(x, 0, sizeof *x);
-    x->fields = list;
-    shs__exchange_init(&x->base, &shs__h1_exchange_ops, h1->config->opt->max_buffered_response);
     shs__buf_init(&x->early, h1->config->opt->max_buffered_body);
     x->base.opt = h1->config->opt;
     x->h1 = h1;
@@ -159,6 +173,22 @@ static bool request_begins(const struct shs_h1 *h1)
             (h1->served == 0 || memcmp(shs__buf_head(&h1->in), "\r\n", h1->in.len) != 0));
 }
 
+/*
+ * The first bytes of a request. Nobody knows how many will come, and they are few: they are read
+ * into the stack, so that the block they are kept in is one that malloc(3) has ready, and that
+ * there is none where nothing has come.
+ */
+static int read_first(struct shs_h1 *h1)
+{
+    char first[SHS_H1_FIRST_READ];
+    size_t got = 0;
+    int rc = shs__stream_read(h1->stream, first, sizeof first, &got);
+
+    if (rc > 0 && expired(h1)) /* as fill_in_time */
+        rc = shs__stream_read(h1->stream, first, sizeof first, &got);
+    return rc == SHS_OK ? shs__buf_append(&h1->in, first, got) : rc;
+}
+
 /* Waiting for a request's first byte. */
 static int step_idle(struct shs_h1 *h1)
 {
@@ -168,13 +198,11 @@ static int step_idle(struct shs_h1 *h1)
         if (h1->config->host->stopping(h1->owner))
             return conversation_over(h1, "the server is stopping");
         /* After an answer the next request is rarely there yet: do not ask, wait. */
-        if (h1->tried && !shs__stream_pending(h1->stream) && !expired(h1)) {
+        if (h1->tried) {
             h1->tried = false;
             return SHS_WAIT_READ;
         }
-        rc = shs__buf_reserve(&h1->in, SHS_H1_FIRST_READ);
-        if (rc == SHS_OK)
-            rc = fill_in_time(h1);
+        rc = read_first(h1);
         if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
             if (h1->in.len == 0)
                 shs__buf_free(&h1->in);
@@ -232,37 +260,23 @@ static int refuse_late(struct shs_h1 *h1, const char *rule, const char *text)
     return refuse(h1, &why, SHS_TIMEOUT);
 }
 
-/* Room in `in` for `need` bytes behind the head, those that are there included. May move it. */
-static int make_body_room(struct shs_h1 *h1, size_t head_len, size_t need)
-{
-    size_t there = h1->in.len - head_len;
-
-    return there >= need ? SHS_OK : shs__buf_reserve(&h1->in, need - there);
-}
-
-static int parse_head(struct shs_h1 *h1, struct shs_h1_exchange *x, struct shs_refusal *why)
-{
-    return shs__head_parse(shs__buf_head(&h1->in) + h1->scan.start, x->head_len - h1->scan.start,
-                           &h1->config->limits, &x->parser, x->fields, &x->base.req.head, why);
-}
-
 /*
- * Reads the head: from here on there are views into `in`, so the room for what comes behind is made
- * before. A line of framing is looked at when it is complete, and a trailer's may be long: for the
- * bodies that can have one the head is moved, if it must, and read again.
+ * From here on there are views into `in`, which does not move any more. Most requests have nothing
+ * behind their head. A line of framing is looked at when it is complete, and a trailer's may be
+ * long.
  */
 static int read_head(struct shs_h1 *h1, struct shs_h1_exchange *x, struct shs_refusal *why)
 {
-    size_t long_room = h1->config->limits.max_trailer_bytes + BODY_ROOM;
-    int rc = make_body_room(h1, x->head_len, BODY_ROOM);
+    int rc = shs__head_parse(shs__buf_head(&h1->in) + h1->scan.start, x->head_len - h1->scan.start,
+                             &h1->config->limits, &x->parser, x->fields, &x->base.req.head, why);
 
-    if (rc == SHS_OK)
-        rc = parse_head(h1, x, why);
-    if (rc != SHS_OK || !x->base.req.head.chunked ||
-        h1->in.len - x->head_len + shs__buf_room(&h1->in) >= long_room)
+    if (rc != SHS_OK)
         return rc;
-    rc = make_body_room(h1, x->head_len, long_room);
-    return rc == SHS_OK ? parse_head(h1, x, why) : rc;
+    shs__body_init(&x->body, &x->base.req.head, &h1->config->limits, &x->parser);
+    if (x->body.phase == SHS_BODY_DONE)
+        return SHS_OK;
+    return shs__h1_make_room(
+        x, BODY_ROOM + (x->base.req.head.chunked ? h1->config->limits.max_trailer_bytes : 0));
 }
 
 /* The whole head is there: read it, and prepare for its body. */
@@ -284,8 +298,10 @@ static int head_complete(struct shs_h1 *h1, size_t head_len)
         return refuse(h1, &why, SHS_PROTO);
     if (rc != SHS_OK)
         return broken(h1, rc, false, "out of memory for a request");
-    shs__body_init(&x->body, head, &h1->config->limits, &x->parser);
-    shs__h1_start_progress(x, h1->config->opt->body_ms);
+    if (x->body.phase == SHS_BODY_DONE)
+        shs__h1_start_progress_at(x, h1->began_ns, h1->config->opt->body_ms);
+    else
+        shs__h1_start_progress(x, h1->config->opt->body_ms);
     h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
     if (x->body.phase == SHS_BODY_DONE) {
         enter(h1, SHS_H1_HANDLE);
@@ -515,6 +531,7 @@ static int step_sink(struct shs_h1 *h1)
 static int step_handle(struct shs_h1 *h1)
 {
     struct shs_h1_exchange *x = h1->xchg;
+    int64_t now;
     int rc = SHS_OK;
 
     if (!x->answer_ready) {
@@ -529,11 +546,12 @@ static int step_handle(struct shs_h1 *h1)
     }
     if (rc == SHS_OK && !x->base.res.broken)
         rc = shs__recoding_settle(&x->base.res);
+    now = shs_now_ns();
     if (rc == SHS_OK && !x->base.res.broken)
-        rc = shs__h1_serialise(x);
+        rc = shs__h1_serialise(x, now);
     if (rc != SHS_OK)
         return broken(h1, rc, false, "no memory for an answer");
-    shs__h1_start_progress(x, h1->config->opt->write_ms);
+    shs__h1_start_progress_at(x, now, h1->config->opt->write_ms);
     h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
     enter(h1, SHS_H1_SEND);
     return SHS_OK;
@@ -665,13 +683,11 @@ static int exchange_done(struct shs_h1 *h1)
         shs__buf_free(&h1->out);
         shs__stream_idle(h1->stream);
     }
-    h1->tried = true;
+    h1->tried = h1->in.len == 0 && !shs__stream_pending(h1->stream);
     h1->config->host->set_deadline(h1->owner, shs__deadline_after(now, h1->config->opt->idle_ms));
     h1->config->host->set_idle(h1->owner, true);
     enter(h1, SHS_H1_IDLE);
-    if (h1->config->host->turn_over != NULL &&
-        (h1->in.len > 0 || shs__stream_pending(h1->stream)) &&
-        h1->config->host->turn_over(h1->owner))
+    if (!h1->tried && h1->config->host->turn_over != NULL && h1->config->host->turn_over(h1->owner))
         return SHS_YIELD;
     return SHS_OK;
 }

@@ -114,7 +114,7 @@ struct shs_h1 {
     int64_t opened_ns;
     unsigned served;
     uint8_t state; /* enum shs_h1_state */
-    bool tried;    /* IDLE: the stream has been asked since the last answer */
+    bool tried;    /* IDLE: nothing of the next request is there; it need not be asked for */
 };
 
 void shs__h1_config_init(struct shs_h1_config *config, const struct shs_options *opt,

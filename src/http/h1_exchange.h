@@ -41,7 +41,9 @@ struct shs_h1_exchange {
     bool body_closed;         /* the peer ended in the middle of it */
     bool answer_ready;        /* HANDLE is over: SEND may finish the exchange */
     bool keep;                /* the connection stays open, as the head of the answer said */
+    bool long_head;           /* `fields` is a block of its own, and not of the arena */
     struct shs_field *fields; /* of the head */
+    char *outgrown;           /* NULL, or the block that the head's views are in: no more h1->in */
 };
 /* One for each request: what is larger than this is not among the blocks that malloc(3) has ready,
    and costs a request of 13 bytes 2 % (glibc 2.36, tcache). */
@@ -55,6 +57,9 @@ extern const struct shs_exchange_ops shs__h1_exchange_ops;
 
 /* Reads once into the room that h1->in has. As a stream's read. */
 int shs__h1_fill(struct shs_h1 *h1);
+/* Room in h1->in for `need` bytes behind the head, those that are there included. What points into
+   the head is good until the exchange ends. SHS_OK, SHS_NOMEM, SHS_LIMIT. */
+int shs__h1_make_room(struct shs_h1_exchange *x, size_t need);
 /* The next content of the body into x->pending, or none at its end. SHS_OK, SHS_WAIT_*, or < 0. */
 int shs__h1_next_content(struct shs_h1_exchange *x);
 /* The next bytes of the body into `buf`, none at its end. SHS_OK, SHS_WAIT_*, or < 0. */
@@ -78,6 +83,8 @@ static inline void shs__h1_leave_body(struct shs_h1_exchange *x)
 }
 /* Starts the clock of a body or an answer: ms, and opt->min_rate from then on. */
 void shs__h1_start_progress(struct shs_h1_exchange *x, unsigned ms);
+/* The same for who has just looked what time it is. */
+void shs__h1_start_progress_at(struct shs_h1_exchange *x, int64_t now_ns, unsigned ms);
 
 /* Until when a handler may wait: for its client, and by its own deadline. */
 int64_t shs__h1_deadline(const struct shs_h1_exchange *x);
@@ -93,7 +100,7 @@ int shs__h1_drain_out_blocking(struct shs_h1_exchange *x);
 /* Puts 100 Continue into h1->out. */
 int shs__h1_put_continue(struct shs_h1_exchange *x);
 /* Puts what is left of the answer into h1->out: head, body in memory, last chunk. */
-int shs__h1_serialise(struct shs_h1_exchange *x);
+int shs__h1_serialise(struct shs_h1_exchange *x, int64_t now_ns);
 /* The next piece of what a source gives, behind what h1->out has. SHS_OK, or < 0: it fails. */
 int shs__h1_fill_from_source(struct shs_h1_exchange *x);
 /* The exchange ops. */

@@ -5,7 +5,12 @@
 
 void shs__h1_start_progress(struct shs_h1_exchange *x, unsigned ms)
 {
-    shs__progress_start(&x->progress, shs_now_ns(), ms, x->h1->config->opt->min_rate);
+    shs__h1_start_progress_at(x, shs_now_ns(), ms);
+}
+
+void shs__h1_start_progress_at(struct shs_h1_exchange *x, int64_t now_ns, unsigned ms)
+{
+    shs__progress_start(&x->progress, now_ns, ms, x->h1->config->opt->min_rate);
 }
 
 int64_t shs__h1_deadline(const struct shs_h1_exchange *x)
@@ -23,6 +28,17 @@ int shs__h1_fill(struct shs_h1 *h1)
     if (rc == SHS_OK)
         h1->in.len += got;
     return rc;
+}
+
+/* Once for a request: who needs more has a body, and has asked for all of it. */
+int shs__h1_make_room(struct shs_h1_exchange *x, size_t need)
+{
+    struct shs_buf *in = &x->h1->in;
+    size_t there = in->len - x->head_len;
+
+    if (there + shs__buf_room(in) >= need)
+        return SHS_OK;
+    return x->outgrown != NULL ? SHS_LIMIT : shs__buf_renew(in, need - there, &x->outgrown);
 }
 
 /*
@@ -185,7 +201,7 @@ static int h1_read_body(struct shs_exchange *base, void *buf, size_t cap, size_t
 #define STOP_LOOK_MS 250u
 
 /*
- * What a peer sends while it listens is the next request: kept where it is, up to the room there.
+ * What a peer sends while it listens is the next request: kept, up to the room that is made once.
  */
 static int wait_peer(struct shs_h1_exchange *x, int64_t deadline_ns, bool can_be_woken)
 {
@@ -199,9 +215,11 @@ static int wait_peer(struct shs_h1_exchange *x, int64_t deadline_ns, bool can_be
 
         if (h1->config->host->stopping(h1->owner))
             return SHS_STOPPED;
-        if (shs__buf_room(&h1->in) == 0)
-            return SHS_LIMIT;
-        rc = shs__h1_fill(h1);
+        rc = shs__buf_room(&h1->in) > 0
+                 ? SHS_OK
+                 : shs__h1_make_room(x, h1->in.len - x->head_len + SHS_H1_FIRST_READ);
+        if (rc == SHS_OK)
+            rc = shs__h1_fill(h1);
         if (rc < 0)
             return rc;
         if (rc == SHS_OK)

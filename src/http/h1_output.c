@@ -84,15 +84,23 @@ static int put(struct shs_h1 *h1, struct shs_str s)
 
 static int put_field(struct shs_h1 *h1, struct shs_str name, struct shs_str value)
 {
-    int rc = put(h1, name);
+    size_t len = name.len + value.len + 4;
+    int rc = shs__buf_room(&h1->out) >= len ? SHS_OK : shs__buf_reserve(&h1->out, len);
+    char *to = shs__buf_tail(&h1->out);
 
-    if (rc == SHS_OK)
-        rc = put(h1, SHS_STR(": "));
-    if (rc == SHS_OK)
-        rc = put(h1, value);
-    if (rc == SHS_OK)
-        rc = put(h1, SHS_STR("\r\n"));
-    return rc;
+    if (rc != SHS_OK)
+        return rc;
+    memcpy(to, name.ptr, name.len);
+    to += name.len;
+    *to++ = ':';
+    *to++ = ' ';
+    if (value.len > 0)
+        memcpy(to, value.ptr, value.len);
+    to += value.len;
+    *to++ = '\r';
+    *to = '\n';
+    h1->out.len += len;
+    return SHS_OK;
 }
 
 static int put_number_field(struct shs_h1 *h1, struct shs_str name, uint64_t value)
@@ -142,7 +150,7 @@ static int put_framing(struct shs_h1_exchange *x, bool more)
 }
 
 /* May another request follow on this connection? */
-static bool may_keep(const struct shs_h1_exchange *x, bool more)
+static bool may_keep(const struct shs_h1_exchange *x, bool more, int64_t now_ns)
 {
     const struct shs_h1 *h1 = x->h1;
     const struct shs_options *opt = h1->config->opt;
@@ -151,7 +159,7 @@ static bool may_keep(const struct shs_h1_exchange *x, bool more)
         (x->failure_code != SHS_OK && !x->content_refused))
         return false;
     if (h1->served + 1 >= opt->max_requests_per_connection ||
-        shs_now_ns() >= shs__deadline_after(h1->opened_ns, opt->connection_age_ms))
+        now_ns >= shs__deadline_after(h1->opened_ns, opt->connection_age_ms))
         return false;
     /* A handler that streams may be in the middle of the body, and read it to its end. */
     if (!shs__h1_can_drain(x) && !(more && x->reading))
@@ -183,13 +191,13 @@ static int put_our_fields(struct shs_h1_exchange *x)
     return rc;
 }
 
-static int put_head(struct shs_h1_exchange *x, bool more)
+static int put_head(struct shs_h1_exchange *x, bool more, int64_t now_ns)
 {
     struct shs_h1 *h1 = x->h1;
     struct shs_response *res = &x->base.res;
     int rc;
 
-    x->keep = may_keep(x, more);
+    x->keep = may_keep(x, more, now_ns);
     rc = put_status_line(h1, res->status, res->reason);
     if (rc == SHS_OK)
         rc = put_our_fields(x);
@@ -231,15 +239,16 @@ static int put_last_chunk(struct shs_h1 *h1, const struct shs_response *res)
 }
 
 /* Puts the rest of the answer where SEND takes it from. */
-int shs__h1_serialise(struct shs_h1_exchange *x)
+int shs__h1_serialise(struct shs_h1_exchange *x, int64_t now_ns)
 {
     struct shs_h1 *h1 = x->h1;
     struct shs_response *res = &x->base.res;
     int rc = shs__buf_reserve(&h1->out, res->field_bytes + res->body.len + 512);
 
     if (rc == SHS_OK && !res->head_sent) /* trailers and sources without a length need chunks */
-        rc = put_head(x, (res->trailer_count > 0 && !res->no_body) || res->source != NULL ||
-                             res->is_source);
+        rc = put_head(
+            x, (res->trailer_count > 0 && !res->no_body) || res->source != NULL || res->is_source,
+            now_ns);
     if (rc == SHS_OK && res->body.len > 0)
         rc = res->chunked ? put_chunk(h1, shs__buf_head(&res->body), res->body.len)
                           : shs__buf_append(&h1->out, shs__buf_head(&res->body), res->body.len);
@@ -339,9 +348,11 @@ int shs__h1_send_body(struct shs_exchange *base, const void *buf, size_t len)
     const char *bytes = buf;
     int rc = SHS_OK;
 
-    shs__h1_start_progress(x, h1->config->opt->write_ms);
+    int64_t now = shs_now_ns();
+
+    shs__h1_start_progress_at(x, now, h1->config->opt->write_ms);
     if (!base->res.head_sent)
-        rc = put_head(x, true);
+        rc = put_head(x, true, now);
     do {
         size_t piece = len < SHS_H1_PIECE ? len : SHS_H1_PIECE;
 

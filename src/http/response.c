@@ -18,7 +18,7 @@
 void shs__exchange_init(struct shs_exchange *x, const struct shs_exchange_ops *ops,
                         size_t max_buffered_response)
 {
-    memset(x, 0, sizeof *x);
+    shs__zero(x, sizeof *x);
     x->ops = ops;
     x->req.x = x;
     x->res.x = x;
@@ -58,24 +58,23 @@ void shs__exchange_clear(struct shs_exchange *x)
 
 shs_method_fn *shs__handler_method(const struct shs_http_handler *handler, struct shs_str method)
 {
-    const struct {
-        struct shs_str name;
-        shs_method_fn *fn;
-    } methods[] = {
-        {SHS_STR("GET"), handler->do_GET},
-        {SHS_STR("HEAD"), handler->do_HEAD != NULL ? handler->do_HEAD : handler->do_GET},
-        {SHS_STR("POST"), handler->do_POST},
-        {SHS_STR("PUT"), handler->do_PUT},
-        {SHS_STR("PATCH"), handler->do_PATCH},
-        {SHS_STR("DELETE"), handler->do_DELETE},
-        {SHS_STR("OPTIONS"), handler->do_OPTIONS},
-    };
+    shs_method_fn *fn = NULL;
 
-    for (size_t i = 0; i < SHS_ARRAY_LEN(methods); i++) {
-        if (shs__str_eq(method, methods[i].name))
-            return methods[i].fn != NULL ? methods[i].fn : handler->do_any;
-    }
-    return handler->do_any;
+    if (shs__str_eq(method, SHS_STR("GET")))
+        fn = handler->do_GET;
+    else if (shs__str_eq(method, SHS_STR("HEAD")))
+        fn = handler->do_HEAD != NULL ? handler->do_HEAD : handler->do_GET;
+    else if (shs__str_eq(method, SHS_STR("POST")))
+        fn = handler->do_POST;
+    else if (shs__str_eq(method, SHS_STR("PUT")))
+        fn = handler->do_PUT;
+    else if (shs__str_eq(method, SHS_STR("PATCH")))
+        fn = handler->do_PATCH;
+    else if (shs__str_eq(method, SHS_STR("DELETE")))
+        fn = handler->do_DELETE;
+    else if (shs__str_eq(method, SHS_STR("OPTIONS")))
+        fn = handler->do_OPTIONS;
+    return fn != NULL ? fn : handler->do_any;
 }
 
 bool shs__status_without_body(int status)

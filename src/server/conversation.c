@@ -82,7 +82,7 @@ static int handle(struct shs_conn *conn)
 /*
  * What a stream above the socket holds already is not told by the socket again: a handler that has
  * read half a record and waits for more is called at once. Not without end: one that takes nothing
- * twice in a row waits as it asked.
+ * twice in a row waits as it asked; and HTTP does not ask to wait before it has looked there.
  */
 static int call_handler(struct shs_conn *conn)
 {
@@ -93,7 +93,8 @@ static int call_handler(struct shs_conn *conn)
         conn->has_read = false;
         rc = handle(conn);
         took_nothing = conn->has_read ? 0 : took_nothing + 1;
-    } while (rc == SHS_WAIT_READ && took_nothing < 2 && shs__stream_pending(conn->stream));
+    } while (rc == SHS_WAIT_READ && took_nothing < 2 && conn->server->protocol == NULL &&
+             shs__stream_pending(conn->stream));
     return rc;
 }
 

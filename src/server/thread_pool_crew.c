@@ -28,7 +28,7 @@
 /* A worker that is expected back so soon is not replaced: waking another one takes as long. */
 #define SOON_NS 30000
 /* Where there are enough in the mean, and just now none: this long is waited for the first. */
-#define PATIENCE_NS SHS_NS_PER_MS
+#define PATIENCE_NS (SHS_NS_PER_MS / 10)
 /* So long it is not counted again who will be back. */
 #define ENOUGH_NS 150000
 /* And one that is so late is not expected any more, whatever the monitor says. */

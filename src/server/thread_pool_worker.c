@@ -321,15 +321,45 @@ static void suspect(struct shs_pool_worker *worker, int64_t took_ns, unsigned co
         worker->suspects = SUSPECTS;
 }
 
+/*
+ * A worker whose handlers wait, and which was through at `through_ns`, lets others have its core
+ * and then looks, before it sleeps: among the others is who sends the next request, and where
+ * nobody sleeps he need not wake anybody, which costs both of them (64 clients, handlers that wait
+ * for 0.5 ms: a fifth less time of the cores for a request). Not where the cores are in use for
+ * something else: who has them keeps them for as long as the kernel likes.
+ */
+#define CROWDED_NS (3 * SHS_NS_PER_MS)
+#define CROWDED_FOR_NS (50 * SHS_NS_PER_MS)
+
+static int look_after_others(struct shs_pool_worker *worker, struct epoll_event *event)
+{
+    struct shs_pool_group *group = worker->group;
+    int64_t through = worker->through_ns, now;
+    int count;
+
+    if (through == 0 || through < atomic_load_explicit(&group->crowded_ns, memory_order_relaxed))
+        return 0;
+    sched_yield();
+    count = epoll_wait(group->epoll_fd, event, 1, 0);
+    now = shs_now_ns();
+    if (now - through > CROWDED_NS)
+        atomic_store_explicit(&group->crowded_ns, now + CROWDED_FOR_NS, memory_order_relaxed);
+    return count;
+}
+
 static void work_turn(struct shs_pool_worker *worker)
 {
     struct shs_pool_group *group = worker->group;
     struct epoll_event events[SHS_POOL_BATCH];
     unsigned ready = atomic_load(&group->ready_count);
-    int count =
-        epoll_wait(group->epoll_fd, events, shs__pool_batch_size(worker), ready > 0 ? 0 : -1);
-    int64_t told_ns = count > 0 || ready > 0 ? shs_now_ns() : 0;
+    int most = shs__pool_batch_size(worker);
+    int count = ready == 0 && most == 1 ? look_after_others(worker, events) : 0;
+    int64_t told_ns;
 
+    if (count <= 0)
+        count = epoll_wait(group->epoll_fd, events, most, ready > 0 ? 0 : -1);
+    told_ns = count > 0 || ready > 0 ? shs_now_ns() : 0;
+    worker->through_ns = 0;
     if (count > 0) {
         batch_fill(&worker->batch, events, count);
         work_events(worker, told_ns);
@@ -337,8 +367,10 @@ static void work_turn(struct shs_pool_worker *worker)
     ready = atomic_load(&group->ready_count);
     if (ready > 0)
         work_ready(worker, ready);
-    if (told_ns != 0)
-        suspect(worker, shs_now_ns() - told_ns, (unsigned)(count > 0 ? count : 0) + ready);
+    if (told_ns != 0) {
+        worker->through_ns = shs_now_ns();
+        suspect(worker, worker->through_ns - told_ns, (unsigned)(count > 0 ? count : 0) + ready);
+    }
     if (count < (int)SHS_POOL_BATCH) {
         worker->busy_since_ns = told_ns;
     } else if (told_ns - worker->busy_since_ns >= YIELD_NS) {

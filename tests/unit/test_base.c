@@ -101,6 +101,34 @@ static void test_buf_keeps_its_content_when_it_grows(void **state)
     shs__buf_free(&b);
 }
 
+/* What points into the old block stays good. */
+static void test_buf_renew(void **state)
+{
+    struct shs_buf b;
+    char *old = NULL;
+    const char *view;
+
+    SHS_UNUSED(state);
+    shs__buf_init(&b, 2000);
+    assert_int_equal(shs__buf_append_str(&b, SHS_STR("gone, kept")), SHS_OK);
+    shs__buf_consume(&b, 6);
+    view = shs__buf_head(&b);
+    assert_int_equal(shs__buf_renew(&b, 1997, &old), SHS_LIMIT);
+    assert_int_equal(shs__buf_renew(&b, SIZE_MAX, &old), SHS_LIMIT);
+    assert_null(old);
+    assert_ptr_equal(shs__buf_head(&b), view);
+    assert_int_equal(shs__buf_renew(&b, 1996, &old), SHS_OK);
+    assert_true(shs__buf_room(&b) >= 1996);
+    assert_true(buf_is(&b, SHS_STR("kept")));
+    assert_ptr_not_equal(shs__buf_head(&b), view);
+    shs__buf_free(&b);
+    assert_memory_equal(view, "kept", 4);
+    shs__free(old);
+    assert_int_equal(shs__buf_renew(&b, 1, &old), SHS_OK); /* nothing is there to be kept */
+    assert_null(old);
+    shs__buf_free(&b);
+}
+
 static void test_buf_odd_ceilings(void **state)
 {
     SHS_UNUSED(state);
@@ -523,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_buf_append_and_consume),
         cmocka_unit_test(test_buf_ceiling),
         cmocka_unit_test(test_buf_keeps_its_content_when_it_grows),
+        cmocka_unit_test(test_buf_renew),
         cmocka_unit_test(test_buf_odd_ceilings),
         cmocka_unit_test(test_buf_reserve_gives_room),
         cmocka_unit_test(test_buf_printf),

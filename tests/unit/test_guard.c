@@ -639,6 +639,25 @@ static void test_token_and_value(void **state)
     assert_false(shs_is_field_value(SHS_STR("\x7f")));
 }
 
+/* Eight bytes are looked at together: each byte, in each place among them and behind them. */
+static void test_value_byte_by_byte(void **state)
+{
+    char text[20];
+
+    SHS_UNUSED(state);
+    for (size_t at = 0; at < sizeof text; at++) {
+        for (unsigned c = 0; c < 256; c++) {
+            bool fine = c == '\t' || (c >= 0x20 && c != 0x7f);
+
+            memset(text, at % 2 == 0 ? 'v' : 0xe9, sizeof text);
+            text[at] = (char)c;
+            for (size_t len = at + 1; len <= sizeof text; len++)
+                assert_int_equal(shs_is_field_value((struct shs_str){text, len}), fine);
+            assert_true(shs_is_field_value((struct shs_str){text, at}));
+        }
+    }
+}
+
 /* -- the second opinion ------------------------------------------------------------------------ */
 
 /* Reads the head into *d; its body is about to begin. */
@@ -701,6 +720,7 @@ int main(void)
         cmocka_unit_test(test_views_are_into_the_buffer),
         cmocka_unit_test(test_forms_and_framing),
         cmocka_unit_test(test_token_and_value),
+        cmocka_unit_test(test_value_byte_by_byte),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,43 @@ static int echo(struct shs_request *req, struct shs_response *res)
     return SHS_OK;
 }
 
+/* Looks at the head before the body is read, and answers from it afterwards. */
+static int keeps_views(struct shs_request *req, struct shs_response *res)
+{
+    struct shs_str path = shs_request_path(req), value = {NULL, 0};
+    char buf[3000];
+    size_t got = 0;
+
+    if (!shs_request_header(req, "X-A", &value))
+        return SHS_IO;
+    do {
+        SHS_RETURN_IF_ERROR(shs_request_read(req, buf, sizeof buf, &got));
+    } while (got > 0);
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_write(res, path.ptr, path.len));
+    return shs_write(res, value.ptr, value.len);
+}
+
+static struct h1_lab *listening; /* NULL: it has sent all that it wanted */
+
+/* Listens to its client, who sends the next request meanwhile, and answers from its own head. */
+static int listens(struct shs_request *req, struct shs_response *res)
+{
+    char more[3000];
+    int rc;
+
+    if (listening != NULL) {
+        memset(more, 'm', sizeof more);
+        send_bytes(listening, "GET /2 HTTP/1.1\r\nHost: a\r\nX-A: ", 31);
+        send_bytes(listening, more, sizeof more);
+        listening = NULL;
+    }
+    rc = res->x->ops->wait_peer(res->x, shs_now_ns(), -1);
+
+    SHS_RETURN_IF_ERROR(shs_send_response(res, rc == SHS_OK ? 200 : 500));
+    return shs_write(res, shs_request_path(req).ptr, shs_request_path(req).len);
+}
+
 static int fails(struct shs_request *req, struct shs_response *res)
 {
     (void)req;
@@ -606,6 +643,39 @@ static void test_limits(void **state)
     free(long_text);
 }
 
+/* A short head is in a short block. What comes behind it needs more; the head stays readable. */
+static void test_more_behind_a_short_head(void **state)
+{
+    char more[3000];
+    struct h1_lab lab;
+
+    (void)state;
+    memset(more, 'm', sizeof more);
+    h1_lab_open(&lab, H1_HANDLER(keeps_views));
+    lab.opt.max_buffered_body = 10; /* the handler reads the rest */
+    send_bytes(&lab,
+               "POST /p HTTP/1.1\r\nHost: a\r\nX-A: value\r\n"
+               "Transfer-Encoding: chunked\r\n\r\nbb8\r\n",
+               74);
+    assert_int_equal(run(&lab), SHS_WAIT_READ);
+    send_bytes(&lab, more, sizeof more);
+    send_bytes(&lab, "\r\n0\r\nTrailer-Of-Many: ", 22);
+    send_bytes(&lab, more, sizeof more);
+    assert_int_equal(talk(&lab, "\r\n\r\n"), SHS_WAIT_READ);
+    h1_has(&lab, "HTTP/1.1 200 ");
+    assert_string_equal(h1_body(&lab), "/pvalue");
+    h1_lab_close(&lab);
+    /* The next request, which comes while the first one's handler listens. */
+    h1_lab_open(&lab, H1_HANDLER(listens));
+    listening = &lab;
+    assert_int_equal(talk(&lab, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n"), SHS_WAIT_READ);
+    assert_int_equal(talk(&lab, "\r\n\r\n"), SHS_WAIT_READ);
+    assert_int_equal(h1_count(&lab, "HTTP/1.1 200 "), 2);
+    h1_has(&lab, "/1HTTP/1.1 200 ");
+    assert_string_equal(strstr(h1_lab_text(&lab), "/2"), "/2");
+    h1_lab_close(&lab);
+}
+
 /* The process is stopped between the looks at the socket and at the clock, and the rest comes. */
 static void test_the_clock_is_not_the_last_word(void **state)
 {
@@ -859,6 +929,7 @@ int main(void)
         cmocka_unit_test(test_get),
         cmocka_unit_test(test_a_slow_reader_costs_a_piece),
         cmocka_unit_test(test_keep_alive_and_pipelining),
+        cmocka_unit_test(test_more_behind_a_short_head),
         cmocka_unit_test(test_byte_by_byte_and_small_writes),
         cmocka_unit_test(test_head_and_bodiless_answers),
         cmocka_unit_test(test_http_10_closes),

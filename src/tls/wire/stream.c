@@ -475,7 +475,7 @@ static int read_direct(struct shs_tls_stream *self, void *buf, size_t cap, size_
 static int tls_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
 {
     struct shs_tls_stream *self = TLS(s);
-    int ret, rc = shs__tls_stream_handshake(self);
+    int ret, rc = shs__tls_is_established(self) ? SHS_OK : shs__tls_stream_handshake(self);
 
     if (rc != SHS_OK)
         return rc;
@@ -575,7 +575,7 @@ static int tls_write(struct shs_stream *s, const void *buf, size_t len, size_t *
     struct shs_tls_stream *self = TLS(s);
     const char *bytes = buf;
     size_t done = 0, n = 0;
-    int rc = shs__tls_stream_handshake(self);
+    int rc = shs__tls_is_established(self) ? SHS_OK : shs__tls_stream_handshake(self);
 
     if (rc != SHS_OK)
         return rc;
