@@ -40,6 +40,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 struct link {
@@ -244,14 +245,33 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Why an exchange failed, as far as the socket and OpenSSL know. */
+static void say_why(const struct link *link, unsigned number, int error)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    unsigned long code = ERR_peek_error();
+
+    (void)getsockopt(link->fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+    fprintf(stderr,
+            "load_client: connection %u: %s; TCP state %u, %u ms after the last segment; %s\n",
+            number, strerror(error), info.tcpi_state, info.tcpi_last_data_recv,
+            code == 0 ? "nothing from OpenSSL" : ERR_reason_error_string(code));
+}
+
 static void ask_all(struct link *links, unsigned count, double *us)
 {
     unsigned bad = 0;
 
     for (unsigned i = 0; i < count; i++) {
         double began = now_s();
+        bool good;
 
-        bad += links[i].fd < 0 || !exchange(&links[i]);
+        errno = 0;
+        ERR_clear_error();
+        good = links[i].fd >= 0 && exchange(&links[i]);
+        if (!good && bad++ < 3) /* the first few tell enough */
+            say_why(&links[i], i, errno);
         us[i] = (now_s() - began) * 1e6;
     }
     qsort(us, count, sizeof *us, by_value);

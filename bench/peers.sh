@@ -91,6 +91,7 @@ start_python() {
 start_peer() {
     case $1 in
     pool | thread) start_shs --threading "$1" "${@:2}" ;;
+    direct) start_shs --threading pool --tls-records direct "${@:2}" ;;
     nginx) has nginx && start_nginx ;;
     h2o) has h2o && start_h2o ;;
     lighttpd) has lighttpd && start_lighttpd ;;

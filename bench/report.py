@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 
-OURS = ("pool", "thread")
+OURS = ("pool", "direct", "thread")
 SLEEPS = (200, 500, 1000, 2000, 4000, 10000, 50000)
 OPENSSL_PEERS = ("nginx", "lighttpd", "haproxy")
 TITLES = {
@@ -44,6 +44,11 @@ GOALS = [
     ("100m", "cpu_us", "pool", "best", 0.95),
     ("idle", "kib", "pool", None, 14.0), ("idle10k", "kib", "pool", None, 14.0),
     ("idleplain", "kib", "pool", None, 1.0),
+    ("keepalive", "cpu_us", "direct", "best", 0.85), ("many", "errors", "direct", None, 0),
+    ("16k", "cpu_us", "direct", "best", 0.75), ("1m", "cpu_us", "direct", "best", 0.8),
+    ("100m", "cpu_us", "direct", "best", 0.85),
+    ("idle", "kib", "direct", None, 1.0), ("idle10k", "kib", "direct", None, 1.0),
+    ("idle10k", "max_us", "direct", None, 5000),
     ("idle10k", "threads", "pool", None, (os.cpu_count() or 1) + 4), ("idle10k", "max_us", "pool", None, 5000),
     ("blocking", "p99_us", "pool", "blocking-none", 2.0),
     ("keepalive", "cpu_us", "thread", ("nginx",), 1.10),
@@ -104,19 +109,19 @@ def judge(medians):
 
 def table(medians):
     servers = order({s for c, _, s in medians if not c.startswith("accounting-")})
-    print("| case | " + " | ".join(servers) + " | pool / best peer |")
-    print("| --- |" + " ---: |" * (len(servers) + 1))
+    compared = [s for s in ("pool", "direct") if s in servers]
+    print("| case | " + " | ".join(servers + [f"{s} / best peer" for s in compared]) + " |")
+    print("| --- |" + " ---: |" * (len(servers) + len(compared)))
     for case in TITLES:
         for metric, unit in UNITS.items():
             row = {s: medians[case, metric, s] for s in servers if (case, metric, s) in medians}
             if not row or (metric == "errors" and not any(row.values())):
                 continue
             peers = [v for s, v in row.items() if s not in OURS]
-            ratio = f"{row['pool'] / min(peers):.2f}" if "pool" in row and peers and min(peers) > 0 else ""
-            if metric in ("client_share", "errors"):
-                ratio = ""
+            compares = peers and min(peers) > 0 and metric not in ("client_share", "errors")
             cells = [f"{row[s]:.4g}" if s in row else "" for s in servers]
-            print(f"| {TITLES[case]}: {unit} | " + " | ".join(cells) + f" | {ratio} |")
+            cells += [f"{row[s] / min(peers):.2f}" if compares and s in row else "" for s in compared]
+            print(f"| {TITLES[case]}: {unit} | " + " | ".join(cells) + " |")
 
 
 def goals(verdicts):
@@ -177,8 +182,8 @@ def picture(medians, out):
         print("case", *servers, "goal", file=f)
         print(*lines, sep="\n", file=f)
     n = len(servers)
-    colours = ["#0b5394", "#6fa8dc", "#e69138", "#6aa84f", "#a64d79", "#7f7f7f", "#bf9000"]
-    bars = ", ".join(f'"{data}" using {i + 2}:xtic(1) title columnheader({i + 2}) linecolor rgb "{colours[i % 7]}"'
+    colours = ["#0b5394", "#3d85c6", "#6fa8dc", "#e69138", "#6aa84f", "#a64d79", "#7f7f7f", "#bf9000"]
+    bars = ", ".join(f'"{data}" using {i + 2}:xtic(1) title columnheader({i + 2}) linecolor rgb "{colours[i % 8]}"'
                      for i in range(n))
     plot = (f'set terminal pngcairo size 1400,700 font "sans,13"; set output "{out}/results.png";'
             'set title "Server CPU per request (idle: memory per connection; ms: handlers that sleep, time per request),'

@@ -7,7 +7,8 @@
 #
 #   cases    keepalive many full mtls resumed 16k 1m 100m idle idle10k idleplain blocking accounting
 #            flat sleep burst slow
-#   servers  pool thread nginx h2o lighttpd haproxy go python
+#   servers  pool direct thread nginx h2o lighttpd haproxy go python; pool keeps its records with libssl,
+#            direct is the same with --tls-records direct
 #
 # Writes DIR/results.json and DIR/results.png (gnuplot) and prints the table in Markdown. A peer
 # that is not installed is left out, and named; as root the peers are installed from Debian first.
@@ -18,11 +19,11 @@ source "$bench/peers.sh"
 
 rounds=3 seconds=3 out=$root/build/bench-results
 cases=keepalive,many,full,resumed,16k,1m,100m,idle,idle10k,idleplain,blocking,accounting,sleep,burst,slow
-servers=pool,thread,nginx,h2o,lighttpd,haproxy,go,python
+servers=pool,direct,thread,nginx,h2o,lighttpd,haproxy,go,python
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help)
-        sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
         exit 0
         ;;
     esac
@@ -67,6 +68,7 @@ serves() {
     haproxy:16k | haproxy:1m | haproxy:100m) return 1 ;; # it has no files
     python:many | python:1m | python:100m | python:idle*) return 1 ;; # a thread or a process each
     thread:many | thread:idle* | thread:slow) return 1 ;; # max_threads
+    direct:idleplain | direct:mtls) return 1 ;; # the same as pool's
     haproxy:slow) return 1 ;; # it has no files
     python:slow) return 1 ;;
     *:sleep | *:burst) [[ $1 == pool || $1 == thread || $1 == go ]] || return 1 ;; # others run no handlers

@@ -654,9 +654,10 @@ static const struct setting rows[] = {
      .choices = records,
      .needs = TLS,
      .preset = "libssl",
-     .help = "libssl, or direct: after the handshake the library itself\n"
-             "reads and writes the records of TLS 1.3, in a tenth of the\n"
-             "memory an idle connection; whoami says which, and why"},
+     .help = "libssl, or direct: from the end of the first request on the\n"
+             "library itself reads and writes the records of TLS 1.3, in\n"
+             "a tenth of the memory an idle connection; not under FIPS;\n"
+             "whoami says which, and why"},
     {.group = "tls",
      .name = "tls-min",
      .kind = SETTING_CHOICE,

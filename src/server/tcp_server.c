@@ -43,9 +43,13 @@ static void set_tcp_options(int fd)
        about bytes that are not on their way yet. */
     set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES);
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    /* Many probes: the kernel's timers for so long are coarse, so those of connections that came
+       together are sent in one moment, and a queue drops what is over its length (1,000 on the
+       loopback). Who was answered is not in the next round, so each round gets on. Three lost ones
+       were enough to end thousands of idle connections whose peers were there. */
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
     set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
-    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 12);
 }
 
 static bool is_inet(int family)

@@ -293,15 +293,25 @@ static size_t length_in(const unsigned char *header)
     return (size_t)header[3] << 8 | header[4];
 }
 
-/* A record's header: DATA when it may be read on. 5.1, 5.2, and 5: after the handshake there is no
-   change_cipher_spec and nothing unprotected. */
+/* OpenSSL 3.2 moved the record layer, and changed the order of what it looks at. */
+static bool looks_at_major_version_first(void)
+{
+    return OpenSSL_version_num() < 0x30200000UL;
+}
+
+/*
+ * A record's header: DATA when it may be read on. 5.1, 5.2, and 5: after the handshake there is no
+ * change_cipher_spec and nothing unprotected. For a version that is not 0x0303, 5.2 names no alert;
+ * decode_error is "some field was out of the specified range" (6.2), and what libssl says, except
+ * that before 3.2 another major version is protocol_version, whatever the type is.
+ */
 static enum shs_tls_opened check_header(const unsigned char *header, struct shs_tls_fault *fault)
 {
-    if (header[1] != 3)
+    if (header[1] != 3 && looks_at_major_version_first())
         return refuse(fault, SSL_AD_PROTOCOL_VERSION, SSL_R_WRONG_VERSION_NUMBER);
     if (header[0] != SHS_TLS_DATA)
         return refuse(fault, SSL_AD_UNEXPECTED_MESSAGE, SSL_R_BAD_RECORD_TYPE);
-    if (header[2] != 3)
+    if (header[1] != 3 || header[2] != 3)
         return refuse(fault, SSL_AD_DECODE_ERROR, SSL_R_WRONG_VERSION_NUMBER);
     if (length_in(header) > CIPHERTEXT_MAX)
         return refuse(fault, SSL_AD_RECORD_OVERFLOW, SSL_R_ENCRYPTED_LENGTH_TOO_LONG);
