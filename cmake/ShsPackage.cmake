@@ -74,8 +74,9 @@ set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "libshs0 (= ${PROJECT_VERSION}), libc6-dev,
 if(optional)
   string(APPEND CPACK_DEBIAN_DEV_PACKAGE_DEPENDS ", ${optional}")
 endif()
+# With ~: the version of Debian 13 is 9.2.1~7.3.0+dfsg1+~cs24.12.11-1, which is before 9.2.1.
 if(NOT SHS_LLHTTP_FROM STREQUAL "sources")
-  string(APPEND CPACK_DEBIAN_DEV_PACKAGE_DEPENDS ", libllhttp-dev (>= 9.2.1)")
+  string(APPEND CPACK_DEBIAN_DEV_PACKAGE_DEPENDS ", libllhttp-dev (>= 9.2.1~)")
 endif()
 set(CPACK_DEBIAN_DEV_DESCRIPTION "HTTPS server library, files to develop with
 Servers are put together from classes and mixins as in Python's socketserver
