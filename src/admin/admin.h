@@ -38,7 +38,8 @@ struct shs_admin_own {
 struct shs_admin_route {
     const char *method, *pattern;
     shs_method_fn *fn;
-    bool changes; /* on record before it is done; one at a time */
+    bool changes;      /* on record before it is done; one at a time */
+    const char *takes; /* parameters of its query, blanks between; others are 400. NULL: none */
     const char *does;
 };
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +11,8 @@
 
 /* How a line ends whose second part was never written. */
 #define TORN ",\"status\":null,\"torn\":true}\n"
+/* So long a pipe or a terminal may take nothing. */
+#define STALL_MS 1000
 
 struct shs_admin_audit {
     char *file;
@@ -18,9 +21,10 @@ struct shs_admin_audit {
     void *log_ctx;
     pthread_mutex_t lock;
     pthread_cond_t ended;
-    bool open;              /* the first part of a line is written, the second is not */
-    bool torn;              /* and never will be */
-    struct shs_buf first;   /* of the open line, for the log */
+    bool open;            /* the first part of a line is written, the second is not */
+    bool torn;            /* and never will be */
+    bool stalled;         /* nobody read it in time: nobody else waits, until it takes something */
+    struct shs_buf first; /* of the open line, for the log */
     struct shs_buf waiting; /* whole lines that came meanwhile */
 };
 
@@ -35,33 +39,103 @@ static bool ends_in_order(int fd)
     return size <= 0 || pread(fd, &last, 1, size - 1) != 1 || last == '\n';
 }
 
+/* Whether it takes something again, in its time. */
+static bool wait_writable(struct shs_admin_audit *self, int64_t until_ns)
+{
+    struct pollfd pfd = {.fd = self->fd, .events = POLLOUT};
+    int ready;
+
+    do {
+        int64_t left_ms = self->stalled ? 0 : (until_ns - shs_now_ns()) / 1000000;
+
+        ready = poll(&pfd, 1, left_ms > 0 ? (int)left_ms : 0);
+    } while (ready < 0 && errno == EINTR);
+    self->stalled = ready <= 0;
+    if (ready == 0)
+        errno = EAGAIN;
+    return ready > 0;
+}
+
+/* `done`: so many bytes of it, also when it fails. */
+static int write_bytes(struct shs_admin_audit *self, const char *bytes, size_t len, size_t *done)
+{
+    int64_t until_ns = shs__deadline_after(shs_now_ns(), STALL_MS);
+
+    for (*done = 0; *done < len;) {
+        ssize_t n = shs__pwrite_unsignalled(self->fd, bytes + *done, len - *done, -1);
+
+        if (n > 0) {
+            *done += (size_t)n;
+            self->stalled = false;
+        } else if (n == 0) {
+            errno = ENOSPC;
+        }
+        if (n > 0 || (n < 0 && errno == EINTR) ||
+            (n < 0 && errno == EAGAIN && wait_writable(self, until_ns)))
+            continue;
+        return SHS_IO;
+    }
+    return SHS_OK;
+}
+
 /* All of it, or nothing: of a disk that fills up in the middle, the piece is taken back. */
 static int write_all(struct shs_admin_audit *self, const char *bytes, size_t len)
 {
-    off_t before = self->fd < 0 ? 0 : lseek(self->fd, 0, SEEK_END);
-    int rc = self->fd < 0 ? SHS_OK : shs__write_all(self->fd, bytes, len), why = errno;
+    off_t before;
+    size_t done;
+    int rc, why;
 
-    if (rc != SHS_OK && before >= 0 && ftruncate(self->fd, before) != 0)
+    if (self->fd < 0)
+        return SHS_OK;
+    before = lseek(self->fd, 0, SEEK_END);
+    rc = write_bytes(self, bytes, len, &done);
+    why = errno;
+    if (rc != SHS_OK && before < 0)
+        self->torn = self->torn || done > 0; /* a pipe takes nothing back */
+    else if (rc != SHS_OK && ftruncate(self->fd, before) != 0)
         self->torn = self->torn || !ends_in_order(self->fd);
     errno = why;
     return rc;
 }
 
+/* Opened to be read as well, a pipe would take lines that nobody ever reads. */
+static int open_pipe(int fd, const char *file)
+{
+    struct stat st;
+
+    if (fd < 0 && errno != EACCES && errno != ENXIO)
+        return fd;
+    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISFIFO(st.st_mode)))
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return open(file, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+}
+
+/* Waits for nobody, and nor do writes: O_NONBLOCK. */
 static int open_file(const char *file, bool *torn, struct shs_error *err)
 {
-    int fd = open(file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    char why[96];
+    int fd = open(file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 
-    if (fd < 0 && (errno == EACCES || errno == ENXIO)) /* a pipe, or one that may be written only */
-        fd = open(file, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return shs_error_set(err, SHS_IO, errno, "cannot open the audit file %s", file), -1;
+    fd = open_pipe(fd, file); /* or one that may be written only */
+    if (fd < 0) {
+        int code = errno;
+
+        shs_error_set(err, SHS_IO, code, "cannot open the audit file %s: %s", file,
+                      code == ENXIO ? "nobody reads this pipe"
+                                    : shs__strerror(code, why, sizeof why));
+        errno = code;
+        return -1;
+    }
     *torn = !ends_in_order(fd);
     return fd;
 }
 
 /* With the lock, and no line open: a file that was moved away (logrotate) is left to its end, and
-   the next line begins a new one. Where none can be opened, the old one goes on. */
-static void follow_name(struct shs_admin_audit *self)
+   the next line begins a new one. Where none can be opened, the old one goes on; but one that was
+   removed has no name any more, and nobody would ever read the line. */
+static int follow_name(struct shs_admin_audit *self)
 {
     struct stat mine, named;
     bool torn = false;
@@ -70,24 +144,24 @@ static void follow_name(struct shs_admin_audit *self)
     if (self->file == NULL || fstat(self->fd, &mine) != 0 || !S_ISREG(mine.st_mode) ||
         (stat(self->file, &named) == 0 && named.st_dev == mine.st_dev &&
          named.st_ino == mine.st_ino))
-        return;
+        return SHS_OK;
     fd = open_file(self->file, &torn, NULL);
     if (fd < 0)
-        return;
+        return mine.st_nlink == 0 ? SHS_IO : SHS_OK;
     close(self->fd);
     self->fd = fd;
     self->torn = torn;
+    return SHS_OK;
 }
 
 /* With the lock, and no line open: ends one that was never ended, then this one. */
 static int write_line(struct shs_admin_audit *self, struct shs_str line)
 {
     struct shs_buf whole;
-    int rc = SHS_OK;
+    int rc = follow_name(self);
 
-    follow_name(self);
     shs__buf_init(&whole, line.len + 128);
-    if (self->torn)
+    if (rc == SHS_OK && self->torn)
         rc = shs__buf_append_str(&whole, SHS_STR(TORN));
     if (rc == SHS_OK)
         rc = shs__buf_append_str(&whole, line);
@@ -190,6 +264,18 @@ int shs__admin_audit_line(struct shs_admin_audit *self, struct shs_str line)
     return rc == SHS_OK ? SHS_OK : SHS_IO;
 }
 
+static int cannot_write(const struct shs_admin_audit *self, struct shs_error *err)
+{
+    int code = errno;
+    char text[96];
+    const char *why = code == EAGAIN ? "nobody reads this pipe"
+                      : code == 0    ? "out of memory"
+                                     : shs__strerror(code, text, sizeof text);
+
+    return shs_error_set(err, SHS_IO, code, "cannot write %s: %s",
+                         self->file == NULL ? "its line" : self->file, why);
+}
+
 int shs__admin_audit_begin(struct shs_admin_audit *self, struct shs_str part, unsigned wait_ms,
                            struct shs_error *err)
 {
@@ -210,7 +296,7 @@ int shs__admin_audit_begin(struct shs_admin_audit *self, struct shs_str part, un
         if (rc == SHS_OK)
             self->open = true;
         else
-            rc = shs_error_set(err, SHS_IO, errno, "the audit log cannot be written");
+            rc = cannot_write(self, err);
     }
     pthread_mutex_unlock(&self->lock);
     return rc;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <shs/digest.h>
@@ -137,19 +138,30 @@ static bool is_tls_entry(const char *entry)
 
 /* -- the file ---------------------------------------------------------------------------------- */
 
+/* "cannot WHAT PATH: why", of errno. */
+static int cannot(const char *what, const char *path, struct shs_error *err)
+{
+    int code = errno;
+    char why[96];
+
+    return shs_error_set(err, SHS_IO, code, "cannot %s %s: %s", what, path,
+                         shs__strerror(code, why, sizeof why));
+}
+
 static int write_whole(const char *path, const struct shs_buf *text, struct shs_error *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), rc;
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    int rc;
 
     if (fd < 0)
-        return shs_error_set(err, SHS_IO, errno, "cannot write %s", path);
+        return cannot("write", path, err);
     rc = text->len == 0 ? SHS_OK : shs__write_all(fd, shs__buf_head(text), text->len);
     if (rc == SHS_OK && fsync(fd) != 0 && !shs__has_no_sync(errno))
         rc = SHS_IO;
     if (rc != SHS_OK)
-        shs_error_set(err, rc, errno, "cannot write %s", path);
+        rc = cannot("write", path, err);
     if (close(fd) != 0 && rc == SHS_OK)
-        rc = shs_error_set(err, SHS_IO, errno, "cannot write %s", path);
+        rc = cannot("write", path, err);
     return rc;
 }
 
@@ -170,7 +182,7 @@ static int save(struct shs_admin *self, struct shs_error *err)
     if (rc == SHS_OK)
         rc = write_whole(path, &text, err);
     if (rc == SHS_OK && rename(path, self->opt.deny) != 0)
-        rc = shs_error_set(err, SHS_IO, errno, "cannot replace %s", self->opt.deny);
+        rc = cannot("replace", self->opt.deny, err);
     if (rc != SHS_OK && path != NULL)
         (void)unlink(path);
     shs__buf_free(&text);
@@ -196,28 +208,44 @@ static int load_lines(struct shs_admin *self, char *text)
     return rc;
 }
 
+/* The list as text. It is replaced by another file at each change, so a pipe or a device is none. */
+static int read_list(const char *path, struct shs_buf *text, struct shs_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc;
+    struct stat st;
+
+    if (fd < 0)
+        return errno == ENOENT ? SHS_OK : cannot("read the deny list", path, err);
+    if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
+        rc = shs_error_set(err, SHS_USAGE, 0,
+                           "the deny list %s is not a file, which each change can replace", path);
+    } else {
+        rc = shs__read_all(fd, text);
+        if (rc == SHS_IO)
+            rc = cannot("read the deny list", path, err);
+        else if (rc != SHS_OK)
+            shs_error_set(err, rc, 0, "the deny list %s: %s", path, shs_err_text(rc));
+    }
+    close(fd);
+    return rc;
+}
+
 int shs__admin_deny_load(struct shs_admin *self, struct shs_error *err)
 {
     struct shs_buf text;
-    int fd, rc;
+    int rc;
 
     if (self->opt.deny == NULL)
         return SHS_OK;
-    fd = open(self->opt.deny, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT
-                   ? SHS_OK
-                   : shs_error_set(err, SHS_IO, errno, "cannot read %s", self->opt.deny);
     shs__buf_init(&text, FILE_MAX);
-    rc = shs__read_all(fd, &text);
-    if (rc == SHS_OK)
+    rc = read_list(self->opt.deny, &text, err);
+    if (rc == SHS_OK) {
         rc = shs__buf_append(&text, "", 1);
-    if (rc == SHS_OK)
-        rc = load_lines(self, shs__buf_head(&text));
-    if (rc != SHS_OK)
-        shs_error_set(err, rc, rc == SHS_IO ? errno : 0, "cannot read %s: %s", self->opt.deny,
-                      shs_err_text(rc));
-    close(fd);
+        if (rc == SHS_OK)
+            rc = load_lines(self, shs__buf_head(&text));
+        if (rc != SHS_OK)
+            shs_error_set(err, rc, 0, "the deny list %s: %s", self->opt.deny, shs_err_text(rc));
+    }
     shs__buf_free(&text);
     return rc;
 }
@@ -453,8 +481,10 @@ int shs__admin_post_deny(struct shs_request *req, struct shs_response *res)
                                  NULL);
     if (shs__admin_denied_add(self->denied, entry, &added) != SHS_OK)
         return shs__admin_refuse(res, 507, "the deny list is full", NULL);
-    if (added && save(self, &d.err) != SHS_OK) {
-        shs__admin_denied_drop_last(self->denied);
+    /* Also what is on it already: its file may have been lost. */
+    if (save(self, &d.err) != SHS_OK) {
+        if (added)
+            shs__admin_denied_drop_last(self->denied);
         return shs__admin_refuse(res, 500, d.err.text, NULL);
     }
     return enforce(self, req, res, &d, added, self_denied);

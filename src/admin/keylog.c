@@ -35,7 +35,9 @@ int shs__admin_keylog_open(struct shs_admin *self, struct shs_error *err)
     self->keylog_fd = open(
         path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
     if (self->keylog_fd < 0)
-        return shs_error_set(err, SHS_IO, errno, "cannot open the key log %s", path);
+        return shs_error_set(err, SHS_IO, errno, "cannot open the key log %s: %s", path,
+                             errno == ENXIO ? "it is not a file"
+                                            : shs__strerror(errno, (char[96]){0}, 96));
     if (fstat(self->keylog_fd, &st) != 0 || !S_ISREG(st.st_mode))
         return shs_error_set(err, SHS_USAGE, 0, "the key log %s is not a file", path);
     if ((st.st_mode & 0077) != 0)

@@ -59,8 +59,9 @@ static inline bool shs__is_peers_end(int code)
 /* -- files ------------------------------------------------------------------------------------- */
 
 /*
- * pwrite, or write where `at` is negative, without the signal by which a process that has reached
- * RLIMIT_FSIZE is killed: EFBIG is for the client of an upload, not for the server.
+ * pwrite, or write where `at` is negative, without the signals by which a process is killed that has
+ * reached RLIMIT_FSIZE, or whose pipe nobody reads: EFBIG is for the client of an upload, and EPIPE
+ * for the admin plane's client, not for the server.
  */
 ssize_t shs__pwrite_unsignalled(int fd, const void *bytes, size_t len, off_t at);
 /* All of them, in the same way. SHS_OK, or SHS_IO with errno. */

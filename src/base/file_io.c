@@ -16,12 +16,17 @@ ssize_t shs__pwrite_unsignalled(int fd, const void *bytes, size_t len, off_t at)
 
     sigemptyset(&one);
     sigaddset(&one, SIGXFSZ);
+    sigaddset(&one, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &one, &before);
     n = at < 0 ? write(fd, bytes, len) : pwrite(fd, bytes, len, at);
     saved = errno;
     /* It is this thread's alone, and has been told by the error. */
-    if (n < 0 && saved == EFBIG && sigismember(&before, SIGXFSZ) == 0)
+    if (n < 0 && (saved == EFBIG || saved == EPIPE) &&
+        sigismember(&before, saved == EFBIG ? SIGXFSZ : SIGPIPE) == 0) {
+        sigemptyset(&one);
+        sigaddset(&one, saved == EFBIG ? SIGXFSZ : SIGPIPE);
         sigtimedwait(&one, NULL, &now);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = saved;
     return n;

@@ -201,7 +201,9 @@ static int open_log(struct serve *self)
         (void)!fchown(self->log_fd, self->run_as.uid, self->run_as.gid);
     if (self->log_fd < 0)
         return cmd_fail(CMD_FAILED, "cannot open the log file %s: %s", self->o->log_file,
-                        shs__strerror(errno, text, sizeof text));
+                        errno == ENXIO ? "nobody reads this pipe"
+                                       : shs__strerror(errno, text, sizeof text));
+    (void)fcntl(self->log_fd, F_SETFL, O_APPEND); /* writes wait again */
     stop_signals_reopen(self->o->log_file, self->log_fd);
     return CMD_OK;
 }

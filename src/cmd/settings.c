@@ -124,7 +124,8 @@ static void look_whether_nearer(struct nearest *self, const char *name)
 {
     size_t d = name == NULL ? SIZE_MAX : distance(self->wanted, name);
 
-    if (d < self->distance && d < strlen(name)) {
+    /* Of a short word nothing would be left: 'a' is not meant for 'spa'. */
+    if (d < self->distance && d < strlen(name) && d < strlen(self->wanted)) {
         self->distance = d;
         self->name = name;
     }

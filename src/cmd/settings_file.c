@@ -20,6 +20,9 @@ static bool may_say(struct settings_file *file)
 #include <unistd.h>
 #include <yaml.h>
 
+/* Levels of keys and lists; this has five at most. */
+#define DEPTH_MAX 16
+
 struct reader {
     const struct settings *table;
     struct settings_file *file;
@@ -206,12 +209,17 @@ static const struct settings_group *group_of(const struct settings *table, const
 static void blame_key(struct reader *self, const yaml_node_t *node, const char *name,
                       const struct place *place)
 {
+    bool of_list = place->group != NULL && !place->listed && place->group->listed != NULL &&
+                   settings_find_listed(self->table, place->group, name) != NULL;
     const char *nearest = place->listed ? settings_nearest_listed(self->table, place->group, name)
                                         : settings_nearest_key(self->table, name);
 
     if (nearest == NULL && place->listed)
         nearest = settings_nearest_key(self->table, name);
-    if (nearest != NULL)
+    if (of_list)
+        blame(self->file, line_of(node), "'%s' belongs in the list '%s': \"%s: [{%s: ...}]\"", name,
+              place->group->name, place->group->name, name);
+    else if (nearest != NULL)
         blame(self->file, line_of(node), "there is no key '%s'; did you mean '%s'?", name, nearest);
     else
         blame(self->file, line_of(node),
@@ -441,8 +449,13 @@ static char *read_bytes(const char *path, size_t *len)
     *len = 0;
     if (fd < 0 || fstat(fd, &st) != 0) {
         cannot_read(path, errno);
+    } else if (S_ISDIR(st.st_mode)) {
+        cannot_read(path, EISDIR);
     } else if (!S_ISREG(st.st_mode)) {
-        cannot_read(path, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
+        (void)cmd_fail(CMD_FAILED,
+                       "cannot read the configuration %s: it is a pipe or a device; copy it into a "
+                       "file",
+                       path);
     } else if ((uint64_t)st.st_size > SETTINGS_FILE_MAX) {
         (void)cmd_fail(CMD_FAILED, "the configuration %s has more than %zu bytes", path,
                        SETTINGS_FILE_MAX);
@@ -477,6 +490,35 @@ static void read_document(struct reader *self)
         blame(self->file, line_of(root), "a configuration is made of lines 'key: value'");
     else
         read_keys(self, root, &top);
+}
+
+/*
+ * Whether it is nested as a configuration is: libyaml takes a time that grows with the square of the
+ * depth, hours for a MiB. What else is wrong is said when it is read.
+ */
+static bool is_shallow(struct reader *self, const char *bytes, size_t len)
+{
+    unsigned depth = 0, line = 0;
+    yaml_parser_t parser;
+    yaml_event_t event;
+    bool end = false;
+
+    if (!yaml_parser_initialize(&parser))
+        return out_of_memory(self);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)bytes, len);
+    while (!end && depth <= DEPTH_MAX && yaml_parser_parse(&parser, &event)) {
+        line = (unsigned)event.start_mark.line + 1;
+        end = event.type == YAML_STREAM_END_EVENT;
+        if (event.type == YAML_MAPPING_START_EVENT || event.type == YAML_SEQUENCE_START_EVENT)
+            depth++;
+        else if (event.type == YAML_MAPPING_END_EVENT || event.type == YAML_SEQUENCE_END_EVENT)
+            depth--;
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    if (depth > DEPTH_MAX)
+        blame(self->file, line, "nested more than %d levels deep", DEPTH_MAX);
+    return depth <= DEPTH_MAX;
 }
 
 static void parse_bytes(struct reader *self, const char *bytes, size_t len)
@@ -519,7 +561,8 @@ int settings_file_read(const struct settings *table, const char *path, struct se
     bytes = read_bytes(path, &len);
     if (bytes == NULL)
         return CMD_FAILED;
-    parse_bytes(&self, bytes, len);
+    if (is_shallow(&self, bytes, len))
+        parse_bytes(&self, bytes, len);
     shs__free(bytes);
     if (out->errors > 0)
         return CMD_USAGE;

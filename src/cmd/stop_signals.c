@@ -112,7 +112,7 @@ void stop_signals_forget(void)
 static _Atomic(const char *) log_path;
 static int log_fd;
 
-/* open(2), dup3(2) and close(2) may be called in a signal handler. */
+/* open(2), fcntl(2), dup3(2) and close(2) may be called in a signal handler. */
 static void on_reopen(int number)
 {
     const char *path = atomic_load(&log_path);
@@ -120,6 +120,7 @@ static void on_reopen(int number)
 
     SHS_UNUSED(number);
     if (fd >= 0) {
+        (void)fcntl(fd, F_SETFL, O_APPEND); /* writes wait again */
         (void)dup3(fd, log_fd, O_CLOEXEC);
         close(fd);
     }

@@ -130,8 +130,14 @@ static int lock_directory(const char *path)
 static int bind_failed(struct shs_server *self, const struct sockaddr_un *address, int sys_errno)
 {
     bool abstract = address->sun_path[0] == '\0';
+    struct stat st;
     char why[96];
 
+    if (sys_errno == EADDRINUSE && !abstract && lstat(address->sun_path, &st) == 0 &&
+        !S_ISSOCK(st.st_mode))
+        return shs_server_fail(self, SHS_IO, sys_errno,
+                               "cannot bind to %.107s: there is something that is no socket",
+                               address->sun_path);
     if (sys_errno == EADDRINUSE && !abstract && !self->opt.unlink_on_bind)
         return shs_server_fail(self, SHS_IO, sys_errno,
                                "%.107s is in use: a server has it, or left it behind (remove it "

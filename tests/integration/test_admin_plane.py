@@ -196,6 +196,24 @@ def test_03_not_for_web_pages(pki):
 # -- 4 ---------------------------------------------------------------------------------------------
 
 
+def test_04_a_parameter_that_is_none(pki):
+    """What is misspelt is not left out: '?dryrun=1' would be a reload, and '?stat=idle' everybody."""
+    with shslib.temp_dir() as home, Admin(SITE, home=home) as server:
+        for method, path, name, takes in (
+                ("POST", "reload?dryrun=1", "dryrun", "dry_run"), ("POST", "drain?grace=1s&time=2s", "time", "grace timeout"),
+                ("POST", "undrain?now=1", "now", "none"), ("GET", "connections?stat=idle", "stat", "older_than"),
+                ("HEAD", "threads?x", None, None), ("GET", "whoami?%FF%22=1", "", "none"), ("DELETE", "connections/1?no=1", "no", "now")):
+            answer = server.ask(path, method)
+            equal(answer.status, 400, path)
+            if name is not None:
+                check("there is no parameter '" + name in answer.json["error"] and takes in answer.json["error"], answer.body)
+        answer = server.ask("drain?grace=1s&grace=2s", "POST")
+        equal((answer.status, answer.json["error"]),
+              (400, "the parameter 'grace' is given twice; POST /admin/v1/drain takes grace timeout"))
+        check(not any("change" in line for line in server.audit()), "something was changed")
+        equal({state["state"] for state in server.see("drain").values()}, {"serving"})
+
+
 def test_04_refusals_say_why(pki):
     with shslib.temp_dir() as home, Admin(*pki.flags(), "--admin", "tls:0", "--admin-client-ca", pki.ca.cert, SITE,
                                           home=home) as server:
@@ -598,6 +616,26 @@ def test_08_a_file_of_another_editor(pki):
                   ["spki " + pki.spki("bob").hex(), "spiffe spiffe://corp.test/ns/ops", "uid 4000000"])
             for name in ("bob", "dave"):
                 check("REVOKED" in (refusal_of(server, pki, name) or ""), name)
+
+
+def test_08_a_list_that_is_none_or_lost(pki):
+    """A pipe does not hold up the start, and who is denied again is kept again."""
+    with shslib.temp_dir() as home:
+        deny = os.path.join(home, "deny")
+        os.mkfifo(deny)
+        check("%s is not a file" % deny in refused("--admin", "unix:" + home + "/a", "--admin-deny", deny), "a pipe")
+        os.unlink(deny)
+        with Admin("--admin-deny", deny, SITE, home=home) as server:
+            equal(server.ask("deny", "POST", {"uid": 4000000}).json["kept"], True)
+            os.unlink(deny)
+            again = server.ask("deny", "POST", {"uid": 4000000}).json
+            equal((again["new"], again["kept"]), (False, True))
+            equal(open(deny).read(), "uid 4000000\n")
+            os.mkdir(deny + ".new")
+            answer = server.ask("deny", "POST", {"uid": 4000000})
+            equal(answer.status, 500)
+            check("Is a directory" in answer.json["error"], answer.body)
+            equal(len(server.see("deny")["denied"]), 1)  # it counts still
 
 
 def test_08_let_in_again(pki):

@@ -86,13 +86,19 @@ def test_where_keys_belong():
 
 def test_files_that_are_none():
     faulty("- a\n", "c.yaml:1: a configuration is made of lines 'key: value'")
-    faulty("a: b\n---\nc: d\n", "c.yaml:1: there is no key 'a'; did you mean 'spa'?")
+    faulty("a: b\n---\nc: d\n", "c.yaml:1: there is no key 'a'; a key is the name of a flag: see 'shs serve --help'")
     faulty("port: 0\n---\nport: 0\n", "c.yaml:2: a second document: a configuration is one")
     code, lines = faults("port: 0\n crl: x\n")
     equal((code, len(lines)), (2, 1))
     check(re.match(r"c\.yaml:2: this is not YAML: ", lines[0]), lines[0])
     code, lines = faults('port: "\\q"\n')
     check(code == 2 and "this is not YAML" in lines[0], str(lines))
+    # Deep ones: a MiB of them would take libyaml hours.
+    faulty("a: %s\n" % ("\n [" * 200000), "c.yaml:17: nested more than 16 levels deep")
+    faulty("a: %s\n" % ("{a: " * 200000), "c.yaml:1: nested more than 16 levels deep")
+    faulty("".join(" " * i + "-\n" for i in range(100)), "c.yaml:17: nested more than 16 levels deep")
+    # One entry where a list belongs.
+    faulty("routes: {path: /x}\n", "c.yaml:1: 'path' belongs in the list 'routes': \"routes: [{path: ...}]\"")
     # Nodes that have themselves as children, and many mistakes.
     faulty("index: &a [*a]\n", "c.yaml:1: 'index' takes one value, not a list")
     code, lines = faults("".join("zzzzzzz%d: 1\n" % i for i in range(100)))
@@ -105,7 +111,7 @@ def test_files_that_are_none():
     with shslib.temp_dir() as path:
         os.mkfifo(path + "/fifo")
         shslib.write_file(path + "/long", "#" * ((1 << 20) + 1))
-        for name, why in (("none", "No such file"), (".", "Is a directory"), ("fifo", "Invalid argument"),
+        for name, why in (("none", "No such file"), (".", "Is a directory"), ("fifo", "it is a pipe or a device"),
                           ("long", "more than 1048576 bytes")):
             code, out, err = shs("--config", name, cwd=path)
             equal((code, out), (1, ""))

@@ -572,9 +572,16 @@ def test_log_file_and_request_ids():
             server.get("/data.bin")
             equal(wait_for_lines(log, 1)[0]["target"], "/data.bin")
             equal(server.stderr, "", "nothing on stderr")
-        got = subprocess.run([shslib.BIN, "serve", "--plain", "--log-file", root + "/no/such/file"],
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
-        equal(got.returncode, 1)
+            # A pipe that nobody reads holds up nobody.
+            os.unlink(log)
+            os.mkfifo(log)
+            server.signal(signal.SIGUSR1)
+            equal(server.get("/text.txt")[0], 200)
+        for file, why in ((root + "/no/such/file", b"No such file"), (log, b"nobody reads this pipe")):
+            got = subprocess.run([shslib.BIN, "serve", "--plain", "--log-file", file],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+            equal(got.returncode, 1)
+            check(why in got.stderr, got.stderr)
 
 
 def wait_for_lines(path, count):

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -140,11 +141,93 @@ static void test_a_file_that_is_moved_away(void **state)
     unlink(moved);
 }
 
+/* The lines of a file that was removed are nobody's: nothing is changed until there is a new one. */
+static void test_a_file_that_is_removed(void **state)
+{
+    char file[] = "/tmp/shs-test-audit-XXXXXX";
+    struct shs_admin_audit *audit;
+    struct shs_error err;
+    int fd = mkstemp(file);
+
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(shs__admin_audit_new(&audit, file, NULL, NULL, &err), SHS_OK);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(mkdir(file, 0700), 0);
+    assert_int_equal(shs__admin_audit_begin(audit, SHS_STR("{\"a\":1"), WAIT_MS, &err), SHS_IO);
+    assert_non_null(strstr(err.text, file));
+    assert_non_null(strstr(err.text, "Is a directory"));
+    assert_int_equal(shs__admin_audit_line(audit, SHS_STR("{\"a\":1}")), SHS_IO);
+    assert_int_equal(rmdir(file), 0);
+    assert_int_equal(shs__admin_audit_begin(audit, SHS_STR("{\"a\":2"), WAIT_MS, &err), SHS_OK);
+    assert_int_equal(shs__admin_audit_end(audit, SHS_STR(",\"b\":2}")), SHS_OK);
+    has(file, "{\"a\":2,\"b\":2}\n");
+    shs__admin_audit_free(audit);
+    unlink(file);
+}
+
+#define PIPE_LINE 1000
+#define PIPE_LINES 200 /* more than a pipe holds */
+
+static int fill(struct shs_admin_audit *audit, struct shs_str line)
+{
+    int rc = SHS_OK;
+
+    for (int i = 0; i < PIPE_LINES && rc == SHS_OK; i++)
+        rc = shs__admin_audit_line(audit, line);
+    return rc;
+}
+
+/* A pipe that nobody reads holds up nobody: not at start, not for more than a second, not again. */
+static void test_a_pipe(void **state)
+{
+    char file[] = "/tmp/shs-test-audit-XXXXXX", sink[4096], text[PIPE_LINE] = "";
+    const struct shs_str line = {text, sizeof text};
+    struct shs_admin_audit *audit = NULL;
+    struct shs_error err;
+    int64_t began;
+    int fd = mkstemp(file);
+
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(mkfifo(file, 0600), 0);
+    assert_int_equal(shs__admin_audit_new(&audit, file, NULL, NULL, &err), SHS_IO);
+    assert_non_null(strstr(err.text, "nobody reads this pipe"));
+
+    fd = open(file, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(shs__admin_audit_new(&audit, file, NULL, NULL, &err), SHS_OK);
+    assert_int_equal(fill(audit, line), SHS_IO);
+    began = shs_now_ns();
+    for (int i = 0; i < PIPE_LINES; i++)
+        assert_int_equal(shs__admin_audit_begin(audit, line, WAIT_MS, &err), SHS_IO);
+    assert_true(shs_now_ns() - began < (int64_t)PIPE_LINES * 1000000000 / 4); /* nobody waits */
+    assert_non_null(strstr(err.text, "nobody reads this pipe"));
+
+    while (read(fd, sink, sizeof sink) > 0) /* somebody reads again */
+        continue;
+    assert_int_equal(shs__admin_audit_line(audit, SHS_STR("{\"a\":2}")), SHS_OK);
+    assert_int_equal(read(fd, sink, sizeof sink), (int)strlen("{\"a\":2}\n"));
+
+    close(fd); /* no SIGPIPE */
+    assert_int_equal(shs__admin_audit_line(audit, SHS_STR("{\"a\":3}")), SHS_IO);
+    fd = open(file, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_int_equal(shs__admin_audit_line(audit, SHS_STR("{\"a\":4}")), SHS_OK);
+    close(fd);
+    shs__admin_audit_free(audit);
+    unlink(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_that_wait_are_told),
         cmocka_unit_test(test_a_file_that_is_moved_away),
+        cmocka_unit_test(test_a_file_that_is_removed),
+        cmocka_unit_test(test_a_pipe),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

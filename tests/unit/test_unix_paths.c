@@ -234,6 +234,25 @@ static void test_mode_and_group(void **state)
     sst_dir_remove(&dir);
 }
 
+/* What is there and no socket is left alone, and not taken for a server's. */
+static void test_what_is_no_socket(void **state)
+{
+    struct sst_dir dir;
+    struct shs_server *server = NULL;
+    struct shs_options opt;
+    struct shs_error err;
+
+    (void)state;
+    sst_dir_make(&dir);
+    defaults(&opt, dir.path);
+    for (int removes = 0; removes < 2; removes++) {
+        opt.unlink_on_bind = removes == 1;
+        assert_int_equal(shs_unix_stream_server_new(&server, &opt, &sst_echo, &err), SHS_IO);
+        assert_non_null(strstr(err.text, "there is something that is no socket"));
+    }
+    sst_dir_remove(&dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +261,7 @@ int main(void)
         cmocka_unit_test(test_a_relative_path_and_chdir),
         cmocka_unit_test(test_a_directory_that_cannot_be_locked),
         cmocka_unit_test(test_mode_and_group),
+        cmocka_unit_test(test_what_is_no_socket),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
