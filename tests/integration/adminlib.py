@@ -48,8 +48,10 @@ class Admin(shslib.Server):
         self.home = keywords.pop("home")
         self.socket = os.path.join(self.home, "admin.sock")
         self.audit_file = os.path.join(self.home, "audit.jsonl")
-        super().__init__("--admin", "unix:" + self.socket, "--admin-audit", self.audit_file, *arguments,
-                         **keywords)
+        arguments = ("--admin", "unix:" + self.socket, "--admin-audit", self.audit_file, *arguments)
+        if keywords.pop("as_it_is", False):  # a configuration says where it listens
+            keywords["argv"] = [shslib.BIN, "serve", *arguments]
+        super().__init__(*arguments, **keywords)
         self.wait_stdout(r"^Admin at unix:")
 
     def admin_tcp(self):

@@ -712,6 +712,39 @@ def test_09_many(pki):
                 sock.close()
 
 
+def test_09_each_listener_has_its_name(pki):
+    """Also several at port 0; in the admin plane, on the page of numbers and in what a reload says."""
+    with shslib.temp_dir() as home:
+        deep = os.path.join(home, "a-long-name-" * 4 + "s")  # longer than 63 bytes
+        try:
+            with socket.socket(socket.AF_INET6) as sock:
+                sock.bind(("::1", 0))
+            six = "- bind: '[::1]:0'\n"
+        except OSError:
+            six = ""
+        config = shslib.write_file(os.path.join(home, "c.yaml"), "plain: true\nlisteners:\n%s- bind: unix:%s\n%s%s" % (
+            "- bind: 127.0.0.1:0\n", deep, six, "- bind: 127.0.0.1:0\n" * 2))
+        with Admin("--config", config, "--health", "0", "--drain-grace", "100", SITE, home=home, as_it_is=True) as server:
+            said = re.findall(r"^Serving HTTP on (\S+)(?: port (\d+))? ", server.wait_stdout(r"(?s).*Admin at").string, re.M)
+            inside = said.pop()
+            wanted = [host if not port else "%s:%s" % ("[::1]" if host == "::1" else host, port) for host, port in said]
+            equal((len(set(wanted)), wanted[1]), (len(wanted), "unix:" + deep))
+            equal([item["name"] for item in server.see("servers") if item["name"] != "admin"], wanted)
+            for path in ("config", "drain", "log"):
+                names = server.see(path)
+                equal(set(names.get("servers", names)) - {"admin"}, set(wanted), path)
+            connection = http.client.HTTPConnection("127.0.0.1", int(inside[1]), timeout=10 * shslib.SLOWNESS)
+            with contextlib.closing(connection):
+                connection.request("GET", "/metrics")
+                page = connection.getresponse().read().decode()
+            equal(re.findall(r'^shs_connections\{server="([^"]*)"\} 0$', page, re.M), wanted)
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", int(said[-1][1]), timeout=10 * shslib.SLOWNESS)) as one:
+                one.connect()
+                shslib.wait_until(lambda: server.see("connections"), 10, "its connection")
+                equal([row["server"] for row in server.see("connections")], wanted[-1:])
+                equal(server.see("connections?server=" + wanted[-2]), [])
+
+
 # -- 10 --------------------------------------------------------------------------------------------
 
 LARGE = 24 * 1024 * 1024
