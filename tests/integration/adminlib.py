@@ -101,6 +101,8 @@ class Pki:
         self.clients["two-cn"] = self.ca.client("two-cn", subject="/CN=alice/CN=bob")
         self.clients["two-spiffe"] = self.ca.client(
             "two-spiffe", names=("URI:spiffe://corp.test/a", "URI:spiffe://corp.test/b"))
+        self.clients["spiffe-ca"] = self.ca.client("spiffe-ca", names=("URI:spiffe://corp.test/ns/ops/sa/ca",), ca=True)
+        self.clients["torn"] = self.ca.client("torn", subject="/CN=eve\r\n{}\x1b[31m\"")
         self.clients["server-eku"] = self.ca.client("server-eku", usage="serverAuth")
         self.contexts = {}
 
@@ -112,6 +114,20 @@ class Pki:
                 context.load_cert_chain(*self.clients[name])
             self.contexts[name] = context
         return self.contexts[name]
+
+    def many(self, count):
+        """So many clients, each with a CN of its own and all with one key; their contexts."""
+        key = self.clients["alice"][1]
+        for i in range(count):
+            name = "client-%d" % i
+            path = os.path.join(self.directory, name + ".pem")
+            subprocess.run(["openssl", "req", "-x509", "-new", "-CA", self.ca.cert, "-CAkey", self.ca.key, "-key", key, "-subj",
+                            "/CN=" + name, "-days", "2", "-config", self.ca.config, "-addext", "extendedKeyUsage=clientAuth",
+                            "-addext", "basicConstraints=critical,CA:FALSE", "-addext", "keyUsage=critical,digitalSignature",
+                            "-addext", "subjectKeyIdentifier=hash", "-addext", "authorityKeyIdentifier=keyid",
+                            "-out", path], capture_output=True, timeout=30, check=True)
+            self.clients[name] = (path, key)
+            yield name
 
     def flags(self):
         return ("--cert", self.cert, "--key", self.key, "--client-ca", self.ca.cert)
