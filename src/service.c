@@ -17,7 +17,7 @@
 #include "server/server.h"
 
 #define MODE 0660u
-#define NAME_CAP 128
+#define NAME_CAP 300 /* as in admin/ */
 #define SIGNALS_MAX 8
 #define LOOK_MS 1000 /* whether all have ended, should a word of it be lost */
 
@@ -190,17 +190,39 @@ static int open_part(struct part *part, const struct shs_place *place,
     return rc == SHS_OK ? shs_server_bind_and_activate(part->server, err) : rc;
 }
 
-static void name_part(struct part *part, const struct shs_place *place)
+static void name_by_address(struct part *part, const char *host, const char *port)
 {
-    bool six = place->host != NULL && strchr(place->host, ':') != NULL;
+    bool six = strchr(host, ':') != NULL;
+
+    snprintf(part->name, sizeof part->name, "%s%s%s:%s", six ? "[" : "", host, six ? "]" : "",
+             port);
+}
+
+/* As long as it is not bound, for what is said of a failure. */
+static int name_part(struct part *part, const struct shs_place *place, struct shs_error *err)
+{
+    const char *name = place->name != NULL ? place->name : place->path;
+
+    if (name != NULL && strlen(name) >= sizeof part->name)
+        return shs_error_set(err, SHS_USAGE, 0, "a place's name has at most %d bytes",
+                             NAME_CAP - 1);
+    if (name != NULL)
+        snprintf(part->name, sizeof part->name, "%s", name);
+    else
+        name_by_address(part, place->host == NULL ? "127.0.0.1" : place->host,
+                        place->port == NULL ? "0" : place->port);
+    return SHS_OK;
+}
+
+/* Where it listens indeed: any number of places may have asked for port 0. */
+static void name_bound_part(struct part *part, const struct shs_place *place)
+{
+    char port[8];
 
     if (place->name != NULL || place->path != NULL)
-        snprintf(part->name, sizeof part->name, "%s",
-                 place->name != NULL ? place->name : place->path);
-    else
-        snprintf(part->name, sizeof part->name, "%s%s%s:%s", six ? "[" : "",
-                 place->host == NULL ? "127.0.0.1" : place->host, six ? "]" : "",
-                 place->port == NULL ? "0" : place->port);
+        return;
+    snprintf(port, sizeof port, "%u", shs_server_port(part->server));
+    name_by_address(part, shs_server_host(part->server), port);
 }
 
 /* Where the admin plane is, into its options. */
@@ -314,10 +336,14 @@ static int open_parts(struct shs_service *self, const struct shs_place *places, 
             continue;
         self->count++;
         part->service = self;
-        name_part(part, &places[i]);
+        rc = name_part(part, &places[i], err);
+        if (rc != SHS_OK)
+            break;
         rc = open_part(part, &places[i], o, err);
         if (rc != SHS_OK)
             (void)fail_at(part, rc, err);
+        else
+            name_bound_part(part, &places[i]);
     }
     if (rc == SHS_OK && self->count == 0)
         rc = shs_error_set(err, SHS_USAGE, 0, "beside the admin plane there is nothing to serve");

@@ -187,7 +187,8 @@ SHS_API int shs_admin_new(struct shs_admin **out, struct shs_server *server,
 /*
  * It looks at this server too. Before that serves.
  *
- *   name  in answers; copied. A second one of the same name is SHS_USAGE
+ *   name  in answers, of 299 bytes at most; copied. A second one of the same name is SHS_USAGE,
+ *         and those of the plane itself, "admin" and "admin-tcp", are there already
  */
 SHS_API int shs_admin_add_server(struct shs_admin *self, const char *name,
                                  struct shs_server *server, struct shs_error *err) SHS_MUST_CHECK;

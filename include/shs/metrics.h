@@ -76,7 +76,7 @@ SHS_API const struct shs_http_handler *shs_metrics_count(struct shs_metrics *sel
 /*
  * The page also has this server's numbers.
  *
- *   name    its label; copied. A second server of the same name is SHS_USAGE
+ *   name    its label, of 299 bytes at most; copied. A second server of the same name is SHS_USAGE
  *   server  borrowed until shs_metrics_free
  *
  * Before the page is read. Returns 0, SHS_USAGE, SHS_LIMIT (too many), SHS_NOMEM.

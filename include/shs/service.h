@@ -67,7 +67,8 @@ struct shs_service;
 
 /* Where it is served, and how. What is not said is NULL or 0. */
 struct shs_place {
-    const char *name SHS_OPTIONAL; /* in the admin plane's answers. NULL: its address */
+    const char *name SHS_OPTIONAL; /* in the admin plane's answers, of 299 bytes at most.
+                                      NULL: its address, with the port that it has */
     const char *host SHS_OPTIONAL; /* as in struct shs_options: NULL = "127.0.0.1" */
     const char *port SHS_OPTIONAL;
     const char *path SHS_OPTIONAL;  /* a Unix socket instead; one that nobody serves any more is

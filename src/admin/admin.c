@@ -436,6 +436,22 @@ int shs_admin_new(struct shs_admin **out, struct shs_server *server,
     return SHS_OK;
 }
 
+/* Its own have names as well. */
+static bool has_server(const struct shs_admin *self, const char *name)
+{
+    unsigned count = atomic_load(&self->watch_count);
+
+    for (unsigned i = 0; i < count; i++) {
+        if (strcmp(shs__admin_watch_name(self->watches[i]), name) == 0)
+            return true;
+    }
+    for (unsigned i = 0; i < self->own_count; i++) {
+        if (strcmp(shs__admin_watch_name(self->own[i].watch), name) == 0)
+            return true;
+    }
+    return false;
+}
+
 int shs_admin_add_server(struct shs_admin *self, const char *name, struct shs_server *server,
                          struct shs_error *err)
 {
@@ -444,10 +460,8 @@ int shs_admin_add_server(struct shs_admin *self, const char *name, struct shs_se
 
     if (count == SHS_ADMIN_SERVERS_MAX)
         return shs_error_set(err, SHS_LIMIT, 0, "more than %d servers", SHS_ADMIN_SERVERS_MAX);
-    for (unsigned i = 0; i < count; i++) {
-        if (strcmp(shs__admin_watch_name(self->watches[i]), name) == 0)
-            return shs_error_set(err, SHS_USAGE, 0, "there is a server '%s' already", name);
-    }
+    if (has_server(self, name))
+        return shs_error_set(err, SHS_USAGE, 0, "there is a server '%s' already", name);
     rc = shs__admin_watch_new(&self->watches[count], server, name, count + 1, self->denied,
                               &self->events, err);
     if (rc != SHS_OK)

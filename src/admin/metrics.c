@@ -20,7 +20,7 @@
 #define TABLE_SIZE (2 * SHS_METRICS_SERIES_MAX) /* a power of 2 */
 #define CELLS 8
 #define PAGE_MAX ((size_t)16 * 1024 * 1024)
-#define SERVER_NAME_MAX 64
+#define SERVER_NAME_MAX 300 /* the path of a Unix socket is one */
 #define ROUTE_MAX 256
 
 /* Upper bounds of the histogram, in microseconds, and as they are written. */

@@ -457,6 +457,9 @@ int shs__admin_watch_new(struct shs_admin_watch **out, struct shs_server *server
     struct shs_admin_watch *self;
     int rc;
 
+    if (strlen(name) >= sizeof self->name)
+        return shs_error_set(err, SHS_USAGE, 0, "a server's name has at most %d bytes",
+                             NAME_CAP - 1);
     if (shs_server_layer(server, watch_ops.name) != NULL)
         return shs_error_set(err, SHS_USAGE, 0, "%s is looked at already: %s", name,
                              shs_server_describe(server));

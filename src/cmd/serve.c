@@ -326,8 +326,7 @@ static int make_admin(struct serve *self)
 
         if (l->o->handler == SERVE_HEALTH)
             continue;
-        snprintf(l->name, sizeof l->name, "%s:%u", shs_server_host(l->server),
-                 shs_server_port(l->server));
+        serve_place_name(shs_server_listener(l->server, 0), l->name, sizeof l->name);
         if (shs_admin_add_server(self->admin, l->name, l->server, &err) != SHS_OK)
             code = cmd_fail(CMD_FAILED, "--admin: %s", err.text);
     }

@@ -82,7 +82,8 @@ void serve_place_name(const struct shs_listener *listener, char *out, size_t cap
     if (shs_listener_family(listener) == AF_UNIX)
         snprintf(out, cap, UNIX_PREFIX "%s", host);
     else
-        snprintf(out, cap, "%s:%u", host, shs_listener_port(listener));
+        snprintf(out, cap, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host,
+                 shs_listener_port(listener));
 }
 
 void serve_place_url(const struct shs_listener *listener, const char *scheme, char *out, size_t cap)

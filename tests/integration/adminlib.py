@@ -48,8 +48,10 @@ class Admin(shslib.Server):
         self.home = keywords.pop("home")
         self.socket = os.path.join(self.home, "admin.sock")
         self.audit_file = os.path.join(self.home, "audit.jsonl")
-        super().__init__("--admin", "unix:" + self.socket, "--admin-audit", self.audit_file, *arguments,
-                         **keywords)
+        arguments = ("--admin", "unix:" + self.socket, "--admin-audit", self.audit_file, *arguments)
+        if keywords.pop("as_it_is", False):  # a configuration says where it listens
+            keywords["argv"] = [shslib.BIN, "serve", *arguments]
+        super().__init__(*arguments, **keywords)
         self.wait_stdout(r"^Admin at unix:")
 
     def admin_tcp(self):
@@ -99,6 +101,8 @@ class Pki:
         self.clients["two-cn"] = self.ca.client("two-cn", subject="/CN=alice/CN=bob")
         self.clients["two-spiffe"] = self.ca.client(
             "two-spiffe", names=("URI:spiffe://corp.test/a", "URI:spiffe://corp.test/b"))
+        self.clients["spiffe-ca"] = self.ca.client("spiffe-ca", names=("URI:spiffe://corp.test/ns/ops/sa/ca",), ca=True)
+        self.clients["torn"] = self.ca.client("torn", subject="/CN=eve\r\n{}\x1b[31m\"")
         self.clients["server-eku"] = self.ca.client("server-eku", usage="serverAuth")
         self.contexts = {}
 
@@ -110,6 +114,20 @@ class Pki:
                 context.load_cert_chain(*self.clients[name])
             self.contexts[name] = context
         return self.contexts[name]
+
+    def many(self, count):
+        """So many clients, each with a CN of its own and all with one key; their contexts."""
+        key = self.clients["alice"][1]
+        for i in range(count):
+            name = "client-%d" % i
+            path = os.path.join(self.directory, name + ".pem")
+            subprocess.run(["openssl", "req", "-x509", "-new", "-CA", self.ca.cert, "-CAkey", self.ca.key, "-key", key, "-subj",
+                            "/CN=" + name, "-days", "2", "-config", self.ca.config, "-addext", "extendedKeyUsage=clientAuth",
+                            "-addext", "basicConstraints=critical,CA:FALSE", "-addext", "keyUsage=critical,digitalSignature",
+                            "-addext", "subjectKeyIdentifier=hash", "-addext", "authorityKeyIdentifier=keyid",
+                            "-out", path], capture_output=True, timeout=30, check=True)
+            self.clients[name] = (path, key)
+            yield name
 
     def flags(self):
         return ("--cert", self.cert, "--key", self.key, "--client-ca", self.ca.cert)

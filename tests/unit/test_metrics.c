@@ -238,7 +238,7 @@ static void test_servers(void **state)
     struct shs_server *server;
     struct shs_options opt;
     struct shs_error err;
-    char *page, name[80];
+    char *page, name[320];
 
     shs_options_init(&opt);
     opt.port = "0";
@@ -247,7 +247,7 @@ static void test_servers(void **state)
     assert_int_equal(shs_metrics_add_server(bench->metrics, "a\"b\\c", server, &err), SHS_OK);
     assert_int_equal(shs_metrics_add_server(bench->metrics, "a\"b\\c", server, &err), SHS_USAGE);
     memset(name, 'n', sizeof name);
-    name[64] = '\0';
+    name[300] = '\0';
     assert_int_equal(shs_metrics_add_server(bench->metrics, name, server, &err), SHS_USAGE);
     page = page_of(bench);
     assert_line(page, "shs_max_connections{server=\"a\\\"b\\\\c\"} 77");

@@ -149,6 +149,53 @@ static void test_the_same_at_all_places(void **state)
     sst_dir_remove(&dir);
 }
 
+/* Port 0 is another one for each of them, and so are the names that operators read. */
+static void test_places_without_names(void **state)
+{
+    struct shs_place places[4] = {{.admin = true}};
+    struct sst_dir dir;
+    struct shs_service_options opt;
+    struct shs_options each;
+    struct shs_service *service = NULL;
+    struct shs_metrics *metrics = NULL;
+    struct shs_error err;
+    char name[320];
+
+    (void)state;
+    if (!shs_json_available())
+        skip();
+    options(&opt, &each);
+    sst_dir_make(&dir);
+    places[0].path = sst_in_dir(&dir, "admin");
+    assert_int_equal(shs_service_new(&service, places, 4, &opt, &err), SHS_OK);
+    for (size_t i = 0; i < 3; i++) {
+        struct shs_server *server = shs_service_server(service, i);
+
+        snprintf(name, sizeof name, "127.0.0.1:%u", shs_server_port(server));
+        assert_int_equal(shs_admin_add_server(shs_service_admin(service), name, server, &err),
+                         SHS_USAGE);
+        if (strstr(err.text, "already") == NULL || strstr(err.text, name) == NULL)
+            fail_msg("'%s' is not that '%s' is there already", err.text, name);
+    }
+    /* What is too long is refused, not cut: two could become one. */
+    memset(name, 'a', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    assert_int_equal(shs_admin_add_server(shs_service_admin(service), name,
+                                          shs_service_server(service, 0), &err),
+                     SHS_USAGE);
+    assert_non_null(strstr(err.text, "at most 299 bytes"));
+    assert_int_equal(shs_metrics_new(&metrics, &err), SHS_OK);
+    assert_int_equal(shs_metrics_add_server(metrics, name, shs_service_server(service, 0), &err),
+                     SHS_USAGE);
+    assert_non_null(strstr(err.text, "at most 299 bytes"));
+    name[299] = '\0';
+    assert_int_equal(shs_metrics_add_server(metrics, name, shs_service_server(service, 0), &err),
+                     SHS_OK);
+    shs_metrics_free(metrics);
+    shs_service_free(service);
+    sst_dir_remove(&dir);
+}
+
 /* SIGUSR1, which would end this process: it comes to who waits for it, however many threads there
    are by then; and the mask is given back. */
 static void test_a_signal_ends_it(void **state)
@@ -270,9 +317,8 @@ static void test_what_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_same_at_all_places),
-        cmocka_unit_test(test_a_signal_ends_it),
-        cmocka_unit_test(test_a_second_stop_cuts),
+        cmocka_unit_test(test_the_same_at_all_places), cmocka_unit_test(test_places_without_names),
+        cmocka_unit_test(test_a_signal_ends_it),       cmocka_unit_test(test_a_second_stop_cuts),
         cmocka_unit_test(test_what_is_refused),
     };
 
