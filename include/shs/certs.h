@@ -46,10 +46,16 @@ struct ssl_ctx_st;      /* OpenSSL's SSL_CTX */
 struct shs_ca;          /* an authority: its key, its certificate, what it has revoked */
 struct shs_issued_cert; /* a certificate, its key, and the chain to send with it */
 
+/*
+ * Options are a struct each, of which the caller says how large it knows it: with
+ * {.size = sizeof(struct shs_ca_options), ...}, or with shs_ca_options_init(&options), which sets
+ * all else to its default. Without a size it is SHS_USAGE: what was never set would be believed.
+ */
+
 /* -- authorities ------------------------------------------------------------------------------- */
 
 struct shs_ca_options {
-    size_t size;             /* sizeof(struct shs_ca_options); 0 = as this header has it */
+    size_t size;             /* sizeof(struct shs_ca_options), or as shs_ca_options_init sets it */
     const char *common_name; /* NULL = "shs test CA " and 8 random digits: two of one name would
                                      be mistaken for each other */
     const char *const *constrain; /* it may sign for these alone: domains ("badssl.test" is also all
@@ -67,6 +73,9 @@ struct shs_ca_options {
                     may have authorities that have none, ...; 0 = any number */
     int64_t now; /* what "now" is for its dates, Unix time; 0 = the system's clock */
 };
+
+SHS_API void shs_ca_options_init_sized(struct shs_ca_options *opt, size_t size);
+#define shs_ca_options_init(o) shs_ca_options_init_sized((o), sizeof *(o))
 
 /*
  * A root, which signs itself. *out: for shs_ca_free. `opt` may be NULL.
@@ -126,7 +135,7 @@ SHS_API int shs_ca_trust(const struct shs_ca *self, struct ssl_ctx_st *ctx, stru
 /* -- certificates ------------------------------------------------------------------------------ */
 
 struct shs_cert_options {
-    size_t size; /* sizeof(struct shs_cert_options); 0 = as this header has it */
+    size_t size; /* sizeof(struct shs_cert_options), or as shs_cert_options_init sets it */
     /* "a.example", "*.a.example", "127.0.0.1", "::1", "email:a@b.example", "uri:spiffe://a/b",
        "dns:TEXT" (as it stands, whatever it is: wrong names are written so) */
     const char *const *names;
@@ -172,6 +181,9 @@ struct shs_cert_options {
     const char *fault;
     int64_t now; /* what "now" is for its dates, Unix time; 0 = what it is for the authority */
 };
+
+SHS_API void shs_cert_options_init_sized(struct shs_cert_options *opt, size_t size);
+#define shs_cert_options_init(o) shs_cert_options_init_sized((o), sizeof *(o))
 
 #ifndef __cplusplus
 /* The usual beginning of a struct shs_cert_options, .names with one name. For C: in C++ the list
@@ -248,7 +260,7 @@ SHS_API int shs_ca_revoke(struct shs_ca *self, const char *serial, const char *r
                           const char *when, struct shs_error *err);
 
 struct shs_crl_options {
-    size_t size;             /* sizeof(struct shs_crl_options); 0 = as this header has it */
+    size_t size; /* sizeof(struct shs_crl_options), or as shs_crl_options_init sets it */
     const char *this_update; /* a date; NULL = an hour ago */
     const char *next_update; /* NULL = in 30 days; "none" = not said */
     const char *number;      /* as a serial number; NULL = 1, then 2, ...; "none" = not said */
@@ -262,12 +274,15 @@ struct shs_crl_options {
     bool der;                      /* DER instead of PEM */
 };
 
+SHS_API void shs_crl_options_init_sized(struct shs_crl_options *opt, size_t size);
+#define shs_crl_options_init(o) shs_crl_options_init_sized((o), sizeof *(o))
+
 /* A CRL. *bytes: for shs_bytes_free; PEM has a NUL behind it, which *len does not count. */
 SHS_API int shs_ca_crl(struct shs_ca *self, const struct shs_crl_options *opt, void **bytes,
                        size_t *len, struct shs_error *err) SHS_MUST_CHECK;
 
 struct shs_ocsp_options {
-    size_t size; /* sizeof(struct shs_ocsp_options); 0 = as this header has it */
+    size_t size; /* sizeof(struct shs_ocsp_options), or as shs_ocsp_options_init sets it */
     /* good revoked unknown; or no answer: malformedRequest internalError tryLater sigRequired
        unauthorized. NULL = what shs_ca_revoke says */
     const char *status;
@@ -278,6 +293,9 @@ struct shs_ocsp_options {
     const struct shs_ca *signer;             /* who signs instead of the authority ... */
     const struct shs_issued_cert *responder; /* ... or a certificate, which is sent along */
 };
+
+SHS_API void shs_ocsp_options_init_sized(struct shs_ocsp_options *opt, size_t size);
+#define shs_ocsp_options_init(o) shs_ocsp_options_init_sized((o), sizeof *(o))
 
 /* The OCSP response about one certificate that `self` issued, DER, as a server staples it. */
 SHS_API int shs_ca_ocsp(const struct shs_ca *self, const struct shs_issued_cert *cert,

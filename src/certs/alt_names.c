@@ -184,6 +184,7 @@ static bool has_other_letters(const char *text)
     return *text != '\0';
 }
 
+/* NULL: it is like nothing that is given by mistake. */
 static const char *hint_for(const char *name)
 {
     static const struct {
@@ -204,12 +205,12 @@ static const char *hint_for(const char *name)
         if (all[i].fits(name))
             return all[i].hint;
     }
-    return "Give the name alone, one of other letters as xn--..., or a wrong one as dns:TEXT.";
+    return NULL;
 }
 
 static int refuse_name(const char *name, struct shs_error *err)
 {
-    const char *text = name;
+    const char *text = name, *hint = hint_for(name);
     int kind = prefixed(&text);
 
     if (kind == GEN_EMAIL)
@@ -219,8 +220,10 @@ static int refuse_name(const char *name, struct shs_error *err)
         return shs_error_set(err, SHS_USAGE, 0,
                              "'%.60s' is not a URI: give its scheme as well, as in spiffe://a/b.",
                              text);
+    if (hint == NULL)
+        hint = "Give the name alone, one of other letters as xn--..., or a wrong one as dns:TEXT.";
     return shs_error_set(err, SHS_USAGE, 0, "'%.60s' is neither a DNS name nor an IP address. %s",
-                         name, hint_for(name));
+                         name, hint);
 }
 
 int shs__add_names(X509 *cert, const char *const *names, bool critical, struct shs_error *err)
@@ -345,6 +348,17 @@ bool shs__add_constraints(X509 *cert, const char *const *permitted, const char *
     return good;
 }
 
+/* With the hint for a name, but that of a network, which is right here. */
+static int refuse_constraint(const char *name, struct shs_error *err)
+{
+    const char *hint = is_network(name) ? NULL : hint_for(name);
+
+    return shs_error_set(err, SHS_USAGE, 0,
+                         "'%.60s' is nothing to constrain an authority to. Give a domain "
+                         "(\"example.test\"), an address, or a network (\"10.0.0.0/8\").%s%s",
+                         name, hint == NULL ? "" : " ", hint == NULL ? "" : hint);
+}
+
 int shs__check_constraints(const char *const *names, struct shs_error *err)
 {
     for (; names != NULL && *names != NULL; names++) {
@@ -363,10 +377,7 @@ int shs__check_constraints(const char *const *names, struct shs_error *err)
         }
         ASN1_OCTET_STRING_free(network);
         if (!good)
-            return shs_error_set(err, SHS_USAGE, 0,
-                                 "'%.60s' is nothing to constrain an authority to. Give a domain "
-                                 "(\"example.test\"), an address, or a network (\"10.0.0.0/8\").",
-                                 *names);
+            return refuse_constraint(*names, err);
     }
     return SHS_OK;
 }

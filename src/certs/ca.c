@@ -155,17 +155,19 @@ static int inherit_chain(struct shs_ca *self, const struct shs_ca *issuer, struc
     return good ? SHS_OK : shs__certs_nomem(err);
 }
 
+void shs_ca_options_init_sized(struct shs_ca_options *opt, size_t size)
+{
+    struct shs_ca_options defaults = {.size = size};
+
+    shs__sized_init(opt, size, &defaults, sizeof defaults);
+}
+
 /* The options as this library has them, whatever the caller was built with. */
 static int read_options(struct shs_ca_options *full, const struct shs_ca_options *opt,
                         struct shs_error *err)
 {
-    memset(full, 0, sizeof *full);
-    if (opt == NULL)
-        return SHS_OK;
-    if (opt->size > sizeof *full)
-        return shs_error_set(err, SHS_USAGE, 0, "The options are of a newer version of libshs.");
-    memcpy(full, opt, opt->size == 0 ? sizeof *full : opt->size);
-    return SHS_OK;
+    shs_ca_options_init(full);
+    return opt == NULL ? SHS_OK : shs__sized_copy(full, sizeof *full, opt, "shs_ca_options", err);
 }
 
 static int make_ca(struct shs_ca **out, OSSL_LIB_CTX *lib, const struct shs_ca *issuer,

@@ -249,6 +249,13 @@ static int swap_key(struct shs_issued_cert *self, struct shs_error *err)
     return rc;
 }
 
+void shs_cert_options_init_sized(struct shs_cert_options *opt, size_t size)
+{
+    struct shs_cert_options defaults = {.size = size};
+
+    shs__sized_init(opt, size, &defaults, sizeof defaults);
+}
+
 int shs__ca_issue_for(struct shs_issued_cert **out, const struct shs_ca *ca, EVP_PKEY *key,
                       const struct shs_cert_options *given, struct shs_error *err)
 {
@@ -259,11 +266,10 @@ int shs__ca_issue_for(struct shs_issued_cert **out, const struct shs_ca *ca, EVP
     struct shs_issued_cert *self = NULL;
     int rc = SHS_OK;
 
-    memset(&full, 0, sizeof full);
-    if (given->size > sizeof full)
-        return shs_error_set(err, SHS_USAGE, 0, "The options are of a newer version of libshs.");
-    memcpy(&full, given, given->size == 0 ? sizeof full : given->size);
-    rc = shs__fault_apply(&opt, &full, &room, &how, err);
+    shs_cert_options_init(&full);
+    rc = shs__sized_copy(&full, sizeof full, given, "shs_cert_options", err);
+    if (rc == SHS_OK)
+        rc = shs__fault_apply(&opt, &full, &room, &how, err);
     if (rc == SHS_OK && how.chainless && sk_X509_num(ca->chain) == 0)
         rc = shs_error_set(err, SHS_USAGE, 0,
                            "Nothing is between a certificate and this authority, which is a root: "

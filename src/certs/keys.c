@@ -44,8 +44,17 @@ static EVP_PKEY *ec_key(OSSL_LIB_CTX *lib, const char *curve, bool spelled_out)
     return generate(ctx);
 }
 
+/* OpenSSL asks between one candidate for a prime and the next. */
+static int goes_on(EVP_PKEY_CTX *ctx)
+{
+    const atomic_bool *stop = EVP_PKEY_CTX_get_app_data(ctx);
+
+    return !atomic_load(stop);
+}
+
+/* `stop` may be NULL. */
 static EVP_PKEY *rsa_key(OSSL_LIB_CTX *lib, const char *type, unsigned long bits,
-                         unsigned long exponent, int primes)
+                         unsigned long exponent, int primes, atomic_bool *stop)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(lib, type, NULL);
     BIGNUM *e = BN_new();
@@ -55,6 +64,10 @@ static EVP_PKEY *rsa_key(OSSL_LIB_CTX *lib, const char *type, unsigned long bits
         EVP_PKEY_keygen_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, (int)bits) == 1 &&
         EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, e) == 1 &&
         (primes == 2 || EVP_PKEY_CTX_set_rsa_keygen_primes(ctx, primes) == 1)) {
+        if (stop != NULL) {
+            EVP_PKEY_CTX_set_app_data(ctx, stop);
+            EVP_PKEY_CTX_set_cb(ctx, goes_on);
+        }
         key = generate(ctx);
         ctx = NULL;
     }
@@ -109,10 +122,14 @@ static unsigned long rsa_bits(const char *word)
     return bits < RSA_MIN_BITS || bits > RSA_MAX_BITS ? 0 : bits;
 }
 
-int shs__key_quick(EVP_PKEY **out, OSSL_LIB_CTX *lib, const char *word, struct shs_error *err)
+int shs__key_quick(EVP_PKEY **out, OSSL_LIB_CTX *lib, const char *word, atomic_bool *stop,
+                   struct shs_error *err)
 {
     unsigned long bits = rsa_bits(word);
     EVP_PKEY *key;
+
+    if (atomic_load(stop))
+        return shs_error_set(err, SHS_STOPPED, 0, "A private key was not made, for it stops.");
 
     if (bits < 3072)
         return shs__key_word(out, lib, word, err);
@@ -120,7 +137,12 @@ int shs__key_quick(EVP_PKEY **out, OSSL_LIB_CTX *lib, const char *word, struct s
     key = rsa_key(lib, "RSA", bits, RSA_F4,
                   bits < 4096   ? 3
                   : bits < 8192 ? 4
-                                : 5); /* OpenSSL's largest numbers */
+                                : 5, /* OpenSSL's largest numbers */
+                  stop);
+    if (key == NULL && atomic_load(stop)) {
+        ERR_clear_error();
+        return shs_error_set(err, SHS_STOPPED, 0, "A private key was not made, for it stops.");
+    }
     if (key == NULL)
         return shs__certs_fail(err, "Making a private key");
     *out = key;
@@ -138,11 +160,11 @@ int shs__key_word(EVP_PKEY **out, OSSL_LIB_CTX *lib, const char *word, struct sh
         word = "p256";
     bits = rsa_bits(word);
     if (bits > 0)
-        key = rsa_key(lib, "RSA", bits, RSA_F4, 2);
+        key = rsa_key(lib, "RSA", bits, RSA_F4, 2, NULL);
     else if (strcmp(word, "rsa-e3") == 0)
-        key = rsa_key(lib, "RSA", 2048, RSA_3, 2);
+        key = rsa_key(lib, "RSA", 2048, RSA_3, 2, NULL);
     else if (strcmp(word, "rsa-pss") == 0)
-        key = rsa_key(lib, "RSA-PSS", 2048, RSA_F4, 2);
+        key = rsa_key(lib, "RSA-PSS", 2048, RSA_F4, 2, NULL);
     else if (strcmp(word, "p256-explicit") == 0)
         key = ec_key(lib, "P-256", true);
     else if (strcmp(word, "ed25519") == 0)

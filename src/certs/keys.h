@@ -4,6 +4,8 @@
 #ifndef SHS_CERTS_KEYS_H
 #define SHS_CERTS_KEYS_H
 
+#include <stdatomic.h>
+
 #include <openssl/evp.h>
 
 #include "base/base.h"
@@ -13,8 +15,10 @@
 int shs__key_word(EVP_PKEY **out, OSSL_LIB_CTX *lib, const char *word, struct shs_error *err);
 
 /* The same, but a long RSA key gets more than two primes (RFC 8017 3.2): made in a fraction of the
-   time and the same to everybody who has its public half. */
-int shs__key_quick(EVP_PKEY **out, OSSL_LIB_CTX *lib, const char *word, struct shs_error *err);
+   time and the same to everybody who has its public half. Such a key may take a minute on a busy
+   machine: when another thread sets *stop, it is given up at once, SHS_STOPPED. */
+int shs__key_quick(EVP_PKEY **out, OSSL_LIB_CTX *lib, const char *word, atomic_bool *stop,
+                   struct shs_error *err);
 
 /* Another key of the same kind and, on a curve, of the same size. */
 int shs__key_like(EVP_PKEY **out, OSSL_LIB_CTX *lib, EVP_PKEY *key, struct shs_error *err);

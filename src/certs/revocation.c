@@ -256,6 +256,13 @@ static int take_bio(BIO *bio, bool good, void **bytes, size_t *len, struct shs_e
     return SHS_OK;
 }
 
+void shs_crl_options_init_sized(struct shs_crl_options *opt, size_t size)
+{
+    struct shs_crl_options defaults = {.size = size};
+
+    shs__sized_init(opt, size, &defaults, sizeof defaults);
+}
+
 int shs_ca_crl(struct shs_ca *self, const struct shs_crl_options *given, void **bytes, size_t *len,
                struct shs_error *err)
 {
@@ -264,11 +271,10 @@ int shs_ca_crl(struct shs_ca *self, const struct shs_crl_options *given, void **
     BIO *bio;
     int rc;
 
-    memset(&opt, 0, sizeof opt);
-    if (given != NULL && given->size > sizeof opt)
-        return shs_error_set(err, SHS_USAGE, 0, "The options are of a newer version of libshs.");
-    if (given != NULL)
-        memcpy(&opt, given, given->size == 0 ? sizeof opt : given->size);
+    shs_crl_options_init(&opt);
+    rc = given == NULL ? SHS_OK : shs__sized_copy(&opt, sizeof opt, given, "shs_crl_options", err);
+    if (rc != SHS_OK)
+        return rc;
     ERR_clear_error();
     crl = X509_CRL_new_ex(self->lib, NULL);
     if (crl == NULL || X509_CRL_set_version(crl, X509_CRL_VERSION_2) != 1 ||
@@ -421,6 +427,13 @@ static int sign_answer(OCSP_BASICRESP *basic, const struct shs_ca *ca,
     return rc;
 }
 
+void shs_ocsp_options_init_sized(struct shs_ocsp_options *opt, size_t size)
+{
+    struct shs_ocsp_options defaults = {.size = size};
+
+    shs__sized_init(opt, size, &defaults, sizeof defaults);
+}
+
 static int ocsp(const struct shs_ca *ca, const ASN1_INTEGER *serial,
                 const struct shs_ocsp_options *given, void **bytes, size_t *len,
                 struct shs_error *err)
@@ -432,11 +445,10 @@ static int ocsp(const struct shs_ca *ca, const ASN1_INTEGER *serial,
     BIO *bio;
     int rc;
 
-    memset(&opt, 0, sizeof opt);
-    if (given != NULL && given->size > sizeof opt)
-        return shs_error_set(err, SHS_USAGE, 0, "The options are of a newer version of libshs.");
-    if (given != NULL)
-        memcpy(&opt, given, given->size == 0 ? sizeof opt : given->size);
+    shs_ocsp_options_init(&opt);
+    rc = given == NULL ? SHS_OK : shs__sized_copy(&opt, sizeof opt, given, "shs_ocsp_options", err);
+    if (rc != SHS_OK)
+        return rc;
     ERR_clear_error();
     rc = find_answer(&answer, ca, serial, &opt, err);
     if (rc == SHS_OK && answer.response == OCSP_RESPONSE_STATUS_SUCCESSFUL) {

@@ -1,5 +1,6 @@
 #include "cmd/cmd.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/text.h"
@@ -64,6 +65,38 @@ void cmd_warn(const char *fmt, ...)
     va_start(ap, fmt);
     say("warning", fmt, ap);
     va_end(ap);
+}
+
+/* Why something was lost, in `why`; or NULL. The error of the stream is looked at first: a buffer
+   that could not be written is gone, so that fflush has nothing left to fail with. */
+static const char *flush(char *why, size_t cap)
+{
+    bool lost = ferror(stdout) != 0, last_too = fflush(stdout) != 0;
+    int saved = errno;
+
+    if (!lost && !last_too)
+        return NULL;
+    clearerr(stdout);
+    return last_too ? shs__strerror(saved, why, cap) : "a part of it is lost; is the disk full?";
+}
+
+int cmd_flush(void)
+{
+    char why[96];
+    const char *lost = flush(why, sizeof why);
+
+    if (lost == NULL)
+        return CMD_OK;
+    return cmd_fail(CMD_FAILED, "cannot write to the standard output: %s", lost);
+}
+
+void cmd_flush_or_warn(void)
+{
+    char why[96];
+    const char *lost = flush(why, sizeof why);
+
+    if (lost != NULL)
+        cmd_warn("cannot write to the standard output: %s", lost);
 }
 
 char *cmd_shell_quote(const char *text)

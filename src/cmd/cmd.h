@@ -26,6 +26,16 @@ void cmd_fail_keep(char *text, size_t cap);
 /* The same, "shs: warning: ...", and it goes on. */
 void cmd_warn(const char *fmt, ...) SHS_PRINTF(1, 2);
 
+/*
+ * What was printed is written now: CMD_OK; or CMD_FAILED, and it has been said that the standard
+ * output cannot be written, also when an earlier part of it was lost. A second call does not say it
+ * again.
+ */
+int cmd_flush(void);
+
+/* The same for whoever goes on without it: a warning. */
+void cmd_flush_or_warn(void);
+
 /* Text for a person to paste into a shell: quoted if it needs to be. For shs__free; may be NULL. */
 char *cmd_shell_quote(const char *text);
 

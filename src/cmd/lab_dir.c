@@ -304,6 +304,17 @@ int lab_dir_fill(struct lab_dir *self, struct shs_lab *lab)
     return code == CMD_OK ? put_servers(self, lab) : code;
 }
 
+void lab_dir_log(struct lab_dir *self, const char *line)
+{
+    char why[96];
+
+    if (fprintf(self->log, "%s\n", line) > 0 && fflush(self->log) == 0)
+        return;
+    if (!atomic_exchange(&self->log_lost, true))
+        cmd_warn("cannot write %s/connections.jsonl: %s", self->path,
+                 shs__strerror(errno, why, sizeof why));
+}
+
 void lab_dir_remove(struct lab_dir *self)
 {
     if (self->log != NULL)

@@ -10,6 +10,7 @@
 #ifndef SHS_CMD_LAB_DIR_H
 #define SHS_CMD_LAB_DIR_H
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include <shs/lab.h>
@@ -21,6 +22,7 @@
 struct lab_dir {
     char *path, *keylog;            /* absolute; path NULL: there is none */
     FILE *log;                      /* connections.jsonl */
+    atomic_bool log_lost;           /* a line of it could not be written, and that was said */
     char *files[LAB_DIR_FILES_MAX]; /* all that were made, under `path` */
     size_t count;
 };
@@ -29,6 +31,8 @@ struct lab_dir {
 int lab_dir_make(struct lab_dir *self, const char *path);
 /* Writes the files of a lab that listens. Slow keys are made for it. */
 int lab_dir_fill(struct lab_dir *self, struct shs_lab *lab);
+/* A line of connections.jsonl, from any thread. Says it once when that cannot be written. */
+void lab_dir_log(struct lab_dir *self, const char *line);
 /* Removes what was made, and the directory unless something else is in it. */
 void lab_dir_remove(struct lab_dir *self);
 

@@ -65,18 +65,19 @@ static bool split_listen(struct args *a)
     return true;
 }
 
-/* A shs_log_fn: a line at a time, for stdio has a lock. */
+/* A shs_log_fn: a line at a time, for stdio has a lock. What is wrong is no line of JSON. */
 static void print_log(void *ctx, enum shs_log_level level, const char *line)
 {
-    const struct args *a = ctx;
+    struct args *a = ctx;
 
-    SHS_UNUSED(level);
+    if (level <= SHS_LOG_WARNING) {
+        cmd_warn("%s", line);
+        return;
+    }
     if (a->log)
         fprintf(stderr, "%s\n", line);
-    if (a->files.log != NULL) {
-        fprintf(a->files.log, "%s\n", line);
-        fflush(a->files.log);
-    }
+    if (a->files.log != NULL)
+        lab_dir_log(&a->files, line);
 }
 
 static int settle(struct args *a)
@@ -90,8 +91,7 @@ static int settle(struct args *a)
     if (a->stall > SECONDS_MAX || a->exit_after > SECONDS_MAX)
         return cmd_fail(CMD_USAGE, "that is more than %d seconds", SECONDS_MAX);
     a->o.stall_ms = (unsigned)a->stall * 1000;
-    if (a->log || a->dir != NULL)
-        a->o.log = print_log;
+    a->o.log = print_log;
     a->o.log_ctx = a;
     a->o.only = a->only.count > 0 ? a->only.items : NULL;
     a->o.except = a->except.items;
@@ -103,7 +103,7 @@ static int settle(struct args *a)
 
 /* -- being ready ------------------------------------------------------------------------------- */
 
-static void print_hello(const struct shs_lab *lab)
+static int print_hello(const struct shs_lab *lab)
 {
     const struct shs_condition *c;
     char *ca = cmd_shell_quote(shs_lab_ca_path(lab));
@@ -127,8 +127,8 @@ static void print_hello(const struct shs_lab *lab)
     printf("try     curl --proxy %s --cacert %s https://expired.%s/\n", shs_lab_proxy_url(lab), ca,
            shs_lab_domain(lab));
     printf("shell   eval \"$(shs lab env)\"\nrun     shs lab run --preset curl\n");
-    fflush(stdout);
     shs__free(ca);
+    return cmd_flush();
 }
 
 static int say_ready(const struct args *a, const struct shs_lab *lab)
@@ -138,12 +138,9 @@ static int say_ready(const struct args *a, const struct shs_lab *lab)
     FILE *file;
 
     snprintf(line, sizeof line, "%u\n", shs_lab_port(lab));
-    if (fd > 0) {
-        if (write(fd, line, strlen(line)) < 0)
-            code = cmd_fail(CMD_FAILED, "cannot write to --ready-fd %d: %s", fd,
-                            shs__strerror(errno, why, sizeof why));
-        close(fd);
-    }
+    if (fd > 0 && (shs__write_all(fd, line, strlen(line)) != SHS_OK || close(fd) != 0))
+        code = cmd_fail(CMD_FAILED, "cannot write to --ready-fd %d: %s", fd,
+                        shs__strerror(errno, why, sizeof why));
     if (a->ready_file != NULL) {
         file = fopen(a->ready_file, "we");
         if (file == NULL || fputs(line, file) < 0 || fclose(file) != 0)
@@ -188,9 +185,10 @@ static int serve(struct args *a, const sigset_t *signals)
     if (code == CMD_OK) {
         lab_here_note(shs_lab_host(lab),
                       shs_lab_port(lab)); /* who has read the next line finds it */
-        print_hello(lab);
-        code = say_ready(a, lab);
+        code = print_hello(lab);
     }
+    if (code == CMD_OK)
+        code = say_ready(a, lab);
     if (code == CMD_OK)
         wait_for_end(a, signals);
     lab_here_forget();

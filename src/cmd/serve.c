@@ -560,7 +560,7 @@ static void say_hello(const struct listener *self)
         say_how_to_try(self, first_url);
     if (is_for_people(self))
         serve_share_say(self->server, self->o, &self->here, &self->credentials.local);
-    fflush(stdout);
+    cmd_flush_or_warn(); /* whoever visits it is served all the same */
 }
 
 /* What came of the handshakes and reloads, when any of them went wrong or was asked for. */

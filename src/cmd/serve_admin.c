@@ -142,5 +142,5 @@ void serve_admin_say(const struct shs_admin *admin)
                    strchr(host, ':') != NULL ? "[" : "", host, strchr(host, ':') != NULL ? "]" : "",
                    shs_server_port(server));
     }
-    fflush(stdout);
+    cmd_flush_or_warn();
 }

@@ -242,6 +242,7 @@ static int make_ca(struct shs_lab *lab, enum shs__lab_ca which, struct shs_error
     const char *root_list[5];
     int rc = SHS_OK;
 
+    o.size = sizeof o; /* the table leaves it out */
     o.common_name = a->name;
     o.now = shs__lab_now(lab);
     if (!expand_list(lab, &t, &o.constrain, t.lists[0]) ||

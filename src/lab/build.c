@@ -114,7 +114,7 @@ static int slow_key(struct shs_lab *lab, const char *word, EVP_PKEY **out, struc
         return SHS_OK;
     pthread_mutex_lock(&slot->lock);
     if (slot->key == NULL)
-        rc = shs__key_quick(&slot->key, lab->lib, word, err);
+        rc = shs__key_quick(&slot->key, lab->lib, word, &lab->stopping, err);
     *out = slot->key;
     pthread_mutex_unlock(&slot->lock);
     return rc;
@@ -209,6 +209,7 @@ static int issue(struct shs_lab *lab, struct shs__lab_unit *unit, const char *co
     EVP_PKEY *key = NULL;
     int rc = SHS_OK;
 
+    o.size = sizeof o; /* the rows leave it out */
     if (!expand_options(lab, unit, &t, &o))
         rc = shs__certs_nomem(err);
     if (names != NULL)

@@ -325,11 +325,14 @@ static bool set_tickets(SSL_CTX *ctx, const struct shs__lab_unit *unit)
 /* Opens no file: the lab has the descriptor. Whole lines, so that nothing mixes. */
 static void keylog(const SSL *ssl, const char *line)
 {
-    const struct shs_lab *lab = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-    char *text = shs__asprintf("%s\n", line);
+    struct shs_lab *lab = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    char *text = shs__asprintf("%s\n", line), why[96];
+    bool lost = text == NULL || shs__write_all(lab->keylog_fd, text, strlen(text)) != SHS_OK;
 
-    if (text != NULL && write(lab->keylog_fd, text, strlen(text)) < 0)
-        ERR_clear_error(); /* a full disk is no reason to end the connection */
+    /* A full disk is no reason to end the connection, but one to say so, once. */
+    if (lost && !atomic_exchange(&lab->keylog_lost, true))
+        shs_server_log(lab->server, SHS_LOG_WARNING, "the key log cannot be written: %s",
+                       text == NULL ? "out of memory" : shs__strerror(errno, why, sizeof why));
     shs__free(text);
 }
 

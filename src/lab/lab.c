@@ -18,7 +18,7 @@
 #define SANITY "good"
 #define IP_BASE "127.0.1.0"
 #define STALL_MS 30000u
-#define STOP_MS 20000u /* a key of 8192 bits may be in the making */
+#define STOP_MS 20000u /* for what cannot be given up; slow keys are */
 #define CONNECTIONS 512u
 #define STACK_SIZE ((size_t)512 * 1024) /* who reads 10,000 names has deep stacks */
 
@@ -388,6 +388,7 @@ static bool stop_places(struct shs_lab *lab)
 {
     bool stopped = true;
 
+    atomic_store(&lab->stopping, true);
     for (size_t i = 0; i < SHS_LAB_PLACES; i++) {
         if (lab->places[i].thread_runs) {
             shs_shutdown(lab->places[i].server);

@@ -51,6 +51,8 @@ struct shs_lab {
     shs_log_fn *log;
     void *log_ctx;
     int keylog_fd;
+    atomic_bool keylog_lost; /* and it was said */
+    atomic_bool stopping;    /* slow keys in the making are given up */
 
     struct shs__lab_unit *units;
     size_t count;

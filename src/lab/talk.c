@@ -381,8 +381,9 @@ static int fail_to_serve(struct shs__lab_talk *talk, const struct shs_error *err
     static const unsigned char internal_error[] = {21, 3, 3, 0, 2, 2, 80};
 
     talk->outcome = "not served";
-    shs_server_log(talk->lab->server, SHS_LOG_ERROR, "%s cannot be served: %s", talk->unit->row->id,
-                   err->text);
+    if (err->code != SHS_STOPPED)
+        shs_server_log(talk->lab->server, SHS_LOG_ERROR, "%s cannot be served: %s",
+                       talk->unit->row->id, err->text);
     (void)shs__lab_talk_send(talk, internal_error, sizeof internal_error);
     return SHS_CLOSED;
 }

@@ -1,13 +1,12 @@
 #include "testing/clients.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <shs/certs.h>
 
+#include "certs/files.h"
 #include "testing/respell.h"
 
 #define LONG_NAME_BYTES 200
@@ -182,41 +181,89 @@ static void free_authorities(struct authorities *a)
 
 /* -- files ------------------------------------------------------------------------------------- */
 
-static int write_text(const char *dir, const char *name, const char *suffix, const char *text,
-                      size_t len, struct shs_error *err)
-{
-    char *path = shs__asprintf("%s/%s%s", dir, name, suffix), why[96];
-    bool done;
-    int fd, saved;
+/* A directory to write to, and all that was made so far, in any: paths, each with its NUL. */
+struct place {
+    const char *dir;
+    struct shs_buf *made;
+};
 
-    if (path == NULL)
-        return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a name.");
-    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    done = fd >= 0 && write(fd, text, len) == (ssize_t)len;
-    saved = errno;
-    if (fd >= 0)
-        close(fd);
-    if (!done)
-        shs_error_set(err, saved == EEXIST ? SHS_USAGE : SHS_IO, saved, "Cannot write %s: %s.",
-                      path, shs__strerror(saved, why, sizeof why));
-    shs__free(path);
-    return done ? SHS_OK : saved == EEXIST ? SHS_USAGE : SHS_IO;
+static int note(const struct place *to, const char *name, const char *suffix, struct shs_error *err)
+{
+    if (shs__buf_printf(to->made, "%s%s%s%s", to->dir, name[0] == '\0' ? "" : "/", name, suffix) ==
+            SHS_OK &&
+        shs__buf_append(to->made, "", 1) == SHS_OK)
+        return SHS_OK;
+    return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a name.");
 }
 
-static int make_directory(const char *dir, struct shs_error *err)
+/* The last one first: a directory is empty then. */
+static void remove_made(const struct shs_buf *made)
+{
+    const char *all = shs__buf_head(made);
+
+    for (size_t end = made->len; end > 0;) {
+        size_t at = end - 1;
+
+        while (at > 0 && all[at - 1] != '\0')
+            at--;
+        (void)remove(all + at);
+        end = at;
+    }
+}
+
+static int exists(const struct place *to, const char *name, const char *suffix,
+                  struct shs_error *err)
+{
+    return shs_error_set(err, SHS_USAGE, EEXIST,
+                         "%s/%s%s already exists: the certificates go into a directory that is new "
+                         "or empty.",
+                         to->dir, name, suffix);
+}
+
+/* All of it, or there is no file. */
+static int write_text(const struct place *to, const char *name, const char *suffix,
+                      const char *text, size_t len, struct shs_error *err)
+{
+    char *file = shs__asprintf("%s%s", name, suffix);
+    int rc = file == NULL ? shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a name.")
+                          : shs__file_write(to->dir, file, 0600, text, len, false, err);
+
+    shs__free(file);
+    if (rc == SHS_USAGE)
+        return exists(to, name, suffix, err);
+    return rc == SHS_OK ? note(to, name, suffix, err) : rc;
+}
+
+static int write_pair(const struct place *to, const char *name, const struct shs_issued_cert *cert,
+                      struct shs_error *err)
+{
+    int rc = shs_issued_cert_save(cert, to->dir, name, false, err);
+
+    if (rc == SHS_USAGE)
+        return exists(to, name, ".pem", err);
+    if (rc == SHS_OK)
+        rc = note(to, name, ".pem", err);
+    return rc == SHS_OK ? note(to, name, ".key", err) : rc;
+}
+
+static int make_directory(const struct place *to, struct shs_error *err)
 {
     char why[96];
+    int saved;
 
-    if (mkdir(dir, 0700) == 0 || errno == EEXIST)
+    if (mkdir(to->dir, 0700) == 0)
+        return note(to, "", "", err);
+    saved = errno;
+    if (saved == EEXIST)
         return SHS_OK;
-    return shs_error_set(err, SHS_IO, errno, "Cannot make the directory %s: %s.", dir,
-                         shs__strerror(errno, why, sizeof why));
+    return shs_error_set(err, SHS_IO, saved, "Cannot make the directory %s: %s.", to->dir,
+                         shs__strerror(saved, why, sizeof why));
 }
 
 /* -- clients ----------------------------------------------------------------------------------- */
 
 /* The client of the options, with another common name in its place. */
-static int make_respelt(const char *dir, const char *id, struct shs_str name,
+static int make_respelt(const struct place *to, const char *id, struct shs_str name,
                         const struct shs_ca *ica, struct shs_error *err)
 {
     const struct shs_cert_options o = {.size = sizeof o, .client = true, .common_name = "x"};
@@ -229,9 +276,9 @@ static int make_respelt(const char *dir, const char *id, struct shs_str name,
     if (rc == SHS_OK && (chain = shs__asprintf("%s%s", leaf, shs_ca_pem(ica))) == NULL)
         rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a certificate.");
     if (rc == SHS_OK)
-        rc = write_text(dir, id, ".pem", chain, strlen(chain), err);
+        rc = write_text(to, id, ".pem", chain, strlen(chain), err);
     if (rc == SHS_OK)
-        rc = write_text(dir, id, ".key", shs_issued_cert_key_pem(cert),
+        rc = write_text(to, id, ".key", shs_issued_cert_key_pem(cert),
                         strlen(shs_issued_cert_key_pem(cert)), err);
     shs__free(leaf);
     shs__free(chain);
@@ -239,19 +286,19 @@ static int make_respelt(const char *dir, const char *id, struct shs_str name,
     return rc;
 }
 
-static int make_odd_names(const char *dir, const struct shs_ca *ica, struct shs_error *err)
+static int make_odd_names(const struct place *to, const struct shs_ca *ica, struct shs_error *err)
 {
     char name[LONG_NAME_BYTES];
     int rc;
 
     memset(name, 'a', sizeof name);
     memcpy(name, "admin", 5);
-    rc = make_respelt(dir, "long-cn", (struct shs_str){name, sizeof name}, ica, err);
-    return rc == SHS_OK ? make_respelt(dir, "nul-cn", SHS_STR("admin\0.evil.example"), ica, err)
+    rc = make_respelt(to, "long-cn", (struct shs_str){name, sizeof name}, ica, err);
+    return rc == SHS_OK ? make_respelt(to, "nul-cn", SHS_STR("admin\0.evil.example"), ica, err)
                         : rc;
 }
 
-static int make_one(const char *dir, const struct recipe *r, const struct authorities *a,
+static int make_one(const struct place *to, const struct recipe *r, const struct authorities *a,
                     char **serial, struct shs_error *err)
 {
     const struct shs_ca *const who[] = {a->ica, a->rsa_ica, a->revoked_ica, a->hidden_ica,
@@ -266,14 +313,14 @@ static int make_one(const char *dir, const struct recipe *r, const struct author
         o.common_name = r->id;
     rc = shs_ca_issue(&cert, who[r->by], &o, err);
     if (rc == SHS_OK)
-        rc = shs_issued_cert_save(cert, dir, r->id, false, err);
+        rc = write_pair(to, r->id, cert, err);
     if (rc == SHS_OK && strcmp(r->id, "revoked") == 0)
         *serial = shs__strdup(shs_issued_cert_serial(cert));
     shs_issued_cert_free(cert);
     return rc;
 }
 
-static int make_clients(const char *dir, const struct authorities *a, char **serial,
+static int make_clients(const struct place *to, const struct authorities *a, char **serial,
                         struct shs_error *err)
 {
     const struct recipe recipes[] = {
@@ -309,8 +356,8 @@ static int make_clients(const char *dir, const struct authorities *a, char **ser
     int rc = SHS_OK;
 
     for (size_t i = 0; i < SHS_ARRAY_LEN(recipes) && rc == SHS_OK; i++)
-        rc = make_one(dir, &recipes[i], a, serial, err);
-    return rc == SHS_OK ? make_odd_names(dir, a->ica, err) : rc;
+        rc = make_one(to, &recipes[i], a, serial, err);
+    return rc == SHS_OK ? make_odd_names(to, a->ica, err) : rc;
 }
 
 /* -- the rest ---------------------------------------------------------------------------------- */
@@ -331,7 +378,7 @@ static int append_crl(struct shs_buf *out, struct shs_ca *ca, const char *serial
 }
 
 /* Every authority has a list of its own: who checks one has to have them all. */
-static int write_crls(const char *dir, const struct authorities *a, const char *serial,
+static int write_crls(const struct place *to, const struct authorities *a, const char *serial,
                       struct shs_error *err)
 {
     struct shs_buf all;
@@ -350,26 +397,27 @@ static int write_crls(const char *dir, const struct authorities *a, const char *
     if (rc == SHS_OK)
         rc = append_crl(&all, a->rsa_ica, NULL, err);
     if (rc == SHS_OK)
-        rc = write_text(dir, "crl", ".pem", shs__buf_head(&all), all.len, err);
+        rc = write_text(to, "crl", ".pem", shs__buf_head(&all), all.len, err);
     shs__buf_free(&all);
     shs__free(ica_serial);
     return rc;
 }
 
 /* The root alone; and with it those between that the server is told of, whose CRLs it reads. */
-static int write_authorities(const char *dir, const struct authorities *a, struct shs_error *err)
+static int write_authorities(const struct place *to, const struct authorities *a,
+                             struct shs_error *err)
 {
     const char *root = shs_ca_pem(a->root);
     char *all = shs__asprintf("%s%s%s%s", root, shs_ca_pem(a->ica), shs_ca_pem(a->revoked_ica),
                               shs_ca_pem(a->rsa_ica));
     int rc = all == NULL ? shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a file.")
-                         : write_text(dir, "ca", ".pem", all, strlen(all), err);
+                         : write_text(to, "ca", ".pem", all, strlen(all), err);
 
     shs__free(all);
-    return rc == SHS_OK ? write_text(dir, "root", ".pem", root, strlen(root), err) : rc;
+    return rc == SHS_OK ? write_text(to, "root", ".pem", root, strlen(root), err) : rc;
 }
 
-static int write_server(const char *dir, const struct authorities *a, struct shs_error *err)
+static int write_server(const struct place *to, const struct authorities *a, struct shs_error *err)
 {
     const struct shs_cert_options o = {.size = sizeof o,
                                        .names = LIST("localhost", "127.0.0.1", "::1")};
@@ -377,32 +425,48 @@ static int write_server(const char *dir, const struct authorities *a, struct shs
     int rc = shs_ca_issue(&cert, a->root, &o, err);
 
     if (rc == SHS_OK)
-        rc = shs_issued_cert_save(cert, dir, "server", false, err);
+        rc = write_pair(to, "server", cert, err);
     shs_issued_cert_free(cert);
     return rc;
 }
 
-int shs__clients_make(const char *dir, struct shs_error *err)
+/* Into the directory, and `clients`, which is below it. */
+static int make_all(const struct place *to, const struct place *clients, struct shs_error *err)
 {
     struct authorities a = {NULL, NULL, NULL, NULL, NULL, NULL};
-    char *clients = shs__asprintf("%s/clients", dir), *serial = NULL;
-    int rc = clients == NULL ? shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a name.")
-                             : make_directory(dir, err);
+    char *serial = NULL;
+    int rc = make_directory(to, err);
 
     if (rc == SHS_OK)
         rc = make_directory(clients, err);
     if (rc == SHS_OK)
         rc = make_authorities(&a, err);
     if (rc == SHS_OK)
-        rc = write_authorities(dir, &a, err);
+        rc = write_authorities(to, &a, err);
     if (rc == SHS_OK)
         rc = make_clients(clients, &a, &serial, err);
     if (rc == SHS_OK)
-        rc = write_crls(dir, &a, serial, err);
+        rc = write_crls(to, &a, serial, err);
     if (rc == SHS_OK)
-        rc = write_server(dir, &a, err);
+        rc = write_server(to, &a, err);
     free_authorities(&a);
     shs__free(serial);
-    shs__free(clients);
+    return rc;
+}
+
+int shs__clients_make(const char *dir, struct shs_error *err)
+{
+    char *below = shs__asprintf("%s/clients", dir);
+    struct shs_buf made;
+    const struct place to = {dir, &made}, clients = {below, &made};
+    int rc;
+
+    shs__buf_init(&made, (size_t)1 << 20);
+    rc = below == NULL ? shs_error_set(err, SHS_NOMEM, 0, "Out of memory for a name.")
+                       : make_all(&to, &clients, err);
+    if (rc != SHS_OK)
+        remove_made(&made);
+    shs__buf_free(&made);
+    shs__free(below);
     return rc;
 }

@@ -39,7 +39,7 @@ extern const struct shs_client_case shs__client_cases[]; /* ended by a NULL id; 
 
 /*
  * Writes all files into `dir`, which is made. SHS_OK; SHS_USAGE when there is a set already,
- * SHS_IO, SHS_TLS, SHS_NOMEM with *err.
+ * SHS_IO, SHS_TLS, SHS_NOMEM with *err: then nothing of it is left, so that it can be tried again.
  */
 int shs__clients_make(const char *dir, struct shs_error *err);
 

@@ -39,7 +39,7 @@ static int number_of(const char *name, size_t len)
         {"EINVAL", EINVAL}, {"EIO", EIO},       {"ENOSYS", ENOSYS}, {"EPERM", EPERM},
         {"EMFILE", EMFILE}, {"ENOENT", ENOENT}, {"EACCES", EACCES}, {"EOPNOTSUPP", EOPNOTSUPP},
         {"EINTR", EINTR},   {"ENFILE", ENFILE}, {"ENOMEM", ENOMEM}, {"ESTALE", ESTALE},
-        {"EBADF", EBADF},   {"ENOLCK", ENOLCK}};
+        {"EBADF", EBADF},   {"ENOLCK", ENOLCK}, {"ENOSPC", ENOSPC}};
 
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
         if (strlen(errors[i].name) == len && memcmp(errors[i].name, name, len) == 0)

@@ -7,9 +7,11 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -22,6 +24,7 @@
 #include <shs/certs.h>
 
 #include "base/base.h"
+#include "certs/keys.h"
 
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -120,11 +123,13 @@ static void good_keys(void **state)
 
     SHS_UNUSED(state);
     for (size_t i = 0; keys[i] != NULL; i++) {
-        struct shs_ca *ca = new_ca(&(struct shs_ca_options){.key = keys[i]});
+        struct shs_ca *ca =
+            new_ca(&(struct shs_ca_options){.size = sizeof(struct shs_ca_options), .key = keys[i]});
         struct shs_issued_cert *cert =
             issue(ca, &(struct shs_cert_options){SHS_CERT_FOR("localhost"), .key = keys[i]});
-        struct shs_issued_cert *client =
-            issue(ca, &(struct shs_cert_options){.client = true, .common_name = "bob"});
+        struct shs_issued_cert *client = issue(
+            ca, &(struct shs_cert_options){
+                    .size = sizeof(struct shs_cert_options), .client = true, .common_name = "bob"});
 
         assert_int_equal(verdict(ca, cert, "localhost"), X509_V_OK);
         assert_int_equal(verdict(ca, cert, "other"), X509_V_ERR_HOSTNAME_MISMATCH);
@@ -134,6 +139,39 @@ static void good_keys(void **state)
         shs_issued_cert_free(client);
         shs_ca_free(ca);
     }
+}
+
+struct long_work {
+    atomic_bool begun, stop;
+    int rc;
+};
+
+static void *make_a_long_key(void *arg)
+{
+    struct long_work *work = arg;
+    EVP_PKEY *key = NULL;
+
+    atomic_store(&work->begun, true);
+    work->rc = shs__key_quick(&key, NULL, "rsa16384", &work->stop, NULL);
+    EVP_PKEY_free(key);
+    return NULL;
+}
+
+/* It would take half a minute, and no handler may keep a server that stops for so long. */
+static void a_long_key_is_given_up(void **state)
+{
+    struct long_work work = {.rc = SHS_OK};
+    const struct timespec moment = {.tv_nsec = 20000000};
+    pthread_t thread;
+
+    SHS_UNUSED(state);
+    assert_int_equal(pthread_create(&thread, NULL, make_a_long_key, &work), 0);
+    while (!atomic_load(&work.begun))
+        nanosleep(&moment, NULL);
+    nanosleep(&moment, NULL); /* in the middle of it, as a rule; before it, it is the same */
+    atomic_store(&work.stop, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(work.rc, SHS_STOPPED);
 }
 
 static void good_digests(void **state)
@@ -165,7 +203,8 @@ static void names(void **state)
 {
     struct shs_ca *ca = new_ca(NULL);
     struct shs_issued_cert *cert =
-        issue(ca, &(struct shs_cert_options){.names = LIST("a.example", "*.b.example", "127.0.0.1",
+        issue(ca, &(struct shs_cert_options){.size = sizeof(struct shs_cert_options),
+                                             .names = LIST("a.example", "*.b.example", "127.0.0.1",
                                                            "::1", "email:x@a.example",
                                                            "uri:spiffe://a/b", "dns:10.0.0.1")});
     X509 *x = parse(shs_issued_cert_leaf_pem(cert));
@@ -239,8 +278,11 @@ static void chains(void **state)
 
     SHS_UNUSED(state);
     assert_int_equal(shs_ca_intermediate(&one, root, NULL, NULL), SHS_OK);
-    assert_int_equal(shs_ca_intermediate(&two, one, &(struct shs_ca_options){.levels = 1}, NULL),
-                     SHS_OK);
+    assert_int_equal(
+        shs_ca_intermediate(
+            &two, one, &(struct shs_ca_options){.size = sizeof(struct shs_ca_options), .levels = 1},
+            NULL),
+        SHS_OK);
     shs_ca_free(root); /* those below do not need it */
     assert_string_equal(shs_ca_root_pem(two), shs_ca_root_pem(one));
     for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
@@ -288,13 +330,17 @@ static void constraints(void **state)
                {"badssl.example", X509_V_ERR_PERMITTED_VIOLATION},
                {"128.0.0.1", X509_V_ERR_PERMITTED_VIOLATION},
                {"not.badssl.test", X509_V_ERR_EXCLUDED_VIOLATION}};
-    struct shs_ca *ca = new_ca(&(struct shs_ca_options){
-        .constrain = LIST("badssl.test", "127.0.0.0/8"), .exclude = LIST("not.badssl.test")});
+    struct shs_ca *ca =
+        new_ca(&(struct shs_ca_options){.size = sizeof(struct shs_ca_options),
+                                        .constrain = LIST("badssl.test", "127.0.0.0/8"),
+                                        .exclude = LIST("not.badssl.test")});
 
     SHS_UNUSED(state);
     for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
         struct shs_issued_cert *cert =
-            issue(ca, &(struct shs_cert_options){.names = LIST(all[i].name), .common_name = "x"});
+            issue(ca, &(struct shs_cert_options){.size = sizeof(struct shs_cert_options),
+                                                 .names = LIST(all[i].name),
+                                                 .common_name = "x"});
 
         assert_int_equal(verdict(ca, cert, NULL), all[i].verdict);
         shs_issued_cert_free(cert);
@@ -315,13 +361,15 @@ static void common_names(void **state)
                {LIST("uri:spiffe://a/b", "email:a@a.test"), true, "shs test client"},
                {LIST("0123456789012345678901234567890123456789012345678901234567890.a.test"), false,
                 "shs test server"}};
-    struct shs_ca *ca =
-        new_ca(&(struct shs_ca_options){.constrain = LIST("test", "127.0.0.0/8", "::1")});
+    struct shs_ca *ca = new_ca(&(struct shs_ca_options){
+        .size = sizeof(struct shs_ca_options), .constrain = LIST("test", "127.0.0.0/8", "::1")});
 
     SHS_UNUSED(state);
     for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
         struct shs_issued_cert *cert =
-            issue(ca, &(struct shs_cert_options){.names = all[i].names, .client = all[i].client});
+            issue(ca, &(struct shs_cert_options){.size = sizeof(struct shs_cert_options),
+                                                 .names = all[i].names,
+                                                 .client = all[i].client});
         X509 *x = parse(shs_issued_cert_leaf_pem(cert));
         char text[100] = "";
 
@@ -357,7 +405,9 @@ static void authority_key_identifiers(void **state)
 
 static void levels(void **state)
 {
-    struct shs_ca *root = new_ca(&(struct shs_ca_options){.levels = 1}), *below = NULL;
+    struct shs_ca *root = new_ca(
+                      &(struct shs_ca_options){.size = sizeof(struct shs_ca_options), .levels = 1}),
+                  *below = NULL;
     struct shs_issued_cert *cert;
 
     SHS_UNUSED(state);
@@ -411,13 +461,19 @@ static void faults(void **state)
         {"serial-long", X509_V_OK},
         {"must-staple", X509_V_OK},
     };
-    struct shs_ca *root = new_ca(&(struct shs_ca_options){.key = "rsa2048"}), *ca = NULL;
+    struct shs_ca *root = new_ca(&(struct shs_ca_options){.size = sizeof(struct shs_ca_options),
+                                                          .key = "rsa2048"}),
+                  *ca = NULL;
     const char *word, *text;
     size_t i;
 
     SHS_UNUSED(state);
     assert_int_equal(
-        shs_ca_intermediate(&ca, root, &(struct shs_ca_options){.key = "rsa2048"}, NULL), SHS_OK);
+        shs_ca_intermediate(
+            &ca, root,
+            &(struct shs_ca_options){.size = sizeof(struct shs_ca_options), .key = "rsa2048"},
+            NULL),
+        SHS_OK);
     for (i = 0; (word = shs_cert_fault(i, &text)) != NULL; i++) {
         bool client = strcmp(word, "server-usage") == 0; /* a fault of theirs alone */
         struct shs_issued_cert *cert;
@@ -484,12 +540,14 @@ static void faults_that_cannot_be(void **state)
 
     SHS_UNUSED(state);
     for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
-        struct shs_ca *ca = new_ca(&(struct shs_ca_options){.key = all[i].ca_key});
+        struct shs_ca *ca = new_ca(
+            &(struct shs_ca_options){.size = sizeof(struct shs_ca_options), .key = all[i].ca_key});
         struct shs_cert_options o = all[i].o;
         struct shs_issued_cert *cert = NULL;
         struct shs_error err = {.code = SHS_OK};
         int rc;
 
+        o.size = sizeof o;
         o.names = LIST("a.example");
         rc = shs_ca_issue(&cert, ca, &o, &err);
         if (all[i].words == NULL ? rc != SHS_OK
@@ -505,7 +563,8 @@ static void faults_that_cannot_be(void **state)
 /* The digest that an authority usually takes does not stand in the way of a key with its own. */
 static void usual_digests(void **state)
 {
-    struct shs_ca *root = new_ca(&(struct shs_ca_options){.key = "rsa2048", .digest = "sha384"});
+    struct shs_ca *root = new_ca(&(struct shs_ca_options){
+        .size = sizeof(struct shs_ca_options), .key = "rsa2048", .digest = "sha384"});
     struct shs_ca *below = NULL, *again = NULL;
     struct shs_error err = {.code = SHS_OK};
     void *crl = NULL;
@@ -513,10 +572,14 @@ static void usual_digests(void **state)
 
     SHS_UNUSED(state);
     if (shs_ca_intermediate(&below, root,
-                            &(struct shs_ca_options){.key = "ed25519", .digest = "sha384"},
+                            &(struct shs_ca_options){.size = sizeof(struct shs_ca_options),
+                                                     .key = "ed25519",
+                                                     .digest = "sha384"},
                             &err) != SHS_OK ||
         shs_ca_intermediate(&again, below,
-                            &(struct shs_ca_options){.key = "rsa2048", .digest = "sha512"},
+                            &(struct shs_ca_options){.size = sizeof(struct shs_ca_options),
+                                                     .key = "rsa2048",
+                                                     .digest = "sha512"},
                             &err) != SHS_OK ||
         shs_ca_crl(below, NULL, &crl, &len, &err) != SHS_OK)
         fail_msg("%s", err.text);
@@ -617,6 +680,7 @@ static void words(void **state)
         struct shs_issued_cert *cert = NULL;
         struct shs_error err = {.code = SHS_OK};
 
+        o.size = sizeof o;
         if (o.names == NULL && strcmp(all[i].word, "needs a name") != 0)
             o.names = one;
         assert_int_equal(shs_ca_issue(&cert, ca, &o, &err), SHS_USAGE);
@@ -632,7 +696,11 @@ static void words_of_authorities(void **state)
     const struct {
         struct shs_ca_options o;
         const char *word;
-    } all[] = {{{.constrain = LIST("10.0.0.0/33")}, "'10.0.0.0/33'"},
+    } all[] = {{{.constrain = LIST("localhost:8443")}, "knows no ports"},
+               {{.constrain = LIST("https://a.example/")}, "Of a URL give the name alone"},
+               {{.exclude = LIST("a@b.example")}, "email:TEXT"},
+               {{.constrain = LIST("[::1]")}, "without brackets"},
+               {{.constrain = LIST("10.0.0.0/33")}, "'10.0.0.0/33'"},
                {{.constrain = LIST("10.0.0.0/x")}, "'10.0.0.0/x'"},
                {{.constrain = LIST("a/8")}, "'a/8'"},
                {{.exclude = LIST("")}, "''"},
@@ -642,13 +710,47 @@ static void words_of_authorities(void **state)
 
     SHS_UNUSED(state);
     for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
+        struct shs_ca_options o = all[i].o;
         struct shs_error err = {.code = SHS_OK};
         struct shs_ca *ca = NULL;
 
-        assert_int_equal(shs_ca_new(&ca, &all[i].o, &err), SHS_USAGE);
+        o.size = sizeof o;
+        assert_int_equal(shs_ca_new(&ca, &o, &err), SHS_USAGE);
         if (strstr(err.text, all[i].word) == NULL)
             fail_msg("%s", err.text);
     }
+}
+
+/* What was never set is not believed, whichever options it is. */
+static void options_without_a_size(void **state)
+{
+    const struct shs_ca_options of_ca = {.size = 0};
+    const struct shs_cert_options of_cert = {.size = 0, .client = true, .common_name = "x"};
+    const struct shs_crl_options of_crl = {.size = 0};
+    const struct shs_ocsp_options of_ocsp = {.size = 0};
+    struct shs_cert_options by_init;
+    struct shs_ca *ca = new_ca(NULL), *second = NULL;
+    struct shs_issued_cert *cert = NULL;
+    struct shs_error err[6];
+    void *bytes = NULL;
+    size_t len = 0;
+
+    SHS_UNUSED(state);
+    assert_int_equal(shs_ca_new(&second, &of_ca, &err[0]), SHS_USAGE);
+    assert_int_equal(shs_ca_intermediate(&second, ca, &of_ca, &err[1]), SHS_USAGE);
+    assert_int_equal(shs_ca_issue(&cert, ca, &of_cert, &err[2]), SHS_USAGE);
+    assert_int_equal(shs_ca_issue(&cert, ca, NULL, &err[3]), SHS_USAGE);
+    assert_int_equal(shs_ca_crl(ca, &of_crl, &bytes, &len, &err[4]), SHS_USAGE);
+    assert_int_equal(shs_ca_ocsp_serial(ca, "01", &of_ocsp, &bytes, &len, &err[5]), SHS_USAGE);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(err); i++) {
+        if (strstr(err[i].text, "_options_init") == NULL)
+            fail_msg("%s", err[i].text);
+    }
+    shs_cert_options_init(&by_init);
+    by_init.client = true;
+    by_init.common_name = "x";
+    shs_issued_cert_free(issue(ca, &by_init));
+    shs_ca_free(ca);
 }
 
 static void dates(void **state)
@@ -687,7 +789,8 @@ static void dates(void **state)
 /* The authority's clock, not the system's. */
 static void virtual_clock(void **state)
 {
-    struct shs_ca *ca = new_ca(&(struct shs_ca_options){.now = 1000000000});
+    struct shs_ca *ca =
+        new_ca(&(struct shs_ca_options){.size = sizeof(struct shs_ca_options), .now = 1000000000});
     struct shs_issued_cert *cert = issue(
         ca, &(struct shs_cert_options){SHS_CERT_FOR("a"), .not_before = "-1d", .not_after = "+1d"});
     X509 *x = parse(shs_issued_cert_leaf_pem(cert));
@@ -742,12 +845,16 @@ static void crls(void **state)
     assert_int_equal(shs_ca_revoke(ca, shs_issued_cert_serial(bad), "keyCompromise", NULL, NULL),
                      SHS_OK);
     for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
-        pem = crl_of(ca, &all[i].o);
+        struct shs_crl_options o = all[i].o;
+
+        o.size = sizeof o;
+        pem = crl_of(ca, &o);
         assert_int_equal(verdict_at(ca, good, "a", pem, "ssl_server"), all[i].good);
         assert_int_equal(verdict_at(ca, bad, "b", pem, "ssl_server"), all[i].bad);
         shs_bytes_free(pem, strlen(pem));
     }
-    pem = crl_of(ca, &(struct shs_crl_options){.signer = other});
+    pem = crl_of(
+        ca, &(struct shs_crl_options){.size = sizeof(struct shs_crl_options), .signer = other});
     assert_int_equal(verdict_at(ca, good, "a", pem, "ssl_server"),
                      X509_V_ERR_CRL_SIGNATURE_FAILURE);
     shs_bytes_free(pem, strlen(pem));
@@ -780,6 +887,7 @@ static void crl_numbers(void **state)
         size_t len = 0;
         X509_CRL *crl;
 
+        o.size = sizeof o;
         o.der = true;
         assert_int_equal(shs_ca_crl(ca, &o, &der, &len, NULL), SHS_OK);
         at = der;
@@ -844,10 +952,14 @@ static void ocsp(void **state)
     struct shs_ca *ca = new_ca(NULL), *other = new_ca(NULL);
     struct shs_issued_cert *cert = issue(ca, &(struct shs_cert_options){SHS_CERT_FOR("a")});
     struct shs_issued_cert *responder =
-        issue(ca, &(struct shs_cert_options){
-                      .client = true, .common_name = "responder", .usage = "OCSPSigning"});
+        issue(ca, &(struct shs_cert_options){.size = sizeof(struct shs_cert_options),
+                                             .client = true,
+                                             .common_name = "responder",
+                                             .usage = "OCSPSigning"});
     struct shs_issued_cert *no_usage =
-        issue(ca, &(struct shs_cert_options){.client = true, .common_name = "responder"});
+        issue(ca, &(struct shs_cert_options){.size = sizeof(struct shs_cert_options),
+                                             .client = true,
+                                             .common_name = "responder"});
     const struct {
         struct shs_ocsp_options o;
         int status;
@@ -869,8 +981,11 @@ static void ocsp(void **state)
 
     SHS_UNUSED(state);
     for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
+        struct shs_ocsp_options o = all[i].o;
+
+        o.size = sizeof o;
         verified = 0;
-        assert_int_equal(ocsp_status(ca, cert, &all[i].o, &verified), all[i].status);
+        assert_int_equal(ocsp_status(ca, cert, &o, &verified), all[i].status);
         assert_int_equal(verified, all[i].verified);
     }
     assert_int_equal(shs_ca_revoke(ca, shs_issued_cert_serial(cert), NULL, "-3d", NULL), SHS_OK);
@@ -895,12 +1010,17 @@ static void revocation_words(void **state)
     assert_int_equal(shs_ca_revoke(ca, "01", "lost", NULL, &err), SHS_USAGE);
     assert_non_null(strstr(err.text, "keyCompromise"));
     assert_int_equal(shs_ca_revoke(ca, "01", NULL, "once", &err), SHS_USAGE);
-    assert_int_equal(
-        shs_ca_crl(ca, &(struct shs_crl_options){.idp = "what:TRUE"}, &bytes, &len, &err),
-        SHS_USAGE);
-    assert_int_equal(shs_ca_ocsp_serial(ca, "01", &(struct shs_ocsp_options){.status = "fine"},
-                                        &bytes, &len, &err),
+    assert_int_equal(shs_ca_crl(ca,
+                                &(struct shs_crl_options){.size = sizeof(struct shs_crl_options),
+                                                          .idp = "what:TRUE"},
+                                &bytes, &len, &err),
                      SHS_USAGE);
+    assert_int_equal(
+        shs_ca_ocsp_serial(
+            ca, "01",
+            &(struct shs_ocsp_options){.size = sizeof(struct shs_ocsp_options), .status = "fine"},
+            &bytes, &len, &err),
+        SHS_USAGE);
     assert_non_null(strstr(err.text, "'fine'"));
     shs_ca_free(ca);
 }
@@ -1085,6 +1205,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_keys),
+        cmocka_unit_test(a_long_key_is_given_up),
         cmocka_unit_test(good_digests),
         cmocka_unit_test(names),
         cmocka_unit_test(subjects),
@@ -1101,6 +1222,7 @@ int main(void)
         cmocka_unit_test(extensions),
         cmocka_unit_test(words),
         cmocka_unit_test(words_of_authorities),
+        cmocka_unit_test(options_without_a_size),
         cmocka_unit_test(dates),
         cmocka_unit_test(virtual_clock),
         cmocka_unit_test(crls),

@@ -24,6 +24,7 @@
 #include <shs/lab.h>
 
 #include "base/base.h"
+#include "lab/lab.h"
 
 #define PATIENCE_MS 30000
 
@@ -487,13 +488,41 @@ static void another(void **state)
     shs_lab_stop(lab);
 }
 
+/* A slow key may take longer than anybody waits for a lab that stops: it is given up. */
+static void stops_without_slow_keys(void **state)
+{
+    static const char *const slow[] = {"rsa8192", NULL};
+    const struct shs_issued_cert *cert = NULL;
+    struct shs_error err = {.code = SHS_OK};
+    struct shs_lab *lab = NULL;
+    struct shs_lab_options o;
+
+    SHS_UNUSED(state);
+    shs_lab_options_init(&o);
+    o.only = slow;
+    assert_int_equal(shs_lab_start(&lab, &o, &err), SHS_OK);
+    atomic_store(&lab->stopping, true); /* as shs_lab_stop does first */
+    assert_int_equal(shs_lab_get_cert(lab, shs_lab_find(lab, "rsa8192"), &cert, &err), SHS_STOPPED);
+    assert_null(cert);
+    shs_lab_stop(lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(profiles), cmocka_unit_test(certificates), cmocka_unit_test(conditions),
-        cmocka_unit_test(good),     cmocka_unit_test(verdicts),     cmocka_unit_test(careless),
-        cmocka_unit_test(seen),     cmocka_unit_test(plain),        cmocka_unit_test(nonsense),
-        cmocka_unit_test(refused),  cmocka_unit_test(another),      cmocka_unit_test(hello_retry),
+        cmocka_unit_test(profiles),
+        cmocka_unit_test(certificates),
+        cmocka_unit_test(conditions),
+        cmocka_unit_test(good),
+        cmocka_unit_test(verdicts),
+        cmocka_unit_test(careless),
+        cmocka_unit_test(seen),
+        cmocka_unit_test(plain),
+        cmocka_unit_test(nonsense),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(another),
+        cmocka_unit_test(hello_retry),
+        cmocka_unit_test(stops_without_slow_keys),
     };
 
     return cmocka_run_group_tests(tests, start_lab, stop_lab);

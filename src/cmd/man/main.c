@@ -84,7 +84,7 @@ int main(int argc, char **argv)
         code =
             cmd_fail(CMD_USAGE, "shs_man page TEMPLATE [HEADER]..., or shs_man header DATE HEADER");
     pages_free(&pages);
-    if (fflush(stdout) != 0 && code == CMD_OK)
-        code = cmd_fail(CMD_FAILED, "cannot write the page");
+    if (code == CMD_OK)
+        code = cmd_flush();
     return code;
 }
