@@ -92,8 +92,6 @@ foreach(script ${SHS_INTEGRATION})
   endif()
   shs_script_test(${name} integration 300 ${script})
 endforeach()
-# They measure time: a machine that is busy with other tests would tell them little.
-set_tests_properties(test_silent_clients PROPERTIES RUN_SERIAL TRUE)
 # The limits say that something hangs: five times what the slowest of our machines needs, and more.
 if(TEST test_quickstart)
   # Where there is no release yet it builds that, with every processor: those that measure time are
@@ -271,6 +269,21 @@ if(SHS_VALGRIND AND CMAKE_BUILD_TYPE STREQUAL "Debug" AND NOT SHS_SANITIZED AND 
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "VALGRIND=${SHS_VALGRIND}")
   endforeach()
 endif()
+
+# -- the longest first: a fresh build does not know them yet, and at the end each would run alone ------
+
+set(cost 100)
+foreach(name faults_slice test_lab_run test_admin_plane test_tls_memory style_format test_silent_clients
+             test_lab_check_server test_access_rules test_cert_cli test_exec test_site_pages soak_storm
+             test_site_root test_bad_files test_lab_serve test_contract test_tls_client_cas
+             test_site_uploads test_tls_failures test_tls_crls test_exhaustion mutation_guard
+             test_http_server_lines test_serve_cli test_serve_cli_fork test_http_server_lines_fork
+             test_stopped_process test_trust test_stop example_sse_clock test_http_cases valgrind_fork)
+  if(TEST ${name})
+    set_tests_properties(${name} PROPERTIES COST ${cost})
+  endif()
+  math(EXPR cost "${cost} - 1")
+endforeach()
 
 # -- the coverage report ------------------------------------------------------------------------
 

@@ -16,8 +16,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 1
 exec </dev/null
 
-# The release first: examples/quickstart.sh builds it, and need not do so twice.
-presets=(release debug asan tsan clang fuzz)
+# The cheapest to build first: the others are built while it is tested.
+presets=(debug release asan tsan clang fuzz)
 while [ $# -gt 0 ]; do
     case $1 in
     --quick) presets=(debug) ;;
@@ -44,6 +44,7 @@ bash packaging/debian.sh own "$root/build" || exit 1
 bash packaging/debian.sh install "${packages[@]}" || exit 1
 
 jobs=$(nproc)
+test_jobs=$((jobs + 2)) # most tests wait for a deadline most of the time
 passed=0
 failed=0
 all_presets=${#presets[@]}
@@ -54,24 +55,37 @@ say() {
     printf '== %3ds  %s\n' "$SECONDS" "$*"
 }
 
-# watched LOG COMMAND...: runs the command with its output in LOG, and says how far it is: ninja and
-# ctest count in lines that begin with "[3/9]" or " 3/9 Test".
+# heartbeat WAITED LOG: after each 45 s of waiting, how far it is: ninja and ctest count in lines that
+# begin with "[3/9]" or " 3/9 Test".
+heartbeat() {
+    [ $(($1 % 45)) -ne 0 ] || say "  ... $(tail -n 60 "$2" | grep -oE '^\[[0-9]+/[0-9]+\]|^ *[0-9]+/[0-9]+ Test' |
+        tail -n 1 | tr -d '[] Test') done"
+}
+
+# watched LOG COMMAND...: runs the command with its output in LOG, and says how far it is.
 watched() {
-    local log=$1 waited=0 rc
+    local log=$1 waited=0
     shift
     "$@" >>"$log" 2>&1 &
     while kill -0 $! 2>/dev/null; do
         sleep 1
         waited=$((waited + 1))
-        [ $((waited % 45)) -ne 0 ] || say "  ... $(tail -n 60 "$log" | grep -oE '^\[[0-9]+/[0-9]+\]|^ *[0-9]+/[0-9]+ Test' |
-            tail -n 1 | tr -d '[] Test') done"
+        heartbeat "$waited" "$log"
     done
     wait $!
-    rc=$?
-    return $rc
 }
 
-# build PRESET LOG: configures and compiles, quietly unless it fails.
+# compile PRESET: what is built of it. Of clang's build only its objects are wanted, unless it is tested.
+compile() {
+    local objects=()
+    if [ "$1" = clang ] && [ "$all_presets" -gt 1 ]; then
+        mapfile -t objects < <(ninja -C build/clang -t targets all | sed -n 's/^\(.*\.o\): .*/\1/p')
+        [ ${#objects[@]} -gt 0 ] || return 1
+    fi
+    ninja -C "build/$1" -k 0 -j "$jobs" "${objects[@]}"
+}
+
+# build PRESET: configures and compiles, quietly.
 build() {
     local dir=build/$1 options=(-DSHS_WERROR=ON)
     [ "$1" = fuzz ] || options+=(-DSHS_BUILD_TESTS=ON -DSHS_BUILD_EXAMPLES=ON)
@@ -81,8 +95,40 @@ build() {
             grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root" "$dir/CMakeCache.txt"; }; then
         rm -rf "$dir"
     fi
-    cmake --preset "$1" "${options[@]}" >"$2" 2>&1 &&
-        watched "$2" cmake --build --preset "$1" -- -k 0 -j "$jobs"
+    cmake --preset "$1" "${options[@]}" && compile "$1"
+}
+
+# build_all: one build after the other, beside the tests of those before it and with what these leave of
+# the processors: most tests wait most of the time. build/NAME.built has the exit code of each.
+build_all() {
+    local preset
+    set -m # a process group for each, so that it can be ended with its compilers
+    trap 'kill -- "-$!" 2>/dev/null; exit 1' TERM
+    for preset in "${presets[@]}"; do
+        build "$preset" >"build/build-$preset.log" 2>&1 &
+        wait "$!"
+        echo $? >"build/$preset.built.new" && mv "build/$preset.built.new" "build/$preset.built"
+    done
+}
+
+# built PRESET: waits for its build, and says how far it is; when it failed, why.
+built() {
+    local waited=0 log=build/build-$1.log
+    say "$1: building"
+    until [ -f "build/$1.built" ]; do
+        if ! kill -0 "$builder" 2>/dev/null && [ ! -f "build/$1.built" ]; then
+            break
+        fi
+        sleep 1
+        waited=$((waited + 1))
+        [ ! -f "$log" ] || heartbeat "$waited" "$log"
+    done
+    [ "$(cat "build/$1.built" 2>/dev/null)" != 0 ] || return 0
+    grep -vE '^\[[0-9]+/[0-9]+\] (Building|Linking|Creating)|^-- ' "$log"
+    say "$1: the build failed (all of it: $log)"
+    echo "failed $1: the build" >>build/named.txt
+    failed=$((failed + 1))
+    return 1
 }
 
 # ThreadSanitizer's shadow memory does not fit every address space layout: switch randomisation off
@@ -139,15 +185,7 @@ fuzzed() {
 # The targets that see most, at the same time; ctest runs each of them over its corpus.
 run_fuzz() {
     local name pids=() targets=(h1 differential records)
-    say "fuzz: building"
-    mkdir -p build
-    if ! build fuzz build/fuzz.log; then
-        grep -vE '^\[[0-9]+/[0-9]+\] (Building|Linking|Creating)|^-- ' build/fuzz.log
-        say "fuzz: the build failed (all of it: build/fuzz.log)"
-        echo "failed fuzz: the build" >>build/named.txt
-        failed=$((failed + 1))
-        return
-    fi
+    built fuzz || return
     say "fuzz: ${targets[*]}, $fuzz_seconds s"
     for name in "${targets[@]}"; do
         fuzz "$name" &
@@ -165,15 +203,7 @@ run_preset() {
         return
     fi
     local preset=$1 log=build/test-$1.log report=build/$1.xml good bad skipped
-    mkdir -p build
-    say "$preset: building"
-    if ! build "$preset" "$log"; then
-        grep -vE '^\[[0-9]+/[0-9]+\] (Building|Linking|Creating)|^-- ' "$log"
-        say "$preset: the build failed (all of it: $log)"
-        echo "failed $preset: the build" >>build/named.txt
-        failed=$((failed + 1))
-        return
-    fi
+    built "$preset" || return
     if [ "$preset" = clang ] && [ "$all_presets" -gt 1 ]; then
         say "$preset: compiled without a warning"
         passed=$((passed + 1))
@@ -181,10 +211,9 @@ run_preset() {
     fi
     say "$preset: testing"
     rm -f "$report"
-    # One more than there are cores: most tests wait for a deadline most of the time.
     : >"$log"
     # shellcheck disable=SC2046 # lists of words
-    watched "$log" $(launcher "$preset") ctest --test-dir "build/$preset" -j "$((jobs + 1))" \
+    watched "$log" $(launcher "$preset") ctest --test-dir "build/$preset" -j "$test_jobs" \
         --output-on-failure --no-tests=error --output-junit "$root/$report" $(selection "$preset")
     local rc=$?
     if ! python3 tests/report.py "$report" "$preset" >"$report.txt" ||
@@ -204,6 +233,13 @@ run_preset() {
 
 mkdir -p build
 : >build/named.txt
+rm -f build/*.built
+build_all &
+builder=$!
+renice -n 10 -p "$builder" >/dev/null
+trap 'kill $(jobs -p) 2>/dev/null' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 for preset in "${presets[@]}"; do
     run_preset "$preset"
 done

@@ -44,7 +44,8 @@ void contract_options(const struct contract_variant *v, struct shs_options *opt)
     opt->bind_and_activate = false;
     opt->poll_interval_ms = 20;
     opt->handshake_ms = opt->head_ms = opt->idle_ms = opt->write_ms = opt->stop_ms = 60000;
-    opt->close_ms = 500;
+    /* server_close fails after it: on a busy machine a thread needs more than half a second. */
+    opt->close_ms = (unsigned)patience_ms();
 }
 
 static int push_mixin(struct shs_server *server, enum contract_mixin mixin, struct shs_error *err)
