@@ -208,7 +208,7 @@ static int load_lines(struct shs_admin *self, char *text)
     return rc;
 }
 
-/* The list as text. It is replaced by another file at each change, so a pipe or a device is none. */
+/* The list as text. Each change replaces its file, so a pipe or a device cannot be one. */
 static int read_list(const char *path, struct shs_buf *text, struct shs_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc;

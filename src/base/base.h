@@ -59,9 +59,9 @@ static inline bool shs__is_peers_end(int code)
 /* -- files ------------------------------------------------------------------------------------- */
 
 /*
- * pwrite, or write where `at` is negative, without the signals by which a process is killed that has
- * reached RLIMIT_FSIZE, or whose pipe nobody reads: EFBIG is for the client of an upload, and EPIPE
- * for the admin plane's client, not for the server.
+ * pwrite, or write where `at` is negative. A process that has reached RLIMIT_FSIZE, or whose pipe
+ * nobody reads, would be killed by a signal: here it gets EFBIG (for the client of an upload) or
+ * EPIPE (for the admin plane's client).
  */
 ssize_t shs__pwrite_unsignalled(int fd, const void *bytes, size_t len, off_t at);
 /* All of them, in the same way. SHS_OK, or SHS_IO with errno. */

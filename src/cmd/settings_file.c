@@ -493,8 +493,8 @@ static void read_document(struct reader *self)
 }
 
 /*
- * Whether it is nested as a configuration is: libyaml takes a time that grows with the square of the
- * depth, hours for a MiB. What else is wrong is said when it is read.
+ * Whether it is nested no deeper than a configuration is. libyaml's time grows with the square of
+ * the depth: hours for a MiB. What else is wrong is said when it is read.
  */
 static bool is_shallow(struct reader *self, const char *bytes, size_t len)
 {

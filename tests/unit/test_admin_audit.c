@@ -141,7 +141,7 @@ static void test_a_file_that_is_moved_away(void **state)
     unlink(moved);
 }
 
-/* The lines of a file that was removed are nobody's: nothing is changed until there is a new one. */
+/* Nobody can read a file that was removed: nothing is changed until there is a new one. */
 static void test_a_file_that_is_removed(void **state)
 {
     char file[] = "/tmp/shs-test-audit-XXXXXX";
