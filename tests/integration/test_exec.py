@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import re
+import resource
 import shlex
 import shutil
 import signal
@@ -395,13 +396,17 @@ def a_request_that_does_not_end():
 
 
 def quick():
-    best = 10.0
+    """60 ms: of processor time, since the time on the wall is also that of whoever else is running."""
+    best, soonest = 10.0, 10.0
     for _ in range(5):
-        began = time.monotonic()
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         equal(shs_exec("--", "true")[0], 0)
-        best = min(best, time.monotonic() - began)
-    print("       shs exec -- true: %.1f ms" % (best * 1000))
-    check(best <= 0.060 * SLOWNESS, "the best of five took %.0f ms" % (best * 1000))
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        soonest = min(soonest, time.monotonic() - began)
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    print("       shs exec -- true: %.1f ms, %.1f ms of a processor" % (soonest * 1000, best * 1000))
+    check(best <= 0.060 * SLOWNESS, "the best of five took %.0f ms of a processor" % (best * 1000))
+    check(soonest <= 2.0 * SLOWNESS, "the soonest of five came after %.0f ms" % (soonest * 1000))
 
 
 shslib.main(statuses, commands_that_cannot_be_started, usage, environment, handlers, mutual_tls,
