@@ -1,5 +1,6 @@
 /*
- * proxy_target.h - "/api=http://127.0.0.1:3000" of --proxy: the paths, and the server that answers them.
+ * proxy_target.h - "/api=http://127.0.0.1:3000" of --proxy: the paths, and the server that answers
+ * them.
  */
 #ifndef SHS_CMD_PROXY_TARGET_H
 #define SHS_CMD_PROXY_TARGET_H
