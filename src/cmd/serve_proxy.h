@@ -13,9 +13,6 @@
 
 #include "cmd/settings.h"
 
-/* "/api=http://127.0.0.1:3000", "/=unix:/run/app.sock". False, and *why is a sentence's end. */
-bool serve_proxy_looks_right(const char *text, const char **why);
-
 struct serve_proxies;
 
 /*

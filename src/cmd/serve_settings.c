@@ -13,6 +13,7 @@
 #include <shs/text.h>
 
 #include "base/network.h"
+#include "cmd/proxy_target.h"
 #include "cmd/serve_admin.h"
 #include "cmd/serve_here.h"
 #include "cmd/serve_options.h"
@@ -239,7 +240,7 @@ static bool look_at_upstream(void *to, const struct setting *row, const char *va
 
     SHS_UNUSED(to);
     SHS_UNUSED(row);
-    if (serve_proxy_looks_right(value, &why))
+    if (proxy_target_looks_right(value, &why))
         return true;
     say(problem, why);
     return false;

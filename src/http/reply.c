@@ -22,7 +22,8 @@ static int on_headers_complete(llhttp_t *llhttp)
         (length && llhttp->content_length != self->length) || llhttp->upgrade != 0)
         return HPE_USER;
     self->status = llhttp->status_code;
-    return self->no_body ? 1 : 0; /* 1: there is no body, whatever the fields say */
+    /* 1: there is no body, whatever the fields say (RFC 9112 section 6.3); llhttp waits for it. */
+    return self->no_body || self->status == 204 || self->status == 304 ? 1 : 0;
 }
 
 static int on_body(llhttp_t *llhttp, const char *at, size_t len)

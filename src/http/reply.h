@@ -1,6 +1,6 @@
 /*
  * reply.h - an answer that this program has asked another server for: its head, and where its body
- * ends. What serve_proxy.c passes on.
+ * ends. What cmd/proxy_talk.c passes on.
  *
  * As strict as for requests, for what two readers read differently is how answers are smuggled:
  * every line goes through the guard (no bare CR or LF, no control character, no folded line), and
