@@ -38,7 +38,8 @@
  *   DELETE connections/{id}, deny/{id}
  *
  *   `GET routes` says of each what it takes and does. GET never changes anything. Answers are JSON;
- *   an error is {"error": "...", ...}.
+ *   an error is {"error": "...", ...}. A parameter that the route does not take, or that is given
+ *   twice, is 400, and nothing is done: a misspelt `dry_run` must not become a reload.
  *
  *   GET status is how the servers do: connections, requests, latency, answers, workers, handshakes,
  *   certificates, and the last ten minutes of them. JSON; for a browser (Accept: text/html) a page,
@@ -57,15 +58,17 @@
  *   a role.
  *
  *   A request with a Host that is not ours (at a Unix socket: a name with a dot, or an address that
- *   is not loopback), with an Origin, or that a browser sends for another
- *   site (Sec-Fetch-Mode) is 403; with Upgrade, 400: the socket on loopback is nothing for web
- *   pages.
+ *   is not loopback), with an Origin other than the plane's own, or that a browser sends for
+ *   another site (Sec-Fetch-Site, Sec-Fetch-Mode) is 403; with Upgrade, 400: the socket on
+ *   loopback is nothing for web pages.
  *
  * Audit
  *
  *   Each request, and each client that is refused in the handshake, is a line of JSON. A request
  *   that changes something is written before it is done, without the line's end; when that cannot
- *   be written, it is not done: 503.
+ *   be written, it is not done: 503. The file may be a pipe: one that nobody reads is waited for
+ *   for a second at most. A file that was removed is made anew; where it cannot be, that is 503
+ *   too.
  *
  * Threads: new, add_server and free by one thread at a time; the rest from any.
  */
