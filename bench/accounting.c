@@ -132,8 +132,8 @@ int __real_shs__tls_records_new(struct shs_tls_records **out, const struct shs_t
 int __wrap_shs__tls_records_new(struct shs_tls_records **out, const struct shs_tls_suites *suites,
                                 unsigned id, const struct shs_tls_traffic *in,
                                 const struct shs_tls_traffic *out_traffic);
-int __real_shs__buf_reserve(struct shs_buf *b, size_t more);
-int __wrap_shs__buf_reserve(struct shs_buf *b, size_t more);
+int __real_shs__buf_reserve_slow(struct shs_buf *b, size_t more);
+int __wrap_shs__buf_reserve_slow(struct shs_buf *b, size_t more);
 int __real_shs__buf_append_slow(struct shs_buf *b, const void *bytes, size_t len);
 int __wrap_shs__buf_append_slow(struct shs_buf *b, const void *bytes, size_t len);
 
@@ -160,13 +160,13 @@ void *__wrap_shs__arena_alloc(struct shs_arena *a, size_t size)
     return block;
 }
 
-int __wrap_shs__buf_reserve(struct shs_buf *b, size_t more)
+int __wrap_shs__buf_reserve_slow(struct shs_buf *b, size_t more)
 {
     enum part before = now_for;
     int rc;
 
     now_for = BUFFERS;
-    rc = __real_shs__buf_reserve(b, more);
+    rc = __real_shs__buf_reserve_slow(b, more);
     now_for = before;
     return rc;
 }

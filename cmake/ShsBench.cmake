@@ -15,7 +15,7 @@ endforeach()
 # Puts bench/accounting.c around what the library allocates, to count it by part.
 if(TARGET accounting)
   target_link_options(accounting PRIVATE
-                      -Wl,--wrap=shs__conn_new,--wrap=shs__arena_alloc,--wrap=shs__buf_reserve
+                      -Wl,--wrap=shs__conn_new,--wrap=shs__arena_alloc,--wrap=shs__buf_reserve_slow
                       -Wl,--wrap=shs__buf_append_slow,--wrap=shs__tls_stream_new
                       -Wl,--wrap=shs__tls_stream_handshake,--wrap=shs__tls_records_new)
 endif()
