@@ -147,10 +147,34 @@ static void await_child(const struct contract_server *s)
     assert_true(shs_server_active_children(s->server) > 0);
 }
 
+/* OpenSSL writes without MSG_NOSIGNAL, also when it connects, reads or shuts down: this thread gets
+   no SIGPIPE meanwhile. That the server raises none is still seen. */
+static void begin_quiet(sigset_t *before)
+{
+    sigset_t pipe_only;
+
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &pipe_only, before), 0);
+}
+
+static int end_quiet(const sigset_t *before, int ret)
+{
+    const struct timespec at_once = {0, 0};
+    sigset_t pipe_only;
+
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    (void)sigtimedwait(&pipe_only, NULL, &at_once);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, before, NULL), 0);
+    return ret;
+}
+
 void contract_dial(struct contract_client *c, const struct contract_server *s)
 {
     struct timeval limit = {.tv_sec = patience_ms() / 1000};
     struct shs_tls_context *context;
+    sigset_t before;
 
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(c->fd >= 0);
@@ -167,29 +191,18 @@ void contract_dial(struct contract_client *c, const struct contract_server *s)
     shs__tls_context_free(context);
     assert_non_null(c->ssl);
     assert_int_equal(SSL_set_fd(c->ssl, c->fd), 1);
-    assert_int_equal(SSL_connect(c->ssl), 1);
-}
-
-/* OpenSSL writes without MSG_NOSIGNAL. That the server raises no SIGPIPE is still seen. */
-static bool write_without_signal(SSL *ssl, const void *bytes, size_t len)
-{
-    const struct timespec at_once = {0, 0};
-    sigset_t pipe_only, before;
-    bool written;
-
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    assert_int_equal(pthread_sigmask(SIG_BLOCK, &pipe_only, &before), 0);
-    written = SSL_write(ssl, bytes, (int)len) == (int)len;
-    (void)sigtimedwait(&pipe_only, NULL, &at_once);
-    assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
-    return written;
+    begin_quiet(&before);
+    assert_int_equal(end_quiet(&before, SSL_connect(c->ssl)), 1);
 }
 
 bool contract_try_to_say(struct contract_client *c, const void *bytes, size_t len)
 {
-    return c->ssl != NULL ? write_without_signal(c->ssl, bytes, len)
-                          : send(c->fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len;
+    sigset_t before;
+
+    if (c->ssl == NULL)
+        return send(c->fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len;
+    begin_quiet(&before);
+    return end_quiet(&before, SSL_write(c->ssl, bytes, (int)len)) == (int)len;
 }
 
 void contract_say(struct contract_client *c, const void *bytes, size_t len)
@@ -199,15 +212,23 @@ void contract_say(struct contract_client *c, const void *bytes, size_t len)
 
 size_t contract_hear(struct contract_client *c, void *buf, size_t cap)
 {
-    ssize_t n = c->ssl != NULL ? SSL_read(c->ssl, buf, (int)cap) : recv(c->fd, buf, cap, 0);
+    sigset_t before;
+    ssize_t n;
 
+    begin_quiet(&before);
+    n = c->ssl != NULL ? SSL_read(c->ssl, buf, (int)cap) : recv(c->fd, buf, cap, 0);
+    (void)end_quiet(&before, 0);
     return n < 0 ? 0 : (size_t)n;
 }
 
 void contract_end_data(struct contract_client *c)
 {
+    sigset_t before;
+
+    begin_quiet(&before);
     if (c->ssl != NULL)
         (void)SSL_shutdown(c->ssl);
+    (void)end_quiet(&before, 0);
     contract_fin(c);
 }
 
