@@ -370,6 +370,7 @@ def test_05_probes_while_all_workers_are_held(pki):
 
 def test_05_promtool(pki):
     if not shutil.which("promtool"):
+        # Its package starts a daemon on all addresses, so nobody gets it unasked; test_metrics has a reader of our own.
         print("       promtool is not there (Debian's prometheus)")
         return
     with shslib.temp_dir() as home, Probed(*pki.flags(), SITE, home=home) as server:
