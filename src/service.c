@@ -17,7 +17,6 @@
 #include "server/server.h"
 
 #define MODE 0660u
-#define NAME_CAP 300 /* as in admin/ */
 #define SIGNALS_MAX 8
 #define LOOK_MS 1000 /* whether all have ended, should a word of it be lost */
 
@@ -30,7 +29,7 @@ struct part {
     bool started;
     int rc; /* how serving ended; its server has the text */
     bool still_runs;
-    char name[NAME_CAP];
+    char name[SHS_SERVER_NAME_CAP];
 };
 
 /* What handlers use lives as long as a server of it, which one that does not return keeps. */
@@ -205,7 +204,7 @@ static int name_part(struct part *part, const struct shs_place *place, struct sh
 
     if (name != NULL && strlen(name) >= sizeof part->name)
         return shs_error_set(err, SHS_USAGE, 0, "a place's name has at most %d bytes",
-                             NAME_CAP - 1);
+                             SHS_SERVER_NAME_CAP - 1);
     if (name != NULL)
         snprintf(part->name, sizeof part->name, "%s", name);
     else

@@ -16,11 +16,11 @@
 #include <shs/tls.h>
 
 #include "base/base.h"
+#include "server/server.h"
 
 #define TABLE_SIZE (2 * SHS_METRICS_SERIES_MAX) /* a power of 2 */
 #define CELLS 8
 #define PAGE_MAX ((size_t)16 * 1024 * 1024)
-#define SERVER_NAME_MAX 300 /* the path of a Unix socket is one */
 #define ROUTE_MAX 256
 
 /* Upper bounds of the histogram, in microseconds, and as they are written. */
@@ -55,7 +55,7 @@ struct series {
 };
 
 struct observed {
-    char name[SERVER_NAME_MAX];
+    char name[SHS_SERVER_NAME_CAP];
     struct shs_server *server;
 };
 
@@ -638,16 +638,16 @@ void shs_metrics_free(struct shs_metrics *self)
 int shs_metrics_add_server(struct shs_metrics *self, const char *name, struct shs_server *server,
                            struct shs_error *err)
 {
-    if (strlen(name) >= SERVER_NAME_MAX)
+    if (strlen(name) >= SHS_SERVER_NAME_CAP)
         return shs_error_set(err, SHS_USAGE, 0, "a server's name has at most %d bytes",
-                             SERVER_NAME_MAX - 1);
+                             SHS_SERVER_NAME_CAP - 1);
     for (size_t i = 0; i < self->server_count; i++) {
         if (strcmp(self->servers[i].name, name) == 0)
             return shs_error_set(err, SHS_USAGE, 0, "there is a server '%s' already", name);
     }
     if (self->server_count == SHS_METRICS_SERVERS_MAX)
         return shs_error_set(err, SHS_LIMIT, 0, "more than %d servers", SHS_METRICS_SERVERS_MAX);
-    snprintf(self->servers[self->server_count].name, SERVER_NAME_MAX, "%s", name);
+    snprintf(self->servers[self->server_count].name, SHS_SERVER_NAME_CAP, "%s", name);
     self->servers[self->server_count++].server = server;
     return SHS_OK;
 }

@@ -10,8 +10,6 @@
 #include "server/server.h"
 #include "tls/wire/mixin.h"
 
-#define NAME_CAP 300
-
 /* A connection, for who looks on. */
 struct record {
     struct shs_conn_watch base;
@@ -34,7 +32,7 @@ struct record {
 struct shs_admin_watch {
     struct shs_layer layer;
     _Atomic unsigned refs;
-    char name[NAME_CAP];
+    char name[SHS_SERVER_NAME_CAP];
     bool tls;
     pthread_rwlock_t told; /* of the two below: NULL once it is forgotten */
     struct shs_admin_denied *denied;
@@ -459,7 +457,7 @@ int shs__admin_watch_new(struct shs_admin_watch **out, struct shs_server *server
 
     if (strlen(name) >= sizeof self->name)
         return shs_error_set(err, SHS_USAGE, 0, "a server's name has at most %d bytes",
-                             NAME_CAP - 1);
+                             SHS_SERVER_NAME_CAP - 1);
     if (shs_server_layer(server, watch_ops.name) != NULL)
         return shs_error_set(err, SHS_USAGE, 0, "%s is looked at already: %s", name,
                              shs_server_describe(server));

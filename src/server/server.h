@@ -20,6 +20,9 @@
 #include "server/drain.h"
 
 #define SHS_MAX_LAYERS 32u
+/* A name of a server, with its NUL, as the admin plane and /metrics have it: the path of a Unix
+   socket is one. */
+#define SHS_SERVER_NAME_CAP 300
 #define SHS_MAX_ADDRESSES 64u
 /* With what groups of workers open beside them. */
 #define SHS_MAX_LISTENERS 1088u
