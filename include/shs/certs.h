@@ -47,9 +47,9 @@ struct shs_ca;          /* an authority: its key, its certificate, what it has r
 struct shs_issued_cert; /* a certificate, its key, and the chain to send with it */
 
 /*
- * Options are a struct each, of which the caller says how large it knows it: with
- * {.size = sizeof(struct shs_ca_options), ...}, or with shs_ca_options_init(&options), which sets
- * all else to its default. Without a size it is SHS_USAGE: what was never set would be believed.
+ * Each struct of options begins with its own size, as the caller was compiled: write
+ * {.size = sizeof(struct shs_ca_options), ...}, or call shs_ca_options_init(&options), which also
+ * sets the rest to its defaults. Size 0 is SHS_USAGE: such a struct was probably never set.
  */
 
 /* -- authorities ------------------------------------------------------------------------------- */

@@ -129,8 +129,8 @@ int shs__key_quick(EVP_PKEY **out, OSSL_LIB_CTX *lib, const char *word, atomic_b
     EVP_PKEY *key;
 
     if (atomic_load(stop))
-        return shs_error_set(err, SHS_STOPPED, 0, "A private key was not made, for it stops.");
-
+        return shs_error_set(err, SHS_STOPPED, 0,
+                             "A private key was not made: its lab is stopping.");
     if (bits < 3072)
         return shs__key_word(out, lib, word, err);
     ERR_clear_error();
@@ -141,7 +141,8 @@ int shs__key_quick(EVP_PKEY **out, OSSL_LIB_CTX *lib, const char *word, atomic_b
                   stop);
     if (key == NULL && atomic_load(stop)) {
         ERR_clear_error();
-        return shs_error_set(err, SHS_STOPPED, 0, "A private key was not made, for it stops.");
+        return shs_error_set(err, SHS_STOPPED, 0,
+                             "A private key was not made: its lab is stopping.");
     }
     if (key == NULL)
         return shs__certs_fail(err, "Making a private key");

@@ -657,7 +657,7 @@ static const struct setting rows[] = {
      .preset = "libssl",
      .help = "libssl, or direct: from the end of the first request on the\n"
              "library itself reads and writes the records of TLS 1.3, in\n"
-             "a tenth of the memory an idle connection; not under FIPS;\n"
+             "a tenth of the memory per idle connection; not with FIPS;\n"
              "whoami says which, and why"},
     {.group = "tls",
      .name = "tls-min",

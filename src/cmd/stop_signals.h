@@ -6,8 +6,8 @@
 
 #include <shs/drain.h>
 
-/* How a log file is opened, the first time and again. */
-/* O_NONBLOCK: a pipe that nobody reads is refused, and holds up neither the start nor SIGUSR1. */
+/* How a log file is opened, the first time and again. O_NONBLOCK: a pipe that nobody reads is
+   refused, and holds up neither the start nor SIGUSR1. */
 #define STOP_SIGNALS_LOG_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
 
 /* Servers that can be stopped by a signal. */

@@ -155,7 +155,7 @@ struct shs_pool_worker {
     /* its own */
     int64_t busy_since_ns; /* since then every batch was full */
     int64_t told_ns;       /* when the event that it follows had been fetched; 0: no event */
-    int64_t through_ns;    /* when it was through with its last turn; 0: there was nothing */
+    int64_t through_ns;    /* when its last turn ended; 0: there was nothing to do in it */
     bool counted;          /* in `running` of the line that it is at */
     bool measures;         /* `meter` was read when that handler began */
     uint32_t blocking;     /* how many of its handlers lately might block, of 65536 */
@@ -272,7 +272,7 @@ struct shs_pool_group {
     unsigned looks;
     int64_t trim_ns;            /* when it asks again */
     _Atomic int64_t enough_ns;  /* until then there are enough, says who has counted them */
-    _Atomic int64_t crowded_ns; /* until then nobody lets others have his core: they keep it */
+    _Atomic int64_t crowded_ns; /* until then no worker yields its core: others kept it too long */
     int64_t start_ns; /* before this moment no thread is started: there was none to be had */
     unsigned max, threads, sleeping;
 };

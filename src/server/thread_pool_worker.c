@@ -322,11 +322,10 @@ static void suspect(struct shs_pool_worker *worker, int64_t took_ns, unsigned co
 }
 
 /*
- * A worker whose handlers wait, and which was through at `through_ns`, lets others have its core
- * and then looks, before it sleeps: among the others is who sends the next request, and where
- * nobody sleeps he need not wake anybody, which costs both of them (64 clients, handlers that wait
- * for 0.5 ms: a fifth less time of the cores for a request). Not where the cores are in use for
- * something else: who has them keeps them for as long as the kernel likes.
+ * Before a worker whose handlers wait goes to sleep, it yields its core once and looks for events.
+ * The client that sends the next request may run meanwhile, and need not wake a sleeping worker,
+ * which costs both of them (64 clients, handlers that wait for 0.5 ms: a fifth less CPU for a
+ * request). Not while the yield takes long: then other programs use the cores, and keep them.
  */
 #define CROWDED_NS (3 * SHS_NS_PER_MS)
 #define CROWDED_FOR_NS (50 * SHS_NS_PER_MS)

@@ -136,7 +136,8 @@ static int bind_failed(struct shs_server *self, const struct sockaddr_un *addres
     if (sys_errno == EADDRINUSE && !abstract && lstat(address->sun_path, &st) == 0 &&
         !S_ISSOCK(st.st_mode))
         return shs_server_fail(self, SHS_IO, sys_errno,
-                               "cannot bind to %.107s: there is something that is no socket",
+                               "cannot bind to %.107s: what is there is not a socket; remove it "
+                               "or take another path",
                                address->sun_path);
     if (sys_errno == EADDRINUSE && !abstract && !self->opt.unlink_on_bind)
         return shs_server_fail(self, SHS_IO, sys_errno,

@@ -248,7 +248,7 @@ static void test_what_is_no_socket(void **state)
     for (int removes = 0; removes < 2; removes++) {
         opt.unlink_on_bind = removes == 1;
         assert_int_equal(shs_unix_stream_server_new(&server, &opt, &sst_echo, &err), SHS_IO);
-        assert_non_null(strstr(err.text, "there is something that is no socket"));
+        assert_non_null(strstr(err.text, "what is there is not a socket"));
     }
     sst_dir_remove(&dir);
 }
