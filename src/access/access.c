@@ -95,6 +95,8 @@ int shs_access_reload(struct shs_access_rules *self, struct shs_error *err)
     struct shs_access_policy *policy = NULL;
     int rc;
 
+    if (self == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "The rules are NULL.");
     pthread_mutex_lock(&self->reading);
     rc = read_again(self, &policy, err);
     if (rc == SHS_OK)
@@ -119,6 +121,8 @@ int shs_access_draft_new(struct shs_access_draft **out, struct shs_access_rules 
     int rc;
 
     *out = NULL;
+    if (rules == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "The rules are NULL.");
     self = shs__calloc(1, sizeof *self);
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "Out of memory for rules.");

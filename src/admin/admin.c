@@ -455,9 +455,15 @@ static bool has_server(const struct shs_admin *self, const char *name)
 int shs_admin_add_server(struct shs_admin *self, const char *name, struct shs_server *server,
                          struct shs_error *err)
 {
-    unsigned count = atomic_load(&self->watch_count);
+    unsigned count;
     int rc;
 
+    if (self == NULL || name == NULL || server == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "%s is NULL",
+                             self == NULL   ? "the admin plane"
+                             : name == NULL ? "the server's name"
+                                            : "the server");
+    count = atomic_load(&self->watch_count);
     if (count == SHS_ADMIN_SERVERS_MAX)
         return shs_error_set(err, SHS_LIMIT, 0, "more than %d servers", SHS_ADMIN_SERVERS_MAX);
     if (has_server(self, name))
@@ -474,7 +480,7 @@ int shs_admin_add_server(struct shs_admin *self, const char *name, struct shs_se
 
 struct shs_server *shs_admin_server(const struct shs_admin *self, unsigned i)
 {
-    return i < self->own_count ? self->own[i].server : NULL;
+    return self != NULL && i < self->own_count ? self->own[i].server : NULL;
 }
 
 void shs__admin_each(struct shs_admin *self,

@@ -215,7 +215,10 @@ static int add(struct shs_health *self, const char *name, shs_health_fn *fn, voi
 {
     struct check *check;
 
-    if (!is_name(name))
+    if (self == NULL || fn == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "the %s is NULL",
+                             self == NULL ? "health" : "function of a check");
+    if (name == NULL || !is_name(name))
         return shs_error_set(err, SHS_USAGE, 0,
                              "a check's name has 1 to %d letters, digits, '-', '_' and '.'",
                              NAME_MAX_LEN);
@@ -241,6 +244,11 @@ int shs_health_add_warning(struct shs_health *self, const char *name, shs_health
                            struct shs_error *err)
 {
     return add(self, name, fn, ctx, true, err);
+}
+
+static int no_server(struct shs_error *err)
+{
+    return shs_error_set(err, SHS_USAGE, 0, "the server of a check is NULL");
 }
 
 /* -- what a server has loaded ------------------------------------------------------------------ */
@@ -290,9 +298,11 @@ static bool is_within_its_dates(void *server, char *reason)
 int shs_health_add_certificates(struct shs_health *self, const char *name,
                                 struct shs_server *server, struct shs_error *err)
 {
+    if (server == NULL)
+        return no_server(err);
     if (shs_server_layer(server, "TLSMixIn") == NULL)
         return shs_error_set(err, SHS_USAGE, 0, "the server of the warning '%s' has no TLSMixIn",
-                             name);
+                             name == NULL ? "" : name);
     return shs_health_add_warning(self, name, is_within_its_dates, server, err);
 }
 
@@ -307,6 +317,8 @@ static bool is_serving(void *server, char *reason)
 int shs_health_add_server(struct shs_health *self, const char *name, struct shs_server *server,
                           struct shs_error *err)
 {
+    if (server == NULL)
+        return no_server(err);
     return shs_health_add_check(self, name, is_serving, server, err);
 }
 

@@ -644,6 +644,11 @@ void shs_metrics_free(struct shs_metrics *self)
 int shs_metrics_add_server(struct shs_metrics *self, const char *name, struct shs_server *server,
                            struct shs_error *err)
 {
+    if (self == NULL || name == NULL || server == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "%s is NULL",
+                             self == NULL   ? "what is to count"
+                             : name == NULL ? "the server's name"
+                                            : "the server");
     if (strlen(name) >= SHS_SERVER_NAME_CAP)
         return shs_error_set(err, SHS_USAGE, 0, "a server's name has at most %d bytes",
                              SHS_SERVER_NAME_CAP - 1);

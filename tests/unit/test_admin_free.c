@@ -353,6 +353,77 @@ static int remove_dir(void **state)
     return 0;
 }
 
+/* -- misuse ------------------------------------------------------------------------------------ */
+
+static bool is_well(void *ctx, char *reason)
+{
+    (void)ctx;
+    (void)reason;
+    return true;
+}
+
+#define ASSERT_SAYS_NULL(call)                                                                     \
+    do {                                                                                           \
+        memset(&err, 0, sizeof err);                                                               \
+        assert_int_equal((call), SHS_USAGE);                                                       \
+        assert_non_null(strstr(err.text, "NULL"));                                                 \
+    } while (0)
+
+static void test_null_is_misuse(void **state)
+{
+    static const struct shs_http_handler nothing = {.name = "nothing"};
+    struct shs_admin_options opt;
+    struct shs_metrics *metrics;
+    struct shs_health *health;
+    struct shs_access_draft *draft;
+    struct shs_server *server;
+    struct shs_options server_opt;
+    struct shs_admin *admin;
+    struct shs_error err;
+
+    (void)state;
+    shs_options_init(&server_opt);
+    server_opt.bind_and_activate = false;
+    assert_int_equal(shs_http_server_new(&server, &server_opt, &nothing, &err), SHS_OK);
+    shs_admin_options_init(&opt);
+    opt.host = "127.0.0.1";
+    ASSERT_SAYS_NULL(shs_admin_new(&admin, NULL, NULL, &err));
+    assert_null(admin);
+    assert_int_equal(shs_admin_new(&admin, NULL, &opt, &err), SHS_OK);
+    ASSERT_SAYS_NULL(shs_admin_add_server(NULL, "one", server, &err));
+    ASSERT_SAYS_NULL(shs_admin_add_server(admin, NULL, server, &err));
+    ASSERT_SAYS_NULL(shs_admin_add_server(admin, "one", NULL, &err));
+    assert_int_equal(shs_admin_add_server(admin, "one", NULL, NULL), SHS_USAGE);
+    ASSERT_SAYS_NULL(shs_admin_reload(NULL, "me", true, &err));
+    assert_null(shs_admin_server(NULL, 0));
+    assert_int_equal(shs_admin_add_server(admin, "one", server, &err), SHS_OK);
+    assert_int_equal(shs_admin_free(admin), SHS_OK);
+
+    assert_int_equal(shs_health_new(&health, &err), SHS_OK);
+    ASSERT_SAYS_NULL(shs_health_add_check(NULL, "a", is_well, NULL, &err));
+    ASSERT_SAYS_NULL(shs_health_add_check(health, "a", NULL, NULL, &err));
+    ASSERT_SAYS_NULL(shs_health_add_warning(health, "a", NULL, NULL, &err));
+    ASSERT_SAYS_NULL(shs_health_add_server(health, "a", NULL, &err));
+    ASSERT_SAYS_NULL(shs_health_add_certificates(health, "a", NULL, &err));
+    assert_int_equal(shs_health_add_check(health, NULL, is_well, NULL, &err), SHS_USAGE);
+    assert_int_equal(shs_health_add_server(health, NULL, server, &err), SHS_USAGE);
+    assert_int_equal(shs_health_add_certificates(health, NULL, server, &err), SHS_USAGE);
+    assert_int_equal(shs_health_add_check(health, "a", is_well, NULL, &err), SHS_OK);
+    shs_health_free(health);
+
+    assert_int_equal(shs_metrics_new(&metrics, &err), SHS_OK);
+    ASSERT_SAYS_NULL(shs_metrics_add_server(NULL, "a", server, &err));
+    ASSERT_SAYS_NULL(shs_metrics_add_server(metrics, NULL, server, &err));
+    ASSERT_SAYS_NULL(shs_metrics_add_server(metrics, "a", NULL, &err));
+    assert_int_equal(shs_metrics_add_server(metrics, "a", server, &err), SHS_OK);
+    shs_metrics_free(metrics);
+
+    ASSERT_SAYS_NULL(shs_access_reload(NULL, &err));
+    ASSERT_SAYS_NULL(shs_access_draft_new(&draft, NULL, true, &err));
+    assert_null(draft);
+    shs_server_free(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +433,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_servers_first, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(test_once_more, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(test_a_service, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(test_null_is_misuse, make_dir, remove_dir),
     };
 
     if (!shs_json_available()) {
