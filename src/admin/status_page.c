@@ -102,8 +102,8 @@ static int two_figures(struct shs_buf *out, const char *a, const char *what_a, c
                        const char *what_b)
 {
     return shs__buf_printf(out,
-                           "<p class=\"figure\"><b>%s</b> <span>%s</span>"
-                           "<b class=\"other\">%s</b> <span>%s</span></p>\n",
+                           "<p class=\"figure\"><span class=\"pair\"><b>%s</b> %s</span>"
+                           "<span class=\"pair\"><b>%s</b> %s</span></p>\n",
                            a, what_a, b, what_b);
 }
 
