@@ -38,8 +38,9 @@
  *   DELETE connections/{id}, deny/{id}
  *
  *   `GET routes` says of each what it takes and does. GET never changes anything. Answers are JSON;
- *   an error is {"error": "...", ...}. A parameter that the route does not take, or that is given
- *   twice, is 400, and nothing is done: a misspelt `dry_run` must not become a reload.
+ *   an error is {"error": "...", ...}. A parameter that the route does not take, that is given
+ *   twice, or that has a value it cannot have, is 400, and nothing is done: a misspelt `dry_run`
+ *   must not become a reload.
  *
  *   GET status is how the servers do: connections, requests, latency, answers, workers, handshakes,
  *   certificates, and the last ten minutes of them. JSON; for a browser (Accept: text/html) a page,
@@ -151,6 +152,11 @@ struct shs_admin_options {
        0, or an error with *err for LOOK and READ. Any thread, one at a time. */
     int (*reload)(void *ctx, enum shs_admin_reload_step step, struct shs_error *err);
     void *reload_ctx;
+    /* Calls `each` for every file of these: what the answer of POST reload and the audit log say of
+       them. After LOOK or READ, before TAKE or DROP, on that thread. NULL: nothing is said */
+    void (*reload_files)(void *reload_ctx,
+                         void (*each)(void *to, const struct shs_tls_file_result *result),
+                         void *to);
 
     /* -- bounds -------------------------------------------------------------------------------- */
     unsigned burst;           /* requests of one identity at once. 100 */
@@ -188,7 +194,7 @@ SHS_API int shs_admin_new(struct shs_admin **out, struct shs_server *server,
                           struct shs_error *err) SHS_MUST_CHECK;
 
 /*
- * It looks at this server too. Before that serves.
+ * It looks at this server too. Before that serves. SHS_USAGE for NULL.
  *
  *   name  in answers, of 299 bytes at most; copied. A second one of the same name is SHS_USAGE,
  *         and those of the plane itself, "admin" and "admin-tcp", are there already

@@ -105,7 +105,7 @@ int shs__admin_refuse(struct shs_response *res, int status, const char *error, j
    line; `status` is for a line that cannot be made. */
 int shs__admin_record_begin(struct shs_admin *self, json_t *line, struct shs_error *err);
 int shs__admin_record_end(struct shs_admin *self, json_t *end, int status);
-/* A flag of a query: there, and neither "0" nor "false". */
+/* A flag of a query: there, and neither "0" nor "false". It is one of those, "1", "true" or "". */
 bool shs__admin_is_on(struct shs_str flag);
 
 /* The file of opt.keylog; a server that has come may write there; its end is said. */

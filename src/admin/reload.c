@@ -25,6 +25,7 @@ struct run {
     struct part parts[SHS_ADMIN_SERVERS_MAX + SHS_ADMIN_OWN_MAX];
     size_t count;
     struct shs_access_draft *rules;
+    json_t *of_program;  /* its files; NULL: it says nothing of them */
     char rules_why[240]; /* "": they can be used */
     bool asked;          /* the program has read what is its own */
 };
@@ -86,6 +87,34 @@ static void ask_program(struct run *r)
         fail(r->self, "the program", &err);
 }
 
+static void add_file_of(const struct shs_admin_reload *self, json_t *files,
+                        const struct shs_tls_file_result *result, size_t *taken);
+
+struct files_of_program {
+    const struct shs_admin_reload *self;
+    json_t *files;
+};
+
+static void add_file_of_program(void *to, const struct shs_tls_file_result *result)
+{
+    const struct files_of_program *of = to;
+    size_t taken = 0;
+
+    add_file_of(of->self, of->files, result, &taken);
+}
+
+/* When all is read, and before anything is taken: then the program may forget it. */
+static void list_files_of_program(struct run *r)
+{
+    const struct shs_admin_options *opt = &r->self->admin->opt;
+    struct files_of_program to = {r->self, NULL};
+
+    if (!r->asked || opt->reload_files == NULL)
+        return;
+    to.files = r->of_program = json_array();
+    opt->reload_files(opt->reload_ctx, add_file_of_program, &to);
+}
+
 /* -- taking ------------------------------------------------------------------------------------ */
 
 static void take(struct run *r)
@@ -127,19 +156,26 @@ static void drop(struct run *r)
 
 /* -- what became of it ------------------------------------------------------------------------- */
 
-static void add_file(void *reload, const struct shs_tls_file_result *result)
+static void add_file_of(const struct shs_admin_reload *self, json_t *files,
+                        const struct shs_tls_file_result *result, size_t *taken)
 {
     static const char *const words[] = {
         [SHS_TLS_FILE_SAME] = "same", [SHS_TLS_FILE_TAKEN] = "taken", [SHS_TLS_FILE_KEPT] = "kept"};
-    struct shs_admin_reload *self = reload;
     enum shs_tls_file_state state = result->state;
 
     if (self->whole && self->failed && state == SHS_TLS_FILE_TAKEN) /* it could have been */
         state = SHS_TLS_FILE_KEPT;
-    self->files_taken += state == SHS_TLS_FILE_TAKEN;
+    *taken += state == SHS_TLS_FILE_TAKEN;
     (void)json_array_append_new(
-        self->files, json_pack("{s:o, s:s, s:o}", "file", shs__admin_text(result->file), "state",
-                               words[state], "why", shs__admin_text_or_null(result->why)));
+        files, json_pack("{s:o, s:s, s:o}", "file", shs__admin_text(result->file), "state",
+                         words[state], "why", shs__admin_text_or_null(result->why)));
+}
+
+static void add_file(void *reload, const struct shs_tls_file_result *result)
+{
+    struct shs_admin_reload *self = reload;
+
+    add_file_of(self, self->files, result, &self->files_taken);
 }
 
 static void tell(struct run *r)
@@ -162,6 +198,9 @@ static void tell(struct run *r)
                       shs__admin_text(shs_access_file(self->admin->rules)), "state",
                       kept ? "kept" : "taken", "why", shs__admin_text_or_null(r->rules_why)));
     }
+    if (json_array_size(r->of_program) > 0)
+        (void)json_array_append_new(self->servers, json_pack("{s:s, s:O}", "server", "the program",
+                                                             "files", r->of_program));
 }
 
 void shs__admin_reload_run(struct shs_admin_reload *self)
@@ -172,11 +211,13 @@ void shs__admin_reload_run(struct shs_admin_reload *self)
     shs__admin_each(self->admin, read_server, &r);
     read_rules(&r);
     ask_program(&r);
+    list_files_of_program(&r);
     if (!self->dry_run && !(self->whole && self->failed))
         take(&r);
     else if (!self->dry_run)
         count_failures(&r);
     tell(&r);
+    json_decref(r.of_program);
     drop(&r);
 }
 
@@ -276,6 +317,8 @@ int shs_admin_reload(struct shs_admin *self, const char *who, bool dry_run, stru
 {
     struct shs_admin_reload reload = {.admin = self, .dry_run = dry_run, .at = "the audit log"};
 
+    if (self == NULL)
+        return shs_error_set(err, SHS_USAGE, 0, "the admin plane is NULL");
     if (dry_run)
         shs__admin_reload_run(&reload);
     else

@@ -11,6 +11,7 @@
 
 #define ROUTES_MAX 64
 #define P SHS_ADMIN_PREFIX
+#define SWITCHES "dry_run failed force now" /* those that are on or off */
 
 static const struct shs_admin_route rows[] = {
     {"GET", P "/whoami", shs__admin_get_whoami, false, NULL,
@@ -26,7 +27,8 @@ static const struct shs_admin_route rows[] = {
      "what is looked at: addresses, counters, handshakes by cause"},
     {"GET", P "/connections", shs__admin_get_connections, false,
      "server identity state older_than limit",
-     "who is connected; ?server=NAME ?identity=NAME ?state=idle ?older_than=60s ?limit=100"},
+     "who is connected; ?server=NAME ?identity=NAME ?state=handshake, waiting, idle or running "
+     "?older_than=60s ?limit=100"},
     {"DELETE", P "/connections/{id}", shs__admin_delete_connection, true, "now",
      "ends that one in order, after what is under way; ?now=1 cuts it"},
     {"GET", P "/handshakes", shs__admin_get_handshakes, false, "failed",
@@ -88,9 +90,9 @@ static const struct shs_admin_route *row_of(struct shs_request *req)
     return NULL;
 }
 
-static bool takes_parameter(const struct shs_admin_route *row, struct shs_str name)
+static bool has_word(const char *words, struct shs_str name)
 {
-    for (const char *at = row->takes; at != NULL && *at != '\0';) {
+    for (const char *at = words; at != NULL && *at != '\0';) {
         size_t len = strcspn(at, " ");
 
         if (shs_str_eq(name, (struct shs_str){at, len}))
@@ -113,6 +115,21 @@ static int refuse_parameter(struct shs_response *res, const struct shs_admin_rou
     return shs__admin_refuse(res, 400, text, NULL);
 }
 
+/* "?now=no" is not meant to cut. */
+static bool is_switch(struct shs_str value)
+{
+    return value.len == 0 || shs_str_is(value, "1") || shs_str_is(value, "0") ||
+           shs_str_is(value, "true") || shs_str_is(value, "false");
+}
+
+static int refuse_switch(struct shs_response *res, struct shs_str name)
+{
+    char text[64];
+
+    snprintf(text, sizeof text, "%.*s is 1 or 0", (int)(name.len < 32 ? name.len : 32), name.ptr);
+    return shs__admin_refuse(res, 400, text, NULL);
+}
+
 static int check_parameters(struct shs_request *req, struct shs_response *res, void *ctx,
                             const struct shs_next *next)
 {
@@ -124,8 +141,10 @@ static int check_parameters(struct shs_request *req, struct shs_response *res, v
     for (size_t i = 0; row != NULL && i < params.count; i++) {
         char name[64];
 
-        if (!takes_parameter(row, params.at[i].name))
+        if (!has_word(row->takes, params.at[i].name))
             return refuse_parameter(res, row, params.at[i].name, false);
+        if (has_word(SWITCHES, params.at[i].name) && !is_switch(params.at[i].value))
+            return refuse_switch(res, params.at[i].name);
         snprintf(name, sizeof name, "%.*s", (int)params.at[i].name.len, params.at[i].name.ptr);
         if (shs_params_get(&params, name, 1).ptr != NULL)
             return refuse_parameter(res, row, params.at[i].name, true);

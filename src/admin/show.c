@@ -155,10 +155,46 @@ static bool add_connections(void *wanted, struct shs_admin_watch *watch, bool ow
     return w->limit > 0 && w->out.rc == SHS_OK;
 }
 
+static bool is_state(struct shs_str text)
+{
+    for (int state = 0; state < SHS_ADMIN_STATES; state++) {
+        if (shs_str_is(text, shs__admin_state_name((enum shs_admin_state)state)))
+            return true;
+    }
+    return false;
+}
+
+static bool is_server(void *text, struct shs_admin_watch *watch, bool own)
+{
+    struct shs_str *name = text;
+
+    SHS_UNUSED(own);
+    if (!shs_str_is(*name, shs__admin_watch_name(watch)))
+        return true;
+    *name = (struct shs_str){NULL, 0};
+    return false;
+}
+
+/* An empty list would say that nobody is there, where nobody could be. */
+static int refuse_name(struct shs_admin *self, struct shs_response *res, struct shs_str state,
+                       struct shs_str server, bool *refused)
+{
+    *refused = true;
+    if (state.ptr != NULL && !is_state(state))
+        return bad_parameter(res, "state is one of handshake, waiting, idle, running");
+    if (server.ptr != NULL)
+        shs__admin_each(self, is_server, &server);
+    if (server.ptr != NULL)
+        return bad_parameter(res, "there is no such server; GET servers has their names");
+    *refused = false;
+    return SHS_OK;
+}
+
 int shs__admin_get_connections(struct shs_request *req, struct shs_response *res)
 {
     struct wanted w = {.limit = UINT64_MAX, .now_ns = shs_now_ns()};
     struct shs_str older;
+    bool refused;
 
     SHS_RETURN_IF_ERROR(shs_request_query_param(req, "server", &w.server));
     SHS_RETURN_IF_ERROR(shs_request_query_param(req, "identity", &w.identity));
@@ -167,6 +203,9 @@ int shs__admin_get_connections(struct shs_request *req, struct shs_response *res
     SHS_RETURN_IF_ERROR(shs_request_query_number(req, "limit", UINT32_MAX, &w.limit));
     if (older.ptr != NULL && !shs__admin_duration(older, &w.older_ms))
         return bad_parameter(res, "older_than is a time: 500ms, 60s, 10m, 2h, 3d");
+    SHS_RETURN_IF_ERROR(refuse_name(shs_request_ctx(req), res, w.state, w.server, &refused));
+    if (refused)
+        return SHS_OK;
     SHS_RETURN_IF_ERROR(shs_json_array_begin(&w.out, res, 200));
     shs__admin_each(shs_request_ctx(req), add_connections, &w);
     return shs_json_array_end(&w.out);
@@ -187,8 +226,7 @@ int shs__admin_get_handshakes(struct shs_request *req, struct shs_response *res)
     items = shs__malloc(2 * SHS_ADMIN_HANDSHAKES * sizeof *items);
     if (items == NULL)
         return SHS_NOMEM;
-    count = shs__admin_handshakes_copy(self->handshakes,
-                                       failed.ptr != NULL && !shs_str_is(failed, "0"), items);
+    count = shs__admin_handshakes_copy(self->handshakes, shs__admin_is_on(failed), items);
     for (size_t i = 0; i < count; i++)
         (void)shs_json_array_add(&out, shs__admin_handshake_value(&items[i]));
     shs__free(items);

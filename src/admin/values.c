@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/number.h"
 #include "base/text.h"
 #include "tls/wire/failure.h"
 
@@ -85,9 +86,10 @@ int shs__admin_dump(json_t *value, struct shs_buf *out)
     int rc = SHS_NOMEM;
 
     if (value != NULL &&
-        json_dump_callback(value, append_piece, out, JSON_COMPACT | JSON_ENSURE_ASCII) == 0)
+        json_dump_callback(value, append_piece, out, JSON_COMPACT | JSON_ENSURE_ASCII) == 0) {
+        out->len = shs__json_shorten(shs__buf_head(out), out->len);
         rc = SHS_OK;
-    else if (value != NULL && out->len > 0)
+    } else if (value != NULL && out->len > 0)
         rc = SHS_LIMIT;
     json_decref(value);
     return rc;

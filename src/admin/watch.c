@@ -57,6 +57,8 @@ const char *shs__admin_state_name(enum shs_admin_state state)
         return "idle";
     case SHS_ADMIN_RUNNING:
         return "running";
+    case SHS_ADMIN_STATES:
+        break;
     }
     return "";
 }

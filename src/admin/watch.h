@@ -44,7 +44,8 @@ enum shs_admin_state {
     SHS_ADMIN_HANDSHAKE, /* TLS is not agreed yet */
     SHS_ADMIN_WAITING,   /* for the rest of a request, or for the peer to take an answer */
     SHS_ADMIN_IDLE,      /* between two requests */
-    SHS_ADMIN_RUNNING    /* a thread is at it */
+    SHS_ADMIN_RUNNING,   /* a thread is at it */
+    SHS_ADMIN_STATES     /* how many there are */
 };
 const char *shs__admin_state_name(enum shs_admin_state state);
 

@@ -319,6 +319,7 @@ static int make_admin(struct serve *self)
     opt.log_ctx = self;
     opt.reload = serve_reload_rest;
     opt.reload_ctx = &self->reload;
+    opt.reload_files = serve_reload_files;
     opt.prepare = serve_fds_prepare;
     code = serve_admin_open(&self->admin, self->o, &opt);
     for (size_t i = 0; code == CMD_OK && self->admin != NULL && i < self->plan.served; i++) {

@@ -133,19 +133,27 @@ static void tell_file(void *ctx, const struct shs_tls_file_result *result)
     self->each(self->ctx, &file);
 }
 
+/* That of rules, or the configuration's. */
+static struct shs_tls_file_result file_of(const struct serve_reload_part *part)
+{
+    bool taken = part->config == NULL || part->changed;
+
+    if (part->rc != SHS_OK)
+        return (struct shs_tls_file_result){part->file, SHS_TLS_FILE_KEPT, part->err.text};
+    return (struct shs_tls_file_result){part->file, taken ? SHS_TLS_FILE_TAKEN : SHS_TLS_FILE_SAME,
+                                        ""};
+}
+
 static void tell_part(const struct serve_reload_part *part, serve_reload_fn *each, void *ctx)
 {
     struct telling telling = {part, each, ctx};
-    bool taken = part->config == NULL || part->changed;
-    struct shs_tls_file_result file = {part->file, taken ? SHS_TLS_FILE_TAKEN : SHS_TLS_FILE_SAME,
-                                       ""};
+    struct shs_tls_file_result file;
 
     if (part->tls != NULL)
         shs_tls_draft_each(part->tls, tell_file, &telling);
     if (part->server != NULL) /* without a draft there was no memory: the error says so */
         return;
-    if (part->rc != SHS_OK)
-        file = (struct shs_tls_file_result){part->file, SHS_TLS_FILE_KEPT, part->err.text};
+    file = file_of(part);
     tell_file(&telling, &file);
 }
 
@@ -344,6 +352,32 @@ int serve_reload_rest(void *reload, enum shs_admin_reload_step step, struct shs_
     }
     drop_all(self);
     return SHS_OK;
+}
+
+/* Those of a file that has more than one listener are there once. */
+static bool was_there(const struct serve_reload *self, size_t i)
+{
+    for (size_t k = 0; k < i; k++) {
+        if (is_ours(&self->parts[k]) && strcmp(self->parts[k].file, self->parts[i].file) == 0 &&
+            self->parts[k].rc == self->parts[i].rc)
+            return true;
+    }
+    return false;
+}
+
+void serve_reload_files(void *reload,
+                        void (*each)(void *to, const struct shs_tls_file_result *result), void *to)
+{
+    const struct serve_reload *self = reload;
+
+    for (size_t i = 0; i < self->count; i++) {
+        struct shs_tls_file_result result;
+
+        if (is_ours(&self->parts[i]) && !was_there(self, i)) {
+            result = file_of(&self->parts[i]);
+            each(to, &result);
+        }
+    }
 }
 
 /* With the admin plane it is what POST reload is, in its audit log as well. */

@@ -57,5 +57,8 @@ void serve_reload_stop(struct serve_reload *self);
 
 /* Rules and the configuration, without TLS: `reload` of struct shs_admin_options. */
 int serve_reload_rest(void *reload, enum shs_admin_reload_step step, struct shs_error *err);
+/* Their files: `reload_files` of it. */
+void serve_reload_files(void *reload,
+                        void (*each)(void *to, const struct shs_tls_file_result *result), void *to);
 
 #endif

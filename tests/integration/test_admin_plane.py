@@ -214,6 +214,22 @@ def test_04_a_parameter_that_is_none(pki):
         answer = server.ask("drain?grace=1s&grace=2s", "POST")
         equal((answer.status, answer.json["error"]),
               (400, "the parameter 'grace' is given twice; POST /admin/v1/drain takes grace timeout"))
+        # so is a value that the parameter cannot have: an empty list, or a cut, is not what was meant
+        for method, path, says in (
+                ("GET", "connections?state=bogus", "state is one of handshake, waiting, idle, running"),
+                ("GET", "connections?state=", "state is one of"), ("GET", "connections?state=Idle", "state is one of"),
+                ("GET", "connections?server=bogus", "GET servers has their names"),
+                ("GET", "connections?older_than=soon", "older_than is a time"),
+                ("GET", "handshakes?failed=no", "failed is 1 or 0"), ("POST", "reload?dry_run=yes", "dry_run is 1 or 0"),
+                ("DELETE", "connections/1?now=no", "now is 1 or 0"), ("POST", "deny?force=no", "force is 1 or 0")):
+            answer = server.ask(path, method)
+            equal(answer.status, 400, path)
+            check(says in answer.json["error"], answer.body)
+        equal(server.ask("connections?limit=many").status, 400)
+        for state in ("handshake", "waiting", "idle", "running"):
+            equal(server.see("connections?server=127.0.0.1:%d&state=%s" % (server.port, state)), [])
+        for flag in ("", "?failed", "?failed=1", "?failed=true", "?failed=0", "?failed=false"):
+            equal(server.see("handshakes" + flag), [])
         check(not any("change" in line for line in server.audit()), "something was changed")
         equal({state["state"] for state in server.see("drain").values()}, {"serving"})
 
@@ -623,8 +639,20 @@ def test_07_a_signal_does_the_same(pki):
             shutil.copy(first[1], other_key)
             shslib.write_file(access, "role all GET /**\nmap user bob nobody\n")
             equal(hup(r"not all can be used, because of the program: .*nobody")["status"], 422)
+            answer = server.ask("reload", "POST")
+            equal(answer.status, 422)
+            ours = [part["files"] for part in answer.json["servers"] if part["server"] == "the program"]
+            equal([(file["file"], file["state"]) for file in ours[0]], [(access, "kept")])
+            check("nobody" in ours[0][0]["why"], ours)
             shslib.write_file(access, "role all GET /**\nmap user eve all\n")
-            equal(hup(r"done")["status"], 200)
+            last = hup(r"done")
+            equal(last["status"], 200)
+            # each file that was read is named
+            for told in (last["change"]["after"], server.ask("reload", "POST").json["servers"],
+                         server.ask("reload?dry_run=1", "POST").json["servers"]):
+                equal([(part["server"], file["file"], file["state"], file["why"]) for part in told for file in part["files"]
+                       if part["server"] == "the program"], [("the program", access, "taken", None)])
+                equal({file["file"] for part in told for file in part["files"]} >= {cert, key, other, other_key, access}, True)
 
 
 def test_07_rules_are_part_of_it(pki):
