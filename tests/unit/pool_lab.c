@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/thread_pool.h"
+
 /* -- a handler that can be held back ---------------------------------------------------------- */
 
 static struct {
@@ -251,6 +253,18 @@ bool pool_becomes_threads(const struct pool_fixture *f, unsigned count)
 {
     for (int i = 0; i < patience_ms() / 5; i++) {
         if (pool_threads_of(f) == count)
+            return true;
+        poll(NULL, 0, 5);
+    }
+    return false;
+}
+
+bool pool_becomes_queue(const struct pool_fixture *f, unsigned count)
+{
+    struct shs_pool_figures figures;
+
+    for (int i = 0; i < patience_ms() / 5; i++) {
+        if (shs__pool_figures(f->server, &figures) && figures.queue == count)
             return true;
         poll(NULL, 0, 5);
     }

@@ -64,6 +64,9 @@ unsigned pool_threads_of(const struct pool_fixture *f);
 
 /* Until it is so, patience_ms at most. */
 bool pool_becomes_threads(const struct pool_fixture *f, unsigned count);
+/* So many of its requests wait for a worker. Which of two connections is heard first is not said:
+   who wants an order asks in between. */
+bool pool_becomes_queue(const struct pool_fixture *f, unsigned count);
 int64_t pool_ms_since(int64_t then_ns);
 
 #endif

@@ -259,6 +259,7 @@ static void test_max_queue_is_each_servers_own(void **state)
     ask_each(blocked, 2, &s.of[0], "/block");
     pool_wait_at_gate(2);
     ask_each(waiting, 2, &s.of[0], "/late");
+    assert_true(pool_becomes_queue(&s.of[0], 2));
     do { /* until the monitor has seen that they are blocked, more may be in line */
         one_more = pool_dial(&s.of[0]);
         loopback_ask(one_more, "/more");
