@@ -103,7 +103,7 @@ static int two_figures(struct shs_buf *out, const char *a, const char *what_a, c
 {
     return shs__buf_printf(out,
                            "<p class=\"figure\"><span class=\"pair\"><b>%s</b> %s</span>"
-                           "<span class=\"pair\"><b>%s</b> %s</span></p>\n",
+                           " <span class=\"pair\"><b>%s</b> %s</span></p>\n",
                            a, what_a, b, what_b);
 }
 
