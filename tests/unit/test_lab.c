@@ -425,7 +425,7 @@ static void plain(void **state)
 static void names_of_the_lab(void **state)
 {
     static const char *const all[] = {"good.badssl.test", "good.badssl.test.", "GOOD.badssl.TEST.",
-                                      "LocalHost", "localhost.", "127.0.0.9"};
+                                      "LocalHost",        "localhost.",        "127.0.0.9"};
 
     for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
         char text[100], answer[12] = "";
@@ -537,20 +537,13 @@ static void stops_without_slow_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(profiles),
-        cmocka_unit_test(certificates),
-        cmocka_unit_test(conditions),
-        cmocka_unit_test(good),
-        cmocka_unit_test(verdicts),
-        cmocka_unit_test(careless),
-        cmocka_unit_test(seen),
-        cmocka_unit_test(plain),
-        cmocka_unit_test(nonsense),
-        cmocka_unit_test(names_of_the_lab),
-        cmocka_unit_test(refused),
-        cmocka_unit_test(another),
-        cmocka_unit_test(hello_retry),
-        cmocka_unit_test(stops_without_slow_keys),
+        cmocka_unit_test(profiles),    cmocka_unit_test(certificates),
+        cmocka_unit_test(conditions),  cmocka_unit_test(good),
+        cmocka_unit_test(verdicts),    cmocka_unit_test(careless),
+        cmocka_unit_test(seen),        cmocka_unit_test(plain),
+        cmocka_unit_test(nonsense),    cmocka_unit_test(names_of_the_lab),
+        cmocka_unit_test(refused),     cmocka_unit_test(another),
+        cmocka_unit_test(hello_retry), cmocka_unit_test(stops_without_slow_keys),
     };
 
     return cmocka_run_group_tests(tests, start_lab, stop_lab);
