@@ -67,9 +67,10 @@ int score_exit_code(const struct score *score);
 
 /*
  * A baseline is a file of lines, "ID VERDICT": what is known and looked at. score_compare prints
- * what is different to `to`, marks what is known, and returns what to exit with: CMD_OK when nothing is, else as
- * score_exit_code for what is new, or CMD_FAILED when only good news or unknown labels are. One
- * that is written again keeps the comments, and where `filtered` says so what was not run.
+ * what is different to `to`, marks what is known, and returns what to exit with: CMD_OK when
+ * nothing is, else as score_exit_code for what is new, or CMD_FAILED when only good news or unknown
+ * labels are. One that is written again keeps the comments, and where `filtered` says so what was
+ * not run.
  */
 int score_write_baseline(const char *path, const struct score *score);
 int score_compare(FILE *to, const char *path, const struct score *score, int *code);
