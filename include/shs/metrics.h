@@ -29,7 +29,8 @@
  *   shs_connections_accepted_total, shs_connections_refused_total, shs_accept_errors_total,
  *   shs_accept_pauses_total, shs_timeouts_total, shs_threads, shs_children,
  *   shs_stuck_handlers_total, shs_max_connections; with TLS: shs_tls_handshakes_total,
- *   shs_tls_resumed_total, shs_tls_failures_total{cause}, shs_tls_records_total{records,why},
+ *   shs_tls_resumed_total, shs_tls_failures_total{cause}, shs_tls_probes_total (connections closed
+ *   without a byte, which are no failures), shs_tls_records_total{records,why},
  *   shs_tls_reloads_total, shs_tls_reload_failures_total,
  *   shs_tls_certificate_not_after_seconds{file,serial} (Unix time); with ProxyProtocolMixIn:
  *   shs_proxy_headers_total, shs_proxy_refused_total{cause}.

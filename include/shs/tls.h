@@ -23,7 +23,8 @@
  *
  *   A handshake that fails has exactly one cause, a short label: "version", "client-cert:expired",
  *   "client-alert:unknown_ca". It is counted, and handed to config.on_failure. A connection opened
- *   and closed without a byte is a "probe": counted, never logged.
+ *   and closed without a byte, as balancers do to see whether a port is open, is a "probe", and no
+ *   failure: it has a count of its own, and is never logged.
  *
  *   TLS 1.2 and 1.3; groups X25519, P-256, P-384, P-521; AEAD suites with forward secrecy only, in
  *   the server's order: TLS_AES_128_GCM_SHA256 first, but ChaCha20 for a client that has it first.
@@ -156,7 +157,7 @@ struct shs_tls_config {
     const char *deny; /* a file of certificates that are not let in (shs_tls_deny). NULL = none */
     unsigned watch_interval_ms; /* with watch: all files are looked at so often, whatever the
                                    kernel tells of changes (inotify). 30000 */
-    /* A failed handshake that is not a probe, or an open connection that was ended because its
+    /* A failed handshake (a probe is none), or an open connection that was ended because its
        client's certificate is no longer accepted; instead of a line to opt.log. NULL: the line. Any
        thread, several at once; must not block. Views: during the call. */
     void (*on_failure)(void *ctx, const struct shs_tls_failure *failure);
@@ -335,7 +336,7 @@ enum shs_client_reason {
 
 #define SHS_TLS_CAUSE_MAP(X)                                                                       \
     X(NONE, "none")                                                                                \
-    X(PROBE, "probe")           /* closed without a byte */                                        \
+    X(PROBE, "probe")           /* closed without a byte; no failure */                            \
     X(TIMEOUT, "timeout")       /* not complete within opt.handshake_ms */                         \
     X(PLAIN_HTTP, "plain-http") /* no TLS, but HTTP */                                             \
     X(VERSION, "version")       /* too old, or not TLS at all */                                   \
@@ -409,7 +410,8 @@ struct shs_tls_stats {
     uint64_t reload_failures;             /* in which something was kept back */
     uint64_t in_progress;                 /* handshakes now */
     int64_t first_expiry;                 /* Unix time when the first certificate served expires */
-    uint64_t causes[SHS_TLS_CAUSE_COUNT]; /* failures: one each */
+    uint64_t causes[SHS_TLS_CAUSE_COUNT]; /* failures, one each; but [SHS_TLS_CAUSE_PROBE] counts
+ probes, which are none */
     uint64_t client_reasons[SHS_CLIENT_REASON_COUNT]; /* of causes[CLIENT_CERT] */
     uint64_t client_alerts[256];                      /* of causes[CLIENT_ALERT] */
     uint64_t clients_ended[SHS_CLIENT_REASON_COUNT];  /* open connections, no failures */

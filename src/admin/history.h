@@ -17,7 +17,9 @@ struct shs_admin_moment {
     uint64_t accepted, refused, timeouts, stuck;
     uint64_t connections, max_connections;
     uint64_t threads, busy, queue; /* of the pools */
-    uint64_t handshakes, resumed, failed, causes[SHS_TLS_CAUSE_COUNT];
+    uint64_t handshakes, resumed;
+    uint64_t probes;                              /* no failures, and in no sum of them */
+    uint64_t failed, causes[SHS_TLS_CAUSE_COUNT]; /* the sum, and what it is the sum of */
 };
 
 /* What happened from one moment to the next. */

@@ -17,6 +17,7 @@
 
 #include "base/base.h"
 #include "server/server.h"
+#include "tls/wire/failure.h"
 
 #define TABLE_SIZE (2 * SHS_METRICS_SERIES_MAX) /* a power of 2 */
 #define CELLS 8
@@ -430,6 +431,9 @@ static const struct {
     {"shs_tls_handshakes_total", "counter", "Handshakes done.", OF_TLS(handshakes)},
     {"shs_tls_resumed_total", "counter", "Of them, those of a session resumed.", OF_TLS(resumed)},
     {"shs_tls_handshakes_in_progress", "gauge", "Handshakes going on.", OF_TLS(in_progress)},
+    {"shs_tls_probes_total", "counter",
+     "Connections closed without a byte, as balancers open them: no handshakes that failed.",
+     OF_TLS(causes[SHS_TLS_CAUSE_PROBE])},
     {"shs_tls_reloads_total", "counter", "Reloads of certificates and the like.", OF_TLS(reloads)},
     {"shs_tls_reload_failures_total", "counter", "Reloads in which something was kept back.",
      OF_TLS(reload_failures)},
@@ -438,6 +442,8 @@ static const struct {
 static int put_causes(struct shs_buf *out, const char *server, const struct shs_tls_stats *stats)
 {
     for (int i = 0; i < SHS_TLS_CAUSE_COUNT; i++) {
+        if (!shs__tls_is_failure((enum shs_tls_cause)i))
+            continue;
         SHS_RETURN_IF_ERROR(shs__buf_append_str(out, SHS_STR("shs_tls_failures_total{")));
         SHS_RETURN_IF_ERROR(put_label(out, "server", server));
         SHS_RETURN_IF_ERROR(shs__buf_printf(out, ",cause=\"%s\"} %" PRIu64 "\n",

@@ -183,23 +183,25 @@ void shs__admin_reload_run(struct shs_admin_reload *self)
 void shs__admin_reload_say(const struct shs_admin_reload *self, const char *who)
 {
     const struct shs_admin_options *opt = &self->admin->opt;
-    char line[800];
+    char line[800], rest[96];
 
     if (opt->log == NULL || self->dry_run)
         return;
+    snprintf(rest, sizeof rest, "the rest is done, and %zu file%s said something new.",
+             self->files_taken, self->files_taken == 1 ? "" : "s");
     if (self->failed && !self->taken)
         snprintf(line, sizeof line,
                  "Reload by %.160s: nothing was changed, because of %.100s: %.400s", who, self->at,
                  self->err.text);
     else if (self->failed)
         snprintf(line, sizeof line,
-                 "Reload by %.160s: not all can be used, because of %.100s: %.400s; the rest is "
-                 "done, and %zu file%s said something new.",
-                 who, self->at, self->err.text, self->files_taken,
-                 self->files_taken == 1 ? "" : "s");
+                 "Reload by %.160s: not all can be used, because of %.100s: %.400s", who, self->at,
+                 self->err.text);
     else
         snprintf(line, sizeof line, "Reload by %.160s: done, and %zu file%s said something new.",
                  who, self->files_taken, self->files_taken == 1 ? "" : "s");
+    if (self->failed && self->taken)
+        shs__say_more(line, sizeof line, rest);
     opt->log(opt->log_ctx, self->failed ? SHS_LOG_ERROR : SHS_LOG_INFO, line);
 }
 

@@ -10,6 +10,8 @@
 #include <shs/json.h>
 #include <shs/query.h>
 
+#include "tls/wire/failure.h"
+
 #define ROWS_AT_A_TIME 64
 
 static int bad_parameter(struct shs_response *res, const char *text)
@@ -19,16 +21,13 @@ static int bad_parameter(struct shs_response *res, const char *text)
 
 /* -- servers ----------------------------------------------------------------------------------- */
 
-static json_t *causes_of(const struct shs_tls_stats *stats)
+static uint64_t failed_of(const struct shs_tls_stats *stats)
 {
-    json_t *value = json_object();
+    uint64_t sum = 0;
 
-    for (int i = 1; i < SHS_TLS_CAUSE_COUNT; i++) {
-        if (stats->causes[i] > 0)
-            (void)json_object_set_new(value, shs_tls_cause_label((enum shs_tls_cause)i),
-                                      json_integer((json_int_t)stats->causes[i]));
-    }
-    return value;
+    for (int i = 0; i < SHS_TLS_CAUSE_COUNT; i++)
+        sum += shs__tls_is_failure((enum shs_tls_cause)i) ? stats->causes[i] : 0;
+    return sum;
 }
 
 static json_t *tls_stats_of(struct shs_server *server)
@@ -38,10 +37,12 @@ static json_t *tls_stats_of(struct shs_server *server)
     if (!shs_tls_get_stats(server, &stats))
         return json_null();
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "handshakes", (json_int_t)stats.handshakes,
-        "resumed", (json_int_t)stats.resumed, "in_progress", (json_int_t)stats.in_progress,
-        "reloads", (json_int_t)stats.reloads, "reload_failures", (json_int_t)stats.reload_failures,
-        "first_expiry", shs__admin_time(stats.first_expiry), "failed_by_cause", causes_of(&stats));
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "handshakes", (json_int_t)stats.handshakes,
+        "resumed", (json_int_t)stats.resumed, "probes",
+        (json_int_t)stats.causes[SHS_TLS_CAUSE_PROBE], "failed", (json_int_t)failed_of(&stats),
+        "in_progress", (json_int_t)stats.in_progress, "reloads", (json_int_t)stats.reloads,
+        "reload_failures", (json_int_t)stats.reload_failures, "first_expiry",
+        shs__admin_time(stats.first_expiry), "failed_by_cause", shs__admin_causes(stats.causes));
 }
 
 static json_t *addresses_of(struct shs_server *server)

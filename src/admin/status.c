@@ -16,6 +16,7 @@
 #include <shs/version.h>
 
 #include "server/thread_pool.h"
+#include "tls/wire/failure.h"
 
 #define PAGE_MAX ((size_t)1024 * 1024)
 #define WATCHERS_MAX 8                     /* of the 32 threads that each address has */
@@ -33,10 +34,12 @@ static void add_tls(struct shs_admin_moment *to, struct shs_server *server)
         return;
     to->handshakes += tls.handshakes;
     to->resumed += tls.resumed;
-    for (int i = 1; i < SHS_TLS_CAUSE_COUNT; i++) {
+    to->probes += tls.causes[SHS_TLS_CAUSE_PROBE];
+    for (int i = 0; i < SHS_TLS_CAUSE_COUNT; i++) {
+        if (!shs__tls_is_failure((enum shs_tls_cause)i))
+            continue;
         to->causes[i] += tls.causes[i];
-        if (i != SHS_TLS_CAUSE_PROBE) /* closed without a byte: nobody wanted anything */
-            to->failed += tls.causes[i];
+        to->failed += tls.causes[i];
     }
 }
 
@@ -171,18 +174,6 @@ static json_t *classes_of(const uint64_t counts[SHS_ADMIN_CLASSES])
     return value;
 }
 
-static json_t *causes_of(const struct shs_admin_moment *now)
-{
-    json_t *value = json_object();
-
-    for (int i = 1; i < SHS_TLS_CAUSE_COUNT; i++) {
-        if (now->causes[i] > 0)
-            (void)json_object_set_new(value, shs_tls_cause_label((enum shs_tls_cause)i),
-                                      json_integer((json_int_t)now->causes[i]));
-    }
-    return value;
-}
-
 /* A list for each number, the oldest first. */
 static json_t *history_of(const struct shs_admin_status *s)
 {
@@ -214,7 +205,7 @@ static json_t *value_of(const struct shs_admin_status *s)
 
     return json_pack(
         "{s:o, s:s, s:o, s:f, s:b, s:{s:I, s:I, s:I, s:I, s:I}, s:{s:f, s:I, s:f, s:f},"
-        " s:o, s:o, s:{s:I, s:I, s:I, s:o}, s:{s:I, s:I, s:I, s:I}, s:O, s:O, s:o}",
+        " s:o, s:o, s:{s:I, s:I, s:I, s:I, s:o}, s:{s:I, s:I, s:I, s:I}, s:O, s:O, s:o}",
         "name", shs__admin_text(s->name), "version", SHS_VERSION_STRING, "time",
         shs__admin_time_ms(s->time_ms), "up_s", (double)s->up_ms / 1000, "draining",
         (int)s->draining, "connections", "open", (json_int_t)now->connections, "max",
@@ -223,10 +214,11 @@ static json_t *value_of(const struct shs_admin_status *s)
         s->per_s, "lately", (json_int_t)s->answered, "p50_ms", (double)s->p50_us / 1000, "p99_ms",
         (double)s->p99_us / 1000, "answers", classes_of(now->answers.classes), "answers_lately",
         classes_of(s->lately), "handshakes", "done", (json_int_t)now->handshakes, "resumed",
-        (json_int_t)now->resumed, "failed", (json_int_t)now->failed, "failed_by_cause",
-        causes_of(now), "pool", "threads", (json_int_t)now->threads, "busy", (json_int_t)now->busy,
-        "queue", (json_int_t)now->queue, "stuck_handlers", (json_int_t)now->stuck, "certificates",
-        s->certs, "servers", s->servers, "history", history_of(s));
+        (json_int_t)now->resumed, "probes", (json_int_t)now->probes, "failed",
+        (json_int_t)now->failed, "failed_by_cause", shs__admin_causes(now->causes), "pool",
+        "threads", (json_int_t)now->threads, "busy", (json_int_t)now->busy, "queue",
+        (json_int_t)now->queue, "stuck_handlers", (json_int_t)now->stuck, "certificates", s->certs,
+        "servers", s->servers, "history", history_of(s));
 }
 
 static int send_value(struct shs_admin *self, struct shs_response *res)

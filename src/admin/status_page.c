@@ -345,12 +345,12 @@ static int put_causes(const struct shs_admin_status *s, struct shs_buf *out)
     static const char *const kind[] = {"warn"};
     uint64_t most = 0;
 
-    for (int i = 1; i < SHS_TLS_CAUSE_COUNT; i++)
+    for (int i = 0; i < SHS_TLS_CAUSE_COUNT; i++)
         most = s->now.causes[i] > most ? s->now.causes[i] : most;
     if (most == 0)
         return put(out, "<p class=\"quiet\">None has failed.</p>\n");
     SHS_RETURN_IF_ERROR(put(out, "<table>\n"));
-    for (int i = 1; i < SHS_TLS_CAUSE_COUNT; i++) {
+    for (int i = 0; i < SHS_TLS_CAUSE_COUNT; i++) {
         const char *label = shs_tls_cause_label((enum shs_tls_cause)i);
         double value = (double)s->now.causes[i];
 
@@ -370,7 +370,11 @@ static int put_handshakes(const struct shs_admin_status *s, struct shs_buf *out)
     SHS_RETURN_IF_ERROR(two_figures(out, count_words((double)s->now.handshakes).text, "done",
                                     count_words((double)s->now.failed).text, "failed"));
     SHS_RETURN_IF_ERROR(put_causes(s, out));
-    return put(out, "</section>\n");
+    return shs__buf_printf(out,
+                           "<ul class=\"legend\"><li>resumed <b>%s</b></li>"
+                           "<li>probes, closed without a byte <b>%s</b></li></ul></section>\n",
+                           count_words((double)s->now.resumed).text,
+                           count_words((double)s->now.probes).text);
 }
 
 static const char *text_of(const json_t *row, const char *name)

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/text.h"
+#include "tls/wire/failure.h"
 
 json_t *shs__admin_text_str(struct shs_str s)
 {
@@ -150,6 +151,18 @@ json_t *shs__admin_row_value(const struct shs_admin_row *row, const char *server
 }
 
 /* -- handshakes and certificates --------------------------------------------------------------- */
+
+json_t *shs__admin_causes(const uint64_t counts[SHS_TLS_CAUSE_COUNT])
+{
+    json_t *value = json_object();
+
+    for (int i = 0; i < SHS_TLS_CAUSE_COUNT; i++) {
+        if (shs__tls_is_failure((enum shs_tls_cause)i) && counts[i] > 0)
+            (void)json_object_set_new(value, shs_tls_cause_label((enum shs_tls_cause)i),
+                                      json_integer((json_int_t)counts[i]));
+    }
+    return value;
+}
 
 json_t *shs__admin_handshake_value(const struct shs_admin_handshake *item)
 {

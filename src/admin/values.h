@@ -25,6 +25,8 @@ int64_t shs__admin_now_ms(void);
 
 /* A connection, as of `now_ns`. */
 json_t *shs__admin_row_value(const struct shs_admin_row *row, const char *server, int64_t now_ns);
+/* Of so many failed handshakes, the causes that there were; probes are none. */
+json_t *shs__admin_causes(const uint64_t counts[SHS_TLS_CAUSE_COUNT]);
 json_t *shs__admin_handshake_value(const struct shs_admin_handshake *item);
 /* A certificate of a client, with all it says. NULL gives null. */
 json_t *shs__admin_certificate_value(const struct shs_client_identity *id);

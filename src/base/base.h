@@ -49,6 +49,11 @@ int shs__error_vset(struct shs_error *err, int code, int sys_errno, const char *
     SHS_PRINTF(4, 0);
 /* strerror, thread-safe, into a buffer of the caller's; returns the text. */
 const char *shs__strerror(int sys_errno, char *buf, size_t cap);
+/*
+ * Puts `more` behind the message in text[cap], as much as there is room for. `more` begins with a
+ * small letter: after the end of a sentence it is a sentence of its own, else it follows "; ".
+ */
+void shs__say_more(char *text, size_t cap, const char *more);
 
 /* The peer sends no more, in order or not; our own end (SHS_STOPPED) is another matter. */
 static inline bool shs__is_peers_end(int code)

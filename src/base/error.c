@@ -77,6 +77,17 @@ const char *shs__strerror(int sys_errno, char *buf, size_t cap)
     return buf;
 }
 
+void shs__say_more(char *text, size_t cap, const char *more)
+{
+    size_t len = strlen(text);
+    bool ended = len > 0 && strchr(".?!", text[len - 1]) != NULL;
+    char first = more[0] >= 'a' && more[0] <= 'z' ? (char)(more[0] - 'a' + 'A') : more[0];
+
+    if (more[0] != '\0')
+        snprintf(text + len, cap - len, "%s%c%s", ended ? " " : "; ", ended ? first : more[0],
+                 more + 1);
+}
+
 const char *shs_version(void)
 {
     return SHS_VERSION_STRING;

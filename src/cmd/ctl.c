@@ -461,6 +461,7 @@ static int refused(const struct shs_test_answer *answer, const json_t *value)
     const char *have = json_string_value(json_object_get(value, "have"));
     const char *server = json_string_value(json_object_get(value, "server"));
     const char *later = shs_test_answer_header(answer, "Retry-After");
+    char said[1024], more[64];
 
     if (error == NULL)
         return cmd_fail(CMD_FAILED, "the server answered with HTTP %d", answer->status);
@@ -469,10 +470,17 @@ static int refused(const struct shs_test_answer *answer, const json_t *value)
                         need == NULL ? "a role that no rule gives" : "the role ",
                         need == NULL ? "" : need, have == NULL ? "no role" : "the role ",
                         have == NULL ? "; see 'shs ctl whoami'" : have);
-    if (later != NULL)
-        return cmd_fail(CMD_FAILED, "%s; try again in %s s", error, later);
-    if (server != NULL)
-        return cmd_fail(CMD_FAILED, "%s: %s; nothing was changed", server, error);
+    if (later != NULL) {
+        snprintf(said, sizeof said, "%s", error);
+        snprintf(more, sizeof more, "try again in %s s", later);
+        shs__say_more(said, sizeof said, more);
+        return cmd_fail(CMD_FAILED, "%s", said);
+    }
+    if (server != NULL) {
+        snprintf(said, sizeof said, "%s: %s", server, error);
+        shs__say_more(said, sizeof said, "nothing was changed");
+        return cmd_fail(CMD_FAILED, "%s", said);
+    }
     return cmd_fail(CMD_FAILED, "%s", error);
 }
 

@@ -84,7 +84,7 @@ static int take_head(struct talk *talk)
 /* What arrives is passed on at once, the head too: it may be a stream of events. */
 static int take_more(struct talk *talk)
 {
-    size_t got = 0;
+    size_t got = 0, used = 0;
     int rc = proxy_wire_receive(&talk->wire, &talk->in, &got);
 
     if (rc == SHS_OK && got == 0) {
@@ -95,8 +95,8 @@ static int take_more(struct talk *talk)
         rc = take_head(talk);
     if (rc != SHS_OK || !talk->has_head)
         return rc;
-    rc = shs__reply_body(&talk->reply, shs__buf_head(&talk->in), talk->in.len);
-    shs__buf_consume(&talk->in, talk->in.len);
+    rc = shs__reply_body(&talk->reply, shs__buf_head(&talk->in), talk->in.len, &used);
+    shs__buf_consume(&talk->in, used);
     if (rc == SHS_OK && !talk->reply.complete) {
         rc = shs_flush(talk->res);
         talk->wire.ours_failed = rc != SHS_OK;

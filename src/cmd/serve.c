@@ -490,7 +490,7 @@ static int make_server(struct listener *self)
     int (*push_threading)(struct shs_server *, struct shs_error *) =
         serve_threading_push(self->o->threading);
     struct shs_error err = {.code = SHS_OK};
-    char hint[SERVE_HINT_MAX];
+    char hint[SERVE_HINT_MAX], said[sizeof err.text + SERVE_HINT_MAX];
     int rc;
 
     self->o->opt.log = log_diagnostic;
@@ -512,11 +512,11 @@ static int make_server(struct listener *self)
         rc = serve_fds_prepare(self->o, self->server, &err);
     if (rc == SHS_OK && !self->o->check)
         rc = shs_server_bind_and_activate(self->server, &err);
-    if (rc != SHS_OK)
-        return cmd_fail(rc == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s%s",
-                        err.text[0] != '\0' ? err.text : shs_err_text(rc),
-                        serve_hint(self->o, &err, hint, sizeof hint));
-    return CMD_OK;
+    if (rc == SHS_OK)
+        return CMD_OK;
+    snprintf(said, sizeof said, "%s", err.text[0] != '\0' ? err.text : shs_err_text(rc));
+    shs__say_more(said, sizeof said, serve_hint(self->o, &err, hint, sizeof hint));
+    return cmd_fail(rc == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "%s", said);
 }
 
 /* -- what it says ------------------------------------------------------------------------------ */
@@ -661,7 +661,7 @@ static void warn_of_reloads(const struct serve *self)
         for (size_t c = 0; c < o->cert_count; c++) {
             if (serve_hint_unreadable(o->certs[c].key != NULL ? o->certs[c].key : o->certs[c].cert,
                                       hint, sizeof hint))
-                cmd_warn("SIGHUP will keep the keys that were read now%s", hint);
+                cmd_warn("SIGHUP will keep the keys that were read now; %s", hint);
         }
     }
 }

@@ -163,16 +163,16 @@ static void hint_in_use(const struct serve_options *o, const struct shs_error *e
         return;
     if (i < holder_count && holders[i].who[0] != '\0')
         snprintf(out, cap,
-                 "; process %s has it: stop that, or choose another port with --port (--port 0: a "
+                 "process %s has it: stop that, or choose another port with --port (--port 0: a "
                  "free one)",
                  holders[i].who);
     else if (i < holder_count)
         snprintf(out, cap,
-                 "; a process of user %u has it (sudo ss -ltnp 'sport = :%u' names it): choose "
+                 "a process of user %u has it (sudo ss -ltnp 'sport = :%u' names it): choose "
                  "another port with --port (--port 0: a free one)",
                  holders[i].uid, port);
     else
-        snprintf(out, cap, "; choose another port with --port (--port 0: a free one)");
+        snprintf(out, cap, "choose another port with --port (--port 0: a free one)");
 }
 
 /* -- what may not be done ---------------------------------------------------------------------- */
@@ -185,7 +185,7 @@ static void hint_low_port(const struct serve_options *o, const struct shs_error 
 
     self[n > 0 ? (size_t)n : strlen("shs")] = '\0';
     snprintf(out, cap,
-             "; port %u is one of those that only root may open. Either sudo setcap "
+             "port %u is one of those that only root may open. Either sudo setcap "
              "cap_net_bind_service=+ep %s, or systemctl enable --now shs.socket, or start it as "
              "root with --user NAME, or choose a port from 1024 on",
              taken_port(o, err), self);
@@ -220,10 +220,10 @@ bool serve_hint_unreadable(const char *path, char *out, size_t cap)
     if (getpwuid_r(geteuid(), &user, room, sizeof room, &found) != 0)
         found = NULL;
     snprintf(out, cap,
-             "; %s may not be %s by user %s (%u), who serves: sudo chgrp %u %s && sudo chmod g+%s "
-             "%s",
-             at, dir ? "entered" : "read", found == NULL ? "of number" : found->pw_name, uid, gid,
-             at, dir ? "x" : "r", at);
+             "the %s %s may not be %s by user %s (%u), who serves: sudo chgrp %u %s && sudo chmod "
+             "g+%s %s",
+             dir ? "directory" : "file", at, dir ? "entered" : "read",
+             found == NULL ? "of number" : found->pw_name, uid, gid, at, dir ? "x" : "r", at);
     return true;
 }
 
@@ -258,7 +258,7 @@ static bool hint_credential(const struct serve_options *o, char *out, size_t cap
                 access(files[f], F_OK) == 0)
                 continue;
             snprintf(out, cap,
-                     "; the credential '%s' is missing: the unit needs LoadCredential=%s:PATH "
+                     "the credential '%s' is missing: the unit needs LoadCredential=%s:PATH "
                      "(systemctl edit shs.service)",
                      files[f] + len + 1, files[f] + len + 1);
             return true;

@@ -17,12 +17,12 @@
 void serve_hints_look(const struct serve_plan *plan);
 
 /*
- * A sentence or two that follow "cannot bind to ...: Address already in use", with "; " at their
- * beginning; "" when there is nothing to add.
+ * A sentence or two that follow "cannot bind to ...: Address already in use", for shs__say_more; ""
+ * when there is nothing to add.
  */
 const char *serve_hint(const struct serve_options *o, const struct shs_error *err, char *out,
                        size_t cap);
-/* The same for the local authority's place. */
+/* The same for the local authority's place: a whole sentence, after a space. */
 const char *serve_hint_state(const struct shs_error *err, char *out, size_t cap);
 /* A file that this user, or the one of that number, may not read, and the line that mends it;
    false: it can be read, or is not there. */

@@ -243,7 +243,9 @@ static void say(const struct serve_reload *self, const struct shs_error *err)
     if (failed)
         what = taken > 0 ? "Files read again, but not all can be used: "
                          : "Files not reloaded, all stays as it was: ";
-    snprintf(text, sizeof text, "%s%s%s", what, failed ? err->text : "", files);
+    snprintf(text, sizeof text, "%s%s", what, failed ? err->text : "");
+    if (files[0] != '\0')
+        shs__say_more(text, sizeof text, files + strlen("; "));
     self->log(self->log_ctx, failed ? SHS_LOG_ERROR : SHS_LOG_INFO, text);
     for (size_t i = 0; failed && i < self->count; i++)
         tell_part(&self->parts[i], say_reason, &(struct reasons){self, err->text});

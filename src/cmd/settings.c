@@ -467,6 +467,17 @@ static bool is_chosen(const void *to, const struct setting *row, const char *nam
     return false;
 }
 
+static bool one_begins(const void *to, const struct setting *row, const char *begin, size_t len)
+{
+    const struct setting_list *list = (const void *)((const char *)to + row->offset);
+
+    for (size_t i = 0; i < list->count; i++) {
+        if (strncmp(list->items[i], begin, len) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* "pool,thread,fork" as "pool, thread or fork". */
 static void say_names(char *out, size_t cap, const char *names, size_t len)
 {
@@ -504,6 +515,13 @@ static bool meets(const struct settings *table, const void *to, const struct set
     if (other == NULL) { /* a row that nobody can use: any test of its flag finds it */
         problem_say(problem, "goes with --%s, which there is not", name);
         return false;
+    }
+    if (equals != NULL && other->kind == SETTING_TEXTS) {
+        len -= name_len + 1;
+        good = one_begins(to, other, equals + 1, len);
+        if (!good)
+            problem_say(problem, "needs a --%s that begins with %.*s", name, (int)len, equals + 1);
+        return good;
     }
     if (equals != NULL) {
         len -= name_len + 1;

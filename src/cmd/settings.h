@@ -79,7 +79,8 @@ struct setting {
     uint64_t min, max;
     const struct setting_choice *choices;
     /* What it goes with, conditions with blanks between: "upload" (that one is given, or on),
-       "handler=files" (its value is one of these, ',' between), "!plain" (that one is off). */
+       "handler=files" (its value is one of these, ',' between), "!plain" (that one is off);
+       of a SETTING_TEXTS "admin=tls:" (one of its values begins so). */
     const char *needs;
     /* The default as --help says it; NULL: the number that is there, or nothing to say. */
     const char *preset;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/base.h"
+#include "base/number.h"
 #include "base/text.h"
 
 #ifdef SHS_HAVE_JANSSON
@@ -183,8 +184,10 @@ static int dump(struct shs_response *res, const char *call, struct shs_buf *out,
         return no_value(res, call);
     failed = json_dump_callback(value, append, out, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(value);
-    if (failed == 0)
+    if (failed == 0) {
+        out->len = shs__json_shorten(shs__buf_head(out), out->len);
         return SHS_OK;
+    }
     if (out->len + 1 < out->ceiling && out->cap != out->ceiling)
         return SHS_NOMEM;
     return shs_response_mistake(res, SHS_LIMIT, call,

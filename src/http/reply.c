@@ -8,7 +8,7 @@
 
 static struct shs_reply *self_of(llhttp_t *llhttp)
 {
-    return SHS_CONTAINER_OF(llhttp, struct shs_reply, llhttp);
+    return SHS_CONTAINER_OF(llhttp, struct shs_reply, parser.llhttp);
 }
 
 /* llhttp and the guard must have read the same framing. */
@@ -30,22 +30,34 @@ static int on_body(llhttp_t *llhttp, const char *at, size_t len)
 {
     struct shs_reply *self = self_of(llhttp);
 
+    self->parser.content_bytes += len;
     if (len > 0 && self->status >= 200)
         self->rc = self->write(self->ctx, at, len);
     return self->rc == SHS_OK ? 0 : HPE_USER;
 }
 
-/* What comes behind it is not an answer to anything. */
+/* What comes behind it is not an answer to anything. Behind chunks the guard gives nothing more. */
 static int on_message_complete(llhttp_t *llhttp)
 {
-    self_of(llhttp)->complete = true;
-    return HPE_PAUSED;
+    struct shs_reply *self = self_of(llhttp);
+
+    self->complete = self->parser.message_complete = true;
+    return self->chunked ? 0 : HPE_PAUSED;
 }
 
 static const llhttp_settings_t settings = {
     .on_headers_complete = on_headers_complete,
     .on_body = on_body,
     .on_message_complete = on_message_complete,
+};
+
+/* However long it is: it is passed on as it comes. */
+static const struct shs_guard_limits body_limits = {
+    .max_headers = SHS_REPLY_FIELDS_MAX,
+    .max_body_bytes = UINT64_MAX,
+    .max_chunk_line = SHS_REPLY_CHUNK_LINE_MAX,
+    .max_extension_bytes = SIZE_MAX,
+    .max_trailer_bytes = SHS_REPLY_HEAD_MAX,
 };
 
 static int refuse(struct shs_reply *self, const char *why)
@@ -56,7 +68,8 @@ static int refuse(struct shs_reply *self, const char *why)
 
 static void restart(struct shs_reply *self)
 {
-    llhttp_init(&self->llhttp, HTTP_RESPONSE, &settings);
+    memset(&self->parser, 0, sizeof self->parser);
+    llhttp_init(&self->parser.llhttp, HTTP_RESPONSE, &settings);
     memset(&self->scan, 0, sizeof self->scan);
     self->status = 0;
     self->field_count = 0;
@@ -129,16 +142,19 @@ static int read_fields(struct shs_reply *self, const char *head, size_t len)
 
 static int take_head(struct shs_reply *self, const char *head, size_t len)
 {
+    struct shs_head framing = {.chunked = true};
     enum llhttp_errno rc;
 
     if (self->scan.start != 0)
         return refuse(self, "it begins with an empty line");
     SHS_RETURN_IF_ERROR(read_fields(self, head, len));
-    rc = llhttp_execute(&self->llhttp, head, len);
+    rc = llhttp_execute(&self->parser.llhttp, head, len);
     if (rc != HPE_OK && !(rc == HPE_PAUSED && self->complete))
         return refuse(self, "its head is not as HTTP/1.1 has it");
     if (self->status == 0 || self->status == 101 || self->status < 100 || self->status > 599)
         return refuse(self, "its status is none that can be passed on");
+    if (self->chunked)
+        shs__body_init(&self->body, &framing, &body_limits, &self->parser);
     return SHS_OK;
 }
 
@@ -170,18 +186,42 @@ int shs__reply_head(struct shs_reply *self, const char *buf, size_t len, size_t 
     }
 }
 
-int shs__reply_body(struct shs_reply *self, const char *buf, size_t len)
+/* The guard reads the lines, for llhttp 8.1 refuses extensions that RFC 9112 section 7.1.1 has. */
+static int read_chunks(struct shs_reply *self, const char *buf, size_t len, size_t *used)
+{
+    struct shs_refusal why;
+    struct shs_str content;
+    int rc = SHS_OK;
+
+    while (rc == SHS_OK && !self->complete && *used < len) {
+        size_t step = 0;
+
+        rc = shs__body_step(&self->body, buf + *used, len - *used, &step, &content, &why);
+        *used += step;
+    }
+    if (self->rc != SHS_OK)
+        return self->rc;
+    if (rc != SHS_OK && rc != SHS_WAIT_READ)
+        return refuse(self, "its chunks are not as HTTP/1.1 has them");
+    return SHS_OK;
+}
+
+int shs__reply_body(struct shs_reply *self, const char *buf, size_t len, size_t *used)
 {
     enum llhttp_errno rc;
 
+    *used = 0;
+    if (self->chunked && !self->complete)
+        return read_chunks(self, buf, len, used);
+    *used = len;
     if (self->complete || len == 0)
         return SHS_OK;
-    rc = llhttp_execute(&self->llhttp, buf, len);
+    rc = llhttp_execute(&self->parser.llhttp, buf, len);
     if (self->rc != SHS_OK)
         return self->rc;
     if (rc == HPE_OK || (rc == HPE_PAUSED && self->complete))
         return SHS_OK;
-    return refuse(self, "its chunks are not as HTTP/1.1 has them");
+    return refuse(self, "its body is not as HTTP/1.1 has it");
 }
 
 int shs__reply_end(struct shs_reply *self)

@@ -182,7 +182,7 @@ int shs_sse_channel_send_str(struct shs_sse_channel *self, const char *type, str
     char id[ID_MAX];
     int rc;
 
-    if (data.ptr == NULL || (type != NULL && !shs__sse_is_line(type)))
+    if (self == NULL || data.ptr == NULL || (type != NULL && !shs__sse_is_line(type)))
         return SHS_USAGE;
     pthread_mutex_lock(&self->lock); /* its number is its place in the order */
     rc = make_event(&event, type, put_id(self, self->next, id), data);
@@ -346,10 +346,14 @@ static int too_many(struct shs_response *res)
 int shs_sse_channel_serve(struct shs_sse_channel *self, struct shs_request *req,
                           struct shs_response *res)
 {
-    int64_t until_ns = never_if_0(shs_now_ns(), self->opt.listen_ms);
-    struct listener listener = {.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    struct listener listener = {.fd = -1};
+    int64_t until_ns;
     int rc;
 
+    if (self == NULL)
+        return shs_response_mistake(res, SHS_USAGE, "shs_sse_channel_serve", "the channel is NULL");
+    until_ns = never_if_0(shs_now_ns(), self->opt.listen_ms);
+    listener.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (listener.fd < 0 || !join(self, &listener)) {
         if (listener.fd >= 0)
             close(listener.fd);
@@ -367,6 +371,8 @@ unsigned shs_sse_channel_listeners(struct shs_sse_channel *self)
 {
     unsigned count;
 
+    if (self == NULL)
+        return 0;
     pthread_mutex_lock(&self->lock);
     count = self->count;
     pthread_mutex_unlock(&self->lock);

@@ -545,8 +545,10 @@ static void stop_all(struct several *self, int rc)
 
 static bool may_serve_beside_others(struct shs_server *const *servers, size_t count)
 {
+    if (servers == NULL && count > 0)
+        return false;
     for (size_t i = 0; i < count; i++) {
-        if (servers[i]->scheduler->ops == &shs__loop_ops)
+        if (servers[i] == NULL || servers[i]->scheduler->ops == &shs__loop_ops)
             return false; /* a conversation would hold up the others */
     }
     return true;

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import socket
+import urllib.request
 
 import adminlib
 import shslib
@@ -87,6 +88,44 @@ def test_numbers_are_those_of_the_load(pki):
         equal(len({len(values) for values in history.values()}), 1, "as many of each")
         equal(round(sum(rate * every / 1000 for rate in history["requests_per_s"])) >= 1, True, history)
         equal(max(history["connections"]), 2)
+
+
+def test_failures_are_the_sum_of_their_causes(pki):
+    """A balancer looks whether the port is open: no handshake failed, and nowhere is one said to have."""
+    with shslib.temp_dir() as home, Admin(*pki.flags(), "--health", "0", SITE, home=home) as server:
+        port = int(server.wait_stdout(r"(?s)\nServing HTTP on 127\.0\.0\.1 port (\d+)").group(1))
+        for _ in range(3):
+            server.connect_plain().close()
+        for sent in (b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x00\x02\x01\x00", b"\x16"):
+            with server.connect_plain() as sock:
+                sock.sendall(sent)
+                sock.shutdown(socket.SHUT_WR)
+                shslib.read_all(sock)
+        with server.client(pki, "alice") as sock:
+            equal(talk(sock)[0], 200)
+
+        def all_there():
+            now = server.see("status")["handshakes"]
+            return (now["done"], now["probes"], now["failed"]) == (1, 3, 3)
+
+        shslib.wait_until(all_there, 20, "one done, three probes, three failures: %r" % server.see("status")["handshakes"])
+        of_all = server.see("status")["handshakes"]
+        of_one = server.see("servers")[0]["tls"]
+        for told in (of_all, of_one):
+            equal((told["probes"], told["failed"], sum(told["failed_by_cause"].values())), (3, 3, 3), told)
+            check("probe" not in told["failed_by_cause"], told)
+        equal(len(server.see("handshakes?failed=1")), 3)
+        with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % port, timeout=10 * shslib.SLOWNESS) as answer:
+            series = re.findall(r"^shs_tls_(failures|probes)_total\{([^}]*)\} (\d+)$", answer.read().decode(), re.MULTILINE)
+        ours = [(kind, labels, int(count)) for kind, labels, count in series if ":%d\"" % server.port in labels]
+        equal(sum(count for kind, _, count in ours if kind == "failures"), 3, ours)
+        equal([count for kind, _, count in ours if kind == "probes"], [3], ours)
+        check(not any('cause="probe"' in labels for _, labels, _ in ours), ours)
+        page = server.ask("status", headers=HTML).body.decode()
+        card = page.split("<h2>Handshakes</h2>")[1].split("</section>")[0]
+        bars = [int(n) for n in re.findall(r'<td class="number">(\d+)</td>', card)]
+        equal(sum(bars), int(re.search(r'<b class="other">(\d+)</b> <span>failed', card).group(1)), card)
+        check("<td>probe" not in card and re.search(r"probes[^<]*<b>3</b>", card), card)
 
 
 def test_the_page(pki):

@@ -150,8 +150,8 @@ def bodies_both_ways():
             conn.sendall(b"HTTP/1.1 201 Made\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\nConnection: X-B\r\nX-B: 2\r\n\r\n")
             for at in range(0, len(answer), 70000):
                 part = answer[at:at + 70000]
-                conn.sendall(b"%x\r\n%s\r\n" % (len(part), part))
-            conn.sendall(b"0\r\nX-T: 1\r\n\r\n")
+                conn.sendall(b"%x;a=b;c=\"d;e\" ; f\r\n%s\r\n" % (len(part), part))
+            conn.sendall(b"0;a;b=c\r\nX-T: 1\r\n\r\n")
         elif "/until-close" in up.heads[-1]:
             conn.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + answer)
         else:
@@ -356,6 +356,9 @@ CUT = {
     "short": b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 150000,
     "no-last-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n24ea0\r\n%s\r\n" % (b"x" * 0x24ea0),
     "a-bad-chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n24ea0\r\n%s\r\nzz\r\n" % (b"x" * 0x24ea0),
+    "a-bad-extension": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n24ea0\r\n%s\r\n0;=\r\n\r\n" % (b"x" * 0x24ea0),
+    "a-length-as-a-trailer": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n24ea0\r\n%s\r\n0\r\nContent-Length: 2\r\n\r\n"
+    % (b"x" * 0x24ea0),
 }
 
 

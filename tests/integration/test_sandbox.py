@@ -294,7 +294,8 @@ def test_unreadable_key():
     os.chmod(key, 0)
     code, _, err = as_nobody("serve", "-p", "0", "--cert", cert, "--key", key)
     user, group = (NOBODY, NOBODY) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
-    check(code == 1 and "%s may not be read by user %s (%d), who serves: sudo chgrp %d %s && sudo chmod g+r %s"
+    check(code == 1 and "(chown, chgrp, chmod). The file %s may not be read by user %s (%d), who serves: sudo chgrp %d %s && "
+          "sudo chmod g+r %s"
           % (key, pwd.getpwuid(user).pw_name, user, group, key, key) in err, err)
     os.chmod(TOP + "/unreadable", 0o700)
     if os.geteuid() == 0:

@@ -84,6 +84,23 @@ def test_usage_errors():
     refused(2, "--threads goes with", "serve", "--threading", "none", "--threads", "4")
     refused(2, "--max-threads goes with", "serve", "--threading", "thread", "--max-threads", "4")
     refused(2, "--idle-timeout '1s'", "serve", "--idle-timeout", "1s")
+    # what would be without a word nothing, for what it is of is not there
+    for flag, value in (("thread-groups", "2"), ("queue-timeout", "9"), ("late-timeout", "9"), ("max-queue", "9")):
+        for threading in ("thread", "fork", "none"):
+            refused(2, "--%s goes with --threading pool only" % flag, "serve", "--threading", threading, "--" + flag, value)
+    for threading in ("fork", "none"):
+        refused(2, "--stuck-handler goes with --threading pool or thread only", "serve", "--threading", threading,
+                "--stuck-handler", "9")
+    for arguments in (("--client-depth", "2"), ("--client-lax",)):
+        refused(2, arguments[0] + " needs --client-ca", "serve", *arguments)
+    for arguments in (("--admin-client-ca", "f"), ("--admin-cert", "f"), ("--admin-cert", "f", "--admin-key", "f"),
+                      ("--admin-client-ca", "f", "--admin-crl", "f")):
+        for places in ((), ("--admin", "unix:s"), ("--admin", "unix:s", "--admin", "tcp:0")):
+            refused(2, r"%s needs a --admin that begins with tls:" % arguments[0], "serve", *places, *arguments)
+    refused(2, "--admin-crl needs --admin-client-ca", "serve", "--admin", "tls:0", "--admin-crl", "f")
+    refused(2, "--admin-key needs --admin-cert", "serve", "--admin", "tls:0", "--admin-key", "f")
+    for places in ((), ("--admin", "tcp:0"), ("--admin", "tls:0")):
+        refused(2, "--admin-group needs a --admin that begins with unix:", "serve", *places, "--admin-group", "0")
     refused(2, "--directory goes with --handler files only", "serve", "--handler", "echo", ".")
     refused(2, "--header goes with", "serve", "--handler", "echo", "-H", "a: b")
 

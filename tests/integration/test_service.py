@@ -219,7 +219,9 @@ def test_missing_credential():
     with shslib.temp_dir() as directory:
         code, _, err = shslib.run(shslib.BIN, "serve", "-p", "0", "--cert", directory + "/tls.crt", "--key",
                                   directory + "/tls.key", env={"CREDENTIALS_DIRECTORY": directory})
-        check(code == 1 and "the credential 'tls.crt' is missing: the unit needs LoadCredential=tls.crt:PATH" in err, err)
+        equal((code, err), (1, "shs: error: Cannot open the certificate file '%s/tls.crt': No such file or directory. Is the path "
+                               "right? The credential 'tls.crt' is missing: the unit needs LoadCredential=tls.crt:PATH "
+                               "(systemctl edit shs.service)\n" % directory))
 
 
 def test_pid_file():

@@ -340,6 +340,32 @@ static void test_error_set(void **state)
     }
 }
 
+/* What follows a sentence that has ended is a sentence of its own. */
+static void test_say_more(void **state)
+{
+    static const struct {
+        const char *text, *more, *want;
+    } cases[] = {
+        {"Is the path right?", "the file is missing", "Is the path right? The file is missing"},
+        {"It is gone.", "taken: 'a'", "It is gone. Taken: 'a'"},
+        {"address in use", "choose another", "address in use; choose another"},
+        {"It is gone.", "2 files", "It is gone. 2 files"},
+        {"It is gone.", "", "It is gone."},
+        {"", "more", "; more"},
+    };
+    char text[64];
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        snprintf(text, sizeof text, "%s", cases[i].text);
+        shs__say_more(text, sizeof text, cases[i].more);
+        assert_string_equal(text, cases[i].want);
+    }
+    memcpy(text, "No.", sizeof "No.");
+    shs__say_more(text, 8, "there is no room");
+    assert_string_equal(text, "No. The");
+}
+
 static void test_strerror(void **state)
 {
     char text[32];
@@ -563,6 +589,7 @@ int main(void)
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_error_names),
         cmocka_unit_test(test_error_set),
+        cmocka_unit_test(test_say_more),
         cmocka_unit_test(test_strerror),
         cmocka_unit_test(test_read_and_write_all),
         cmocka_unit_test(test_poll_ms),

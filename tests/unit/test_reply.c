@@ -62,8 +62,10 @@ static void feed(struct reader *r, const char *bytes, size_t len)
             r->rc = SHS_OK;
     }
     if (r->has_head && r->rc == SHS_OK) {
-        r->rc = shs__reply_body(&r->reply, exact + used, r->kept_len - used);
-        used = r->kept_len;
+        size_t more = 0;
+
+        r->rc = shs__reply_body(&r->reply, exact + used, r->kept_len - used, &more);
+        used += more;
     }
     memmove(r->kept, r->kept + used, r->kept_len - used);
     r->kept_len -= used;
@@ -164,6 +166,13 @@ static const struct {
     {"chunk extension in quotes", CHUNKED "2;c=\"d\"\r\nhi\r\n0\r\n\r\n", "200 [hi] whole", false},
     {"chunk extension without a value", CHUNKED "2;z\r\nhi\r\n0;z\r\n\r\n", "200 [hi] whole",
      false},
+    /* RFC 9112 section 7.1.1; llhttp 8.1 refuses these */
+    {"two chunk extensions", CHUNKED "2;a=b;c=d\r\nhi\r\n0;e;f=g;h\r\n\r\n", "200 [hi] whole",
+     false},
+    {"chunk extension with a quote in it", CHUNKED "2;a=\"b\\\";\"\r\nhi\r\n0\r\n\r\n",
+     "200 [hi] whole", false},
+    {"chunk extension with blanks", CHUNKED "2 ; a = b\r\nhi\r\n0\r\n\r\n", "200 [hi] whole",
+     false},
     {"trailer", CHUNKED "2\r\nhi\r\n0\r\nX-Sum: 1\r\n\r\n", "200 [hi] whole", false},
     /* torn */
     {"nothing", "", "0 [] torn", false},
@@ -214,6 +223,12 @@ static const struct {
     {"size has a prefix", CHUNKED "0x2\r\nhi\r\n0\r\n\r\n", CHUNKS, false},
     {"size of 17 digits", CHUNKED "11111111111111111\r\n", CHUNKS, false},
     {"data longer than its size", CHUNKED "2\r\nhixx0\r\n\r\n", CHUNKS, false},
+    {"chunk extension without a name", CHUNKED "2;=b\r\nhi\r\n0\r\n\r\n", CHUNKS, false},
+    {"chunk extension that does not end", CHUNKED "2;a=\"b\r\nhi\r\n0\r\n\r\n", CHUNKS, false},
+    {"control character in an extension", CHUNKED "2;a=b\001\r\nhi\r\n0\r\n\r\n", CHUNKS, false},
+    {"bare CR in an extension", CHUNKED "2;a=b\rc\r\nhi\r\n0\r\n\r\n", CHUNKS, false},
+    {"trailer without a name", CHUNKED "2\r\nhi\r\n0\r\n: 1\r\n\r\n", CHUNKS, false},
+    {"a length as a trailer", CHUNKED "2\r\nhi\r\n0\r\nContent-Length: 2\r\n\r\n", CHUNKS, false},
     {"bare LF behind the size", CHUNKED "2\nhi\r\n0\r\n\r\n", CHUNKS, false},
     /* lines */
     {"folded", "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n", FIELD, false},

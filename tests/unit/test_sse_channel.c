@@ -369,12 +369,32 @@ static void test_no_comments_and_no_end(void **state)
     shs_sse_channel_free(channel);
 }
 
+static void test_no_channel(void **state)
+{
+    struct shs_http_handler handler = handler_of(NULL);
+    struct shs_test_answer *answer;
+    struct shs_test_request ask;
+    struct shs_error err;
+
+    (void)state;
+    assert_int_equal(shs_sse_channel_send(NULL, NULL, "x"), SHS_USAGE);
+    assert_int_equal(shs_sse_channel_send_str(NULL, NULL, shs_str_of("x")), SHS_USAGE);
+    assert_int_equal(shs_sse_channel_listeners(NULL), 0);
+    shs_test_request_init(&ask);
+    assert_int_equal(shs_test_call(&answer, &handler, &ask, &err), SHS_OK);
+    assert_int_equal(shs_test_answer_status(answer), 500);
+    assert_int_equal(shs_test_answer_error(answer)->code, SHS_USAGE);
+    assert_non_null(strstr(shs_test_answer_error(answer)->text, "NULL"));
+    shs_test_answer_free(answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_comes_again_gets_what_was_missed),
         cmocka_unit_test(test_bytes_are_bounded_and_one_is_always_kept),
         cmocka_unit_test(test_what_is_refused),
+        cmocka_unit_test(test_no_channel),
         cmocka_unit_test(test_many_hear_the_same),
         cmocka_unit_test(test_many_hear_the_same_in_threads),
         cmocka_unit_test(test_an_event_wakes),

@@ -705,9 +705,27 @@ static void test_so_many_may_share(void **state)
         shs_server_free(of[i].server);
 }
 
+static void test_serve_all_of_none(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture one;
+    struct shs_server *servers[2];
+
+    (void)state;
+    shs_options_init(&opt);
+    opt.bind_and_activate = false;
+    make_one(&one, &opt);
+    servers[0] = one.server;
+    servers[1] = NULL;
+    assert_int_equal(shs_serve_all(NULL, 1, NULL, NULL), SHS_USAGE);
+    assert_int_equal(shs_serve_all(servers, 2, NULL, NULL), SHS_USAGE);
+    shs_server_free(one.server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_serve_all_of_none),
         cmocka_unit_test(test_as_many_threads_as_one_server),
         cmocka_unit_test(test_the_largest_number_of_active_workers_counts),
         cmocka_unit_test(test_handlers_that_block_take_nothing_from_others),

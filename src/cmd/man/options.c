@@ -42,7 +42,8 @@ static void print_value(const struct page_option *option)
     fputs(option->optional ? " Oc" : "", stdout);
 }
 
-/* "upload" needs that one, "!plain" does not go with it, "handler=files,echo" needs a value. */
+/* "upload" needs that one, "!plain" does not go with it, "handler=files,echo" needs a value,
+   "admin=tls:" one that begins so. */
 static void print_needs(const char *needs)
 {
     char sentence[200];
@@ -52,6 +53,9 @@ static void print_needs(const char *needs)
 
         if (needs[0] == '!')
             snprintf(sentence, sizeof sentence, "Not with --%.*s.", (int)(len - 1), needs + 1);
+        else if (name < len && needs[len - 1] == ':')
+            snprintf(sentence, sizeof sentence, "Needs a --%.*s that begins with %.*s.", (int)name,
+                     needs, (int)(len - name - 1), needs + name + 1);
         else if (name < len)
             snprintf(sentence, sizeof sentence, "Needs --%.*s to be %.*s.", (int)name, needs,
                      (int)(len - name - 1), needs + name + 1);

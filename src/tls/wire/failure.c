@@ -5,6 +5,8 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "tls/wire/stream.h"
+
 #define NO_ALERT 255
 
 const char *shs_tls_cause_label(enum shs_tls_cause cause)

@@ -6,7 +6,7 @@
 
 #include <shs/tls.h>
 
-#include "tls/wire/stream.h"
+struct shs_tls_stream;
 
 /* "client-alert:" and the longest name of an alert. */
 #define SHS_TLS_LABEL_MAX 64
@@ -14,6 +14,12 @@
 /* Fills cause, client_reason, alert of *out for a stream whose handshake answered `code`. */
 void shs__tls_failure_classify(struct shs_tls_failure *out, const struct shs_tls_stream *tls,
                                int code);
+
+/* Whether a count of that cause is one of failures: NONE and PROBE are not. */
+static inline bool shs__tls_is_failure(enum shs_tls_cause cause)
+{
+    return cause != SHS_TLS_CAUSE_NONE && cause != SHS_TLS_CAUSE_PROBE;
+}
 
 /* The whole label. */
 void shs__tls_failure_label(const struct shs_tls_failure *failure, char label[SHS_TLS_LABEL_MAX]);
