@@ -324,6 +324,14 @@ static int set_subject_list(X509_NAME *name, const char *const *list, struct shs
     return SHS_OK;
 }
 
+static int bad_common_name(const char *text, struct shs_error *err)
+{
+    ERR_clear_error();
+    if (text[0] == '\0')
+        return shs_error_set(err, SHS_USAGE, 0, "A common name cannot be empty: leave it out.");
+    return shs_error_set(err, SHS_USAGE, 0, "The common name '%s' is not UTF-8.", text);
+}
+
 static int set_subject(X509 *cert, const struct shs_cert_spec *spec, struct shs_error *err)
 {
     X509_NAME *name = X509_get_subject_name(cert);
@@ -340,7 +348,7 @@ static int set_subject(X509 *cert, const struct shs_cert_spec *spec, struct shs_
                              spec->common_name, CN_MAX);
     if (X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
                                    (const unsigned char *)spec->common_name, -1, -1, 0) != 1)
-        return shs__certs_fail(err, "Naming a certificate");
+        return bad_common_name(spec->common_name, err);
     return SHS_OK;
 }
 

@@ -7,6 +7,7 @@
 
 #include "certs/files.h"
 #include "cmd/commands.h"
+#include "cmd/whole_file.h"
 
 #define FILE_CEILING ((size_t)4 << 20)
 
@@ -120,29 +121,15 @@ void cert_file_name(char *out, size_t cap, const char *name)
     out[used] = '\0';
 }
 
-/* Of the system's, such as /dev/stdout or what a shell has for >(CMD): written to as it stands. */
-static bool is_device(const char *path)
-{
-    struct stat info;
-
-    return strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0 ||
-           (stat(path, &info) == 0 && (S_ISCHR(info.st_mode) || S_ISFIFO(info.st_mode)));
-}
-
 static int write_device(const char *path, const void *bytes, size_t len)
 {
-    FILE *to = fopen(path, "we");
-    char why[96];
-    bool good = to != NULL && fwrite(bytes, 1, len, to) == len;
-    int saved = errno;
+    struct whole_file file;
+    int code = whole_file_open(&file, path);
 
-    if (to != NULL && fclose(to) != 0 && good) {
-        saved = errno;
-        good = false;
-    }
-    return good ? CMD_OK
-                : cmd_fail(CMD_FAILED, "cannot write %s: %s", path,
-                           shs__strerror(saved, why, sizeof why));
+    if (code != CMD_OK)
+        return code;
+    (void)fwrite(bytes, 1, len, file.to); /* whether it went well is seen at the end */
+    return whole_file_close(&file);
 }
 
 int cert_write(const char *path, const void *bytes, size_t len, mode_t mode, bool replace)
@@ -156,7 +143,7 @@ int cert_write(const char *path, const void *bytes, size_t len, mode_t mode, boo
         return fwrite(bytes, 1, len, stdout) == len
                    ? CMD_OK
                    : cmd_fail(CMD_FAILED, "cannot write to the standard output");
-    if (is_device(path))
+    if (whole_file_is_device(path))
         return write_device(path, bytes, len);
     slash = strrchr(path, '/');
     dir = slash == NULL   ? shs__strdup(".")

@@ -34,6 +34,7 @@ struct score_case {
     const char *reason; /* that a rejection should have, in a word; "" = any */
     enum score_verdict verdict;
     bool other_reason; /* it was rejected, and for another one */
+    bool known;        /* the baseline has it so: score_compare */
     bool late; /* its time was over, and the condition is not one that takes time: no verdict */
     double seconds;
     char said[SCORE_SAID_MAX]; /* by who was tested: its reason in its own words, one line */
@@ -53,7 +54,7 @@ struct score {
 /* True, and *out; or false. */
 bool score_format_parse(const char *name, enum score_format *out);
 
-/* Is it not as it should be? And not in the baseline, where there is one. */
+/* Is it not as it should be? Also when it is known. */
 bool score_is_bad(const struct score_case *c);
 
 /* Prints it all. SCORE_TABLE ends with the score and the exit code. */
@@ -66,9 +67,10 @@ int score_exit_code(const struct score *score);
 
 /*
  * A baseline is a file of lines, "ID VERDICT": what is known and looked at. score_compare prints
- * what is different to `to` and returns what to exit with: CMD_OK when nothing is, else as
- * score_exit_code for what is new, or CMD_FAILED when only good news or unknown labels are. One
- * that is written again keeps the comments, and where `filtered` says so what was not run.
+ * what is different to `to`, marks what is known, and returns what to exit with: CMD_OK when
+ * nothing is, else as score_exit_code for what is new, or CMD_FAILED when only good news or unknown
+ * labels are. One that is written again keeps the comments, and where `filtered` says so what was
+ * not run.
  */
 int score_write_baseline(const char *path, const struct score *score);
 int score_compare(FILE *to, const char *path, const struct score *score, int *code);

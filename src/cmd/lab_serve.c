@@ -17,6 +17,7 @@
 #include "cmd/lab_dir.h"
 #include "cmd/lab_env.h"
 #include "cmd/stop_signals.h"
+#include "cmd/whole_file.h"
 
 #define SECONDS_MAX 1000000
 
@@ -135,19 +136,19 @@ static int say_ready(const struct args *a, const struct shs_lab *lab)
 {
     char line[64], why[64];
     int fd = (int)a->ready_fd, code = CMD_OK;
-    FILE *file;
+    struct whole_file file;
 
     snprintf(line, sizeof line, "%u\n", shs_lab_port(lab));
     if (fd > 0 && (shs__write_all(fd, line, strlen(line)) != SHS_OK || close(fd) != 0))
         code = cmd_fail(CMD_FAILED, "cannot write to --ready-fd %d: %s", fd,
                         shs__strerror(errno, why, sizeof why));
-    if (a->ready_file != NULL) {
-        file = fopen(a->ready_file, "we");
-        if (file == NULL || fputs(line, file) < 0 || fclose(file) != 0)
-            code = cmd_fail(CMD_FAILED, "cannot write %s: %s", a->ready_file,
-                            shs__strerror(errno, why, sizeof why));
-    }
-    return code;
+    if (a->ready_file == NULL || code != CMD_OK)
+        return code;
+    code = whole_file_open(&file, a->ready_file);
+    if (code != CMD_OK)
+        return code;
+    (void)fputs(line, file.to);
+    return whole_file_close(&file);
 }
 
 /* -- the wait ---------------------------------------------------------------------------------- */

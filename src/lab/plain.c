@@ -1,4 +1,5 @@
 /* plain.c - the lab's plain HTTP: CONNECT, and what is to be known of the lab. */
+#include <arpa/inet.h>
 #include <stdio.h>
 
 #include <openssl/evp.h>
@@ -7,6 +8,7 @@
 #include "lab/talk.h"
 
 #define BODY_MAX 65536u
+#define HOST_MAX 300u
 #define ANSWER_CEILING ((size_t)2 << 20)
 #define LOG_CEILING ((size_t)2 << 20)
 
@@ -244,37 +246,48 @@ static int read_body(struct shs__lab_talk *talk, const char *head)
     return rc;
 }
 
-/* CONNECT leads to the lab, whatever name it has, and nowhere else: a name of the lab's domain (or
-   loopback) is demanded, so that nobody takes it for a proxy. */
-static bool is_ours(const struct shs_lab *lab, char *target)
-{
-    char *colon = strrchr(target, ':');
-    size_t len, domain_len = strlen(lab->domain);
+static const char no[] = "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\n"
+                         "Content-Length: 43\r\nConnection: close\r\n\r\n"
+                         "This is a lab, and no proxy to other hosts\n";
 
-    if (colon == NULL)
-        return false;
-    *colon = '\0';
-    len = strlen(target);
-    if (len >= domain_len && strcasecmp(target + len - domain_len, lab->domain) == 0 &&
-        (len == domain_len || target[len - domain_len - 1] == '.'))
+/* Who asks a proxy for a host comes to the lab, whatever the name, and nowhere else: a name of the
+   lab's domain (or loopback) is demanded, so that nobody takes the lab for a proxy. */
+static bool is_ours(const struct shs_lab *lab, const char *host)
+{
+    size_t len = strlen(host), domain_len = strlen(lab->domain);
+    struct in_addr address;
+
+    if (len >= domain_len && strcasecmp(host + len - domain_len, lab->domain) == 0 &&
+        (len == domain_len || host[len - domain_len - 1] == '.'))
         return true;
     for (size_t i = 0; i < lab->count; i++) {
-        if (strcasecmp(target, lab->units[i].public.host) == 0)
+        if (strcasecmp(host, lab->units[i].public.host) == 0)
             return true;
     }
-    return strcmp(target, "localhost") == 0 || strncmp(target, "127.", 4) == 0 ||
-           strcmp(target, "[::1]") == 0;
+    return strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 ||
+           (inet_pton(AF_INET, host, &address) == 1 && ntohl(address.s_addr) >> 24 == 127);
+}
+
+/* "a.test." is the same name as "a.test". */
+static void cut_last_dot(char *host)
+{
+    size_t len = strlen(host);
+
+    if (len > 1 && host[len - 1] == '.')
+        host[len - 1] = '\0';
 }
 
 static int connect_to(struct shs__lab_talk *talk, char *target)
 {
     static const char yes[] = "HTTP/1.1 200 Connection established\r\n\r\n";
-    static const char no[] = "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\n"
-                             "Content-Length: 43\r\nConnection: close\r\n\r\n"
-                             "This is a lab, and no proxy to other hosts\n";
+    char *colon = strrchr(target, ':');
     size_t len;
 
-    if (talk->lab->no_connect || !is_ours(talk->lab, target)) {
+    if (colon != NULL) {
+        *colon = '\0';
+        cut_last_dot(target);
+    }
+    if (talk->lab->no_connect || colon == NULL || !is_ours(talk->lab, target)) {
         (void)shs__lab_talk_send(talk, no, sizeof no - 1);
         return SHS_CLOSED;
     }
@@ -302,6 +315,21 @@ static const char *path_of(const char *target)
     return slash == NULL ? "/" : slash;
 }
 
+/* "http://host/path" of another's host: a page of the lab would be taken for that one's. */
+static bool is_elsewhere(const struct shs_lab *lab, const char *target)
+{
+    char host[HOST_MAX], *colon;
+
+    if (strncmp(target, "http://", 7) != 0)
+        return false;
+    snprintf(host, sizeof host, "%.*s", (int)strcspn(target + 7, "/?"), target + 7);
+    colon = strrchr(host, ':');
+    if (colon != NULL && colon[strspn(colon + 1, "0123456789") + 1] == '\0')
+        *colon = '\0';
+    cut_last_dot(host);
+    return !is_ours(lab, host);
+}
+
 static int answer(struct shs__lab_talk *talk, const char *method, const char *target,
                   const char *head)
 {
@@ -312,7 +340,9 @@ static int answer(struct shs__lab_talk *talk, const char *method, const char *ta
     if (rc != SHS_OK)
         return rc;
     shs__buf_init(&out, ANSWER_CEILING);
-    if (path == NULL)
+    if (is_elsewhere(talk->lab, target))
+        rc = shs__buf_append(&out, no, sizeof no - 1);
+    else if (path == NULL)
         rc = put_text(&out, "400 Bad Request", "text/plain", "What is asked for?\n");
     else
         rc = shs__lab_plain_answer(talk->lab, method, path,

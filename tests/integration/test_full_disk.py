@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 
@@ -114,6 +115,52 @@ def certificates_for_check_server():
         check(os.path.exists(empty + "/clients/alice.pem"), "what was there stays")
 
 
+def run_small(*arguments):
+    """No file can be longer than 3000 bytes, as on a disk that is full then."""
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+    done = subprocess.run([BIN, "lab", "run", "--group", "names", *arguments, "--", "curl", "-fsSk", "-o", "/dev/null",
+                           "--proxy", "{proxy}", "{url}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, timeout=120 * shslib.SLOWNESS, preexec_fn=limit)
+    return done.returncode, done.stderr.decode()
+
+
+def a_page_is_whole_or_not_there():
+    with shslib.temp_dir() as directory:
+        page, known = directory + "/page.html", directory + "/known"
+        code, err = run_small("--report", page)
+        equal(code, 1, err)
+        check("cannot write %s: File too large" % page in err, err)
+        equal(os.listdir(directory), [], "no half of a page")
+        before = b"# of before\n"
+        shslib.write_file(page, before)
+        equal(run_small("--report", page)[0], 1, "an older one is there")
+        shslib.write_file(known, b"# kept\n" * 1500)
+        code, err = run_small("--baseline", known, "--update-baseline")
+        equal(code, 1, err)
+        check("cannot write %s: File too large" % known in err, err)
+        equal(sorted(os.listdir(directory)), ["known", "page.html"], "nothing beside them")
+        with open(page, "rb") as old, open(known, "rb") as list_:
+            equal((old.read(), len(list_.read())), (before, 1500 * 7), "both are as they were")
+
+
+def a_ready_file_is_whole():
+    """Who reads the one of before while it is written reads that, not half of another; a link leads to the same file."""
+    with shslib.temp_dir() as directory:
+        ready, link = directory + "/ready", directory + "/link"
+        shslib.write_file(ready, "old\n")
+        os.chmod(ready, 0o640)
+        os.symlink("ready", link)
+        with open(ready) as before:
+            with lab("--ready-file", link) as port:
+                equal(before.read(), "old\n", "an open file")
+                with open(ready) as now:
+                    equal(now.read(), port + "\n", "the file")
+        equal((os.path.islink(link), os.stat(ready).st_mode & 0o777), (True, 0o640), "link and mode")
+
+
 if not os.path.exists("/dev/full"):
     shslib.skip("there is no /dev/full")
-shslib.main(the_standard_output, a_lab_that_nobody_is_told_of, a_key_log, certificates_for_check_server)
+shslib.main(the_standard_output, a_lab_that_nobody_is_told_of, a_key_log, certificates_for_check_server,
+            a_page_is_whole_or_not_there, a_ready_file_is_whole)

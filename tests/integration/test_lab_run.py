@@ -249,6 +249,13 @@ def a_baseline_outlives_a_part():
         equal(len(lines), 6, lines)  # three more: what it is
         equal(run("--only", "expired", "--baseline", known, *insecure)[0], 0)
         equal(run("--only", "expired", "--only", "wrong.host", "--baseline", known, *insecure)[0], 0)
+        for form, is_there, is_not in (("junit", '<skipped message="as in the baseline', "<failure"),
+                                       ("junit", 'failures="0" skipped="1"', "<failure"),
+                                       ("tap", "ok 1 - expired: accept # SKIP", "not ok"), ("github", "", "expired")):
+            code, out, err = run("--only", "expired", "--baseline", known, "--format", form, *insecure)
+            check(code == 0 and is_there in out and is_not not in out, "%s\n%s" % (out, err))
+        code, _, err = run("--only", "expired", "--baseline", known + "-2", *insecure)
+        check(code == 1 and "--update-baseline makes it" in err, err)
         code, _, err = run("--only", "expired", "--baseline", known, "--", "curl", "-sS", "-o", "/dev/null", "https://{host}/")
         equal((code, err.split()[:2]), (1, ["mended", "expired:"]))
         for more in ((), ("--update-baseline",)):

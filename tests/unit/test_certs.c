@@ -664,6 +664,8 @@ static void words(void **state)
         {{.fault = "wrong"}, "'wrong'", "expired"},
         {{.names = LIST("a b")}, "'a b'", "DNS name"},
         {{.subject = LIST("alice")}, "'alice'", "TYPE=TEXT"},
+        {{.common_name = ""}, "common name", "leave it out"},
+        {{.common_name = "\xff"}, "common name", "UTF-8"},
         {{.subject = LIST("C=CYP")}, "'C=CYP'", "2 for C"},
         {{.extensions = LIST("nonsense")}, "'nonsense'", "NAME=VALUE"},
         {{.extensions = LIST("1.2.3=DER:0")}, "'1.2.3=DER:0'", "OpenSSL"},
@@ -706,6 +708,8 @@ static void words_of_authorities(void **state)
                {{.exclude = LIST("")}, "''"},
                {{.key = "dh"}, "'dh'"},
                {{.levels = -1}, "-1"},
+               {{.common_name = ""}, "leave it out"},
+               {{.common_name = "a\xff"}, "UTF-8"},
                {{.not_after = "x"}, "'x'"}};
 
     SHS_UNUSED(state);

@@ -377,7 +377,10 @@ static void plain(void **state)
         const char *request, *status, *has;
     } all[] = {
         {"GET / HTTP/1.1\r\n\r\n", "200", "id=\"expired\""},
-        {"GET http://lab/ HTTP/1.1\r\n\r\n", "200", "TLS lab"},
+        {"GET http://localhost/ HTTP/1.1\r\n\r\n", "200", "TLS lab"},
+        {"GET http://badssl.test:80 HTTP/1.1\r\n\r\n", "200", "TLS lab"},
+        {"GET http://[::1]:81/ca.pem HTTP/1.1\r\n\r\n", "200", "BEGIN CERTIFICATE"},
+        {"GET http://[::1]/ca.pem HTTP/1.1\r\n\r\n", "200", "BEGIN CERTIFICATE"},
         {"HEAD /manifest.json HTTP/1.1\r\n\r\n", "200", "application/json"},
         {"GET /manifest.json HTTP/1.0\r\n\r\n", "200", "\"sanity\":\"good\""},
         {"GET /ca.pem HTTP/1.1\r\n\r\n", "200", "BEGIN CERTIFICATE"},
@@ -400,6 +403,11 @@ static void plain(void **state)
         {"CONNECT badssl.test.example.com:443 HTTP/1.1\r\n\r\n", "403", "no proxy"},
         {"CONNECT evilbadssl.test:443 HTTP/1.1\r\n\r\n", "403", "no proxy"},
         {"CONNECT badssl.test HTTP/1.1\r\n\r\n", "403", "no proxy"},
+        {"CONNECT 127.example.com:443 HTTP/1.1\r\n\r\n", "403", "no proxy"},
+        {"GET http://example.com/ca.pem HTTP/1.1\r\n\r\n", "403", "no proxy"},
+        {"GET http://badssl.test:80@example.com/ HTTP/1.1\r\n\r\n", "403", "no proxy"},
+        {"GET http:///ca.pem HTTP/1.1\r\n\r\n", "403", "no proxy"},
+        {"HEAD http://example.com?badssl.test HTTP/1.1\r\n\r\n", "403", ""},
     };
 
     (void)visit(*state, "good", false);
@@ -410,6 +418,25 @@ static void plain(void **state)
             strstr(answer, all[i].has) == NULL)
             fail_msg("%s\n%.300s", all[i].request, answer);
         shs__free(answer);
+    }
+}
+
+/* A name may end with a dot, and its letters are of any case. */
+static void names_of_the_lab(void **state)
+{
+    static const char *const all[] = {"good.badssl.test", "good.badssl.test.", "GOOD.badssl.TEST.",
+                                      "LocalHost",        "localhost.",        "127.0.0.9"};
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
+        char text[100], answer[12] = "";
+        int fd = connect_lab(*state);
+
+        snprintf(text, sizeof text, "CONNECT %s:443 HTTP/1.1\r\n\r\n", all[i]);
+        assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+        assert_int_equal(recv(fd, answer, sizeof answer, MSG_WAITALL), sizeof answer);
+        if (memcmp(answer, "HTTP/1.1 200", sizeof answer) != 0)
+            fail_msg("%s: %.12s", all[i], answer);
+        close(fd);
     }
 }
 
@@ -510,19 +537,13 @@ static void stops_without_slow_keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(profiles),
-        cmocka_unit_test(certificates),
-        cmocka_unit_test(conditions),
-        cmocka_unit_test(good),
-        cmocka_unit_test(verdicts),
-        cmocka_unit_test(careless),
-        cmocka_unit_test(seen),
-        cmocka_unit_test(plain),
-        cmocka_unit_test(nonsense),
-        cmocka_unit_test(refused),
-        cmocka_unit_test(another),
-        cmocka_unit_test(hello_retry),
-        cmocka_unit_test(stops_without_slow_keys),
+        cmocka_unit_test(profiles),    cmocka_unit_test(certificates),
+        cmocka_unit_test(conditions),  cmocka_unit_test(good),
+        cmocka_unit_test(verdicts),    cmocka_unit_test(careless),
+        cmocka_unit_test(seen),        cmocka_unit_test(plain),
+        cmocka_unit_test(nonsense),    cmocka_unit_test(names_of_the_lab),
+        cmocka_unit_test(refused),     cmocka_unit_test(another),
+        cmocka_unit_test(hello_retry), cmocka_unit_test(stops_without_slow_keys),
     };
 
     return cmocka_run_group_tests(tests, start_lab, stop_lab);
