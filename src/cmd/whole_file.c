@@ -72,8 +72,10 @@ int whole_file_open(struct whole_file *self, const char *path)
     if (self->to != NULL)
         return CMD_OK;
     e = errno;
-    if (fd >= 0)
+    if (fd >= 0) {
         close(fd);
+        (void)unlink(self->fresh);
+    }
     return failed(self, path, e);
 }
 
