@@ -189,8 +189,8 @@ static void test_address_family(void **state)
     shs_server_free(server);
 }
 
-/* An accepted connection: its answers are not held back, and an idle one outlives eleven probes that
-   the kernel has lost. */
+/* An accepted connection: its answers are not held back, and an idle one outlives eleven probes
+   that the kernel has lost. */
 static void assert_tcp_options(struct sst_server *s)
 {
     int fd = socket(shs_server_address_family(s->server), SOCK_STREAM | SOCK_CLOEXEC, 0), accepted;
