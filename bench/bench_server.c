@@ -3,7 +3,7 @@
  *
  *   bench_server --threading pool|thread|none [--plain] [--cert F --key F] [--port N] [--root DIR]
  *                [--threads N] [--max-threads N] [--max-connections N] [--idle-ms N]
- *                [--client-ca F]
+ *                [--client-ca F] [--tls-records libssl|direct]
  *
  *   GET /            13 bytes from memory
  *   GET /f/NAME      DIR/NAME as a file
@@ -164,7 +164,7 @@ struct settings {
     struct shs_options opt;
     const char *threading;
     const char *root, *client_ca;
-    bool plain;
+    bool plain, direct;
 };
 
 static unsigned number(const char *text)
@@ -182,7 +182,8 @@ static int parse(struct settings *set, int argc, char **argv)
         {"port", 1, NULL, 'p'},      {"root", 1, NULL, 'r'},
         {"threads", 1, NULL, 'n'},   {"max-threads", 1, NULL, 'm'},
         {"idle-ms", 1, NULL, 'i'},   {"max-connections", 1, NULL, 'C'},
-        {"client-ca", 1, NULL, 'a'}, {NULL, 0, NULL, 0},
+        {"client-ca", 1, NULL, 'a'}, {"tls-records", 1, NULL, 'R'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -221,6 +222,9 @@ static int parse(struct settings *set, int argc, char **argv)
         case 'a':
             set->client_ca = optarg;
             break;
+        case 'R':
+            set->direct = strcmp(optarg, "direct") == 0;
+            break;
         default:
             return -1;
         }
@@ -234,16 +238,19 @@ static int push_tls(struct shs_server *server, const struct settings *set, struc
     struct shs_tls_config config;
     struct shs_tls_host host;
 
-    if (set->client_ca == NULL)
+    if (set->client_ca == NULL && !set->direct)
         return shs_tls_mixin_push(server, err);
     shs_tls_host_init(&host);
     shs_tls_config_init(&config);
     host.certs = &cert;
     host.cert_count = 1;
-    host.client_auth = SHS_TLS_CLIENT_REQUIRED;
-    host.client_ca = set->client_ca;
+    if (set->client_ca != NULL) {
+        host.client_auth = SHS_TLS_CLIENT_REQUIRED;
+        host.client_ca = set->client_ca;
+    }
     config.hosts = &host;
     config.host_count = 1;
+    config.records = set->direct ? SHS_TLS_RECORDS_DIRECT : SHS_TLS_RECORDS_LIBSSL;
     return shs_tls_mixin_push_config(server, &config, err);
 }
 

@@ -1,7 +1,8 @@
 """Trust that changes under load: a model says who gets in and what is served, and the server agrees.
 
     python3 tests/soak/tls_trust.py [SHS] [--seconds N] [--rate N] [--reloads N] [--look MS] [--seed N]
-    python3 tests/soak/tls_trust.py [SHS] --prove
+                                          [--tls-records libssl|direct]
+    python3 tests/soak/tls_trust.py [SHS] --prove [--tls-records libssl|direct]
 
 Five names with a certificate each, two CAs of clients with a CRL each, --watch. One file after another
 becomes another one, in one of eleven ways (in place, renamed over, links, modes, hard links, deleted and
@@ -10,8 +11,10 @@ names, certificates and versions of TLS, some of them slow ones, which see sever
 the names have a new key with each certificate, before it or after it; some changes are two at once. What
 a client may find, the model says (trust_model.py): the values that were possible between the beginning
 and the end of its handshake. Every change is to be seen within 2 s (by the kernel; with --look, which also
-hides the directories from inotify, within a look and the time for it, at most 2 s). Then --reloads
-reloads: descriptors, threads and memory are to be as before.
+hides the directories from inotify, within a look and the time for it, at most 2 s). Every second client
+asks once more on its connection, which has left libssl by then with --tls-records direct and TLS 1.3: who
+is revoked meanwhile may be answered no longer. Then --reloads reloads: descriptors, threads and memory are
+to be as before.
 
 --prove: servers that are wrong, each of which must be found out.
 """
@@ -19,6 +22,7 @@ reloads: descriptors, threads and memory are to be as before.
 import argparse
 import os
 import random
+import re
 import shutil
 import socket
 import ssl
@@ -215,9 +219,30 @@ def say_hello(tls):
     tls.settimeout(limit)
 
 
-def visit(files, port, name, client, version=None, pauses=(0.0, 0.0)):
+def ask(tls):
+    """A request, with the whole answer: was it 200?"""
+    tls.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+    head = b""
+    while b"\r\n\r\n" not in head:
+        piece = tls.recv(4096)
+        if not piece:
+            return False
+        head += piece
+    return b" 200 " in head
+
+
+def ask_again(tls):
+    """The same on a connection that has been idle, and may have been ended meanwhile: that is a refusal."""
+    try:
+        return ask(tls)
+    except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        return False
+
+
+def visit(files, port, name, client, version=None, pauses=(0.0, 0.0), again=None):
     """(serial, let in) as a client finds it; an exception when there is no handshake at all.
-    `pauses`: what it waits before its first byte, and after its ClientHello."""
+    `pauses`: what it waits before its first byte, and after its ClientHello; `again`: before a second
+    request, or None for no such."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(files.server_ca)
     context.load_cert_chain(*client)
@@ -234,8 +259,11 @@ def visit(files, port, name, client, version=None, pauses=(0.0, 0.0)):
                 time.sleep(pauses[1])
             tls.do_handshake()
             serial = tls.getpeercert()["serialNumber"].lower()
-            tls.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            return serial, b" 200 " in tls.recv(200)
+            let_in = ask(tls)
+            if let_in and again is not None:
+                time.sleep(again)
+                let_in = ask_again(tls)
+            return serial, let_in
         except ssl.SSLError as error:
             # Refused by an alert; anything else is a failure.
             if "ALERT" not in str(error).upper():
@@ -260,20 +288,21 @@ class Load:
         while not self.stop:
             due = max(due + self.pause, time.monotonic() - 1)
             time.sleep(max(0.0, due - time.monotonic()))
-            self.one(dice, (0.0, 0.0))
+            self.one(dice, (0.0, 0.0), dice.choice([None, 0.0]))
 
     def run_slowly(self, number):
         dice = random.Random(number)
         while not self.stop:
-            self.one(dice, (dice.choice([0.0, 1.0]) * dice.random() * SLOWEST / 2, dice.random() * SLOWEST / 2))
+            self.one(dice, (dice.choice([0.0, 1.0]) * dice.random() * SLOWEST / 2, dice.random() * SLOWEST / 2),
+                     dice.choice([None, dice.random() * SLOWEST / 2]))
 
-    def one(self, dice, pauses):
+    def one(self, dice, pauses, again):
         name = "n%d.example" % dice.randrange(NAMES)
         who, client = dice.choice(self.files.clients)
         version = dice.choice([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
         began = time.monotonic()
         try:
-            serial, let_in = visit(self.files, self.port, name, client, version, pauses)
+            serial, let_in = visit(self.files, self.port, name, client, version, pauses, again)
             ended, problem = time.monotonic(), None
         except Exception as error:  # noqa: B902: whatever it is, it is a failed handshake
             serial, let_in, ended, problem = None, None, time.monotonic(), repr(error)
@@ -405,9 +434,18 @@ def without_inotify():
     return ["unshare", "-U", "-r", "sh", "-c", 'echo 0 >/proc/sys/user/max_inotify_instances && exec "$@"', "sh"]
 
 
-def start(files, *flags, prefix=WITHOUT_PRIVILEGES):
+def start(files, options, *flags, prefix=WITHOUT_PRIVILEGES):
     return shslib.Server(files.top + "/live", *files.flags(), *flags, "--log", "none", "--log-level", "info",
-                         prefix=list(prefix))
+                         "--health", "0", "--tls-records", options.tls_records, prefix=list(prefix))
+
+
+def left_libssl(server):
+    """How many connections have."""
+    health = int(server.wait_stdout(r"(?s)\nServing HTTP on 127\.0\.0\.1 port (\d+)").group(1))
+    with socket.create_connection(("127.0.0.1", health), 30) as sock:
+        sock.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        page = shslib.read_all(sock, 30).decode()
+    return sum(int(n) for n in re.findall(r'^shs_tls_records_total\{[^}]*records="direct"[^}]*\} (\d+)$', page, re.M))
 
 
 def model_of(files, within):
@@ -429,7 +467,7 @@ def soak(files, options):
     look = options.look / 1000
     within = max(WITHIN, look + min(look, WITHIN))
     prefix = without_inotify() if options.look else WITHOUT_PRIVILEGES
-    with start(files, "--watch-interval", str(options.look or 2000000000), prefix=prefix) as server:
+    with start(files, options, "--watch-interval", str(options.look or 2000000000), prefix=prefix) as server:
         if options.look:
             server.wait_stderr("Cannot watch")
         began = time.monotonic()
@@ -440,6 +478,9 @@ def soak(files, options):
                                               load.longest, len(load.wrong), options.seed))
         for name, seconds in sorted(changes.slowest.items()):
             print("  %-22s seen within %.2f s" % (name, seconds))
+        direct = left_libssl(server)
+        print("  %d connections had left libssl" % direct)
+        shslib.check((direct > 0) == (options.tls_records == "direct"), "not the records that were asked for")
         shslib.check(not load.wrong, "\n".join(load.wrong[:20]) + "\n" + said(server))
         if options.reloads:
             reloads(server, options.reloads)
@@ -448,7 +489,7 @@ def soak(files, options):
 def prove(files, options):
     """Servers that are wrong. The first is found out by who waits, the others by the load alone."""
     options.seconds = 60
-    with start(files) as server:  # it watches nothing
+    with start(files, options) as server:  # it watches nothing
         try:
             run(files, server, server, WITHIN, options)
             raise AssertionError
@@ -461,7 +502,7 @@ def prove(files, options):
             if target in files.keys:
                 write_key(files.key_paths[target], files.keys[target][0])
         prefix = without_inotify() if name == "late" else WITHOUT_PRIVILEGES
-        with start(files, "--watch") as good, start(files, *flags, prefix=prefix) as wrong:
+        with start(files, options, "--watch") as good, start(files, options, *flags, prefix=prefix) as wrong:
             load = run(files, good, wrong, WITHIN, options)[1]
             shslib.check(load.wrong, "%s: not found out by %d handshakes" % (name, load.done))
             print("%s: found out at handshake %d: %s" % (name, load.done, load.wrong[0]))
@@ -475,6 +516,7 @@ def main():
     parser.add_argument("--reloads", type=int, default=1000)
     parser.add_argument("--look", type=int, default=0, help="no inotify: only a look each MS")
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--tls-records", choices=("libssl", "direct"), default="libssl")
     parser.add_argument("--prove", action="store_true", help="that servers which are wrong are found out")
     options = parser.parse_args()
     random.seed(options.seed)

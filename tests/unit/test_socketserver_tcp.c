@@ -189,6 +189,84 @@ static void test_address_family(void **state)
     shs_server_free(server);
 }
 
+/* An accepted connection: its answers are not held back, and an idle one outlives eleven probes
+   that the kernel has lost. */
+static void assert_tcp_options(struct sst_server *s)
+{
+    int fd = socket(shs_server_address_family(s->server), SOCK_STREAM | SOCK_CLOEXEC, 0), accepted;
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    struct shs_conn *conn = NULL;
+
+    assert_true(fd >= 0);
+    assert_int_equal(getsockname(shs_server_fileno(s->server), (struct sockaddr *)&address, &len),
+                     0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, len), 0);
+    sst_await_request(s);
+    assert_int_equal(shs_server_get_request(s->server, &conn), SHS_OK);
+    accepted = shs_conn_fileno(conn);
+    assert_int_equal(int_option(accepted, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(int_option(accepted, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 256 * 1024);
+    assert_int_equal(int_option(accepted, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(int_option(accepted, IPPROTO_TCP, TCP_KEEPIDLE), 60);
+    assert_int_equal(int_option(accepted, IPPROTO_TCP, TCP_KEEPINTVL), 10);
+    assert_int_equal(int_option(accepted, IPPROTO_TCP, TCP_KEEPCNT), 12);
+    shs_server_shutdown_request(s->server, conn);
+    close(fd);
+}
+
+/* A listening socket of somebody else, with no option set. */
+static struct shs_server *make_from(int family)
+{
+    struct sockaddr_storage address = {.ss_family = (sa_family_t)family};
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct shs_server *server = NULL;
+    struct shs_options opt;
+    struct shs_error err;
+
+    if (family == AF_INET)
+        ((struct sockaddr_in *)&address)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    else
+        ((struct sockaddr_in6 *)&address)->sin6_addr = in6addr_loopback;
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 5), 0);
+    assert_int_equal(int_option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+    sst_options(&opt, NULL, NULL);
+    opt.bind_and_activate = false;
+    assert_int_equal(sst_tcp_server_new(&server, &opt, &sst_echo, &err), SHS_OK);
+    assert_int_equal(shs_server_inherit(server, 0, fd, true), SHS_OK);
+    assert_int_equal(shs_server_bind_and_activate(server, &err), SHS_OK);
+    return server;
+}
+
+static void test_accepted_connections_have_the_options(void **state)
+{
+    static const struct {
+        int family;
+        const char *host;
+    } cases[] = {{AF_INET, "127.0.0.1"}, {AF_INET6, "::1"}};
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        struct sst_server s = {.server = NULL};
+        struct shs_options opt;
+        struct shs_error err;
+
+        sst_options(&opt, NULL, NULL);
+        opt.host = cases[i].host;
+        if (sst_tcp_server_new(&s.server, &opt, &sst_echo, &err) != SHS_OK) {
+            assert_int_equal(cases[i].family, AF_INET6); /* a machine without IPv6 */
+            continue;
+        }
+        assert_tcp_options(&s);
+        shs_server_free(s.server);
+        s.server = make_from(cases[i].family);
+        assert_tcp_options(&s);
+        shs_server_free(s.server);
+    }
+}
+
 static void test_S29_request_queue_size(void **state)
 {
     struct shs_server *server;
@@ -298,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_S27_reuse_options),
         cmocka_unit_test(test_S28_port_0_gives_the_real_port),
         cmocka_unit_test(test_address_family),
+        cmocka_unit_test(test_accepted_connections_have_the_options),
         cmocka_unit_test(test_S29_request_queue_size),
         cmocka_unit_test(test_S30_get_request_gives_connection_and_address),
         cmocka_unit_test(test_S31_shutdown_request),

@@ -233,9 +233,33 @@ static void what_breaks_the_rules_is_refused(void **state)
     is_refused(SHS_TLS_HANDSHAKE, update, 3, SHS_TLS_ALERT, alert, 2, SSL_AD_UNEXPECTED_MESSAGE);
 }
 
+/* libssl's order before 3.2: the major version first, and an inner type before its length. */
+static bool is_old_libssl(void)
+{
+    return OpenSSL_version_num() < 0x30200000UL;
+}
+
+/* Longest, and a byte more, in each type. */
+static void what_is_too_long_is_refused(void **state)
+{
+    static const unsigned char text[SHS_TLS_RECORD_DATA + 1] = {1};
+    int unknown = is_old_libssl() ? SSL_AD_UNEXPECTED_MESSAGE : SSL_AD_RECORD_OVERFLOW;
+    size_t len = SHS_TLS_RECORD_DATA;
+
+    SHS_UNUSED(state);
+    is_refused(SHS_TLS_DATA, text, len + 1, 0, NULL, 0, SSL_AD_RECORD_OVERFLOW);
+    is_refused(SHS_TLS_ALERT, text, len, 0, NULL, 0, SSL_AD_UNEXPECTED_MESSAGE);
+    is_refused(SHS_TLS_ALERT, text, len + 1, 0, NULL, 0, SSL_AD_RECORD_OVERFLOW);
+    is_refused(SHS_TLS_HANDSHAKE, text, len, 0, NULL, 0, SSL_AD_UNEXPECTED_MESSAGE);
+    is_refused(SHS_TLS_HANDSHAKE, text, len + 1, 0, NULL, 0, SSL_AD_RECORD_OVERFLOW);
+    is_refused(24, text, len, 0, NULL, 0, SSL_AD_UNEXPECTED_MESSAGE);
+    is_refused(24, text, len + 1, 0, NULL, 0, unknown);
+    is_refused(20, text, len + 1, 0, NULL, 0, unknown);
+}
+
 static void headers_that_are_none_are_refused(void **state)
 {
-    bool is_old = OpenSSL_version_num() < 0x30200000UL; /* it looks at the major version first */
+    bool is_old = is_old_libssl();
     const struct {
         const char *head;
         int alert;
@@ -385,6 +409,7 @@ int main(void)
         cmocka_unit_test(rfc_8448_is_sealed),
         cmocka_unit_test(rfc_8448_is_opened),
         cmocka_unit_test(what_breaks_the_rules_is_refused),
+        cmocka_unit_test(what_is_too_long_is_refused),
         cmocka_unit_test(headers_that_are_none_are_refused),
         cmocka_unit_test(what_was_touched_is_refused),
         cmocka_unit_test(floods_have_a_bound),

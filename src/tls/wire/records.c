@@ -294,7 +294,7 @@ static size_t length_in(const unsigned char *header)
 }
 
 /* OpenSSL 3.2 moved the record layer, and changed the order of what it looks at. */
-static bool looks_at_major_version_first(void)
+static bool is_before_3_2(void)
 {
     return OpenSSL_version_num() < 0x30200000UL;
 }
@@ -307,7 +307,7 @@ static bool looks_at_major_version_first(void)
  */
 static enum shs_tls_opened check_header(const unsigned char *header, struct shs_tls_fault *fault)
 {
-    if (header[1] != 3 && looks_at_major_version_first())
+    if (header[1] != 3 && is_before_3_2())
         return refuse(fault, SSL_AD_PROTOCOL_VERSION, SSL_R_WRONG_VERSION_NUMBER);
     if (header[0] != SHS_TLS_DATA)
         return refuse(fault, SSL_AD_UNEXPECTED_MESSAGE, SSL_R_BAD_RECORD_TYPE);
@@ -422,12 +422,16 @@ static unsigned inner_type(const unsigned char *text, size_t *len)
 static enum shs_tls_opened hear(struct shs_tls_records *self, unsigned type,
                                 const unsigned char *text, size_t len, struct shs_tls_fault *fault)
 {
-    if (type != SHS_TLS_DATA && type != SHS_TLS_ALERT && type != SHS_TLS_HANDSHAKE)
+    bool known_type = type == SHS_TLS_DATA || type == SHS_TLS_ALERT || type == SHS_TLS_HANDSHAKE;
+
+    /* 5.2, 5.4. Which fault counts when there are two is not in the RFC: libssl looks at the length
+       first, and before 3.2 at the type. */
+    if (len > SHS_TLS_RECORD_DATA && (known_type || !is_before_3_2()))
+        return refuse(fault, SSL_AD_RECORD_OVERFLOW, SSL_R_DATA_LENGTH_TOO_LONG);
+    if (!known_type)
         return refuse(fault, SSL_AD_UNEXPECTED_MESSAGE, SSL_R_BAD_RECORD_TYPE);
     if (type != SHS_TLS_DATA && len == 0) /* 5.4 */
         return refuse(fault, SSL_AD_UNEXPECTED_MESSAGE, SSL_R_BAD_LENGTH);
-    if (len > SHS_TLS_RECORD_DATA) /* 5.2, 5.4 */
-        return refuse(fault, SSL_AD_RECORD_OVERFLOW, SSL_R_DATA_LENGTH_TOO_LONG);
     if (len > 0)
         self->empties = 0;
     else if (++self->empties > EMPTY_MAX)
