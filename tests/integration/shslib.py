@@ -530,7 +530,7 @@ def _receive(sock, deadline):
         return sock.recv(65536)
     except (socket.timeout, TimeoutError):
         raise Failure("time is up: " + deadline.what)
-    except (ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+    except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
         return b""
 
 

@@ -245,7 +245,7 @@ static const struct {
     {"no HTTP at all", "SSH-2.0-OpenSSH_9.2\r\n\r\n", HEAD, false},
     {"600", "HTTP/1.1 600 x\r\n\r\n", STATUS, false},
     {"four digits", "HTTP/1.1 2000 x\r\n\r\n", HEAD, false},
-    {"two digits", "HTTP/1.1 20 x\r\n\r\n", STATUS, false},
+    {"two digits", "HTTP/1.1 20 x\r\n\r\n", HEAD, false},
 };
 
 static void test_cases(void **state)
