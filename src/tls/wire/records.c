@@ -299,6 +299,13 @@ static bool is_before_3_2(void)
     return OpenSSL_version_num() < 0x30200000UL;
 }
 
+/* Which warnings count: 3.0 has each of them, 3.5 user_canceled alone (those between were not
+   tried). */
+static bool is_before_3_5(void)
+{
+    return OpenSSL_version_num() < 0x30500000UL;
+}
+
 /*
  * A record's header: DATA when it may be read on. 5.1, 5.2, and 5: after the handshake there is no
  * change_cipher_spec and nothing unprotected. For a version that is not 0x0303, 5.2 names no alert;
@@ -351,7 +358,7 @@ static enum shs_tls_opened hear_alert(struct shs_tls_records *self, const unsign
         fault->heard = text[1];
     fault->alert = text[1];
     fault->reason = SSL_AD_REASON_OFFSET + text[1];
-    if ((text[0] == SSL3_AL_WARNING || text[1] == SSL_AD_USER_CANCELLED) &&
+    if ((text[1] == SSL_AD_USER_CANCELLED || (text[0] == SSL3_AL_WARNING && is_before_3_5())) &&
         ++self->warnings == WARNINGS_MAX)
         return refuse(fault, SSL_AD_UNEXPECTED_MESSAGE, SSL_R_TOO_MANY_WARN_ALERTS);
     if (text[1] == SSL_AD_USER_CANCELLED)
