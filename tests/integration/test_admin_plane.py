@@ -384,6 +384,59 @@ def test_05_probes_while_all_workers_are_held(pki):
         answers("/readyz", 200, "ok\n")
 
 
+def test_05_counters_are_exact(pki):
+    """A load of known numbers, four clients at a time: each of them is there, none is there twice."""
+    clients, connections, pages, missing, probes, plain = 4, 6, 9, 2, 5, 3
+
+    def visit(server):
+        for _ in range(connections):
+            with server.client(pki, "alice") as sock:
+                for _ in range(pages):
+                    equal(talk(sock)[0], 200)
+                for _ in range(missing):
+                    equal(talk(sock, "/none")[0], 404)
+                sock.sendall(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                check(shslib.read_all(sock).startswith(b"HTTP/1.1 200 "), "HEAD")
+
+    with shslib.temp_dir() as home, Probed(*pki.flags(), SITE, home=home) as server:
+        threads = [threading.Thread(target=visit, args=(server,)) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for _ in range(probes):
+            server.connect_plain().close()
+        for _ in range(plain):
+            with server.connect_plain() as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                shslib.read_all(sock)
+        mine, total = (("server", "127.0.0.1:%d" % server.port),), clients * connections
+        wanted = {("shs_connections_accepted_total", mine): total + probes + plain,
+                  ("shs_tls_handshakes_total", mine): total,
+                  ("shs_tls_probes_total", mine): probes,
+                  ("shs_tls_failures_total", mine + (("cause", "plain-http"),)): plain,
+                  ("shs_connections", mine): 0}
+        for method, code, number in (("GET", 200, pages), ("GET", 404, missing), ("HEAD", 200, 1)):
+            labels = (("route", ""), ("method", method), ("code", str(code)))
+            wanted["shs_http_requests_total", labels] = total * number
+        # Who spoke plain HTTP was answered, with 400.
+        wanted["shs_http_request_duration_seconds_count", (("route", ""),)] = total * (pages + missing + 1) + plain
+
+        def told():
+            found = server.metrics()
+            return {key: found.get(key) for key in wanted}
+
+        try:
+            shslib.wait_until(lambda: told() == wanted, 20, "the numbers of the load")
+        except shslib.Failure:
+            equal(told(), wanted)
+        found = server.metrics()
+        failures = {key[1][1][1]: number for key, number in found.items() if key[0] == "shs_tls_failures_total" and number > 0}
+        equal(failures, {"plain-http": plain})
+        equal(sum(number for key, number in found.items() if key[0] == "shs_http_requests_total"),
+              total * (pages + missing + 1) + plain)
+
+
 def test_05_promtool(pki):
     if not shutil.which("promtool"):
         # Its package starts a daemon on all addresses, so nobody gets it unasked; test_metrics has a reader of our own.
