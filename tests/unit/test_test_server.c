@@ -194,6 +194,7 @@ static void a_stuck_request_is_named(void **state)
 /* Every fault of a server, with the authority that it makes for itself, or it is said why not. */
 static void every_fault(void **state)
 {
+    static const char weak[] = "sha1 md5 rsa1024 rsa512";
     static const char only_the_lab[] = "sha1 md5 rsa1024 rsa512 mismatched-key";
     struct shs_test_server_options opt;
     const char *word;
@@ -207,7 +208,7 @@ static void every_fault(void **state)
         shs_test_server_options_init(&opt);
         opt.fault = word;
         rc = shs_test_server_start(&server, NULL, &opt, &err);
-        if (rc == SHS_OK && strcmp(word, "sha1") == 0) { /* OpenSSL 3.5 serves it, 3.0 does not */
+        if (rc == SHS_OK && strstr(weak, word) != NULL) { /* OpenSSL 3.5 serves some, 3.0 none */
             stop(server);
             continue;
         }
