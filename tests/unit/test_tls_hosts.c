@@ -649,12 +649,14 @@ static int hurry_finish_request(struct shs_layer *layer, struct shs_conn *conn)
 static const struct shs_server_ops hurry_ops = {.name = "HurryMixIn",
                                                 .finish_request = hurry_finish_request};
 
-/* A client comes, says so much, and hangs up; then it is its turn. */
-static void come_and_go(struct shs_server *server, const char *text)
+/* A client comes, says so much, and hangs up, by a RST if it `resets`; then it is its turn. */
+static void come_and_go(struct shs_server *server, const char *text, bool resets)
 {
+    const struct linger at_once = {.l_onoff = resets};
     int fd = loopback_dial(shs_server_port(server));
 
     assert_int_equal(send(fd, text, strlen(text), 0), strlen(text));
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
     close(fd);
     assert_int_equal(shs_handle_request(server), SHS_OK);
 }
@@ -674,13 +676,14 @@ static void test_gone(void **state)
     one_host(&config, &host, &cert);
     server = make_server(&config);
     assert_int_equal(shs_server_push(server, &hurry.layer, &hurry_ops), SHS_OK);
-    come_and_go(server, hello);
-    come_and_go(server, "");
+    come_and_go(server, hello, false);
+    come_and_go(server, "", false);
+    come_and_go(server, "", true);
     hurry.hurried = false;
-    come_and_go(server, hello);
+    come_and_go(server, hello, false);
     assert_true(shs_tls_get_stats(server, &stats));
     assert_int_equal(stats.causes[SHS_TLS_CAUSE_GONE], 1);
-    assert_int_equal(stats.causes[SHS_TLS_CAUSE_PROBE], 1);
+    assert_int_equal(stats.causes[SHS_TLS_CAUSE_PROBE], 2);
     assert_int_equal(stats.causes[SHS_TLS_CAUSE_RESET], 1);
     assert_int_equal(stats.in_progress, 0);
     shs_server_free(server);

@@ -187,9 +187,9 @@ static bool has_gone(const struct shs_conn *conn, const struct shs_tls_stream *t
     struct pollfd peer = {.fd = conn->socket.fd, .events = POLLRDHUP};
     char byte;
 
-    /* Not a byte: a probe, and that costs nothing. */
+    /* Not a byte, before a FIN or a RST: a probe, and that costs nothing. */
     return conn->hurried && tls->bio.bytes_in == 0 && poll(&peer, 1, 0) == 1 &&
-           recv(peer.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0;
+           recv(peer.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 static int let_go(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream *tls)
