@@ -222,24 +222,37 @@ static void every_fault(void **state)
     }
 }
 
-/* From the call to the first byte of an answer, the best of some: 20 ms. */
+static int64_t process_cpu_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (int64_t)ts.tv_sec * SHS_NS_PER_S + ts.tv_nsec;
+}
+
+/* From the call to the first byte of an answer, the best of some: 20 ms of a processor, and on a
+   machine where others run too, not ten times as long. */
 static void first_byte(void **state)
 {
     const int64_t most_ns = 20 * (int64_t)SHS_NS_PER_MS * patience_ms() / 10000;
-    int64_t best = INT64_MAX;
+    int64_t best = INT64_MAX, best_cpu = INT64_MAX;
 
     (void)state;
-    for (int i = 0; i < 10 && best > most_ns; i++) {
-        int64_t began = shs_now_ns(), took;
+    for (int i = 0; i < 10 && (best > most_ns || best_cpu > most_ns); i++) {
+        int64_t began = shs_now_ns(), took, cpu = process_cpu_ns();
         struct shs_test_server *server = start(shs_echo_handler(), NULL);
 
         shs_test_answer_free(ask(server, "/"));
         took = shs_now_ns() - began;
+        cpu = process_cpu_ns() - cpu;
         best = took < best ? took : best;
+        best_cpu = cpu < best_cpu ? cpu : best_cpu;
         stop(server);
     }
-    print_message("from the call to the answer: %.1f ms\n", (double)best / SHS_NS_PER_MS);
-    assert_true(best <= most_ns);
+    print_message("from the call to the answer: %.1f ms, %.1f ms of a processor\n",
+                  (double)best / SHS_NS_PER_MS, (double)best_cpu / SHS_NS_PER_MS);
+    assert_true(best_cpu <= most_ns);
+    assert_true(best <= 10 * most_ns);
 }
 
 static void usage(void **state)
