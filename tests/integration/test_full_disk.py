@@ -145,6 +145,11 @@ def a_page_is_whole_or_not_there():
             equal((old.read(), len(list_.read())), (before, 1500 * 7), "both are as they were")
 
 
+def read(path):
+    with open(path) as file:
+        return file.read()
+
+
 def a_ready_file_is_whole():
     """Who reads the one of before while it is written reads that, not half of another; a link leads to the same file."""
     with shslib.temp_dir() as directory:
@@ -155,8 +160,9 @@ def a_ready_file_is_whole():
         with open(ready) as before:
             with lab("--ready-file", link) as port:
                 equal(before.read(), "old\n", "an open file")
-                with open(ready) as now:
-                    equal(now.read(), port + "\n", "the file")
+                # It is there just after the port was told.
+                shslib.wait_until(lambda: read(ready) != "old\n", 10, "the new file")
+                equal(read(ready), port + "\n", "the file")
         equal((os.path.islink(link), os.stat(ready).st_mode & 0o777), (True, 0o640), "link and mode")
 
 
