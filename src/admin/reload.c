@@ -87,8 +87,21 @@ static void ask_program(struct run *r)
         fail(r->self, "the program", &err);
 }
 
+/* What became of a file, in a list of them. */
 static void add_file_of(const struct shs_admin_reload *self, json_t *files,
-                        const struct shs_tls_file_result *result, size_t *taken);
+                        const struct shs_tls_file_result *result, size_t *taken)
+{
+    static const char *const words[] = {
+        [SHS_TLS_FILE_SAME] = "same", [SHS_TLS_FILE_TAKEN] = "taken", [SHS_TLS_FILE_KEPT] = "kept"};
+    enum shs_tls_file_state state = result->state;
+
+    if (self->whole && self->failed && state == SHS_TLS_FILE_TAKEN) /* it could have been */
+        state = SHS_TLS_FILE_KEPT;
+    *taken += state == SHS_TLS_FILE_TAKEN;
+    (void)json_array_append_new(
+        files, json_pack("{s:o, s:s, s:o}", "file", shs__admin_text(result->file), "state",
+                         words[state], "why", shs__admin_text_or_null(result->why)));
+}
 
 struct files_of_program {
     const struct shs_admin_reload *self;
@@ -155,21 +168,6 @@ static void drop(struct run *r)
 }
 
 /* -- what became of it ------------------------------------------------------------------------- */
-
-static void add_file_of(const struct shs_admin_reload *self, json_t *files,
-                        const struct shs_tls_file_result *result, size_t *taken)
-{
-    static const char *const words[] = {
-        [SHS_TLS_FILE_SAME] = "same", [SHS_TLS_FILE_TAKEN] = "taken", [SHS_TLS_FILE_KEPT] = "kept"};
-    enum shs_tls_file_state state = result->state;
-
-    if (self->whole && self->failed && state == SHS_TLS_FILE_TAKEN) /* it could have been */
-        state = SHS_TLS_FILE_KEPT;
-    *taken += state == SHS_TLS_FILE_TAKEN;
-    (void)json_array_append_new(
-        files, json_pack("{s:o, s:s, s:o}", "file", shs__admin_text(result->file), "state",
-                         words[state], "why", shs__admin_text_or_null(result->why)));
-}
 
 static void add_file(void *reload, const struct shs_tls_file_result *result)
 {

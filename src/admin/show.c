@@ -175,26 +175,23 @@ static bool is_server(void *text, struct shs_admin_watch *watch, bool own)
     return false;
 }
 
-/* An empty list would say that nobody is there, where nobody could be. */
-static int refuse_name(struct shs_admin *self, struct shs_response *res, struct shs_str state,
-                       struct shs_str server, bool *refused)
+/* An empty list would say that nobody is there, where nobody could be. NULL, or what is wrong. */
+static const char *wrong_name(struct shs_admin *self, const struct wanted *w)
 {
-    *refused = true;
-    if (state.ptr != NULL && !is_state(state))
-        return bad_parameter(res, "state is one of handshake, waiting, idle, running");
+    struct shs_str server = w->server;
+
+    if (w->state.ptr != NULL && !is_state(w->state))
+        return "state is one of handshake, waiting, idle, running";
     if (server.ptr != NULL)
         shs__admin_each(self, is_server, &server);
-    if (server.ptr != NULL)
-        return bad_parameter(res, "there is no such server; GET servers has their names");
-    *refused = false;
-    return SHS_OK;
+    return server.ptr == NULL ? NULL : "there is no such server; GET servers has their names";
 }
 
 int shs__admin_get_connections(struct shs_request *req, struct shs_response *res)
 {
     struct wanted w = {.limit = UINT64_MAX, .now_ns = shs_now_ns()};
     struct shs_str older;
-    bool refused;
+    const char *wrong;
 
     SHS_RETURN_IF_ERROR(shs_request_query_param(req, "server", &w.server));
     SHS_RETURN_IF_ERROR(shs_request_query_param(req, "identity", &w.identity));
@@ -203,9 +200,9 @@ int shs__admin_get_connections(struct shs_request *req, struct shs_response *res
     SHS_RETURN_IF_ERROR(shs_request_query_number(req, "limit", UINT32_MAX, &w.limit));
     if (older.ptr != NULL && !shs__admin_duration(older, &w.older_ms))
         return bad_parameter(res, "older_than is a time: 500ms, 60s, 10m, 2h, 3d");
-    SHS_RETURN_IF_ERROR(refuse_name(shs_request_ctx(req), res, w.state, w.server, &refused));
-    if (refused)
-        return SHS_OK;
+    wrong = wrong_name(shs_request_ctx(req), &w);
+    if (wrong != NULL)
+        return bad_parameter(res, wrong);
     SHS_RETURN_IF_ERROR(shs_json_array_begin(&w.out, res, 200));
     shs__admin_each(shs_request_ctx(req), add_connections, &w);
     return shs_json_array_end(&w.out);
