@@ -28,7 +28,7 @@ int pid_file_write(const char *path)
         return cmd_fail(CMD_FAILED, "out of memory");
     len = snprintf(line, sizeof line, "%ld\n", (long)getpid());
     fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0 || write(fd, line, (size_t)len) != len)
+    if (fd < 0 || shs__write_all(fd, line, (size_t)len) != SHS_OK)
         e = errno;
     if (fd >= 0 && close(fd) != 0 && e == 0)
         e = errno;
