@@ -404,14 +404,14 @@ struct shs_tls_failure {
 };
 
 struct shs_tls_stats {
-    uint64_t handshakes;                  /* complete, of clients that are let in */
-    uint64_t resumed;                     /* of them, from a ticket */
-    uint64_t reloads;                     /* done, whole or in part */
-    uint64_t reload_failures;             /* in which something was kept back */
-    uint64_t in_progress;                 /* handshakes now */
-    int64_t first_expiry;                 /* Unix time when the first certificate served expires */
-    uint64_t causes[SHS_TLS_CAUSE_COUNT]; /* failures, one each; but [SHS_TLS_CAUSE_PROBE] counts
- probes, which are none */
+    uint64_t handshakes;      /* complete, of clients that are let in */
+    uint64_t resumed;         /* of them, from a ticket */
+    uint64_t reloads;         /* done, whole or in part */
+    uint64_t reload_failures; /* in which something was kept back */
+    uint64_t in_progress;     /* handshakes now */
+    int64_t first_expiry;     /* Unix time when the first certificate served expires */
+    /* Failures, one each; but [SHS_TLS_CAUSE_PROBE] counts probes, which are none. */
+    uint64_t causes[SHS_TLS_CAUSE_COUNT];
     uint64_t client_reasons[SHS_CLIENT_REASON_COUNT]; /* of causes[CLIENT_CERT] */
     uint64_t client_alerts[256];                      /* of causes[CLIENT_ALERT] */
     uint64_t clients_ended[SHS_CLIENT_REASON_COUNT];  /* open connections, no failures */
