@@ -257,9 +257,10 @@ SHS_API int shs_threading_mixin_push(struct shs_server *self, struct shs_error *
  *   - Only children that were made here are waited for, each by itself: the host's own children
  *     keep their exit codes. The loop wakes when one ends.
  *   - A child that a signal killed is reported to handle_error (with a NULL connection).
- *   - server_close ends idle connections at once, gives the others opt.stop_ms, then sends SIGTERM,
- *     after opt.close_ms more SIGKILL, and has waited for them all when it returns; unless not
- *     opt.block_on_close. When the parent dies, idle children end as well.
+ *   - server_close ends idle connections at once and lets the others answer the request they have,
+ *     in opt.stop_ms at most. Then it sends SIGTERM, after opt.close_ms more SIGKILL, and has
+ *     waited for them all when it returns; unless not opt.block_on_close. When the parent dies, its
+ *     children end the same way, each with the answer it is at.
  *   - shs_handle_request's timeout becomes 300 s, as in Python, if none was set.
  *
  * What a handler may do, in a process that has other threads
@@ -276,9 +277,9 @@ SHS_API int shs_threading_mixin_push(struct shs_server *self, struct shs_error *
  *   the server serves, or a child may wait for ever. The server itself has no other thread.
  *
  *   A handler in a child must not call shs_serve_forever, shs_server_close or shs_server_free on
- *   the server it came by; shs_shutdown ends only its own idle waiting. Descriptors are copied: the
- *   end of a stream is not seen while another child has a copy of the other end. The parent's
- *   statistics do not see what happens in a child.
+ *   the server it came by; shs_shutdown ends only its own conversation, between two requests.
+ *   Descriptors are copied: the end of a stream is not seen while another child has a copy of the
+ *   other end. The parent's statistics do not see what happens in a child.
  *
  * Returns 0; SHS_USAGE (max_children is 0; or as shs_threading_mixin_push), SHS_NOMEM, SHS_IO (no
  * descriptors), or what shs_server_push returns.

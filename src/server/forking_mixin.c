@@ -11,7 +11,8 @@
  * lock of the server is held over it. What the child does after that is said in shs/server.h.
  *
  * A pipe that nobody reads tells the children that the server closes, or that its process has died:
- * those that wait between two requests end at once.
+ * those that wait between two requests end at once, the others with the answer to the one they
+ * have.
  *
  * Follows CPython Lib/socketserver.py ForkingMixIn.
  */
@@ -242,7 +243,7 @@ static void leave_parent(struct forking_mixin *self, struct shs_conn *conn)
     struct shs_server *server = self->scheduler.layer.server;
 
     self->in_child = true;
-    shs__server_after_fork(server);
+    shs__server_after_fork(server, self->stop_pipe[0]);
     close(self->stop_pipe[1]);
     close(self->epoll_fd);
     for (const struct child *c = self->children; c != NULL; c = c->next) {

@@ -8,6 +8,7 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+#include <poll.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -182,11 +183,12 @@ int shs__server_adopt(struct shs_server *self)
     return SHS_OK;
 }
 
-void shs__server_after_fork(struct shs_server *self)
+void shs__server_after_fork(struct shs_server *self, int leave_fd)
 {
     int wake_fd = self->wake_fd;
 
     self->forked = true;
+    self->leave_fd = leave_fd;
     pthread_mutex_unlock(&self->lock);
     pthread_mutex_unlock(&self->fork_lock);
     /* Threads that waited for it are not here, and it must not wait for them. */
@@ -606,9 +608,21 @@ int shs_server_fail(struct shs_server *self, int code, int sys_errno, const char
     return code;
 }
 
+/* Nobody can set `stopping` in a child of ForkingMixIn, nor wake it while its client is busy: it
+   asks. Nothing but shs_shutdown writes to its wake_fd. */
+static bool child_has_to_go(const struct shs_server *self)
+{
+    struct pollfd fds[2] = {
+        {.fd = self->leave_fd, .events = POLLIN},
+        {.fd = self->wake_fd, .events = POLLIN},
+    };
+
+    return poll(fds, SHS_ARRAY_LEN(fds), 0) > 0;
+}
+
 bool shs_server_stopping(const struct shs_server *self)
 {
-    return atomic_load(&self->stopping);
+    return atomic_load(&self->stopping) || (self->forked && child_has_to_go(self));
 }
 
 int64_t shs_server_stop_deadline(const struct shs_server *self)

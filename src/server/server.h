@@ -98,6 +98,7 @@ struct shs_server {
     bool closed;
     struct shs_drain drain;
     bool forked;               /* in a child of ForkingMixIn */
+    int leave_fd;              /* there: readable once the parent closes the server, or is gone */
     _Atomic int accept_result; /* why a scheduler that accepts by itself could not go on; SHS_OK */
 
     pthread_mutex_t fork_lock; /* no child is forked while it is held; taken before `lock` */
@@ -179,8 +180,9 @@ bool shs__server_takes_anywhere(const struct shs_server *self);
 /*
  * In a child, right after fork(2) by the serving thread, which held `lock`: lets it go, and makes
  * the child's own what would otherwise be shared with the parent. Async-signal-safe calls only.
+ * `leave_fd` becomes readable when the child has to go.
  */
-void shs__server_after_fork(struct shs_server *self);
+void shs__server_after_fork(struct shs_server *self, int leave_fd);
 
 /* Before anybody serves: if this is a child of the process that made the server, what both would
    share is made again. SHS_OK, or SHS_IO. */
