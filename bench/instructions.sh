@@ -7,6 +7,7 @@
 #   bash bench/instructions.sh
 set -u
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+[ $# -eq 0 ] || die "usage: bash bench/instructions.sh"
 need valgrind openssl python3 cmake ninja
 build_release
 make_material

@@ -10,14 +10,21 @@ set -u
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 threading=thread rounds=5 seconds=4 connections=64 path=/f/13
-while [ $# -gt 1 ]; do
+while [ $# -gt 0 ]; do
+    case $1 in
+    -h | --help)
+        sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    esac
+    [ $# -gt 1 ] || die "$1: unknown, or its value is missing; try --help"
     case $1 in
     --threading) threading=$2 ;;
     --rounds) rounds=$2 ;;
     --seconds) seconds=$2 ;;
     --connections) connections=$2 ;;
     --path) path=$2 ;;
-    *) die "unknown option $1" ;;
+    *) die "unknown option $1; try --help" ;;
     esac
     shift 2
 done

@@ -11,6 +11,7 @@ die() {
 }
 
 [ $# -eq 1 ] && [ -n "$1" ] || die "usage: certs/make.sh DIR"
+[[ $1 != -* ]] || die "there is no option $1; usage: certs/make.sh DIR"
 command -v openssl >/dev/null || die "the openssl command is not there: apt install openssl"
 case $(openssl version) in
 "OpenSSL 3."* | "OpenSSL "[4-9].*) ;;

@@ -13,11 +13,7 @@ set -euo pipefail
 
 # shellcheck source=private_root.sh
 . "$(dirname "${BASH_SOURCE[0]}")/private_root.sh"
-[ "$(id -u)" -eq 0 ] || { echo "fresh_debian: only root can make a chroot" >&2; exit 1; }
-# From here on in namespaces of its own: what is mounted below is mounted for nobody else, and a killed
-# run leaves nothing.
-private_root_enter shs-fresh "${BASH_SOURCE[0]}" "$@"
-
+given=("$@")
 suite=bookworm
 quick=--quick
 install_only=
@@ -30,10 +26,24 @@ while [ $# -gt 0 ]; do
         suite=$2
         shift
         ;;
+    -h | --help)
+        sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    -*)
+        echo "unknown option $1; try --help" >&2
+        exit 2
+        ;;
     *) break ;;
     esac
     shift
 done
+[ $# -le 1 ] || { echo "only one CACHE_DIR, after the options; try --help" >&2; exit 2; }
+[ "$(id -u)" -eq 0 ] || { echo "fresh_debian: only root can make a chroot" >&2; exit 1; }
+# From here on in namespaces of its own: what is mounted below is mounted for nobody else, and a killed
+# run leaves nothing.
+private_root_enter shs-fresh "${BASH_SOURCE[0]}" "${given[@]}"
+
 own_suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${1:-}

@@ -19,6 +19,11 @@ every=1 fuzz=
 case ${1:-} in
 --sample) every=$2 ;;
 --fuzz) fuzz=1 ;;
+'') ;;
+*)
+    sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    exit 2
+    ;;
 esac
 if [ -n "${SHS_SANITIZE:-}" ] || [ "${SHS_COVERAGE:-OFF}" = ON ]; then
     echo "skipped: mutants are linked without sanitizers and coverage"
