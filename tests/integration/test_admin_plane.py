@@ -698,13 +698,13 @@ def test_07_a_signal_does_the_same(pki):
             equal([(file["file"], file["state"]) for file in ours[0]], [(access, "kept")])
             check("nobody" in ours[0][0]["why"], ours)
             shslib.write_file(access, "role all GET /**\nmap user eve all\n")
-            last = hup(r"done")
+            last = hup(r"done, and 1 file said something new")
             equal(last["status"], 200)
             # each file that was read is named
-            for told in (last["change"]["after"], server.ask("reload", "POST").json["servers"],
-                         server.ask("reload?dry_run=1", "POST").json["servers"]):
+            for told, state in ((last["change"]["after"], "taken"), (server.ask("reload", "POST").json["servers"], "same"),
+                                (server.ask("reload?dry_run=1", "POST").json["servers"], "same")):
                 equal([(part["server"], file["file"], file["state"], file["why"]) for part in told for file in part["files"]
-                       if part["server"] == "the program"], [("the program", access, "taken", None)])
+                       if part["server"] == "the program"], [("the program", access, state, None)])
                 equal({file["file"] for part in told for file in part["files"]} >= {cert, key, other, other_key, access}, True)
 
 
@@ -722,6 +722,31 @@ def test_07_rules_are_part_of_it(pki):
         equal(server.ask_as("bob", "reload", "POST").status, 403, "after a look")
         equal(server.ask("reload", "POST").status, 200)
         equal(server.ask_as("bob", "reload", "POST").status, 200)
+
+
+def test_07_rules_that_say_nothing_new(pki):
+    with shslib.temp_dir() as home:
+        ca = shutil.copy(pki.ca.cert, os.path.join(home, "corp.pem"))
+        rules = shslib.write_file(os.path.join(home, "rules"), 'ca corp file "%s"\nrole admin * /admin/v1/**\n'
+                                  'map uid %d admin\nmap cn "alice" ca corp admin\n' % (ca, os.geteuid()))
+        with Admin(*pki.flags(), "--admin-rules", rules, SITE, home=home) as server:
+
+            def reload():
+                answer = server.ask("reload", "POST")
+                equal(answer.status, 200)
+                return [file["state"] for part in answer.json["servers"] for file in part["files"]
+                        if part["server"] == "the rules"]
+
+            equal(reload(), ["same"])
+            server.wait_stderr(r"Reload by uid=\d+: done, and 0 files said something new")
+            shslib.write_file(rules, open(rules).read().replace("alice", "bob"))
+            equal(reload(), ["taken"])
+            server.wait_stderr(r"Reload by uid=\d+: done, and 1 file said something new")
+            equal(reload(), ["same"])
+            # a CA that they name is a part of them
+            shutil.copy(tls_pki.CA(home, "other").cert, ca)
+            equal(reload(), ["taken"])
+            equal(reload(), ["same"])
 
 
 # -- 8 ---------------------------------------------------------------------------------------------
@@ -1500,6 +1525,18 @@ def test_16_off_unless_permitted(pki):
     with shslib.temp_dir() as home:
         with Admin(*pki.flags(), SITE, home=home) as server:
             equal((server.see("keylog")["permitted"], server.ask("keylog", "POST").status), (False, 409))
+        # where nobody could ever read anything, it does not say that it writes
+        keys = os.path.join(home, "keys.txt")
+        with Admin("--plain", "--admin-keylog", keys, SITE, home=home) as server:
+            answer = server.ask("keylog", "POST")
+            equal(answer.status, 409)
+            check("no server here has TLS" in answer.json["error"], answer.json)
+        with Admin(*pki.flags(), "--admin-keylog", keys, SITE, home=home) as server:
+            os.unlink(keys)
+            answer = server.ask("keylog", "POST")
+            equal((answer.status, server.see("keylog")["ends_in_s"]), (409, 0))
+            check("was removed" in answer.json["error"], answer.json)
+            equal(server.ask("keylog?for=0s", "POST").status, 200)
         path = shslib.write_file(os.path.join(home, "open.txt"), "")
         os.chmod(path, 0o644)
         os.symlink(path, os.path.join(home, "link"))
