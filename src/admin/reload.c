@@ -183,13 +183,12 @@ static void tell_rules(struct run *r)
     json_t *files = json_array();
 
     if (r->rules != NULL)
-        rules.state =
-            shs__access_draft_is_news(r->rules) ? SHS_TLS_FILE_TAKEN : SHS_TLS_FILE_SAME;
+        rules.state = shs__access_draft_is_news(r->rules) ? SHS_TLS_FILE_TAKEN : SHS_TLS_FILE_SAME;
     if (self->admin->rules != NULL) {
         rules.file = shs_access_file(self->admin->rules);
         add_file_of(self, files, &rules, &self->files_taken);
-        (void)json_array_append_new(
-            self->servers, json_pack("{s:s, s:O}", "server", "the rules", "files", files));
+        (void)json_array_append_new(self->servers,
+                                    json_pack("{s:s, s:O}", "server", "the rules", "files", files));
     }
     json_decref(files);
 }

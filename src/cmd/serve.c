@@ -708,7 +708,7 @@ static int prepare_all(struct serve *self)
         code = make_operators(self);
     for (size_t i = 0; code == CMD_OK && i < self->plan.served; i++)
         code = prepare(&self->listeners[i]);
-    if (code == CMD_OK && !self->o->check)
+    if (code == CMD_OK)
         code = make_admin(self);
     if (code == CMD_OK && !self->o->check)
         code = give_up(self);

@@ -171,6 +171,64 @@ def test_03_socket(pki):
             equal((status, body["role"], body["identity"]["uid"]), (200, None, 65534))
 
 
+def test_03_check_reads_what_a_start_would(pki):
+    with shslib.temp_dir() as home:
+
+        def at(name):
+            return os.path.join(home, name)
+
+        def look(*arguments):
+            return shslib.run(shslib.BIN, "serve", "--port", "0", "--check", *pki.flags(), *arguments, SITE)
+
+        here = ("--admin", "unix:" + at("s"))
+        there = ("--admin", "tls:0.0.0.0:0", "--admin-client-ca", pki.ca.cert)
+        rules = shslib.write_file(at("rules"), "role viewer GET /**\nmap uid 0 nobody\n")
+        shslib.write_file(at("open.txt"), "")
+        os.chmod(at("open.txt"), 0o644)
+        for arguments, why in (
+                (here + ("--admin-rules", rules), "rules:2: there is no role 'nobody'"),
+                (here + ("--admin-rules", at("none")), "cannot be opened"),
+                (here + ("--admin-group", "no-such-group"), "there is no group 'no-such-group'"),
+                (here + ("--admin-audit", at("none/audit")), "cannot open the audit file"),
+                (here + ("--admin-audit", home), "cannot open the audit file"),
+                (here + ("--admin-deny", home), "is not a file"),
+                (here + ("--admin-keylog", at("none/keys")), "cannot open the key log"),
+                (here + ("--admin-keylog", at("open.txt")), "chmod 600"),
+                (("--admin", "unix:" + at("x" * 120)), "more than 107 bytes"),
+                (there + ("--admin-rules", rules), "rules:2: there is no role 'nobody'"),
+                (there + ("--admin-cert", at("none")), "Cannot open the certificate file"),
+                (there + ("--admin-cert", pki.cert, "--admin-key", pki.clients["bob"][1]), "does not belong"),
+                (there + ("--admin-crl", at("none")), "Cannot open the CRL"),
+                (there[:2] + ("--admin-client-ca", at("none")), "Cannot open the client CA")):
+            code, out, err = look(*arguments)
+            check(code != 0 and why in err, "%r: %d %s%s" % (arguments, code, out, err))
+        # what is in order is, and nothing is made
+        before = sorted(os.listdir(home))
+        code, out, err = look(*here, "--admin-audit", at("audit"), "--admin-keylog", at("keys"), "--admin-deny", at("deny"))
+        equal((code, out, err), (0, "This can be served: 1 listener\n", ""))
+        equal(sorted(os.listdir(home)), before)
+        code, out, err = look(*there)
+        equal((code, out), (0, "This can be served: 1 listener\n"))
+        check("no --admin-rules" in err, err)
+
+
+def test_03_a_socket_that_is_gone(pki):
+    with shslib.temp_dir() as home, Admin("--plain", "--admin", "tcp:0", SITE, home=home) as server:
+        os.rename(server.socket, server.socket + ".moved")
+        server.wait_stderr(r"admin\.sock was removed: nobody can connect to this server there any more, until it is started again")
+        os.rename(server.socket + ".moved", server.socket)
+        equal(server.ask("whoami").status, 200)
+        server.wait_stderr(r"admin\.sock is there again")
+        os.unlink(server.socket)
+        with Admin("--plain", SITE, home=home) as other:
+            equal(other.socket, server.socket)
+            server.wait_stderr(r"admin\.sock was (removed|replaced by another file)(?s:.*)admin\.sock was ")
+            equal(len(re.findall("nobody can connect", server.stderr)), 2, "each loss is said once")
+            server.stop()
+            equal(other.ask("whoami").status, 200, "the other one's socket is left alone")
+            equal(re.findall("nobody can connect", other.stderr), [])
+
+
 def test_03_not_for_web_pages(pki):
     with shslib.temp_dir() as home, Admin("--plain", "--admin", "tcp:0", SITE, home=home) as server:
         port = server.admin_tcp()
