@@ -1,4 +1,5 @@
 /* cert_new.c - `shs cert new` and `shs cert ca`: certificates and authorities as files. */
+#include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -6,6 +7,9 @@
 #include "certs/faults.h"
 #include "certs/look.h"
 #include "cmd/cert.h"
+
+/* From an authority's key to its certificate: two files are written. */
+#define BEATEN_MS 2000
 
 /* The wishes that both have. */
 struct wishes {
@@ -170,6 +174,8 @@ struct new_args {
     struct flag_list names, emails, uris, subject, ou, all_names, faults;
     const char *dir, *name, *ca, *cn, *o, *p12, *chain, *fault;
     bool client, version1, fresh_ca;
+    bool beaten; /* somebody else has made the authority meanwhile, or begun to */
+    int64_t beaten_until_ns;
     char *made[2 * FLAGS_LIST_MAX]; /* names with a prefix */
     size_t made_count;
 };
@@ -285,11 +291,15 @@ static int find_ca(struct new_args *a, struct shs_ca **out)
     return shs_ca_new(out, &o, &err) == SHS_OK ? CMD_OK : cert_fail(&err);
 }
 
-static int save_ca(const struct new_args *a, const struct shs_ca *ca)
+static int save_ca(struct new_args *a, const struct shs_ca *ca)
 {
     struct shs_error err = {.code = SHS_OK};
+    int rc = shs_ca_save(ca, a->dir, "ca", false, &err);
 
-    if (shs_ca_save(ca, a->dir, "ca", false, &err) != SHS_OK)
+    a->beaten = rc != SHS_OK && err.sys_errno == EEXIST;
+    if (a->beaten && shs_now_ns() < a->beaten_until_ns)
+        return CMD_FAILED; /* make_both says no more about it */
+    if (rc != SHS_OK)
         return cert_fail(&err);
     said("authority", a->dir, "ca", ".pem");
     return CMD_OK;
@@ -376,6 +386,30 @@ static int issue(struct new_args *a, const struct shs_ca *ca, int64_t now)
     return code;
 }
 
+/*
+ * The authority, if there is none, and the certificate. Of several at once in a new directory one
+ * makes the authority. Its key is there first: the others wait for the rest, and use it.
+ */
+static int make_both(struct new_args *a, int64_t now)
+{
+    static const struct timespec pause = {.tv_nsec = 20000000};
+    struct shs_ca *ca = NULL;
+    int code;
+
+    a->beaten_until_ns = shs_now_ns() + BEATEN_MS * SHS_NS_PER_MS;
+    for (;;) {
+        a->beaten = a->fresh_ca = false;
+        code = find_ca(a, &ca);
+        if (code == CMD_OK)
+            code = issue(a, ca, now);
+        shs_ca_free(ca);
+        ca = NULL;
+        if (!a->beaten || code != CMD_FAILED)
+            return code;
+        nanosleep(&pause, NULL);
+    }
+}
+
 static bool parse_new(struct new_args *a, int argc, char **argv, int *code)
 {
     const struct flag flags[] = {
@@ -408,7 +442,6 @@ static bool parse_new(struct new_args *a, int argc, char **argv, int *code)
 int cert_new(int argc, char **argv)
 {
     static struct new_args a; /* large */
-    struct shs_ca *ca = NULL;
     char span[16];
     int64_t now = 0;
     int code = CMD_OK;
@@ -431,10 +464,7 @@ int cert_new(int argc, char **argv)
         code = cmd_fail(CMD_USAGE, "a server's certificate needs a name, such as localhost; for a "
                                    "client's give --client");
     if (code == CMD_OK)
-        code = find_ca(&a, &ca);
-    if (code == CMD_OK)
-        code = issue(&a, ca, now);
-    shs_ca_free(ca);
+        code = make_both(&a, now);
     for (size_t i = 0; i < a.made_count; i++)
         shs__free(a.made[i]);
     return code;

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 
 import shslib
 from shslib import check, equal
@@ -151,6 +152,25 @@ def revocation(directory):
     code, out, err = shslib.run("openssl", "ocsp", "-respin", directory + "/r.der", "-CAfile", directory + "/ca.pem",
                                 "-issuer", directory + "/ca.pem", "-cert", pem % "a")
     check("verify OK" in out + err and "good" in out, out + err)
+
+
+def several_at_once(directory):
+    """In a new directory: one of them makes the authority, and all of them have their certificate from it."""
+    for turn in range(3):
+        new = "%s/once%d" % (directory, turn)
+        started = [subprocess.Popen([shslib.BIN, "cert", "new", "host%d.example" % i, "--dir", new], stdout=subprocess.PIPE,
+                                    stderr=subprocess.STDOUT, text=True) for i in range(8)]
+        said = [process.communicate(timeout=60)[0] for process in started]
+        equal([process.returncode for process in started], [0] * 8, "\n".join(said))
+        equal(sum("authority" in text for text in said), 1, "authorities made: %r" % said)
+        for i in range(8):
+            code, out, err = shslib.run("openssl", "verify", "-CAfile", new + "/ca.pem", "%s/host%d.example.pem" % (new, i))
+            equal(code, 0, out + err)
+    # Of one that was killed between its two files: said, and nothing is replaced.
+    os.unlink(new + "/ca.pem")
+    key = open(new + "/ca.key").read()
+    check("ca.key already exists" in run("cert", "new", "late.example", "--dir", new, code=2), "a key without its authority")
+    equal(open(new + "/ca.key").read(), key, "the key")
 
 
 def files(directory):
@@ -321,6 +341,6 @@ def in_a_directory(test):
     return with_it
 
 
-shslib.main(*map(in_a_directory, (good, faults, exit_codes, of_a_server, revocation, files, the_authority_stays,
-                                certificates_that_nobody_asked_to_be_bad, places_to_write_to,
-                                certificates_of_another_authority, what_is_checked_by_its_url, wrong_words, trust)))
+shslib.main(*map(in_a_directory, (good, faults, exit_codes, of_a_server, revocation, several_at_once, files,
+                                the_authority_stays, certificates_that_nobody_asked_to_be_bad,
+                                places_to_write_to, certificates_of_another_authority, what_is_checked_by_its_url, wrong_words, trust)))
