@@ -541,10 +541,15 @@ int shs_admin_add_server(struct shs_admin *self, const char *name, struct shs_se
                               &self->events, err);
     if (rc != SHS_OK)
         return rc;
+    /* Requests may be answered by now: what they find is complete. */
+    rc = shs__admin_keylog_allow(self, server, err);
+    if (rc != SHS_OK) {
+        shs__admin_watch_forget(self->watches[count]);
+        return rc;
+    }
     shs__server_ref(server); /* whoever frees it meanwhile */
     atomic_store(&self->watch_count, count + 1);
-    rc = shs__admin_keylog_allow(self, server, err);
-    return rc == SHS_OK ? shs__admin_deny_tell(self, server, err) : rc;
+    return shs__admin_deny_tell(self, server, err);
 }
 
 struct shs_server *shs_admin_server(const struct shs_admin *self, unsigned i)
