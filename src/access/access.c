@@ -112,7 +112,19 @@ int shs_access_reload(struct shs_access_rules *self, struct shs_error *err)
 struct shs_access_draft {
     struct shs_access_rules *rules;
     struct shs_access_policy *policy; /* NULL: it is taken */
+    bool is_news;
 };
+
+/* What is in force by another mark. */
+static bool says_something_new(struct shs_access_rules *rules,
+                               const struct shs_access_policy *policy)
+{
+    struct shs_access_policy *now = shs__access_policy(rules);
+    bool other = now->mark != policy->mark;
+
+    shs__policy_free(now);
+    return other;
+}
 
 int shs_access_draft_new(struct shs_access_draft **out, struct shs_access_rules *rules,
                          bool dry_run, struct shs_error *err)
@@ -134,8 +146,14 @@ int shs_access_draft_new(struct shs_access_draft **out, struct shs_access_rules 
         return rc;
     }
     self->rules = rules;
+    self->is_news = says_something_new(rules, self->policy);
     *out = self;
     return SHS_OK;
+}
+
+bool shs__access_draft_is_news(const struct shs_access_draft *self)
+{
+    return self->is_news;
 }
 
 void shs_access_draft_commit(struct shs_access_draft *self)

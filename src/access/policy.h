@@ -138,6 +138,7 @@ struct shs_access_policy {
     _Atomic unsigned refs;
     struct shs_arena memory; /* texts, conditions, segments */
     const char *name;        /* of the file */
+    uint64_t mark;           /* of all it was read from; another one: it says something else */
     struct shs_access_rule *rules;
     size_t rule_count, rule_cap;
     struct shs_access_grant *grants;
@@ -182,6 +183,9 @@ uint32_t shs__policy_method(const struct shs_access_policy *self, struct shs_str
 void shs__policy_decide(const struct shs_access_policy *self, const struct shs_identity *identity,
                         struct shs_str method, struct shs_str path,
                         struct shs_access_decision *out);
+
+/* Whether it said something else than the rules in force when it was read. */
+bool shs__access_draft_is_news(const struct shs_access_draft *self);
 
 /* The rules of now; for shs__policy_free. */
 struct shs_access_policy *shs__access_policy(struct shs_access_rules *self);

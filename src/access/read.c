@@ -1,6 +1,7 @@
 /*
  * read.c - from a file of rules to a policy, and everything that is refused on the way.
  */
+#include "access/hash.h"
 #include "access/policy.h"
 #include "access/values.h"
 #include "access/words.h"
@@ -70,6 +71,7 @@ static int add_ca_key(struct reader *r, size_t ca, struct shs_str key)
         return no_memory(r);
     entry->ca_mask |= UINT64_C(1) << ca;
     r->policy->cas[ca].key = key.ptr;
+    r->policy->mark = shs__access_hash(r->policy->mark, key);
     return SHS_OK;
 }
 
@@ -724,6 +726,7 @@ int shs__policy_read(struct shs_access_policy **out, const char *name, struct sh
     if (p != NULL && r != NULL) {
         shs__arena_init(&p->memory, (size_t)256 * 1024 * 1024);
         p->name = shs__arena_copy(&p->memory, shs_str_of(name)).ptr;
+        p->mark = shs__access_hash(0, text);
         r->policy = p;
         r->err = err;
         shs__words_begin(&r->words, name, text, &p->memory);

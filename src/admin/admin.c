@@ -3,6 +3,7 @@
  */
 #include <shs/admin.h>
 
+#include "admin/check.h"
 #include "base/base.h"
 
 #define MODE 0660
@@ -31,9 +32,11 @@ void shs_admin_options_init_sized(struct shs_admin_options *opt, size_t size)
 #include "server/loopback.h"
 #include "server/server.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define THREADS 2u      /* that work at once */
@@ -280,6 +283,20 @@ static int compose(struct shs_admin *self, struct shs_admin_own *own, bool tls, 
     return rc;
 }
 
+/* Of what is said of a place, what can be looked at without taking it. */
+static int look_at_place(struct shs_server *server, const struct shs_options *opt,
+                         struct shs_error *err)
+{
+    gid_t gid;
+    int rc = SHS_OK;
+
+    if (opt->path != NULL && opt->path_group != NULL)
+        rc = shs__unix_find_group(server, opt->path_group, &gid);
+    if (rc != SHS_OK && err != NULL)
+        *err = *shs_server_error(server);
+    return rc;
+}
+
 static int open_server(struct shs_admin *self, const struct shs_options *opt, bool tls,
                        const char *name, struct shs_error *err)
 {
@@ -290,6 +307,8 @@ static int open_server(struct shs_admin *self, const struct shs_options *opt, bo
         return rc;
     rc = compose(self, own, tls, name, err);
     self->own_count++;
+    if (rc == SHS_OK && self->only_looks)
+        return look_at_place(own->server, opt, err);
     if (rc == SHS_OK && self->opt.prepare != NULL)
         rc = self->opt.prepare(self->opt.prepare_ctx, own->server, err);
     if (rc != SHS_OK)
@@ -403,6 +422,61 @@ static struct shs_admin *admin_new(void)
     return self;
 }
 
+static int take_options(struct shs_admin *self, const struct shs_admin_options *opt,
+                        struct shs_error *err)
+{
+    int rc;
+
+    shs_admin_options_init(&self->opt);
+    rc = shs__sized_copy(&self->opt, sizeof self->opt, opt, "shs_admin_options", err);
+    if (rc == SHS_OK)
+        rc = check_options(&self->opt, err);
+    return rc == SHS_OK ? copy_strings(self, err) : rc;
+}
+
+/* A file that is not there yet would be made: of that its directory is looked at. */
+static int look_at_new_file(const char **file, const char *what, struct shs_error *err)
+{
+    const char *slash = *file == NULL ? NULL : strrchr(*file, '/');
+    struct stat st;
+    char *dir;
+    int e;
+
+    if (*file == NULL || **file == '\0' || lstat(*file, &st) == 0 || errno != ENOENT)
+        return SHS_OK;
+    dir = slash == NULL ? shs__strdup(".") : shs__strndup(*file, (size_t)(slash - *file) + 1);
+    if (dir == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for the admin plane");
+    e = access(dir, W_OK | X_OK) == 0 ? 0 : errno;
+    shs__free(dir);
+    if (e != 0)
+        return shs_error_set(err, SHS_IO, e, "cannot open the %s %s: %s", what, *file,
+                             shs__strerror(e, (char[96]){0}, 96));
+    *file = NULL;
+    return SHS_OK;
+}
+
+int shs__admin_check(const struct shs_admin_options *opt, struct shs_error *err)
+{
+    struct shs_admin *self = admin_new();
+    int rc;
+
+    if (self == NULL)
+        return shs_error_set(err, SHS_NOMEM, 0, "out of memory for the admin plane");
+    self->only_looks = true;
+    rc = take_options(self, opt, err);
+    if (rc == SHS_OK)
+        rc = look_at_new_file(&self->opt.audit, "audit file", err);
+    if (rc == SHS_OK)
+        rc = look_at_new_file(&self->opt.keylog, "key log", err);
+    if (rc == SHS_OK)
+        rc = make_parts(self, err);
+    if (rc == SHS_OK)
+        rc = open_servers(self, err);
+    (void)shs_admin_free(self);
+    return rc;
+}
+
 int shs_admin_new(struct shs_admin **out, struct shs_server *server,
                   const struct shs_admin_options *opt, struct shs_error *err)
 {
@@ -413,12 +487,7 @@ int shs_admin_new(struct shs_admin **out, struct shs_server *server,
     self = admin_new();
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "out of memory for the admin plane");
-    shs_admin_options_init(&self->opt);
-    rc = shs__sized_copy(&self->opt, sizeof self->opt, opt, "shs_admin_options", err);
-    if (rc == SHS_OK)
-        rc = check_options(&self->opt, err);
-    if (rc == SHS_OK)
-        rc = copy_strings(self, err);
+    rc = take_options(self, opt, err);
     if (rc == SHS_OK)
         rc = make_parts(self, err);
     if (rc == SHS_OK)
@@ -472,10 +541,15 @@ int shs_admin_add_server(struct shs_admin *self, const char *name, struct shs_se
                               &self->events, err);
     if (rc != SHS_OK)
         return rc;
+    /* Requests may be answered by now: what they find is complete. */
+    rc = shs__admin_keylog_allow(self, server, err);
+    if (rc != SHS_OK) {
+        shs__admin_watch_forget(self->watches[count]);
+        return rc;
+    }
     shs__server_ref(server); /* whoever frees it meanwhile */
     atomic_store(&self->watch_count, count + 1);
-    rc = shs__admin_keylog_allow(self, server, err);
-    return rc == SHS_OK ? shs__admin_deny_tell(self, server, err) : rc;
+    return shs__admin_deny_tell(self, server, err);
 }
 
 struct shs_server *shs_admin_server(const struct shs_admin *self, unsigned i)
@@ -545,6 +619,11 @@ int shs_admin_new(struct shs_admin **out, struct shs_server *server,
     *out = NULL;
     return shs_error_set(err, SHS_USAGE, 0,
                          "this library was built without jansson, and has no admin plane");
+}
+
+int shs__admin_check(const struct shs_admin_options *opt, struct shs_error *err)
+{
+    return shs_admin_new(&(struct shs_admin *){NULL}, NULL, opt, err);
 }
 
 int shs_admin_add_server(struct shs_admin *self, const char *name, struct shs_server *server,

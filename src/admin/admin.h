@@ -48,7 +48,8 @@ struct shs_admin {
     _Atomic unsigned refs;        /* the owner, and each of its own servers */
     struct shs_admin_options opt; /* a copy; its strings are owned here */
     void *strings;
-    uid_t uid; /* of the process: the socket's own user */
+    uid_t uid;       /* of the process: the socket's own user */
+    bool only_looks; /* check.h: no address is taken */
     struct shs_admin_audit *audit;
     struct shs_admin_denied *denied;
     struct shs_admin_handshakes *handshakes;

@@ -82,22 +82,42 @@ int shs__admin_get_keylog(struct shs_request *req, struct shs_response *res)
 
 /* -- for a time -------------------------------------------------------------------------------- */
 
-struct wish {
-    int64_t until_ns;
-    size_t servers;
-};
-
 /* Those that are looked at, and not our own: whoever reads the file reads no operator's traffic. */
-static bool write_until(void *wish, struct shs_admin_watch *watch, bool own)
+static struct shs_tls_mixin *logged(struct shs_admin_watch *watch, bool own)
 {
-    struct shs_tls_mixin *mixin = shs__tls_mixin_of(shs__admin_watch_server(watch));
-    struct wish *w = wish;
+    return own ? NULL : shs__tls_mixin_of(shs__admin_watch_server(watch));
+}
 
-    if (own || mixin == NULL)
-        return true;
-    w->servers++;
-    shs__tls_mixin_keylog(mixin, w->until_ns);
+static bool write_until(void *until_ns, struct shs_admin_watch *watch, bool own)
+{
+    struct shs_tls_mixin *mixin = logged(watch, own);
+
+    if (mixin != NULL)
+        shs__tls_mixin_keylog(mixin, *(const int64_t *)until_ns);
     return true;
+}
+
+static bool find_logged(void *found, struct shs_admin_watch *watch, bool own)
+{
+    *(bool *)found = logged(watch, own) != NULL;
+    return !*(bool *)found;
+}
+
+/* NULL, or why nothing would come of it: nobody could ever read what is written. */
+static const char *in_vain(struct shs_admin *self)
+{
+    struct stat st;
+    bool found = false;
+
+    if (self->keylog_fd < 0)
+        return "this was started without a file for it: shs serve --admin-keylog FILE";
+    shs__admin_each(self, find_logged, &found);
+    if (!found)
+        return "no server here has TLS: there are no secrets to be written";
+    if (fstat(self->keylog_fd, &st) != 0 || st.st_nlink == 0)
+        return "its file was removed, and what is written there nobody can read: the program has "
+               "to be started again";
+    return NULL;
 }
 
 static void say(const struct shs_admin *self, const char *line)
@@ -147,9 +167,9 @@ int shs__admin_post_keylog(struct shs_request *req, struct shs_response *res)
 {
     struct shs_admin *self = shs_request_ctx(req);
     const struct shs_admin_call *call = shs__admin_call(req);
-    struct wish w = {.servers = 0};
-    const char *wrong;
+    const char *wrong, *vain;
     json_t *before, *after;
+    int64_t until_ns;
     uint64_t ms;
 
     if (strcmp(call->decision.role, "admin") != 0)
@@ -159,15 +179,13 @@ int shs__admin_post_keylog(struct shs_request *req, struct shs_response *res)
     SHS_RETURN_IF_ERROR(read_wish(req, &ms, &wrong));
     if (wrong != NULL)
         return shs__admin_refuse(res, 422, wrong, NULL);
-    if (self->keylog_fd < 0)
-        return shs__admin_refuse(res, 409,
-                                 "this was started without a file for it: shs serve --admin-keylog "
-                                 "FILE",
-                                 NULL);
+    vain = in_vain(self);
+    if (vain != NULL && (ms > 0 || self->keylog_fd < 0)) /* what was begun can always be ended */
+        return shs__admin_refuse(res, 409, vain, NULL);
     before = state_of(self);
-    w.until_ns = shs_now_ns() + (int64_t)ms * SHS_NS_PER_MS;
-    shs__admin_each(self, write_until, &w);
-    atomic_store(&self->keylog_until_ns, w.until_ns);
+    until_ns = shs_now_ns() + (int64_t)ms * SHS_NS_PER_MS;
+    shs__admin_each(self, write_until, &until_ns);
+    atomic_store(&self->keylog_until_ns, until_ns);
     if (ms > 0)
         say_begin(self, call->name, ms);
     after = state_of(self);

@@ -84,7 +84,7 @@ static const char *read_wish(json_t *object, struct wish *w)
     if (!find_level(level, &w->level))
         return "a level is error, warning, info or debug";
     if (time != NULL && (!shs__admin_duration(shs__str(time), &ms) || ms == 0 || ms >= UINT_MAX))
-        return "for is a time: 30s, 10m, 2h";
+        return "for is a time of 49 days at most: 30s, 10m, 2h";
     w->for_ms = (unsigned)ms;
     return NULL;
 }

@@ -10,6 +10,7 @@
 #include <shs/json.h>
 #include <shs/query.h>
 
+#include "access/policy.h"
 #include "tls/wire/mixin.h"
 
 /* One server's TLS. */
@@ -104,16 +105,15 @@ static void add_file_of(const struct shs_admin_reload *self, json_t *files,
 }
 
 struct files_of_program {
-    const struct shs_admin_reload *self;
+    struct shs_admin_reload *self;
     json_t *files;
 };
 
 static void add_file_of_program(void *to, const struct shs_tls_file_result *result)
 {
     const struct files_of_program *of = to;
-    size_t taken = 0;
 
-    add_file_of(of->self, of->files, result, &taken);
+    add_file_of(of->self, of->files, result, &of->self->files_taken);
 }
 
 /* When all is read, and before anything is taken: then the program may forget it. */
@@ -176,6 +176,23 @@ static void add_file(void *reload, const struct shs_tls_file_result *result)
     add_file_of(self, self->files, result, &self->files_taken);
 }
 
+static void tell_rules(struct run *r)
+{
+    struct shs_admin_reload *self = r->self;
+    struct shs_tls_file_result rules = {.state = SHS_TLS_FILE_KEPT, .why = r->rules_why};
+    json_t *files = json_array();
+
+    if (r->rules != NULL)
+        rules.state = shs__access_draft_is_news(r->rules) ? SHS_TLS_FILE_TAKEN : SHS_TLS_FILE_SAME;
+    if (self->admin->rules != NULL) {
+        rules.file = shs_access_file(self->admin->rules);
+        add_file_of(self, files, &rules, &self->files_taken);
+        (void)json_array_append_new(self->servers,
+                                    json_pack("{s:s, s:O}", "server", "the rules", "files", files));
+    }
+    json_decref(files);
+}
+
 static void tell(struct run *r)
 {
     struct shs_admin_reload *self = r->self;
@@ -187,15 +204,7 @@ static void tell(struct run *r)
                                                              shs__admin_text(r->parts[i].name),
                                                              "files", self->files));
     }
-    if (self->admin->rules != NULL) {
-        bool kept = r->rules_why[0] != '\0' || (self->whole && self->failed);
-
-        (void)json_array_append_new(
-            self->servers,
-            json_pack("{s:s, s:[{s:o, s:s, s:o}]}", "server", "the rules", "files", "file",
-                      shs__admin_text(shs_access_file(self->admin->rules)), "state",
-                      kept ? "kept" : "taken", "why", shs__admin_text_or_null(r->rules_why)));
-    }
+    tell_rules(r);
     if (json_array_size(r->of_program) > 0)
         (void)json_array_append_new(self->servers, json_pack("{s:s, s:O}", "server", "the program",
                                                              "files", r->of_program));

@@ -21,28 +21,20 @@ static int bad_parameter(struct shs_response *res, const char *text)
 
 /* -- servers ----------------------------------------------------------------------------------- */
 
-static uint64_t failed_of(const struct shs_tls_stats *stats)
-{
-    uint64_t sum = 0;
-
-    for (int i = 0; i < SHS_TLS_CAUSE_COUNT; i++)
-        sum += shs__tls_is_failure((enum shs_tls_cause)i) ? stats->causes[i] : 0;
-    return sum;
-}
-
 static json_t *tls_stats_of(struct shs_server *server)
 {
     struct shs_tls_stats stats;
 
     if (!shs_tls_get_stats(server, &stats))
         return json_null();
-    return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "handshakes", (json_int_t)stats.handshakes,
-        "resumed", (json_int_t)stats.resumed, "probes",
-        (json_int_t)stats.causes[SHS_TLS_CAUSE_PROBE], "failed", (json_int_t)failed_of(&stats),
-        "in_progress", (json_int_t)stats.in_progress, "reloads", (json_int_t)stats.reloads,
-        "reload_failures", (json_int_t)stats.reload_failures, "first_expiry",
-        shs__admin_time(stats.first_expiry), "failed_by_cause", shs__admin_causes(stats.causes));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "handshakes",
+                     (json_int_t)stats.handshakes, "resumed", (json_int_t)stats.resumed, "probes",
+                     (json_int_t)stats.causes[SHS_TLS_CAUSE_PROBE], "failed",
+                     (json_int_t)shs__tls_failures(&stats), "in_progress",
+                     (json_int_t)stats.in_progress, "reloads", (json_int_t)stats.reloads,
+                     "reload_failures", (json_int_t)stats.reload_failures, "first_expiry",
+                     shs__admin_time(stats.first_expiry), "failed_by_cause",
+                     shs__admin_causes(stats.causes));
 }
 
 static json_t *addresses_of(struct shs_server *server)

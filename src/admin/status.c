@@ -35,12 +35,9 @@ static void add_tls(struct shs_admin_moment *to, struct shs_server *server)
     to->handshakes += tls.handshakes;
     to->resumed += tls.resumed;
     to->probes += tls.causes[SHS_TLS_CAUSE_PROBE];
-    for (int i = 0; i < SHS_TLS_CAUSE_COUNT; i++) {
-        if (!shs__tls_is_failure((enum shs_tls_cause)i))
-            continue;
-        to->causes[i] += tls.causes[i];
-        to->failed += tls.causes[i];
-    }
+    to->failed += shs__tls_failures(&tls);
+    for (int i = 0; i < SHS_TLS_CAUSE_COUNT; i++)
+        to->causes[i] += shs__tls_is_failure((enum shs_tls_cause)i) ? tls.causes[i] : 0;
 }
 
 /* Servers that share their workers have the same threads: they are counted once. */

@@ -44,6 +44,7 @@
 #include "cmd/serve_share.h"
 #include "cmd/serve_share_ca.h"
 #include "cmd/stop_signals.h"
+#include "tls/wire/failure.h"
 
 /* Log lines that may wait for a slow reader, and how long the end waits for it. */
 #define LOG_BYTES ((size_t)1 << 20)
@@ -568,14 +569,16 @@ static void say_hello(const struct listener *self)
 static void log_tls(const struct listener *self)
 {
     struct shs_tls_stats stats;
-    uint64_t failed = 0, ended = 0;
+    uint64_t failed, ended = 0;
     char causes[1024] = "";
     size_t used = 0;
 
     if (self->o->plain || !shs_tls_get_stats(self->server, &stats))
         return;
+    failed = shs__tls_failures(&stats);
     for (int i = 0; i < SHS_TLS_CAUSE_COUNT; i++) {
-        failed += stats.causes[i];
+        if (!shs__tls_is_failure((enum shs_tls_cause)i))
+            continue;
         if (stats.causes[i] > 0 && used < sizeof causes)
             used += (size_t)snprintf(causes + used, sizeof causes - used, " %s=%" PRIu64,
                                      shs_tls_cause_label((enum shs_tls_cause)i), stats.causes[i]);
@@ -585,10 +588,11 @@ static void log_tls(const struct listener *self)
     if (failed + ended + stats.reloads + stats.reload_failures == 0)
         return;
     shs_server_log(self->server, SHS_LOG_INFO,
-                   "TLS: handshakes=%" PRIu64 " resumed=%" PRIu64 " failed=%" PRIu64
-                   "%s clients-ended=%" PRIu64 " reloads=%" PRIu64 " reload-failures=%" PRIu64,
-                   stats.handshakes, stats.resumed, failed, causes, ended, stats.reloads,
-                   stats.reload_failures);
+                   "TLS: handshakes=%" PRIu64 " resumed=%" PRIu64 " probes=%" PRIu64
+                   " failed=%" PRIu64 "%s clients-ended=%" PRIu64 " reloads=%" PRIu64
+                   " reload-failures=%" PRIu64,
+                   stats.handshakes, stats.resumed, stats.causes[SHS_TLS_CAUSE_PROBE], failed,
+                   causes, ended, stats.reloads, stats.reload_failures);
 }
 
 /* What came of the headers of balancers, when any connection was refused for one. */
@@ -704,7 +708,7 @@ static int prepare_all(struct serve *self)
         code = make_operators(self);
     for (size_t i = 0; code == CMD_OK && i < self->plan.served; i++)
         code = prepare(&self->listeners[i]);
-    if (code == CMD_OK && !self->o->check)
+    if (code == CMD_OK)
         code = make_admin(self);
     if (code == CMD_OK && !self->o->check)
         code = give_up(self);

@@ -1,16 +1,20 @@
 #include "cmd/serve_admin.h"
 
 #include <stdio.h>
+#include <sys/un.h>
 
+#include "admin/check.h"
 #include "cmd/cmd.h"
 #include "server/loopback.h"
+
+#define SOCKET_PATH_MAX (sizeof((struct sockaddr_un *)NULL)->sun_path - 1)
 
 bool serve_admin_place(const char *text, struct serve_admin_place *out)
 {
     memset(out, 0, sizeof *out);
     if (strncmp(text, "unix:", 5) == 0) {
         out->path = text + 5;
-        return text[5] != '\0' && strlen(text + 5) <= 107;
+        return text[5] != '\0';
     }
     out->tls = strncmp(text, "tls:", 4) == 0;
     if (!out->tls && strncmp(text, "tcp:", 4) != 0)
@@ -28,6 +32,10 @@ bool serve_admin_fits(const struct serve_options *o, const char **flag, const ch
 
         if (!serve_admin_place(o->admin.places.items[i], &place)) {
             *problem = "is not of the form unix:PATH, tls:ADDRESS:PORT or tcp:ADDRESS:PORT";
+            return false;
+        }
+        if (place.path != NULL && strlen(place.path) > SOCKET_PATH_MAX) {
+            *problem = "has a path of more than 107 bytes, and a Unix socket's is never longer";
             return false;
         }
         sockets += place.path != NULL;
@@ -81,31 +89,51 @@ static void choose_certificate(const struct serve_options *o, struct shs_admin_o
     }
 }
 
+/* Where it is to be: views of `o` and `place`. */
+static int choose_places(const struct serve_options *o, struct serve_admin_place place[2],
+                         struct shs_admin_options *opt)
+{
+    bool tls = false;
+
+    for (size_t i = 0; i < o->admin.places.count; i++) {
+        if (!serve_admin_place(o->admin.places.items[i], &place[i]))
+            continue;
+        if (place[i].path != NULL) {
+            opt->path = place[i].path;
+            continue;
+        }
+        opt->host = place[i].host;
+        opt->port = place[i].port;
+        tls = place[i].tls;
+    }
+    if (!tls)
+        return CMD_OK;
+    choose_certificate(o, opt);
+    /* One of our own is made at the start: what is looked at before has none. */
+    if (opt->certfile == NULL && o->check && !o->plain)
+        opt->host = "localhost";
+    else if (opt->certfile == NULL)
+        return cmd_fail(CMD_USAGE, "--admin with tls: needs a certificate: --admin-cert");
+    if (o->admin.rules == NULL)
+        cmd_warn("--admin with tls: and no --admin-rules: who comes there has no role, and may ask "
+                 "who he is (whoami), and nothing else");
+    return CMD_OK;
+}
+
 int serve_admin_open(struct shs_admin **out, const struct serve_options *o,
                      const struct shs_admin_options *given)
 {
     struct shs_admin_options opt = *given;
     struct serve_admin_place places[2];
     struct shs_error err;
+    int rc;
 
     *out = NULL;
     if (o->admin.places.count == 0)
         return CMD_OK;
-    for (size_t i = 0; i < o->admin.places.count; i++) {
-        if (!serve_admin_place(o->admin.places.items[i], &places[i]))
-            continue;
-        if (places[i].path != NULL) {
-            opt.path = places[i].path;
-            continue;
-        }
-        opt.host = places[i].host;
-        opt.port = places[i].port;
-        if (places[i].tls)
-            choose_certificate(o, &opt);
-    }
-    if (opt.host != NULL && places[0].tls + places[o->admin.places.count - 1].tls > 0 &&
-        opt.certfile == NULL)
-        return cmd_fail(CMD_USAGE, "--admin with tls: needs a certificate: --admin-cert");
+    rc = choose_places(o, places, &opt);
+    if (rc != CMD_OK)
+        return rc;
     opt.group = o->admin.group;
     opt.client_ca = o->admin.client_ca;
     opt.crl = o->admin.crl;
@@ -122,7 +150,8 @@ int serve_admin_open(struct shs_admin **out, const struct serve_options *o,
         opt.drain_grace_ms = o->drain_grace_ms;
     opt.settings = each_setting;
     opt.settings_ctx = (void *)o;
-    if (shs_admin_new(out, NULL, &opt, &err) != SHS_OK)
+    rc = o->check ? shs__admin_check(&opt, &err) : shs_admin_new(out, NULL, &opt, &err);
+    if (rc != SHS_OK)
         return cmd_fail(err.code == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "--admin: %s", err.text);
     return CMD_OK;
 }

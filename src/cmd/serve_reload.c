@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "access/policy.h"
 #include "base/thread.h"
 #include "cmd/cmd.h"
 #include "cmd/notify.h"
@@ -136,10 +137,11 @@ static void tell_file(void *ctx, const struct shs_tls_file_result *result)
 /* That of rules, or the configuration's. */
 static struct shs_tls_file_result file_of(const struct serve_reload_part *part)
 {
-    bool taken = part->config == NULL || part->changed;
+    bool taken;
 
     if (part->rc != SHS_OK)
         return (struct shs_tls_file_result){part->file, SHS_TLS_FILE_KEPT, part->err.text};
+    taken = part->config != NULL ? part->changed : shs__access_draft_is_news(part->access);
     return (struct shs_tls_file_result){part->file, taken ? SHS_TLS_FILE_TAKEN : SHS_TLS_FILE_SAME,
                                         ""};
 }

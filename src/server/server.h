@@ -160,6 +160,10 @@ int shs__unix_learn(struct shs_server *self, struct shs_listener *listener);
 int shs__server_bind_others(struct shs_server *self, int rc);
 /* The socket's path goes, if it is ours and should. Before the socket is closed. */
 void shs__unix_forget(struct shs_server *self, struct shs_listener *listener);
+/* The group of a Unix socket, by a name or a number. */
+int shs__unix_find_group(struct shs_server *self, const char *name, gid_t *gid);
+/* Says so once when the path was removed, or is another's by now. The loop's thread. */
+void shs__unix_look(struct shs_server *self);
 /* Every address is listened at: what is kept for undoing it goes. */
 void shs__unix_settle(struct shs_server *self);
 /* Another listening socket at the same address (SO_REUSEPORT): SHS_OK, or SHS_IO. */

@@ -501,10 +501,16 @@ static void tcp_layer_free(struct shs_layer *layer)
     shs__free(SHS_CONTAINER_OF(layer, struct tcp_server, layer));
 }
 
+static void tcp_service_actions(struct shs_layer *layer)
+{
+    shs__unix_look(layer->server);
+}
+
 static const struct shs_server_ops tcp_server_ops = {
     .name = "TCPServer",
     .server_bind = tcp_server_bind,
     .server_activate = tcp_server_activate,
+    .service_actions = tcp_service_actions,
     .get_request = tcp_get_request,
     .accept_request = tcp_accept_request,
     .finish_request = tcp_finish_request,

@@ -25,6 +25,8 @@
 /* Another starter that is replacing a stale socket holds its directory's lock, at most so long. */
 #define LOCK_MS 5000u
 #define LOCK_RETRY_MS 5
+/* How often a server looks whether its path still leads to it. */
+#define LOOK_MS 1000u
 
 struct unix_server {
     struct shs_layer layer;
@@ -34,7 +36,9 @@ struct unix_server {
 struct shs_unix_place {
     dev_t dev;
     ino_t ino;
-    int dir_fd; /* where it is, whatever the current directory is when it goes */
+    int dir_fd;      /* where it is, whatever the current directory is when it goes */
+    int64_t look_ns; /* when to look again whether it is there */
+    bool lost;       /* it is not, and that was said */
     char name[sizeof((struct sockaddr_un *)NULL)->sun_path + 1]; /* in there */
 };
 
@@ -181,16 +185,54 @@ static void drop_place(struct shs_listener *listener)
     listener->place = NULL;
 }
 
+/* Does the path lead to us? *taken: to somebody or something else. */
+static bool is_ours(const struct shs_unix_place *place, bool *taken)
+{
+    struct stat st;
+
+    *taken = fstatat(place->dir_fd, place->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    return *taken && st.st_dev == place->dev && st.st_ino == place->ino;
+}
+
+static void look(struct shs_server *self, const struct shs_listener *listener,
+                 struct shs_unix_place *place)
+{
+    bool taken, lost = !is_ours(place, &taken);
+
+    if (lost && !place->lost)
+        shs_server_log(self, SHS_LOG_WARNING,
+                       "%.107s %s: nobody can connect to this server there any more, until it is "
+                       "started again",
+                       listener->host, taken ? "was replaced by another file" : "was removed");
+    else if (!lost && place->lost)
+        shs_server_log(self, SHS_LOG_WARNING, "%.107s is there again", listener->host);
+    place->lost = lost;
+}
+
+void shs__unix_look(struct shs_server *self)
+{
+    for (unsigned i = 0; i < self->address_count; i++) {
+        struct shs_unix_place *place = self->addresses[i].place;
+        int64_t now;
+
+        if (place == NULL || atomic_load(&self->handed_over))
+            continue;
+        now = shs_now_ns();
+        if (now < place->look_ns)
+            continue;
+        place->look_ns = shs__deadline_after(now, LOOK_MS);
+        look(self, &self->addresses[i], place);
+    }
+}
+
 void shs__unix_forget(struct shs_server *self, struct shs_listener *listener)
 {
     const struct shs_unix_place *place = listener->place;
-    struct stat st;
+    bool taken;
 
     /* Only if nobody has put his own there. */
     if (place != NULL && !atomic_load(&self->handed_over) &&
-        (self->opt.unlink_on_close || self->undo) &&
-        fstatat(place->dir_fd, place->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        st.st_dev == place->dev && st.st_ino == place->ino)
+        (self->opt.unlink_on_close || self->undo) && is_ours(place, &taken))
         unlinkat(place->dir_fd, place->name, 0);
     drop_place(listener);
 }
@@ -231,8 +273,7 @@ int shs__unix_learn(struct shs_server *self, struct shs_listener *listener)
     return rc;
 }
 
-/* A name or a number. */
-static int find_group(struct shs_server *self, const char *name, gid_t *gid)
+int shs__unix_find_group(struct shs_server *self, const char *name, gid_t *gid)
 {
     char *end = NULL, *room = NULL;
     struct group group, *found = NULL;
@@ -265,7 +306,7 @@ static int set_owner(struct shs_server *self, const char *path)
     int rc;
 
     if (self->opt.path_group != NULL) {
-        rc = find_group(self, self->opt.path_group, &gid);
+        rc = shs__unix_find_group(self, self->opt.path_group, &gid);
         if (rc != SHS_OK)
             return rc;
         if (lchown(path, (uid_t)-1, gid) != 0)

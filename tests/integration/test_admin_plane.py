@@ -171,6 +171,64 @@ def test_03_socket(pki):
             equal((status, body["role"], body["identity"]["uid"]), (200, None, 65534))
 
 
+def test_03_check_reads_what_a_start_would(pki):
+    with shslib.temp_dir() as home:
+
+        def at(name):
+            return os.path.join(home, name)
+
+        def look(*arguments):
+            return shslib.run(shslib.BIN, "serve", "--port", "0", "--check", *pki.flags(), *arguments, SITE)
+
+        here = ("--admin", "unix:" + at("s"))
+        there = ("--admin", "tls:0.0.0.0:0", "--admin-client-ca", pki.ca.cert)
+        rules = shslib.write_file(at("rules"), "role viewer GET /**\nmap uid 0 nobody\n")
+        shslib.write_file(at("open.txt"), "")
+        os.chmod(at("open.txt"), 0o644)
+        for arguments, why in (
+                (here + ("--admin-rules", rules), "rules:2: there is no role 'nobody'"),
+                (here + ("--admin-rules", at("none")), "cannot be opened"),
+                (here + ("--admin-group", "no-such-group"), "there is no group 'no-such-group'"),
+                (here + ("--admin-audit", at("none/audit")), "cannot open the audit file"),
+                (here + ("--admin-audit", home), "cannot open the audit file"),
+                (here + ("--admin-deny", home), "is not a file"),
+                (here + ("--admin-keylog", at("none/keys")), "cannot open the key log"),
+                (here + ("--admin-keylog", at("open.txt")), "chmod 600"),
+                (("--admin", "unix:" + at("x" * 120)), "more than 107 bytes"),
+                (there + ("--admin-rules", rules), "rules:2: there is no role 'nobody'"),
+                (there + ("--admin-cert", at("none")), "Cannot open the certificate file"),
+                (there + ("--admin-cert", pki.cert, "--admin-key", pki.clients["bob"][1]), "does not belong"),
+                (there + ("--admin-crl", at("none")), "Cannot open the CRL"),
+                (there[:2] + ("--admin-client-ca", at("none")), "Cannot open the client CA")):
+            code, out, err = look(*arguments)
+            check(code != 0 and why in err, "%r: %d %s%s" % (arguments, code, out, err))
+        # what is in order is, and nothing is made
+        before = sorted(os.listdir(home))
+        code, out, err = look(*here, "--admin-audit", at("audit"), "--admin-keylog", at("keys"), "--admin-deny", at("deny"))
+        equal((code, out, err), (0, "This can be served: 1 listener\n", ""))
+        equal(sorted(os.listdir(home)), before)
+        code, out, err = look(*there)
+        equal((code, out), (0, "This can be served: 1 listener\n"))
+        check("no --admin-rules" in err, err)
+
+
+def test_03_a_socket_that_is_gone(pki):
+    with shslib.temp_dir() as home, Admin("--plain", "--admin", "tcp:0", SITE, home=home) as server:
+        os.rename(server.socket, server.socket + ".moved")
+        server.wait_stderr(r"admin\.sock was removed: nobody can connect to this server there any more, until it is started again")
+        os.rename(server.socket + ".moved", server.socket)
+        equal(server.ask("whoami").status, 200)
+        server.wait_stderr(r"admin\.sock is there again")
+        os.unlink(server.socket)
+        with Admin("--plain", SITE, home=home) as other:
+            equal(other.socket, server.socket)
+            server.wait_stderr(r"admin\.sock was (removed|replaced by another file)(?s:.*)admin\.sock was ")
+            equal(len(re.findall("nobody can connect", server.stderr)), 2, "each loss is said once")
+            server.stop()
+            equal(other.ask("whoami").status, 200, "the other one's socket is left alone")
+            equal(re.findall("nobody can connect", other.stderr), [])
+
+
 def test_03_not_for_web_pages(pki):
     with shslib.temp_dir() as home, Admin("--plain", "--admin", "tcp:0", SITE, home=home) as server:
         port = server.admin_tcp()
@@ -698,13 +756,13 @@ def test_07_a_signal_does_the_same(pki):
             equal([(file["file"], file["state"]) for file in ours[0]], [(access, "kept")])
             check("nobody" in ours[0][0]["why"], ours)
             shslib.write_file(access, "role all GET /**\nmap user eve all\n")
-            last = hup(r"done")
+            last = hup(r"done, and 1 file said something new")
             equal(last["status"], 200)
             # each file that was read is named
-            for told in (last["change"]["after"], server.ask("reload", "POST").json["servers"],
-                         server.ask("reload?dry_run=1", "POST").json["servers"]):
+            for told, state in ((last["change"]["after"], "taken"), (server.ask("reload", "POST").json["servers"], "same"),
+                                (server.ask("reload?dry_run=1", "POST").json["servers"], "same")):
                 equal([(part["server"], file["file"], file["state"], file["why"]) for part in told for file in part["files"]
-                       if part["server"] == "the program"], [("the program", access, "taken", None)])
+                       if part["server"] == "the program"], [("the program", access, state, None)])
                 equal({file["file"] for part in told for file in part["files"]} >= {cert, key, other, other_key, access}, True)
 
 
@@ -722,6 +780,31 @@ def test_07_rules_are_part_of_it(pki):
         equal(server.ask_as("bob", "reload", "POST").status, 403, "after a look")
         equal(server.ask("reload", "POST").status, 200)
         equal(server.ask_as("bob", "reload", "POST").status, 200)
+
+
+def test_07_rules_that_say_nothing_new(pki):
+    with shslib.temp_dir() as home:
+        ca = shutil.copy(pki.ca.cert, os.path.join(home, "corp.pem"))
+        rules = shslib.write_file(os.path.join(home, "rules"), 'ca corp file "%s"\nrole admin * /admin/v1/**\n'
+                                  'map uid %d admin\nmap cn "alice" ca corp admin\n' % (ca, os.geteuid()))
+        with Admin(*pki.flags(), "--admin-rules", rules, SITE, home=home) as server:
+
+            def reload():
+                answer = server.ask("reload", "POST")
+                equal(answer.status, 200)
+                return [file["state"] for part in answer.json["servers"] for file in part["files"]
+                        if part["server"] == "the rules"]
+
+            equal(reload(), ["same"])
+            server.wait_stderr(r"Reload by uid=\d+: done, and 0 files said something new")
+            shslib.write_file(rules, open(rules).read().replace("alice", "bob"))
+            equal(reload(), ["taken"])
+            server.wait_stderr(r"Reload by uid=\d+: done, and 1 file said something new")
+            equal(reload(), ["same"])
+            # a CA that they name is a part of them
+            shutil.copy(tls_pki.CA(home, "other").cert, ca)
+            equal(reload(), ["taken"])
+            equal(reload(), ["same"])
 
 
 # -- 8 ---------------------------------------------------------------------------------------------
@@ -1500,6 +1583,18 @@ def test_16_off_unless_permitted(pki):
     with shslib.temp_dir() as home:
         with Admin(*pki.flags(), SITE, home=home) as server:
             equal((server.see("keylog")["permitted"], server.ask("keylog", "POST").status), (False, 409))
+        # where nobody could ever read anything, it does not say that it writes
+        keys = os.path.join(home, "keys.txt")
+        with Admin("--plain", "--admin-keylog", keys, SITE, home=home) as server:
+            answer = server.ask("keylog", "POST")
+            equal(answer.status, 409)
+            check("no server here has TLS" in answer.json["error"], answer.json)
+        with Admin(*pki.flags(), "--admin-keylog", keys, SITE, home=home) as server:
+            os.unlink(keys)
+            answer = server.ask("keylog", "POST")
+            equal((answer.status, server.see("keylog")["ends_in_s"]), (409, 0))
+            check("was removed" in answer.json["error"], answer.json)
+            equal(server.ask("keylog?for=0s", "POST").status, 200)
         path = shslib.write_file(os.path.join(home, "open.txt"), "")
         os.chmod(path, 0o644)
         os.symlink(path, os.path.join(home, "link"))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # test_man.sh - every man page is read by man and by mandoc without a word of complaint, leads only to pages that
-# are there, and is installed.
+# are there, and is installed. Help, man page and configuration reference of `shs serve` lack no row of its table.
 set -euo pipefail
 pages=$SHS_BUILD_DIR/man
 if [ ! -d "$pages" ]; then
@@ -46,6 +46,24 @@ if command -v man >/dev/null; then
     man --warnings -E UTF-8 -l -Tutf8 -Z "$pages/shs-serve.1" >/dev/null 2>"$work/said" || fault "man does not read shs-serve.1"
     [ ! -s "$work/said" ] || fault "man --warnings: $(cat "$work/said")"
 fi
+
+# The rows as they stand in the source: what is made of the table cannot say what it has left out.
+"$SHS_BIN" serve --help >"$work/help"
+grep -oE '\.name = "[a-z0-9-]+"' "$SHS_SOURCE_DIR/src/cmd/serve_settings.c" | cut -d'"' -f2 >"$work/rows"
+[ "$(wc -l <"$work/rows")" -gt 100 ] || fault "the rows of serve_settings.c are not found"
+while read -r row; do
+    case $row in
+    route) key=path ;;
+    route-method) key=methods ;;
+    *) key=${row#route-} ;;
+    esac
+    grep -qE "^ +(-[A-Za-z], )?--$row( |=|\[|$)" "$work/help" || fault "--$row is not in 'shs serve --help'"
+    grep -qE "^\.It Fl ([^ ] , Fl )?\\\\-$row( |$)" "$pages/shs-serve.1" || fault "--$row is not in shs-serve(1)"
+    case $row in
+    config | check | print-config | now) ;; # of the command line only
+    *) grep -qE "^\.It Cm $key( |$)" "$pages/shs.conf.5" || fault "$key, of --$row, is not in shs.conf(5)" ;;
+    esac
+done <"$work/rows"
 
 cmake --install "$SHS_BUILD_DIR" --prefix "$work/prefix" --component cmd >"$work/said"
 for page in man1/shs.1 man1/shs-serve.1 man5/shs.conf.5; do

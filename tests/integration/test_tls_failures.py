@@ -145,7 +145,7 @@ def probes(pki):
         server.stop()
         lines = server.stderr.splitlines()[:-1]
         equal(len(lines), 3, "the log at the end: the answer, the failure, the counters")
-        check("failed=1001 probe=1000 plain-http=1 " in lines[2], lines[2])
+        check(" probes=1000 failed=1 plain-http=1 " in lines[2], lines[2])
 
 
 def records_before_data(pki):

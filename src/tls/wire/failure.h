@@ -21,6 +21,16 @@ static inline bool shs__tls_is_failure(enum shs_tls_cause cause)
     return cause != SHS_TLS_CAUSE_NONE && cause != SHS_TLS_CAUSE_PROBE;
 }
 
+/* How many there were: the sum that is told wherever a server's failed handshakes are. */
+static inline uint64_t shs__tls_failures(const struct shs_tls_stats *stats)
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; i < SHS_TLS_CAUSE_COUNT; i++)
+        sum += shs__tls_is_failure((enum shs_tls_cause)i) ? stats->causes[i] : 0;
+    return sum;
+}
+
 /* The whole label. */
 void shs__tls_failure_label(const struct shs_tls_failure *failure, char label[SHS_TLS_LABEL_MAX]);
 

@@ -1,0 +1,15 @@
+/*
+ * check.h - would the admin plane begin? For who wants to know before it has to.
+ */
+#ifndef SHS_ADMIN_CHECK_H
+#define SHS_ADMIN_CHECK_H
+
+#include <shs/admin.h>
+
+/*
+ * Reads all that shs_admin_new would, and returns what that would return, but takes no address and
+ * makes no file.
+ */
+int shs__admin_check(const struct shs_admin_options *opt, struct shs_error *err);
+
+#endif
