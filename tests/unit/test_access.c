@@ -17,6 +17,8 @@
 #include <shs/access.h>
 #include <shs/certs.h>
 
+#include "access/policy.h"
+#include "access/words.h"
 #include "base/base.h"
 #include "failing_memory.h"
 
@@ -221,6 +223,14 @@ static void test_uris(void **state)
     expect_role("map uri spiffe://corp.test/ns/ops/sa/build/** ca corp admin", &w, "");
     expect_role("map uri spiffe://corp.tes/** ca corp admin", &w, "");
     expect_role("map uri spiffe://corp.test/** ca other admin", &w, "");
+    /* As the second condition of a line a pattern decides likewise. */
+    w.cert.common_name = shs_str_of("alice");
+    expect_role("map cn alice uri spiffe://corp.test/ns/*/sa/build ca corp admin", &w, "admin");
+    expect_role("map cn alice uri spiffe://corp.test/** ca corp admin", &w, "admin");
+    expect_role("map cn alice uri spiffe://corp.test/ns/*/sa/deploy ca corp admin", &w, "");
+    expect_role("map cn alice uri spiffe://corp.test/ns/*/sa/build/* ca corp admin", &w, "");
+    expect_role("map cn alice uri spiffe://corp.test/ns/*/sa ca corp admin", &w, "");
+    expect_role("map cn bob uri spiffe://corp.test/** ca corp admin", &w, "");
 }
 
 static void test_processes_and_users(void **state)
@@ -490,6 +500,15 @@ static void test_faults(void **state)
     expect_fault(CAS ROLES "map cn al\"ice ca corp admin\n", "put the whole word in quotes");
     expect_fault(CAS ROLES "map cn \"al\\ice\" ca corp admin\n", "stands before");
     expect_fault(CAS ROLES "map cn \"a\tb\" ca corp admin\n", "control character, 0x09");
+    expect_fault(CAS ROLES "map cn a\001b ca corp admin\n",
+                 "control character, 0x01, is in a word");
+    expect_fault(CAS ROLES "map cn \"alice\"ca corp admin\n", "a space is missing");
+    expect_fault(CAS ROLES "map ca corp admin\n", "has no condition");
+    expect_fault(CAS ROLES "map spki *A= admin\n", "not a SHA-256 digest");
+    expect_fault(CAS ROLES "map spki sha256:AAAAAAAAAAAAAAAAAAAAA*AAAAAAAAAAAAAAAAAAAAA= admin\n",
+                 "not a SHA-256 digest");
+    expect_fault(ROLES "map uid 0 via-cn alice admin\n", "add 'via ADDRESS'");
+    expect_fault(ROLES "map via 10.0.0.1 admin\n", "'via' names the proxy");
     expect_fault("ca corp spki " KEY_A "\nca corp spki " KEY_B "\n",
                  "r:2: the CA 'corp' already exists: r:1");
     expect_fault("ca corp file /no/such/file\n", "r:1: ");
@@ -571,6 +590,10 @@ static void test_lines_that_can_never_decide(void **state)
         "map cn a ca corp admin\nmap cn a ca any viewer\nmap any ca corp viewer\n",
         "map cn a ca corp admin\nmap cn a ca other viewer\n",
         "map uri s://a/*/c ca corp viewer\nmap uri s://a/b/* ca other admin\n",
+        "map uri s://a/*/c ca corp viewer\nmap uri s://b/x/* ca corp admin\n",
+        "map uri s://a/b/** ca corp viewer\nmap uri s://a/b ca corp admin\n",
+        "map uri s://a/* ca corp admin\nmap uri s://a/*/b ca corp viewer\n",
+        "map any ca any viewer\nmap uid 0 admin\n",
         "map serial 1f ca corp admin\ndeny serial 1f ca corp\n",
         "map uid 0 admin\nmap uid 1 admin\nmap gid 0 viewer\nmap anyone viewer\n",
     };
@@ -618,9 +641,94 @@ static void test_faults_of_roles(void **state)
     expect_fault("role a GET /x/**\nrole b a + GET /x/y\n",
                  "role b has a path twice: r:1 (role a)");
     expect_fault("role a GET /x + + GET /y\n", "between '+'");
+    expect_fault("role a GET /{}\n", "a whole segment");
+    expect_fault("role a GET /x/{y}z\n", "a whole segment");
+    expect_fault("role a GET {x}\n", "a whole segment");
     shs_access_free(rules_of("role a GET /x/** + POST /x/y\nrole b a + * /x/** + GET /y/{z...}\n"
                              "role c GET /x/y # of another role\nmap uid 0 b\n"));
     shs_access_free(rules_of("deny anyone\n"));
+}
+
+/* HEAD, then EACH so many times, '#' in it four letters that are others each time, then TAIL. */
+static char *many(const char *head, const char *each, unsigned times, const char *tail)
+{
+    struct shs_buf out;
+
+    shs__buf_init(&out, SHS_ACCESS_FILE_MAX);
+    assert_int_equal(shs__buf_append_str(&out, shs_str_of(head)), SHS_OK);
+    for (unsigned i = 0; i < times; i++) {
+        const char *number = strchr(each, '#');
+        int before = number == NULL ? (int)strlen(each) : (int)(number - each);
+
+        assert_int_equal(shs__buf_printf(&out, "%.*s", before, each), SHS_OK);
+        if (number != NULL)
+            assert_int_equal(shs__buf_printf(&out, "%c%c%c%c%s", 'A' + i / 17576 % 26,
+                                             'A' + i / 676 % 26, 'A' + i / 26 % 26, 'A' + i % 26,
+                                             number + 1),
+                             SHS_OK);
+    }
+    assert_int_equal(shs__buf_append_str(&out, shs_str_of(tail)), SHS_OK);
+    assert_int_equal(shs__buf_append(&out, "", 1), SHS_OK);
+    return out.data;
+}
+
+/* Whatever has a ceiling: as many as it allows are taken, and one more is refused. */
+static void test_ceilings(void **state)
+{
+    static const struct {
+        const char *head, *each;
+        unsigned most;
+        const char *tail, *fault;
+    } all[] = {
+        {"", "ca c# spki " KEY_A "\n", SHS_ACCESS_CAS, "map any ca any a\n", "more than 64 CAs"},
+        {"", "role r# GET /x\n", SHS_ACCESS_ROLES - 1, "", "more than 64 roles"},
+        {"role b GET /x", " + M# /y", SHS_ACCESS_METHODS - 1, "\n", "more than 31 methods"},
+        {"role b GET", ",M#", SHS_ACCESS_SEGMENTS - 2, " /x\n", "methods"},
+        {"role b GET /x", " + GET /#", 340, "\n", "more than 1024 words"},
+        {"role b GET ", "/s#", SHS_ACCESS_SEGMENTS, "\n", "more than 32 segments"},
+        {"", "map user u# a\n", SHS_ACCESS_RULES, "", "more than 100000 rules"},
+        {"role b GET ", "/{a,b}", 9, "\n", "more than 1000 paths"},
+        {"map user ", "u", 4096, " a\n", "longer than 4096 bytes"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {
+        char head[128];
+        struct shs_access_rules *rules = NULL;
+        struct shs_error err = {.text = ""};
+        char *text;
+
+        snprintf(head, sizeof head, "role a GET /a\n%s", all[i].head);
+        text = many(head, all[i].each, all[i].most, all[i].tail);
+        text = shs__realloc(text, strlen(text) + 32);
+        assert_non_null(text);
+        if (strstr(text, "map ") == NULL) /* somebody is let in */
+            strcat(text, "map user u a\n");
+        if (shs_access_new_text(&rules, "r", shs_str_of(text), &err) != SHS_OK)
+            fail_msg("%zu: %s", i, err.text);
+        shs_access_free(rules);
+        shs__free(text);
+        text = many(head, all[i].each, all[i].most + 1, all[i].tail);
+        expect_fault(text, all[i].fault);
+        shs__free(text);
+    }
+}
+
+/* A request's path of more segments than a pattern can have: nobody has looked at the last ones. */
+static void test_a_path_of_many_segments(void **state)
+{
+    struct shs_access_rules *rules = rules_of("role a GET /**\nmap user u a\n");
+    struct who w;
+
+    (void)state;
+    with_user(&w, "u");
+    for (unsigned count = SHS_ACCESS_SEGMENTS - 1; count <= SHS_ACCESS_SEGMENTS + 2; count++) {
+        char *path = many("", "/s", count, "");
+
+        assert_int_equal(decide(rules, &w, "GET", path).allowed, count <= SHS_ACCESS_SEGMENTS);
+        shs__free(path);
+    }
+    shs_access_free(rules);
 }
 
 static void test_lines_and_words(void **state)
@@ -890,6 +998,8 @@ int main(void)
         cmocka_unit_test(test_wildcards_that_admit_everybody),
         cmocka_unit_test(test_lines_that_can_never_decide),
         cmocka_unit_test(test_faults_of_roles),
+        cmocka_unit_test(test_ceilings),
+        cmocka_unit_test(test_a_path_of_many_segments),
         cmocka_unit_test(test_lines_and_words),
         cmocka_unit_test(test_reload_while_requests_are_decided),
         cmocka_unit_test(test_draft),
