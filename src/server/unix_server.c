@@ -199,6 +199,8 @@ static void look(struct shs_server *self, const struct shs_listener *listener,
 {
     bool taken, lost = !is_ours(place, &taken);
 
+    if (lost && !taken && errno != ENOENT)
+        return; /* it may not be looked at, by a user with fewer rights: nothing is known */
     if (lost && !place->lost)
         shs_server_log(self, SHS_LOG_WARNING,
                        "%.107s %s: nobody can connect to this server there any more, until it is "

@@ -229,6 +229,23 @@ def test_03_a_socket_that_is_gone(pki):
             equal(re.findall("nobody can connect", other.stderr), [])
 
 
+def test_03_a_socket_that_may_not_be_looked_at(pki):
+    """By the user that --user names: nothing is known of it, and nothing is said."""
+    if os.geteuid() != 0:
+        print("       left out: only root can become another user")
+        return
+    with shslib.temp_dir() as home, shslib.temp_dir() as site:
+        os.chmod(site, 0o755)
+        process = shslib.Process([shslib.BIN, "serve", "--plain", "--log", "none", "--user", "nobody", "--bind",
+                                  "unix:" + os.path.join(home, "s"), site])
+        with process:
+            process.wait_stdout("Serving")
+            time.sleep(2.5)  # it looks once a second
+            process.signal(signal.SIGTERM)
+            process.wait(10)
+            equal(re.findall("removed|replaced", process.stderr), [])
+
+
 def test_03_not_for_web_pages(pki):
     with shslib.temp_dir() as home, Admin("--plain", "--admin", "tcp:0", SITE, home=home) as server:
         port = server.admin_tcp()
