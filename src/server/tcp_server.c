@@ -416,7 +416,7 @@ static void begin_waiting_for_fin(struct shs_conn *conn)
     int64_t until = shs__deadline_after(shs_now_ns(), LINGER_AT_STOP_MS);
 
     conn->phase = SHS_CONN_LINGER;
-    if (atomic_load(&conn->server->stopping) && until < conn->deadline_ns)
+    if (shs_server_stopping(conn->server) && until < conn->deadline_ns)
         shs_conn_set_deadline(conn, until);
 }
 
