@@ -132,7 +132,7 @@ static int64_t loop_limit(struct shs_server *self, int64_t now)
     int64_t cut =
         shs__drain_until(self) == INT64_MAX ? INT64_MAX : atomic_load(&self->drain.cut_ns);
 
-    if (!atomic_load(&self->shutdown_requested) && !shs__drain_is_over(self, now))
+    if (!shs__server_must_end(self, now))
         return INT64_MAX;
     if (self->loop_limit_ns == INT64_MAX)
         self->loop_limit_ns = cut != INT64_MAX ? cut : shs__deadline_after(now, self->opt.stop_ms);

@@ -218,7 +218,7 @@ unsigned shs__drain_cut_busy(struct shs_server *self, char *names, size_t cap)
 
 /* -- the thread that serves -------------------------------------------------------------------- */
 
-bool shs__drain_is_over(struct shs_server *self, int64_t now)
+static bool is_over(struct shs_server *self, int64_t now)
 {
     int64_t until = atomic_load(&self->drain.until_ns);
 
@@ -233,11 +233,16 @@ bool shs__drain_is_over(struct shs_server *self, int64_t now)
     return true;
 }
 
+bool shs__server_must_end(struct shs_server *self, int64_t now)
+{
+    return atomic_load(&self->shutdown_requested) || is_over(self, now);
+}
+
 int64_t shs__drain_turn(struct shs_server *self, int64_t now, int64_t deadline_ns)
 {
     int64_t until = atomic_load(&self->drain.until_ns), say_ns;
 
-    if (until == NOT_DRAINING || shs__drain_is_over(self, now))
+    if (until == NOT_DRAINING || is_over(self, now))
         return until == NOT_DRAINING ? deadline_ns : now;
     if (may_say(&self->drain, now))
         say(self, until, true);

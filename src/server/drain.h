@@ -38,8 +38,9 @@ void shs__drain_say_cut(struct shs_server *self, const char *names, unsigned cou
 
 /* -- the loop ---------------------------------------------------------------------------------- */
 
-/* True: the grace is over, and shutdown is asked for. */
-bool shs__drain_is_over(struct shs_server *self, int64_t now);
+/* Shutdown was asked for, or the grace is over, which asks for it. Whoever has work that always
+   begets more asks this between two pieces: requests, connections, conversations. */
+bool shs__server_must_end(struct shs_server *self, int64_t now);
 /* What comes due: returns the next moment, or `deadline_ns`. */
 int64_t shs__drain_turn(struct shs_server *self, int64_t now, int64_t deadline_ns);
 /* The end of the grace; INT64_MAX: there is none. */

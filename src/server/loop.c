@@ -279,7 +279,9 @@ static bool end_turn(struct shs_server *self, const struct turn *turn, int n)
         return false; /* the time is up, or a signal came: the caller looks at its flags */
     if (turn->fds[0].revents != 0)
         shs__server_drain_wake(self);
-    return take_ready(self, turn->fds + FIXED_FDS, turn->count);
+    /* Asked to stop while we waited: a request that is ready is not begun (bpo-35017). */
+    return !shs__server_must_end(self, shs_now_ns()) &&
+           take_ready(self, turn->fds + FIXED_FDS, turn->count);
 }
 
 /* Waits for a request, a wake-up, or the deadline. True: look for a request. */
@@ -294,17 +296,18 @@ static bool wait_for_request(struct shs_server *self, int64_t deadline_ns, bool 
         poll(fds, FIXED_FDS + turn.count, shs__poll_ms(turn.deadline_ns, shs_now_ns())));
 }
 
-/* Takes what is there, a bounded number of them. */
+/* Takes what is there, a bounded number of them. Each may take its time, so it is asked again. */
 static int accept_batch(struct shs_server *self)
 {
     for (int i = 0; i < ACCEPT_BATCH; i++) {
         int rc = shs__server_take(self, NULL);
+        int64_t now = shs_now_ns();
 
         if (rc == SHS_WAIT_READ)
             return SHS_OK;
         if (rc != SHS_OK)
             return rc;
-        if (atomic_load(&self->shutdown_requested) || !may_accept(self, shs_now_ns()))
+        if (shs__server_must_end(self, now) || !may_accept(self, now))
             return SHS_OK;
     }
     return SHS_OK;
@@ -392,7 +395,6 @@ static int after_turn(struct shs_server *self, bool listens, bool ready)
 {
     int rc = SHS_OK;
 
-    /* Asked to stop while we waited: a request that is ready is not begun (bpo-35017). */
     if (atomic_load(&self->shutdown_requested))
         return rc;
     if (!listens)

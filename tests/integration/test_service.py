@@ -193,10 +193,10 @@ def test_systemd_socket_activate():
     with shslib.temp_dir() as directory:
         path = directory + "/s"
         with shslib.Process([tool, "-l", path, shslib.BIN, "serve", "--plain", SITE]) as process:
-            shslib.wait_until(lambda: os.path.exists(path), 10, "the socket")
             with socket.socket(socket.AF_UNIX) as sock:
                 sock.settimeout(10 * shslib.SLOWNESS)
-                sock.connect(path)
+                # Its path is there before it listens.
+                shslib.wait_until(lambda: sock.connect_ex(path) == 0, 10, "a socket that listens")
                 sock.sendall(b"GET /a.txt HTTP/1.0\r\n\r\n")
                 check(shslib.read_all(sock).endswith(b"hello\n"), "no answer")
             process.wait_stdout("^Serving HTTP on unix:" + re.escape(path))

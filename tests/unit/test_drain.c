@@ -320,6 +320,52 @@ static void test_children(void **state)
     close(busy);
 }
 
+/* Whose first client is what it is told to end by. */
+struct told_by_a_client {
+    struct shs_layer layer;
+    unsigned clients;
+};
+
+static bool tell(struct shs_layer *l, struct shs_conn *conn)
+{
+    struct told_by_a_client *self = SHS_CONTAINER_OF(l, struct told_by_a_client, layer);
+
+    (void)conn;
+    if (self->clients++ == 0)
+        shs_server_drain(l->server, 0, SHS_DRAIN_STOP);
+    return false;
+}
+
+/* Clients that come without end do not keep it: it looks between two of them. */
+static void test_no_client_is_taken_after_it(void **state)
+{
+    static const struct shs_server_ops ops = {.name = "ToldMixIn", .verify_request = tell};
+    pool_push_fn *const push[] = {no_mixin, shs_threading_mixin_push, shs_forking_mixin_push};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof push / sizeof push[0]; i++) {
+        struct told_by_a_client told = {.clients = 0};
+        struct shs_options opt;
+        struct pool_fixture f;
+        struct shs_error err;
+        int fds[8];
+
+        memset(&f, 0, sizeof f);
+        pool_defaults(&opt);
+        assert_int_equal(shs_http_server_new(&f.server, &opt, &pool_handler, &err), SHS_OK);
+        assert_int_equal(push[i](f.server, &err), SHS_OK);
+        assert_int_equal(shs_server_push(f.server, &told.layer, &ops), SHS_OK);
+        assert_int_equal(shs_server_bind_and_activate(f.server, &err), SHS_OK);
+        for (size_t k = 0; k < 8; k++)
+            fds[k] = pool_dial(&f);
+        assert_int_equal(shs_serve_forever(f.server), SHS_OK);
+        assert_int_equal(told.clients, 1);
+        shs_server_free(f.server);
+        for (size_t k = 0; k < 8; k++)
+            close(fds[k]);
+    }
+}
+
 static void test_readiness_follows(void **state)
 {
     struct shs_health *health;
@@ -352,6 +398,7 @@ int main(void)
         cmocka_unit_test(test_hurried_while_it_closes),
         cmocka_unit_test(test_hurried_with_a_handler_that_stays),
         cmocka_unit_test(test_one_thread),
+        cmocka_unit_test(test_no_client_is_taken_after_it),
         cmocka_unit_test(test_readiness_follows),
     };
 
