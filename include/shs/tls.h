@@ -372,6 +372,7 @@ SHS_API const char *shs_client_reason_label(enum shs_client_reason reason);
     X(SUITE, "suite")                   /* one that is not spoken here */                          \
     X(FIPS, "fips")                     /* OpenSSL runs in FIPS mode */                            \
     X(FRAGMENTS, "max-fragment-length") /* the client has asked for small records */               \
+    X(PADDING, "record-padding")        /* openssl.cnf has records padded: RecordPadding */        \
     X(KEY_UPDATE, "key-update")         /* a key was changed before its time came */               \
     X(SECRETS, "no-secrets")            /* OpenSSL did not give them */                            \
     X(MEMORY, "memory")
