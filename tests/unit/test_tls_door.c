@@ -14,6 +14,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "failing_memory.h"
 #include "tls/config/config.h"
 #include "tls/config/tickets.h"
 #include "tls_lab.h"
@@ -49,6 +50,7 @@ static struct shs_tls_context *direct_server(void)
 
     shs__tls_simple_config(&simple, &group_lab.opt);
     simple.config.records = SHS_TLS_RECORDS_DIRECT;
+    simple.config.no_tickets = true; /* a ticket is nothing that `client` could hear */
     assert_int_equal(shs__tls_tickets_new(&tickets, simple.config.ticket_epoch_s), SHS_OK);
     assert_int_equal(shs__tls_context_build(&context, &simple.config, tickets, NULL,
                                             (int64_t)time(NULL), false, &err),
@@ -246,6 +248,77 @@ static void data_opens_it_again(void **state)
     visit_close(&v);
 }
 
+/* What the server has said, whole records of it, opens with the client's keys, and is "yes". */
+static void client_heard_nothing_else(struct visit *v)
+{
+    struct shs_tls_fault fault = {.alert = 0};
+    enum shs_tls_opened opened = SHS_TLS_OPENED_UPDATED;
+    char text[16];
+    size_t got = 0;
+
+    while (opened == SHS_TLS_OPENED_UPDATED || opened == SHS_TLS_OPENED_DATA) {
+        size_t room = 0, came = 0;
+        void *at = shs__tls_records_room(v->client, &room);
+
+        if (shs__stream_read(v->far, at, room, &came) == SHS_OK)
+            shs__tls_records_came(v->client, came);
+        opened = shs__tls_records_open(v->client, text, sizeof text, &got, &fault);
+        if (opened == SHS_TLS_OPENED_DATA) {
+            assert_int_equal(got, 3);
+            assert_memory_equal(text, "yes", 3);
+        }
+    }
+    if (opened != SHS_TLS_OPENED_END)
+        assert_int_equal(opened, SHS_TLS_OPENED_MORE);
+}
+
+/* It leaves libssl, changes both keys, answers and says goodbye; allocation number n fails. */
+static bool lives_without(long n)
+{
+    static const char asks[] = "\x18\x00\x00\x01\x01";
+    struct visit v;
+    size_t put = 0;
+    char byte = 0;
+    bool failed;
+    int rc;
+
+    visit_open(&v);
+    client_says(&v, SHS_TLS_DATA, "a", 1);
+    server_hears(&v, 'a');
+    arm(n);
+    rc = reads(&v, &byte);
+    shs__stream_idle(&v.server->base);
+    armed = false;
+    client_says(&v, SHS_TLS_HANDSHAKE, asks, sizeof asks - 1);
+    assert_int_equal(shs__tls_records_update(v.client, &v.wire), SHS_OK);
+    shs__buf_consume(&v.wire, v.wire.len); /* it was said above; only the key counts */
+    client_says(&v, SHS_TLS_DATA, "b", 1);
+    armed = true;
+    if (rc == SHS_WAIT_READ) {
+        rc = reads(&v, &byte);
+        assert_true(rc == SHS_NOMEM || (rc == SHS_OK && byte == 'b'));
+    }
+    if (rc == SHS_OK)
+        rc = shs__stream_write(&v.server->base, "yes", 3, &put);
+    (void)shs__stream_flush(&v.server->base);
+    (void)shs__stream_shutdown(&v.server->base);
+    failed = disarm();
+    assert_true(failed || (rc == SHS_OK && v.server->stays == SHS_TLS_STAYS_NO));
+    client_heard_nothing_else(&v);
+    visit_close(&v);
+    return failed;
+}
+
+static void without_memory_nothing_wrong_is_said(void **state)
+{
+    long n = 0;
+
+    SHS_UNUSED(state);
+    while (lives_without(n))
+        n++;
+    assert_true(n > 10); /* there were some */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,7 +326,11 @@ int main(void)
         cmocka_unit_test(a_message_that_has_begun_shuts_it),
         cmocka_unit_test(what_libssl_has_counted_shuts_it),
         cmocka_unit_test(data_opens_it_again),
+        cmocka_unit_test(without_memory_nothing_wrong_is_said),
     };
+
+    if (!take_over_openssl())
+        return 1;
 
     return cmocka_run_group_tests(tests, lab_setup, lab_teardown);
 }
