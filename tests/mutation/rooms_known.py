@@ -11,7 +11,25 @@ BEHIND_THE_END = "reads a byte behind the end, which is none of those that count
 NEXT_FAILS = "the next condition refuses what this one does"
 SENT_BY_NOBODY = "shs_send_header refuses such a byte as well"
 
+THE_TREE_HAS = "what the tree finds for it overlaps with it"
+NO_DEEPER = "no pattern is deeper, so nothing is behind it to be found"
+BY_ONE_ATTRIBUTE = "lines that are compared have an attribute in common, and with one condition each it is theirs"
+NO_SEGMENTS = "a value that is no pattern has no segments, and overlaps with nothing"
+
 KNOWN = {
+    "access/pattern: never: !covers_segment(&a->segs[i], &b->segs[i]) && "
+    "!covers_segment(&b->segs[i], &a->segs[i])": THE_TREE_HAS,
+    "access/pattern: always: a->count == b->count (2)": THE_TREE_HAS,
+    "access/pattern: limit: self->count * 2 < count": "a table that grows one entry later",
+    "access/pattern: never: i >= SHS_ACCESS_SEGMENTS": NO_DEEPER,
+    "access/pattern: limit: i >= SHS_ACCESS_SEGMENTS": NO_DEEPER,
+    "access/pattern: always: b->kind == SHS_SEGMENT_TEXT": "no text is '*', which a segment of another kind has",
+    "access/read: never: rc == SHS_LIMIT": "the words of the error of a CA file with too many keys, and no more",
+    "access/read: never: kept[i].is_pattern": "how often a value is used only decides which one finds a line",
+    "access/read: never: (b->is_pattern && !a->is_pattern)": "a value without '*' is not equal to one with it",
+    "access/read: never: x->attr != y->attr": BY_ONE_ATTRIBUTE,
+    "access/read: never: !x->is_pattern": NO_SEGMENTS,
+    "access/read: never: !y->is_pattern": NO_SEGMENTS,
     "handler/range: limit: c->at < c->end": "the caller has looked: it is not at the end",
     "handler/range: never: !read_number(c, &first)": NEXT_FAILS,
     "handler/range: never: !read_number(c, &last) (2)": "a digit is there, so it reads a number",
