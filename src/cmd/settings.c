@@ -992,6 +992,16 @@ static void print_default(const struct setting *row, const void *to, int indent)
         printf("%*s# %s: %s\n", indent, "", row->name, settings_placeholder(row));
 }
 
+/* Has it anything that a file may say? */
+static bool is_in_files(const struct settings *table, const struct settings_group *group)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (same_group(table->rows[i].group, group->name) && !table->rows[i].flag_only)
+            return true;
+    }
+    return false;
+}
+
 void settings_print(const struct settings *table, const void *to,
                     const struct settings_given *given, enum settings_part part, int indent,
                     void (*print)(const struct settings_group *group, const void *to, int indent))
@@ -1000,7 +1010,8 @@ void settings_print(const struct settings *table, const void *to,
         const struct settings_group *group = &table->groups[g];
         const struct setting *first = entries_of(table, group);
 
-        if (part != SETTINGS_ALL && group->shared != (part == SETTINGS_SHARED))
+        if (!is_in_files(table, group) ||
+            (part != SETTINGS_ALL && group->shared != (part == SETTINGS_SHARED)))
             continue;
         printf("%*s# %s\n", indent, "", group->heading);
         if (first != NULL)

@@ -320,6 +320,7 @@ def test_printed_is_read():
         equal(shs("--config", "c.yaml", "--print-config", cwd=path), (0, first, ""))
         code, out, _ = shs("--print-config", cwd=path)
         equal(code, 0)
+        check(not re.search(r"^# [^:\n]+\n(\n|\Z)", out, re.M), "a heading with nothing below it:\n" + out)
         keys = re.findall(r"^# ([a-z-]+): ", out, re.M)
         entry = re.search(r"^# routes: \[\{(.*)\}\]$", out, re.M).group(1)
         for name in re.findall(r"^ +(?:-\w, )?--([a-z-]+)", shs("--help", cwd=path)[1], re.M):
