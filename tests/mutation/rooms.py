@@ -45,23 +45,27 @@ BUILD = os.environ.get("SHS_BUILD_DIR") or os.path.join(SRC, "build", "debug")
 
 # Files of src/, and the unit tests that have to notice.
 HELD = (
+    ("access/decide access/pattern access/policy access/read", "test_access"),
+    ("handler/authorization handler/bearer handler/rate_limit", "test_middleware"),
+    ("handler/basic_auth", "test_basic_auth"),
+    ("handler/origin handler/cors", "test_origin"),
     ("handler/path", "test_path"),
     ("handler/password", "test_password"),
+    ("handler/range", "test_range"),
+    ("http/cookie", "test_cookie"),
+    ("http/date", "test_date"),
+    ("server/proxy_header base/network", "test_proxy_header"),
     ("tls/clients/deny", "test_tls_deny"),
+    ("tls/config/pem", "test_tls_pem"),
 )
 
 # Those that are looked at with --survey, and want cases still.
 SURVEYED = (
-    ("access/decide access/identity access/pattern access/policy access/read access/values "
-     "access/words",
-     "test_access"),
+    ("access/identity access/values access/words", "test_access"),
     ("handler/auth_checks", "test_auth_checks"),
     ("handler/conditional", "test_conditional test_etag"),
-    ("handler/range", "test_range"),
     ("handler/router handler/router_tree", "test_router"),
-    ("handler/authorization handler/basic_auth handler/bearer handler/client_key "
-     "handler/cors handler/origin handler/rate_limit handler/small_middleware",
-     "test_middleware"),
+    ("handler/client_key handler/small_middleware", "test_middleware"),
     ("handler/etag handler/content_tag", "test_etag"),
     ("handler/coding", "test_coding"),
     ("handler/mime handler/mime_map", "test_mime"),
@@ -69,15 +73,12 @@ SURVEYED = (
     ("handler/coded_cache", "test_coded_cache"),
     ("handler/access_format", "test_access_format"),
     ("handler/json", "test_json"),
-    ("http/cookie", "test_cookie"),
-    ("http/date", "test_date"),
     ("http/query", "test_query"),
     ("http/multipart", "test_multipart test_multipart_request"),
     ("http/file_name", "test_file_name"),
     ("http/reply", "test_reply"),
     ("http/mistake http/error_page http/standing", "test_mistakes"),
     ("http/parser", "test_parser test_guard"),
-    ("server/proxy_header base/network", "test_proxy_header"),
     ("server/load_control", "test_load_control"),
     ("server/cores", "test_cores"),
     ("base/number", "test_number"),
@@ -87,7 +88,6 @@ SURVEYED = (
     ("tls/wire/elsewhere", "test_tls_elsewhere"),
     ("tls/clients/verified tls/clients/keys", "test_tls_verified"),
     ("tls/clients/client", "test_tls_client"),
-    ("tls/config/pem", "test_tls_pem"),
     ("tls/config/names", "test_tls_names"),
     ("tls/config/tickets", "test_tls_tickets"),
     ("certs/alt_names certs/look_judge certs/revocation certs/words", "test_certs"),
@@ -100,7 +100,12 @@ SURVEYED = (
 )
 
 # For the others see tests/faults.
-PASSES_ON = re.compile(r"NULL|NOMEM|no_memory|\brc (!=|<|>)|!= SHS_OK|\berrno\b|atomic_fetch_sub|\bcap == 0")
+PASSES_ON = re.compile(r"NULL|NOMEM|no_memory|\brc (!=|<|>)|!= SHS_OK|\berrno\b|atomic_fetch_sub|cap == 0|"
+                       r"\b(EVP_(?!DecryptFinal)\w+|X509_digest|RAND_\w+|getrandom)\((?s:.*) !=|^!hkdf\(|"
+                       # Who takes nothing when it is not there leaves it to the next one to stumble.
+                       r"^!?take_")
+# A limit of a nanosecond is none.
+CLOCK = re.compile(r"_ns\b|\bnow\b")
 # A mutant that does not end is told by what it computes; when it waits, by the clock: this, and twenty
 # times what the test takes without it.
 CPU_SECONDS, WAIT_SECONDS = 30, 30
@@ -173,7 +178,7 @@ def limit(text, code, begin, end):
     """The mutant of text[begin:end] if that is a comparison with < or >, or None."""
     line = flat(code[begin:end])
     signs = list(re.finditer(r" ([<>]=?) ", line))
-    if len(signs) != 1 or re.search(r"[?|&=] ", line.replace(signs[0].group(), "")):
+    if len(signs) != 1 or CLOCK.search(text[begin:end]) or re.search(r"[?|&=] ", line.replace(signs[0].group(), "")):
         return None
     at, sign = begin + signs[0].start(1), signs[0].group(1)
     other = text[begin:at] + (sign[0] if len(sign) == 2 else sign + "=") + text[at + len(sign):end]

@@ -3,7 +3,56 @@
 NOTHING_THERE = "a shortcut: a search in nothing finds nothing"
 ALWAYS_64 = "an identity has 64 digits, so it is always true"
 
+NEVER_EMPTY = "the value of a field does not end with a blank: something is there"
+EMPTY_IS_NONE = "an empty text is not an address for inet_pton either"
+ONE_BYTE = "one byte behind the end of a text on the stack: ASan sees it"
+
+BEHIND_THE_END = "reads a byte behind the end, which is none of those that count: ASan sees it"
+NEXT_FAILS = "the next condition refuses what this one does"
+SENT_BY_NOBODY = "shs_send_header refuses such a byte as well"
+
+THE_TREE_HAS = "what the tree finds for it overlaps with it"
+NO_DEEPER = "no pattern is deeper, so nothing is behind it to be found"
+BY_ONE_ATTRIBUTE = "lines that are compared have an attribute in common, and with one condition each it is theirs"
+NO_SEGMENTS = "a value that is no pattern has no segments, and overlaps with nothing"
+
 KNOWN = {
+    "access/pattern: never: !covers_segment(&a->segs[i], &b->segs[i]) && "
+    "!covers_segment(&b->segs[i], &a->segs[i])": THE_TREE_HAS,
+    "access/pattern: always: a->count == b->count (2)": THE_TREE_HAS,
+    "access/pattern: limit: self->count * 2 < count": "a table that grows one entry later",
+    "access/pattern: never: i >= SHS_ACCESS_SEGMENTS": NO_DEEPER,
+    "access/pattern: limit: i >= SHS_ACCESS_SEGMENTS": NO_DEEPER,
+    "access/pattern: always: b->kind == SHS_SEGMENT_TEXT": "no text is '*', which a segment of another kind has",
+    "access/read: never: rc == SHS_LIMIT": "the words of the error of a CA file with too many keys, and no more",
+    "access/read: never: kept[i].is_pattern": "how often a value is used only decides which one finds a line",
+    "access/read: never: (b->is_pattern && !a->is_pattern)": "a value without '*' is not equal to one with it",
+    "access/read: never: x->attr != y->attr": BY_ONE_ATTRIBUTE,
+    "access/read: never: !x->is_pattern": NO_SEGMENTS,
+    "access/read: never: !y->is_pattern": NO_SEGMENTS,
+    "handler/range: limit: c->at < c->end": "the caller has looked: it is not at the end",
+    "handler/range: never: !read_number(c, &first)": NEXT_FAILS,
+    "handler/range: never: !read_number(c, &last) (2)": "a digit is there, so it reads a number",
+    "handler/range: limit: first >= size": "the range that begins at the end is one of no byte either way",
+    "handler/range: never: c->at == c->end": BEHIND_THE_END,
+    "handler/range: never: c->at == c->end (2)": BEHIND_THE_END,
+    "http/cookie: limit: c >= 0x7f": SENT_BY_NOBODY,
+    "http/cookie: limit: c >= 0x7f (2)": SENT_BY_NOBODY,
+    "http/cookie: never: c < 0x20": SENT_BY_NOBODY,
+    "http/cookie: never: s.len == 0": NEXT_FAILS,
+    "http/cookie: always: s.len >= prefix.len": BEHIND_THE_END,
+    "tls/config/pem: always: line.len >= len": BEHIND_THE_END,
+    "access/decide: never: attr != SHS_ATTR_GID": "it is asked for what a line can ask of a process: a uid or a gid",
+    "handler/basic_auth: limit: s.len / 4 * 3 + 3 > CREDENTIALS_MAX": "three divides it, and not the limit",
+    "handler/basic_auth: never: !shs__authorization(req, \"Basic\", &token) (2)": "who was let in has sent one",
+    "http/date: never: s->len < digits": "the length left becomes a huge one, and at the end it must be 0",
+    "handler/authorization: always: found.len > 0": NEVER_EMPTY,
+    "handler/authorization: limit: found.len > 0": NEVER_EMPTY,
+    "handler/rate_limit: limit: o->max_keys > KEYS_MAX": "as many keys as there may be are 256 MiB",
+    "server/proxy_header: limit: text.len >= sizeof copy": ONE_BYTE,
+    "base/network: never: text.len == 0": EMPTY_IS_NONE,
+    "base/network: limit: text.len >= sizeof copy": ONE_BYTE,
+    "base/network: always: rest == 0": "the mask for no bits is 0, so all bytes are equal with it",
     "tls/clients/deny: never: n == left": "what is behind a name, a blank or NUL, is no '='",
     "tls/clients/deny: never: set->count == ENTRIES_MAX": "a million entries: too slow for a unit test",
     "tls/clients/deny: never: atomic_load(&self->count) == 0": NOTHING_THERE,

@@ -558,6 +558,17 @@ static void test_faults(void **state)
                  "r:2: the CA 'corp' already exists: r:1");
     expect_fault("ca corp file /no/such/file\n", "r:1: ");
     expect_fault("ca corp key x\n", "'ca NAME file FILE");
+    expect_fault("ca corp spki\n", "'ca NAME file FILE");
+    expect_fault(CAS ROLES "map serial 1 serial 2 ca corp admin\n", "'serial' twice");
+    expect_fault(CAS ROLES "map spki " KEY_A " spki " KEY_B " admin\n", "'spki' twice");
+    expect_fault(CAS ROLES "map cert " KEY_A " cert " KEY_B " admin\n", "'cert' twice");
+    expect_fault(ROLES "map uid 1 uid 2 admin\n", "'uid' twice");
+    expect_fault(ROLES "map user a user b admin\n", "'user' twice");
+    expect_fault(ROLES "map via unix via 10.0.0.1 via-cn a admin\n", "'via' twice");
+    expect_fault(ROLES "map via unix via-cn a via-cn b admin\n", "'via-cn' twice");
+    expect_fault(CAS ROLES "map o a o b o c o d ou a ou b ou c ou d cn a ca corp admin\n",
+                 "at most 8 conditions");
+    shs_access_free(rules_of(CAS ROLES "map o a o b o c o d ou a ou b ou c ou d ca corp admin\n"));
     expect_fault("ca any spki " KEY_A "\n", "'any' is not the name of a CA");
     assert_int_equal(shs_access_new_text(&rules, "r", (struct shs_str){nul, sizeof nul - 1}, &err),
                      SHS_USAGE);
@@ -628,6 +639,9 @@ static void test_lines_that_can_never_decide(void **state)
          "r:7: this pattern and that of r:6 overlap"},
         {"map uri s://a/*/c ca corp viewer\nmap uri s://a/b/** ca any admin\n",
          "r:7: this pattern and that of r:6 overlap"},
+        {"map uri s://a/b/** ca any viewer\nmap uri s://a/*/c ca corp admin\n",
+         "r:7: this pattern and that of r:6 overlap"},
+        {"map uri s://a/*/b ca corp viewer\nmap uri s://a/*/b ca corp admin\n", "r:6 "},
     };
     static const char *const fine[] = {
         "map uri s://a/b ca corp admin\nmap uri s://a/* ca corp viewer\n",
@@ -638,6 +652,14 @@ static void test_lines_that_can_never_decide(void **state)
         "map uri s://a/*/c ca corp viewer\nmap uri s://b/x/* ca corp admin\n",
         "map uri s://a/b/** ca corp viewer\nmap uri s://a/b ca corp admin\n",
         "map uri s://a/* ca corp admin\nmap uri s://a/*/b ca corp viewer\n",
+        "map cn x uri s://a/*/** ca corp viewer\nmap cn x uri s://a/* ca corp admin\n",
+        "map uri s://a/* ca corp viewer\nmap uri s://a/** ca corp admin\n",
+        "map cn x uri s://a/* ca corp viewer\nmap cn x uri s://a/*/b ca corp admin\n",
+        "map cn x uri s://a/b/* ca corp viewer\nmap cn x uri s://a/c/* ca corp admin\n",
+        "map o b cn y ca corp viewer\nmap o b cn z ca corp viewer\n" /* so that cn finds the next */
+        "map cn a o b ca corp viewer\nmap cn a ou b ca corp admin\n",
+        "map uri s://a/*/c dns *.b.c ca corp viewer\nmap uri s://a/b/* ca corp admin\n",
+        "map uri s://a/*/c ca corp viewer\nmap uri s://a/b/* cn x ca corp admin\n",
         "map any ca any viewer\nmap uid 0 admin\n",
         "map serial 1f ca corp admin\ndeny serial 1f ca corp\n",
         "map uid 0 admin\nmap uid 1 admin\nmap gid 0 viewer\nmap anyone viewer\n",
@@ -686,6 +708,9 @@ static void test_faults_of_roles(void **state)
     expect_fault("role a GET /x/**\nrole b a + GET /x/y\n",
                  "role b has a path twice: r:1 (role a)");
     expect_fault("role a GET /x + + GET /y\n", "between '+'");
+    expect_fault("role a GET /x y\n", "between '+'");
+    expect_fault("role \"\" GET /x\n", "not a name for a role");
+    shs_access_free(rules_of("role a GET /x/y\nrole b a + GET /x/{z}\nrole c b\nmap uid 0 c\n"));
     expect_fault("role a GET /{}\n", "a whole segment");
     expect_fault("role a GET /x/{y}z\n", "a whole segment");
     expect_fault("role a GET {x}\n", "a whole segment");
@@ -705,7 +730,10 @@ static void test_ceilings(void **state)
         {"", "ca c# spki " KEY_A "\n", SHS_ACCESS_CAS, "map any ca any a\n", "more than 64 CAs"},
         {"", "role r# GET /x\n", SHS_ACCESS_ROLES - 1, "", "more than 64 roles"},
         {"role b GET /x", " + M# /y", SHS_ACCESS_METHODS - 1, "\n", "more than 31 methods"},
-        {"role b GET", ",M#", SHS_ACCESS_SEGMENTS - 2, " /x\n", "methods"},
+        {"role b GET", ",M#", SHS_ACCESS_SEGMENTS - 2, " /x\n", "more than 31 methods"},
+        {"role b", "x", SHS_ACCESS_NAME_MAX - 1, " GET /x\n", "not a name for a role"},
+        {"", "role r# GET /{a,b}/{a,b}/{a,b}/{a,b}/{a,b}/{a,b}/{a,b}/{a,b}/{a,b}\n", 39, "",
+         "more than 20000 paths"},
         {"role b GET /x", " + GET /#", 340, "\n", "more than 1024 words"},
         {"role b GET ", "/s#", SHS_ACCESS_SEGMENTS, "\n", "more than 32 segments"},
         {"", "map user u# a\n", SHS_ACCESS_RULES, "", "more than 100000 rules"},
@@ -734,6 +762,40 @@ static void test_ceilings(void **state)
         expect_fault(text, all[i].fault);
         shs__free(text);
     }
+    {
+        char *text = many("role a GET", ",M#", SHS_ACCESS_SEGMENTS, " /x\n");
+
+        expect_fault(text, "too many methods");
+        shs__free(text);
+    }
+}
+
+/* Of all CAs together: as many keys as there may be, in lines of a thousand, and one more. */
+static void test_keys_of_cas(void **state)
+{
+    struct shs_buf text;
+
+    (void)state;
+    shs__buf_init(&text, SHS_ACCESS_FILE_MAX);
+    for (unsigned i = 0; i <= SHS_ACCESS_CA_KEYS; i++) {
+        if (i % 1000 == 0)
+            assert_int_equal(shs__buf_printf(&text, "\nca c%u spki", i / 1000), SHS_OK);
+        if (i == SHS_ACCESS_CA_KEYS) {
+            struct shs_buf whole;
+
+            shs__buf_init(&whole, SHS_ACCESS_FILE_MAX);
+            assert_int_equal(shs__buf_printf(&whole, "%.*s\nrole a GET /a\nmap any ca any a\n",
+                                             (int)text.len, (const char *)shs__buf_head(&text)),
+                             SHS_OK);
+            assert_int_equal(shs__buf_append(&whole, "", 1), SHS_OK);
+            shs_access_free(rules_of(shs__buf_head(&whole)));
+            shs__buf_free(&whole);
+        }
+        assert_int_equal(shs__buf_printf(&text, " %064x", i), SHS_OK);
+    }
+    assert_int_equal(shs__buf_append(&text, "\n", 2), SHS_OK);
+    expect_fault(shs__buf_head(&text), "more than 4096 keys");
+    shs__buf_free(&text);
 }
 
 /* A request's path of more segments than a pattern can have: nobody has looked at the last ones. */
@@ -1021,6 +1083,7 @@ int main(void)
         cmocka_unit_test(test_lines_that_can_never_decide),
         cmocka_unit_test(test_faults_of_roles),
         cmocka_unit_test(test_ceilings),
+        cmocka_unit_test(test_keys_of_cas),
         cmocka_unit_test(test_a_path_of_many_segments),
         cmocka_unit_test(test_lines_and_words),
         cmocka_unit_test(test_reload_while_requests_are_decided),

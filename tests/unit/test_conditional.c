@@ -12,6 +12,7 @@
 #include <shs/middleware.h>
 
 #include "h1_expect.h"
+#include "handler/conditional.h"
 
 #define MTIME 784111777 /* Sun, 06 Nov 1994 08:49:37 GMT */
 
@@ -47,6 +48,44 @@ static void ask(const struct shs_http_handler *handler, const char *method, cons
 #define SEVEN "\"7\""
 #define BEFORE "Sun, 06 Nov 1994 08:49:36 GMT"
 #define THEN "Sun, 06 Nov 1994 08:49:37 GMT"
+
+static int part(struct shs_request *req, struct shs_response *res)
+{
+    SHS_RETURN_IF_ERROR(shs_send_response(res, shs__if_range(req, SEVEN, mtime) ? 206 : 200));
+    return shs_end_headers(res);
+}
+
+/* A part is given of this very state only; of any other, and in doubt, the whole. */
+static void test_if_range(void **state)
+{
+    static const struct shs_http_handler parts = {.name = "t", .do_GET = part};
+    static const struct {
+        int64_t mtime;
+        const char *fields;
+        bool same;
+    } rows[] = {
+        {MTIME, "", true},
+        {MTIME, "If-Range: \"7\"\r\n", true},
+        {MTIME, "If-Range: \"6\"\r\n", false},
+        {MTIME, "If-Range: W/\"7\"\r\n", false},
+        {MTIME, "If-Range: \"7\"\r\nIf-Range: \"7\"\r\n", false},
+        {MTIME, "If-Range: " THEN "\r\n", true},
+        {MTIME, "If-Range: " BEFORE "\r\n", false},
+        {MTIME, "If-Range: Sun, 06 Nov 1994 08:49:38 GMT\r\n", false}, /* later is another */
+        {MTIME, "If-Range: yesterday\r\n", false},
+        {MTIME, "If-Range:\r\n", false},
+        {7258118400, "If-Range: Wed, 01 Jan 2200 00:00:00 GMT\r\n", false}, /* still to come */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        mtime = rows[i].mtime;
+        ask(&parts, "GET", rows[i].fields);
+        if (lab.last_status != (rows[i].same ? 206 : 200))
+            fail_msg("'%s': %d", rows[i].fields, lab.last_status);
+        h1_lab_close(&lab);
+    }
+}
 
 static void test_conditions(void **state)
 {
@@ -137,9 +176,9 @@ static void test_no_tag(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_conditions),
-                                       cmocka_unit_test(test_what_a_304_says),
-                                       cmocka_unit_test(test_no_tag)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_if_range), cmocka_unit_test(test_conditions),
+        cmocka_unit_test(test_what_a_304_says), cmocka_unit_test(test_no_tag)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -214,6 +214,29 @@ static void test_ceiling(void **state)
     value[4095] = 'v';
     value[4096] = '\0';
     refused();
+    /* A name alone, a path and a domain: as long as they may be, and a byte longer. */
+    shs_cookie_init(&cookie, value, "");
+    snprintf(field, sizeof field, "%s=; Path=/; Secure; HttpOnly; SameSite=Lax", value);
+    is_sent_as(field);
+    value[4096] = 'v';
+    value[4097] = '\0';
+    refused();
+    value[0] = '/';
+    value[1024] = '\0';
+    shs_cookie_init(&cookie, "n", "v");
+    cookie.path = value;
+    snprintf(field, sizeof field, "n=v; Path=%s; Secure; HttpOnly; SameSite=Lax", value);
+    is_sent_as(field);
+    value[1024] = 'v';
+    value[1025] = '\0';
+    refused();
+    cookie.path = "/";
+    cookie.domain = value + 1025 - 253;
+    snprintf(field, sizeof field, "n=v; Path=/; Domain=%s; Secure; HttpOnly; SameSite=Lax",
+             cookie.domain);
+    is_sent_as(field);
+    cookie.domain--;
+    refused();
 }
 
 int main(void)

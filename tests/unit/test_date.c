@@ -124,6 +124,9 @@ static void test_parse_refuses(void **state)
         "Sunday, 06-Nov-1994 08:49:37 GMT",
         "Sunday, 06 Nov 94 08:49:37 GMT",
         "Monday, 06-Nov-94 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT ",
+        "Sun, 06 Nov 1994 08:4/:37 GMT", /* the neighbours of digits are none */
+        "Sun, 06 Nov 1994 08:3::37 GMT",
         "Sun Nov 6 08:49:37 1994",
         "Sun Nov 06 08:49:37 94",
         "Sun Nov  6 08:49:37 1994 GMT",

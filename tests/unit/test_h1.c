@@ -438,6 +438,15 @@ static void test_unread_bodies(void **state)
                      SHS_OK);
     h1_has(&lab, "Connection: close\r\n"); /* too much to throw away */
     h1_lab_close(&lab);
+    h1_lab_open(&lab, H1_HANDLER(hello));
+    lab.opt.max_buffered_body = 0;
+    assert_int_equal(
+        talk(&lab,
+             "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 50\r\n\r\n"),
+        SHS_OK);
+    h1_has(&lab, "Connection: close\r\n"); /* will it send the body? Nobody has asked for it. */
+    h1_has_not(&lab, "100 Continue");
+    h1_lab_close(&lab);
 }
 
 static void test_long_body_is_pulled(void **state)

@@ -339,7 +339,7 @@ static int verify(void *ctx, struct shs_request *req, struct shs_str token, stru
 
 static void bearer(const struct shs_bearer *self, const char *fields, int status, const char *has)
 {
-    char request[500];
+    char request[5000];
 
     snprintf(request, sizeof request, "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", fields);
     h1_lab_open(&lab, shs_bearer_handler(self));
@@ -371,12 +371,59 @@ static void test_bearer(void **state)
     bearer(self, "Authorization: Bearer from.elsewhere\r\n", 200, "\r\nX-User: else\r\n");
     bearer(self, "Authorization: Bearer broken\r\n", 500, "HTTP/1.1 500");
     assert_int_equal(calls, 3);
+    bearer(self, "Authorization: Bearer:sesame\r\n", 401, "Bearer realm=\"r\"\r\n");
+    bearer(self, "Authorization: Digest sesame\r\n", 401, "Bearer realm=\"r\"\r\n");
+    bearer(self, "Authorization: Bearer\r\n", 401, "Bearer realm=\"r\"\r\n");
+    assert_int_equal(calls, 3);
+    bearer(self, "Authorization: Bearer x\r\n", 401, "invalid_token");
+    assert_int_equal(calls, 4); /* one letter is a token */
+    calls = 3;
     bearer(self, "Authorization: Bearer sesame x\r\n", 401, "invalid_token");
     bearer(self, "Authorization: Bearer a=b\r\n", 401, "invalid_token");
     bearer(self, "Authorization: Bearer sesame\r\nAuthorization: Bearer sesame\r\n", 401, "realm");
     assert_int_equal(calls, 3);
     shs_bearer_free(self);
     shs_bearer_free(NULL);
+}
+
+/* As many tokens, and as long ones, as there may be; and one more. */
+static void test_bearer_bounds(void **state)
+{
+    static struct shs_bearer_token tokens[10002];
+    struct shs_bearer_token one[] = {{SESAME, NULL}, {NULL, NULL}};
+    char field[4200] = "Authorization: Bearer ", realm[102], digest[] = SESAME;
+    const size_t name = strlen(field);
+    struct shs_bearer *self = NULL;
+    unsigned calls = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 10001; i++)
+        tokens[i].sha256 = SESAME;
+    assert_int_equal(shs_bearer_new(&self, &files, tokens, NULL, NULL, "r", NULL), SHS_USAGE);
+    tokens[10000].sha256 = NULL;
+    assert_int_equal(shs_bearer_new(&self, &files, tokens, NULL, NULL, "r", NULL), SHS_OK);
+    shs_bearer_free(self);
+    one[0].sha256 = digest;
+    for (size_t at = 0; at < 2; at++) {
+        digest[at] = 'g';
+        assert_int_equal(shs_bearer_new(&self, &files, one, NULL, NULL, "r", NULL), SHS_USAGE);
+        digest[at] = SESAME[at];
+    }
+    memset(realm, 'x', sizeof realm - 1);
+    realm[101] = '\0';
+    assert_int_equal(shs_bearer_new(&self, &files, one, NULL, NULL, realm, NULL), SHS_USAGE);
+    assert_int_equal(shs_bearer_new(&self, &files, one, NULL, NULL, "a\nb", NULL), SHS_USAGE);
+    assert_int_equal(shs_bearer_new(&self, &files, one, NULL, NULL, realm + 1, NULL), SHS_OK);
+    shs_bearer_free(self);
+    assert_int_equal(shs_bearer_new(&self, &files, NULL, verify, &calls, "r", NULL), SHS_OK);
+    memset(field + name, 'x', 4097);
+    memcpy(field + name + 4096, "\r\n", 3);
+    bearer(self, field, 401, "invalid_token");
+    assert_int_equal(calls, 1);
+    memcpy(field + name + 4096, "x\r\n", 4);
+    bearer(self, field, 401, "invalid_token");
+    assert_int_equal(calls, 1); /* nobody is asked */
+    shs_bearer_free(self);
 }
 
 /* -- rate limits ------------------------------------------------------------------------------- */
@@ -404,6 +451,34 @@ static int status_of(const struct shs_rate_limit *self, const char *key)
     }
     h1_lab_close(&lab);
     return lab.last_status;
+}
+
+static void test_rate_bounds(void **state)
+{
+    static const struct {
+        unsigned burst, per_minute;
+        size_t max_keys;
+        int rc;
+    } cases[] = {
+        {1, 1, 1, SHS_OK},    {1000000, 60000000, 1, SHS_OK},
+        {0, 1, 1, SHS_USAGE}, {1000001, 1, 1, SHS_USAGE},
+        {1, 0, 1, SHS_USAGE}, {1, 60000001, 1, SHS_USAGE},
+        {1, 1, 0, SHS_USAGE}, {1, 1, ((size_t)1 << 24) + 1, SHS_USAGE},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
+        struct shs_rate_limit *self = NULL;
+        struct shs_rate_options opt;
+
+        shs_rate_options_init(&opt);
+        opt.burst = cases[i].burst;
+        opt.per_minute = cases[i].per_minute;
+        opt.max_keys = cases[i].max_keys;
+        if (shs_rate_limit_new(&self, &files, &opt, NULL) != cases[i].rc)
+            fail_msg("case %zu", i);
+        shs_rate_limit_free(self);
+    }
 }
 
 static void test_rate(void **state)
@@ -621,6 +696,8 @@ int main(void)
         cmocka_unit_test(test_tags_of_a_304),
 #endif
         cmocka_unit_test(test_bearer),
+        cmocka_unit_test(test_bearer_bounds),
+        cmocka_unit_test(test_rate_bounds),
         cmocka_unit_test(test_rate),
         cmocka_unit_test(test_cors_in_a_chain),
         cmocka_unit_test(test_access_line),

@@ -81,6 +81,7 @@ static const struct {
     {"bytes=0-1 5-6", 10, "whole"},
     {"bytes=0 -1", 10, "whole"},
     {"bytes=0x1-2", 10, "whole"},
+    {"bytes=0x1", 10, "whole"},
     {"bytes=+1-2", 10, "whole"},
     {"lines=0-1", 10, "whole"},
     {"bytes =0-1", 10, "whole"},
@@ -106,6 +107,21 @@ static void test_cases(void **state)
             fail_msg("%s of %llu: %s, wanted %s", cases[i].value, (unsigned long long)cases[i].size,
                      got, cases[i].outcome);
     }
+}
+
+/* A value ends where its length says, whatever is behind it. */
+static void test_cut(void **state)
+{
+    struct shs_range ranges[SHS_RANGES_MAX];
+    size_t count = 0;
+
+    SHS_UNUSED(state);
+    assert_int_equal(shs__ranges_parse((struct shs_str){"bytes=1-2", 7}, 10, ranges, &count),
+                     SHS_RANGE_WHOLE);
+    assert_int_equal(shs__ranges_parse((struct shs_str){"bytes=1-2,", 9}, 10, ranges, &count),
+                     SHS_RANGE_PARTS);
+    assert_int_equal(shs__ranges_parse((struct shs_str){"bytes=1-2x", 9}, 10, ranges, &count),
+                     SHS_RANGE_PARTS);
 }
 
 /* Whatever is asked for: disjoint, not touching, and never more than the file. */
@@ -144,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_cut),
         cmocka_unit_test(test_never_more_than_the_file),
     };
 

@@ -80,6 +80,9 @@ static void reads_what_is_meant(void **state)
     reads(B "RSA PRIVATE KEY" D "\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n" BODY E
             "RSA PRIVATE KEY" D "\n",
           1);
+    reads(BLOCK("X"), 1);
+    reads(B "CERTIFICATE" D "\xc2\xa0\n" BODY E "CERTIFICATE" D "\xe3\x80\x80", 1);
+    reads(B D "\n" E D "\n", 0); /* of nothing */
     /* What openssl writes beside certificates is not a loss. */
     reads(
         "Bag Attributes\n    localKeyID: 01 02 \nsubject=CN = x\nissuer=CN = y\n"
@@ -87,6 +90,27 @@ static void reads_what_is_meant(void **state)
         "04:a0:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee\n# --- the certificate of my friend ---\n"
         "SHA256 Fingerprint=AB:CD\n" BLOCK("CERTIFICATE") "-- \nregards\n",
         1);
+}
+
+/* A label has 64 bytes at most; and of base64 that is alone, 48 in a line are lost. */
+static void bounds_are_exact(void **state)
+{
+    char label[66], text[300];
+
+    SHS_UNUSED(state);
+    memset(label, 'L', sizeof label - 1);
+    label[65] = '\0';
+    for (size_t at = 0; at < 2; at++) {
+        snprintf(text, sizeof text, B "%s" D "\n" BODY E "%s" D "\n", label + at, label + at);
+        if (at == 1)
+            reads(text, 1);
+        else
+            refuses(text, "Line 2 ", "base64");
+    }
+    snprintf(text, sizeof text, "%.48s\n", LINE);
+    refuses(text, "Line 1 ", "base64");
+    snprintf(text, sizeof text, "%.47s\n", LINE);
+    reads(text, 0);
 }
 
 static void names_what_is_lost(void **state)
@@ -105,6 +129,20 @@ static void names_what_is_lost(void **state)
             "no BEGIN line comes before");
     refuses(BODY E "CERTIFICATE" D "\n" BLOCK("CERTIFICATE"), "Line 1 ", "base64");
     refuses(BLOCK("CERTIFICATE") BODY, "Line 4 ", "base64");
+    refuses("\xe2\x80\x93"
+            "BEGIN CERTIFICATE\n",
+            "Line 1 ", "damaged"); /* one dash, of each kind */
+    refuses("\xe2\x80\x94"
+            "BEGIN CERTIFICATE\n",
+            "Line 1 ", "damaged");
+    refuses("\xe2\x80\x90"
+            "BEGIN CERTIFICATE\n",
+            "Line 1 ", "damaged");
+    reads("BEGIN CERTIFICATE\n", 0);
+    refuses("abc+" BODY, "Line 1 ", "base64");
+    refuses("abc/" BODY, "Line 1 ", "base64");
+    refuses("abc=" BODY, "Line 1 ", "base64");
+    reads("abc:" BODY, 0);
 }
 
 /* Nobody sees a block in DER or in UTF-16; beside one in PEM it would be lost. */
@@ -142,9 +180,13 @@ static void tells_der_from_text(void **state)
     static const struct {
         struct shs_str bytes;
         bool is_der;
-    } cases[] = {
-        {BYTES("0\x82\x01\x02"), true},         {BYTES("0\x81\x80"), true}, {BYTES("0\x80"), true},
-        {BYTES("0 s:CN = localhost\n"), false}, {BYTES("0"), false},        {BYTES(""), false}};
+    } cases[] = {{BYTES("0\x82\x01\x02"), true},
+                 {BYTES("0\x81\x80"), true},
+                 {BYTES("0\x80"), true},
+                 {BYTES("1\x82\x01\x02"), false},
+                 {BYTES("0 s:CN = localhost\n"), false},
+                 {BYTES("0"), false},
+                 {BYTES(""), false}};
 
     SHS_UNUSED(state);
     for (size_t i = 0; i < SHS_ARRAY_LEN(cases); i++) {
@@ -153,6 +195,10 @@ static void tells_der_from_text(void **state)
         shs__buf_init(&bytes, 64);
         assert_int_equal(shs__buf_append_str(&bytes, cases[i].bytes), SHS_OK);
         assert_int_equal(shs__tls_is_der(&bytes), cases[i].is_der);
+        if (bytes.len > 1) {
+            bytes.len = 1; /* whatever is behind it */
+            assert_false(shs__tls_is_der(&bytes));
+        }
         shs__buf_free(&bytes);
     }
 }
@@ -166,6 +212,8 @@ static void names_what_is_damaged(void **state)
     refuses(B "CERTIFICATE" D "\n" BODY E "X509 CRL" D "\n", "on line 1 ", "names something else");
     refuses(B "CERTIFICATE" D "\n" BODY "----END CERTIFICATE-----\n", "line 3", "not base64");
     refuses(B "CERTIFICATE" D "\n" E "CERTIFICATE" D "\n", "on line 1 ", "empty");
+    refuses(B "CERTIFICATE" D "\n" BODY D "\n", "on line 1 ", "no END");
+    refuses(B "CERTIFICATE" D "\n" BODY "----BEGIN CERTIFICATE-----\n", "on line 1 ", "no END");
     refuses(B "CERTIFICATE" D "\nYQ\n" E "CERTIFICATE" D "\n", "on line 1 ", "cut off");
     refuses(B "CERTIFICATE" D "\nYQ==YQ==\n" E "CERTIFICATE" D "\n", "line 2", "after the '='");
     refuses(B "CERTIFICATE" D "\nY===\n" E "CERTIFICATE" D "\n", "line 2", "too many");
@@ -215,6 +263,11 @@ static void agrees_with_openssl(void **state)
     shs__tls_pem_begin(&pem, bytes, (size_t)len, "'t.pem'");
     assert_int_equal(shs__tls_pem_next(&pem, &block, &err), SHS_OK);
     assert_true(shs__tls_pem_is(&block, "TRUSTED CERTIFICATE"));
+    assert_true(shs__tls_pem_is_certificate(&block));
+    block.label = SHS_STR("X509 CERTIFICATE"); /* as it was called once */
+    assert_true(shs__tls_pem_is_certificate(&block));
+    block.label = SHS_STR("CERTIFICATE REQUEST");
+    assert_false(shs__tls_pem_is_certificate(&block));
     assert_int_equal(shs__tls_pem_certificate(&cert, &pem, &block, &err), SHS_OK);
     assert_int_equal(X509_cmp(cert, lab.leaf), 0);
     X509_free(cert);
@@ -291,7 +344,8 @@ int main(void)
         cmocka_unit_test(reads_what_is_meant),   cmocka_unit_test(names_what_is_lost),
         cmocka_unit_test(names_what_is_no_text), cmocka_unit_test(tells_der_from_text),
         cmocka_unit_test(names_what_is_damaged), cmocka_unit_test(agrees_with_openssl),
-        cmocka_unit_test(strays_have_a_remedy),  cmocka_unit_test(any_bytes_end),
+        cmocka_unit_test(bounds_are_exact),      cmocka_unit_test(strays_have_a_remedy),
+        cmocka_unit_test(any_bytes_end),
     };
 
     return cmocka_run_group_tests(tests, open_lab, close_lab);

@@ -47,10 +47,11 @@ static struct shs_str trim(struct shs_str line)
         line.ptr += n;
         line.len -= n;
     }
-    for (n = 1; n <= 3 && n <= line.len; n++) {
-        if (blank_at(line.ptr + line.len - n, n) == n) {
+    /* The longest first: the last byte of one alone is a blank of Latin-1. */
+    for (n = 3; n > 0; n--) {
+        if (n <= line.len && blank_at(line.ptr + line.len - n, n) == n) {
             line.len -= n;
-            n = 0; /* from the start again */
+            n = 4; /* from the start again */
         }
     }
     return line;
@@ -142,7 +143,7 @@ static bool only_base64(struct shs_str line)
         if (!in_base64(line.ptr[i]))
             return false;
     }
-    return line.len > 0;
+    return true;
 }
 
 /* A line outside of blocks that is not a comment: what a BEGIN was, or what follows one. */
