@@ -456,11 +456,13 @@ static int look_at_new_file(const char **file, const char *what, struct shs_erro
     return SHS_OK;
 }
 
-int shs__admin_check(const struct shs_admin_options *opt, struct shs_error *err)
+int shs__admin_check(struct shs_admin **out, const struct shs_admin_options *opt,
+                     struct shs_error *err)
 {
     struct shs_admin *self = admin_new();
     int rc;
 
+    *out = NULL;
     if (self == NULL)
         return shs_error_set(err, SHS_NOMEM, 0, "out of memory for the admin plane");
     self->only_looks = true;
@@ -473,7 +475,10 @@ int shs__admin_check(const struct shs_admin_options *opt, struct shs_error *err)
         rc = make_parts(self, err);
     if (rc == SHS_OK)
         rc = open_servers(self, err);
-    (void)shs_admin_free(self);
+    if (rc == SHS_OK)
+        *out = self;
+    else
+        (void)shs_admin_free(self);
     return rc;
 }
 
@@ -621,9 +626,10 @@ int shs_admin_new(struct shs_admin **out, struct shs_server *server,
                          "this library was built without jansson, and has no admin plane");
 }
 
-int shs__admin_check(const struct shs_admin_options *opt, struct shs_error *err)
+int shs__admin_check(struct shs_admin **out, const struct shs_admin_options *opt,
+                     struct shs_error *err)
 {
-    return shs_admin_new(&(struct shs_admin *){NULL}, NULL, opt, err);
+    return shs_admin_new(out, NULL, opt, err);
 }
 
 int shs_admin_add_server(struct shs_admin *self, const char *name, struct shs_server *server,

@@ -8,8 +8,10 @@
 
 /*
  * Reads all that shs_admin_new would, and returns what that would return, but takes no address and
- * makes no file.
+ * makes no file. *out is not served: its servers (shs_admin_server) may be looked at; for
+ * shs_admin_free.
  */
-int shs__admin_check(const struct shs_admin_options *opt, struct shs_error *err);
+int shs__admin_check(struct shs_admin **out, const struct shs_admin_options *opt,
+                     struct shs_error *err);
 
 #endif

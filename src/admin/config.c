@@ -5,6 +5,7 @@
 #include "admin/admin.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 
 #include <shs/digest.h>
@@ -40,13 +41,18 @@ static json_t *options_of(const struct shs_options *o)
         {"max_buffered_response", o->max_buffered_response},
         {"queue_ms", o->queue_ms},
         {"max_queue", o->max_queue},
-        {"max_connections_per_address", o->max_connections_per_address},
         {"stuck_handler_ms", o->stuck_handler_ms},
     };
 
     for (size_t i = 0; i < SHS_ARRAY_LEN(numbers); i++)
         (void)json_object_set_new(value, numbers[i].name,
                                   json_integer((json_int_t)numbers[i].value));
+    (void)json_object_set_new(value, "max_connections_per_address",
+                              o->max_connections_per_address == SHS_ADDRESS_SHARE
+                                  ? json_string("a quarter")
+                              : o->max_connections_per_address == UINT_MAX
+                                  ? json_null()
+                                  : json_integer(o->max_connections_per_address));
     return value;
 }
 

@@ -116,8 +116,10 @@ static const char *entry_of(json_t *object, char *entry)
         return NULL;
     }
     if (json_unpack(object, "{s:s!}", "spiffe", &text) == 0) {
-        if (!is_line(text) || strncmp(text, "spiffe://", 9) != 0 || strchr(text, ' ') != NULL)
-            return "a SPIFFE ID, or its beginning, starts with spiffe://";
+        /* Not everybody at once: at least the trust domain is named. */
+        if (!is_line(text) || strncmp(text, "spiffe://", 9) != 0 || strchr(text, ' ') != NULL ||
+            text[9] == '\0' || text[9] == '/')
+            return "a SPIFFE ID, or its beginning, is spiffe:// and at least a trust domain";
         snprintf(entry, ENTRY_MAX, "spiffe %s", text);
         return NULL;
     }

@@ -206,6 +206,10 @@ struct call {
     const struct ctl_command *command;
     const char *method;
     struct shs_buf target;
+    struct {
+        const char *flag, *name; /* of the parameters in `target`; they are as many as were said */
+    } said[8];
+    size_t said_count;
     size_t body_len; /* 0: there is none */
     char body[BODY_MAX];
 };
@@ -258,6 +262,10 @@ static int put_query(const struct ctl *self, struct call *call)
         if (put_parameter(&call->target, between, rows[i].name, rows[i].value) != SHS_OK)
             return cmd_fail(CMD_USAGE, "the value of --%s is too long", rows[i].flag);
         between = '&';
+        if (call->said_count < SHS_ARRAY_LEN(call->said)) {
+            call->said[call->said_count].flag = rows[i].flag;
+            call->said[call->said_count++].name = rows[i].name;
+        }
     }
     return CMD_OK;
 }
@@ -454,9 +462,38 @@ static void print_answer(const struct call *call, json_t *value)
     json_decref(files);
 }
 
-static int refused(const struct shs_test_answer *answer, const json_t *value)
+/* Of the admin plane, or of the library below it, which answers as RFC 9457 has it. */
+static const char *error_of(const json_t *value)
 {
-    const char *error = json_string_value(json_object_get(value, "error"));
+    static const char *const names[] = {"error", "detail", "title"};
+    const char *text = NULL;
+
+    for (size_t i = 0; text == NULL && i < SHS_ARRAY_LEN(names); i++)
+        text = json_string_value(json_object_get(value, names[i]));
+    return text;
+}
+
+/* The server names a parameter; who has typed a flag is told of the flag. */
+static int bad_request(const struct call *call, const char *error)
+{
+    static const char of_library[] = "The parameter ";
+    const char *rest = error;
+
+    if (strncmp(rest, of_library, sizeof of_library - 1) == 0)
+        rest += sizeof of_library - 1;
+    for (size_t i = 0; i < call->said_count; i++) {
+        size_t len = strlen(call->said[i].name);
+
+        if (strncmp(rest, call->said[i].name, len) == 0 && rest[len] == ' ')
+            return cmd_fail(CMD_FAILED, "--%s%s", call->said[i].flag, rest + len);
+    }
+    return cmd_fail(CMD_FAILED, "%s", error);
+}
+
+static int refused(const struct call *call, const struct shs_test_answer *answer,
+                   const json_t *value)
+{
+    const char *error = error_of(value);
     const char *need = json_string_value(json_object_get(value, "need"));
     const char *have = json_string_value(json_object_get(value, "have"));
     const char *server = json_string_value(json_object_get(value, "server"));
@@ -481,7 +518,7 @@ static int refused(const struct shs_test_answer *answer, const json_t *value)
         shs__say_more(said, sizeof said, "nothing was changed");
         return cmd_fail(CMD_FAILED, "%s", said);
     }
-    return cmd_fail(CMD_FAILED, "%s", error);
+    return bad_request(call, error);
 }
 
 static bool has_objects_only(const json_t *rows)
@@ -535,7 +572,7 @@ static int show(const struct ctl *self, const struct call *call,
             putchar('\n');
     }
     if (answer->status >= 300)
-        code = refused(answer, value);
+        code = refused(call, answer, value);
     else if (!fits(call, value))
         code = cmd_fail(
             CMD_FAILED,

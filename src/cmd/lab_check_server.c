@@ -53,6 +53,7 @@ struct check_server {
     char *host; /* of the URL */
     unsigned port;
     const char *path;
+    bool reached; /* it took a connection */
     struct score_case cases[CASES_MAX];
     size_t count;
 };
@@ -284,6 +285,7 @@ static int knock(struct check_server *self, struct score_case *c,
     rc = shs__test_request_take(&request, &asked, &err);
     if (rc == SHS_OK)
         rc = shs__test_client_ask(&answer, &spec, &request, &client, &err);
+    self->reached = self->reached || client.connected;
     if (rc == SHS_OK)
         judge_answer(self, c, wish, answer);
     else
@@ -372,6 +374,9 @@ static int run_all(struct check_server *self, const char *ca_pem)
         }
         return CMD_OK;
     }
+    if (!self->reached)
+        return cmd_fail(SCORE_NO_SANITY, "%s port %u cannot be reached (%s): does the server run?",
+                        self->host, self->port, said[0]);
     return cmd_fail(SCORE_NO_SANITY,
                     "%s port %u does not let the good client in (%s): does it know %s/ca.pem?",
                     self->host, self->port, said[0][0] != '\0' ? said[0] : "no reason", self->dir);

@@ -104,6 +104,20 @@ static int settle(struct args *a)
 
 /* -- being ready ------------------------------------------------------------------------------- */
 
+/* What a first look is taken at: a condition that is served, and that curl refuses at once. */
+static const struct shs_condition *first_look(const struct shs_lab *lab)
+{
+    const struct shs_condition *c = shs_lab_find(lab, "expired");
+
+    if (c != NULL && c->servable)
+        return c;
+    for (c = shs_lab_first(lab); c != NULL; c = shs_lab_next(lab, c)) {
+        if (c->servable && c->expect == SHS_LAB_REJECT && !c->hangs)
+            return c;
+    }
+    return shs_lab_find(lab, "good");
+}
+
 static int print_hello(const struct shs_lab *lab)
 {
     const struct shs_condition *c;
@@ -125,8 +139,8 @@ static int print_hello(const struct shs_lab *lab)
     printf("\ntrust   %s   for names under .%s and loopback alone; gone at the end\n", ca,
            strrchr(shs_lab_domain(lab), '.') + 1);
     printf("page    %s/\n", shs_lab_proxy_url(lab));
-    printf("try     curl --proxy %s --cacert %s https://expired.%s/\n", shs_lab_proxy_url(lab), ca,
-           shs_lab_domain(lab));
+    printf("try     curl --proxy %s --cacert %s https://%s/\n", shs_lab_proxy_url(lab), ca,
+           first_look(lab)->host);
     printf("shell   eval \"$(shs lab env)\"\nrun     shs lab run --preset curl\n");
     shs__free(ca);
     return cmd_flush();

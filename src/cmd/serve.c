@@ -323,7 +323,9 @@ static int make_admin(struct serve *self)
     opt.reload_files = serve_reload_files;
     opt.prepare = serve_fds_prepare;
     code = serve_admin_open(&self->admin, self->o, &opt);
-    for (size_t i = 0; code == CMD_OK && self->admin != NULL && i < self->plan.served; i++) {
+    if (self->admin == NULL || self->o->check)
+        return code;
+    for (size_t i = 0; code == CMD_OK && i < self->plan.served; i++) {
         struct listener *l = &self->listeners[i];
 
         if (l->o->handler == SERVE_HEALTH)
@@ -1092,6 +1094,7 @@ static struct serve self;
 int serve_check(int argc, char **argv, int (*look)(void *ctx, struct shs_server *server), void *ctx,
                 int failed)
 {
+    struct shs_server *server;
     int code;
 
     if (!serve_plan_read(&self.plan, argc, argv, &code)) {
@@ -1110,6 +1113,8 @@ int serve_check(int argc, char **argv, int (*look)(void *ctx, struct shs_server 
         if (self.listeners[i].server != NULL)
             code = look(ctx, self.listeners[i].server);
     }
+    for (unsigned i = 0; code == CMD_OK && (server = shs_admin_server(self.admin, i)) != NULL; i++)
+        code = look(ctx, server);
     clean_up(&self);
     return code;
 }

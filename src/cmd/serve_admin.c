@@ -150,7 +150,7 @@ int serve_admin_open(struct shs_admin **out, const struct serve_options *o,
         opt.drain_grace_ms = o->drain_grace_ms;
     opt.settings = each_setting;
     opt.settings_ctx = (void *)o;
-    rc = o->check ? shs__admin_check(&opt, &err) : shs_admin_new(out, NULL, &opt, &err);
+    rc = o->check ? shs__admin_check(out, &opt, &err) : shs_admin_new(out, NULL, &opt, &err);
     if (rc != SHS_OK)
         return cmd_fail(err.code == SHS_USAGE ? CMD_USAGE : CMD_FAILED, "--admin: %s", err.text);
     return CMD_OK;

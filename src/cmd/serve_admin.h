@@ -25,8 +25,8 @@ bool serve_admin_place(const char *text, struct serve_admin_place *out);
 bool serve_admin_fits(const struct serve_options *o, const char **flag, const char **problem);
 
 /*
- * Opens what `o` asks for; *out is NULL when it asks for nothing, or only to look (--check).
- * CMD_OK, or a failure already said.
+ * Opens what `o` asks for; *out is NULL when it asks for nothing, and does not serve when it asks
+ * only to look (--check). CMD_OK, or a failure already said.
  *
  *   opt  what the caller has set: log, health, metrics. Copied
  */

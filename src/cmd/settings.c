@@ -799,6 +799,13 @@ static bool show_bytes(uint64_t value, char *out, size_t cap)
     return true;
 }
 
+/* A number that nobody can give stands for the default that the row tells of. */
+static bool is_preset(const struct setting *row, const void *to)
+{
+    return is_number(row) && row->preset != NULL &&
+           (stored(to, row) < row->min || stored(to, row) > row->max);
+}
+
 bool settings_show(const struct setting *row, const void *to, size_t item, char *out, size_t cap)
 {
     const char *member = (const char *)to + row->offset;
@@ -810,6 +817,8 @@ bool settings_show(const struct setting *row, const void *to, size_t item, char 
     }
     if (item > 0)
         return false;
+    if (is_preset(row, to))
+        return show_text(row->preset, out, cap);
     switch (row->kind) {
     case SETTING_FLAG:
     case SETTING_NOT:
@@ -976,11 +985,21 @@ static void print_default(const struct setting *row, const void *to, int indent)
     char value[1024];
 
     if ((is_switch(row) || is_number(row) || row->kind == SETTING_CHOICE) &&
-        (is_switch(row) || stored(to, row) != 0 || row->kind == SETTING_CHOICE) &&
+        (!is_number(row) || stored(to, row) != 0 || is_preset(row, to)) &&
         settings_show(row, to, 0, value, sizeof value))
         printf("%*s# %s: %s\n", indent, "", row->name, value);
     else
         printf("%*s# %s: %s\n", indent, "", row->name, settings_placeholder(row));
+}
+
+/* Has it anything that a file may say? */
+static bool is_in_files(const struct settings *table, const struct settings_group *group)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (same_group(table->rows[i].group, group->name) && !table->rows[i].flag_only)
+            return true;
+    }
+    return false;
 }
 
 void settings_print(const struct settings *table, const void *to,
@@ -991,7 +1010,8 @@ void settings_print(const struct settings *table, const void *to,
         const struct settings_group *group = &table->groups[g];
         const struct setting *first = entries_of(table, group);
 
-        if (part != SETTINGS_ALL && group->shared != (part == SETTINGS_SHARED))
+        if (!is_in_files(table, group) ||
+            (part != SETTINGS_ALL && group->shared != (part == SETTINGS_SHARED)))
             continue;
         printf("%*s# %s\n", indent, "", group->heading);
         if (first != NULL)

@@ -372,6 +372,7 @@ int shs__test_client_open(struct shs_test_client *self, const struct shs_test_cl
     self->alert = -1;
     self->deadline_ns = spec->deadline_ns;
     rc = spec->path != NULL ? connect_to_path(self, spec->path, err) : connect_to(self, spec, err);
+    self->connected = rc == SHS_OK;
     if (rc == SHS_OK && spec->tls)
         rc = make_ssl(self, spec, err);
     if (rc == SHS_OK && spec->tls)

@@ -28,10 +28,11 @@ struct shs_test_client {
     struct ssl_st *ssl; /* NULL: plain */
     int fd;
     int64_t deadline_ns;
-    int alert;   /* that the server sent, fatal; -1 = none */
-    bool ended;  /* the server's data has ended ... */
-    bool cut;    /* ... without the close_notify that should be there */
-    bool wanted; /* the server asked for a certificate */
+    int alert;      /* that the server sent, fatal; -1 = none */
+    bool connected; /* somebody has taken the connection */
+    bool ended;     /* the server's data has ended ... */
+    bool cut;       /* ... without the close_notify that should be there */
+    bool wanted;    /* the server asked for a certificate */
 };
 
 /*

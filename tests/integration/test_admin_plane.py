@@ -871,7 +871,8 @@ def test_08_revoke_now(pki):
                 equal(server.ask("deny", "POST", {"serial": "0x" + serial, "issuer": "CN=corp"}).json["new"], False)
                 equal(talk(held["alice"])[0], 200)
                 equal(refusal_of(server, pki, "alice"), None)
-            for bad in ({}, {"spki": "ab"}, {"cn": "bob"}, {"uid": -1}, {"uid": "0"}, {"spiffe": "corp"},
+            for bad in ({}, {"spki": "ab"}, {"cn": "bob"}, {"uid": -1}, {"uid": "0"}, {"spiffe": "corp"}, {"spiffe": "spiffe://"},
+                        {"spiffe": "spiffe:///x"},
                         {"serial": "1"}, {"spki": "0" * 64, "uid": 3}, {"serial": "1\nspki", "issuer": "x"}, [],
                         # of a number that is cut, or a word too many, another client would be kept out
                         {"serial": "1" * 65, "issuer": "CN=corp"}, {"serial": "0x" + "1" * 65, "issuer": "CN=corp"},
@@ -1469,7 +1470,11 @@ def test_14_config(pki):
         config = answer.json
         equal(config["settings"]["header"], ["X-One: 1", "X-Two: 2"])
         equal(config["settings"]["client-ca"], pki.ca.cert)
-        equal(config["servers"]["127.0.0.1:%d" % server.port]["max_connections"], 10000)
+        options = config["servers"]["127.0.0.1:%d" % server.port]
+        equal((options["max_connections"], options["max_connections_per_address"]), (10000, "a quarter"))
+        # what is in force, where nobody has said anything
+        equal([config["settings"][name] for name in ("admin-rate", "max-connections-per-address", "max-threads")],
+              ["3000", "a quarter", "1024"])
         check(b"PRIVATE KEY" not in answer.body, "a key")
         tag = answer.headers["ETag"]
         equal(server.ask("config").headers["ETag"], tag)

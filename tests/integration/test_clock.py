@@ -152,6 +152,13 @@ def what_breaks(directory):
     code, out, err = shslib.run(BIN, "check", SITE, env={"XDG_STATE_HOME": home})
     check(code == 0 and out.startswith("Nothing breaks") and not os.path.exists(home), out + err)
     look("--plain", SITE, code=0)
+    # The admin plane has a certificate of its own; one that two places have is told once.
+    made("new", "localhost", "--name", "plane", "--not-after", "+30d", directory=directory)
+    plane = ("--admin", "tls:9443", "--admin-client-ca", directory + "/ca.pem", "--admin-cert", directory + "/plane.pem",
+             "--admin-key", directory + "/plane.key", "--plain", SITE)
+    check("Next: " in look("--at", "+10d", *plane, code=0) and "plane.pem: the cert" in look("--at", "+31d", *plane, code=1), "plane")
+    out = look("--at", "+61d", *options[:-1], *plane[:3], directory + "/ca.pem", SITE, code=1)
+    equal(out.count("site.pem: the certificate expires"), 1, out)
     for arguments, code, word in ((("--at", "x", *options), 2, "'x'"), (("--at", "-1d", *options), 2, "-1d"), (("--at",), 2, "--at"),
                                   (("--nonsense",), 2, "nonsense"), (("--cert", "/no/such.pem"), 3, "/no/such.pem"),
                                   (("--now", "x", SITE), 2, "now")):

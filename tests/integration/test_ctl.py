@@ -72,7 +72,11 @@ def test_who_is_connected(pki):
         equal(sock.recv(10), b"")
         shslib.wait_until(lambda: server.rows("connections") == [], 10, "it to be gone, after its socket")
         check("no such connection" in server.bad(1, "close", row["ID"]), "a second time")
-        check("older_than is a time" in server.bad(1, "connections", "--older-than", "long"), "a time")
+        for words, said in ((("connections", "--older-than", "long"), "--older-than is a time"),
+                            (("certs", "--within", "long"), "--within is a time"),
+                            (("connections", "--server", server.name, "--state", "odd"), "--state is one of handshake,"),
+                            (("connections", "--limit", "x"), "--limit must be a number from 0 to")):
+            check("error: " + said in server.bad(1, *words), words)
 
 
 def test_what_is_told(pki):

@@ -114,10 +114,11 @@ def a_server_that_cannot_be_used():
         code, _, err = run("--dir", d, "https://127.0.0.1:%d" % port)
         equal(code, 6, err)
         check("Cannot connect" in err and str(port) in err, err)
+        check("does the server run?" in err and "ca.pem" not in err, err)
         with python_server(other, ssl.CERT_REQUIRED) as port:
             code, _, err = run("--dir", d, "--ca", other + "/root.pem", "https://localhost:%d" % port)
             equal(code, 6, err)
-            check(d + "/ca.pem" in err, err)
+            check(d + "/ca.pem" in err and "does the server run?" not in err, err)
         with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts, and says nothing
             code, _, err = run("--dir", d, "--timeout", "1", "https://127.0.0.1:%d" % listener.getsockname()[1])
             equal(code, 6, err)

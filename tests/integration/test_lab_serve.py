@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -247,6 +248,11 @@ def chosen_conditions():
         for id in ("ip-mismatch", "ip-cn-only", "ip-leading-zero"):
             accepted, text = lab_sweep.python(lab, by_id[id])
             check(not accepted and "IP address mismatch" in text, "%s: %s" % (id, text))
+    for options, kinds in ((("--only", "wildcard*"), ("reject",)), (("--only", "good"), ("accept",))):
+        with lab_sweep.Lab(*options) as lab:
+            hosts = [c["host"] for c in lab.conditions if c["expect"] in kinds]
+        tried = re.search(r"^try +curl .* https://([^/]+)/$", lab.said, re.M).group(1)
+        check(tried in hosts, "%s is tried, and of %s" % (tried, hosts))
     for arguments, word in ((("--only", "nothing"), "'nothing' is not a condition"), (("--ip-base", "10.0.0.0"), "'10.0.0.0'"),
                             (("--ip-base", "127.0.1.1"), "'127.0.1.1'")):
         code, out, err = shslib.run(shslib.BIN, "lab", "serve", *arguments)

@@ -314,12 +314,13 @@ def test_printed_is_read():
         code, first, err = shs(*flags, "--print-config", cwd=path)
         equal((code, err), (0, ""))
         for line in ("bind: ''", "max-body: 10m", "max-head: 65537", "no-listing: true", "tls-min: 1.3",
-                     "  - cert: 'a b.pem'", "    key: 'it''s.key'", "# max-headers: 100", "log: none"):
+                     "# max-connections-per-address: a quarter", "# max-threads: 1024", "  - cert: 'a b.pem'", "    key: 'it''s.key'", "# max-headers: 100", "log: none"):
             check(line in first.split("\n"), "%r is not in\n%s" % (line, first))
         shslib.write_file(path + "/c.yaml", first)
         equal(shs("--config", "c.yaml", "--print-config", cwd=path), (0, first, ""))
         code, out, _ = shs("--print-config", cwd=path)
         equal(code, 0)
+        check(not re.search(r"^# [^:\n]+\n(\n|\Z)", out, re.M), "a heading with nothing below it:\n" + out)
         keys = re.findall(r"^# ([a-z-]+): ", out, re.M)
         entry = re.search(r"^# routes: \[\{(.*)\}\]$", out, re.M).group(1)
         for name in re.findall(r"^ +(?:-\w, )?--([a-z-]+)", shs("--help", cwd=path)[1], re.M):
