@@ -1,6 +1,6 @@
 /*
- * test_tls_door.c - how a connection leaves libssl: a client that seals its records itself says what
- * no library would, before the door and after it.
+ * test_tls_door.c - how a connection leaves libssl: a client that seals its records itself says
+ * what no library would, before the door and after it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,8 @@
 #include "failing_memory.h"
 #include "tls/config/config.h"
 #include "tls/config/tickets.h"
-#include "tls_lab.h"
+#include "tls/wire/failure.h"
+#include "tls_ends.h"
 
 static const char key_update[] = "\x18\x00\x00\x01";
 #define KEY_UPDATE_LEN ((size_t)5) /* its last byte: it asks for none */
@@ -248,6 +249,34 @@ static void data_opens_it_again(void **state)
     visit_close(&v);
 }
 
+/* A warning of before is not what a refusal is about, whoever has the records. */
+static void a_warning_is_not_the_reason(void **state)
+{
+    struct shs_tls_failure failure = {.cause = SHS_TLS_CAUSE_NONE};
+    struct visit v;
+    char byte;
+
+    SHS_UNUSED(state);
+    for (int direct = 0; direct < 2; direct++) {
+        visit_open(&v);
+        client_says(&v, SHS_TLS_DATA, "a", 1);
+        server_hears(&v, 'a');
+        if (direct)
+            server_waits(&v);
+        client_says(&v, SHS_TLS_ALERT, "\x01\x5a", 2);
+        assert_int_equal(reads(&v, &byte), SHS_WAIT_READ);
+        assert_int_equal(v.server->alert_in, SSL_AD_USER_CANCELLED);
+        assert_int_equal(shs__tls_records_seal(v.client, SHS_TLS_DATA, "b", 1, &v.wire), SHS_OK);
+        shs__buf_head(&v.wire)[v.wire.len - 1] ^= 1;
+        leaves(&v);
+        server_refuses(&v, SSL_AD_BAD_RECORD_MAC);
+        tls_describes(v.server, SHS_TLS, "we sent alert 20");
+        shs__tls_failure_classify(&failure, v.server, SHS_TLS);
+        assert_int_equal(failure.cause, SHS_TLS_CAUSE_PROTOCOL);
+        visit_close(&v);
+    }
+}
+
 /* What the server has said, whole records of it, opens with the client's keys, and is "yes". */
 static void client_heard_nothing_else(struct visit *v)
 {
@@ -326,6 +355,7 @@ int main(void)
         cmocka_unit_test(a_message_that_has_begun_shuts_it),
         cmocka_unit_test(what_libssl_has_counted_shuts_it),
         cmocka_unit_test(data_opens_it_again),
+        cmocka_unit_test(a_warning_is_not_the_reason),
         cmocka_unit_test(without_memory_nothing_wrong_is_said),
     };
 

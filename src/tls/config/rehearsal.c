@@ -125,7 +125,7 @@ static int judge(const struct shs_tls_site *site, const struct shs_tls_pair *pai
 }
 
 /*
- * Does openssl.cnf have records padded (RecordPadding)? It says so for every SSL_CTX of the process,
+ * Does openssl.cnf have records padded (RecordPadding)? It says so for every SSL_CTX of a process,
  * the client's too, and OpenSSL does not tell. No block is filled by one byte and by two.
  */
 static bool pads(struct shs_tls_stream *client)

@@ -7,8 +7,6 @@
 
 #include "tls/wire/stream.h"
 
-#define NO_ALERT 255
-
 const char *shs_tls_cause_label(enum shs_tls_cause cause)
 {
     static const char *const labels[] = {
@@ -117,7 +115,7 @@ static enum shs_tls_cause cause_of_reason(unsigned long code)
 /* A failure that OpenSSL reported. */
 static void classify_protocol(struct shs_tls_failure *out, const struct shs_tls_stream *tls)
 {
-    if (tls->alert_in != NO_ALERT) {
+    if (shs__tls_is_ended_by_alert(tls)) {
         out->cause = SHS_TLS_CAUSE_CLIENT_ALERT;
         out->alert = tls->alert_in;
         return;

@@ -88,6 +88,11 @@ static int speaks_plain(struct shs_tls_stream *self)
     return fail(self, SHS_TLS_WHY_PLAIN_HTTP, SHS_TLS);
 }
 
+bool shs__tls_is_ended_by_alert(const struct shs_tls_stream *self)
+{
+    return self->alert_in != NO_ALERT && self->alert_out == NO_ALERT;
+}
+
 /* Is it the client's certificate that is being read? */
 static bool is_reading_certificate(const SSL *ssl)
 {
@@ -121,7 +126,7 @@ static void note_client_reason(struct shs_tls_stream *self)
     } else if (SSL_get_state(self->ssl) == TLS_ST_SR_CERT_VRFY &&
                is_about_its_key(self->tls_code)) {
         self->client_reason = SHS_CLIENT_UNSUPPORTED_KEY;
-    } else if (is_reading_certificate(self->ssl) && self->alert_in == NO_ALERT &&
+    } else if (is_reading_certificate(self->ssl) && !shs__tls_is_ended_by_alert(self) &&
                self->alert_out != SSL_AD_INTERNAL_ERROR) {
         self->client_reason = ERR_GET_REASON(self->tls_code) == SSL_R_EXCESSIVE_MESSAGE_SIZE
                                   ? SHS_CLIENT_TOO_LARGE
@@ -765,7 +770,7 @@ static void describe_protocol(const struct shs_tls_stream *self, struct shs_erro
 
     if (self->client_reason != SHS_CLIENT_OK) {
         shs__tls_refusal_text(err, (enum shs_client_reason)self->client_reason, self->refusal);
-    } else if (self->alert_in != NO_ALERT) {
+    } else if (shs__tls_is_ended_by_alert(self)) {
         describe_alert(self, err);
     } else if (self->no_name) {
         shs_error_set(err, SHS_TLS, 0, "There is no certificate for the name the client wants.");

@@ -130,6 +130,9 @@ static inline bool shs__tls_is_refused(const struct shs_tls_stream *self)
     return self->stage != SHS_TLS_SHAKES && self->client_reason != SHS_CLIENT_OK;
 }
 
+/* It was the peer's alert that ended it, and not a warning of before we sent ours. */
+bool shs__tls_is_ended_by_alert(const struct shs_tls_stream *self);
+
 /* The stream that has made this SSL: for callbacks. NULL: none has. */
 struct shs_tls_stream *shs__tls_stream_of(const SSL *ssl);
 
