@@ -37,11 +37,11 @@
  *
  *   The library installs no signal handler: new makes its threads with the signals blocked, run
  *   blocks them in its own thread and takes them (signalfd(2)), and the mask of the thread is as it
- *   was when either returns. Other threads of the program have to block them themselves; and who
- *   wants one that comes before run, or between new and run, to wait for run blocks them before
- *   new. Of several services in a process one can have the signals: a signal comes to one of them
- *   alone, and when that has ended the program stops the others by shs_service_stop. A program
- *   with handlers of its own gives no signals, and calls shs_service_stop in one.
+ *   was when either returns. Other threads of the program have to block the signals themselves. A
+ *   signal that comes before run waits for it only if the program blocks the signals before new.
+ *   Of several services in a process only one can have the signals; when it has ended, the program
+ *   stops the others by shs_service_stop. A program with signal handlers of its own leaves `until`
+ *   NULL, and calls shs_service_stop in a handler.
  *
  * Threads: new, run and free by one thread; shs_service_stop by any.
  *

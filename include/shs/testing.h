@@ -28,6 +28,9 @@
  *       if (shs_test_server_stop(server, &err) != SHS_OK)
  *           fail(err.text);                        "1 request did not end: GET /slow, for 2.0 s"
  *
+ *   A fault may end a connection while the client still writes. A client that uses write(2), as
+ *   OpenSSL's own sockets do, then gets SIGPIPE, which kills the test: ignore SIGPIPE there.
+ *
  *   Any number of them may live at once. Nothing here ends the process, prints, or keeps a state
  *   beside what it hands out; every error is an int and a sentence in a struct shs_error, for the
  *   test runner of your choice. Not for serving: the CA's key is in memory only, its files are in

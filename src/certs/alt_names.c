@@ -354,7 +354,7 @@ static int refuse_constraint(const char *name, struct shs_error *err)
     const char *hint = is_network(name) ? NULL : hint_for(name);
 
     return shs_error_set(err, SHS_USAGE, 0,
-                         "'%.60s' is nothing to constrain an authority to. Give a domain "
+                         "An authority cannot be constrained to '%.60s'. Give a domain "
                          "(\"example.test\"), an address, or a network (\"10.0.0.0/8\").%s%s",
                          name, hint == NULL ? "" : " ", hint == NULL ? "" : hint);
 }

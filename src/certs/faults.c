@@ -26,9 +26,9 @@ static const struct fault {
     {"no-san", "its only name is the common name", .extension = "subjectAltName=none"},
     {"no-subject", "the subject is empty; not wrong, but rare", .o = {.subject = no_names}},
     {"wrong-usage", "it is for e-mail", .o = {.usage = "emailProtection"}},
-    {"client-usage", "it is for clients, as far as its usage says", .o = {.usage = "clientAuth"},
+    {"client-usage", "its usage says that it is for clients", .o = {.usage = "clientAuth"},
      .how = {.of_server = true}},
-    {"server-usage", "it is for servers, as far as its usage says", .o = {.usage = "serverAuth"},
+    {"server-usage", "its usage says that it is for servers", .o = {.usage = "serverAuth"},
      .how = {.of_client = true}},
     {"certsign-only", "its key usage is keyCertSign alone", .o = {.key_usage = "keyCertSign"}},
     {"ca-true", "it says that it is an authority",
@@ -36,7 +36,7 @@ static const struct fault {
     {"self-signed", "it signs itself", .how = {.self_signed = true}},
     {"untrusted", "an authority that nobody trusts has signed it", .how = {.untrusted = true}},
     {"bad-signature", "the signature is of another key", .how = {.forged = true}},
-    {"mismatched-key", "what its key signs, it does not verify", .how = {.foreign_key = true}},
+    {"mismatched-key", "its key does not belong to it", .how = {.foreign_key = true}},
     {"incomplete-chain", "the authorities between are not sent", .o = {.chain = "none"},
      .how = {.chainless = true}},
     {"sha1", "the signature is over SHA-1", .o = {.digest = "sha1"}},
@@ -114,7 +114,7 @@ static int check_contradiction(const struct shs_cert_options *own, const struct 
     }
     if ((fault->how.of_client && !own->client) || (fault->how.of_server && own->client))
         return shs_error_set(err, SHS_USAGE, 0,
-                             "The fault %s is none for a %s: its certificate is for that.",
+                             "The fault %s is no fault for a %s: its certificate has this usage.",
                              fault->word, own->client ? "client" : "server");
     return SHS_OK;
 }

@@ -141,7 +141,7 @@ static int read_file(const struct store *st, const char *name, bool secret, stru
     if (rc == SHS_OK) {
         rc = shs__read_all(fd, out);
         if (rc == SHS_LIMIT)
-            rc = shs_error_set(st->err, SHS_TLS, 0, "%s/%s is too long to be what it should be.",
+            rc = shs_error_set(st->err, SHS_TLS, 0, "%s/%s is too long for a key or a certificate.",
                                st->dir, name);
         else if (rc == SHS_NOMEM)
             rc = fail_memory(st);

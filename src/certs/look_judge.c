@@ -197,7 +197,7 @@ static void judge_chain(struct judge *j)
         if (next != at + 1)
             found(j, SHS_FINDING_NOTE, "order",
                   "certificate %d is followed by %d, not by its "
-                  "issuer: RFC 8446 asks clients to bear that",
+                  "issuer: RFC 8446 asks clients to accept that",
                   at + 1, at + 2);
         at = next;
     }
@@ -206,7 +206,7 @@ static void judge_chain(struct judge *j)
     if ((X509_get_extension_flags(cert) & EXFLAG_SS) != 0)
         found(j, at == 0 && j->wish->ca_pem == NULL ? SHS_FINDING_WARNING : SHS_FINDING_NOTE,
               at == 0 ? "self-signed" : "root-included",
-              at == 0 ? "it is signed by itself: clients must be told of it alone"
+              at == 0 ? "it is signed by itself: each client must be told to trust it"
                       : "the root is sent as well, which nobody needs");
 }
 

@@ -261,10 +261,10 @@ static int check_args(const struct explain *e)
     if (e->operands.items[1][0] != '/')
         return cmd_fail(CMD_USAGE, "the path '%s' does not begin with '/'", e->operands.items[1]);
     if (!known && !e->nobody)
-        return cmd_fail(CMD_USAGE, "who asks? --cert FILE, --uid N, --user NAME, or --nobody");
+        return cmd_fail(CMD_USAGE, "say who asks: --cert FILE, --uid N, --user NAME or --nobody");
     if (e->nobody && known)
         return cmd_fail(CMD_USAGE,
-                        "--nobody is one of whom nothing is known: nothing goes with it");
+                        "--nobody is a client of whom nothing is known: leave out what says more");
     if (said && e->via == NULL)
         return cmd_fail(CMD_USAGE,
                         "--via-uri and the like are what a proxy says: add --via ADDRESS");

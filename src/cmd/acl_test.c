@@ -265,7 +265,7 @@ static int take_who(struct table *t, struct made *m, size_t from, size_t to)
         } else if (shs_str_is(w->at[i], "file")) {
             code = take_file(t, m, w->at[i + 1].ptr);
         } else if (attr < 0) {
-            code = fault(t, "'%.60s' is nothing that an identity has", w->at[i].ptr);
+            code = fault(t, "'%.60s' is not something that an identity has", w->at[i].ptr);
         } else if (shs__value_read(&t->words, (enum shs_attr)attr, w->at[i + 1], &c, &err) !=
                    SHS_OK) {
             code = cmd_fail(CMD_USAGE, "%s", err.text);

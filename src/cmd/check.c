@@ -25,14 +25,14 @@ static const char about[] =
     "\n"
     "Takes the options of 'shs serve', reads what it would read, serves nothing, and says what "
     "breaks\n"
-    "until DATE, and when: certificates and their chains, client CAs, CRLs, OCSP responses.\n"
+    "by DATE, and when: certificates and their chains, client CAs, CRLs, OCSP responses.\n"
     "\n"
     "    shs check --at +60d --cert site.pem --client-ca ca.pem --crl crl.pem\n";
 
 static const char below[] =
     "With --now of 'shs serve' it begins there and not today. To try that day: 'shs serve --now "
     "DATE'.\n"
-    "Exit status: 0 nothing breaks until then, 1 something does, 2 something is broken at the "
+    "Exit status: 0 nothing breaks by then, 1 something does, 2 something is broken at the "
     "beginning\nor the command line is wrong, 3 a file cannot be used.\n";
 
 struct end {
@@ -207,7 +207,7 @@ static int judge(struct check *self)
     if (shs_parse_date(&self->at, self->at_text, self->now, &err) != SHS_OK)
         return cmd_fail(CMD_USAGE, "--at: %s", err.text);
     if (self->at < self->now)
-        return cmd_fail(CMD_USAGE, "--at '%s' is over", self->at_text);
+        return cmd_fail(CMD_USAGE, "--at '%s' is in the past", self->at_text);
     if (self->too_many)
         return cmd_fail(CHECK_NOT_LOOKED, "there are more than %d certificates and CRLs", ENDS_MAX);
     qsort(self->ends, self->count, sizeof *self->ends, by_date);
@@ -223,7 +223,8 @@ int cmd_check(int argc, char **argv)
     static struct check self;
     static char serve[] = "serve";
     const struct flag flags[] = {
-        {"at", FLAG_TEXT, &self.at_text, "DATE", "until then (+30d): +60d, 2027-01-31, @UNIXTIME"},
+        {"at", FLAG_TEXT, &self.at_text, "DATE",
+         "how far to look ahead (+30d): +60d, 2027-01-31, @UNIXTIME"},
         {"json", FLAG_SET, &self.json, NULL, "as JSON"},
     };
     const struct command_page page = {

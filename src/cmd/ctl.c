@@ -103,7 +103,7 @@ static const struct ctl_command commands[] = {
      NULL},
     {{"servers", NULL, "what it looks at", NULL, true}, "GET", "servers", 0, "", server_columns},
     {{"routes", NULL, "what can be asked", NULL, true}, "GET", "routes", 0, "", route_columns},
-    {{"status", NULL, "how the servers do", NULL, true}, "GET", "status", 0, NULL, NULL},
+    {{"status", NULL, "how the servers are doing", NULL, true}, "GET", "status", 0, NULL, NULL},
     {{"connections", NULL, "who is connected", NULL, true},
      "GET",
      "connections",
@@ -366,7 +366,7 @@ static int make_call(const struct ctl *self, struct call *call)
     int code;
 
     if (self->operands.count - 1 > call->command->max_operands)
-        return cmd_fail(CMD_USAGE, "what is '%s' for? See 'shs ctl --help'",
+        return cmd_fail(CMD_USAGE, "'%s' is one argument too many; see 'shs ctl --help'",
                         self->operands.items[call->command->max_operands + 1]);
     if (asks && (self->time != NULL || self->only != NULL) &&
         strcmp(call->command->word.name, "log") == 0)
@@ -637,7 +637,7 @@ int cmd_ctl(int argc, char **argv)
         {"state", FLAG_TEXT, &self.state, "STATE",
          "connections: handshake, waiting, idle or running"},
         {"older-than", FLAG_TEXT, &self.older, "TIME", "connections: open for longer than that"},
-        {"limit", FLAG_TEXT, &self.limit, "N", "connections: so many"},
+        {"limit", FLAG_TEXT, &self.limit, "N", "connections: at most so many"},
         {"now", FLAG_SET, &self.now, NULL, "close: in the middle of a request"},
         {"failed", FLAG_SET, &self.failed, NULL, "handshakes: that failed"},
         {"within", FLAG_TEXT, &self.within, "TIME", "certs: that expire within this time, 30d"},

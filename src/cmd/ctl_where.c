@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -96,6 +97,8 @@ int ctl_where_check(struct ctl_where *self)
 
 static int cannot_ask_socket(const struct ctl_where *self, const struct shs_error *err)
 {
+    struct stat st;
+
     switch (err->sys_errno) {
     case ENOENT:
         return cmd_fail(CMD_FAILED,
@@ -103,6 +106,11 @@ static int cannot_ask_socket(const struct ctl_where *self, const struct shs_erro
                         "with --socket where it is",
                         self->socket, self->socket);
     case ECONNREFUSED:
+        if (stat(self->socket, &st) == 0 && !S_ISSOCK(st.st_mode))
+            return cmd_fail(CMD_FAILED,
+                            "%s is not a socket: --socket takes the PATH of shs serve --admin "
+                            "unix:PATH",
+                            self->socket);
         return cmd_fail(CMD_FAILED, "nobody serves %s: the server has ended; start it again",
                         self->socket);
     case EAGAIN:

@@ -200,8 +200,8 @@ static bool take_operands(int argc, char **argv, struct flag_list *operands, siz
 {
     for (; optind < argc; optind++) {
         if (operands->count >= max_operands) {
-            *code =
-                cmd_fail(CMD_USAGE, "what is '%s' for? See 'shs %s --help'", argv[optind], argv[0]);
+            *code = cmd_fail(CMD_USAGE, "'%s' is one argument too many; see 'shs %s --help'",
+                             argv[optind], argv[0]);
             return false;
         }
         (void)add(operands, argv[optind]);

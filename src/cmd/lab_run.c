@@ -39,17 +39,21 @@ static const char about[] =
     "\n"
     "Sends a client through every condition of a lab of its own, and scores what it does: the\n"
     "verdict and the reason. CMD is run for each: {url} {host} {port} {ca} {proxy} {id} are put\n"
-    "in, {limit} too (its own limit in seconds: then it has a few more to end), and its "
-    "environment has every trust and proxy variable. Exit status 0 is 'accepted',\n"
-    "any other 'rejected', longer than the limit 'hangs', a signal 'crashes' (or 128 and its\n"
-    "number, from a shell). With --verdict last-line the last line\n"
-    "it writes says it: ACCEPT, REJECT or UNSUPPORTED.\n";
+    "in, and {limit}: the seconds that CMD should give itself; it has a few more before it is\n"
+    "ended. Its environment has every trust and proxy variable. Exit status 0 is 'accepted', any\n"
+    "other 'rejected', longer than the limit 'hangs', a signal 'crashes' (or 128 and its number,\n"
+    "from a shell). With --verdict last-line the last line it writes is the verdict: ACCEPT,\n"
+    "REJECT or UNSUPPORTED.\n";
 
 static const char below[] =
+    "In the table, other: refused, but for another reason; either: good clients differ, so "
+    "neither\n"
+    "is wrong; n/a: it does not apply to this client. Firm cases are the ones that were judged.\n"
+    "\n"
     "Exit status: 0 as it should be, or as in the baseline; 3 something bad was accepted; 4\n"
-    "something good was refused; 5 it hung or crashed; 6 the client never came, or does not take "
-    "the good\n"
-    "one; 127 there is no such command; 1 it could not be done, 2 the command line is wrong.\n";
+    "something good was refused; 5 it hung or crashed; 6 the client never came, or does not take\n"
+    "the good one; 127 there is no such command; 1 it could not be done, 2 the command line is\n"
+    "wrong.\n";
 
 struct lab_run {
     const char *preset, *profile, *verdict, *tier, *format_name, *baseline, *report;
@@ -739,7 +743,8 @@ int lab_run(int argc, char **argv)
         {"only", FLAG_LIST, &self.only, "GLOB", "these conditions; may be repeated"},
         {"except", FLAG_LIST, &self.except, "GLOB", "not these; may be repeated"},
         {"group", FLAG_LIST, &self.groups, "NAME", "these groups; may be repeated"},
-        {"tier", FLAG_TEXT, &self.tier, "NAME", "those that matter so much, and more"},
+        {"tier", FLAG_TEXT, &self.tier, "NAME",
+         "critical, high, medium or low: those that matter so\nmuch, or more"},
         {"timeout", FLAG_NUMBER, &self.limit_s, "SECONDS", "for each (5; chromium: 15)"},
         {"jobs", FLAG_NUMBER, &self.jobs, "N",
          "at once (two for each core, and 4; chromium: one\nfor each core, and 1)"},

@@ -81,7 +81,7 @@ int run_as_find(struct run_as *self, const char *text)
     if (code != CMD_OK)
         return code;
     if (self->uid == 0)
-        return cmd_fail(CMD_USAGE, "--user is to be another user than root");
+        return cmd_fail(CMD_USAGE, "--user must be another user than root");
     self->wanted = geteuid() == 0;
     if (!self->wanted && (geteuid() != self->uid || getegid() != self->gid))
         return cmd_fail(CMD_FAILED, "--user %s: only root can become another user", text);
@@ -113,7 +113,8 @@ int run_as_drop(const struct run_as *self)
         return cmd_fail(CMD_FAILED, "--user: cannot become %s: %s", self->name,
                         shs__strerror(errno, text, sizeof text));
     if (!is_for_good(self))
-        return cmd_fail(CMD_FAILED, "--user: became %s, and could become root again: not served",
+        return cmd_fail(CMD_FAILED,
+                        "--user: as %s it could still become root again, so it does not serve",
                         self->name);
     return CMD_OK;
 }

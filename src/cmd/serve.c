@@ -681,7 +681,7 @@ static int give_up(struct serve *self)
     size_t left = listen_fds_close_rest(name, sizeof name);
 
     if (left > 0)
-        cmd_warn("%zu passed socket%s nobody's and closed, the first is '%s': --bind systemd:NAME "
+        cmd_warn("%zu passed socket%s not used and closed, the first is '%s': --bind systemd:NAME "
                  "takes it",
                  left, left == 1 ? " is" : "s are", name);
     if (code == CMD_OK)

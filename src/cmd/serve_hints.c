@@ -278,6 +278,10 @@ const char *serve_hint(const struct serve_options *o, const struct shs_error *er
         hint_in_use(o, err, out, cap);
     else if (binding && (err->sys_errno == EACCES || err->sys_errno == EPERM))
         hint_low_port(o, err, out, cap);
+    else if (binding && err->sys_errno == EADDRNOTAVAIL)
+        snprintf(out, cap,
+                 "this computer does not have that address ('ip address' lists those it has; "
+                 "--bind '' listens on all of them)");
     else if (!binding && !hint_credential(o, out, cap))
         hint_unreadable(o, out, cap);
     return out;

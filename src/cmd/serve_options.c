@@ -28,8 +28,10 @@ static const char help_above[] =
 static const char help_below[] =
     "SIGINT (Ctrl-C) and SIGTERM stop it: it goes on for --drain-grace, then requests under way\n"
     "have --stop-timeout. A second one ends the grace; after that, one cuts those requests, and\n"
-    "another ends it at once. The last line of the log says what it came to. Exit status: 0\n"
-    "stopped, 1 a request was cut or it could not be done, 2 the command line is wrong.\n";
+    "another ends it at once. The last line of the log counts what was served, closed and cut\n"
+    "since the first one. Exit status: 0 stopped, 1 a request was cut or it could not be done, 2 "
+    "the\n"
+    "command line is wrong.\n";
 
 /* A mixin, and the member of struct shs_options that --threads sets. */
 static const struct {

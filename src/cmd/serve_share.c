@@ -116,7 +116,7 @@ static void say_ca(const struct shs_server *server, const struct serve_options *
     else
         make_url(url, o, "localhost", first == NULL ? 0 : shs_listener_port(first));
     url[strlen(url) - 1] = '\0';
-    printf("How a device is told to trust it: %s" SERVE_SHARE_CA_PATH "\n"
+    printf("To trust it on another device, open there: %s" SERVE_SHARE_CA_PATH "\n"
            "Compare the SHA-256 fingerprint: %s\n",
            url, local->fingerprint);
 }

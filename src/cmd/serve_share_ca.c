@@ -110,7 +110,7 @@ static const char page_end[] =
     "browsers</code></li>\n</ol>\n"
 
     "<p class=\"soft\">Whoever has the key of this authority can sign for that computer and for "
-    "names of private networks. Remove it when you need it no more.</p>\n"
+    "names of private networks. Remove it when you no longer need it.</p>\n"
     "</body>\n</html>\n";
 
 static int send_bytes(struct shs_response *res, const char *type, const void *bytes, size_t len)

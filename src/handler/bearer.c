@@ -161,7 +161,7 @@ static int prepare(struct shs_bearer *self, const struct shs_bearer_token *token
 {
     if (tokens == NULL && self->verify == NULL)
         return shs_error_set(err, SHS_USAGE, 0,
-                             "Bearer needs tokens, or a function that verifies.");
+                             "Bearer needs tokens, or a function that verifies them.");
     if (!shs_is_field_value(shs__str(realm)) || strlen(realm) > REALM_MAX ||
         strpbrk(realm, "\"\\") != NULL)
         return shs_error_set(err, SHS_USAGE, 0,

@@ -199,10 +199,11 @@ static int check_options(const struct shs_lab_options *opt, struct shs_error *er
             domain);
     if (host != NULL && !opt->insecure_address && strncmp(host, "127.", 4) != 0 &&
         strcmp(host, "::1") != 0 && strcmp(host, "localhost") != 0)
-        return shs_error_set(err, SHS_USAGE, 0,
-                             "'%s' is not a loopback address, and the lab's servers are wrong on "
-                             "purpose. Say that it may be reached from outside if you mean it.",
-                             host);
+        return shs_error_set(
+            err, SHS_USAGE, 0,
+            "'%s' is not a loopback address, and the lab's servers are wrong on "
+            "purpose. If it may be reached from outside: --insecure-address (insecure_address).",
+            host);
     if (ip_base_len(opt->ip_base) == 0)
         return shs_error_set(err, SHS_USAGE, 0,
                              "'%s' is not a network of loopback addresses, such as " IP_BASE ".",

@@ -102,7 +102,7 @@ void shs__server_refused_late(struct shs_server *self)
     shs_server_log(
         self, SHS_LOG_WARNING,
         "overloaded: more clients come than can be served; %llu that had waited too long "
-        "to be accepted were told so",
+        "to be accepted were turned away",
         (unsigned long long)count);
 }
 

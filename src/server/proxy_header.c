@@ -214,9 +214,9 @@ static const char *parse_v1(const char *bytes, size_t len, struct shs__proxy_hea
         return "its protocol is not TCP4, TCP6 or UNKNOWN";
     family = word.ptr[3] == '4' ? AF_INET : AF_INET6;
     if (!read_host(next_word(&line), family, from) || !read_host(next_word(&line), family, to))
-        return "an address in it is none";
+        return "an address in it is not an IP address of its protocol";
     if (!read_port(next_word(&line), &from_port) || !read_port(next_word(&line), &to_port))
-        return "a port in it is none";
+        return "a port in it is not a number from 0 to 65535";
     if (line.ptr != NULL)
         return "there is something after its ports";
     if (family == AF_INET) {
@@ -348,7 +348,7 @@ static const char *take_tlv(const struct tlv *tlv, struct shs_proxy_info *info, 
         return set_once(&info->netns, tlv->value);
     case TLV_CRC32C:
         if (tlv->value.len != 4)
-            return "its CRC32C has not 4 bytes";
+            return "its CRC32C is not 4 bytes long";
         return set_once(crc, tlv->value);
     case TLV_SSL:
         if (*has_ssl)
@@ -379,7 +379,7 @@ static const char *parse_tlvs(struct shs_str header, struct shs_str tlvs,
         four_at(crc.ptr, 0) == shs__crc32c(header.ptr, header.len, (size_t)(crc.ptr - header.ptr)))
         return NULL;
     *cause = SHS_PROXY_CHECKSUM;
-    return "its CRC32C is another one: it was changed on its way";
+    return "its CRC32C is wrong: it was changed on its way";
 }
 
 /* A path ends at its first NUL, or fills its place; an abstract name begins with one, and the NULs

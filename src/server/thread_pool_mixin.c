@@ -393,7 +393,7 @@ int shs_thread_pool_share(struct shs_server *self, struct shs_server *with, stru
         return SHS_OK;
     if (self->closed || atomic_load(&self->frozen) || !is_new(own))
         return shs_error_set(err, SHS_USAGE, 0,
-                             "workers are shared before a server serves, and before others share "
+                             "share workers before a server serves, and before others share "
                              "its own");
     rc = shs__pool_join(to, pool); /* it is in both, for a moment: its own is still unused */
     if (rc != SHS_OK)

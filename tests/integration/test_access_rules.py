@@ -310,7 +310,7 @@ def identities_that_are_none(lab):
     plain_ca = lab.corp.client("plain-ca", subject="/CN=alice", ca=True)
     late = lab.corp.client("late", subject="/CN=alice", start=-10 * tls_pki.DAY, end=-tls_pki.DAY)
     usage = lab.corp.client("usage", subject="/CN=alice", usage="serverAuth")
-    for (cert, _), why in ((two, "by two common names"), (spiffe, "it has another URI"), (ca, "that of a CA"),
+    for (cert, _), why in ((two, "by two common names"), (spiffe, "it has another URI"), (ca, "a CA is no client"),
                            (port, "not spelled as one"),
                            (late, "expired"), (usage, "wrong-purpose"), (lab.who["alice"], None)):
         code, said = explain("--policy", lab.rules, "--cert", cert, "--client-ca", lab.corp.cert, "GET", "/admin/v1/x")
@@ -343,7 +343,7 @@ def what_explain_says(lab):
     equal((said["identity"], said["role"], said["ca"], said["need"]),
           ("uri=spiffe://corp.test/ns/ops/sa/build", "operator", "corp", "viewer"), "JSON")
     for arguments, text in ((("GET", "/x"), "--policy FILE is missing"),
-                            (("--policy", lab.rules, "GET", "/x"), "who asks?"),
+                            (("--policy", lab.rules, "GET", "/x"), "say who asks"),
                             (("--policy", lab.rules, "--nobody", "GET"), "METHOD and PATH"),
                             (("--policy", lab.rules, "--nobody", "GET", "x"), "does not begin"),
                             (("--policy", lab.rules, "--nobody", "--user", "a", "GET", "/x"), "--nobody"),

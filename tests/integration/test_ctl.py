@@ -255,6 +255,9 @@ def test_nobody_is_there(pki):
             check("nobody serves " + path in failed(), "nobody listens")
             listener.listen(8)
             check("in time" in failed("--wait", "1s"), "no answer")
+        os.unlink(path)
+        shslib.write_file(path, "")
+        check(path + " is not a socket" in failed(), "a file")
 
 
 def answered_by(home, answer, *words):

@@ -246,7 +246,7 @@ def test_user():
 def test_no_such_user():
     for user, words in (("no-such-user", "there is no user 'no-such-user' on this machine"),
                         ("nobody:no-such-group", "there is no group 'no-such-group' on this machine"),
-                        ("0", "--user is to be another user than root"),
+                        ("0", "--user must be another user than root"),
                         (":", "is not of the form NAME or NAME:GROUP")):
         code, _, err = shslib.run(shslib.BIN, "serve", "--plain", "-p", "0", "--user", user)
         check(code in (1, 2) and words in err, "%s: %d %s" % (user, code, err))

@@ -166,7 +166,7 @@ def test_passed_sockets():
     for bind in ("fd:4", "systemd:b"):
         with shslib.Server(argv=[*passing("tcp:a", "tcp:b"), shslib.BIN, "serve", "--plain", "--bind", bind, SITE]) as server:
             equal(server.get("/a.txt")[2], b"hello\n")
-            server.wait_stderr(r"warning: 1 passed socket is nobody's and closed, the first is 'a'")
+            server.wait_stderr(r"warning: 1 passed socket is not used and closed, the first is 'a'")
     with shslib.Server(argv=[*passing("tcp:a"), shslib.BIN, "serve", SITE]) as server:  # TLS, and a certificate for it
         equal(server.get("/a.txt")[2], b"hello\n")
 

@@ -217,7 +217,7 @@ def the_authority_is_shared():
         # This file is under the certificate's path, and the key is none of anybody's business.
         shslib.write_file(site + "/ca/x.txt", "x")
         with shslib.Server(site, "--share-ca", "--redirect", "0") as server:
-            page_of = server.wait_stdout(r"^How a device is told to trust it: (\S+)$").group(1)
+            page_of = server.wait_stdout(r"^To trust it on another device, open there: (\S+)$").group(1)
             equal(page_of, server.url + "/ca")
             said = server.wait_stdout(r"^Compare the SHA-256 fingerprint: ([0-9A-F:]{95})$").group(1)
             plain = int(server.wait_stdout(r"^Serving HTTP on \S+ port (\d+)").group(1))

@@ -533,9 +533,9 @@ static void faults_that_cannot_be(void **state)
         {NULL, {.fault = "not-yet-valid", .not_after = "+300d"}, NULL},
         {NULL, {.fault = "inverted-dates", .not_before = "-20d"}, "it is not inverted-dates"},
         /* For whom it is the right thing. */
-        {NULL, {.fault = "server-usage"}, "none for a server"},
+        {NULL, {.fault = "server-usage"}, "no fault for a server"},
         {NULL, {.fault = "server-usage", .client = true}, NULL},
-        {NULL, {.fault = "client-usage", .client = true}, "none for a client"},
+        {NULL, {.fault = "client-usage", .client = true}, "no fault for a client"},
     };
 
     SHS_UNUSED(state);

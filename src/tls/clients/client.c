@@ -73,7 +73,8 @@ static bool copy_string(struct shs_client_record *self, const ASN1_STRING *s, st
     default:
         len = ASN1_STRING_to_UTF8(&utf8, s);
         if (len < 0) {
-            refuse(self, SHS_CLIENT_MALFORMED, "a name in it is not in its alphabet");
+            refuse(self, SHS_CLIENT_MALFORMED,
+                   "a name in it has bytes that its type does not allow");
             return !shs__tls_was_nomem();
         }
         bytes = (struct shs_str){(const char *)utf8, (size_t)len};
@@ -226,7 +227,7 @@ static void find_spiffe(struct shs_client_record *self, X509 *cert)
     if (uris > 1)
         why = "it names its owner twice: beside its SPIFFE ID it has another URI";
     else if (is_authority(cert))
-        why = "it has a SPIFFE ID and is that of a CA, which is nobody's";
+        why = "it has a SPIFFE ID, and is a CA's certificate: a CA is no client";
     else if (!shs__spiffe_is_good(id->spiffe_id, false))
         why = "its SPIFFE ID is not spelled as one: words of letters, digits, '.', '-' and '_' "
               "between '/', and no port";

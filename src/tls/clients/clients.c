@@ -394,8 +394,8 @@ void shs__tls_refusal_text(struct shs_error *err, enum shs_client_reason reason,
 
     if (reason == SHS_CLIENT_NONE)
         shs_error_set(err, SHS_TLS, 0,
-                      "The client gave no certificate, and one is required. (It counts with a key "
-                      "of these kinds: " KEYS ".)");
+                      "The client gave no certificate, and one is required. (Its key must be "
+                      "of one of these kinds: " KEYS ".)");
     else if (reason == SHS_CLIENT_UNSUPPORTED_KEY)
         shs_error_set(err, SHS_TLS, 0,
                       "The client's certificate has a key of a kind that is not accepted here; "

@@ -127,11 +127,10 @@ bool shs__tls_crls_advice(const struct shs_tls_crls *self, unsigned index, int64
     if (!shs__client_name_text(X509_get_subject_name(shs__tls_crls_ca_at(self, first)), name,
                                sizeof name))
         snprintf(name, sizeof name, "(no memory for its name)");
-    shs_error_set(
-        note, SHS_TLS, 0,
-        "%u client CA(s) have no CRL, '%s'%s: with CRLs in use, whom such a CA has issued "
-        "is refused. Fetch its CRL (a root has one for the CAs below it).",
-        without, name, without > 1 ? " and others" : "");
+    shs_error_set(note, SHS_TLS, 0,
+                  "%u client CA(s) have no CRL, '%s'%s: with CRLs in use, clients of such a CA are "
+                  "refused. Fetch its CRL (a root has one for the CAs below it).",
+                  without, name, without > 1 ? " and others" : "");
     return true;
 }
 

@@ -325,7 +325,7 @@ static int read_line(struct shs_tls_deny_set *set, struct shs_str line, unsigned
 
     if (line.len >= sizeof text || memchr(line.ptr, '\0', line.len) != NULL)
         return shs_error_set(err, SHS_TLS, 0,
-                             "Line %u of the deny list '%s' is too long, or no text.", number,
+                             "Line %u of the deny list '%s' is too long, or not text.", number,
                              path);
     memcpy(text, line.ptr, line.len);
     text[line.len] = '\0';

@@ -247,7 +247,7 @@ static int load_certs(struct shs_tls_identity *self, struct pem_source *cert,
     if (key == cert)
         return shs_error_set(err, SHS_TLS, 0,
                              "%s holds a certificate but no private key. Give the key as a file of "
-                             "its own (keyfile), or append it.",
+                             "its own (--key or --admin-key; keyfile), or append it.",
                              cert->name);
     return shs_error_set(err, SHS_TLS, 0,
                          "%s was given as the key, but it holds a certificate and no private key.",
@@ -320,7 +320,7 @@ static int load_key(struct shs_tls_identity *self, const struct pem_source *src,
     else if (state->len < 0)
         rc = shs_error_set(err, SHS_TLS, 0,
                            "The private key in %s is encrypted and there is no password for it. "
-                           "Set opt.password, or decrypt the key.",
+                           "Give it with --password-file (opt.password), or decrypt the key.",
                            src->name);
     else if (lacks_algorithm(algorithm, sizeof algorithm))
         rc = shs_error_set(err, SHS_TLS, 0,
@@ -540,7 +540,7 @@ static int ask_password(struct password_state *state, const struct pem_source *s
     if (state->len < 0 || (size_t)state->len >= PASSWORD_CAP)
         return shs_error_set(err, SHS_TLS, 0,
                              "The PKCS #12 file %s is encrypted and there is no password for it. "
-                             "Set opt.password.",
+                             "Give it with --password-file (opt.password).",
                              src->name);
     state->text[state->len] = '\0';
     return SHS_OK;

@@ -388,7 +388,7 @@ static void tell(struct shs_tls_mixin *self, enum shs_tls_reload_why why,
         shs_server_log(self->layer.server, SHS_LOG_INFO, "TLS configuration reloaded");
     else if (report->kept == 0)
         shs_server_log(self->layer.server, SHS_LOG_DEBUG,
-                       "TLS files read again: they say what they said before");
+                       "TLS files read again: nothing in them has changed");
     if (done)
         shs__tls_mixin_advise(self);
 }

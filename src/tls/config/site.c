@@ -422,8 +422,8 @@ static int add_certificate(SSL_CTX *ctx, struct shs_tls_site *site, const struct
                                  1) != 1) {
         site->culprit = pair;
         return shs__tls_error(err, SHS_TLS,
-                              "OpenSSL refuses the certificate in '%.80s' (RSA needs 2048 "
-                              "bits or more, and the chain no SHA-1)",
+                              "OpenSSL refuses the certificate in '%.80s' (an RSA key needs "
+                              "2048 bits or more, and no signature may be over SHA-1)",
                               pair->from->certfile == NULL ? "cert_pem" : pair->from->certfile);
     }
     if (more != NULL)
@@ -484,8 +484,8 @@ static int set_suites(SSL_CTX *ctx, const char *list, struct shs_error *err)
     }
     if (SSL_CTX_set_ciphersuites(ctx, new_ones[0] != '\0' ? new_ones : TLS13_SUITES) != 1 ||
         SSL_CTX_set_cipher_list(ctx, others[0] != '\0' ? others : TLS12_SUITES) != 1)
-        return shs__tls_error(err, SHS_USAGE,
-                              "The cipher suites '%.100s' are not OpenSSL's names of any", list);
+        return shs__tls_error(err, SHS_USAGE, "OpenSSL knows no cipher suite by the names '%.100s'",
+                              list);
     return SHS_OK;
 }
 
@@ -513,7 +513,7 @@ static int set_policy(SSL_CTX *ctx, const struct shs_tls_host *host, bool no_tic
     if (SSL_CTX_get_security_level(ctx) < 2)
         SSL_CTX_set_security_level(ctx, 2);
     if (host->groups != NULL && SSL_CTX_set1_groups_list(ctx, host->groups) != 1)
-        return shs__tls_error(err, SHS_USAGE, "The groups '%.100s' are not OpenSSL's names of any",
+        return shs__tls_error(err, SHS_USAGE, "OpenSSL does not know all of the groups '%.100s'",
                               host->groups);
     if ((host->groups == NULL && SSL_CTX_set1_groups_list(ctx, GROUPS) != 1) ||
         SSL_CTX_set_min_proto_version(ctx, min_version(host)) != 1 ||

@@ -749,7 +749,7 @@ static void describe_alert(const struct shs_tls_stream *self, struct shs_error *
     case SSL_AD_CERTIFICATE_UNKNOWN:
         shs_error_set(err, SHS_TLS, 0,
                       "The peer does not trust the certificate (alert %u, %s): it does not know "
-                      "the CA, or the name is another one.",
+                      "the CA, or the certificate is for another name.",
                       self->alert_in, text);
         return;
     case SSL_AD_CERTIFICATE_EXPIRED:
