@@ -31,8 +31,7 @@ struct shs_bearer {
     char *challenge, *refusal;
 };
 
-/* token68 of RFC 9110 section 11.2. */
-/* Of one byte at least. */
+/* token68 of RFC 9110 section 11.2, of what has a byte at least. */
 static bool is_token68(struct shs_str s)
 {
     while (s.len > 1 && s.ptr[s.len - 1] == '=')

@@ -23,6 +23,18 @@ def test_container():
     text = open(PACKAGING + "/container/Containerfile").read()
     takes(json.loads(re.search(r"^CMD (\[.*\])$", text, re.M).group(1)))
     equal(json.loads(re.search(r"^ENTRYPOINT (\[.*\])$", text, re.M).group(1)), ["/usr/bin/shs"])
+    if shslib.SANITIZE or os.geteuid() != 0:
+        print("       the image's files are not tried: that takes root, and a build without sanitizers")
+        return
+    # What its second stage is made of runs with nothing else beside it.
+    run = re.search(r"&& (install -D build/release/shs .*?)\n\n", text, re.S).group(1)
+    with shslib.temp_dir() as top:
+        run = run.replace("build/release/shs", shslib.BIN).replace("/out", top)
+        code, out, err = shslib.run("sh", "-euc", run)
+        equal(code, 0, out + err)
+        os.chmod(top, 0o755)
+        code, out, err = shslib.run("chroot", "--userspec=65532:65532", top, "/usr/bin/shs", "version")
+        check(code == 0 and out.startswith("shs "), "%d %s %s" % (code, out, err))
 
 
 def test_yaml():
