@@ -270,8 +270,8 @@ static void types_of_version_2(void **state)
                                  "b",
              "AUTHORITY"),
         CASE(TLV("\x02", "\x00"), "AUTHORITY"),
-        CASE(TLV("\x03", "\x03") "abc", "CRC32C has not 4"),
-        CASE(TLV("\x03", "\x05") "abcde", "CRC32C has not 4"),
+        CASE(TLV("\x03", "\x03") "abc", "CRC32C is not 4"),
+        CASE(TLV("\x03", "\x05") "abcde", "CRC32C is not 4"),
         CASE(TLV("\x03", "\x04") "abcd", "is another one"),
 #undef CASE
     };

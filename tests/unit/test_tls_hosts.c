@@ -463,7 +463,7 @@ static void test_contradictions(void **state)
     refused(&config, SHS_USAGE, "ticket_epoch_s");
     config.ticket_epoch_s = 1;
     host.ciphers = "NONSENSE";
-    refused(&config, SHS_USAGE, "cipher suites");
+    refused(&config, SHS_USAGE, "knows no cipher suite by the names");
     host.ciphers = NULL;
     host.groups = "NONSENSE";
     refused(&config, SHS_USAGE, "groups");
