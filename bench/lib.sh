@@ -141,7 +141,7 @@ start_api() {
 start_nginx() {
     port=$(free_port)
     cat >"$work/nginx.conf" <<CONF
-daemon off; master_process on; worker_processes 2; worker_rlimit_nofile 200000;
+daemon off; master_process on; worker_processes ${NGINX_WORKERS:-2}; worker_rlimit_nofile 200000;
 pid $work/nginx.pid; error_log $work/nginx.err crit;
 events { worker_connections 100000; }
 http {

@@ -237,10 +237,12 @@ foreach(script ${SHS_STYLE})
   shs_script_test(${name}_can_fail style 120 ${script} --self-test)
 endforeach()
 
-# -- mutation: a rule of the guard is taken out, and a test must fail; every ninth one -----------
+# -- mutation: a rule is taken out, and a test must fail; a few of them, all by hand --------------
 
 shs_script_test(mutation_guard integration 300 ${CMAKE_CURRENT_SOURCE_DIR}/tests/mutation/guard.sh
                 --sample 9)
+shs_script_test(mutation_rooms integration 300 ${CMAKE_CURRENT_SOURCE_DIR}/tests/mutation/rooms.py
+                --sample 60)
 
 # -- valgrind: what the sanitizers cannot see, in a few programs --------------------------------
 #
@@ -276,7 +278,7 @@ set(cost 100)
 foreach(name faults_slice test_lab_run test_admin_plane test_tls_memory style_format test_silent_clients
              test_lab_check_server test_access_rules test_cert_cli test_exec test_site_pages soak_storm
              test_site_root test_bad_files test_lab_serve test_contract test_tls_client_cas
-             test_site_uploads test_tls_failures test_tls_crls test_exhaustion mutation_guard
+             test_site_uploads test_tls_failures test_tls_crls test_exhaustion mutation_guard mutation_rooms
              test_http_server_lines test_serve_cli test_serve_cli_fork test_http_server_lines_fork
              test_stopped_process test_trust test_stop example_sse_clock test_http_cases valgrind_fork)
   if(TEST ${name})

@@ -367,11 +367,12 @@ SHS_API const char *shs_client_reason_label(enum shs_client_reason reason);
 #define SHS_TLS_STAYS_MAP(X)                                                                       \
     X(NO, "")                 /* it does not: its records are direct */                            \
     X(NOT_ASKED, "not-asked") /* config.records */                                                 \
-    X(NOT_YET, "not-yet")     /* it has served no request */                                       \
+    X(NOT_YET, "not-yet")     /* it has served no request, or is in the middle of something */     \
     X(VERSION, "tls1.2")                                                                           \
     X(SUITE, "suite")                   /* one that is not spoken here */                          \
     X(FIPS, "fips")                     /* OpenSSL runs in FIPS mode */                            \
     X(FRAGMENTS, "max-fragment-length") /* the client has asked for small records */               \
+    X(PADDING, "record-padding")        /* openssl.cnf has records padded: RecordPadding */        \
     X(KEY_UPDATE, "key-update")         /* a key was changed before its time came */               \
     X(SECRETS, "no-secrets")            /* OpenSSL did not give them */                            \
     X(MEMORY, "memory")

@@ -94,6 +94,24 @@ def test_what_stays_with_libssl_says_why():
         check('"direct"' not in said, said)
 
 
+def test_records_that_are_to_be_padded_stay():
+    """RecordPadding hides how long an answer is; records of our own have none."""
+    with tempfile.TemporaryDirectory() as directory:
+        config = shslib.write_file(directory + "/openssl.cnf", """
+openssl_conf = all
+[all]
+ssl_conf = tls
+[tls]
+system_default = defaults
+[defaults]
+RecordPadding = 512
+""")
+        with shslib.Server("--handler", "whoami", *DIRECT, env={"OPENSSL_CONF": config}) as server:
+            with kept(server) as connection:
+                for _ in range(2):
+                    check(whoami(connection) == ("libssl", "record-padding"), "padding")
+
+
 GET = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -158,4 +176,4 @@ def test_long_answers_and_uploads_arrive():
 if __name__ == "__main__":
     shslib.main(test_libssl_is_the_default, test_the_second_request_is_direct,
                 test_what_stays_with_libssl_says_why, test_metrics_count_them_by_reason, test_keys_change_in_every_suite,
-                test_long_answers_and_uploads_arrive)
+                test_long_answers_and_uploads_arrive, test_records_that_are_to_be_padded_stay)

@@ -141,6 +141,29 @@ static void expect_fault(const char *text, const char *fault)
     assert_int_equal(rc, err.code);
 }
 
+/* HEAD, then EACH so many times, '#' in it four letters that are others each time, then TAIL. */
+static char *many(const char *head, const char *each, unsigned times, const char *tail)
+{
+    struct shs_buf out;
+
+    shs__buf_init(&out, SHS_ACCESS_FILE_MAX);
+    assert_int_equal(shs__buf_append_str(&out, shs_str_of(head)), SHS_OK);
+    for (unsigned i = 0; i < times; i++) {
+        const char *number = strchr(each, '#');
+        int before = number == NULL ? (int)strlen(each) : (int)(number - each);
+
+        assert_int_equal(shs__buf_printf(&out, "%.*s", before, each), SHS_OK);
+        if (number != NULL)
+            assert_int_equal(shs__buf_printf(&out, "%c%c%c%c%s", 'A' + i / 17576 % 26,
+                                             'A' + i / 676 % 26, 'A' + i / 26 % 26, 'A' + i % 26,
+                                             number + 1),
+                             SHS_OK);
+    }
+    assert_int_equal(shs__buf_append_str(&out, shs_str_of(tail)), SHS_OK);
+    assert_int_equal(shs__buf_append(&out, "", 1), SHS_OK);
+    return out.data;
+}
+
 /* -- who --------------------------------------------------------------------------------------- */
 
 static void test_attributes_of_a_certificate(void **state)
@@ -178,6 +201,8 @@ static void test_attributes_of_a_certificate(void **state)
     expect_role("map serial 0x1F3A ca corp admin", &w, ""); /* another CA has issued it */
     expect_role("deny serial 0x1F3A ca corp\nmap cn alice ca corp admin", &w, "");
     expect_role("deny serial 0x1F3B ca corp\nmap cn alice ca corp admin", &w, "admin");
+    expect_role("map cn bob dns a.ops.test ca corp admin", &w, ""); /* whichever finds the line */
+    expect_role("map dns a.ops.test cn bob ca corp admin", &w, "");
     expect_role("map any ca corp admin", &w, "admin");
     expect_role("map any ca other admin", &w, "");
     expect_role("map any ca any admin", &w, "admin");
@@ -230,6 +255,7 @@ static void test_uris(void **state)
     expect_role("map cn alice uri spiffe://corp.test/ns/*/sa/deploy ca corp admin", &w, "");
     expect_role("map cn alice uri spiffe://corp.test/ns/*/sa/build/* ca corp admin", &w, "");
     expect_role("map cn alice uri spiffe://corp.test/ns/*/sa ca corp admin", &w, "");
+    expect_role("map cn alice uri spiffe://corp.test/ns/*/sa/build/** ca corp admin", &w, "");
     expect_role("map cn bob uri spiffe://corp.test/** ca corp admin", &w, "");
 }
 
@@ -250,6 +276,11 @@ static void test_processes_and_users(void **state)
     expect_role("deny gid 27\nmap uid 1000 admin", &w, "");
     w.identity.group_cut = true;
     expect_role("map uid 1000 admin", &w, "");
+    w.identity.group_cut = false;
+    w.identity.user = shs_str_of("bob");
+    expect_role("map uid 1000 user bob admin", &w, "admin");
+    expect_role("map uid 1000 user eve admin", &w, "");
+    expect_role("map user eve uid 1000 admin", &w, "");
     with_process(&w, 0, 0, 0);
     expect_role("map uid root admin", &w, "admin");
     with_user(&w, "bob");
@@ -292,6 +323,9 @@ static void test_several_that_a_proxy_says(void **state)
     w.identity.via_cert = shs_str_of(KEY_A);
     expect_role("map via 10.0.0.5 via-cert " KEY_A " admin", &w, "admin");
     expect_role("deny via-uri a:b\nmap via 10.0.0.5 via-cert " KEY_A " admin", &w, "admin");
+    expect_role("map via 10.0.0.6 via-cert " KEY_A " admin", &w, "");
+    expect_role("map via-cert " KEY_A " via 10.0.0.6 admin", &w, "");
+    expect_role("map via-cert " KEY_B " via 10.0.0.5 admin", &w, "");
     w.identity.via_uri_cut = true;
     expect_role("map via 10.0.0.5 via-cert " KEY_A " admin", &w, "admin");
     expect_role("deny via-dns a\nmap via 10.0.0.5 via-cert " KEY_A " admin", &w, "admin");
@@ -418,6 +452,7 @@ static void test_encodings_reach_no_other_rule(void **state)
                                           "/public/x/..",
                                           "/public/x#/../../secret",
                                           "public/x",
+                                          "xpublic/x",
                                           "/public/a/./b",
                                           "/../secret",
                                           "/%2e%2e/public/x",
@@ -451,9 +486,19 @@ static void test_encodings_reach_no_other_rule(void **state)
         if (decide(rules, &w, "GET", nothing[i]).allowed)
             fail_msg("'%s' is let in", nothing[i]);
     }
+    assert_false(decide(rules, &w, "GET", NULL).allowed);
     for (size_t i = 0; i < SHS_ARRAY_LEN(same); i++) {
         if (!decide(rules, &w, "GET", same[i]).allowed)
             fail_msg("'%s' is kept out", same[i]);
+    }
+    /* With an encoded letter a path has 4,096 bytes; without one it is not decoded. */
+    for (size_t len = 4095; len <= 4097; len++) {
+        char *path = many("/public/%78", "x", (unsigned)len - 11, "");
+
+        assert_int_equal(decide(rules, &w, "GET", path).allowed, len <= 4096);
+        memcpy(path + 8, "xxx", 3);
+        assert_true(decide(rules, &w, "GET", path).allowed);
+        shs__free(path);
     }
     shs_access_free(rules);
 }
@@ -647,29 +692,6 @@ static void test_faults_of_roles(void **state)
     shs_access_free(rules_of("role a GET /x/** + POST /x/y\nrole b a + * /x/** + GET /y/{z...}\n"
                              "role c GET /x/y # of another role\nmap uid 0 b\n"));
     shs_access_free(rules_of("deny anyone\n"));
-}
-
-/* HEAD, then EACH so many times, '#' in it four letters that are others each time, then TAIL. */
-static char *many(const char *head, const char *each, unsigned times, const char *tail)
-{
-    struct shs_buf out;
-
-    shs__buf_init(&out, SHS_ACCESS_FILE_MAX);
-    assert_int_equal(shs__buf_append_str(&out, shs_str_of(head)), SHS_OK);
-    for (unsigned i = 0; i < times; i++) {
-        const char *number = strchr(each, '#');
-        int before = number == NULL ? (int)strlen(each) : (int)(number - each);
-
-        assert_int_equal(shs__buf_printf(&out, "%.*s", before, each), SHS_OK);
-        if (number != NULL)
-            assert_int_equal(shs__buf_printf(&out, "%c%c%c%c%s", 'A' + i / 17576 % 26,
-                                             'A' + i / 676 % 26, 'A' + i / 26 % 26, 'A' + i % 26,
-                                             number + 1),
-                             SHS_OK);
-    }
-    assert_int_equal(shs__buf_append_str(&out, shs_str_of(tail)), SHS_OK);
-    assert_int_equal(shs__buf_append(&out, "", 1), SHS_OK);
-    return out.data;
 }
 
 /* Whatever has a ceiling: as many as it allows are taken, and one more is refused. */

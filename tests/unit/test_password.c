@@ -1,6 +1,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -35,6 +36,11 @@ static void test_files(void **state)
         {"ann:$1$abcdefgh$abcdefghijklmnop\n", "the hash is not"}, /* MD5 */
         {"ann:{SHA}0DPiKuNIrrVmD8IUCuw1hQxNqZc=\n", "the hash is not"},
         {"ann:*\n", "the hash is not"},
+        {"ann:$6$abcdefgh\n", "the hash is not"}, /* nothing behind a salt */
+        {"ann:$6$abcdefgh$abc efgh\n", "the hash is not"},
+        {"ann:$6$abcdefgh$abc\x7f"
+         "efgh\n",
+         "the hash is not"},
         {"ann:$6$abcdefgh$abcdefgh\nann:$6$abcdefgh$abcdefgh\n", "line 2: this user is listed"},
     };
     struct shs_users *users;
@@ -53,9 +59,51 @@ static void test_files(void **state)
     shs__users_free(NULL);
 }
 
+static int parse_line(size_t name_len, size_t hash_len)
+{
+    struct shs_users *users = NULL;
+    char text[1024];
+    int rc;
+
+    memset(text, 'u', sizeof text);
+    memcpy(text + name_len, ":$6$", 4);
+    text[name_len + 1 + hash_len] = '\0';
+    rc = parse(&users, text, NULL);
+    shs__users_free(rc == SHS_OK ? users : NULL);
+    return rc;
+}
+
+/* Names and hashes at their ends, and how many users there are. */
+static void test_bounds(void **state)
+{
+    const char *first_hash = "$6$!aaaaaaa~", *line_end = ":$6$aaaaaaaaa\n";
+    struct shs_users *users;
+    struct shs_error err;
+    struct shs_buf text;
+
+    SHS_UNUSED(state);
+    assert_int_equal(parse_line(SHS_USER_NAME_MAX, 12), SHS_OK);
+    assert_int_equal(parse_line(SHS_USER_NAME_MAX + 1, 12), SHS_USAGE);
+    assert_int_equal(parse_line(1, 11), SHS_USAGE);
+    assert_int_equal(parse_line(1, 383), SHS_OK);
+    assert_int_equal(parse_line(1, 384), SHS_USAGE);
+    shs__buf_init(&text, SHS_USERS_BYTES_MAX);
+    assert_int_equal(shs__buf_printf(&text, "first:%s\n", first_hash), SHS_OK);
+    for (unsigned i = 1; i < SHS_USERS_MAX; i++)
+        assert_int_equal(shs__buf_printf(&text, "%x%s", i, line_end), SHS_OK);
+    assert_int_equal(
+        shs__users_parse(&users, (struct shs_str){shs__buf_head(&text), text.len}, "users", &err),
+        SHS_OK);
+    shs__users_free(users);
+    assert_int_equal(shs__buf_printf(&text, "last%s", line_end), SHS_OK);
+    assert_int_equal(
+        shs__users_parse(&users, (struct shs_str){shs__buf_head(&text), text.len}, "users", &err),
+        SHS_LIMIT);
+    shs__buf_free(&text);
+}
+
 #ifdef SHS_HAVE_CRYPT
 #include <crypt.h>
-#include <stdio.h>
 
 /* A file of users made here, with each kind of hash: then right ones and wrong ones. */
 static void test_check(void **state)
@@ -71,11 +119,11 @@ static void test_check(void **state)
         {"u0", "secret 00", false}, {"u0", "", false},         {"u9", "secret 0", false},
         {"", "secret 0", false},    {"U0", "secret 0", false},
     };
+    static char longest[SHS_PASSWORD_MAX + 1], too_long[100000];
     struct crypt_data data;
     struct shs_users *users;
     struct shs_error err;
     char text[2048] = "", password[16];
-    char long_password[SHS_PASSWORD_MAX + 2];
     bool right;
 
     SHS_UNUSED(state);
@@ -87,6 +135,11 @@ static void test_check(void **state)
         snprintf(text + len, sizeof text - len, "u%zu:%s\n", i,
                  crypt_rn(password, kinds[i], &data, (int)sizeof data));
     }
+    memset(longest, 'x', sizeof longest - 1);
+    memset(too_long, 'x', sizeof too_long - 1);
+    memset(&data, 0, sizeof data);
+    snprintf(text + strlen(text), sizeof text - strlen(text), "long:%s\n",
+             crypt_rn(longest, kinds[2], &data, (int)sizeof data));
     if (parse(&users, text, &err) != SHS_OK)
         fail_msg("%s\n%s", err.text, text);
     for (size_t i = 0; i < SHS_ARRAY_LEN(tries); i++) {
@@ -96,10 +149,10 @@ static void test_check(void **state)
         if (right != tries[i].right)
             fail_msg("%s with %s", tries[i].user, tries[i].password);
     }
-    memset(long_password, 'x', sizeof long_password);
-    assert_int_equal(shs__password_check(users, SHS_STR("u0"),
-                                         (struct shs_str){long_password, sizeof long_password},
-                                         &right),
+    assert_int_equal(shs__password_check(users, SHS_STR("long"), shs__str(longest), &right),
+                     SHS_OK);
+    assert_true(right);
+    assert_int_equal(shs__password_check(users, SHS_STR("long"), shs__str(too_long), &right),
                      SHS_OK);
     assert_false(right);
     assert_int_equal(shs__password_check(users, SHS_STR("u0"), SHS_STR("secret 0\0x"), &right),
@@ -122,6 +175,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_bounds),
 #ifdef SHS_HAVE_CRYPT
         cmocka_unit_test(test_check),
 #endif

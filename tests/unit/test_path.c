@@ -52,6 +52,7 @@ static const struct {
     {"/%2egit", SHS_PATH_NOT_FOUND, NULL, false},
     {"/...", SHS_PATH_NOT_FOUND, NULL, false},
     {"/..a", SHS_PATH_NOT_FOUND, NULL, false},
+    {"/a/.b", SHS_PATH_NOT_FOUND, NULL, false},
     {"/.git/../x", SHS_PATH_NOT_FOUND, NULL, false},
     {"/.well-known/acme-challenge/t", SHS_PATH_OK, ".well-known/acme-challenge/t", false},
     {"/a/.well-known/t", SHS_PATH_NOT_FOUND, NULL, false},
@@ -65,6 +66,8 @@ static const struct {
     {"/..%2fetc/passwd", SHS_PATH_NOT_FOUND, NULL, false},
     {"/a%2f/", SHS_PATH_NOT_FOUND, NULL, false},
     {"/%zz", SHS_PATH_MALFORMED, NULL, false},
+    {"/%z4", SHS_PATH_MALFORMED, NULL, false},
+    {"/%4z", SHS_PATH_MALFORMED, NULL, false},
     {"/%4", SHS_PATH_MALFORMED, NULL, false},
     {"/%", SHS_PATH_MALFORMED, NULL, false},
     {"/% 1", SHS_PATH_MALFORMED, NULL, false},
@@ -104,6 +107,17 @@ static void test_clean_length(void **state)
                      SHS_PATH_NOT_FOUND);
 }
 
+/* A path ends where its length says, whatever is behind it. */
+static void test_clean_cut(void **state)
+{
+    struct shs_clean_path out;
+
+    SHS_UNUSED(state);
+    for (size_t len = 3; len < 5; len++)
+        assert_int_equal(shs__path_clean((struct shs_str){"/a%41", len}, &out), SHS_PATH_MALFORMED);
+    assert_int_equal(shs__path_clean((struct shs_str){"/a%41", 5}, &out), SHS_PATH_OK);
+}
+
 static const struct {
     const char *target, *path, *query, *location;
 } redirects[] = {
@@ -119,12 +133,20 @@ static const struct {
     {"http://h.example", "", NULL, "http://h.example/"},
     {"http://h.example?q", "/", "q", "http://h.example//?q"},
     {"dir", "dir", NULL, "/dir/"},
+    /* what is an origin, and what only looks like one */
+    {"/a://b/dir", "/a://b/dir", NULL, "/a://b/dir/"},
+    {"dir:xyz", "dir:xyz", NULL, "/dir:xyz/"},
+    {"http://", "", NULL, "http:///"},
+    {NULL, "/dir", NULL, "/dir/"},
+    /* each end of what a URI is made of */
+    {"/!~", "/!~", NULL, "/!~/"},
+    {"/ \x1f\x7f\xff", "/ \x1f\x7f\xff", NULL, "/%20%1F%7F%FF/"},
 };
 
 static void test_redirect(void **state)
 {
     SHS_UNUSED(state);
-    /* The last case but one cannot happen: "/" has its slash. It pins that nothing is lost. */
+    /* "//?q" cannot happen: "/" has its slash. It pins that nothing is lost. */
     for (size_t i = 0; i < SHS_ARRAY_LEN(redirects); i++) {
         struct shs_buf out;
 
@@ -138,6 +160,20 @@ static void test_redirect(void **state)
             fail_msg("%s: %.*s", redirects[i].target, (int)out.len, shs__buf_head(&out));
         shs__buf_free(&out);
     }
+}
+
+/* A target ends where its length says: "http:/" has no origin. */
+static void test_redirect_cut(void **state)
+{
+    struct shs_buf out;
+
+    SHS_UNUSED(state);
+    shs__buf_init(&out, 4096);
+    assert_int_equal(
+        shs__path_redirect(&out, (struct shs_str){"http://h", 6}, shs__str("/dir"), shs__str(NULL)),
+        SHS_OK);
+    assert_true(shs_str_is((struct shs_str){shs__buf_head(&out), out.len}, "/dir/"));
+    shs__buf_free(&out);
 }
 
 static void test_redirect_ceiling(void **state)
@@ -154,10 +190,9 @@ static void test_redirect_ceiling(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_clean),
-        cmocka_unit_test(test_clean_length),
-        cmocka_unit_test(test_redirect),
-        cmocka_unit_test(test_redirect_ceiling),
+        cmocka_unit_test(test_clean),        cmocka_unit_test(test_clean_length),
+        cmocka_unit_test(test_clean_cut),    cmocka_unit_test(test_redirect),
+        cmocka_unit_test(test_redirect_cut), cmocka_unit_test(test_redirect_ceiling),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,6 +109,7 @@ static void test_spellings(void **state)
         {"CN=B\\C3\\BCcher", "serial A1B2 CN=B\\c3\\bccher", true},
         {"CN=a\\, b", "serial A1B2 CN=a\\2C b", true},
         {"CN=a\\=b", "serial A1B2 CN=a=b", true},
+        {"CN=\\ax", "serial A1B2 CN=ax", true}, /* "ax" is no byte */
         {"CN=two  blanks", "serial A1B2 CN=two blanks", true},
         {"CN=a\\, O=b", "serial A1B2 CN=a,O=b", false}, /* one attribute, and two */
         {"CN=a\\01O\\02b", "serial A1B2 CN=a,O=b", false},
@@ -140,6 +141,7 @@ static void test_no_entries(void **state)
     assert_int_equal(denies("cert " SHA " x"), -1);
     assert_int_equal(denies("cert " SHA "0"), -1);
     assert_int_equal(denies("cert 0x" SHA), -1);
+    assert_int_equal(denies("cert 0123456789abcdef"), -1);
     assert_int_equal(denies("certs " SHA), -1);
     assert_int_equal(denies("Cert " SHA), -1);
     assert_int_equal(denies("cert :"), -1);
@@ -153,8 +155,68 @@ static void test_no_entries(void **state)
     assert_int_equal(denies("serial --A1B2 CN=root"), -1);
     assert_int_equal(denies("cert -" SHA), -1);
     assert_int_equal(denies("serial CN=root"), -1);
+    assert_int_equal(denies("serial : CN=root"), -1);
+    assert_int_equal(denies("serial A1B2 =root"), -1);
     assert_int_equal(denies("serial " SHA "0 CN=root"), -1);
     assert_int_equal(denies(SHA), -1);
+}
+
+static int denies_name(struct shs_str issuer, const char *name)
+{
+    struct shs_client_identity id = somebody();
+    struct shs_tls_deny *deny = NULL;
+    char entry[1024];
+    int found = -1;
+
+    id.issuer = issuer;
+    snprintf(entry, sizeof entry, "serial A1B2 %s", name);
+    assert_int_equal(shs__tls_deny_new(&deny), SHS_OK);
+    if (shs__tls_deny_add(deny, entry, NULL) == SHS_OK)
+        found = shs__tls_deny_denies(deny, &id);
+    shs__tls_deny_free(deny);
+    return found;
+}
+
+/* An identity has 511 bytes of its issuer: an entry with the whole name means the same, wherever it
+   was cut. */
+static void test_long_names(void **state)
+{
+    char name[601];
+
+    (void)state;
+    memset(name, 'x', sizeof name - 1);
+    name[600] = '\0';
+    assert_int_equal(denies_name((struct shs_str){name, 511}, name), -1); /* no TYPE= */
+    memcpy(name, "CN=", 3);
+    memcpy(name + 509, ",O=", 3); /* cut behind the O */
+    assert_int_equal(denies_name((struct shs_str){name, 511}, name), 1);
+    name[511] = '\0';
+    assert_int_equal(denies_name((struct shs_str){name, 511}, name), 1);
+    memcpy(name + 508, ",O", 3); /* no attribute, and not cut */
+    assert_int_equal(denies_name((struct shs_str){name, 510}, name), -1);
+    assert_int_equal(denies_name((struct shs_str){"CN=a\\C3", 6}, "CN=a\\C"), 1);
+}
+
+/* Sixty-four digits are a number. Of more nobody can tell: not let in, unless nobody is listed. */
+static void test_long_numbers(void **state)
+{
+    struct shs_client_identity id = somebody();
+    struct shs_tls_deny *deny = NULL;
+
+    (void)state;
+    id.issuer = SHS_STR("CN=root");
+    assert_int_equal(shs__tls_deny_new(&deny), SHS_OK);
+    assert_true(shs__tls_deny_is_empty(deny));
+    id.serial = SHS_STR(SHA2 "0");
+    assert_int_equal(shs__tls_deny_denies(deny, &id), 0);
+    assert_int_equal(shs__tls_deny_add(deny, "serial " SHA2 " CN=root", NULL), SHS_OK);
+    assert_false(shs__tls_deny_is_empty(deny));
+    assert_int_equal(shs__tls_deny_denies(deny, &id), -1);
+    id.serial = SHS_STR(SHA2);
+    assert_int_equal(shs__tls_deny_denies(deny, &id), 1);
+    assert_int_equal(shs__tls_deny_remove(deny, "serial " SHA2 " CN=root", NULL), SHS_OK);
+    assert_true(shs__tls_deny_is_empty(deny));
+    shs__tls_deny_free(deny);
 }
 
 /* A thousand of them, in any order, and nobody between. */
@@ -211,12 +273,60 @@ static void test_file(void **state)
     shs__tls_deny_free(deny);
 }
 
+static void put(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The file says this now: whether that is another thing than before. */
+static bool changes(struct shs_tls_deny *deny, const char *path, const char *text)
+{
+    struct shs_tls_deny_set *set = NULL;
+
+    put(path, text);
+    assert_int_equal(shs__tls_deny_read(&set, path, NULL), SHS_OK);
+    return shs__tls_deny_replace(deny, set);
+}
+
+static void test_changes(void **state)
+{
+    char path[] = "/tmp/shs-deny-XXXXXX", line[2050];
+    struct shs_tls_deny_set *set = NULL;
+    struct shs_tls_deny *deny = NULL;
+
+    (void)state;
+    close(mkstemp(path));
+    assert_int_equal(shs__tls_deny_new(&deny), SHS_OK);
+    assert_true(changes(deny, path, "cert " SHA));
+    assert_false(changes(deny, path, "# again\ncert " SHA "\n"));
+    assert_true(changes(deny, path, "cert " SHA "\nspki " SHA2)); /* behind the first in order */
+    assert_false(changes(deny, path, "spki " SHA2 "\ncert " SHA));
+    assert_true(changes(deny, path, "cert " SHA2 "\nspki " SHA2));
+    assert_true(changes(deny, path, ""));
+    assert_false(changes(deny, path, "#"));
+    memset(line, '#', sizeof line);
+    line[2047] = '\0'; /* the longest line */
+    assert_false(changes(deny, path, line));
+    line[2047] = '#';
+    line[2048] = '\0';
+    put(path, line);
+    assert_int_equal(shs__tls_deny_read(&set, path, NULL), SHS_TLS);
+    assert_int_equal(unlink(path), 0);
+    shs__tls_deny_free(deny);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_entries),    cmocka_unit_test(test_last_blank),
         cmocka_unit_test(test_no_entries), cmocka_unit_test(test_many),
         cmocka_unit_test(test_file),       cmocka_unit_test(test_spellings),
+        cmocka_unit_test(test_long_names), cmocka_unit_test(test_long_numbers),
+        cmocka_unit_test(test_changes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

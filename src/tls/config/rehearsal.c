@@ -124,6 +124,20 @@ static int judge(const struct shs_tls_site *site, const struct shs_tls_pair *pai
     return SHS_OK;
 }
 
+/*
+ * Does openssl.cnf have records padded (RecordPadding)? It says so for every SSL_CTX of the process,
+ * the client's too, and OpenSSL does not tell. No block is filled by one byte and by two.
+ */
+static bool pads(struct shs_tls_stream *client)
+{
+    size_t before = client->bio.out.len, put = 0;
+
+    return shs__tls_is_established(client) && client->facts.tls13 &&
+           shs__stream_write(&client->base, "x", 1, &put) == SHS_OK &&
+           shs__stream_write(&client->base, "xx", 2, &put) == SHS_OK &&
+           client->bio.out.len - before != 3 + 2 * SHS_TLS_RECORD_ADDS;
+}
+
 static int rehearse(struct shs_tls_context *self, const struct shs_tls_site *site,
                     const struct shs_tls_pair *pair, struct shs_error *err)
 {
@@ -144,6 +158,8 @@ static int rehearse(struct shs_tls_context *self, const struct shs_tls_site *sit
     done = converse(server, client);
     self->on_trial = NULL;
     rc = judge(site, pair, server, client, done, err);
+    if (self->stays == SHS_TLS_STAYS_NOT_YET && pads(client))
+        self->stays = SHS_TLS_STAYS_PADDING;
 out:
     if (server != NULL)
         server->base.cls->free(&server->base);

@@ -82,6 +82,11 @@ void shs__tls_door_message(struct shs_tls_door *self, bool written, int content_
     }
 }
 
+void shs__tls_door_gave(struct shs_tls_door *self)
+{
+    self->given = self->in.seq;
+}
+
 /* The number of its suite, RFC 8446, B.4. */
 static unsigned suite_of(const SSL *ssl)
 {
@@ -113,8 +118,8 @@ struct shs_tls_records *shs__tls_door_open(const struct shs_tls_door *self, cons
     struct shs_tls_records *records = NULL;
 
     *why = SHS_TLS_STAYS_NOT_YET;
-    if (self->bytes != bytes_in || SSL_has_pending(ssl) != 0 || SSL_want_write(ssl) ||
-        SSL_in_init(ssl) || SSL_get_shutdown(ssl) != 0)
+    if (self->bytes != bytes_in || self->given != self->in.seq || SSL_has_pending(ssl) != 0 ||
+        SSL_want_write(ssl) || SSL_in_init(ssl) || SSL_get_shutdown(ssl) != 0)
         return NULL;
     *why = SHS_TLS_STAYS_MEMORY;
     (void)shs__tls_records_new(&records, suites, suite_of(ssl), &self->in, &self->out);

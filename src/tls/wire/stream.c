@@ -493,6 +493,8 @@ static int tls_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
         self->stage = SHS_TLS_OPEN;
         if (ret == 1 && !self->bio.stop) {
             self->starved = false;
+            if (self->door != NULL)
+                shs__tls_door_gave(self->door);
             return SHS_OK;
         }
         rc = explain(self, ret);

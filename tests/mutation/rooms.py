@@ -1,0 +1,351 @@
+#!/usr/bin/env python3
+"""Would a test notice if a room no longer looked at something?
+
+    python3 tests/mutation/rooms.py              every mutant of the rooms in HELD
+    python3 tests/mutation/rooms.py --survey     of the others, which are not held to it yet
+    python3 tests/mutation/rooms.py FILE...      of these files: "access/decide"
+    ... --sample N                               every N-th of them, for ctest
+    ... --list                                   says them, and tries none
+
+A mutant is a file of src/ in which one of these is wrong:
+
+    never     a condition, or one side of its ||, of an `if` behind which a return, continue, break or
+              goto stands: it is looked at, and never true
+    always    one side of a `return a && b` is true; of a `return a || b`, false
+    limit     a < of such a condition is a <=, or the other way round
+
+It is killed when a unit test that belongs to the file fails, crashes or does not end. Conditions that
+look for memory or pass a failure on are left out: tests/faults is for them.
+
+The last line is "N of N mutants killed". rooms_known.py says which ones nobody can notice, and why;
+they are in neither number. Exit code 0: each of the others is killed (with --survey: always).
+
+$SHS_BUILD_DIR (build/debug by default) is a build without sanitizers, made by ninja, in which libshs.a
+and the unit tests are up to date. A file is compiled once, with all its mutants; $SHS_MUTANT is the
+number of the one that is in force. Nothing is written into the sources.
+"""
+
+import argparse
+import collections
+import json
+import os
+import re
+import resource
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+
+from rooms_known import KNOWN
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SRC = os.environ.get("SHS_SOURCE_DIR") or os.path.dirname(os.path.dirname(HERE))
+BUILD = os.environ.get("SHS_BUILD_DIR") or os.path.join(SRC, "build", "debug")
+
+# Files of src/, and the unit tests that have to notice.
+HELD = (
+    ("handler/path", "test_path"),
+    ("handler/password", "test_password"),
+    ("tls/clients/deny", "test_tls_deny"),
+)
+
+# Those that are looked at with --survey, and want cases still.
+SURVEYED = (
+    ("access/decide access/identity access/pattern access/policy access/read access/values "
+     "access/words",
+     "test_access"),
+    ("handler/auth_checks", "test_auth_checks"),
+    ("handler/conditional", "test_conditional test_etag"),
+    ("handler/range", "test_range"),
+    ("handler/router handler/router_tree", "test_router"),
+    ("handler/authorization handler/basic_auth handler/bearer handler/client_key "
+     "handler/cors handler/origin handler/rate_limit handler/small_middleware",
+     "test_middleware"),
+    ("handler/etag handler/content_tag", "test_etag"),
+    ("handler/coding", "test_coding"),
+    ("handler/mime handler/mime_map", "test_mime"),
+    ("handler/listing_order handler/listing_style handler/beneath", "test_listing"),
+    ("handler/coded_cache", "test_coded_cache"),
+    ("handler/access_format", "test_access_format"),
+    ("handler/json", "test_json"),
+    ("http/cookie", "test_cookie"),
+    ("http/date", "test_date"),
+    ("http/query", "test_query"),
+    ("http/multipart", "test_multipart test_multipart_request"),
+    ("http/file_name", "test_file_name"),
+    ("http/reply", "test_reply"),
+    ("http/mistake http/error_page http/standing", "test_mistakes"),
+    ("http/parser", "test_parser test_guard"),
+    ("server/proxy_header base/network", "test_proxy_header"),
+    ("server/load_control", "test_load_control"),
+    ("server/cores", "test_cores"),
+    ("base/number", "test_number"),
+    ("base/text base/chars", "test_text"),
+    ("tls/wire/records", "test_tls_records"),
+    ("tls/wire/ja4", "test_tls_ja4"),
+    ("tls/wire/elsewhere", "test_tls_elsewhere"),
+    ("tls/clients/verified tls/clients/keys", "test_tls_verified"),
+    ("tls/clients/client", "test_tls_client"),
+    ("tls/config/pem", "test_tls_pem"),
+    ("tls/config/names", "test_tls_names"),
+    ("tls/config/tickets", "test_tls_tickets"),
+    ("certs/alt_names certs/look_judge certs/revocation certs/words", "test_certs"),
+    ("certs/local_ca", "test_local_ca"),
+    ("admin/audit", "test_admin_audit"),
+    ("admin/history admin/tally", "test_admin_history"),
+    ("admin/health", "test_health"),
+    ("testing/rules testing/hello testing/respell", "test_test_rules"),
+    ("testing/answer", "test_test_answer"),
+)
+
+# For the others see tests/faults.
+PASSES_ON = re.compile(r"NULL|NOMEM|no_memory|\brc (!=|<|>)|!= SHS_OK|\berrno\b|atomic_fetch_sub|\bcap == 0")
+# A mutant that does not end is told by what it computes; when it waits, by the clock: this, and twenty
+# times what the test takes without it.
+CPU_SECONDS, WAIT_SECONDS = 30, 30
+
+SWITCH = """
+#include <stdlib.h>
+int shs_mutant;
+__attribute__((constructor)) static void choose(void)
+{
+    const char *number = getenv("SHS_MUTANT");
+    shs_mutant = number ? atoi(number) : 0;
+}
+"""
+
+
+class Mutant:
+    """What is wrong in text[begin:end] of a file: `before` and `after` are put around it."""
+
+    def __init__(self, kind, begin, end, before, after):
+        self.kind, self.begin, self.end, self.before, self.after = kind, begin, end, before, after
+        self.file = self.name = self.line = self.tests = self.number = None
+
+
+def blank(text):
+    """The same text with spaces for comments and what is in quotes: brackets are brackets there."""
+    quoted = re.compile(r'/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
+    return quoted.sub(lambda m: re.sub(r"[^\n]", "_", m.group()), text)
+
+
+def flat(code):
+    """The same code with spaces for what is in brackets, to search in."""
+    out, depth = [], 0
+    for c in code:
+        depth -= c in ")]}"
+        out.append(c if depth == 0 else " ")
+        depth += c in "([{"
+    return "".join(out)
+
+
+def closing(code, at):
+    """Where the bracket ends whose inside begins at `at`."""
+    depth = 1
+    while depth:
+        depth += {"(": 1, "{": 1, ")": -1, "}": -1}.get(code[at], 0)
+        at += 1
+    return at - 1
+
+
+def split(code, begin, end, sign):
+    """The sides of `sign` in code[begin:end], as (begin, end), without the space around them."""
+    line, start = flat(code[begin:end]), 0
+    for part in [line] if "?" in line else line.split(sign):
+        inside = code[begin + start:begin + start + len(part)]
+        first = begin + start + len(inside) - len(inside.lstrip())
+        yield first, first + len(inside.strip())
+        start += len(part) + len(sign)
+
+
+def jumps(code, at):
+    """True if what begins at `at` is a jump, or a block that ends with one."""
+    block = re.match(r"\s*\{", code[at:])
+    if block:
+        at += block.end()
+        code = flat(code[at:closing(code, at)]).rstrip().rstrip(";")
+        at = max(code.rfind(c) for c in ";{}") + 1
+    return re.match(r"\s*(return|continue|break|goto)\b", code[at:]) is not None
+
+
+def limit(text, code, begin, end):
+    """The mutant of text[begin:end] if that is a comparison with < or >, or None."""
+    line = flat(code[begin:end])
+    signs = list(re.finditer(r" ([<>]=?) ", line))
+    if len(signs) != 1 or re.search(r"[?|&=] ", line.replace(signs[0].group(), "")):
+        return None
+    at, sign = begin + signs[0].start(1), signs[0].group(1)
+    other = text[begin:at] + (sign[0] if len(sign) == 2 else sign + "=") + text[at + len(sign):end]
+    return Mutant("limit", begin, end, "(shs_mutant == NUMBER ? " + other + " : ", ")")
+
+
+def sides(text, code, begin, end, sign, kind):
+    """The mutants of each side of `sign` in text[begin:end], the outer ones first."""
+    after = ") || shs_mutant == NUMBER)" if sign == "&&" and kind == "always" else ") && shs_mutant != NUMBER)"
+    for first, last in split(code, begin, end, sign):
+        if PASSES_ON.search(text[first:last]):
+            continue
+        yield Mutant(kind, first, last, "((", after)
+        for inner in split(code, first, last, "&&"):
+            found = limit(text, code, *inner)
+            if found:
+                yield found
+
+
+def mutants(text):
+    """All mutants of a file."""
+    code = blank(text)
+    for found in re.finditer(r"^ +(?:\} )?(?:else )?if \(", code, re.MULTILINE):
+        end = closing(code, found.end())
+        if jumps(code, end + 1):
+            yield from sides(text, code, found.end(), end, "||", "never")
+    for found in re.finditer(r"\breturn ([^;]*);", code):
+        line = flat(found.group(1))
+        if re.search(r" (==|!=|<|>|<=|>=|&&|\|\|) ", line) and "?" not in line:
+            yield from sides(text, code, *found.span(1), "||" if "||" in line else "&&", "always")
+
+
+def mutated(path, text, chosen):
+    """The text with the mutants that were chosen, and the switch between them."""
+    puts = []  # place, an end before a beginning, the outer one outside
+    for at, one in enumerate(chosen):
+        puts.append((one.begin, 1, at, one.before.replace("NUMBER", str(one.number))))
+        puts.append((one.end, 0, -at, one.after.replace("NUMBER", str(one.number))))
+    for place, _, _, more in sorted(puts, reverse=True):
+        text = text[:place] + more + text[place:]
+    return 'extern int shs_mutant;\n#line 1 "%s"\n%s' % (path, text)
+
+
+def file_mutants(file, tests):
+    path = os.path.join(SRC, "src", file + ".c")
+    with open(path) as source:
+        text = source.read()
+    seen = collections.Counter()
+    for one in mutants(text):
+        name = "%s: %s: %s" % (file, one.kind, " ".join(text[one.begin:one.end].split()))
+        seen[name] += 1
+        one.name = name if seen[name] == 1 else "%s (%d)" % (name, seen[name])
+        one.line = text.count("\n", 0, one.begin) + 1
+        one.file, one.tests = file, tuple(tests.split())
+        yield one
+
+
+class Bench:
+    """Where mutants are built and tried."""
+
+    def __init__(self, work):
+        self.work, self.programs, self.limits = work, {}, {}
+        with open(os.path.join(BUILD, "compile_commands.json")) as commands:
+            self.commands = {one["file"]: shlex.split(one["command"]) for one in json.load(commands)}
+        self.switch = os.path.join(work, "switch.o")
+        with open(os.path.join(work, "switch.c"), "w") as out:
+            out.write(SWITCH)
+        self.run(["cc", "-c", os.path.join(work, "switch.c"), "-o", self.switch])
+
+    def run(self, argv, **more):
+        done = subprocess.run(argv, cwd=BUILD, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+        if done.returncode:
+            sys.exit("cannot build: %s\n%s" % (argv, done.stdout))
+        return done.stdout
+
+    def compile(self, file, chosen):
+        """The object of a file with the mutants that were chosen."""
+        path = os.path.join(SRC, "src", file + ".c")
+        name = os.path.join(self.work, file.replace("/", "-"))
+        with open(path) as source, open(name + ".c", "w") as out:
+            out.write(mutated(path, source.read(), chosen))
+        argv = [word for word in self.commands[path] if word != "-Werror"]
+        argv[argv.index("-o") + 1], argv[argv.index("-c") + 1] = name + ".o", name + ".c"
+        self.run(argv + ["-w", "-iquote", os.path.dirname(path)])
+        return name + ".o"
+
+    def link(self, test, objects):
+        """A test, with these objects in the place of those in libshs.a."""
+        command = self.run(["ninja", "-t", "commands", "-s", test]).splitlines()[-1]
+        argv = shlex.split(command.replace(": && ", "", 1).replace(" && :", "", 1))
+        argv[argv.index("-o") + 1] = self.programs[test] = os.path.join(self.work, test)
+        at = argv.index("libshs.a")
+        self.run(argv[:at] + [self.switch] + objects + argv[at:])
+
+    def passes(self, test, number):
+        """True if the test passes with that mutant; 0 is none."""
+        def bounds():
+            resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+        environment = dict(os.environ, SHS_MUTANT=str(number), SHS_SOURCE_DIR=SRC, SHS_BUILD_DIR=BUILD)
+        with tempfile.TemporaryDirectory(dir=self.work) as place:
+            try:
+                return subprocess.run([self.programs[test]], cwd=place, env=environment, preexec_fn=bounds,
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                      timeout=self.limits.get(test, 300)).returncode == 0
+            except subprocess.TimeoutExpired:
+                return False
+
+
+def try_some(bench, tests, chosen):
+    """Tries mutants of files with the same tests; those that live."""
+    files = list(dict.fromkeys(one.file for one in chosen))
+    objects = [bench.compile(file, [one for one in chosen if one.file == file]) for file in files]
+    for test in tests:
+        bench.link(test, objects)
+        began = time.monotonic()
+        if not bench.passes(test, 0):
+            sys.exit("%s fails without any mutation" % test)
+        bench.limits[test] = WAIT_SECONDS + 20 * (time.monotonic() - began)
+    lives = []
+    for file in files:
+        mine = [one for one in chosen if one.file == file]
+        alive = [one for one in mine if all(bench.passes(test, one.number) for test in tests)]
+        known = [one for one in alive if one.name in KNOWN]
+        print("%s: %d of %d killed%s" % (file, len(mine) - len(alive), len(mine) - len(known),
+                                         ", and %d known" % len(known) if known else ""), flush=True)
+        for one in mine:
+            if one in alive and one not in known:
+                print("  not noticed: src/%s.c:%d: %s" % (file, one.line, one.name.split(": ", 1)[1]), flush=True)
+            elif one.name in KNOWN and one not in alive:
+                print("  noticed, though rooms_known.py has it: %s" % one.name, flush=True)
+        lives += alive
+    return lives
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sample", type=int, default=1, metavar="N", help="every N-th mutant only")
+    parser.add_argument("--survey", action="store_true", help="the rooms that are not held to it")
+    parser.add_argument("--list", action="store_true", help="say the mutants, and try none")
+    parser.add_argument("files", nargs="*", metavar="FILE", help='a file of src/, as "access/decide"')
+    options = parser.parse_args()
+    if os.environ.get("SHS_SANITIZE") or os.environ.get("SHS_COVERAGE") == "ON":
+        print("skipped: mutants are linked without sanitizers and coverage")
+        return 77
+    held, surveyed = ({file: tests for files, tests in rows for file in files.split()}
+                      for rows in (HELD, SURVEYED))
+    table = dict(surveyed if options.survey else held)
+    if options.files:
+        table = {file: {**held, **surveyed}.get(file) for file in options.files}
+        for file, tests in table.items():
+            if tests is None:
+                parser.error("no table has the file %s" % file)
+    every = [one for file, tests in table.items() for one in file_mutants(file, tests)]
+    for number, one in enumerate(every, 1):
+        one.number = number
+    chosen = every[options.sample - 1::options.sample]
+    if options.list:
+        for one in chosen:
+            print("%s (line %d)" % (one.name, one.line))
+        return 0
+    alive = []
+    with tempfile.TemporaryDirectory() as work:
+        bench = Bench(work)
+        for tests in dict.fromkeys(one.tests for one in chosen):
+            alive += try_some(bench, tests, [one for one in chosen if one.tests == tests])
+    unknown = [one for one in alive if one.name not in KNOWN]
+    tried = len(chosen) - len(alive) + len(unknown)
+    print("%d of %d mutants killed" % (tried - len(unknown), tried))
+    return 0 if chosen and (options.survey or not unknown) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
