@@ -239,7 +239,7 @@ def wrong_command_lines(pki):
             (1, "not of a CA in the client CA file",
              ["--client-ca", pki["server-ca"], "--crl", pki["crl"]]),
             (1, "Cannot open the CRL file", ["--client-ca", pki["root"], "--crl", "/nonexistent"]),
-            (2, "cipher suites 'NONSENSE'", ["--ciphers", "NONSENSE"]),
+            (2, "no cipher suite by the names 'NONSENSE'", ["--ciphers", "NONSENSE"]),
             (2, "groups 'NONSENSE'", ["--groups", "NONSENSE"]),
             (1, "needs 32 or more", ["--ticket-secret", "/dev/null"]),
             (1, "Cannot open the key log", ["--keylog", "/nonexistent/x"])):
