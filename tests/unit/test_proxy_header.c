@@ -272,7 +272,7 @@ static void types_of_version_2(void **state)
         CASE(TLV("\x02", "\x00"), "AUTHORITY"),
         CASE(TLV("\x03", "\x03") "abc", "CRC32C is not 4"),
         CASE(TLV("\x03", "\x05") "abcde", "CRC32C is not 4"),
-        CASE(TLV("\x03", "\x04") "abcd", "is another one"),
+        CASE(TLV("\x03", "\x04") "abcd", "CRC32C is wrong"),
 #undef CASE
     };
     struct shs__proxy_header h;
