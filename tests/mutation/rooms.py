@@ -57,6 +57,7 @@ HELD = (
     ("server/proxy_header base/network", "test_proxy_header"),
     ("tls/clients/deny", "test_tls_deny"),
     ("tls/config/pem", "test_tls_pem"),
+    ("tls/config/tickets", "test_tls_tickets"),
     ("tls/wire/records", "test_tls_records"),
 )
 
@@ -89,7 +90,6 @@ SURVEYED = (
     ("tls/clients/verified tls/clients/keys", "test_tls_verified"),
     ("tls/clients/client", "test_tls_client"),
     ("tls/config/names", "test_tls_names"),
-    ("tls/config/tickets", "test_tls_tickets"),
     ("certs/alt_names certs/look_judge certs/revocation certs/words", "test_certs"),
     ("certs/local_ca", "test_local_ca"),
     ("admin/audit", "test_admin_audit"),
