@@ -74,4 +74,6 @@ KNOWN = {
     "tls/wire/records: never: whole > out->ceiling - out->len": THE_BUFFER_REFUSES,
     "tls/config/tickets: never: cached->used && cached->secret == secret && cached->epoch == epoch":
     "the key is made again, and is the same",
+    "tls/clients/verified: never: len != SHS_TLS_VERIFIED_KEY": "a SHA-256 has that length",
+    "tls/clients/keys: never: !shs__client_key_digest(cert, key)": "what was read has a key; for memory see tests/faults",
 }
