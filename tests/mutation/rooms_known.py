@@ -19,6 +19,9 @@ NO_DEEPER = "no pattern is deeper, so nothing is behind it to be found"
 BY_ONE_ATTRIBUTE = "lines that are compared have an attribute in common, and with one condition each it is theirs"
 NO_SEGMENTS = "a value that is no pattern has no segments, and overlaps with nothing"
 
+A_MINUTE_OLD = "what is forgotten after a minute or an hour: too slow for a unit test"
+THE_CLOCK = "a wait that ends by its deadline, and the clock, say the same"
+
 KNOWN = {
     "access/pattern: never: !covers_segment(&a->segs[i], &b->segs[i]) && "
     "!covers_segment(&b->segs[i], &a->segs[i])": THE_TREE_HAS,
@@ -74,8 +77,15 @@ KNOWN = {
     "tls/wire/records: never: whole > out->ceiling - out->len": THE_BUFFER_REFUSES,
     "tls/config/tickets: never: cached->used && cached->secret == secret && cached->epoch == epoch":
     "the key is made again, and is the same",
+    "handler/auth_checks: always: k->verified_ns != 0": "the time of nobody's is long ago, on the second condition",
+    "handler/auth_checks: always: now < shs__deadline_after(k->used_ns, SHS_CHECKS_KNOWN_MS)": A_MINUTE_OLD,
+    "handler/auth_checks: always: now < shs__deadline_after(k->verified_ns, SHS_CHECKS_KNOWN_AGE_MS)": A_MINUTE_OLD,
+    "handler/auth_checks: never: c == check": "it did not come before itself",
+    "handler/auth_checks: always: pthread_cond_timedwait(&self->changed, &self->lock, &at) == 0": THE_CLOCK,
+    "handler/auth_checks: always: shs_now_ns() < deadline_ns": THE_CLOCK,
     "tls/clients/verified: never: len != SHS_TLS_VERIFIED_KEY": "a SHA-256 has that length",
-    "tls/clients/keys: never: !shs__client_key_digest(cert, key)": "what was read has a key; for memory see tests/faults",
+    "tls/clients/keys: never: !shs__client_key_digest(cert, key)":
+    "what was read has a key; for memory see tests/faults",
     "handler/conditional: limit: value.len > 0": BEHIND_THE_END,
     "handler/conditional: always: shs_http_date_parse(value, now, &when)":
     "no time is set then, and it is that of the file by chance only",
