@@ -90,4 +90,7 @@ KNOWN = {
     "handler/conditional: always: shs_http_date_parse(value, now, &when)":
     "no time is set then, and it is that of the file by chance only",
     "handler/conditional: always: shs__etag_next(&left, &tag, &weak)": "where it finds none, all of it is left",
+    "tls/config/names: never: len == 0 (2)": "no name is found; only what is not set is not read",
+    "tls/config/names: never: name.len == 0": EMPTY_IS_NONE,
+    "tls/config/names: limit: name.len >= sizeof text": ONE_BYTE,
 }

@@ -95,6 +95,29 @@ static void test_what_is_no_name(void **state)
     shs__tls_names_free(NULL);
 }
 
+static void test_addresses(void **state)
+{
+    static const struct {
+        const char *name;
+        bool is_address;
+    } rows[] = {
+        {"127.0.0.1", true},  {"127.0.0.1.", true},   {"::1", true},      {"[::1]", true},
+        {"[::1].", false},    {"fe80::1%eth0", true}, {"127.0.0", false}, {"localhost", false},
+        {"1.example", false}, {"[localhost]", false}, {"", false},        {".", false},
+        {"[]", false},        {"%eth0", false},       {"::g", false},
+    };
+    char longest[300];
+
+    SHS_UNUSED(state);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        if (shs__tls_name_is_address(shs__str(rows[i].name)) != rows[i].is_address)
+            fail_msg("%s", rows[i].name);
+    }
+    assert_false(shs__tls_name_is_address(SHS_STR("::1\0x")));
+    memset(longest, '1', sizeof longest);
+    assert_false(shs__tls_name_is_address((struct shs_str){longest, sizeof longest}));
+}
+
 static void test_many(void **state)
 {
     struct shs_tls_names *self = NULL;
@@ -123,6 +146,7 @@ int main(void)
         cmocka_unit_test(test_exact_and_wildcard),
         cmocka_unit_test(test_the_first_wins),
         cmocka_unit_test(test_what_is_no_name),
+        cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_many),
     };
 

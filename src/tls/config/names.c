@@ -70,7 +70,7 @@ static size_t normalise(struct shs_str name, char buf[SHS_TLS_NAME_MAX])
 {
     if (name.len > 0 && name.ptr[name.len - 1] == '.')
         name.len--;
-    if (name.len == 0 || name.len > SHS_TLS_NAME_MAX)
+    if (name.len > SHS_TLS_NAME_MAX)
         return 0;
     for (size_t i = 0; i < name.len; i++) {
         if (name.ptr[i] == '\0' || name.ptr[i] == '*')
