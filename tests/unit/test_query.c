@@ -161,6 +161,16 @@ static int query(struct shs_request *req, struct shs_response *res)
     return shs_write(res, ".", 1);
 }
 
+static int number(struct shs_request *req, struct shs_response *res)
+{
+    uint64_t n = 42;
+    char text[32];
+
+    SHS_RETURN_IF_ERROR(shs_request_query_number(req, "n", 100, &n));
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    return shs_write(res, text, (size_t)snprintf(text, sizeof text, "n=%u.", (unsigned)n));
+}
+
 static int form(struct shs_request *req, struct shs_response *res)
 {
     struct shs_params params;
@@ -250,6 +260,30 @@ static void test_query(void **state)
     ask(query, "GET /?who=%00 HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 400 ");
 }
 
+static void test_number(void **state)
+{
+    (void)state;
+    ask(number, "GET /?n=7 HTTP/1.1\r\nHost: a\r\n\r\n", "n=7.");
+    ask(number, "GET /?n=100 HTTP/1.1\r\nHost: a\r\n\r\n", "n=100.");
+    ask(number, "GET /?m=7 HTTP/1.1\r\nHost: a\r\n\r\n", "n=42."); /* as it was */
+    ask(number, "GET /?n=101 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "The parameter n must be a number from 0 to 100.");
+    ask(number, "GET /?n=7x HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 400 ");
+    ask(number, "GET /?n= HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 400 ");
+}
+
+static void test_too_many(void **state)
+{
+    char request[2 * SHS_MAX_PARAMS + 100];
+    size_t len = (size_t)snprintf(request, sizeof request, "GET /?");
+
+    (void)state;
+    for (size_t i = 0; i <= SHS_MAX_PARAMS; i++)
+        len += (size_t)snprintf(request + len, sizeof request - len, "a&");
+    snprintf(request + len, sizeof request - len, " HTTP/1.1\r\nHost: a\r\n\r\n");
+    ask(query, request, "There are more parameters than this server accepts.");
+}
+
 #define A50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define FORM "Content-Type: application/x-www-form-urlencoded"
 
@@ -322,10 +356,11 @@ static void test_body(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lists),   cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_ceiling), cmocka_unit_test(test_against_a_model),
-        cmocka_unit_test(test_query),   cmocka_unit_test(test_form),
-        cmocka_unit_test(test_body),
+        cmocka_unit_test(test_lists),    cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_ceiling),  cmocka_unit_test(test_against_a_model),
+        cmocka_unit_test(test_query),    cmocka_unit_test(test_form),
+        cmocka_unit_test(test_body),     cmocka_unit_test(test_number),
+        cmocka_unit_test(test_too_many),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
