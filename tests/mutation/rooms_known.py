@@ -93,4 +93,8 @@ KNOWN = {
     "tls/config/names: never: len == 0 (2)": "no name is found; only what is not set is not read",
     "tls/config/names: never: name.len == 0": EMPTY_IS_NONE,
     "tls/config/names: limit: name.len >= sizeof text": ONE_BYTE,
+    "http/file_name: never: len != 3": "what begins with that byte has three",
+    "http/file_name: never: extension == 0": "the empty one is put behind what fits, which is all of it",
+    "http/file_name: never: !clean((struct shs_str){s.ptr + s.len - extension, extension}, end, &end_len, sizeof end)":
+    "there is room for twice the longest one",
 }

@@ -42,10 +42,18 @@ static void test_safe_file_names(void **state)
          "_gpj.exe"},
         {"\xe2\x81\xa6x", "_x"},
         {"\xe2\x82\xac", "\xe2\x82\xac"},
+        {"\xe1\x80\x8b", "\xe1\x80\x8b"}, /* one letter, with the tail of what is invisible */
+        {"\xc2\xa0x", "\xc2\xa0x"},
+        {"\xc2\x9fx", "_x"},
+        {"\xc3\x85", "\xc3\x85"},
         {"CON", "_CON"},
         {"nul.txt", "_nul.txt"},
         {"com1.a.b", "_com1.a.b"},
         {"LPT9", "_LPT9"},
+        {"COM0", "_COM0"},
+        {"COM-", "COM-"},
+        {"COM12", "COM12"},
+        {"COM", "COM"},
         {"CON1", "CON1"},
         {"COMX", "COMX"},
         {"console", "console"},
@@ -79,6 +87,27 @@ static void test_safe_file_names(void **state)
         assert_int_equal(out[0], '_');
         for (size_t i = cap; i < sizeof out; i++)
             assert_int_equal(out[i], '!'); /* nothing behind the room is touched */
+    }
+}
+
+/* As much as fits: cap less the NUL, and less a byte for the "_" of a reserved name. */
+static void test_as_much_as_fits(void **state)
+{
+    static const char *const rows[][2] = {
+        {"abcdefghijklmn", "abcdefghijklmn"},
+        {"abcdefghijk.lm", "abcdefghijk.lm"},
+        {"abcdefghijklmno", "abcdefghijklmn"},
+        {"abcdefghijklmno.123456", "abcdefg.123456"},
+        {"abcdefghijklmno.1234567", "abcdefghijklmn"}, /* an extension is half of it at most */
+    };
+    char out[16];
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        struct shs_str name = {rows[i][0], strlen(rows[i][0])};
+
+        (void)shs_safe_file_name(name, out, sizeof out);
+        assert_string_equal(out, rows[i][1]);
     }
 }
 
@@ -130,6 +159,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_safe_file_names),
+        cmocka_unit_test(test_as_much_as_fits),
         cmocka_unit_test(test_long_names_keep_their_end),
     };
 
