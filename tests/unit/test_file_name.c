@@ -94,10 +94,8 @@ static void test_safe_file_names(void **state)
 static void test_as_much_as_fits(void **state)
 {
     static const char *const rows[][2] = {
-        {"abcdefghijklmn", "abcdefghijklmn"},
-        {"abcdefghijk.lm", "abcdefghijk.lm"},
-        {"abcdefghijklmno", "abcdefghijklmn"},
-        {"abcdefghijklmno.123456", "abcdefg.123456"},
+        {"abcdefghijklmn", "abcdefghijklmn"},          {"abcdefghijk.lm", "abcdefghijk.lm"},
+        {"abcdefghijklmno", "abcdefghijklmn"},         {"abcdefghijklmno.123456", "abcdefg.123456"},
         {"abcdefghijklmno.1234567", "abcdefghijklmn"}, /* an extension is half of it at most */
     };
     char out[16];
