@@ -8,6 +8,8 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/keyed_hash.h"
@@ -24,12 +26,16 @@ static void pause_a_little(void)
     usleep(500);
 }
 
+/* Threads are on the stack of the test that waits, so it cannot be left: all is over. */
 #define WAIT_UNTIL(condition)                                                                      \
     do {                                                                                           \
         int64_t until_ = shs_now_ns() + (int64_t)patience_ms() * SHS_NS_PER_MS;                    \
                                                                                                    \
         while (!(condition)) {                                                                     \
-            assert_true(shs_now_ns() < until_);                                                    \
+            if (shs_now_ns() > until_) {                                                           \
+                fprintf(stderr, "line %d: not seen: %s\n", __LINE__, #condition);                  \
+                _Exit(1);                                                                          \
+            }                                                                                      \
             pause_a_little();                                                                      \
         }                                                                                          \
     } while (0)
@@ -42,7 +48,7 @@ struct visit {
     pthread_t thread;
     uint64_t address;
     unsigned char password;
-    bool right, fails;
+    bool right, fails, guilty;
     enum shs_check_turn turn; /* as it came out */
     uint64_t order;           /* in which its turn came */
     atomic_bool over;
@@ -58,6 +64,7 @@ static void *go(void *arg)
     v->turn = shs__checks_enter(checks, &check);
     if (v->turn == SHS_CHECK_YOURS) {
         v->order = check.turn;
+        v->guilty = check.guilty;
         atomic_fetch_add(&verifying, 1);
         for (;;) {
             int left = atomic_load(&tickets);
@@ -82,6 +89,7 @@ static void begin(struct visit *v, uint64_t address, unsigned char password, boo
 
 static void end(struct visit *v)
 {
+    WAIT_UNTIL(atomic_load(&v->over));
     assert_int_equal(pthread_join(v->thread, NULL), 0);
 }
 
@@ -199,9 +207,48 @@ static void test_guessers_wait(void **state)
     shs__checks_free(checks);
 }
 
+/* An address that has its place in the table with a guesser's: 1024 of them have one each. */
+static void test_a_neighbour_is_innocent(void **state)
+{
+    struct visit v;
+
+    (void)state;
+    open_checks(60000);
+    make_guilty(BAD_HOME);
+    atomic_store(&tickets, 2);
+    begin(&v, BAD_HOME, 'x', true);
+    end(&v);
+    assert_true(v.guilty);
+    begin(&v, BAD_HOME + 1024, 'y', true);
+    end(&v);
+    assert_int_equal(v.turn, SHS_CHECK_YOURS);
+    assert_false(v.guilty);
+    shs__checks_free(checks);
+}
+
+/* Who would follow a check that is followed by as many as may. */
+static void test_followers_have_a_bound(void **state)
+{
+    struct shs_check leader = {.address = GOOD_HOME};
+    struct visit v;
+
+    (void)state;
+    open_checks(60000);
+    memset(leader.digest, 'a', sizeof leader.digest);
+    assert_int_equal(shs__checks_enter(checks, &leader), SHS_CHECK_YOURS);
+    leader.followers = SHS_CHECKS_FOLLOWERS;
+    begin(&v, GOOD_HOME, 'a', true);
+    end(&v);
+    assert_int_equal(v.turn, SHS_CHECK_TOO_MANY);
+    leader.followers = 0;
+    shs__checks_done(checks, &leader, true, false);
+    assert_int_equal(visit(GOOD_HOME, 'a', true), SHS_CHECK_RIGHT);
+    shs__checks_free(checks);
+}
+
 static void test_bounds(void **state)
 {
-    struct visit running[2], waiting[SHS_CHECKS_WAITING];
+    struct visit running[2], waiting[SHS_CHECKS_WAITING], late;
     struct shs_check one_more;
     unsigned count = 0;
 
@@ -216,12 +263,16 @@ static void test_bounds(void **state)
     memset(one_more.digest, 199, sizeof one_more.digest);
     one_more.address = BAD_HOME;
     assert_int_equal(shs__checks_enter(checks, &one_more), SHS_CHECK_TOO_MANY);
-    begin(&waiting[count++], GOOD_HOME, 'g', true); /* another address has room */
+    for (; count < SHS_CHECKS_WAITING; count++) /* others have room, up to the bound for all */
+        begin(&waiting[count], 1000 + count, (unsigned char)count, true);
+    WAIT_UNTIL(shs__checks_waiting(checks) == SHS_CHECKS_WAITING);
+    begin(&late, GOOD_HOME, 'g', true);
+    end(&late);
+    assert_int_equal(late.turn, SHS_CHECK_TOO_MANY);
     atomic_store(&tickets, 100000);
     for (unsigned i = 0; i < count; i++) {
         end(&waiting[i]);
-        if (i + 1 == count)
-            assert_int_equal(waiting[i].turn, SHS_CHECK_YOURS);
+        assert_int_equal(waiting[i].turn, SHS_CHECK_YOURS);
     }
     end(&running[0]);
     end(&running[1]);
@@ -273,6 +324,8 @@ int main(void)
         cmocka_unit_test(test_wrong_ones),
         cmocka_unit_test(test_a_failed_one),
         cmocka_unit_test(test_guessers_wait),
+        cmocka_unit_test(test_a_neighbour_is_innocent),
+        cmocka_unit_test(test_followers_have_a_bound),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_nobody_waits_for_ever),
         cmocka_unit_test(test_keyed_hash),

@@ -87,6 +87,38 @@ static void test_if_range(void **state)
     }
 }
 
+static int by_tag(struct shs_request *req, struct shs_response *res)
+{
+    SHS_RETURN_IF_ERROR(shs_send_response(res, shs__asks_by_tag(req) ? 202 : 200));
+    return shs_end_headers(res);
+}
+
+/* A strong tag is asked for in one of three fields, anywhere in its list. */
+static void test_asks_by_tag(void **state)
+{
+    static const struct shs_http_handler askers = {.name = "t", .do_GET = by_tag};
+    static const struct {
+        const char *fields;
+        bool asks;
+    } rows[] = {
+        {"", false},
+        {"If-Match: \"7\"\r\n", true},
+        {"If-None-Match: W/\"6\", \"7\"\r\n", true},
+        {"If-None-Match: W/\"6\"\r\nIf-Range: \"7\"\r\n", true},
+        {"If-None-Match: W/\"6\", W/\"7\"\r\n", false},
+        {"If-Match: *\r\n", false},
+        {"ETag: \"7\"\r\n", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        ask(&askers, "GET", rows[i].fields);
+        if (lab.last_status != (rows[i].asks ? 202 : 200))
+            fail_msg("'%s': %d", rows[i].fields, lab.last_status);
+        h1_lab_close(&lab);
+    }
+}
+
 static void test_conditions(void **state)
 {
     static const struct {
@@ -158,8 +190,8 @@ static void test_what_a_304_says(void **state)
 /* Forgotten quotes are the usual mistake: no client would ever match. */
 static void test_no_tag(void **state)
 {
-    static const char *const rows[] = {"7",           "",    "\"7",   "7\"", "\"7\" ",
-                                       "\"7\",\"8\"", "W/7", "\"\n\""};
+    static const char *const rows[] = {"7",           "",       "\"7", "7\"",   "\"7\" ",
+                                       "\"7\",\"8\"", ",\"7\"", "W/7", "\"\n\""};
 
     (void)state;
     mtime = MTIME;
@@ -177,8 +209,9 @@ static void test_no_tag(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_if_range), cmocka_unit_test(test_conditions),
-        cmocka_unit_test(test_what_a_304_says), cmocka_unit_test(test_no_tag)};
+        cmocka_unit_test(test_if_range), cmocka_unit_test(test_asks_by_tag),
+        cmocka_unit_test(test_conditions), cmocka_unit_test(test_what_a_304_says),
+        cmocka_unit_test(test_no_tag)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

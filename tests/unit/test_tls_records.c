@@ -211,6 +211,26 @@ static void is_refused(enum shs_tls_content one_type, const void *one, size_t on
     two_close(&t);
 }
 
+/* A KeyUpdate that asks for one, and an alert behind a whole header of a message. */
+static void what_keeps_the_rules_is_heard(void **state)
+{
+    struct shs_tls_fault fault = {.alert = 0};
+    struct two t;
+
+    SHS_UNUSED(state);
+    two_open(&t);
+    client_says(&t, SHS_TLS_HANDSHAKE, "\x18\x00\x00\x01\x01", 5);
+    assert_int_equal(server_hears(&t, &fault), SHS_TLS_OPENED_ASKED);
+    assert_true(fault.key_update);
+    two_close(&t);
+    two_open(&t);
+    client_says(&t, SHS_TLS_HANDSHAKE, "\x18\x00\x00\x01", 4);
+    assert_int_equal(server_hears(&t, &fault), SHS_TLS_OPENED_MORE);
+    client_says(&t, SHS_TLS_ALERT, "\x01\x00", 2);
+    assert_int_equal(server_hears(&t, &fault), SHS_TLS_OPENED_END);
+    two_close(&t);
+}
+
 static void what_breaks_the_rules_is_refused(void **state)
 {
     static const char hello[] = "\x01\x00\x00\x01x", update[] = "\x18\x00\x00\x01\x00\x00",
@@ -286,6 +306,11 @@ static void headers_that_are_none_are_refused(void **state)
         assert_int_equal(fault.alert, cases[i].alert);
         two_close(&t);
     }
+    two_open(&t); /* the longest that there is: the rest of it may come */
+    push(t.server, "\x17\x03\x03\x41\x00", 5);
+    assert_false(shs__tls_records_pending(t.server));
+    assert_int_equal(server_hears(&t, &fault), SHS_TLS_OPENED_MORE);
+    two_close(&t);
     two_open(&t); /* too short to have a tag */
     push(t.server,
          "\x17\x03\x03\x00\x10"
@@ -422,11 +447,75 @@ static void keys_change_and_sizes_arrive(void **state)
     shs__free(text);
 }
 
+/* What is left of a record is pending, though it may read as a header of one that is not whole. */
+static void what_is_left_is_pending(void **state)
+{
+    struct shs_tls_fault fault = {.alert = 0};
+    char text[8];
+    size_t got = 0;
+    struct two t;
+
+    SHS_UNUSED(state);
+    two_open(&t);
+    client_says(&t, SHS_TLS_DATA, "x\x17\x03\x03\x40\x00", 6);
+    assert_int_equal(shs__tls_records_open(t.server, text, 1, &got, &fault), SHS_TLS_OPENED_DATA);
+    assert_true(shs__tls_records_pending(t.server));
+    assert_int_equal(shs__tls_records_open(t.server, text, 8, &got, &fault), SHS_TLS_OPENED_DATA);
+    assert_int_equal(got, 5);
+    assert_false(shs__tls_records_pending(t.server));
+    two_close(&t);
+}
+
+/* The room for a long record is not kept by one that is idle. */
+static void who_is_idle_has_no_room(void **state)
+{
+    static const char data[SHS_TLS_RECORD_DATA];
+    struct shs_tls_fault fault = {.alert = 0};
+    size_t seen = 0, room = 0;
+    struct two t;
+
+    SHS_UNUSED(state);
+    two_open(&t);
+    client_says(&t, SHS_TLS_DATA, data, sizeof data);
+    while (seen < sizeof data) {
+        char text[1024];
+        size_t got = 0;
+
+        assert_int_equal(shs__tls_records_open(t.server, text, sizeof text, &got, &fault),
+                         SHS_TLS_OPENED_DATA);
+        seen += got;
+    }
+    shs__tls_records_idle(t.server);
+    assert_non_null(shs__tls_records_room(t.server, &room));
+    assert_in_range(room, 1, SHS_TLS_RECORD_DATA - 1);
+    two_close(&t);
+}
+
+/* A record is written whole, up to the ceiling of the buffer, or not at all. */
+static void a_ceiling_is_reached_and_kept(void **state)
+{
+    struct shs_buf out;
+    struct two t;
+
+    SHS_UNUSED(state);
+    two_open(&t);
+    shs__buf_init(&out, 2 * (3 + SHS_TLS_RECORD_ADDS));
+    assert_int_equal(shs__tls_records_seal(t.client, SHS_TLS_DATA, "abc", 3, &out), SHS_OK);
+    assert_int_equal(shs__tls_records_seal(t.client, SHS_TLS_DATA, "abcd", 4, &out), SHS_LIMIT);
+    assert_int_equal(out.len, 3 + SHS_TLS_RECORD_ADDS);
+    assert_int_equal(shs__tls_records_seal(t.client, SHS_TLS_DATA, "def", 3, &out), SHS_OK);
+    assert_int_equal(shs__tls_records_seal(t.client, SHS_TLS_DATA, "", 0, &out), SHS_LIMIT);
+    assert_int_equal(out.len, out.ceiling);
+    shs__buf_free(&out);
+    two_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rfc_8448_is_sealed),
         cmocka_unit_test(rfc_8448_is_opened),
+        cmocka_unit_test(what_keeps_the_rules_is_heard),
         cmocka_unit_test(what_breaks_the_rules_is_refused),
         cmocka_unit_test(what_is_too_long_is_refused),
         cmocka_unit_test(headers_that_are_none_are_refused),
@@ -435,6 +524,9 @@ int main(void)
         cmocka_unit_test(another_warning_counts_as_in_libssl),
         cmocka_unit_test(alerts_end_it),
         cmocka_unit_test(keys_change_and_sizes_arrive),
+        cmocka_unit_test(what_is_left_is_pending),
+        cmocka_unit_test(who_is_idle_has_no_room),
+        cmocka_unit_test(a_ceiling_is_reached_and_kept),
     };
 
     return cmocka_run_group_tests(tests, make_suites, free_suites);

@@ -4,6 +4,9 @@
 
 #include <cmocka.h>
 
+#include <openssl/err.h>
+#include <openssl/evp.h>
+
 #include "tls/config/tickets.h"
 
 #define EPOCH 100
@@ -95,6 +98,35 @@ static void test_a_new_secret(void **state)
     shs__tls_tickets_free(NULL);
 }
 
+/* What libssl calls: 1, 2 to renew, 0 for no ticket of ours. */
+static void test_crypt(void **state)
+{
+    struct shs_tls_tickets *self = make(SECRET), *other = make(SECRET "x");
+    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL),
+            *siphash = EVP_MAC_fetch(NULL, "SIPHASH", NULL);
+    EVP_MAC_CTX *mac = EVP_MAC_CTX_new(hmac), *wrong = EVP_MAC_CTX_new(siphash);
+    EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
+    unsigned char name[16], iv[EVP_MAX_IV_LENGTH];
+
+    SHS_UNUSED(state);
+    assert_int_equal(shs__tls_ticket_crypt(self, NOW, name, iv, cipher, mac, 1), 1);
+    assert_int_equal(shs__tls_ticket_crypt(self, NOW, name, iv, cipher, mac, 0), 1);
+    assert_int_equal(shs__tls_ticket_crypt(self, NOW + EPOCH, name, iv, cipher, mac, 0), 2);
+    assert_int_equal(shs__tls_ticket_crypt(self, NOW + 2 * EPOCH, name, iv, cipher, mac, 0), 0);
+    assert_int_equal(shs__tls_ticket_crypt(other, NOW, name, iv, cipher, mac, 0), 0);
+    /* A MAC that does not take the key is a failure, and no ticket. */
+    assert_int_equal(shs__tls_ticket_crypt(self, NOW, name, iv, cipher, wrong, 0), -1);
+    assert_int_equal(shs__tls_ticket_crypt(self, NOW, name, iv, cipher, wrong, 1), 0);
+    EVP_MAC_CTX_free(mac);
+    EVP_MAC_CTX_free(wrong);
+    EVP_MAC_free(hmac);
+    EVP_MAC_free(siphash);
+    EVP_CIPHER_CTX_free(cipher);
+    ERR_clear_error();
+    shs__tls_tickets_free(self);
+    shs__tls_tickets_free(other);
+}
+
 static void test_anchor(void **state)
 {
     struct shs_tls_anchor anchor = {.began = NOW, .chain_not_after = INT64_MAX, .verified = true};
@@ -121,6 +153,10 @@ static void test_anchor(void **state)
     assert_false(shs__tls_anchor_read(&got, bytes, SHS_TLS_ANCHOR_LEN - 1));
     assert_false(shs__tls_anchor_read(&got, bytes, sizeof bytes + SHS_CLIENT_KEY_LEN));
     assert_false(shs__tls_anchor_read(&got, bytes, 0));
+    assert_true(shs__tls_anchor_read(&got, bytes, sizeof bytes)); /* the most keys there may be */
+    assert_true(got.cas.count * SHS_CLIENT_KEY_LEN == sizeof got.cas.at);
+    assert_true(shs__tls_anchor_read(&got, bytes, SHS_TLS_ANCHOR_LEN)); /* and none */
+    assert_int_equal(got.cas.count, 0);
     bytes[0]++; /* of another version of this library */
     assert_false(shs__tls_anchor_read(&got, bytes, len));
 }
@@ -128,9 +164,8 @@ static void test_anchor(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_epochs),
-        cmocka_unit_test(test_a_secret_of_its_own),
-        cmocka_unit_test(test_a_new_secret),
+        cmocka_unit_test(test_epochs),       cmocka_unit_test(test_a_secret_of_its_own),
+        cmocka_unit_test(test_a_new_secret), cmocka_unit_test(test_crypt),
         cmocka_unit_test(test_anchor),
     };
 

@@ -15,7 +15,7 @@ static void test_until_its_first_end(void **state)
 {
     struct shs_tls_verified *verified = shs__tls_verified_new();
     unsigned char key[SHS_TLS_VERIFIED_KEY], others[SHS_TLS_VERIFIED_KEY];
-    STACK_OF(X509) *chain = sk_X509_new_null();
+    STACK_OF(X509) *chain = sk_X509_new_null(), *empty = sk_X509_new_null();
     struct shs_tls_until until = {0, 0};
     struct shs_client_keys keys = {.count = 0}, got = {.count = 0};
     int64_t now = (int64_t)time(NULL);
@@ -32,6 +32,8 @@ static void test_until_its_first_end(void **state)
     assert_true(shs__tls_verified_key(key, lab.leaf, NULL));
     assert_false(shs__tls_verified_find(verified, key, now, &until, &got));
     shs__tls_verified_keep(verified, key, NULL, &keys, INT64_MAX); /* no chain, nothing known */
+    assert_false(shs__tls_verified_find(verified, key, now, &until, &got));
+    shs__tls_verified_keep(verified, key, empty, &keys, INT64_MAX); /* nor by nobody's word */
     assert_false(shs__tls_verified_find(verified, key, now, &until, &got));
     shs__tls_verified_keep(verified, key, chain, &keys, INT64_MAX);
     assert_true(shs__tls_verified_find(verified, key, now, &until, &got));
@@ -52,6 +54,7 @@ static void test_until_its_first_end(void **state)
     assert_false(shs__tls_verified_find(NULL, key, now, &until, &got));
     shs__tls_verified_keep(NULL, key, chain, &keys, INT64_MAX);
     sk_X509_free(chain);
+    sk_X509_free(empty);
     X509_free(other);
     lab_close(&lab);
     shs__tls_verified_free(verified);
@@ -86,11 +89,32 @@ static void test_what_came_along(void **state)
     lab_close(&lab);
 }
 
+/* What cannot be encoded is not known, and its key neither: nothing is taken for it. */
+static void test_what_has_no_bytes(void **state)
+{
+    unsigned char key[SHS_TLS_VERIFIED_KEY];
+    STACK_OF(X509) *chain = sk_X509_new_null();
+    struct shs_client_keys keys;
+    X509 *hollow = X509_new();
+    struct tls_lab lab;
+
+    (void)state;
+    lab_open(&lab, SHS_KEY_P256);
+    assert_false(shs__tls_verified_key(key, hollow, NULL));
+    assert_true(sk_X509_push(chain, lab.leaf) == 1 && sk_X509_push(chain, hollow) == 2);
+    assert_false(shs__tls_verified_key(key, lab.leaf, chain));
+    assert_false(shs__client_keys_of(&keys, chain));
+    sk_X509_free(chain);
+    X509_free(hollow);
+    lab_close(&lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_until_its_first_end),
         cmocka_unit_test(test_what_came_along),
+        cmocka_unit_test(test_what_has_no_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
