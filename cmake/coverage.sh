@@ -15,16 +15,16 @@ ctest -j "$(nproc)" --output-on-failure -LE 'style|valgrind' || echo "some tests
 find . -path './CMakeFiles/shs*.dir/src/*' -name '*.gcda' -print0 |
     xargs -0 -r gcov -b -n -r -s "$source_dir" 2>/dev/null |
     awk -v BY_NAME='sort -k1,1' '
-        function add(name) {
-            hit[name] += lines_hit; lines[name] += lines_all
-            taken[name] += branches_hit; branches[name] += branches_all
+        function add(name, of) {
+            hit[name] += hit[of]; lines[name] += lines[of]
+            taken[name] += taken[of]; branches[name] += branches[of]
         }
-        function flush(room) {
-            if (file ~ /^src\//) {
-                room = file
-                sub(/\/[^\/]*$/, "", room)
-                add(file); add(room); add("src (all)")
-                is_room[room] = 1
+        # A header is told of with each file that includes it: the one that reaches most of it counts.
+        function flush() {
+            if (file ~ /^src\// && (!(file in lines) || lines_hit > hit[file])) {
+                hit[file] = lines_hit; lines[file] = lines_all
+                taken[file] = branches_hit; branches[file] = branches_all
+                is_file[file] = 1
             }
             file = ""
             branches_hit = branches_all = 0
@@ -35,13 +35,28 @@ find . -path './CMakeFiles/shs*.dir/src/*' -name '*.gcda' -print0 |
                            branches[name] ? 100 * taken[name] / branches[name] : 100, branches[name])
         }
         /^File / { flush(); file = $2; gsub(/\047/, "", file); next }
-        /^Lines executed:/ { split($0, part, /[:% ]+/); lines_hit = part[3] * part[5] / 100; lines_all = part[5] }
-        /^Taken at least once:/ { split($0, part, /[:% ]+/); branches_hit = part[5] * part[7] / 100; branches_all = part[7] }
+        /^(Calls executed|No calls)/ { flush() } # the last line of a file; the sum of all follows
+        /^Lines executed:/ {
+            split($0, part, /[:% ]+/)
+            lines_all = part[5]
+            lines_hit = part[3] * lines_all / 100
+        }
+        /^Taken at least once:/ {
+            split($0, part, /[:% ]+/)
+            branches_all = part[7]
+            branches_hit = part[5] * branches_all / 100
+        }
         END {
             flush()
+            for (name in is_file) {
+                room = name
+                sub(/\/[^\/]*$/, "", room)
+                is_room[room] = 1
+                add(room, name); add("src (all)", name)
+            }
             for (name in is_room) print line(name) | BY_NAME
             close(BY_NAME)
             if ("src (all)" in lines) print line("src (all)")
             print ""
-            for (name in lines) if (!(name in is_room) && name != "src (all)") print line(name) | BY_NAME
+            for (name in is_file) print line(name) | BY_NAME
         }'

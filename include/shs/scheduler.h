@@ -136,7 +136,8 @@ SHS_API void shs_conn_set_turn(struct shs_conn *conn, unsigned turns);
 SHS_API void shs_conn_set_overloaded(struct shs_conn *conn, bool overloaded);
 
 /*
- * A poll has told of the peer, for edge-triggered ones.
+ * A poll has told of the peer, for edge-triggered ones. Each time: what one has told it does not
+ * tell again, though nobody may have read it yet (the connection had an answer to write).
  *
  *   ended    that its data has ended, or worse (EPOLLRDHUP, EPOLLHUP, EPOLLERR)
  *   told_ns  when it was there at the latest (shs_now_ns); 0: not known
@@ -145,8 +146,9 @@ SHS_API void shs_conn_set_overloaded(struct shs_conn *conn, bool overloaded);
  */
 SHS_API void shs_conn_told_ready(struct shs_conn *conn, bool ended, int64_t told_ns);
 
-/* True if the last read has emptied the socket and its end was not told: then an edge-triggered
-   poll tells of what comes next. False: it has to be asked again (EPOLL_CTL_MOD). Owner thread. */
+/* True if the last read has emptied the socket, and nothing was told since, nor its end: then an
+   edge-triggered poll tells of what comes next. False: it has to be asked again (EPOLL_CTL_MOD).
+   Owner thread. */
 SHS_API bool shs_conn_is_drained(const struct shs_conn *conn);
 
 /* A datagram is all there when it is added, and its descriptor is the server's: not for epoll. Any

@@ -126,7 +126,10 @@ static int park(struct shs_pool_group *group, struct shs_pool_slot *slot, int wh
         if (epoll_ctl(group->epoll_fd, EPOLL_CTL_MOD, conn->socket.fd, &event) != 0)
             return shs_conn_fail(conn, SHS_IO, errno, "epoll refuses the connection");
     }
-    return shs__pool_release(slot) ? SHS_OK : SHS_WAIT_READ;
+    if (shs__pool_release(slot))
+        return SHS_OK;
+    shs_conn_told_ready(conn, false, 0);
+    return SHS_WAIT_READ;
 }
 
 /*

@@ -470,8 +470,43 @@ def test_tls():
             equal(server.get("/odd")[1]["Location"], "/odd/")
 
 
+def ask(path):
+    return b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % path
+
+
+def asked_meanwhile(server, last):
+    """The answers to what is asked while a large file is on its way, and the end that a half close is answered by."""
+    with server.connect() as sock:
+        sock.sendall(ask(b"hello.txt"))  # the socket was read empty once
+        rest = shslib.read_response(sock)[3]
+        for more in (1, 2):
+            sock.sendall(ask(b"large.bin"))
+            begun = rest + shslib.read_exactly(sock, 1000)
+            time.sleep(0.1)  # it waits for room
+            sock.sendall(ask(b"hello.txt") * more)
+            if last and more == 2:
+                time.sleep(0.1)
+                sock.shutdown(socket.SHUT_WR)
+            body, rest = shslib.read_response(sock, 10, begun)[2:]
+            check(body == shslib.pattern(3000000), "another body")
+            for _ in range(more):
+                body, rest = shslib.read_response(sock, 10, rest)[2:]
+                equal(body, b"hello, world\n")
+        if last:
+            equal(rest + shslib.read_all(sock), b"", "after the last answer")
+
+
+def test_asked_while_a_file_is_on_its_way():
+    with shslib.temp_dir() as root:
+        make_site(root)
+        for arguments in (("--plain",), (), ("--tls-records", "direct"), ("--plain", "--threading", "thread"),
+                          ("--plain", "--threading", "fork"), ("--plain", "--threading", "none")):
+            with shslib.Server("--log", "none", *arguments, root) as server:
+                asked_meanwhile(server, "--plain" in arguments)
+
+
 shslib.main(test_H57_get_and_head, test_keep_alive_after_each_kind, test_methods, test_H56_types,
             test_H58_H64_not_found, test_H21_H59_H61_directory_redirect, test_H62_index_pages, test_H72_dot_segments_and_hidden,
             test_H75_links, test_rename_under_way_stays_inside, test_H65_H66_H67_listing, test_H68_H69_H70_H71_conditions,
             test_H74_extra_headers, test_growing_and_shrinking, test_a_change_is_seen_at_once, test_H63_unreadable, test_H73_current_directory,
-            test_no_descriptor_is_left, test_tls)
+            test_no_descriptor_is_left, test_tls, test_asked_while_a_file_is_on_its_way)
