@@ -153,8 +153,11 @@ def swaps(pki, number, load):
         # A bad one is tried again by itself: on a slow machine that is sometimes sooner than the next signal.
         done, bad = map(int, re.search(r"reloads=(\d+) reload-failures=(\d+)", server.stderr).groups())
         check(done >= 13 and bad >= 12, "reloads=%d reload-failures=%d" % (done, bad))
-        equal(done, log_count(server, "Files read again"), "reloads counted and logged")
-        equal(bad, log_count(server, "not reloaded|stays as it was:"), "failures counted and logged")
+        # And the signal's own may still be under way at the end: it is counted, or logged, or both by then.
+        until_then = server.stderr.partition(" TLS: handshakes=")[0].splitlines()
+        for count, pattern in ((done, "Files read again"), (bad, "not reloaded|stays as it was:")):
+            logged = sum(bool(re.search(pattern, line)) for line in until_then)
+            check(logged <= count <= log_count(server, pattern), "%s: %d counted, %d logged" % (pattern, count, logged))
 
 
 def hundred_swaps(pki):
