@@ -241,7 +241,7 @@ endforeach()
 
 shs_script_test(mutation_guard integration 300 ${CMAKE_CURRENT_SOURCE_DIR}/tests/mutation/guard.sh
                 --sample 9)
-shs_script_test(mutation_rooms integration 300 ${CMAKE_CURRENT_SOURCE_DIR}/tests/mutation/rooms.py
+shs_script_test(mutation_rooms integration 600 ${CMAKE_CURRENT_SOURCE_DIR}/tests/mutation/rooms.py
                 --sample 60)
 
 # -- valgrind: what the sanitizers cannot see, in a few programs --------------------------------

@@ -32,6 +32,7 @@ import os
 import re
 import resource
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -110,6 +111,18 @@ CLOCK = re.compile(r"_ns\b|\bnow\b")
 # A mutant that does not end is told by what it computes; when it waits, by the clock: this, and twenty
 # times what the test takes without it.
 CPU_SECONDS, WAIT_SECONDS = 30, 30
+
+# A test that fails does not clear up: it gets a /tmp of its own, which goes with its directory. That takes root, and
+# a build that is not below /tmp itself.
+IN_ITS_OWN_TMP = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", 'mount --bind "$PWD" /tmp && exec "$@"', "sh"]
+
+
+def wrapper():
+    if os.geteuid() != 0 or os.path.realpath(BUILD).startswith("/tmp/") or shutil.which("unshare") is None:
+        return []
+    tried = subprocess.run([*IN_ITS_OWN_TMP, "true"], stderr=subprocess.DEVNULL, check=False)
+    return IN_ITS_OWN_TMP if tried.returncode == 0 else []
+
 
 SWITCH = """
 #include <stdlib.h>
@@ -241,7 +254,7 @@ class Bench:
     """Where mutants are built and tried."""
 
     def __init__(self, work):
-        self.work, self.programs, self.limits = work, {}, {}
+        self.work, self.programs, self.limits, self.wrapper = work, {}, {}, wrapper()
         with open(os.path.join(BUILD, "compile_commands.json")) as commands:
             self.commands = {one["file"]: shlex.split(one["command"]) for one in json.load(commands)}
         self.switch = os.path.join(work, "switch.o")
@@ -283,7 +296,7 @@ class Bench:
         environment = dict(os.environ, SHS_MUTANT=str(number), SHS_SOURCE_DIR=SRC, SHS_BUILD_DIR=BUILD)
         with tempfile.TemporaryDirectory(dir=self.work) as place:
             try:
-                return subprocess.run([self.programs[test]], cwd=place, env=environment, preexec_fn=bounds,
+                return subprocess.run([*self.wrapper, self.programs[test]], cwd=place, env=environment, preexec_fn=bounds,
                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                       timeout=self.limits.get(test, 300)).returncode == 0
             except subprocess.TimeoutExpired:
@@ -343,7 +356,7 @@ def main():
             print("%s (line %d)" % (one.name, one.line))
         return 0
     alive = []
-    with tempfile.TemporaryDirectory() as work:
+    with tempfile.TemporaryDirectory(dir=BUILD, prefix="mutants-") as work:
         bench = Bench(work)
         for tests in dict.fromkeys(one.tests for one in chosen):
             alive += try_some(bench, tests, [one for one in chosen if one.tests == tests])
