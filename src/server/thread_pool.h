@@ -9,7 +9,8 @@
  *   the connection is owned leaves a mark (POKED) that the owner finds when it parks.
  *
  *   So the descriptor is registered once, edge-triggered, and no system call is spent on arming it
- *   again: a request costs a share of an epoll_wait, one recv and one send.
+ *   again: a request costs a share of an epoll_wait, one recv and one send. An event that nobody
+ *   has read behind (there was an answer to write) is asked for again by who parks to read.
  *
  *   Slots are never freed while the server lives, and every use has its own generation, so an event
  *   that was fetched for a connection which is gone meanwhile is seen to be stale.
