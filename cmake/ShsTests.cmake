@@ -233,8 +233,8 @@ file(GLOB SHS_STYLE CONFIGURE_DEPENDS tests/style/check_*.sh)
 foreach(script ${SHS_STYLE})
   get_filename_component(name ${script} NAME_WE)
   string(REPLACE "check_" "style_" name ${name})
-  shs_script_test(${name} style 120 ${script})
-  shs_script_test(${name}_can_fail style 120 ${script} --self-test)
+  shs_script_test(${name} style 600 ${script})
+  shs_script_test(${name}_can_fail style 600 ${script} --self-test)
 endforeach()
 
 # -- mutation: a rule is taken out, and a test must fail; a few of them, all by hand --------------

@@ -207,7 +207,7 @@ struct call {
     const char *method;
     struct shs_buf target;
     struct {
-        const char *flag, *name; /* a flag that was given, and the parameter of `target` it became */
+        const char *flag, *name; /* a flag that was given, and its parameter in `target` */
     } said[8];
     size_t said_count;
     size_t body_len; /* 0: there is none */
