@@ -79,7 +79,7 @@ endif()
 add_executable(llhttp_is_strict cmake/llhttp_is_strict.c)
 target_link_libraries(llhttp_is_strict PRIVATE shs_static shs_llhttp)
 shs_warnings(llhttp_is_strict)
-shs_test(llhttp_is_strict unit 10 llhttp_is_strict)
+shs_test(llhttp_is_strict unit 60 llhttp_is_strict)
 
 # -- integration: tests/integration/test_*.sh and .py -------------------------------------------
 
