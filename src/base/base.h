@@ -113,18 +113,26 @@ int shs__poll_ms(int64_t deadline_ns, int64_t now_ns);
  * The deadline of a transfer: `ms` from now, and again `ms` from the moment when `min_rate` bytes a
  * second have moved since it was set. A byte now and then does not push it on; a stall ends it
  * however much has moved before.
+ *
+ * It is the peer's time alone. While nobody waits for the peer (a handler is at work, the next
+ * piece is made, others have their turn) the clock stands still: whoever begins to wait says so,
+ * and whoever got on without waiting.
  */
 struct shs_progress {
     int64_t deadline_ns;
-    uint64_t moved, quota;
-    uint64_t total; /* what shs__progress_total was told last */
-    unsigned ms;
-    bool counting; /* it was told something */
+    int64_t ours_since_ns; /* nobody has waited for the peer since then; INT64_MAX: we wait */
+    uint64_t moved;
+    uint64_t total; /* what shs__progress_total was told last; UINT64_MAX: nothing yet */
+    unsigned ms, min_rate;
 };
 void shs__progress_start(struct shs_progress *p, int64_t now_ns, unsigned ms, unsigned min_rate);
 void shs__progress_made(struct shs_progress *p, uint64_t bytes);
 /* The same for a counter that somebody else keeps: what it grew by since the last call. */
 void shs__progress_total(struct shs_progress *p, uint64_t total);
+/* We wait for the peer now. The deadline is good until shs__progress_ours. */
+void shs__progress_waits(struct shs_progress *p);
+/* We wait no longer: it gave, or took, what was asked for. */
+void shs__progress_ours(struct shs_progress *p);
 
 /* -- strings ----------------------------------------------------------------------------------- */
 

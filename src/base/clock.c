@@ -47,26 +47,48 @@ int shs__poll_ms(int64_t deadline_ns, int64_t now_ns)
 void shs__progress_start(struct shs_progress *p, int64_t now_ns, unsigned ms, unsigned min_rate)
 {
     p->ms = ms;
+    p->min_rate = min_rate;
     p->moved = 0;
-    p->total = 0;
-    p->counting = false;
-    p->quota = (uint64_t)ms * min_rate / 1000;
+    p->total = UINT64_MAX;
     p->deadline_ns = shs__deadline_after(now_ns, ms);
+    p->ours_since_ns = now_ns;
+}
+
+void shs__progress_waits(struct shs_progress *p)
+{
+    int64_t now;
+
+    if (p->ours_since_ns == INT64_MAX)
+        return;
+    now = shs_now_ns();
+    if (now > p->ours_since_ns)
+        p->deadline_ns += now - p->ours_since_ns;
+    p->ours_since_ns = INT64_MAX;
+}
+
+void shs__progress_ours(struct shs_progress *p)
+{
+    if (p->ours_since_ns == INT64_MAX)
+        p->ours_since_ns = shs_now_ns();
 }
 
 void shs__progress_made(struct shs_progress *p, uint64_t bytes)
 {
+    int64_t now;
+
     p->moved += bytes;
-    if (p->moved < p->quota)
+    if (p->moved < (uint64_t)p->ms * p->min_rate / 1000)
         return;
+    now = shs_now_ns();
     p->moved = 0;
-    p->deadline_ns = shs__deadline_after(shs_now_ns(), p->ms);
+    p->deadline_ns = shs__deadline_after(now, p->ms);
+    if (p->ours_since_ns != INT64_MAX)
+        p->ours_since_ns = now;
 }
 
 void shs__progress_total(struct shs_progress *p, uint64_t total)
 {
-    if (p->counting && total > p->total)
+    if (p->total != UINT64_MAX && total > p->total)
         shs__progress_made(p, total - p->total);
     p->total = total;
-    p->counting = true;
 }

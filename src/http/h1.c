@@ -84,6 +84,13 @@ static bool expired(const struct shs_h1 *h1)
     return shs_now_ns() >= h1->config->host->deadline(h1->owner);
 }
 
+/* The same for a body, whose deadline moves with what has come of it. */
+static bool body_expired(const struct shs_h1 *h1)
+{
+    h1->config->host->set_deadline(h1->owner, shs__h1_deadline(h1->xchg));
+    return expired(h1);
+}
+
 /*
  * What has come is looked at before the clock: it is not the client who is late when this process
  * was stopped, or had no core. That may be so between the two looks as well: hence once more.
@@ -350,7 +357,7 @@ static int body_waits_or_ends(struct shs_h1 *h1, int rc)
     if (rc < 0)
         return broken(h1, rc, rc != SHS_CLOSED && rc != SHS_TRUNCATED,
                       "the client closed in the middle of a request's body");
-    return expired(h1)
+    return body_expired(h1)
                ? refuse_late(h1, "body-timeout", "The request's body did not arrive in time.")
                : rc;
 }
@@ -361,10 +368,7 @@ static int content_in_time(struct shs_h1 *h1)
     struct shs_h1_exchange *x = h1->xchg;
     int rc = shs__h1_next_content(x);
 
-    if (rc <= 0)
-        return rc;
-    h1->config->host->set_deadline(h1->owner, shs__h1_deadline(x));
-    return expired(h1) ? shs__h1_next_content(x) : rc;
+    return rc > 0 && body_expired(h1) ? shs__h1_next_content(x) : rc;
 }
 
 /* 100 Continue, if it was put there. */
@@ -509,6 +513,8 @@ static int step_sink(struct shs_h1 *h1)
 
     while (rc == SHS_OK) {
         rc = shs__h1_take_body(x, piece, sizeof piece, &got);
+        if (rc > 0 && body_expired(h1)) /* as fill_in_time */
+            rc = shs__h1_take_body(x, piece, sizeof piece, &got);
         if (rc != SHS_OK)
             return body_waits_or_ends(h1, rc);
         if (got == 0)
@@ -743,11 +749,15 @@ static int step_send(struct shs_h1 *h1)
     if (rc == SHS_OK && res->file_left > 0)
         rc = SHS_YIELD;
     if (rc > 0) {
-        if (shs_now_ns() < x->progress.deadline_ns) {
-            h1->config->host->set_deadline(h1->owner, shs__h1_next_look(x));
-            return rc;
-        }
-        return abort_exchange(h1, SHS_TIMEOUT, false, "the client did not read its answer in time");
+        /* Who lets others have their turn does not wait for the client. */
+        shs__progress_waits(&x->progress);
+        if (rc != SHS_YIELD && shs_now_ns() >= x->progress.deadline_ns)
+            return abort_exchange(h1, SHS_TIMEOUT, false,
+                                  "the client did not read its answer in time");
+        h1->config->host->set_deadline(h1->owner, shs__h1_next_look(x));
+        if (rc == SHS_YIELD)
+            shs__progress_ours(&x->progress);
+        return rc;
     }
     if (rc != SHS_OK)
         return abort_exchange(h1, rc, true, NULL);

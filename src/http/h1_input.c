@@ -41,6 +41,16 @@ int shs__h1_make_room(struct shs_h1_exchange *x, size_t need)
     return x->outgrown != NULL ? SHS_LIMIT : shs__buf_renew(in, need - there, &x->outgrown);
 }
 
+/* Whose time it is after a read for the body. */
+static int tell_clock(struct shs_h1_exchange *x, int rc)
+{
+    if (rc == SHS_OK)
+        shs__progress_ours(&x->progress);
+    else if (rc > 0)
+        shs__progress_waits(&x->progress);
+    return rc;
+}
+
 /*
  * Reads for the body. The head's views point into the buffer, so it does not move: what is behind
  * the head is closed up instead. Only framing is ever left there, which is short.
@@ -54,7 +64,7 @@ static int fill_body(struct shs_h1_exchange *x)
     memmove(head + x->head_len, head + x->body_at, left);
     x->body_at = x->head_len;
     h1->in.len = x->head_len + left;
-    return shs__h1_fill(h1);
+    return tell_clock(x, shs__h1_fill(h1));
 }
 
 /* A body that cannot be read on: what the handler is told, and what the client. */
@@ -129,7 +139,7 @@ static int read_direct(struct shs_h1_exchange *x, void *buf, size_t cap, size_t 
 
     if (cap > x->body.left)
         cap = (size_t)x->body.left;
-    rc = shs__stream_read(x->h1->stream, buf, cap, got);
+    rc = tell_clock(x, shs__stream_read(x->h1->stream, buf, cap, got));
     if (rc != SHS_OK)
         return rc < 0 ? body_error(x, rc) : rc;
     rc = shs__body_step(&x->body, buf, *got, &used, &content, &x->base.req.refusal);

@@ -36,8 +36,14 @@ int shs__h1_drain_out(struct shs_h1 *h1, enum shs_h1_then then)
 {
     int rc = drain(h1, then);
 
-    if ((rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) && h1->xchg != NULL)
-        shs__progress_total(&h1->xchg->progress, shs__stream_delivered(h1->stream));
+    if (h1->xchg == NULL || rc < 0)
+        return rc;
+    if (rc == SHS_OK) {
+        shs__progress_ours(&h1->xchg->progress);
+        return rc;
+    }
+    shs__progress_waits(&h1->xchg->progress);
+    shs__progress_total(&h1->xchg->progress, shs__stream_delivered(h1->stream));
     return rc;
 }
 

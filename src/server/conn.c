@@ -365,8 +365,13 @@ static int write_some(struct shs_conn *conn, struct shs_progress *progress, cons
         int rc = len == 0 ? shs__stream_flush(conn->stream)
                           : shs__stream_write(conn->stream, bytes, len, put);
 
-        if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE)
-            return rc < 0 ? shs__conn_fail_stream(conn, rc) : rc;
+        if (rc < 0)
+            return shs__conn_fail_stream(conn, rc);
+        if (rc == SHS_OK) {
+            shs__progress_ours(progress);
+            return rc;
+        }
+        shs__progress_waits(progress);
         shs__progress_total(progress, shs__stream_delivered(conn->stream));
         conn->deadline_ns = progress->deadline_ns;
         if (expired == conn->deadline_ns)
