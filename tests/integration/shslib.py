@@ -417,6 +417,10 @@ class Process:
         return False
 
 
+def pool_serves(argv):
+    return "--threading" not in argv or argv[argv.index("--threading") + 1] == "pool"
+
+
 class Server(Process):
     """`shs serve --port 0 ARGUMENTS`, ready: scheme, host, port and ca are those of its first line.
 
@@ -432,6 +436,9 @@ class Server(Process):
             argv += list(arguments)
             if THREADING and not any(word in arguments for word in ("--threading", "--threads", "--max-threads")):
                 argv += ["--threading", THREADING]
+            if pool_serves(argv) and not any(word in arguments for word in ("--late-timeout", "--config")):
+                # On a busy machine clients wait long; only tests of overload itself want them refused for it.
+                argv += ["--late-timeout", "600000"]
             if RECORDS and not any(word in arguments for word in ("--plain", "--config", "--tls-records")):
                 argv += ["--tls-records", RECORDS]
         super().__init__(list(prefix) + list(argv), **keywords)

@@ -656,8 +656,9 @@ static void test_lines_that_can_never_decide(void **state)
         "map uri s://a/* ca corp viewer\nmap uri s://a/** ca corp admin\n",
         "map cn x uri s://a/* ca corp viewer\nmap cn x uri s://a/*/b ca corp admin\n",
         "map cn x uri s://a/b/* ca corp viewer\nmap cn x uri s://a/c/* ca corp admin\n",
-        "map o b cn y ca corp viewer\nmap o b cn z ca corp viewer\n" /* so that cn finds the next */
-        "map cn a o b ca corp viewer\nmap cn a ou b ca corp admin\n",
+        /* the first two lines make cn the key under which the next are found */
+        ("map o b cn y ca corp viewer\nmap o b cn z ca corp viewer\n"
+         "map cn a o b ca corp viewer\nmap cn a ou b ca corp admin\n"),
         "map uri s://a/*/c dns *.b.c ca corp viewer\nmap uri s://a/b/* ca corp admin\n",
         "map uri s://a/*/c ca corp viewer\nmap uri s://a/b/* cn x ca corp admin\n",
         "map any ca any viewer\nmap uid 0 admin\n",
