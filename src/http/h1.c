@@ -699,13 +699,10 @@ static int exchange_done(struct shs_h1 *h1)
 }
 
 /* A fast reader of a long file is no reason to let others wait: they have their turn in between. */
-static bool gives_way(struct shs_h1_exchange *x)
+static bool gives_way(const struct shs_h1_exchange *x)
 {
     const struct shs_h1_host *host = x->h1->config->host;
 
-    if (x->base.res.file_offset - x->turn_at < SHS_H1_SEALED_PIECE)
-        return false;
-    x->turn_at = x->base.res.file_offset;
     return host->turn_over != NULL && host->turn_over(x->h1->owner);
 }
 

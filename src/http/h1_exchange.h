@@ -32,7 +32,6 @@ struct shs_h1_exchange {
     size_t body_at;               /* offset in h1->in: body bytes not looked at yet */
     struct shs_str pending;       /* content in h1->in that nobody has taken yet */
     struct shs_buf early;         /* content read before the handler was called */
-    uint64_t turn_at;             /* offset in the file at which others were thought of last */
     const char *failure;          /* why the answer is not what the handler wanted */
     int failure_code;
     bool content_refused;     /* ... and it was the client's content: the connection lives on */

@@ -122,7 +122,9 @@ const char *shs__conn_peer(const struct shs_conn *conn, char *buf, size_t cap)
 {
     char text[INET6_ADDRSTRLEN];
 
-    if (conn->client.sa.sa_family == AF_UNIX && conn->client_host != NULL)
+    /* Who asked for the name of one that has none has left an empty text there. */
+    if (conn->client.sa.sa_family == AF_UNIX && conn->client_host != NULL &&
+        conn->client_host[0] != '\0')
         return conn->client_host;
     format_address(conn, text);
     if (text[0] == '\0')

@@ -23,6 +23,7 @@ A_MINUTE_OLD = "what is forgotten after a minute or an hour: too slow for a unit
 THE_CLOCK = "a wait that ends by its deadline, and the clock, say the same"
 
 KNOWN = {
+    "base/clock: never: p->ours_since_ns == INT64_MAX": "no time is after that one: it saves a look at the clock",
     "access/pattern: never: !covers_segment(&a->segs[i], &b->segs[i]) && "
     "!covers_segment(&b->segs[i], &a->segs[i])": THE_TREE_HAS,
     "access/pattern: always: a->count == b->count (2)": THE_TREE_HAS,

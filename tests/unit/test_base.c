@@ -429,6 +429,8 @@ static void test_poll_ms(void **state)
     assert_int_equal(shs__poll_ms(now + SHS_NS_PER_MS, now), 1);
     assert_int_equal(shs__poll_ms(now + SHS_NS_PER_MS + 1, now), 2);
     assert_int_equal(shs__poll_ms(now + (int64_t)INT_MAX * SHS_NS_PER_MS, now), INT_MAX);
+    /* Rounded up it would be one more than an int has: no end at all, for poll. */
+    assert_int_equal(shs__poll_ms(now + (int64_t)INT_MAX * SHS_NS_PER_MS + 1, now), INT_MAX);
     assert_int_equal(shs__poll_ms(INT64_MAX, now), INT_MAX);
 }
 
