@@ -185,8 +185,6 @@ static int h1_read_body(struct shs_exchange *base, void *buf, size_t cap, size_t
     int rc;
 
     x->reading = true;
-    if (x->early.len > 0)
-        return shs__h1_take_body(x, buf, cap, got);
     if (x->continue_due && x->body.phase != SHS_BODY_DONE && !base->res.head_sent) {
         rc = shs__h1_put_continue(x);
         if (rc == SHS_OK)

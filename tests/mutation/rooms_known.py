@@ -22,7 +22,17 @@ NO_SEGMENTS = "a value that is no pattern has no segments, and overlaps with not
 A_MINUTE_OLD = "what is forgotten after a minute or an hour: too slow for a unit test"
 THE_CLOCK = "a wait that ends by its deadline, and the clock, say the same"
 
+NOTHING_TO_KEEP = "a shortcut: no bytes are taken, or copied"
+
 KNOWN = {
+    "http/h1: never: lines == 0": NOTHING_TO_KEEP,
+    "http/h1: never: x->body.phase == SHS_BODY_DONE (2)": "BODY finds the end of a body of no bytes at once",
+    "http/h1: never: x->body.phase == SHS_BODY_DONE (3)": "DRAIN finds at once that nothing is left of it",
+    "http/h1: always: h1->in.len > 2": BEHIND_THE_END,
+    "http/h1: always: !req->body_failed": "may_keep asks as well whether the body has failed",
+    "http/h1_input: limit: there + shs__buf_room(in) >= need": "a new block, where the old one would just do",
+    "http/h1_input: never: len == 0": NOTHING_TO_KEEP,
+    "http/h1_output: never: x->base.req.body_failed": "the code of what failed is there, and says the same",
     "base/clock: never: p->ours_since_ns == INT64_MAX": "no time is after that one: it saves a look at the clock",
     "access/pattern: never: !covers_segment(&a->segs[i], &b->segs[i]) && "
     "!covers_segment(&b->segs[i], &a->segs[i])": THE_TREE_HAS,

@@ -460,6 +460,29 @@ static int events(struct shs_request *req, struct shs_response *res)
     return SHS_OK;
 }
 
+/* What a source gave is coded on its way: the log has what was sent. */
+static void the_log_has_what_was_sent(void **state)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n";
+    struct shs_compress *self = NULL;
+    size_t sent = 0, piece;
+    const char *at;
+
+    (void)state;
+    if (!can("gzip"))
+        skip();
+    set_up(SOURCE, 70000);
+    assert_int_equal(shs_compress_new(&self, &sayer, NULL, NULL), SHS_OK);
+    h1_lab_open(&lab, shs_compress_handler(self));
+    h1_lab_talk(&lab, request, sizeof request - 1);
+    for (at = h1_body(&lab); (piece = strtoul(at, NULL, 16)) > 0; sent += piece)
+        at = strstr(at, "\r\n") + 2 + piece + 2;
+    assert_true(sent > 0 && sent < 70000);
+    assert_int_equal(lab.last_bytes, sent);
+    h1_lab_close(&lab);
+    shs_compress_free(self);
+}
+
 static void events_arrive_at_once(void **state)
 {
     static const char *const codings[] = {"gzip", "zstd"};
@@ -567,6 +590,7 @@ int main(void)
         cmocka_unit_test(beyond_the_bounds_it_stays),
         cmocka_unit_test(a_coder_takes_what_is_counted),
         cmocka_unit_test(events_arrive_at_once),
+        cmocka_unit_test(the_log_has_what_was_sent),
         cmocka_unit_test(failures),
         cmocka_unit_test(http_1_0),
     };

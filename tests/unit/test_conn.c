@@ -131,7 +131,7 @@ static void close_lab(void)
     shs_server_free(lab.server);
 }
 
-/* A deadline of so many milliseconds that began just now; a machine may stand still for a minute. */
+/* So many milliseconds from now, or less: a machine may stand still for a minute. */
 static void assert_has_ms(int64_t deadline_ns, int64_t ms)
 {
     int64_t left = deadline_ns - shs_now_ns();
@@ -400,7 +400,7 @@ static void test_reading(void **state)
     close_lab();
 }
 
-/* Without a deadline all waits together have idle_ms, until the handler writes or enough has come. */
+/* Without a deadline all waits together have idle_ms, until it writes or enough has come. */
 static void test_waits_together(void **state)
 {
     char buf[8000];

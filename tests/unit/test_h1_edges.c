@@ -210,7 +210,7 @@ static void reads(size_t len)
     }
 }
 
-/* The wait that the machine asks for has so many milliseconds, or a little less: it began just now. */
+/* The wait that the machine asks for has so many milliseconds, or a little less. */
 static void assert_has_ms(int64_t deadline_ns, unsigned ms)
 {
     int64_t left = deadline_ns - shs_now_ns(), whole = (int64_t)ms * SHS_NS_PER_MS;
@@ -475,6 +475,115 @@ static void test_lookers_on(void **state)
         assert_int_equal(edge.unread_logs, nobody ? 2 : 0);
         close_edge();
     }
+}
+
+static size_t cap_of_a_read; /* 0: it reads nothing */
+static size_t got_at_once;
+
+static int reads_once(struct shs_request *req, struct shs_response *res)
+{
+    static char buf[65536];
+
+    got_at_once = 0;
+    if (cap_of_a_read > 0)
+        SHS_RETURN_IF_ERROR(shs_request_read(req, buf, cap_of_a_read, &got_at_once));
+    return hello(req, res);
+}
+
+static const char *body_of_the_wait;
+
+static int sends_the_body(struct h1_lab *lab, int what, int64_t deadline_ns)
+{
+    size_t len = strlen(body_of_the_wait), put = 0;
+
+    (void)deadline_ns;
+    if (what != SHS_WAIT_READ || len == 0)
+        return SHS_TIMEOUT;
+    assert_int_equal(shs__stream_write(lab->client, body_of_the_wait, len, &put), SHS_OK);
+    body_of_the_wait += put;
+    return SHS_OK;
+}
+
+#define CHUNKED "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+/* Who has room for much has it at once, past our buffer. */
+static void test_reads_of_a_long_body(void **state)
+{
+    static const size_t caps[] = {4096, 65536};
+    static char body[65537];
+
+    (void)state;
+    memset(body, 'b', sizeof body - 1);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(caps); i++) {
+        cap_of_a_read = caps[i];
+        open_edge(H1_HANDLER(reads_once));
+        edge.lab.opt.max_buffered_body = 1;
+        body_of_the_wait = body;
+        edge.lab.wait = sends_the_body;
+        (void)step_once("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 66000\r\n\r\n");
+        assert_int_equal(edge.lab.calls, 1);
+        assert_int_equal(got_at_once, caps[i]);
+        close_edge();
+    }
+}
+
+/* How much of a body may be thrown away for the next request's sake. */
+static void test_what_is_thrown_away(void **state)
+{
+    static const struct {
+        const char *request;
+        bool keeps;
+    } rows[] = {
+        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n", true},
+        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 65537\r\n\r\n", false},
+        {CHUNKED "4\r\nabcd\r\n", false}, /* nobody knows how much there will be */
+    };
+
+    (void)state;
+    cap_of_a_read = 0;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        open_edge(H1_HANDLER(reads_once));
+        edge.lab.opt.max_buffered_body = 1;
+        assert_int_equal(talk(rows[i].request), rows[i].keeps ? SHS_WAIT_READ : SHS_OK);
+        assert_int_equal(h1_count(&edge.lab, "Connection: close\r\n"), !rows[i].keeps);
+        close_edge();
+    }
+}
+
+static int echoes(struct shs_request *req, struct shs_response *res)
+{
+    char buf[16];
+    size_t got = 0;
+
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    do {
+        SHS_RETURN_IF_ERROR(shs_request_read(req, buf, sizeof buf, &got));
+        SHS_RETURN_IF_ERROR(shs_write(res, buf, got));
+    } while (got > 0);
+    return SHS_OK;
+}
+
+/* The line of a chunk comes in two parts: the first is kept. */
+static void test_a_line_in_two_parts(void **state)
+{
+    (void)state;
+    open_edge(H1_HANDLER(echoes));
+    assert_int_equal(step_once(CHUNKED), SHS_WAIT_READ);
+    assert_int_equal(step_once("3\r\nabc\r\n1"), SHS_WAIT_READ);
+    assert_int_equal(step_once("0\r\n0123456789ABCDEF\r\n0\r\n\r\n"), SHS_WAIT_READ);
+    h1_lab_receive(&edge.lab);
+    assert_string_equal(h1_body(&edge.lab), "abc0123456789ABCDEF");
+    close_edge();
+}
+
+static void test_an_old_connection(void **state)
+{
+    (void)state;
+    open_edge(H1_HANDLER(hello));
+    edge.lab.opt.connection_age_ms = 0;
+    assert_int_equal(talk(GET), SHS_OK);
+    h1_has(&edge.lab, "Connection: close\r\n");
+    close_edge();
 }
 
 /* The end of a conversation that is no failure has a reason all the same. */
@@ -804,6 +913,76 @@ static void test_a_slow_reader_of_a_source(void **state)
     close_edge();
 }
 
+/* Whose time it is while an answer goes out: ours till the client has to take some of it. */
+static void test_time_of_an_answer(void **state)
+{
+    struct shs_progress *progress;
+    int64_t before;
+
+    (void)state;
+    narrow_edge(H1_HANDLER(long_source), 1000);
+    edge.lab.opt.write_ms = 600000;
+    edge.lab.opt.min_rate = 1; /* 600 bytes buy as much again */
+    assert_int_equal(step_once(GET), SHS_WAIT_WRITE);
+    progress = &edge.lab.h1.xchg->progress;
+    before = progress->deadline_ns;
+    progress->ours_since_ns = shs_now_ns() - SHS_NS_PER_S;
+    assert_int_equal(shs__h1_drain_out(&edge.lab.h1, SHS_H1_MORE), SHS_WAIT_WRITE);
+    assert_true(progress->deadline_ns >= before + SHS_NS_PER_S);
+    assert_true(progress->ours_since_ns == INT64_MAX);
+    /* What it takes moves its deadline. */
+    progress->deadline_ns = before;
+    usleep(1000);
+    reads(1000);
+    assert_int_equal(shs__h1_drain_out(&edge.lab.h1, SHS_H1_MORE), SHS_WAIT_WRITE);
+    assert_true(progress->deadline_ns > before);
+    while (edge.lab.h1.out.len > 1000) {
+        reads(1000);
+        assert_int_equal(shs__h1_drain_out(&edge.lab.h1, SHS_H1_MORE), SHS_WAIT_WRITE);
+        assert_true(progress->ours_since_ns == INT64_MAX);
+    }
+    reads(1000);
+    assert_int_equal(shs__h1_drain_out(&edge.lab.h1, SHS_H1_MORE), SHS_OK);
+    assert_true(progress->ours_since_ns != INT64_MAX);
+    close_edge();
+}
+
+static int reads_on_demand(struct h1_lab *lab, int what, int64_t deadline_ns)
+{
+    (void)lab;
+    assert_int_equal(what, SHS_WAIT_WRITE);
+    assert_true(deadline_ns > edge.lab.h1.began_ns);
+    reads(1);
+    return SHS_OK;
+}
+
+static int says_wait(struct shs_request *req, struct shs_response *res)
+{
+    const struct shs_progress *progress = &edge.lab.h1.xchg->progress;
+    int64_t before = progress->deadline_ns;
+
+    SHS_RETURN_IF_ERROR(shs_send_interim(res, 102, NULL));
+    assert_true(progress->deadline_ns == before); /* the body's, if there were one */
+    return hello(req, res);
+}
+
+/* An interim answer has the time of an answer, not what is left of the body's. */
+static void test_time_of_an_interim_answer(void **state)
+{
+    static const char *const parts[] = {"GET / HTT", "P/1.1\r\nHo", "st: a\r\n"};
+
+    (void)state;
+    narrow_edge(H1_HANDLER(says_wait), 10);
+    edge.lab.opt.body_ms = 0;
+    edge.lab.wait = reads_on_demand;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(parts); i++)
+        assert_int_equal(step_once(parts[i]), SHS_WAIT_READ);
+    assert_int_equal(step_once("\r\n"), SHS_WAIT_WRITE);
+    assert_int_equal(edge.lab.h1.state, SHS_H1_SEND);
+    assert_int_equal(edge.lab.h1.xchg->failure_code, SHS_OK);
+    close_edge();
+}
+
 /* The client is slow, and the file is another one in the end. */
 static void test_a_file_is_overwritten(void **state)
 {
@@ -827,6 +1006,7 @@ static void test_turns_of_others(void **state)
     (void)state;
     open_edge(H1_HANDLER(long_source)); /* who is alone goes on */
     assert_int_equal(step_once(GET), SHS_WAIT_READ);
+    assert_int_equal(edge.flushed, 1); /* at the end: more of it follows at once till then */
     close_edge();
     open_edge(H1_HANDLER(long_source));
     edge.lab.others = true;
@@ -1013,6 +1193,15 @@ static int listens(struct shs_request *req, struct shs_response *res)
     return hello(req, res);
 }
 
+static int listens_in_the_middle(struct shs_request *req, struct shs_response *res)
+{
+    char byte;
+    size_t got = 0;
+
+    SHS_RETURN_IF_ERROR(shs_request_read(req, &byte, 1, &got));
+    return listens(req, res);
+}
+
 /* What the owner's wait does. */
 static struct {
     int rc;
@@ -1117,6 +1306,11 @@ static void test_what_a_listener_hears(void **state)
     (void)talk("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
     assert_int_equal(listened.rc, SHS_USAGE);
     close_edge();
+    open_edge(H1_HANDLER(listens_in_the_middle));
+    edge.lab.opt.max_buffered_body = 1;
+    (void)step_once("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    assert_int_equal(listened.rc, SHS_USAGE);
+    close_edge();
     /* An owner that wakes nobody is not asked to. */
     listened.ms = 0;
     open_edge(H1_HANDLER(listens));
@@ -1171,7 +1365,7 @@ static void test_since_when_it_is_there(void **state)
     }
 }
 
-/* A client that went in the middle of its body is told nothing, whatever the handler makes of it. */
+/* Who went in the middle of its body is told nothing, whatever the handler makes of it. */
 static void test_gone_in_the_body(void **state)
 {
     (void)state;
@@ -1209,6 +1403,10 @@ int main(void)
         cmocka_unit_test(test_bodies_that_make_progress),
         cmocka_unit_test(test_time_of_a_sink),
         cmocka_unit_test(test_lookers_on),
+        cmocka_unit_test(test_reads_of_a_long_body),
+        cmocka_unit_test(test_what_is_thrown_away),
+        cmocka_unit_test(test_a_line_in_two_parts),
+        cmocka_unit_test(test_an_old_connection),
         cmocka_unit_test(test_notes),
         cmocka_unit_test(test_an_owner_without_ears),
         cmocka_unit_test(test_who_is_refused),
@@ -1227,6 +1425,8 @@ int main(void)
         cmocka_unit_test(test_since_when_it_is_there),
         cmocka_unit_test(test_gone_in_the_body),
         cmocka_unit_test(test_a_slow_reader_of_a_source),
+        cmocka_unit_test(test_time_of_an_answer),
+        cmocka_unit_test(test_time_of_an_interim_answer),
         cmocka_unit_test(test_a_file_is_overwritten),
         cmocka_unit_test(test_turns_of_others),
         cmocka_unit_test(test_refused_content),
