@@ -558,8 +558,7 @@ static int step_handle(struct shs_h1 *h1)
     if (rc != SHS_OK)
         return broken(h1, rc, false, "no memory for an answer");
     shs__h1_start_progress_at(x, now, h1->config->opt->write_ms);
-    h1->config->host->set_deadline(h1->owner, x->progress.deadline_ns);
-    enter(h1, SHS_H1_SEND);
+    enter(h1, SHS_H1_SEND); /* which sets the deadline if it has to wait */
     return SHS_OK;
 }
 

@@ -30,6 +30,8 @@ KNOWN = {
     "http/h1: never: x->body.phase == SHS_BODY_DONE (3)": "DRAIN finds at once that nothing is left of it",
     "http/h1: always: h1->in.len > 2": BEHIND_THE_END,
     "http/h1: always: !req->body_failed": "may_keep asks as well whether the body has failed",
+    "http/h1: gone: shs__progress_waits(&x->progress);":
+    "shs__h1_drain_out has said so where the client is waited for; while others have their turn nobody waits",
     "http/h1_input: limit: there + shs__buf_room(in) >= need": "a new block, where the old one would just do",
     "http/h1_input: never: len == 0": NOTHING_TO_KEEP,
     "http/h1_output: never: x->base.req.body_failed": "the code of what failed is there, and says the same",

@@ -1202,6 +1202,15 @@ static int listens_in_the_middle(struct shs_request *req, struct shs_response *r
     return listens(req, res);
 }
 
+/* Its client has sent more by then: the next request. */
+static int hears_more(struct shs_request *req, struct shs_response *res)
+{
+    size_t put = 0;
+
+    assert_int_equal(shs__stream_write(edge.lab.client, GET, sizeof GET - 1, &put), SHS_OK);
+    return listens(req, res);
+}
+
 /* What the owner's wait does. */
 static struct {
     int rc;
@@ -1267,6 +1276,21 @@ static void test_listening(void **state)
     assert_int_equal(waited.calls, 1);
 }
 
+static void listen_through(shs_method_fn *handler)
+{
+    memset(&waited, 0, sizeof waited);
+    waited.rc = SHS_TIMEOUT;
+    listened.ms = 600000;
+    listened.fd = 5;
+    open_edge(H1_HANDLER(handler));
+    edge.lab.wait = edge_wait;
+    edge.lab.opt.max_requests_per_connection = 1;
+    assert_int_equal(step_once(GET), SHS_OK);
+    assert_int_equal(listened.rc, SHS_OK);
+    assert_int_equal(waited.calls, 1);
+    close_edge();
+}
+
 static int stops_soon(struct h1_lab *lab, int what, int64_t deadline_ns)
 {
     (void)what;
@@ -1311,6 +1335,8 @@ static void test_what_a_listener_hears(void **state)
     (void)step_once("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
     assert_int_equal(listened.rc, SHS_USAGE);
     close_edge();
+    /* What comes meanwhile is kept, and waited behind. */
+    listen_through(hears_more);
     /* An owner that wakes nobody is not asked to. */
     listened.ms = 0;
     open_edge(H1_HANDLER(listens));
