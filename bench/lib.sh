@@ -7,6 +7,7 @@ bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$bench")
 work=$(mktemp -d "${TMPDIR:-/tmp}/shs-bench.XXXXXX")
 pids=()
+tree= loader=()
 
 stop_all() {
     local pid
@@ -115,13 +116,39 @@ wait_port() {
     return 1
 }
 
+# use_tree DIR: the servers are the programs of this tree, another release of Debian: `shs` as well.
+use_tree() {
+    local found libraries
+    libraries=$1/usr/lib/$(gcc -print-multiarch)
+    for found in "$1"/lib*/ld-linux*.so.*; do
+        "$found" --library-path "$libraries" "$1/usr/bin/true" 2>/dev/null || continue
+        tree=$1 loader=("$found" --library-path "$libraries")
+    done
+    [ -n "$tree" ] || die "$1 is no Debian whose programs run here"
+    of shs || die "$1 has no /usr/bin/shs: install the packages that 'cpack' makes in there"
+}
+
+# of NAME: the words that start this program: Debian's own, or with --tree the one of that tree, with
+# its loader and its libraries. Sets `words`; 1 when it is not there.
+of() {
+    local dir
+    for dir in /usr/bin /usr/sbin; do
+        [ -x "$tree$dir/$1" ] || continue
+        words=("${loader[@]}" "$tree$dir/$1")
+        return 0
+    done
+    return 1
+}
+
 # start_shs ARGS...: the command, as people use it, with no limit that the load would meet. Sets pid
 # and port.
 start_shs() {
     local security=(--cert "$work/cert.pem" --key "$work/key.pem")
     [[ " $* " != *" --plain "* ]] || security=()
     port=$(free_port)
-    "$build/shs" serve --port "$port" --log none --idle-timeout 600000 --max-requests 1000000000 --max-connections 100000 \
+    words=("$build/shs")
+    [ -z "$tree" ] || of shs
+    "${words[@]}" serve --port "$port" --log none --idle-timeout 600000 --max-requests 1000000000 --max-connections 100000 \
         "${security[@]}" ${client_ca:+--client-ca "$client_ca"} "$@" "$work/www" >/dev/null 2>>"$work/shs.err" &
     pid=$!
     pids+=("$pid")
@@ -157,7 +184,8 @@ http {
 }
 CONF
     chmod a+rx "$work"
-    /usr/sbin/nginx -e "$work/nginx.err" -c "$work/nginx.conf" &
+    of nginx || return 1
+    "${words[@]}" -e "$work/nginx.err" -c "$work/nginx.conf" &
     pid=$!
     pids+=("$pid")
     wait_port "$port"

@@ -1,8 +1,6 @@
 # peers.sh - starting each server of the comparison; every one gets the workers, limits and time-outs
 # that it needs to hold the load. start_peer NAME sets pid and port; 1 when it is not installed.
 
-has() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
-
 stop_one() {
     kill "$1" 2>/dev/null
     wait "$1" 2>/dev/null
@@ -32,7 +30,7 @@ hosts:
       /: { file.dir: $work/www }
 error-log: $work/h2o.err
 CONF
-    run_peer h2o -c "$work/h2o-$port.conf"
+    run_peer "${words[@]}" -c "$work/h2o-$port.conf"
 }
 
 start_lighttpd() {
@@ -43,7 +41,7 @@ server.document-root = "$work/www"
 server.bind = "127.0.0.1"
 server.port = $port
 server.max-worker = 2
-server.max-fds = 100000
+server.max-fds = 65535
 server.max-connections = 50000
 server.max-keep-alive-requests = 1000000000
 server.max-keep-alive-idle = 300
@@ -51,7 +49,7 @@ ssl.engine = "enable"
 ssl.pemfile = "$work/both.pem"
 mimetype.assign = ("" => "application/octet-stream")
 CONF
-    run_peer lighttpd -D -f "$work/lighttpd-$port.conf"
+    run_peer "${words[@]}" -m "$tree/usr/lib/lighttpd" -D -f "$work/lighttpd-$port.conf"
 }
 
 # haproxy has no files: it returns the 13 bytes from memory.
@@ -72,7 +70,7 @@ frontend f
   bind 127.0.0.1:$port ssl crt $work/both.pem ${client_ca:+ca-file $client_ca verify required}
   http-request return status 200 content-type application/octet-stream file $work/www/f/13
 CONF
-    run_peer haproxy -db -f "$work/haproxy-$port.conf"
+    run_peer "${words[@]}" -db -f "$work/haproxy-$port.conf"
 }
 
 start_go() {
@@ -92,11 +90,8 @@ start_peer() {
     case $1 in
     pool | thread) start_shs --threading "$1" "${@:2}" ;;
     direct) start_shs --threading pool --tls-records direct "${@:2}" ;;
-    nginx) has nginx && start_nginx ;;
-    h2o) has h2o && start_h2o ;;
-    lighttpd) has lighttpd && start_lighttpd ;;
-    haproxy) has haproxy && start_haproxy ;;
-    go) has go && start_go ;;
+    nginx | h2o | lighttpd | haproxy) of "$1" && "start_$1" ;;
+    go) command -v go >/dev/null && start_go ;;
     python) start_python ;;
     *) die "there is no server $1" ;;
     esac

@@ -1,6 +1,6 @@
 """Medians, ratios to the best peer, goals, JSON and a picture, from the rows that run.sh collects.
 
-report.py ROWS OUT_DIR ROUNDS SECONDS
+report.py ROWS OUT_DIR ROUNDS SECONDS TREE      (TREE: of the servers; empty: this machine's)
 """
 import collections
 import datetime
@@ -61,10 +61,15 @@ GOALS = [
 ]
 
 
-def machine():
+def release(tree):
+    with open(tree + "/etc/os-release") as f:
+        return next((line.split("=")[1].strip().strip('"') for line in f if line.startswith("PRETTY_NAME=")), "?")
+
+
+def machine(tree):
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo")
                   if line.startswith("model name")), "?")
-    return f"{os.cpu_count()} cores, {model}, Linux {platform.release()}"
+    return f"{os.cpu_count()} cores, {model}, Linux {platform.release()}, {release(tree)}"
 
 
 def collect(path):
@@ -198,10 +203,10 @@ def picture(medians, out):
 
 
 def main():
-    rows, out, rounds, seconds = sys.argv[1:]
+    rows, out, rounds, seconds, tree = sys.argv[1:]
     medians = collect(rows)
     verdicts = judge(medians)
-    facts = {"date": datetime.date.today().isoformat(), "machine": machine(),
+    facts = {"date": datetime.date.today().isoformat(), "machine": machine(tree),
              "rounds": int(rounds), "seconds": int(seconds), "goals": verdicts, "medians": {}}
     for (case, metric, server), value in sorted(medians.items()):
         facts["medians"].setdefault(case, {}).setdefault(metric, {})[server] = value

@@ -4,7 +4,10 @@
 # are loaded in turns; medians over the rounds, and the ratio to the best peer of the same run.
 #
 #   bash bench/run.sh [--rounds N] [--seconds N] [--cases a,b,...] [--servers a,b,...] [--out DIR]
+#                     [--tree DIR]
 #
+#   tree     the servers of another release of Debian, which debootstrap has put into DIR: peers and shs
+#            are the packages that are installed there, with its libraries; go and python stay this one's
 #   cases    keepalive many full mtls resumed 16k 1m 100m idle idle10k idleplain blocking accounting
 #            flat sleep burst slow
 #   servers  pool direct thread nginx h2o lighttpd haproxy go python; pool keeps its records with libssl,
@@ -23,7 +26,7 @@ servers=pool,direct,thread,nginx,h2o,lighttpd,haproxy,go,python
 while [ $# -gt 0 ]; do
     case $1 in
     -h | --help)
-        sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        sed -n '2,17s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
         exit 0
         ;;
     esac
@@ -34,6 +37,7 @@ while [ $# -gt 0 ]; do
     --cases) cases=$2 ;;
     --servers) servers=$2 ;;
     --out) out=$2 ;;
+    --tree) use_tree "$2" ;;
     *) die "unknown option $1; try --help" ;;
     esac
     shift 2
@@ -71,6 +75,7 @@ serves() {
     direct:idleplain | direct:mtls) return 1 ;; # the same as pool's
     haproxy:slow) return 1 ;; # it has no files
     python:slow) return 1 ;;
+    *:sleep | *:burst | *:blocking | *:accounting) [ -z "$tree" ] || return 1 ;;& # programs of this build
     *:sleep | *:burst) [[ $1 == pool || $1 == thread || $1 == go ]] || return 1 ;; # others run no handlers
     *:idleplain | *:accounting) [ "$1" = pool ] || return 1 ;; # only ours
     esac
@@ -312,4 +317,4 @@ done
 for server in ${servers//,/ }; do
     [ -n "${pid_of[$server]:-}" ] || note "not in the table, because it does not run here: $server"
 done
-python3 "$bench/report.py" "$out/rows.txt" "$out" "$rounds" "$seconds"
+python3 "$bench/report.py" "$out/rows.txt" "$out" "$rounds" "$seconds" "$tree"
