@@ -96,6 +96,34 @@ def what_is_checked(directory):
                 server.wait_stderr(warned)
 
 
+def renewed_authorities(directory):
+    """Two certificates of one CA: by the clock of --now only the newer one is valid, in whatever order they are."""
+    made("new", "localhost", "127.0.0.1", "--name", "site", directory=directory)
+    for name, days in (("old", "5"), ("new", "400")):
+        shslib.run("openssl", "req", "-x509", "-newkey" if name == "old" else "-key",
+                   *(("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout", directory + "/of.key") if name == "old"
+                     else (directory + "/of.key",)),
+                   "-nodes", "-subj", "/CN=renewed", "-addext",
+                   "keyUsage=critical,keyCertSign,cRLSign", "-days", days, "-out", "%s/%s.pem" % (directory, name))
+    shslib.run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
+               directory + "/carol.key", "-subj", "/CN=carol", "-out", directory + "/carol.csr")
+    shslib.write_file(directory + "/carol.ext", "basicConstraints=CA:FALSE\nextendedKeyUsage=clientAuth\n")
+    code, _, err = shslib.run("openssl", "x509", "-req", "-in", directory + "/carol.csr", "-CA", directory + "/new.pem", "-CAkey",
+                              directory + "/of.key", "-set_serial", "7", "-days", "300", "-extfile", directory + "/carol.ext",
+                              "-out", directory + "/carol.pem")
+    equal(code, 0, err)
+    for order in (("old", "new"), ("new", "old")):
+        with open(directory + "/both.pem", "w") as both:
+            for name in order:
+                with open("%s/%s.pem" % (directory, name)) as one:
+                    both.write(one.read())
+        with shslib.Server("--cert", directory + "/site.pem", "--key", directory + "/site.key", "--client-ca",
+                           directory + "/both.pem", SITE, "--now", "+20d") as server:
+            code, out, err = shslib.run("curl", "-skS", "--cert", directory + "/carol.pem", "--key", directory + "/carol.key",
+                                        "https://127.0.0.1:%d/about.html" % server.port)
+            equal(code, 0, "%s first: %s" % (order[0], err))
+
+
 def sessions_are_resumed(directory):
     """Tickets are made and looked at by the same clock."""
     made("new", "localhost", "--name", "site", directory=directory)
@@ -174,4 +202,4 @@ def in_a_directory(test):
     return run
 
 
-shslib.main(*map(in_a_directory, (dates_of_answers_and_log, what_is_checked, sessions_are_resumed, what_breaks)))
+shslib.main(*map(in_a_directory, (dates_of_answers_and_log, what_is_checked, renewed_authorities, sessions_are_resumed, what_breaks)))
