@@ -9,6 +9,7 @@ import ssl
 import time
 
 import shslib
+import tls_pki
 from shslib import BIN, SOURCE_DIR, check, equal
 
 DAY = 86400
@@ -97,31 +98,26 @@ def what_is_checked(directory):
 
 
 def renewed_authorities(directory):
-    """Two certificates of one CA: by the clock of --now only the newer one is valid, in whatever order they are."""
+    """Two certificates of one CA, of which one is valid today and the other by the clock of --now; and a namesake of it."""
     made("new", "localhost", "127.0.0.1", "--name", "site", directory=directory)
-    for name, days in (("old", "5"), ("new", "400")):
-        shslib.run("openssl", "req", "-x509", "-newkey" if name == "old" else "-key",
-                   *(("ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout", directory + "/of.key") if name == "old"
-                     else (directory + "/of.key",)),
-                   "-nodes", "-subj", "/CN=renewed", "-addext",
-                   "keyUsage=critical,keyCertSign,cRLSign", "-days", days, "-out", "%s/%s.pem" % (directory, name))
-    shslib.run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
-               directory + "/carol.key", "-subj", "/CN=carol", "-out", directory + "/carol.csr")
-    shslib.write_file(directory + "/carol.ext", "basicConstraints=CA:FALSE\nextendedKeyUsage=clientAuth\n")
-    code, _, err = shslib.run("openssl", "x509", "-req", "-in", directory + "/carol.csr", "-CA", directory + "/new.pem", "-CAkey",
-                              directory + "/of.key", "-set_serial", "7", "-days", "300", "-extfile", directory + "/carol.ext",
-                              "-out", directory + "/carol.pem")
+    root = tls_pki.CA(directory, "root")
+    for name, start, end in (("now", -1, 5), ("then", 10, 80)):
+        root.issue(name, names=(), usage=None, subject="/CN=between", ca=True, start=start * DAY, end=end * DAY,
+                   key=None if name == "now" else directory + "/now.key")
+    root.issue("namesake", names=(), usage=None, subject="/CN=between", ca=True, end=80 * DAY)
+    root.issue("carol", names=(), usage="clientAuth", end=80 * DAY)
+    code, _, err = shslib.run("openssl", "x509", "-req", "-in", directory + "/carol.csr", "-CA", directory + "/then.leaf", "-CAkey",
+                              directory + "/now.key", "-set_serial", "7", "-days", "70", "-extfile", directory + "/carol.ext",
+                              "-extensions", "it", "-out", directory + "/carol.crt")
     equal(code, 0, err)
-    for order in (("old", "new"), ("new", "old")):
-        with open(directory + "/both.pem", "w") as both:
-            for name in order:
-                with open("%s/%s.pem" % (directory, name)) as one:
-                    both.write(one.read())
-        with shslib.Server("--cert", directory + "/site.pem", "--key", directory + "/site.key", "--client-ca",
-                           directory + "/both.pem", SITE, "--now", "+20d") as server:
-            code, out, err = shslib.run("curl", "-skS", "--cert", directory + "/carol.pem", "--key", directory + "/carol.key",
-                                        "https://127.0.0.1:%d/about.html" % server.port)
-            equal(code, 0, "%s first: %s" % (order[0], err))
+    for order in (("namesake", "now", "then"), ("then", "now", "namesake")):
+        tls_pki.bundle(directory + "/all.pem", root.cert, *("%s/%s.leaf" % (directory, name) for name in order))
+        for now in ("now", "+20d"):
+            with shslib.Server("--cert", directory + "/site.pem", "--key", directory + "/site.key", "--client-ca",
+                               directory + "/all.pem", SITE, "--now", now) as server:
+                code, _, err = shslib.run("curl", "-skS", "--cert", directory + "/carol.crt", "--key", directory + "/carol.key",
+                                          "https://127.0.0.1:%d/about.html" % server.port)
+                equal(code, 0, "%s first, %s: %s\n%s" % (order[0], now, err, server.stderr))
 
 
 def sessions_are_resumed(directory):
