@@ -197,8 +197,8 @@ SHS_API int shs_tls_mixin_push_config(struct shs_server *self, const struct shs_
  * One bad file does not hold up the others: the transaction is a certificate with its key, or the
  * CAs and CRLs of a host. What cannot be used stays as it was before. What a start takes with a
  * warning, a reload takes with a warning; but a certificate that has expired, or is not valid yet,
- * replaces none that is valid. An OCSP response that is stale or of another certificate is not
- * stapled, and hinders nothing.
+ * replaces none that is valid. An OCSP response of another certificate is not stapled, nor one that
+ * is stale or from the future by the clock of that moment, and hinders nothing.
  *
  * But for clients with a certificate: when their CAs or CRLs are others than before, or when it
  * expires, an open connection's is judged again before its next request is read. One that counts no

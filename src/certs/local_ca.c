@@ -19,7 +19,8 @@
 #define HOUR ((int64_t)3600)
 #define CA_DAYS 3650
 #define LEAF_DAYS 397 /* what browsers accept of a server, at most */
-#define RENEW_DAYS 30 /* made again when less than that is left */
+#define RENEW_DAYS 30 /* made again when less than that is left; while it is served a day more: */
+#define EARLY_DAYS 1  /* before TLSMixIn says that it ends soon */
 #define FILE_CEILING ((size_t)65536)
 #define NAMES_MAX 100u
 #define ALWAYS 3 /* names that every leaf has */
@@ -39,10 +40,12 @@ struct store {
     const char *dir;
     int dir_fd, lock_fd;
     int64_t now;
+    bool renew; /* the leaf alone, for this very CA */
     struct shs_error *err;
     EVP_PKEY *ca_key;
     X509 *ca;
     int64_t ca_start, ca_end;         /* Unix time */
+    int64_t leaf_start, leaf_end;     /* likewise */
     const char *names[NAMES_MAX + 1]; /* that the leaf must have, ended by NULL */
     size_t count, wanted;             /* of them; from names[wanted] on they may be left out */
 };
@@ -352,8 +355,12 @@ static int open_ca(struct store *st, struct shs_local_ca *made)
     wipe(&pem);
     if (rc == SHS_OK)
         note_dates(st);
-    if (rc == SHS_OK && st->now < st->ca_end)
+    if (rc == SHS_OK && st->now < st->ca_end && !(st->renew && clock_is_early(st)))
         return SHS_OK;
+    if (rc == SHS_OK && st->renew)
+        rc = SHS_CLOSED;
+    if (st->renew)
+        return rc;
     if (rc == SHS_OK) {
         snprintf(made->warning, sizeof made->warning,
                  "By the clock of this machine the local CA in %s has expired: a new one was made, "
@@ -418,11 +425,11 @@ static int publish_ca(const struct store *st)
 static bool lasts(const struct store *st, const X509 *leaf)
 {
     int64_t start = unix_time(X509_get0_notBefore(leaf)), end = unix_time(X509_get0_notAfter(leaf));
+    int64_t days = RENEW_DAYS + (st->renew ? EARLY_DAYS : 0);
 
     if (clock_is_early(st))
         return true;
-    return start <= st->now && st->now < end &&
-           (end > st->now + RENEW_DAYS * DAY || end >= st->ca_end);
+    return start <= st->now && st->now < end && (end > st->now + days * DAY || end >= st->ca_end);
 }
 
 static bool leaf_serves(const struct store *st, X509 *leaf)
@@ -457,7 +464,7 @@ static int not_permitted(const struct store *st)
                          st->dir, names, st->dir, CA_FILE);
 }
 
-static int make_leaf(const struct store *st)
+static int make_leaf(struct store *st)
 {
     int64_t now = clock_is_early(st) ? st->ca_start + HOUR : st->now;
     struct shs_cert_spec spec = {
@@ -473,6 +480,8 @@ static int make_leaf(const struct store *st)
 
     if (spec.not_after > st->ca_end)
         spec.not_after = st->ca_end;
+    st->leaf_start = spec.not_before;
+    st->leaf_end = spec.not_after;
     rc = shs__mint_key(&key, SHS_KEY_P256, st->err);
     if (rc == SHS_OK)
         rc = shs__mint_cert(&leaf, &spec, key, st->ca, st->ca_key, st->err);
@@ -485,7 +494,7 @@ static int make_leaf(const struct store *st)
     return rc;
 }
 
-static int open_leaf(const struct store *st, bool *made)
+static int open_leaf(struct store *st, bool *made)
 {
     struct shs_buf pem;
     EVP_PKEY *key = NULL;
@@ -496,6 +505,10 @@ static int open_leaf(const struct store *st, bool *made)
     shs__buf_init(&pem, FILE_CEILING);
     rc = read_file(st, LEAF_FILE, true, &pem);
     serves = rc == SHS_OK && parse_pair(&pem, &key, &leaf) && leaf_serves(st, leaf);
+    if (serves) {
+        st->leaf_start = unix_time(X509_get0_notBefore(leaf));
+        st->leaf_end = unix_time(X509_get0_notAfter(leaf));
+    }
     EVP_PKEY_free(key);
     X509_free(leaf);
     wipe(&pem);
@@ -616,10 +629,19 @@ int shs__local_ca_open(struct shs_local_ca *out, const char *dir, const char *co
     return shs__local_ca_open_also(out, dir, names, NULL, now, err);
 }
 
-int shs__local_ca_open_also(struct shs_local_ca *out, const char *dir, const char *const *names,
-                            const char *const *also, int64_t now, struct shs_error *err)
+/* When the leaf has to be looked at again: not before its start, and when little is left of it. */
+static void note_leaf(const struct store *st, struct shs_local_ca *made)
 {
-    struct store st = {.dir = dir, .dir_fd = -1, .lock_fd = -1, .now = now, .err = err};
+    made->leaf_start = st->leaf_start;
+    made->leaf_due =
+        st->leaf_end >= st->ca_end ? INT64_MAX : st->leaf_end - (RENEW_DAYS + EARLY_DAYS) * DAY;
+}
+
+static int open_store(struct shs_local_ca *out, const char *dir, const char *const *names,
+                      const char *const *also, int64_t now, bool renew, struct shs_error *err)
+{
+    struct store st = {
+        .dir = dir, .dir_fd = -1, .lock_fd = -1, .now = now, .renew = renew, .err = err};
     struct shs_local_ca made;
     int rc;
 
@@ -645,8 +667,10 @@ int shs__local_ca_open_also(struct shs_local_ca *out, const char *dir, const cha
         rc = open_leaf(&st, &made.leaf_made);
     if (rc == SHS_OK)
         rc = fill(&st, &made);
-    if (rc == SHS_OK)
+    if (rc == SHS_OK) {
         warn(&st, &made);
+        note_leaf(&st, &made);
+    }
     if (rc == SHS_OK)
         *out = made;
     else
@@ -658,6 +682,33 @@ int shs__local_ca_open_also(struct shs_local_ca *out, const char *dir, const cha
     if (st.dir_fd >= 0)
         close(st.dir_fd);
     return rc;
+}
+
+int shs__local_ca_open_also(struct shs_local_ca *out, const char *dir, const char *const *names,
+                            const char *const *also, int64_t now, struct shs_error *err)
+{
+    return open_store(out, dir, names, also, now, false, err);
+}
+
+int shs__local_ca_renew(struct shs_local_ca *self, const char *dir, const char *const *names,
+                        const char *const *also, int64_t now, bool *changed, struct shs_error *err)
+{
+    struct shs_local_ca made;
+    int rc = open_store(&made, dir, names, also, now, true, err);
+
+    *changed = false;
+    if (rc != SHS_OK)
+        return rc == SHS_CLOSED ? SHS_OK : rc;
+    *changed = made.leaf_start != self->leaf_start || made.leaf_due != self->leaf_due;
+    self->leaf_start = made.leaf_start;
+    self->leaf_due = made.leaf_due;
+    shs__local_ca_free(&made);
+    return SHS_OK;
+}
+
+bool shs__local_ca_due(const struct shs_local_ca *self, int64_t now)
+{
+    return now >= self->leaf_due || now < self->leaf_start;
 }
 
 void shs__local_ca_free(struct shs_local_ca *self)

@@ -31,6 +31,8 @@ struct shs_local_ca {
     char *ca_pem;         /* its certificate alone, as text and as DER */
     unsigned char *ca_der;
     size_t ca_der_len;
+    int64_t leaf_start; /* Unix time: from when on it is valid, */
+    int64_t leaf_due;   /* and when another should be made; INT64_MAX: it lasts as long as the CA */
     char warning[240];  /* a sentence about the clock or the CA's end; "" */
     char left_out[240]; /* those of `also` that it may not sign for, ", " between; "" */
 };
@@ -52,6 +54,16 @@ int shs__local_ca_open(struct shs_local_ca *out, const char *dir, const char *co
  */
 int shs__local_ca_open_also(struct shs_local_ca *out, const char *dir, const char *const *names,
                             const char *const *also, int64_t now, struct shs_error *err);
+
+/*
+ * For a server that runs on: true when the leaf of *self should be made again, and that. Of an open
+ * one only leaf_start and leaf_due change; *changed says that there is another leaf now, also one
+ * that somebody else made. It is the leaf alone: without a CA that is valid at `now` nothing is
+ * made. `dir`, `names`, `also` and the errors as above. Owner thread only.
+ */
+bool shs__local_ca_due(const struct shs_local_ca *self, int64_t now);
+int shs__local_ca_renew(struct shs_local_ca *self, const char *dir, const char *const *names,
+                        const char *const *also, int64_t now, bool *changed, struct shs_error *err);
 void shs__local_ca_free(struct shs_local_ca *self);
 
 #endif

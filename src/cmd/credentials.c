@@ -111,22 +111,34 @@ static void gather_names(const struct serve_options *o, const char **names)
     names[count] = NULL;
 }
 
+/* What the certificate has to have, and what it has if it may. */
+struct local_names {
+    const char *wanted[2 * SETTING_LIST_MAX + 1], *also[SERVE_HERE_MAX + 1];
+};
+
+static void gather(const struct serve_options *o, const struct serve_here *here,
+                   struct local_names *names)
+{
+    gather_names(o, names->wanted);
+    for (size_t i = 0; i < here->count; i++)
+        names->also[i] = here->names[i];
+    names->also[here->count] = NULL;
+}
+
 static int load_local(struct credentials *self, const struct serve_options *o,
                       const struct serve_here *here, struct shs_options *opt)
 {
-    const char *names[2 * SETTING_LIST_MAX + 1], *also[SERVE_HERE_MAX + 1];
     char hint[SERVE_HINT_MAX], *dir = credentials_state_directory();
+    struct local_names names;
     struct shs_error err;
     int rc;
 
     if (dir == NULL)
         return cmd_fail(CMD_FAILED, "there is no place for a local certificate authority: set HOME "
                                     "or XDG_STATE_HOME, or give --cert");
-    gather_names(o, names);
-    for (size_t i = 0; i < here->count; i++)
-        also[i] = here->names[i];
-    also[here->count] = NULL;
-    rc = shs__local_ca_open_also(&self->local, dir, names, also, (int64_t)time(NULL), &err);
+    gather(o, here, &names);
+    rc = shs__local_ca_open_also(&self->local, dir, names.wanted, names.also, (int64_t)time(NULL),
+                                 &err);
     shs__free(dir);
     if (rc != SHS_OK)
         return cmd_fail(CMD_FAILED, "%s%s", err.text, serve_hint_state(&err, hint, sizeof hint));
@@ -144,6 +156,25 @@ int credentials_load(struct credentials *self, const struct serve_options *o,
     opt->password = give_password;
     opt->password_ctx = self;
     return read_password(self, o->password_file);
+}
+
+bool credentials_renew(struct credentials *self, const struct serve_options *o,
+                       const struct serve_here *here, struct shs_error *err)
+{
+    int64_t now = (int64_t)time(NULL);
+    struct local_names names;
+    bool changed = false;
+    char *dir;
+
+    err->text[0] = '\0';
+    if (self->local.leaf_path == NULL || !shs__local_ca_due(&self->local, now))
+        return false;
+    dir = credentials_state_directory();
+    gather(o, here, &names);
+    if (dir != NULL)
+        (void)shs__local_ca_renew(&self->local, dir, names.wanted, names.also, now, &changed, err);
+    shs__free(dir);
+    return changed;
 }
 
 static int make_stand_in(struct credentials *self)

@@ -36,6 +36,13 @@ char *credentials_state_directory(void);
 int credentials_load(struct credentials *self, const struct serve_options *o,
                      const struct serve_here *here, struct shs_options *opt);
 /*
+ * While it is served: makes the local authority's leaf again when little is left of it, or when the
+ * clock was set and it is not valid any more. True: there is another one to read. err->text is ""
+ * unless that failed. On one thread, at most once a minute.
+ */
+bool credentials_renew(struct credentials *self, const struct serve_options *o,
+                       const struct serve_here *here, struct shs_error *err);
+/*
  * The same for a look at the configuration without --cert, which makes no file: opt->certfile is
  * the leaf that is there, or self->stand_in, a certificate in memory, stands for the one to come.
  */

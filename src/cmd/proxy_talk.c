@@ -134,8 +134,11 @@ static int send_all(struct talk *talk, const char *bytes, size_t len)
             deadline = proxy_wire_deadline(&talk->wire);
         } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             rc = proxy_wire_wait(&talk->wire, POLLOUT | POLLIN, deadline);
-            if (rc == SHS_OK)
+            if (rc == SHS_OK && proxy_wire_can_be_read(&talk->wire)) {
                 rc = take_early(talk);
+                /* It has said something, which our client may have taken long to read. */
+                deadline = proxy_wire_deadline(&talk->wire);
+            }
         } else {
             return ENOUGH; /* it may have said why */
         }

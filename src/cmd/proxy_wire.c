@@ -64,11 +64,13 @@ int64_t proxy_wire_deadline(const struct proxy_wire *self)
 
 int proxy_wire_open(struct proxy_wire *self, const struct proxy_target *target)
 {
-    int64_t deadline = shs__deadline_after(shs_now_ns(), CONNECT_MS);
+    int64_t now = shs_now_ns(), end = shs__deadline_after(now, CONNECT_MS);
     int rc = SHS_IO;
 
     for (size_t i = 0; i < target->address_count; i++) {
         const struct proxy_address *at = &target->addresses[i];
+        /* Each has its part, so that one that says nothing leaves time for the others. */
+        int64_t deadline = now + (end - now) / (int64_t)(target->address_count - i);
         int error = 0, one = 1;
         socklen_t len = sizeof error;
 
@@ -90,6 +92,7 @@ int proxy_wire_open(struct proxy_wire *self, const struct proxy_target *target)
             return rc;
         (void)close(self->fd);
         self->fd = -1;
+        now = shs_now_ns();
     }
     return rc;
 }

@@ -67,6 +67,7 @@ struct listener {
     char name[SERVE_PLACE_MAX];  /* for metrics: its first address */
     char place[SERVE_PLACE_MAX]; /* likewise, for the log */
     pthread_t thread;            /* of all but the first */
+    char said[256];              /* why the certificate could not be made again; "" */
     bool started;
     int code;       /* what came of it */
     bool abandoned; /* a request still runs: what it uses stays until the process ends */
@@ -912,6 +913,25 @@ static bool reload_config(struct serve *self)
     return config->sites != NULL && serve_reload_add_config(&self->reload, config);
 }
 
+/* The local authority's certificates are made again before they end. What fails is said once. */
+static void renew_certificates(void *serve)
+{
+    struct serve *self = serve;
+
+    for (size_t i = 0; i < self->plan.served; i++) {
+        struct listener *l = &self->listeners[i];
+        struct shs_error err;
+
+        if (credentials_renew(&l->credentials, l->o, &l->here, &err))
+            (void)shs_tls_reload(l->server, NULL); /* which says what came of it */
+        if (strcmp(err.text, l->said) != 0 && err.text[0] != '\0')
+            shs_server_log(l->server, SHS_LOG_ERROR,
+                           "The certificate of the local authority could not be made again: %s",
+                           err.text);
+        snprintf(l->said, sizeof l->said, "%s", err.text);
+    }
+}
+
 /* From now on SIGHUP reads again what can be. */
 static int start_reload(struct serve *self)
 {
@@ -930,6 +950,11 @@ static int start_reload(struct serve *self)
         return cmd_fail(CMD_FAILED, "out of memory");
     self->reload.admin = self->admin;
     self->reload.sandboxed = self->sandbox.landlock;
+    for (size_t i = 0; i < self->plan.served; i++) {
+        if (self->listeners[i].credentials.local.leaf_path != NULL)
+            self->reload.minute = renew_certificates;
+    }
+    self->reload.minute_ctx = self;
     return serve_reload_start(&self->reload, log_diagnostic, self);
 }
 

@@ -14,6 +14,7 @@
 
 #define FIRST_RETRY_MS 1000u
 #define LAST_RETRY_MS 60000u
+#define MINUTE_MS 60000u
 #define LINE_MAX_BYTES 1800
 /* Beyond so many, a line says how many more there are. */
 #define NAMES_MAX 40u
@@ -459,26 +460,44 @@ static bool has_failed(struct serve_reload *self)
     return failed;
 }
 
+static int ms_to(int64_t deadline_ns)
+{
+    return deadline_ns == INT64_MAX ? -1 : shs__poll_ms(deadline_ns, shs_now_ns());
+}
+
 static void *run(void *arg)
 {
     struct serve_reload *self = arg;
     struct pollfd wake = {.fd = self->wake, .events = POLLIN};
+    int64_t retry_ns = INT64_MAX;
+    int64_t minute_ns = self->minute == NULL ? INT64_MAX : shs_now_ns();
     unsigned wait_ms = FIRST_RETRY_MS;
     struct shs_error err;
     uint64_t times;
 
     while (!atomic_load(&self->stop)) {
-        int n = poll(&wake, 1, has_failed(self) ? (int)wait_ms : -1);
+        int n;
 
+        if (!has_failed(self))
+            retry_ns = INT64_MAX;
+        else if (retry_ns == INT64_MAX)
+            retry_ns = shs__deadline_after(shs_now_ns(), wait_ms);
+        n = poll(&wake, 1, ms_to(retry_ns < minute_ns ? retry_ns : minute_ns));
         if (atomic_load(&self->stop))
             break;
+        if (self->minute != NULL && (n > 0 || shs_now_ns() >= minute_ns)) {
+            self->minute(self->minute_ctx); /* before what is asked for: it may make a file */
+            minute_ns = shs__deadline_after(shs_now_ns(), MINUTE_MS);
+        }
         if (n > 0 && read(self->wake, &times, sizeof times) == (ssize_t)sizeof times) {
             wait_ms = FIRST_RETRY_MS;
+            retry_ns = INT64_MAX;
             notify_reloading("Reading certificates and rules again");
             (void)notify_send("READY=1\nSTATUS=%s", reload_now(self, false, &err) == SHS_OK
                                                         ? "Reloaded"
                                                         : "The last reload failed, see the log");
-        } else if (n == 0) {
+        } else if (n == 0 && shs_now_ns() >= retry_ns) {
+            retry_ns = INT64_MAX;
             wait_ms = wait_ms < LAST_RETRY_MS / 2 ? 2 * wait_ms : LAST_RETRY_MS;
             retry(self);
         }

@@ -34,6 +34,8 @@ struct serve_reload {
     int wake; /* an eventfd */
     atomic_bool stop;
     pthread_t thread;
+    void (*minute)(void *ctx); /* each minute, on the thread; NULL: nothing is to be done then */
+    void *minute_ctx;
     bool sandboxed;      /* files may be out of reach */
     bool started, ready; /* ready: the lock is there */
 };

@@ -139,10 +139,9 @@ static bool is_etag(const char *etag)
            shs__etag_next(&left, &tag, &weak) && left.len == 0;
 }
 
-static int send_not_modified(struct shs_response *res, const char *etag, int64_t mtime)
+static int send_not_modified(struct shs_response *res, const char *etag, int64_t mtime, time_t now)
 {
     char date[SHS_HTTP_DATE_LEN + 1];
-    time_t now = time(NULL);
 
     SHS_RETURN_IF_ERROR(shs_send_response(res, 304));
     SHS_RETURN_IF_ERROR(shs_send_header(res, "ETag", etag));
@@ -165,7 +164,7 @@ int shs_check_conditions(struct shs_request *req, struct shs_response *res, cons
     switch (shs__preconditions(req, &now)) {
     case SHS_PRECONDITION_NOT_MODIFIED:
         /* "*" is of anything that is there; where there is nothing it never comes to this. */
-        return send_not_modified(res, etag, mtime);
+        return send_not_modified(res, etag, mtime, shs__request_time(req));
     case SHS_PRECONDITION_FAILED:
         return shs_send_page(res, 412, "It has been changed since you read it.");
     case SHS_PRECONDITION_HOLDS:

@@ -389,7 +389,7 @@ static int answer_from(struct shs_visit *v, struct shs_kept_file *kept, bool dat
 
     memcpy(r.content, kept->content, sizeof r.content);
     memcpy(r.etag, kept->etag, sizeof r.etag);
-    if (dated)
+    if (dated && kept->st.st_mtime <= shs__request_time(v->req)) /* the clock may be set back */
         memcpy(r.modified, kept->modified, sizeof r.modified);
     return answer_with(v, &r, &kept->st);
 }

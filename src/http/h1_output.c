@@ -374,6 +374,9 @@ int shs__h1_send_body(struct shs_exchange *base, const void *buf, size_t len)
     } while (rc == SHS_OK && len > 0);
     if (rc != SHS_OK && x->failure_code == SHS_OK)
         x->failure_code = rc;
+    /* The two talk: what comes next of the body has the time of a body, from now on. */
+    if (rc == SHS_OK && x->body.phase != SHS_BODY_DONE)
+        shs__h1_start_progress(x, h1->config->opt->body_ms);
     return rc;
 }
 

@@ -251,8 +251,14 @@ static bool may_go_on(const struct shs_conn *conn)
 
 int shs_conn_advance(struct shs_conn *conn, bool expired)
 {
-    int64_t moment = conn->deadline_ns;
-    int rc = shs_server_finish_request(conn->server, conn);
+    int64_t moment;
+    int rc;
+
+    /* Its peer was there in time: that others had their turn before it is not held against it. */
+    if (conn->lent && !expired)
+        conn->deadline_ns = INT64_MAX;
+    moment = conn->deadline_ns;
+    rc = shs_server_finish_request(conn->server, conn);
 
     if (rc == SHS_YIELD)
         return may_go_on(conn)

@@ -9,6 +9,7 @@ import ssl
 import time
 
 import shslib
+import tls_pki
 from shslib import BIN, SOURCE_DIR, check, equal
 
 DAY = 86400
@@ -54,12 +55,13 @@ def visit(directory, server):
 def dates_of_answers_and_log(directory):
     for span, days in (("+90d", 90), ("-9000d", -9000)):
         with shslib.Server("--plain", "--log", "json", "--now", span, SITE) as server:
-            status, headers, _ = server.get("/about.html")
-            equal(status, 200)
-            then = calendar.timegm(email.utils.parsedate(headers["Date"]))
-            check(abs(then - time.time() - days * DAY) < 600, headers["Date"])
-            # Never later than Date.
-            check(calendar.timegm(email.utils.parsedate(headers["Last-Modified"])) <= then, headers["Last-Modified"])
+            for _ in range(2):  # read, and then kept
+                status, headers, _ = server.get("/about.html")
+                equal(status, 200)
+                then = calendar.timegm(email.utils.parsedate(headers["Date"]))
+                check(abs(then - time.time() - days * DAY) < 600, headers["Date"])
+                # Never later than Date.
+                check(calendar.timegm(email.utils.parsedate(headers["Last-Modified"])) <= then, headers["Last-Modified"])
             line = json.loads(server.wait_stderr(r'(?m)^(\{.*"status":200.*\})$').group(1))
             logged = calendar.timegm(time.strptime(line["time"][:19], "%Y-%m-%dT%H:%M:%S"))
             check(abs(logged - then) < 600, line["time"])
@@ -94,6 +96,29 @@ def what_is_checked(directory):
             equal("OCSP Response Status: successful" in out, stapled, now)
             if now != "+10d":
                 server.wait_stderr(warned)
+
+
+def renewed_authorities(directory):
+    """Two certificates of one CA, of which one is valid today and the other by the clock of --now; and a namesake of it."""
+    made("new", "localhost", "127.0.0.1", "--name", "site", directory=directory)
+    root = tls_pki.CA(directory, "root")
+    for name, start, end in (("now", -1, 5), ("then", 10, 80)):
+        root.issue(name, names=(), usage=None, subject="/CN=between", ca=True, start=start * DAY, end=end * DAY,
+                   key=None if name == "now" else directory + "/now.key")
+    root.issue("namesake", names=(), usage=None, subject="/CN=between", ca=True, end=80 * DAY)
+    root.issue("carol", names=(), usage="clientAuth", end=80 * DAY)
+    code, _, err = shslib.run("openssl", "x509", "-req", "-in", directory + "/carol.csr", "-CA", directory + "/then.leaf", "-CAkey",
+                              directory + "/now.key", "-set_serial", "7", "-days", "70", "-extfile", directory + "/carol.ext",
+                              "-extensions", "it", "-out", directory + "/carol.crt")
+    equal(code, 0, err)
+    for order in (("namesake", "now", "then"), ("then", "now", "namesake")):
+        tls_pki.bundle(directory + "/all.pem", root.cert, *("%s/%s.leaf" % (directory, name) for name in order))
+        for now in ("now", "+20d"):
+            with shslib.Server("--cert", directory + "/site.pem", "--key", directory + "/site.key", "--client-ca",
+                               directory + "/all.pem", SITE, "--now", now) as server:
+                code, _, err = shslib.run("curl", "-skS", "--cert", directory + "/carol.crt", "--key", directory + "/carol.key",
+                                          "https://127.0.0.1:%d/about.html" % server.port)
+                equal(code, 0, "%s first, %s: %s\n%s" % (order[0], now, err, server.stderr))
 
 
 def sessions_are_resumed(directory):
@@ -174,4 +199,4 @@ def in_a_directory(test):
     return run
 
 
-shslib.main(*map(in_a_directory, (dates_of_answers_and_log, what_is_checked, sessions_are_resumed, what_breaks)))
+shslib.main(*map(in_a_directory, (dates_of_answers_and_log, what_is_checked, renewed_authorities, sessions_are_resumed, what_breaks)))

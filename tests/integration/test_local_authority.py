@@ -1,7 +1,9 @@
 """The local authority of `shs serve`: who gets hold of its key cannot pretend to be anybody outside."""
 
 import os
+import ssl
 import subprocess
+import time
 
 import shslib
 import site_lab
@@ -14,7 +16,7 @@ def openssl(*arguments):
     return done.returncode, done.stdout + done.stderr
 
 
-def sign(directory, state, name, san):
+def sign(directory, state, name, san, days=30):
     """A server's certificate, made by a thief of the CA's key."""
     base = os.path.join(directory, name)
     tls_pki._openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
@@ -22,7 +24,7 @@ def sign(directory, state, name, san):
     with open(base + ".ext", "w") as out:
         out.write("subjectAltName=%s\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n" % san)
     tls_pki._openssl("x509", "-req", "-in", base + ".csr", "-CA", state + "/ca.pem", "-CAkey", state + "/ca.key",
-                     "-days", "30", "-extfile", base + ".ext", "-out", base + ".pem")
+                     "-days", str(days), "-extfile", base + ".ext", "-out", base + ".pem")
     return base + ".pem", base + ".key"
 
 
@@ -79,4 +81,31 @@ def poor_file_systems():
             check("Input/output error" in err, rule + err)
 
 
-shslib.main(constraints, poor_file_systems)
+def renewed_while_it_is_served():
+    """31 days are left: enough for a start, and a server that runs on makes another before anybody has to be warned."""
+    with shslib.temp_dir() as directory:
+        environment, state = {"XDG_STATE_HOME": directory}, os.path.join(directory, "shs")
+        with shslib.Server("--handler", "whoami", env=environment):
+            pass
+        cert, key = sign(directory, state, "old", "DNS:localhost,IP:127.0.0.1,IP:::1", days=31)
+        with open(cert) as one, open(key) as other:
+            shslib.write_file(state + "/localhost.pem", one.read() + other.read())
+        os.chmod(state + "/localhost.pem", 0o600)
+        old = tls_pki.serial(cert)
+        with shslib.Server("--handler", "whoami", env=environment) as server:
+            deadline = shslib.Deadline(60, "another certificate")
+            while True:
+                served = directory + "/served.pem"
+                shslib.write_file(served, ssl.get_server_certificate(("127.0.0.1", server.port)).encode())
+                if tls_pki.serial(served) != old:
+                    break
+                deadline.left()
+                time.sleep(0.1)
+            equal(tls_pki.serial(served), tls_pki.serial(state + "/localhost.pem"))
+            code, text = openssl("verify", "-CAfile", state + "/ca.pem", served)
+            equal(code, 0, text)
+            server.wait_stderr("TLS configuration reloaded")
+            check("expires in" not in server.stderr, server.stderr)
+
+
+shslib.main(constraints, poor_file_systems, renewed_while_it_is_served)

@@ -217,6 +217,71 @@ def both_at_once():
         equal(up.faults, [])
 
 
+def a_client_takes_its_time_for_the_answer():
+    """It is not the time of the server behind: that one said much, and then reads on."""
+    size, timeout, over = 16 << 20, 0.5, threading.Event()
+
+    def play(conn, rest):
+        conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (size + 2))
+        conn.sendall(bytes(size))  # while it reads nothing
+        time.sleep(timeout / 5)
+        left = size - len(rest)
+        while left:
+            part = conn.recv(1 << 20)
+            check(part, "the body was broken off, %d bytes are missing" % left)
+            left -= len(part)
+        conn.sendall(b"ok")
+        over.set()
+
+    with Upstream(play) as up, shslib.Server("--plain", "--handler", "echo", "--proxy", "/=" + up.url,
+                                             "--proxy-timeout", str(int(timeout * 1000))) as server:
+        def send(sock):
+            with contextlib.suppress(OSError):
+                shslib.send_all(sock, b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                                      b"Content-Length: %d\r\n\r\n%s" % (size, bytes(size)))
+
+        with server.connect() as sock:
+            sender = threading.Thread(target=send, args=(sock,))
+            sender.start()
+            data = shslib.read_until(sock, b"\r\n\r\n")
+            check(data.startswith(b"HTTP/1.1 200 "), data[:100])
+            time.sleep(4 * timeout)
+            got = len(data.partition(b"\r\n\r\n")[2])
+            while got < size + 2:
+                part = sock.recv(1 << 20)
+                check(part, "the answer ends early, after %d bytes" % got)
+                got += len(part)
+            sender.join(20 * shslib.SLOWNESS)
+        check(over.is_set(), "the server behind has not had the body")
+        equal(up.faults, [])
+
+
+def one_of_two_addresses_says_nothing():
+    """A connection to it begins, and nobody answers: there is time left for the other."""
+    with Upstream(says(OK)) as up, contextlib.ExitStack() as stack:
+        silent = stack.enter_context(socket.socket(socket.AF_INET6))
+        try:
+            silent.bind(("::1", up.port))
+            names = [at[4][0] for at in socket.getaddrinfo("localhost", up.port, type=socket.SOCK_STREAM)]
+        except OSError:
+            names = []
+        if names[:2] != ["::1", "127.0.0.1"]:
+            return  # this machine has no such name
+        silent.listen(0)
+        for _ in range(4):  # its queue is full, and it takes nobody
+            sock = stack.enter_context(socket.socket(socket.AF_INET6))
+            sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                sock.connect(("::1", up.port))
+        with shslib.Server("--handler", "echo", "--proxy", "/=http://localhost:%d" % up.port) as server:
+            took = []
+            while len(took) < 5 and (not took or took[-1] >= 5):  # which is all the time that there is
+                began = time.monotonic()
+                equal(server.get("/x")[::2], (200, b"ok"))
+                took.append(time.monotonic() - began)
+            check(took[-1] < 5, "the first address had the time of both: %s" % took)
+
+
 def a_client_that_breaks_off_its_body():
     got = {}
 
@@ -483,7 +548,8 @@ def opens_a_browser():
         check(code == 2 and "--hand-over" in err, err)
 
 
-shslib.main(what_is_asked, bodies_both_ways, both_at_once, a_client_that_breaks_off_its_body,
+shslib.main(what_is_asked, bodies_both_ways, both_at_once, a_client_takes_its_time_for_the_answer,
+            one_of_two_addresses_says_nothing, a_client_that_breaks_off_its_body,
             a_request_under_way_when_it_stops, a_circle, opens_a_browser, answers_without_a_body, what_streams_arrives_at_once,
             a_client_that_goes_while_it_waits, bad_answers_are_not_passed_on, no_server_and_a_slow_one,
             an_early_answer_ends_the_body, a_unix_socket, what_cannot_be, cache_control)

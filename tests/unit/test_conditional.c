@@ -10,6 +10,7 @@
 
 #include <shs/conditional.h>
 #include <shs/middleware.h>
+#include <shs/testing.h>
 
 #include "h1_expect.h"
 #include "handler/conditional.h"
@@ -187,6 +188,41 @@ static void test_what_a_304_says(void **state)
     h1_lab_close(&lab);
 }
 
+/* The clock of the server, which may be another than the system's. */
+static void test_a_304_of_another_day(void **state)
+{
+    struct shs_test_server_options with;
+    struct shs_test_request request;
+    struct shs_test_server *server;
+    struct shs_test_answer *answer;
+    struct shs_options opt;
+    const char *date, *modified;
+    time_t then, when;
+
+    (void)state;
+    etag = SEVEN;
+    mtime = (int64_t)time(NULL);
+    shs_options_init(&opt);
+    opt.clock_offset_s = -(int64_t)1000 * 86400;
+    shs_test_server_options_init(&with);
+    with.plain = true;
+    with.options = &opt;
+    assert_int_equal(shs_test_server_start(&server, &things, &with, NULL), SHS_OK);
+    shs_test_request_init(&request);
+    request.fields = (const char *const[]){"If-None-Match", SEVEN, NULL};
+    assert_int_equal(shs_test_server_ask(&answer, server, &request, NULL), SHS_OK);
+    assert_int_equal(shs_test_answer_status(answer), 304);
+    date = shs_test_answer_header(answer, "Date");
+    modified = shs_test_answer_header(answer, "Last-Modified");
+    assert_non_null(date);
+    assert_non_null(modified);
+    assert_true(shs_http_date_parse(shs__str(date), mtime, &then));
+    assert_true(shs_http_date_parse(shs__str(modified), mtime, &when));
+    assert_true(when <= then);
+    shs_test_answer_free(answer);
+    assert_int_equal(shs_test_server_stop(server, NULL), SHS_OK);
+}
+
 /* Forgotten quotes are the usual mistake: no client would ever match. */
 static void test_no_tag(void **state)
 {
@@ -209,9 +245,9 @@ static void test_no_tag(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_if_range), cmocka_unit_test(test_asks_by_tag),
+        cmocka_unit_test(test_if_range),   cmocka_unit_test(test_asks_by_tag),
         cmocka_unit_test(test_conditions), cmocka_unit_test(test_what_a_304_says),
-        cmocka_unit_test(test_no_tag)};
+        cmocka_unit_test(test_no_tag),     cmocka_unit_test(test_a_304_of_another_day)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -400,6 +400,72 @@ static void a_wait_without_a_deadline_ends(void **state)
     assert_int_equal(contract_seen->told, SHS_TIMEOUT);
 }
 
+/* Answers what it hears; 'n': when it has napped for longer than idle_ms. */
+static int echo_or_nap(struct shs_request_handler *self)
+{
+    char byte;
+    size_t got = 0;
+    int rc = shs_conn_read(self->request, &byte, 1, &got);
+
+    contract_called(self);
+    if (rc == SHS_OK && byte == 'n')
+        poll(NULL, 0, (int)shs_server_options(self->server)->idle_ms * 3 / 2);
+    if (rc == SHS_OK)
+        rc = shs_conn_write(self->request, &byte, 1);
+    return rc == SHS_OK ? SHS_WAIT_READ : contract_ended(self, rc);
+}
+CLASS(echo_or_nap);
+
+static bool is_heard(struct contract_client *c, const char *byte)
+{
+    char buf[8];
+
+    return contract_try_to_say(c, byte, 1) && contract_hear(c, buf, sizeof buf) == 1 &&
+           buf[0] == *byte;
+}
+
+/* True: who spoke in time was heard late, and heard again. False: or this machine was late. */
+static bool is_heard_after_a_nap(const struct contract_variant *v, unsigned idle_ms)
+{
+    struct contract_meeting m;
+    struct contract_client other;
+    char buf[8];
+    bool heard;
+    int i;
+
+    contract_prepare(&m, v);
+    m.opt.idle_ms = idle_ms;
+    m.opt.max_threads = 1;
+    m.opt.queue_ms = 60000;
+    contract_start(&m.s, v, &m.opt, &echo_or_nap_class);
+    contract_dial(&m.c, &m.s);
+    heard = is_heard(&m.c, "a");
+    contract_dial(&other, &m.s);
+    heard = heard && contract_try_to_say(&other, "n", 1);
+    for (i = 0; heard && i < patience_ms() && atomic_load(&contract_seen->calls) < 2; i++)
+        poll(NULL, 0, 1);
+    /* The one worker naps, for longer than what is left of the time of this one. */
+    heard = heard && contract_try_to_say(&m.c, "b", 1) && contract_hear(&m.c, buf, sizeof buf) == 1;
+    poll(NULL, 0, (int)idle_ms / 2);
+    heard = heard && is_heard(&m.c, "c");
+    contract_hang_up(&other);
+    contract_part(&m);
+    return heard;
+}
+
+/* Whoever was there in time has his time again, though the worker came when it was over. */
+static void who_waits_behind_others_goes_on(void **state)
+{
+    const struct contract_variant *v = *state;
+    bool heard = false;
+
+    if (v->mixin != CONTRACT_POOL)
+        skip();
+    for (unsigned idle_ms = 6 * SHORT_MS; !heard && idle_ms < 40 * SHORT_MS; idle_ms *= 2)
+        heard = is_heard_after_a_nap(v, idle_ms);
+    assert_true(heard);
+}
+
 static int two_halves(struct shs_request_handler *self)
 {
     char buf[50];
@@ -702,6 +768,7 @@ static const struct {
     TEST(rfile_stays_timed_out),
     TEST(nothing_is_written_behind_a_failed_write),
     TEST(who_is_answered_goes_on),
+    TEST(who_waits_behind_others_goes_on),
     TEST(half_a_record_is_not_forgotten),
     TEST(who_takes_nothing_does_not_spin),
     TEST(drops_do_not_hold_a_read),

@@ -137,6 +137,56 @@ static void test_a_handler_reads_late(void **state)
     h1_lab_close(&lab);
 }
 
+/* Answers each piece before it reads the next. */
+static int talks(struct shs_request *req, struct shs_response *res)
+{
+    char buf[16];
+    size_t got = 0;
+
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    do {
+        SHS_RETURN_IF_ERROR(shs_request_read(req, buf, sizeof buf, &got));
+        SHS_RETURN_IF_ERROR(shs_write(res, buf, got));
+        SHS_RETURN_IF_ERROR(shs_flush(res));
+    } while (got > 0);
+    return SHS_OK;
+}
+
+#define LONG_MS 600000
+static unsigned waits_with[2]; /* of a handler that reads, with a short time and with a long one */
+
+static int sends_more(struct h1_lab *lab, int what, int64_t deadline_ns)
+{
+    waits_with[deadline_ns - shs_now_ns() > (int64_t)SHORT_MS * SHS_NS_PER_MS]++;
+    assert_int_equal(what, SHS_WAIT_READ);
+    client_sends(lab, "hello");
+    return SHS_OK;
+}
+
+/* What it has written before has another limit, which is over then. */
+static void test_a_handler_reads_and_writes_in_turn(void **state)
+{
+    (void)state;
+    for (unsigned is_long = 0; is_long < 2; is_long++) {
+        struct h1_lab lab;
+
+        h1_lab_open(&lab, H1_HANDLER(talks));
+        lab.opt.body_ms = is_long ? LONG_MS : SHORT_MS;
+        lab.opt.write_ms = is_long ? SHORT_MS : LONG_MS;
+        lab.opt.max_buffered_body = 1;
+        lab.wait = sends_more;
+        memset(waits_with, 0, sizeof waits_with);
+        client_sends(&lab, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n");
+        assert_int_equal(shs__h1_step(&lab.h1), SHS_WAIT_READ);
+        h1_lab_receive(&lab);
+        h1_has(&lab, "HTTP/1.1 200 OK\r\n");
+        h1_has(&lab, "0\r\n\r\n");
+        assert_int_equal(waits_with[is_long], 4);
+        assert_int_equal(waits_with[!is_long], 0);
+        h1_lab_close(&lab);
+    }
+}
+
 struct sink {
     size_t all;
     int nap_ms;
@@ -360,6 +410,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_progress),
         cmocka_unit_test(test_a_handler_reads_late),
+        cmocka_unit_test(test_a_handler_reads_and_writes_in_turn),
         cmocka_unit_test(test_a_long_upload_to_a_sink),
         cmocka_unit_test(test_a_slow_sink),
         cmocka_unit_test(test_a_slow_source),

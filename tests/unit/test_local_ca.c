@@ -260,6 +260,51 @@ static void renews_in_time(void **state)
     assert_int_equal(access(in_dir(p, "ca.key.expired"), F_OK), 0);
 }
 
+/* A server that runs on: whether the leaf is made again at `now`; first, whether that is due. */
+static void renews(const struct place *p, struct shs_local_ca *ca, int64_t now, bool due,
+                   bool expected)
+{
+    struct shs_error err;
+    bool changed;
+
+    assert_int_equal(shs__local_ca_due(ca, now), due);
+    if (shs__local_ca_renew(ca, p->dir, NULL, NULL, now, &changed, &err) != SHS_OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(changed, expected);
+    assert_int_equal(ERR_peek_error(), 0);
+}
+
+static void a_server_that_runs_on_renews_in_time(void **state)
+{
+    struct place *p = *state;
+    struct shs_local_ca ca;
+    struct shs_error err;
+    X509 *first, *same;
+
+    assert_int_equal(shs__local_ca_open(&ca, p->dir, NULL, NOW, &err), SHS_OK);
+    first = read_cert(in_dir(p, "ca.pem"));
+    renews(p, &ca, NOW + 365 * DAY, false, false);
+    renews(p, &ca, NOW + 366 * DAY, true, true); /* a day before anybody would be warned */
+    renews(p, &ca, NOW + 366 * DAY, false, false);
+    renews(p, &ca, NOW, true, true); /* the clock was set back: it is not valid yet */
+    renews(p, &ca, NOW + 500 * DAY, true, true);
+    assert_int_equal(opens(p, NULL, NOW + 867 * DAY - 3600), 2); /* another process did it */
+    renews(p, &ca, NOW + 867 * DAY, true, true);
+    /* The last one lasts as long as the CA; and no other CA is made behind somebody's back. */
+    renews(p, &ca, NOW + 3600 * DAY, true, true);
+    renews(p, &ca, NOW + 3649 * DAY, false, false);
+    renews(p, &ca, NOW + 3651 * DAY, false, false);
+    renews(p, &ca, 100, true, false);
+    same = read_cert(in_dir(p, "ca.pem"));
+    assert_int_equal(X509_cmp(first, same), 0);
+    assert_int_equal(unlink(in_dir(p, "ca.key")), 0);
+    renews(p, &ca, 100, true, false);
+    assert_int_not_equal(access(in_dir(p, "ca.key"), F_OK), 0);
+    X509_free(first);
+    X509_free(same);
+    shs__local_ca_free(&ca);
+}
+
 /* What it says about the clock when it is opened then; the same CA as before or another. */
 static const char *warns(const struct place *p, int64_t now, char fingerprint[96])
 {
@@ -531,6 +576,8 @@ int main(void)
                                         remove_place),
         cmocka_unit_test_setup_teardown(a_server_can_serve_it, make_place, remove_place),
         cmocka_unit_test_setup_teardown(renews_in_time, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(a_server_that_runs_on_renews_in_time, make_place,
+                                        remove_place),
         cmocka_unit_test_setup_teardown(a_ca_survives_a_wrong_clock, make_place, remove_place),
         cmocka_unit_test_setup_teardown(a_ca_made_by_a_wrong_clock_lasts, make_place, remove_place),
         cmocka_unit_test_setup_teardown(a_ca_signs_for_servers_only, make_place, remove_place),

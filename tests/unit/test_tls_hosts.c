@@ -432,6 +432,73 @@ static void test_stapling(void **state)
     shs__tls_context_free(client);
 }
 
+/* What it says of a response when it is built by a clock that is `offset` off. */
+static struct shs_tls_context *build_at(struct shs_tls_config *config, int64_t offset,
+                                        const char *words)
+{
+    int64_t now = (int64_t)time(NULL) + offset;
+    struct shs_tls_context *context = NULL;
+    struct shs_tls_tickets *tickets = NULL;
+    struct shs_error err = {.code = SHS_OK}, note;
+    bool said = false;
+
+    config->clock_offset_s = offset;
+    assert_int_equal(shs__tls_tickets_new(&tickets, 3600), SHS_OK);
+    if (shs__tls_context_build(&context, config, tickets, NULL, now, false, &err) != SHS_OK)
+        fail_msg("%s", err.text);
+    shs__tls_tickets_free(tickets);
+    for (unsigned i = 0; !said && shs__tls_context_advice(context, i, now, &note); i++)
+        said = strstr(note.text, words) != NULL && strstr(note.text, "not stapled") != NULL;
+    assert_true(said);
+    return context;
+}
+
+/* A board starts in 1970, or the clock was ahead: what was left out for that is stapled when the
+   clock is right. */
+static void test_stapling_when_the_clock_is_set(void **state)
+{
+    static const struct {
+        int64_t offset;
+        const char *words;
+    } rows[] = {{-20000 * LAB_DAY, "from the future"},
+                {-2 * LAB_DAY, "from the future"},
+                {3 * LAB_DAY, "is stale"},
+                {1000 * LAB_DAY, "is stale"}};
+    char path[] = "/tmp/shs-test-XXXXXX";
+    struct shs_tls_cert cert = cert_of(&lab);
+    struct shs_tls_context *client = client_context(NULL, NULL);
+    struct shs_tls_config config;
+    struct shs_tls_host host;
+    struct shs_buf pem;
+    int fd = mkstemp(path);
+
+    SHS_UNUSED(state);
+    assert_true(fd >= 0);
+    close(fd);
+    /* With the issuer, whose dates are looked at as well. */
+    shs__buf_init(&pem, 65536);
+    assert_int_equal(shs__buf_append(&pem, cert.cert_pem, cert.cert_pem_len), SHS_OK);
+    assert_int_equal(shs__mint_cert_pem(&pem, lab.ca, NULL), SHS_OK);
+    cert.cert_pem = shs__buf_head(&pem);
+    cert.cert_pem_len = pem.len;
+    cert.ocspfile = path;
+    one_host(&config, &host, &cert);
+    write_response(path, lab.leaf, V_OCSP_CERTSTATUS_GOOD, LAB_DAY);
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        struct shs_tls_context *context = build_at(&config, rows[i].offset, rows[i].words);
+
+        assert_true(stapled(context, client) <= 0);
+        context->config->config.clock_offset_s = 0;
+        assert_true(stapled(context, client) > 0);
+        context->config->config.clock_offset_s = rows[i].offset;
+        assert_true(stapled(context, client) <= 0);
+        shs__tls_context_free(context);
+    }
+    unlink(path);
+    shs__buf_free(&pem);
+    shs__tls_context_free(client);
+}
+
 static void test_contradictions(void **state)
 {
     struct shs_tls_cert cert = cert_of(&lab);
@@ -771,6 +838,7 @@ int main(void)
         cmocka_unit_test(test_age_of_renewed_tickets),
         cmocka_unit_test(test_too_large_a_chain),
         cmocka_unit_test(test_stapling),
+        cmocka_unit_test(test_stapling_when_the_clock_is_set),
         cmocka_unit_test(test_contradictions),
         cmocka_unit_test(test_expired),
         cmocka_unit_test(test_reload),

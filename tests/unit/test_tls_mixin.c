@@ -20,6 +20,8 @@
 #include "loopback.h"
 #include "patience.h"
 #include "tls/config/config.h"
+#include "tls/config/context.h"
+#include "tls/wire/mixin.h"
 #include "tls_lab.h"
 
 /* -- a handler that says what it knows of its session, then echoes ----------------------------- */
@@ -659,6 +661,44 @@ static void an_owner_is_told_of_a_date_that_nears(void **state)
     X509_free(leaf);
 }
 
+/* A clock that was ahead is set right: what it had passed is told when its time has come. */
+static void a_clock_that_is_set_back_is_followed(void **state)
+{
+    struct shs_server *server = NULL;
+    struct shs_options opt = group_lab.opt;
+    struct shs_tls_mixin *mixin;
+    int64_t due, now = (int64_t)time(NULL);
+    char line[256] = "";
+
+    SHS_UNUSED(state);
+    opt.bind_and_activate = false;
+    opt.log = keep_line;
+    opt.log_ctx = line;
+    assert_int_equal(shs_tcp_server_new(&server, &opt, &session_class, NULL), SHS_OK);
+    assert_int_equal(shs_tls_mixin_push(server, NULL), SHS_OK);
+    mixin = shs__tls_mixin_of(server);
+    mixin->config.config.clock_offset_s = 1000 * LAB_DAY;
+    mixin->context->config->config.clock_offset_s = 1000 * LAB_DAY;
+    due = shs__tls_mixin_advise_due(mixin, &mixin->advised);
+    assert_true(due == INT64_MAX);
+    assert_false(shs__tls_mixin_is_due(mixin, due));
+    assert_non_null(strstr(line, "has expired"));
+    line[0] = '\0';
+    mixin->config.config.clock_offset_s = 0;
+    mixin->context->config->config.clock_offset_s = 0;
+    assert_true(shs__tls_mixin_is_due(mixin, due));
+    due = shs__tls_mixin_advise_due(mixin, &mixin->advised);
+    assert_true(due > now + 50 * LAB_DAY && due < now + 61 * LAB_DAY);
+    assert_false(shs__tls_mixin_is_due(mixin, due));
+    assert_string_equal(line, "");
+    mixin->config.config.clock_offset_s = 60 * LAB_DAY + 100;
+    mixin->context->config->config.clock_offset_s = 60 * LAB_DAY + 100;
+    assert_true(shs__tls_mixin_is_due(mixin, due));
+    (void)shs__tls_mixin_advise_due(mixin, &mixin->advised);
+    assert_non_null(strstr(line, "expires in less than 30 days"));
+    shs_server_free(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -677,6 +717,7 @@ int main(void)
         cmocka_unit_test(closing_ends_a_handshake),
         cmocka_unit_test(a_bad_certificate_is_told_when_pushed),
         cmocka_unit_test(an_owner_is_told_of_a_date_that_nears),
+        cmocka_unit_test(a_clock_that_is_set_back_is_followed),
     };
 
     return cmocka_run_group_tests(tests, lab_setup, lab_teardown);

@@ -200,12 +200,23 @@ static bool is_signed_by(X509 *cert, X509 *ca)
     return is;
 }
 
+/* The server's own clock, where it is another than the system's; else 0. */
+static time_t set_time_of(X509_STORE_CTX *ctx)
+{
+    X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
+
+    return (X509_VERIFY_PARAM_get_flags(param) & X509_V_FLAG_USE_CHECK_TIME) == 0
+               ? 0
+               : X509_VERIFY_PARAM_get_time(param);
+}
+
 /*
  * OpenSSL takes the first CA of the name, whose key may be another one. Of namesakes it is the one
  * that has signed, and is valid if one of these is. Only where there are any: it costs a signature.
  */
 static int find_issuer(X509 **issuer, X509_STORE_CTX *ctx, X509 *cert)
 {
+    time_t set = set_time_of(ctx), *now = set == 0 ? NULL : &set;
     STACK_OF(X509) *all = X509_STORE_CTX_get1_certs(ctx, X509_get_issuer_name(cert));
     X509 *found = NULL;
     bool valid = false;
@@ -215,8 +226,8 @@ static int find_issuer(X509 **issuer, X509_STORE_CTX *ctx, X509 *cert)
 
         if (!is_signed_by(cert, ca))
             continue;
-        valid = X509_cmp_current_time(X509_get0_notBefore(ca)) < 0 &&
-                X509_cmp_current_time(X509_get0_notAfter(ca)) > 0;
+        valid = X509_cmp_time(X509_get0_notBefore(ca), now) < 0 &&
+                X509_cmp_time(X509_get0_notAfter(ca), now) > 0;
         found = found == NULL || valid ? ca : found;
     }
     if (found != NULL && X509_up_ref(found) != 1)

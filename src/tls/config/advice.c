@@ -124,11 +124,11 @@ static bool advise_chain(const struct shs_tls_pair *pair, struct shs_error *note
     return true;
 }
 
-static bool advise_staple(const struct shs_tls_pair *pair, struct shs_error *note)
+static bool advise_staple(const struct shs_tls_pair *pair, int64_t now, struct shs_error *note)
 {
     struct naming name;
 
-    if (pair->ocsp.der != NULL || !shs__tls_must_staple(pair->identity.leaf))
+    if (shs__tls_ocsp_fits(&pair->ocsp, now) || !shs__tls_must_staple(pair->identity.leaf))
         return false;
     shs_error_set(note, SHS_TLS, 0,
                   "The certificate in %s demands a stapled OCSP response (must-staple), and there "
@@ -145,7 +145,7 @@ static bool advise_pair(const struct shs_tls_pair *pair, unsigned index, unsigne
            (advise_key(pair->identity.leaf, note) && (*said)++ == index) ||
            (advise_chain(pair, note) && (*said)++ == index) ||
            (advise_kept(pair, note) && (*said)++ == index) ||
-           (advise_staple(pair, note) && (*said)++ == index) ||
+           (advise_staple(pair, now, note) && (*said)++ == index) ||
            (advise_secret(pair, note) && (*said)++ == index);
 }
 

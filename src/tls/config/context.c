@@ -239,8 +239,9 @@ static int load_staple(const struct shs_tls_context *self, struct shs_tls_pair *
     if (pair->from->ocspfile == NULL)
         return SHS_OK;
     rc = load_response(pair, now, &why);
-    if (pair->ocsp.der == NULL && before != NULL && before->ocsp.der != NULL &&
-        before->ocsp.next_update > now && X509_cmp(before->identity.leaf, pair->identity.leaf) == 0)
+    if (!shs__tls_ocsp_fits(&pair->ocsp, now) && before != NULL &&
+        shs__tls_ocsp_fits(&before->ocsp, now) &&
+        X509_cmp(before->identity.leaf, pair->identity.leaf) == 0)
         if (shs__tls_ocsp_share(&pair->ocsp, &before->ocsp) != SHS_OK)
             return nomem(err);
     if (rc == SHS_OK || (rc != SHS_NOMEM && self->beside)) {

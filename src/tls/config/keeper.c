@@ -159,15 +159,14 @@ static bool wait_for_work(struct shs_tls_keeper *self)
 {
     struct pollfd fds[2] = {{.fd = atomic_load(&self->wake_fd), .events = POLLIN},
                             {.fd = self->notify.fd, .events = POLLIN}};
-    int64_t now = shs_now_ns(), until = INT64_MAX;
+    int64_t now = shs_now_ns();
+    int64_t until = shs__deadline_after(now, ms_until(self, self->due));
 
-    if (self->due != INT64_MAX)
-        until = shs__deadline_after(now, ms_until(self, self->due));
     if (self->look_ns < until)
         until = self->look_ns;
     if (self->retry_ns < until)
         until = self->retry_ns;
-    if (poll(fds, 2, until == INT64_MAX ? -1 : shs__poll_ms(until, now)) <= 0)
+    if (poll(fds, 2, shs__poll_ms(until, now)) <= 0)
         return false;
     drain(fds[0].fd);
     return shs__tls_notify_drain(&self->notify);
@@ -201,7 +200,7 @@ static void *keep(void *arg)
             look(self);
         if (shs_now_ns() >= self->retry_ns)
             reload(self, SHS_TLS_AGAIN);
-        if (shs__wall_s(config_of(self)->clock_offset_s) >= self->due)
+        if (shs__tls_mixin_is_due(self->mixin, self->due))
             self->due = shs__tls_mixin_advise_due(self->mixin, &self->mixin->advised);
     }
     return NULL;

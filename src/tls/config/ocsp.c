@@ -85,7 +85,8 @@ static OCSP_SINGLERESP *find_single(OCSP_BASICRESP *basic, X509 *leaf, STACK_OF(
     return found;
 }
 
-static bool signed_by_issuer(OCSP_BASICRESP *basic, STACK_OF(X509) * chain)
+/* Whose certificates are valid at `when`. */
+static bool signed_by_issuer(OCSP_BASICRESP *basic, STACK_OF(X509) * chain, int64_t when)
 {
     X509_STORE *store;
     bool good;
@@ -94,8 +95,11 @@ static bool signed_by_issuer(OCSP_BASICRESP *basic, STACK_OF(X509) * chain)
         return true; /* no one here to ask; clients check it */
     store = X509_STORE_new();
     good = store != NULL && X509_STORE_add_cert(store, sk_X509_value(chain, 0)) == 1 &&
-           X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) == 1 &&
-           OCSP_basic_verify(basic, chain, store, 0) == 1;
+           X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) == 1;
+    if (good) {
+        X509_VERIFY_PARAM_set_time(X509_STORE_get0_param(store), (time_t)when);
+        good = OCSP_basic_verify(basic, chain, store, 0) == 1;
+    }
     X509_STORE_free(store);
     return good;
 }
@@ -110,7 +114,20 @@ int shs__tls_ocsp_note(struct shs_tls_ocsp *self, const struct shs_error *why)
     return SHS_OK;
 }
 
-/* SHS_OK when it can be stapled; SHS_TLS and why not. */
+bool shs__tls_ocsp_fits(const struct shs_tls_ocsp *self, int64_t now)
+{
+    return self->der != NULL && self->this_update <= now + CLOCK_SLACK && self->next_update > now;
+}
+
+/* The moment of its time that is next to this one: a clock that is wrong says nothing of it. */
+static int64_t within(const struct shs_tls_ocsp *self, int64_t now)
+{
+    if (now < self->this_update)
+        return self->this_update;
+    return now < self->next_update ? now : self->next_update - 1;
+}
+
+/* SHS_OK when it can be stapled in its time; SHS_TLS and why not. */
 static int check(struct shs_tls_ocsp *self, OCSP_BASICRESP *basic, const char *path, X509 *leaf,
                  STACK_OF(X509) * chain, int64_t now, struct shs_error *err)
 {
@@ -125,19 +142,29 @@ static int check(struct shs_tls_ocsp *self, OCSP_BASICRESP *basic, const char *p
                              "The OCSP response in %s is about another certificate, and is not "
                              "stapled. Fetch one for this certificate.",
                              name.text);
-    if (!signed_by_issuer(basic, chain))
+    status = OCSP_single_get0_status(single, NULL, NULL, &this_update, &next_update);
+    self->this_update = shs__tls_time(this_update);
+    self->next_update = next_update == NULL ? INT64_MAX : shs__tls_time(next_update);
+    if (!signed_by_issuer(basic, chain, within(self, now)))
         return shs__tls_error(err, SHS_TLS,
                               "The OCSP response in %s is not signed by the certificate's issuer, "
                               "and is not stapled",
                               name.text);
-    status = OCSP_single_get0_status(single, NULL, NULL, &this_update, &next_update);
     if (status != V_OCSP_CERTSTATUS_GOOD)
         return shs_error_set(err, SHS_TLS, 0,
                              "The OCSP response in %s says that the certificate is %s, and is not "
                              "stapled.",
                              name.text, OCSP_cert_status_str(status));
-    self->this_update = shs__tls_time(this_update);
-    self->next_update = next_update == NULL ? INT64_MAX : shs__tls_time(next_update);
+    return SHS_OK;
+}
+
+/* The same by the clock, which may be set: it is stapled when its time has come. */
+static int check_dates(const struct shs_tls_ocsp *self, const char *path, int64_t now,
+                       struct shs_error *err)
+{
+    struct shs_tls_path_name name;
+
+    shs__tls_path_name(&name, path);
     if (self->next_update <= now)
         return shs_error_set(err, SHS_TLS, 0,
                              "The OCSP response in %s is stale (its nextUpdate has passed), and is "
@@ -216,7 +243,8 @@ int shs__tls_ocsp_load(struct shs_tls_ocsp *self, const char *path, X509 *leaf,
         goto out;
     }
     self->der = shs__malloc(bytes.len);
-    if (self->der == NULL) {
+    if (self->der == NULL ||
+        (check_dates(self, path, now, &unfit) != SHS_OK && shs__tls_ocsp_note(self, &unfit) != 0)) {
         rc = shs_error_set(err, SHS_NOMEM, 0, "Out of memory for an OCSP response.");
         goto out;
     }
@@ -232,10 +260,13 @@ out:
 
 int shs__tls_ocsp_share(struct shs_tls_ocsp *self, const struct shs_tls_ocsp *from)
 {
-    self->der = shs__malloc(from->len);
-    if (self->der == NULL)
+    unsigned char *copy = shs__malloc(from->len);
+
+    if (copy == NULL)
         return SHS_NOMEM;
-    memcpy(self->der, from->der, from->len);
+    memcpy(copy, from->der, from->len);
+    shs__free(self->der);
+    self->der = copy;
     self->len = from->len;
     self->this_update = from->this_update;
     self->next_update = from->next_update;

@@ -12,18 +12,21 @@ struct shs_tls_ocsp {
     unsigned char *der; /* NULL: none */
     size_t len;
     int64_t this_update, next_update; /* Unix time */
-    struct shs_error *note;           /* why that of the file is not stapled; or NULL */
+    struct shs_error *note;           /* why that of the file is not stapled, now; or NULL */
     bool kept;                        /* the file could not even be read */
 };
 
 /*
  * Reads a DER response about `leaf`, issued by chain's first. SHS_OK; one that is about another
- * certificate, says "revoked", or is not fresh at `now`, is left out, and self->note says so.
+ * certificate, or says "revoked", is left out, and self->note says so. It also says so of one that
+ * is not fresh at `now`, which is there all the same, for clocks are set.
  * SHS_TLS with *err when the file cannot be read or is not a response; SHS_NOMEM.
  */
 int shs__tls_ocsp_load(struct shs_tls_ocsp *self, const char *path, X509 *leaf,
                        STACK_OF(X509) * chain, int64_t now, struct shs_error *err);
-/* Adds the bytes of another (never its note). SHS_OK or SHS_NOMEM, as the next. */
+/* True when it is to be stapled now: there is one, and it is fresh. */
+bool shs__tls_ocsp_fits(const struct shs_tls_ocsp *self, int64_t now);
+/* Takes the bytes of another (never its note). SHS_OK or SHS_NOMEM, as the next. */
 int shs__tls_ocsp_share(struct shs_tls_ocsp *self, const struct shs_tls_ocsp *from);
 int shs__tls_ocsp_note(struct shs_tls_ocsp *self, const struct shs_error *why);
 /* True when clients get the same bytes. */

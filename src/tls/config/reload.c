@@ -10,6 +10,8 @@
 
 #define SECRET_FILE_MAX ((size_t)64 * 1024)
 #define SITES_MANY 16
+/* A clock that is set back by more than this was wrong: what is told in time begins anew. */
+#define CLOCK_BACK_S 3600
 
 static int no_mixin(struct shs_error *err)
 {
@@ -626,6 +628,13 @@ void shs__tls_mixin_advise(struct shs_tls_mixin *self)
     for (unsigned i = 0; shs__tls_context_advice(context, i, now, &note); i++)
         shs_server_log(self->layer.server, SHS_LOG_WARNING, "%s", note.text);
     shs__tls_context_free(context);
+}
+
+bool shs__tls_mixin_is_due(const struct shs_tls_mixin *self, int64_t due)
+{
+    int64_t now = shs__wall_s(self->config.config.clock_offset_s);
+
+    return now >= due || now < self->advised - CLOCK_BACK_S;
 }
 
 int64_t shs__tls_mixin_advise_due(struct shs_tls_mixin *self, int64_t *since)

@@ -352,8 +352,7 @@ static int on_status(SSL *ssl, void *arg)
         const struct shs_tls_pair *pair = site->pairs[i];
         unsigned char *copy;
 
-        if (pair == NULL || pair->identity.leaf != leaf || pair->ocsp.der == NULL ||
-            pair->ocsp.next_update <= now)
+        if (pair == NULL || pair->identity.leaf != leaf || !shs__tls_ocsp_fits(&pair->ocsp, now))
             continue;
         copy = OPENSSL_memdup(pair->ocsp.der, pair->ocsp.len);
         if (copy == NULL)

@@ -458,7 +458,7 @@ static void tls_service_actions(struct shs_layer *layer)
 {
     struct shs_tls_mixin *self = MIXIN(layer);
 
-    if (self->keeper == NULL && shs__wall_s(self->config.config.clock_offset_s) >= self->due)
+    if (self->keeper == NULL && shs__tls_mixin_is_due(self, self->due))
         self->due = shs__tls_mixin_advise_due(self, &self->advised);
 }
 

@@ -86,6 +86,8 @@ int shs__tls_mixin_reload(struct shs_tls_mixin *self, enum shs_tls_reload_why wh
 void shs__tls_mixin_advise(struct shs_tls_mixin *self);
 /* The same for what has become due since *since, which becomes now. The next time for it. */
 int64_t shs__tls_mixin_advise_due(struct shs_tls_mixin *self, int64_t *since);
+/* Whether to ask that now: `due` is here, or the clock was set back, and says another time. */
+bool shs__tls_mixin_is_due(const struct shs_tls_mixin *self, int64_t due);
 
 /* Frees what is retired, used or not. */
 void shs__tls_mixin_free_retired(struct shs_tls_mixin *self);
