@@ -1,4 +1,5 @@
 /* cert_show.c - `shs cert show` and `shs cert check`. */
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -82,6 +83,12 @@ static bool is_address(const char *host)
     return strchr(host, ':') != NULL || host[strspn(host, "0123456789.")] == '\0';
 }
 
+/* More than a number has room for is as good as for ever. */
+static unsigned timeout_ms(const struct look_args *a)
+{
+    return a->timeout < UINT_MAX / 1000 ? a->timeout * 1000 : UINT_MAX;
+}
+
 static int open_look(struct look_args *a, struct shs__look **out, int unreachable)
 {
     static char host[256];
@@ -96,8 +103,8 @@ static int open_look(struct look_args *a, struct shs__look **out, int unreachabl
         const char *sni = a->host != NULL ? a->host : host;
 
         stop_signals_ignore_pipe();
-        if (shs__look_host(out, host, port, is_address(sni) ? NULL : sni, a->timeout * 1000,
-                           &err) != SHS_OK)
+        if (shs__look_host(out, host, port, is_address(sni) ? NULL : sni, timeout_ms(a), &err) !=
+            SHS_OK)
             return cmd_fail(unreachable, "%s", err.text);
         if (a->host == NULL)
             a->host = host;

@@ -13,6 +13,8 @@
 
 #define PEM_MAX ((size_t)1024 * 1024)
 #define SCHEME "https://"
+/* 31 years: what is longer does not fit a deadline. */
+#define WAIT_MAX_S ((int64_t)1000000000)
 
 /* -- where ------------------------------------------------------------------------------------- */
 
@@ -202,7 +204,8 @@ static int send_it(const struct ctl_where *self, const struct shs_test_request *
         spec.cert_pem = self->cert == NULL ? NULL : shs__buf_head(&pems->cert);
         spec.key_pem = self->cert == NULL ? NULL : shs__buf_head(&pems->key);
     }
-    spec.deadline_ns = shs_now_ns() + self->wait_s * SHS_NS_PER_S;
+    spec.deadline_ns =
+        shs_now_ns() + (self->wait_s < WAIT_MAX_S ? self->wait_s : WAIT_MAX_S) * SHS_NS_PER_S;
     memset(&client, 0, sizeof client);
     client.fd = -1;
     client.alert = -1;

@@ -1,6 +1,7 @@
 #include "stream/stream.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -228,13 +229,15 @@ size_t shs__socket_unsent(const struct shs_socket_stream *self)
     return waiting > 0 && is_over(self->fd) ? 0 : waiting;
 }
 
+/* ioctl tells it as an int. */
+#define WAITING_MAX ((uint64_t)INT_MAX)
+
 static uint64_t socket_delivered(const struct shs_stream *s)
 {
     const struct shs_socket_stream *self = SOCKET((struct shs_stream *)(uintptr_t)s);
-    uint64_t waiting = waiting_in(self->fd);
 
-    /* A Unix socket counts its own overhead as well. */
-    return waiting < self->bytes_out ? self->bytes_out - waiting : 0;
+    /* A Unix socket counts its own overhead as well: what waits there is more than was written. */
+    return self->bytes_out + WAITING_MAX - waiting_in(self->fd);
 }
 
 static void socket_acknowledge(struct shs_stream *s)

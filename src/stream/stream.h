@@ -27,9 +27,10 @@
  *             once when done before; SHS_WAIT_*. Nothing may be written after the first call.
  *   pending   true when read would give something without asking the descriptor.
  *   idle      a hint: nothing is under way, memory may be given back.
- *   delivered how many bytes the peer has taken of us, ever. What waits in a buffer of ours or of
- *             the kernel does not count: that is how a peer that reads is told from one that does
- *             not. Optional: NULL asks the stream below.
+ *   delivered grows by each byte that the peer takes of us, from any number on. What waits in a
+ *             buffer of ours or of the kernel does not count: that is how a peer that reads is told
+ *             from one that does not. A Unix socket knows it by whole writes, and counts what each
+ *             costs. Optional: NULL asks the stream below.
  *   acknowledge  a hint: what has come is acknowledged now, not with the next data. Optional.
  *   free      frees the instance, not the one below, and never waits. Sends nothing.
  *

@@ -106,6 +106,16 @@ def exit_codes(directory):
     run("cert", "check", "127.0.0.1:%d" % sock.getsockname()[1], code=3)
     sock.listen()
     check("time" in run("cert", "check", "127.0.0.1:%d" % sock.getsockname()[1], "--timeout", "1", code=3), "no limit")
+    # In milliseconds that is 125 << 32: no reason to have no time at all.
+    with subprocess.Popen([SHS, "cert", "check", "127.0.0.1:%d" % sock.getsockname()[1], "--timeout", "536870912"],
+                          stderr=subprocess.PIPE) as waits:
+        peer, _ = sock.accept()
+        check(peer.recv(1), "it says nothing")
+        try:
+            check(False, "it ends: %r" % waits.communicate(timeout=1)[1])
+        except subprocess.TimeoutExpired:
+            waits.kill()
+        peer.close()
     sock.close()
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import subprocess
 import threading
 
 import adminlib
@@ -255,6 +256,16 @@ def test_nobody_is_there(pki):
             check("nobody serves " + path in failed(), "nobody listens")
             listener.listen(8)
             check("in time" in failed("--wait", "1s"), "no answer")
+            # More nanoseconds than a number has room for: no reason to have no time at all.
+            with subprocess.Popen([shslib.BIN, "ctl", "--socket", path, "--wait", "300y", "whoami"],
+                                  stderr=subprocess.PIPE) as waits:
+                listener.accept()[0].close()  # that was the one who waited a second
+                with listener.accept()[0] as peer:
+                    check(peer.recv(1), "it says nothing")
+                    try:
+                        check(False, "it ends: %r" % waits.communicate(timeout=1)[1])
+                    except subprocess.TimeoutExpired:
+                        waits.kill()
         os.unlink(path)
         shslib.write_file(path, "")
         check(path + " is not a socket" in failed(), "a file")
