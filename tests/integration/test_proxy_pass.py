@@ -252,7 +252,7 @@ def a_client_takes_its_time_for_the_answer():
                 check(part, "the answer ends early, after %d bytes" % got)
                 got += len(part)
             sender.join(20 * shslib.SLOWNESS)
-        check(over.is_set(), "the server behind has not had the body")
+        check(over.wait(20 * shslib.SLOWNESS), "the server behind has not had the body")
         equal(up.faults, [])
 
 
