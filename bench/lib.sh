@@ -128,16 +128,13 @@ use_tree() {
     of shs || die "$1 has no /usr/bin/shs: install the packages that 'cpack' makes in there"
 }
 
-# of NAME: the words that start this program: Debian's own, or with --tree the one of that tree, with
-# its loader and its libraries. Sets `words`; 1 when it is not there.
+# of NAME: the words that start this program: this machine's own, or with --tree the one of that tree,
+# with its loader and its libraries. Sets `words`; 1 when it is not there.
 of() {
-    local dir
-    for dir in /usr/bin /usr/sbin; do
-        [ -x "$tree$dir/$1" ] || continue
-        words=("${loader[@]}" "$tree$dir/$1")
-        return 0
-    done
-    return 1
+    local found path=$PATH:/usr/sbin
+    [ -z "$tree" ] || path=$tree/usr/bin:$tree/usr/sbin
+    found=$(PATH=$path command -v "$1") || return 1
+    words=("${loader[@]}" "$found")
 }
 
 # start_shs ARGS...: the command, as people use it, with no limit that the load would meet. Sets pid

@@ -49,7 +49,7 @@ ssl.engine = "enable"
 ssl.pemfile = "$work/both.pem"
 mimetype.assign = ("" => "application/octet-stream")
 CONF
-    run_peer "${words[@]}" -m "$tree/usr/lib/lighttpd" -D -f "$work/lighttpd-$port.conf"
+    run_peer "${words[@]}" ${tree:+-m "$tree/usr/lib/lighttpd"} -D -f "$work/lighttpd-$port.conf"
 }
 
 # haproxy has no files: it returns the 13 bytes from memory.
