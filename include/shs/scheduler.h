@@ -151,6 +151,17 @@ SHS_API void shs_conn_told_ready(struct shs_conn *conn, bool ended, int64_t told
    Owner thread. */
 SHS_API bool shs_conn_is_drained(const struct shs_conn *conn);
 
+/*
+ * Looks at a connection that a handler left with SHS_WAIT_READ, for whoever has only few threads:
+ * of a handler that reads with shs_conn_read each call costs one, until there is something. What a
+ * poll has told may have been read since, or be half a record of TLS.
+ *
+ * Returns SHS_OK when a read would not wait, and always for a connection of HTTP or after another
+ * answer: call shs_conn_advance. SHS_WAIT_READ or SHS_WAIT_WRITE: it waits for that, until the same
+ * deadline. Owner thread only.
+ */
+SHS_API int shs_conn_look(struct shs_conn *conn) SHS_MUST_CHECK;
+
 /* A datagram is all there when it is added, and its descriptor is the server's: not for epoll. Any
    thread. */
 SHS_API bool shs_conn_is_datagram(const struct shs_conn *conn);

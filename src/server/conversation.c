@@ -86,15 +86,18 @@ static int handle(struct shs_conn *conn)
  */
 static int call_handler(struct shs_conn *conn)
 {
+    bool reads = conn->server->protocol == NULL;
     unsigned took_nothing = 0;
     int rc;
 
+    conn->reads = false;
     do {
         conn->has_read = false;
         rc = handle(conn);
         took_nothing = conn->has_read ? 0 : took_nothing + 1;
-    } while (rc == SHS_WAIT_READ && took_nothing < 2 && conn->server->protocol == NULL &&
-             shs__stream_pending(conn->stream));
+    } while (rc == SHS_WAIT_READ && took_nothing < 2 && reads &&
+             shs__stream_pending(conn->stream) && shs__stream_ready(conn->stream) == SHS_OK);
+    conn->reads = rc == SHS_WAIT_READ && reads;
     return rc;
 }
 

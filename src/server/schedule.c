@@ -65,6 +65,11 @@ bool shs_conn_is_drained(const struct shs_conn *conn)
     return conn->socket.drained && !conn->socket.hung_up;
 }
 
+int shs_conn_look(struct shs_conn *conn)
+{
+    return conn->reads ? shs__stream_ready(conn->stream) : SHS_OK;
+}
+
 bool shs_conn_is_datagram(const struct shs_conn *conn)
 {
     return conn->borrowed;

@@ -186,7 +186,9 @@ void shs__pool_run(struct shs_pool_group *group, struct shs_pool_worker *worker,
     conn->activity = worker == NULL ? NULL : &worker->activity;
     do {
         shs_conn_set_turn(conn, server->opt.max_requests_per_turn);
-        rc = shs_conn_advance(conn, expired);
+        rc = expired ? SHS_OK : shs_conn_look(conn);
+        if (rc == SHS_OK)
+            rc = shs_conn_advance(conn, expired);
         if (rc != SHS_WAIT_READ && rc != SHS_WAIT_WRITE && rc != SHS_YIELD)
             break;
         slot->worker = NULL;

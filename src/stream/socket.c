@@ -30,6 +30,16 @@ int shs__stream_describe(const struct shs_stream *s, int code, struct shs_error 
                          shs__strerror(s->sys_errno, buf, sizeof buf));
 }
 
+int shs__stream_ready(struct shs_stream *s)
+{
+    while (s->cls->ready == NULL) {
+        if (s->lower == NULL || shs__stream_pending(s))
+            return SHS_OK;
+        s = s->lower;
+    }
+    return s->cls->ready(s);
+}
+
 uint64_t shs__stream_delivered(const struct shs_stream *s)
 {
     while (s->cls->delivered == NULL && s->lower != NULL)
@@ -128,6 +138,20 @@ static int socket_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
         return SHS_OK;
     }
     return nothing_came(self, n);
+}
+
+/* What epoll has told, and nobody has read since, need not be looked at. */
+static int socket_ready(struct shs_stream *s)
+{
+    struct shs_socket_stream *self = SOCKET(s);
+    size_t got = 0;
+    char byte;
+    int rc;
+
+    if (self->told_ns != 0)
+        return SHS_OK;
+    rc = shs__socket_stream_peek(self, &byte, 1, &got);
+    return rc == SHS_WAIT_READ ? rc : SHS_OK;
 }
 
 static int socket_write(struct shs_stream *s, const void *buf, size_t len, size_t *put)
@@ -259,6 +283,7 @@ static const struct shs_stream_class socket_class = {
     .free = socket_nothing,
     .delivered = socket_delivered,
     .acknowledge = socket_acknowledge,
+    .ready = socket_ready,
 };
 
 void shs__socket_stream_init(struct shs_socket_stream *self, int fd)

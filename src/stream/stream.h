@@ -26,6 +26,10 @@
  *   shutdown  the end of our data: flushes, then says so to the peer (close_notify, FIN). SHS_OK at
  *             once when done before; SHS_WAIT_*. Nothing may be written after the first call.
  *   pending   true when read would give something without asking the descriptor.
+ *   ready     SHS_OK when a read would not wait: there is data, an end or a failure, which the read
+ *             tells. Else SHS_WAIT_*. It may take bytes from the stream below and hold them.
+ *             Optional: NULL is ready when it is pending, or the stream below is ready; at the
+ *             bottom, always.
  *   idle      a hint: nothing is under way, memory may be given back.
  *   delivered grows by each byte that the peer takes of us, from any number on. What waits in a
  *             buffer of ours or of the kernel does not count: that is how a peer that reads is told
@@ -61,6 +65,7 @@ struct shs_stream_class {
     void (*describe)(const struct shs_stream *self, struct shs_error *err);
     uint64_t (*delivered)(const struct shs_stream *self);
     void (*acknowledge)(struct shs_stream *self);
+    int (*ready)(struct shs_stream *self);
 };
 
 struct shs_stream {
@@ -93,6 +98,7 @@ static inline void shs__stream_idle(struct shs_stream *s)
 {
     s->cls->idle(s);
 }
+int shs__stream_ready(struct shs_stream *s);
 uint64_t shs__stream_delivered(const struct shs_stream *s);
 void shs__stream_acknowledge(struct shs_stream *s);
 /* Why the last call failed, as a sentence; fills *err with `code`. */

@@ -30,9 +30,12 @@ static inline unsigned char contract_byte(size_t at)
 static inline size_t contract_read(struct shs_stream *s, void *buf, size_t cap)
 {
     size_t got = 0;
+    bool ready = shs__stream_ready(s) == SHS_OK;
     int rc = shs__stream_read(s, buf, cap, &got);
 
+    assert_true(ready || rc != SHS_OK); /* both ends are in this thread */
     if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
+        assert_true(s->cls->ready == NULL || s->cls->ready(s) == rc);
         if (rc == SHS_WAIT_READ) /* who waits to read was told that there is nothing */
             assert_false(shs__stream_pending(s));
         return 0;

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "tls_lab.h"
 
@@ -533,6 +534,99 @@ static void who_takes_nothing_does_not_spin(void **state)
     assert_int_equal(contract_seen->told, SHS_TIMEOUT);
 }
 
+/* Counted before it reads, for a call in vain does not come back from there. */
+static int call_and_echo(struct shs_request_handler *self)
+{
+    char byte;
+    size_t got = 0;
+    int rc;
+
+    contract_called(self);
+    rc = shs_conn_read(self->request, &byte, 1, &got);
+    if (rc == SHS_OK)
+        rc = shs_conn_write(self->request, &byte, 1);
+    return rc == SHS_OK ? SHS_WAIT_READ : contract_ended(self, rc);
+}
+CLASS(call_and_echo);
+
+static void await_calls(int calls)
+{
+    for (int i = 0; i < patience_ms() && atomic_load(&contract_seen->calls) < calls; i++)
+        poll(NULL, 0, 1);
+    assert_int_equal(atomic_load(&contract_seen->calls), calls);
+}
+
+/*
+ * The handler reads before its peer speaks, so another worker is told of the byte that this call
+ * takes: that is no reason for another call, which would keep a worker for nothing.
+ */
+static void who_was_heard_is_not_called_in_vain(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_meeting m;
+
+    if (v->mixin != CONTRACT_POOL)
+        skip();
+    contract_prepare(&m, v);
+    m.opt.threads = 4;
+    contract_meet(&m, &call_and_echo_class);
+    await_calls(1);
+    for (int round = 0; round < 20; round++) {
+        struct contract_client other;
+        int calls = atomic_load(&contract_seen->calls);
+
+        contract_dial(&other, &m.s);
+        await_calls(calls + 1);
+        assert_true(is_heard(&other, "a"));
+        poll(NULL, 0, 2);
+        assert_int_equal(atomic_load(&contract_seen->calls), calls + 1);
+        assert_true(is_heard(&other, "b"));
+        assert_int_equal(atomic_load(&contract_seen->calls), calls + 2);
+        contract_hang_up(&other);
+        await_calls(calls + 3); /* for the end of it */
+    }
+    contract_part(&m);
+}
+
+/* The next record, by hand. */
+static size_t seal_byte(struct contract_client *c, char byte, char *sealed, size_t cap)
+{
+    BIO *kept = BIO_new(BIO_s_mem());
+    int len;
+
+    assert_non_null(kept);
+    SSL_set0_wbio(c->ssl, kept);
+    assert_int_equal(SSL_write(c->ssl, &byte, 1), 1);
+    len = BIO_read(kept, sealed, (int)cap);
+    assert_true(len > 1 && (size_t)len < cap);
+    return (size_t)len;
+}
+
+/* A peer that sends a record byte by byte keeps no worker meanwhile. */
+static void half_a_record_is_no_call(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_meeting m;
+    char sealed[256], byte;
+    size_t len;
+
+    if (v->mixin != CONTRACT_POOL || !v->tls)
+        skip();
+    contract_prepare(&m, v);
+    contract_meet(&m, &call_and_echo_class);
+    assert_true(is_heard(&m.c, "a"));
+    len = seal_byte(&m.c, 'b', sealed, sizeof sealed);
+    for (size_t i = 0; i < len; i++) {
+        assert_int_equal(atomic_load(&contract_seen->calls), 1);
+        assert_int_equal(send(m.c.fd, sealed + i, 1, MSG_NOSIGNAL), 1);
+        poll(NULL, 0, 2);
+    }
+    assert_int_equal(contract_hear(&m.c, &byte, 1), 1);
+    assert_int_equal(byte, 'b');
+    assert_int_equal(contract_seen->calls, 2);
+    contract_part(&m);
+}
+
 static int read_much(struct shs_request_handler *base)
 {
     struct shs_stream_request_handler *self =
@@ -771,6 +865,8 @@ static const struct {
     TEST(who_waits_behind_others_goes_on),
     TEST(half_a_record_is_not_forgotten),
     TEST(who_takes_nothing_does_not_spin),
+    TEST(who_was_heard_is_not_called_in_vain),
+    TEST(half_a_record_is_no_call),
     TEST(drops_do_not_hold_a_read),
     TEST(a_reader_that_is_gone),
     TEST(a_reader_that_does_not_read),

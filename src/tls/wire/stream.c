@@ -673,6 +673,31 @@ static bool tls_pending(const struct shs_stream *s)
     return !self->starved && (self->stage == SHS_TLS_UNREAD || SSL_has_pending(self->ssl) == 1);
 }
 
+/* To look is to open the next record: half of one, or one without data, is no reason to read. */
+static int tls_ready(struct shs_stream *s)
+{
+    struct shs_tls_stream *self = TLS(s);
+    size_t got = 0;
+    char byte;
+    int ret, rc = SHS_OK;
+
+    if (!shs__tls_is_established(self) || self->failed != SHS_OK || self->ended != SHS_OK)
+        return SHS_OK;
+    if (self->records != NULL)
+        rc = read_direct(self, &byte, 0, &got);
+    while (self->records == NULL && rc == SHS_OK) {
+        clear_errors();
+        ret = SSL_peek_ex(self->ssl, &byte, 1, &got);
+        self->stage = SHS_TLS_OPEN;
+        if (ret == 1 && !self->bio.stop) {
+            self->starved = false;
+            break;
+        }
+        rc = explain(self, ret);
+    }
+    return rc < 0 ? SHS_OK : rc;
+}
+
 static void tls_idle(struct shs_stream *s)
 {
     struct shs_tls_stream *self = TLS(s);
@@ -846,6 +871,7 @@ static const struct shs_stream_class tls_class = {
     .idle = tls_idle,
     .free = tls_free,
     .describe = tls_describe,
+    .ready = tls_ready,
 };
 
 const char *shs_tls_stays_label(enum shs_tls_stays why)
