@@ -106,6 +106,14 @@ static inline int64_t shs__deadline_after(int64_t now_ns, unsigned ms)
 {
     return now_ns + (int64_t)ms * SHS_NS_PER_MS;
 }
+
+/* Until when the next of `left` attempts may take, so that the others have their part of the time
+   to `end_ns`: one that hears nothing does not use it up. */
+static inline int64_t shs__deadline_part(int64_t now_ns, int64_t end_ns, size_t left)
+{
+    return now_ns < end_ns ? now_ns + (end_ns - now_ns) / (int64_t)left : end_ns;
+}
+
 /* For poll(2): milliseconds until the deadline, rounded up, 0 when past, at most INT_MAX. */
 int shs__poll_ms(int64_t deadline_ns, int64_t now_ns);
 

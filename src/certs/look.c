@@ -206,13 +206,16 @@ static int connect_to(int *out, const char *host, const char *port, int64_t dead
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *all = NULL;
     int rc = SHS_IO, failed = getaddrinfo(host, port, &hints, &all);
+    size_t left = 0;
     char text[64];
 
     if (failed != 0)
         return shs_error_set(err, SHS_IO, 0, "Cannot find %s port %s: %s.", host, port,
                              gai_strerror(failed));
+    for (const struct addrinfo *at = all; at != NULL; at = at->ai_next)
+        left++;
     for (const struct addrinfo *at = all; at != NULL && rc != SHS_OK; at = at->ai_next)
-        rc = try_address(at, deadline, out);
+        rc = try_address(at, shs__deadline_part(shs_now_ns(), deadline, left--), out);
     failed = errno;
     freeaddrinfo(all);
     if (rc == SHS_TIMEOUT)

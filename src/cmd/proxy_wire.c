@@ -64,20 +64,19 @@ int64_t proxy_wire_deadline(const struct proxy_wire *self)
 
 int proxy_wire_open(struct proxy_wire *self, const struct proxy_target *target)
 {
-    int64_t now = shs_now_ns(), end = shs__deadline_after(now, CONNECT_MS);
+    int64_t end = shs__deadline_after(shs_now_ns(), CONNECT_MS);
     int rc = SHS_IO;
 
     for (size_t i = 0; i < target->address_count; i++) {
         const struct proxy_address *at = &target->addresses[i];
-        /* Each has its part, so that one that says nothing leaves time for the others. */
-        int64_t deadline = now + (end - now) / (int64_t)(target->address_count - i);
+        int64_t deadline = shs__deadline_part(shs_now_ns(), end, target->address_count - i);
         int error = 0, one = 1;
         socklen_t len = sizeof error;
 
         self->fd = socket(at->at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (self->fd < 0) {
-            self->error = errno;
-            return SHS_IO;
+            self->error = errno; /* one family may be missing here, and the other not */
+            continue;
         }
         if (at->at.ss_family != AF_UNIX) /* head and body are two writes */
             (void)setsockopt(self->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -92,7 +91,6 @@ int proxy_wire_open(struct proxy_wire *self, const struct proxy_target *target)
             return rc;
         (void)close(self->fd);
         self->fd = -1;
-        now = shs_now_ns();
     }
     return rc;
 }

@@ -26,12 +26,11 @@ static int fail_errno(struct shs_error *err, int code, int sys_errno, const char
                          shs__strerror(sys_errno, why, sizeof why));
 }
 
-static int wait_for(struct shs_test_client *self, short events, const char *what,
-                    struct shs_error *err)
+static int wait_until(struct shs_test_client *self, short events, int64_t deadline_ns,
+                      const char *what, struct shs_error *err)
 {
     struct pollfd pfd = {.fd = self->fd, .events = events};
-    int ms = shs__poll_ms(self->deadline_ns, shs_now_ns());
-    int n = poll(&pfd, 1, ms);
+    int n = poll(&pfd, 1, shs__poll_ms(deadline_ns, shs_now_ns()));
 
     if (n > 0 || (n < 0 && errno == EINTR))
         return SHS_OK;
@@ -40,7 +39,13 @@ static int wait_for(struct shs_test_client *self, short events, const char *what
     return shs_error_set(err, SHS_TIMEOUT, 0, "The server did not %s in time.", what);
 }
 
-static int connect_one(struct shs_test_client *self, const struct addrinfo *ai,
+static int wait_for(struct shs_test_client *self, short events, const char *what,
+                    struct shs_error *err)
+{
+    return wait_until(self, events, self->deadline_ns, what, err);
+}
+
+static int connect_one(struct shs_test_client *self, const struct addrinfo *ai, int64_t deadline_ns,
                        struct shs_error *err)
 {
     int failed = 0, rc;
@@ -53,7 +58,7 @@ static int connect_one(struct shs_test_client *self, const struct addrinfo *ai,
         return SHS_OK;
     if (errno != EINPROGRESS)
         return fail_errno(err, SHS_IO, errno, "Cannot connect");
-    rc = wait_for(self, POLLOUT, "accept the connection", err);
+    rc = wait_until(self, POLLOUT, deadline_ns, "accept the connection", err);
     if (rc != SHS_OK)
         return rc;
     if (getsockopt(self->fd, SOL_SOCKET, SO_ERROR, &failed, &len) == 0 && failed == 0)
@@ -70,7 +75,7 @@ static int connect_to_path(struct shs_test_client *self, const char *path, struc
     if (strlen(path) >= sizeof address.sun_path)
         return shs_error_set(err, SHS_USAGE, 0, "The path of a Unix socket is too long.");
     memcpy(address.sun_path, path, strlen(path));
-    return connect_one(self, &ai, err);
+    return connect_one(self, &ai, self->deadline_ns, err);
 }
 
 static int connect_to(struct shs_test_client *self, const struct shs_test_client_spec *spec,
@@ -78,6 +83,7 @@ static int connect_to(struct shs_test_client *self, const struct shs_test_client
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *list = NULL;
     char port[16];
+    size_t left = 0;
     int rc;
 
     snprintf(port, sizeof port, "%u", spec->port);
@@ -86,11 +92,14 @@ static int connect_to(struct shs_test_client *self, const struct shs_test_client
         return shs_error_set(err, SHS_IO, 0, "'%s' has no address: %s.", spec->host,
                              gai_strerror(rc));
     rc = SHS_IO;
+    for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next)
+        left++;
     for (const struct addrinfo *ai = list; ai != NULL && rc != SHS_OK; ai = ai->ai_next) {
         if (self->fd >= 0)
             close(self->fd);
         self->fd = -1;
-        rc = connect_one(self, ai, err);
+        rc =
+            connect_one(self, ai, shs__deadline_part(shs_now_ns(), self->deadline_ns, left--), err);
     }
     freeaddrinfo(list);
     return rc;

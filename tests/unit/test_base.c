@@ -441,6 +441,12 @@ static void test_deadlines(void **state)
     SHS_UNUSED(state);
     assert_true(first > 0 && second >= first);
     assert_int_equal(shs__deadline_after(1000, 0), 1000);
+    assert_int_equal(shs__deadline_part(1000, 1900, 3), 1300);
+    assert_int_equal(shs__deadline_part(1300, 1900, 2), 1600);
+    assert_int_equal(shs__deadline_part(1600, 1900, 1), 1900);
+    assert_int_equal(shs__deadline_part(1900, 1900, 2), 1900);
+    assert_int_equal(shs__deadline_part(5000, 1900, 2), 1900);
+    assert_true(shs__deadline_part(0, INT64_MAX, 1) == INT64_MAX);
     assert_int_equal(shs__deadline_after(0, 1), SHS_NS_PER_MS);
     assert_true(shs__deadline_after(first, UINT_MAX) - first == (int64_t)UINT_MAX * SHS_NS_PER_MS);
 }
