@@ -520,7 +520,8 @@ struct shs_server_stats {
     uint64_t accept_errors;  /* accept(2) failed, other than "none there" */
     uint64_t accept_pauses;  /* times accepting stopped: a bound or a lack of descriptors */
     uint64_t errors;         /* calls of handle_error */
-    uint64_t timeouts;       /* connections that ran into a deadline */
+    uint64_t timeouts;       /* connections that ran into a deadline, but for those that
+                                waited for a request */
     uint64_t connections;    /* open now */
     uint64_t threads;        /* threads of a mixin, alive now */
     uint64_t children;       /* processes of ForkingMixIn, alive as far as is known */

@@ -217,10 +217,10 @@ static int step_idle(struct shs_h1 *h1)
                 shs__stream_idle(h1->stream); /* what it made to look is not needed to wait */
             if (!expired(h1))
                 return rc;
-            if (h1->served == 0)
-                return broken(h1, SHS_TIMEOUT, false, "the client sent no request in time");
-            /* Nobody wanted anything any more: not an error. */
-            return conversation_over(h1, "no further request within idle_ms");
+            /* Nobody wanted anything, or not any more: not an error. Browsers open connections
+               that they may need, and leave them. */
+            return conversation_over(h1, h1->served == 0 ? "no request within head_ms"
+                                                         : "no further request within idle_ms");
         }
         /* However it ended, no request is cut short: browsers reset, and skip close_notify. */
         if (shs__is_peers_end(rc) || rc == SHS_STOPPED)

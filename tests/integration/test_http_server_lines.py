@@ -138,7 +138,7 @@ def test_H32_deadlines_end_a_connection_and_name_the_cause():
     with echo(*flags) as server:
         with server.connect() as sock:
             gone_within(server, sock, 0.4, "silent")
-        server.wait_stderr("the client sent no request in time")
+        server.wait_stderr("ended: no request within head_ms")
         with server.connect() as sock:
             sock.sendall(b"GET / HTTP/1.1\r\nHo")
             gone_within(server, sock, 0.4, "half a head")

@@ -721,14 +721,13 @@ static void test_deadlines(void **state)
     struct h1_lab lab;
 
     (void)state;
-    /* Nothing came: nothing is said to the client, but the log has the cause. */
+    /* Nothing came: no request has failed, so nothing is said. */
     h1_lab_open(&lab, H1_HANDLER(hello));
     assert_int_equal(run(&lab), SHS_WAIT_READ);
     lab.deadline_ns = shs_now_ns() - 1;
-    assert_int_equal(run(&lab), SHS_TIMEOUT);
+    assert_int_equal(run(&lab), SHS_OK);
     assert_int_equal(lab.got.len, 0);
-    assert_int_equal(lab.fail_code, SHS_TIMEOUT);
-    assert_string_equal(lab.fail_text, "the client sent no request in time");
+    assert_int_equal(lab.fail_code, SHS_OK);
     h1_lab_close(&lab);
     /* Half a head, then nothing: 408. */
     h1_lab_open(&lab, H1_HANDLER(hello));

@@ -599,6 +599,12 @@ static void test_notes(void **state)
     assert_int_equal(edge.lab.calls, 1);
     close_edge();
     open_edge(H1_HANDLER(hello));
+    assert_int_equal(talk(""), SHS_WAIT_READ);
+    edge.lab.deadline_ns = shs_now_ns() - 1;
+    assert_int_equal(talk(""), SHS_OK);
+    assert_string_equal(edge.note, "no request within head_ms");
+    close_edge();
+    open_edge(H1_HANDLER(hello));
     edge.lab.stopping = true;
     assert_int_equal(talk(""), SHS_OK);
     assert_string_equal(edge.note, "the server is stopping");
