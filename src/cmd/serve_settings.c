@@ -978,7 +978,7 @@ static const struct setting rows[] = {
      .value = "NAME[:GROUP]",
      .take = look_at_user,
      .help = "as root: open ports and read keys, then be this user for good.\n"
-             "Keys are read again with SIGHUP only if that user may read them"},
+             "SIGHUP reads again only what that user may read"},
     {.group = "operators",
      .name = "pid-file",
      .kind = SETTING_TEXT,

@@ -235,12 +235,27 @@ def test_user():
         with server.connect(context=server.tls_context(verify=False)) as sock:
             sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
             check(shslib.read_all(sock).startswith(b"HTTP/1.1 200"), "no answer")
-        server.wait_stderr("warning: SIGHUP will keep the keys that were read now; .*rootkey.* may not be .* by user nobody")
+        server.wait_stderr("warning: SIGHUP will keep what was read now; .*rootkey.* may not be .* by user nobody")
         server.signal(signal.SIGHUP)
         shslib.wait_until(lambda: b"not reloaded" in open(log, "rb").read(), 20, "the reload that fails")
         equal(os.stat(log).st_uid, NOBODY, "the log's owner")
     with shslib.Server("--plain", "--user", "nobody:0", TOP + "/site") as server:
         equal(statuses(server)[0]["Gid"].split(), ["0"] * 4)
+
+
+@root_only
+def test_what_that_user_cannot_do_later():
+    """All that SIGHUP reads again, and the local authority's next certificate: said while somebody looks."""
+    with shslib.temp_dir() as directory:
+        os.chmod(directory, 0o755)
+        accounts = directory + "/accounts"
+        shslib.write_file(accounts, "ann:$6$abc$%s\n" % ("x" * 86))
+        os.chmod(accounts, 0o600)
+        with shslib.Server("--user", "nobody", "--handler", "whoami", "--auth-file", accounts,
+                           env={"XDG_STATE_HOME": directory}) as server:
+            server.wait_stderr("SIGHUP will keep what was read now; the file .*accounts may not be read by user nobody")
+            server.wait_stderr("user nobody may not write in .*/shs, so the certificate of the local authority is not "
+                               r"made again while this runs. Start it again within 36\d days")
 
 
 def test_no_such_user():
@@ -375,8 +390,9 @@ def main():
         TOP = top
         shslib.write_file(top + "/site/a.txt", b"hello\n")
         shslib.main(test_it_is_on, test_files_out_of_reach, test_reload_of_renamed_files, test_deployments,
-                    test_directory_out_of_reach, test_route_out_of_reach, test_forbidden_here, test_user, test_no_such_user,
-                    test_port_in_use, test_low_port, test_unreadable_key, test_read_only_home,
+                    test_directory_out_of_reach, test_route_out_of_reach, test_forbidden_here, test_user,
+                    test_what_that_user_cannot_do_later, test_no_such_user, test_port_in_use, test_low_port,
+                    test_unreadable_key, test_read_only_home,
                     test_foreign_build_directory, test_stop_fits_docker, test_ctrl_c_on_a_terminal)
 
 
