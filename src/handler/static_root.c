@@ -86,8 +86,8 @@ int shs__static_root_init(struct shs_static_root *self, const char *directory, b
             return SHS_IO;
     }
     self->now = open_at(self->base_fd, directory, keep);
-    self->looked_ns = shs_now_ns();
-    self->found_ns = self->looked_ns;
+    self->found_ns = shs_now_ns();
+    atomic_init(&self->looked_ns, self->found_ns);
     if (self->now == NULL)
         return errno == ENOMEM ? SHS_NOMEM : SHS_IO;
     return SHS_OK;
@@ -154,8 +154,8 @@ static struct shs_open_root *note(struct shs_static_root *self, struct shs_open_
     struct shs_open_root *before = NULL;
 
     pthread_mutex_lock(&self->lock);
-    if (looked_ns >= self->looked_ns) {
-        self->looked_ns = looked_ns;
+    if (looked_ns >= atomic_load(&self->looked_ns)) {
+        atomic_store(&self->looked_ns, looked_ns);
         if (found != NULL)
             self->found_ns = looked_ns;
         *changed = self->missing != (found == NULL);
@@ -174,20 +174,39 @@ static struct shs_open_root *note(struct shs_static_root *self, struct shs_open_
     return found;
 }
 
+/* The usual case, in which the lock is taken once: the name leads where it did. NULL: else. */
+static struct shs_open_root *enter_again(struct shs_static_root *self, int64_t since_ns)
+{
+    struct shs_open_root *root = NULL;
+    int64_t now = shs_now_ns();
+    bool looked = since_ns != 0 && atomic_load(&self->looked_ns) >= since_ns;
+    struct stat st = {.st_nlink = 0};
+
+    if (!looked && fstatat(self->base_fd, self->directory, &st, 0) != 0)
+        return NULL;
+    pthread_mutex_lock(&self->lock);
+    if (looked || is_same(self->now, &st))
+        root = take(self->now);
+    if (root != NULL && !looked && now > atomic_load(&self->looked_ns)) {
+        atomic_store(&self->looked_ns, now);
+        self->found_ns = now;
+    }
+    pthread_mutex_unlock(&self->lock);
+    return root;
+}
+
 struct shs_open_root *shs__static_root_enter(struct shs_static_root *self, int64_t since_ns,
                                              bool *changed)
 {
-    struct shs_open_root *old, *found;
+    struct shs_open_root *old, *found = enter_again(self, since_ns);
     int64_t now = shs_now_ns();
     int saved;
 
     *changed = false;
+    if (found != NULL)
+        return found;
     pthread_mutex_lock(&self->lock);
     old = take(self->now);
-    if (old != NULL && since_ns != 0 && self->looked_ns >= since_ns) {
-        pthread_mutex_unlock(&self->lock);
-        return old;
-    }
     pthread_mutex_unlock(&self->lock);
     found = look_up(self, old);
     saved = errno;

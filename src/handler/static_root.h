@@ -31,7 +31,7 @@ struct shs_static_root {
     int base_fd;               /* what a relative name is relative to: the directory of the start */
     bool keep;                 /* small files */
     bool missing;              /* it was not there at the last look */
-    int64_t looked_ns;         /* when it was last looked up */
+    _Atomic int64_t looked_ns; /* when it was last looked up; written with the lock */
     int64_t found_ns;          /* and when it was found */
     struct shs_open_root *now; /* NULL: not there */
 };
