@@ -140,17 +140,14 @@ static int socket_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
     return nothing_came(self, n);
 }
 
-/* What epoll has told, and nobody has read since, need not be looked at. */
+/* That epoll has told of it says nothing: who had it meanwhile may have read that. */
 static int socket_ready(struct shs_stream *s)
 {
     struct shs_socket_stream *self = SOCKET(s);
     size_t got = 0;
     char byte;
-    int rc;
+    int rc = shs__socket_stream_peek(self, &byte, 1, &got);
 
-    if (self->told_ns != 0)
-        return SHS_OK;
-    rc = shs__socket_stream_peek(self, &byte, 1, &got);
     return rc == SHS_WAIT_READ ? rc : SHS_OK;
 }
 

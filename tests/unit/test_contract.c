@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "server/thread_pool.h"
 #include "tls_lab.h"
 
 static const struct contract_variant variants[] = {
@@ -588,6 +589,71 @@ static void who_was_heard_is_not_called_in_vain(void **state)
     contract_part(&m);
 }
 
+/* Reads only what there is, and counts the calls for nothing. */
+static int look_and_echo(struct shs_request_handler *self)
+{
+    struct pollfd peer = {.fd = shs_conn_fileno(self->request), .events = POLLIN};
+    char byte;
+    size_t got = 0;
+    int rc;
+
+    contract_called(self);
+    if (poll(&peer, 1, 0) == 0) {
+        atomic_fetch_add(&contract_seen->vain, 1);
+        return SHS_WAIT_READ;
+    }
+    rc = shs_conn_read(self->request, &byte, 1, &got);
+    if (rc == SHS_OK)
+        rc = shs_conn_write(self->request, &byte, 1);
+    return rc == SHS_OK ? SHS_WAIT_READ : contract_ended(self, rc);
+}
+CLASS(look_and_echo);
+
+/* The only connection, once it waits for its peer. */
+static struct shs_pool_slot *claim_parked(struct shs_pool_group *group)
+{
+    struct shs_pool_slot *slot;
+
+    for (int i = 0; i < patience_ms(); i++) {
+        slot = shs__pool_slot_at(group, 0);
+        for (uint32_t k = 0; slot != NULL; slot = shs__pool_slot_at(group, ++k)) {
+            if (shs__pool_claim_parked(slot))
+                return slot;
+        }
+        poll(NULL, 0, 1);
+    }
+    fail();
+    return NULL;
+}
+
+/*
+ * What a worker has fetched waits behind its other events, and meanwhile another worker has the
+ * connection, reads what the event was for, and parks it.
+ */
+static void an_event_that_is_late_is_no_call(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_meeting m;
+    struct shs_thread_pool *pool;
+    struct shs_pool_group *group;
+    struct shs_pool_worker late = {.told_ns = 1};
+
+    if (v->mixin != CONTRACT_POOL || v->tls) /* where poll knows what there is */
+        skip();
+    contract_prepare(&m, v);
+    contract_meet(&m, &look_and_echo_class);
+    await_calls(1); /* the first one, before the peer speaks */
+    assert_true(is_heard(&m.c, "a"));
+    await_calls(2);
+    pool = SHS_CONTAINER_OF(m.s.server->scheduler, struct shs_thread_pool, scheduler);
+    late.group = group = &pool->crew->groups[0];
+    shs__pool_run(group, &late, claim_parked(group));
+    assert_int_equal(contract_seen->vain, 1); /* the first one */
+    assert_true(is_heard(&m.c, "b"));
+    contract_part(&m);
+    assert_int_equal(contract_seen->vain, 1);
+}
+
 /* The next record, by hand. */
 static size_t seal_byte(struct contract_client *c, char byte, char *sealed, size_t cap)
 {
@@ -866,6 +932,7 @@ static const struct {
     TEST(half_a_record_is_not_forgotten),
     TEST(who_takes_nothing_does_not_spin),
     TEST(who_was_heard_is_not_called_in_vain),
+    TEST(an_event_that_is_late_is_no_call),
     TEST(half_a_record_is_no_call),
     TEST(drops_do_not_hold_a_read),
     TEST(a_reader_that_is_gone),
