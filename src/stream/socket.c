@@ -159,6 +159,7 @@ static int socket_write(struct shs_stream *s, const void *buf, size_t len, size_
     do {
         n = send(self->fd, buf, len, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
+    self->filled = n < 0 && errno == EAGAIN;
     if (n >= 0) {
         self->bytes_out += (uint64_t)n;
         *put = (size_t)n;

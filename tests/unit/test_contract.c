@@ -654,6 +654,30 @@ static void an_event_that_is_late_is_no_call(void **state)
     assert_int_equal(contract_seen->vain, 1);
 }
 
+/* Asks for room again and again, and there is some each time. */
+static int ask_for_room(struct shs_request_handler *self)
+{
+    contract_called(self);
+    if (contract_seen->calls < 20)
+        return SHS_WAIT_WRITE;
+    return contract_ended(self, shs_conn_write(self->request, "room", 4));
+}
+CLASS(ask_for_room);
+
+static void who_waits_for_room_that_there_is_goes_on(void **state)
+{
+    struct contract_meeting m;
+    char buf[4];
+
+    contract_prepare(&m, *state);
+    contract_meet(&m, &ask_for_room_class);
+    assert_int_equal(contract_hear(&m.c, buf, sizeof buf), 4);
+    contract_await_finish();
+    contract_part(&m);
+    assert_int_equal(contract_seen->calls, 20);
+    assert_int_equal(contract_seen->errors, 0);
+}
+
 /* The next record, by hand. */
 static size_t seal_byte(struct contract_client *c, char byte, char *sealed, size_t cap)
 {
@@ -933,6 +957,7 @@ static const struct {
     TEST(who_takes_nothing_does_not_spin),
     TEST(who_was_heard_is_not_called_in_vain),
     TEST(an_event_that_is_late_is_no_call),
+    TEST(who_waits_for_room_that_there_is_goes_on),
     TEST(half_a_record_is_no_call),
     TEST(drops_do_not_hold_a_read),
     TEST(a_reader_that_is_gone),
