@@ -502,6 +502,79 @@ static void half_a_record_is_not_forgotten(void **state)
     assert_int_equal(contract_seen->calls, 2);
 }
 
+/* A line for each call, and the last one ends it. */
+static int line_by_line(struct shs_request_handler *base)
+{
+    struct shs_stream_request_handler *self =
+        SHS_CONTAINER_OF(base, struct shs_stream_request_handler, base);
+    char line[64];
+    size_t got = 0;
+    int rc;
+
+    contract_called(base);
+    rc = shs_rfile_readline(self->rfile, line, sizeof line, &got);
+    if (rc == SHS_OK)
+        rc = shs_wfile_write(self->wfile, line, got);
+    if (rc == SHS_OK && line[0] != '3')
+        return SHS_WAIT_READ;
+    return contract_ended(base, rc);
+}
+STREAM_CLASS(line_by_line);
+
+/* rfile has taken three lines from the peer, who sends no more: the handler is called for each. */
+static void what_rfile_holds_is_not_forgotten(void **state)
+{
+    struct contract_meeting m;
+    char buf[9] = "";
+    size_t got = 0, n = 1;
+
+    contract_prepare(&m, *state);
+    contract_meet(&m, &line_by_line_class.base);
+    contract_say(&m.c, "1\n2\n3\n", 6);
+    for (; got < 6 && n > 0; got += n)
+        n = contract_hear(&m.c, buf + got, sizeof buf - 1 - got);
+    assert_string_equal(buf, "1\n2\n3\n");
+    contract_await_finish();
+    contract_part(&m);
+    assert_int_equal(contract_seen->calls, 3);
+}
+
+/* Takes a byte, and is through with the others. */
+static int close_rfile(struct shs_request_handler *base)
+{
+    struct shs_stream_request_handler *self =
+        SHS_CONTAINER_OF(base, struct shs_stream_request_handler, base);
+    char byte;
+    size_t got = 0;
+    int rc = SHS_OK;
+
+    contract_called(base);
+    if (contract_seen->calls == 1)
+        rc = shs_rfile_read(self->rfile, &byte, 1, &got);
+    if (rc != SHS_OK)
+        return contract_ended(base, rc);
+    if (contract_seen->calls != 2)
+        return SHS_WAIT_READ;
+    shs_rfile_close(self->rfile);
+    shs_conn_set_deadline(base->request, shs_now_ns() + SHORT_MS * SHS_NS_PER_MS);
+    return SHS_WAIT_READ;
+}
+STREAM_CLASS(close_rfile);
+
+static void what_a_closed_rfile_holds_is_no_call(void **state)
+{
+    struct contract_meeting m;
+
+    contract_prepare(&m, *state);
+    contract_meet(&m, &close_rfile_class.base);
+    contract_say(&m.c, "abc", 3);
+    contract_await_finish();
+    contract_part(&m);
+    /* for the byte, for the others, and when the deadline has passed */
+    assert_int_equal(contract_seen->calls, 3);
+    assert_int_equal(contract_seen->told, SHS_TIMEOUT);
+}
+
 /* One byte of a record, and nothing of the others: it waits as it asked, and does not spin. */
 static int takes_nothing(struct shs_request_handler *self)
 {
@@ -954,6 +1027,8 @@ static const struct {
     TEST(who_is_answered_goes_on),
     TEST(who_waits_behind_others_goes_on),
     TEST(half_a_record_is_not_forgotten),
+    TEST(what_rfile_holds_is_not_forgotten),
+    TEST(what_a_closed_rfile_holds_is_no_call),
     TEST(who_takes_nothing_does_not_spin),
     TEST(who_was_heard_is_not_called_in_vain),
     TEST(an_event_that_is_late_is_no_call),
