@@ -47,9 +47,9 @@
  *   6. When a deadline has passed, a blocking call answers SHS_TIMEOUT. A resumed handler is called
  *      once more; if it goes on to wait for the same moment, the request ends with SHS_TIMEOUT.
  *   7. Who returned SHS_WAIT_READ is called at once while something of what has come is unread, in
- *      TLS's record too. Who then takes nothing, twice in a row, waits as he asked. A pool
- *      calls him, before his deadline, only when a read does not wait: half a record is no reason.
- *      Where he has a thread of his own it may be one, and the read waits for the rest. Who
+ *      TLS's record and in rfile too. Who then takes nothing, twice in a row, waits as he asked. A
+ *      pool calls him, before his deadline, only when a read does not wait: half a record is no
+ *      reason. Where he has a thread of his own it may be one, and the read waits for the rest. Who
  *      returned SHS_YIELD is called again whatever his peer does, until the server's time is up.
  *   Ends
  *   8. A read tells how the data ended (error.h): SHS_CLOSED is the only end that means "all of

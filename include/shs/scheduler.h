@@ -148,7 +148,7 @@ SHS_API void shs_conn_told_ready(struct shs_conn *conn, bool ended, int64_t told
 
 /* True if the last read has emptied the socket, and nothing was told since, nor its end: then an
    edge-triggered poll tells of what comes next. False: it has to be asked again (EPOLL_CTL_MOD).
-   Owner thread. */
+   For SHS_WAIT_WRITE always: a handler may ask for room that there is. Owner thread. */
 SHS_API bool shs_conn_is_drained(const struct shs_conn *conn);
 
 /*

@@ -101,6 +101,7 @@ struct shs_conn {
     bool renamed : 1;  /* and the client is the one that it named */
     bool has_read : 1; /* shs_conn_read has given something to the handler that runs */
     bool reads : 1;    /* a handler that is no protocol's waits to read */
+    bool ahead : 1;    /* its rfile holds something that it has not read yet */
     uint32_t turn;     /* requests left until it yields; 0 = it never does */
     uint32_t served;   /* requests answered on it */
     int write_failed;  /* a write of a handler ended so, and part of it may be out: nobody writes

@@ -79,10 +79,17 @@ static int handle(struct shs_conn *conn)
     return rc;
 }
 
+/* What a stream above the socket holds already, or rfile, is not told by the socket again. */
+static bool has_more(struct shs_conn *conn)
+{
+    return conn->ahead ||
+           (shs__stream_pending(conn->stream) && shs__stream_ready(conn->stream) == SHS_OK);
+}
+
 /*
- * What a stream above the socket holds already is not told by the socket again: a handler that has
- * read half a record and waits for more is called at once. Not without end: one that takes nothing
- * twice in a row waits as it asked; and HTTP does not ask to wait before it has looked there.
+ * A handler that has read half a record and waits for more is called at once. Not without end: one
+ * that takes nothing twice in a row waits as it asked; and HTTP does not ask to wait before it has
+ * looked there.
  */
 static int call_handler(struct shs_conn *conn)
 {
@@ -95,8 +102,7 @@ static int call_handler(struct shs_conn *conn)
         conn->has_read = false;
         rc = handle(conn);
         took_nothing = conn->has_read ? 0 : took_nothing + 1;
-    } while (rc == SHS_WAIT_READ && took_nothing < 2 && reads &&
-             shs__stream_pending(conn->stream) && shs__stream_ready(conn->stream) == SHS_OK);
+    } while (rc == SHS_WAIT_READ && took_nothing < 2 && reads && has_more(conn));
     conn->reads = rc == SHS_WAIT_READ && reads;
     return rc;
 }

@@ -57,6 +57,7 @@ void shs_conn_told_ready(struct shs_conn *conn, bool ended, int64_t told_ns)
 {
     conn->socket.hung_up = conn->socket.hung_up || ended;
     conn->socket.drained = false; /* who does not read now has used up what was told */
+    conn->socket.filled = false;  /* nor who does not write */
     conn->socket.told_ns = told_ns;
 }
 

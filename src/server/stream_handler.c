@@ -49,6 +49,14 @@ static int64_t begin_call(struct shs_rfile *self)
     return before;
 }
 
+/* What it has read ahead is for the handler, who is called for it. */
+static void end_call(struct shs_rfile *self, int64_t before, size_t got)
+{
+    shs_conn_set_deadline(self->conn, before);
+    self->conn->ahead = self->len > 0;
+    self->conn->has_read = self->conn->has_read || got > 0;
+}
+
 /*
  * From the connection. Who was told that the peer is late has the same answer from then on: else
  * the byte that comes a moment later is one that a handler has no use for, in one run of many.
@@ -90,7 +98,7 @@ int shs_rfile_read1(struct shs_rfile *self, void *buf, size_t cap, size_t *got)
     int64_t before = begin_call(self);
     int rc = read_some(self, buf, cap, got);
 
-    shs_conn_set_deadline(self->conn, before);
+    end_call(self, before, rc == SHS_OK);
     return rc;
 }
 
@@ -108,7 +116,7 @@ int shs_rfile_read(struct shs_rfile *self, void *buf, size_t cap, size_t *got)
         if (rc == SHS_OK)
             have += n;
     }
-    shs_conn_set_deadline(self->conn, before);
+    end_call(self, before, have);
     *got = have;
     return rc == SHS_CLOSED && have > 0 ? SHS_OK : rc;
 }
@@ -165,7 +173,7 @@ int shs_rfile_readline(struct shs_rfile *self, char *buf, size_t cap, size_t *go
         return SHS_USAGE;
     before = begin_call(self);
     rc = readline(self, buf, cap, &have);
-    shs_conn_set_deadline(self->conn, before);
+    end_call(self, before, have);
     *got = have;
     return rc == SHS_CLOSED && have > 0 ? SHS_OK : rc;
 }
@@ -173,6 +181,7 @@ int shs_rfile_readline(struct shs_rfile *self, char *buf, size_t cap, size_t *go
 void shs_rfile_close(struct shs_rfile *self)
 {
     self->closed = true;
+    self->conn->ahead = false;
 }
 
 static struct shs_rfile *rfile_new(struct shs_conn *conn, int bufsize, unsigned timeout_ms)

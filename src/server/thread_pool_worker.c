@@ -114,9 +114,11 @@ static int park(struct shs_pool_group *group, struct shs_pool_slot *slot, int wh
     if (deadline < atomic_load(&slot->timer_ns) && shs__pool_timer_set(group, slot) != SHS_OK)
         return SHS_NOMEM;
     /* Edge-triggered: what is there already is not told again unless the kernel is asked again. It
-       may have been told to a writer, who had no use for it. */
-    if (!shs_conn_is_datagram(conn) && ((what == SHS_WAIT_WRITE && !slot->out) ||
-                                        (what == SHS_WAIT_READ && !shs_conn_is_drained(conn)))) {
+       may have been told to a writer, who had no use for it. And of room it tells after a write
+       that found none: a handler may ask for room that there is. */
+    if (!shs_conn_is_datagram(conn) &&
+        ((what == SHS_WAIT_WRITE && (!slot->out || !conn->socket.filled)) ||
+         (what == SHS_WAIT_READ && !shs_conn_is_drained(conn)))) {
         struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
 
         slot->out = slot->out || what == SHS_WAIT_WRITE;

@@ -140,17 +140,14 @@ static int socket_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
     return nothing_came(self, n);
 }
 
-/* What epoll has told, and nobody has read since, need not be looked at. */
+/* That epoll has told of it says nothing: who had it meanwhile may have read that. */
 static int socket_ready(struct shs_stream *s)
 {
     struct shs_socket_stream *self = SOCKET(s);
     size_t got = 0;
     char byte;
-    int rc;
+    int rc = shs__socket_stream_peek(self, &byte, 1, &got);
 
-    if (self->told_ns != 0)
-        return SHS_OK;
-    rc = shs__socket_stream_peek(self, &byte, 1, &got);
     return rc == SHS_WAIT_READ ? rc : SHS_OK;
 }
 
@@ -162,6 +159,7 @@ static int socket_write(struct shs_stream *s, const void *buf, size_t len, size_
     do {
         n = send(self->fd, buf, len, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
+    self->filled = n < 0 && errno == EAGAIN;
     if (n >= 0) {
         self->bytes_out += (uint64_t)n;
         *put = (size_t)n;

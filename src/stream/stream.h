@@ -118,6 +118,7 @@ struct shs_socket_stream {
     _Atomic uint8_t cut;
     bool shut;    /* our FIN is out */
     bool drained; /* the last read took all there was: epoll tells when there is more */
+    bool filled;  /* the last write found no room: epoll tells when there is some */
     bool hung_up; /* the peer's data has ended, as epoll said: a read never waits any more */
     uint64_t bytes_in, bytes_out;
     int64_t told_ns; /* epoll said before this moment that there is something to read; 0: unknown */

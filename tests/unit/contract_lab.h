@@ -34,6 +34,7 @@ struct contract_variant {
 /* What happened, as far as it has. */
 struct contract_seen {
     _Atomic int calls;      /* of handle */
+    _Atomic int vain;       /* of those, without anything to read */
     _Atomic int64_t at_ns;  /* the last of them */
     _Atomic uint64_t bytes; /* that the handler has read */
     _Atomic int rc;         /* how its last read or write ended */

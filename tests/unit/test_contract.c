@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "server/thread_pool.h"
 #include "tls_lab.h"
 
 static const struct contract_variant variants[] = {
@@ -501,6 +502,79 @@ static void half_a_record_is_not_forgotten(void **state)
     assert_int_equal(contract_seen->calls, 2);
 }
 
+/* A line for each call, and the last one ends it. */
+static int line_by_line(struct shs_request_handler *base)
+{
+    struct shs_stream_request_handler *self =
+        SHS_CONTAINER_OF(base, struct shs_stream_request_handler, base);
+    char line[64];
+    size_t got = 0;
+    int rc;
+
+    contract_called(base);
+    rc = shs_rfile_readline(self->rfile, line, sizeof line, &got);
+    if (rc == SHS_OK)
+        rc = shs_wfile_write(self->wfile, line, got);
+    if (rc == SHS_OK && line[0] != '3')
+        return SHS_WAIT_READ;
+    return contract_ended(base, rc);
+}
+STREAM_CLASS(line_by_line);
+
+/* rfile has taken three lines from the peer, who sends no more: the handler is called for each. */
+static void what_rfile_holds_is_not_forgotten(void **state)
+{
+    struct contract_meeting m;
+    char buf[9] = "";
+    size_t got = 0, n = 1;
+
+    contract_prepare(&m, *state);
+    contract_meet(&m, &line_by_line_class.base);
+    contract_say(&m.c, "1\n2\n3\n", 6);
+    for (; got < 6 && n > 0; got += n)
+        n = contract_hear(&m.c, buf + got, sizeof buf - 1 - got);
+    assert_string_equal(buf, "1\n2\n3\n");
+    contract_await_finish();
+    contract_part(&m);
+    assert_int_equal(contract_seen->calls, 3);
+}
+
+/* Takes a byte, and is through with the others. */
+static int close_rfile(struct shs_request_handler *base)
+{
+    struct shs_stream_request_handler *self =
+        SHS_CONTAINER_OF(base, struct shs_stream_request_handler, base);
+    char byte;
+    size_t got = 0;
+    int rc = SHS_OK;
+
+    contract_called(base);
+    if (contract_seen->calls == 1)
+        rc = shs_rfile_read(self->rfile, &byte, 1, &got);
+    if (rc != SHS_OK)
+        return contract_ended(base, rc);
+    if (contract_seen->calls != 2)
+        return SHS_WAIT_READ;
+    shs_rfile_close(self->rfile);
+    shs_conn_set_deadline(base->request, shs_now_ns() + SHORT_MS * SHS_NS_PER_MS);
+    return SHS_WAIT_READ;
+}
+STREAM_CLASS(close_rfile);
+
+static void what_a_closed_rfile_holds_is_no_call(void **state)
+{
+    struct contract_meeting m;
+
+    contract_prepare(&m, *state);
+    contract_meet(&m, &close_rfile_class.base);
+    contract_say(&m.c, "abc", 3);
+    contract_await_finish();
+    contract_part(&m);
+    /* for the byte, for the others, and when the deadline has passed */
+    assert_int_equal(contract_seen->calls, 3);
+    assert_int_equal(contract_seen->told, SHS_TIMEOUT);
+}
+
 /* One byte of a record, and nothing of the others: it waits as it asked, and does not spin. */
 static int takes_nothing(struct shs_request_handler *self)
 {
@@ -586,6 +660,95 @@ static void who_was_heard_is_not_called_in_vain(void **state)
         await_calls(calls + 3); /* for the end of it */
     }
     contract_part(&m);
+}
+
+/* Reads only what there is, and counts the calls for nothing. */
+static int look_and_echo(struct shs_request_handler *self)
+{
+    struct pollfd peer = {.fd = shs_conn_fileno(self->request), .events = POLLIN};
+    char byte;
+    size_t got = 0;
+    int rc;
+
+    contract_called(self);
+    if (poll(&peer, 1, 0) == 0) {
+        atomic_fetch_add(&contract_seen->vain, 1);
+        return SHS_WAIT_READ;
+    }
+    rc = shs_conn_read(self->request, &byte, 1, &got);
+    if (rc == SHS_OK)
+        rc = shs_conn_write(self->request, &byte, 1);
+    return rc == SHS_OK ? SHS_WAIT_READ : contract_ended(self, rc);
+}
+CLASS(look_and_echo);
+
+/* The only connection, once it waits for its peer. */
+static struct shs_pool_slot *claim_parked(struct shs_pool_group *group)
+{
+    struct shs_pool_slot *slot;
+
+    for (int i = 0; i < patience_ms(); i++) {
+        slot = shs__pool_slot_at(group, 0);
+        for (uint32_t k = 0; slot != NULL; slot = shs__pool_slot_at(group, ++k)) {
+            if (shs__pool_claim_parked(slot))
+                return slot;
+        }
+        poll(NULL, 0, 1);
+    }
+    fail();
+    return NULL;
+}
+
+/*
+ * What a worker has fetched waits behind its other events, and meanwhile another worker has the
+ * connection, reads what the event was for, and parks it.
+ */
+static void an_event_that_is_late_is_no_call(void **state)
+{
+    const struct contract_variant *v = *state;
+    struct contract_meeting m;
+    struct shs_thread_pool *pool;
+    struct shs_pool_group *group;
+    struct shs_pool_worker late = {.told_ns = 1};
+
+    if (v->mixin != CONTRACT_POOL || v->tls) /* where poll knows what there is */
+        skip();
+    contract_prepare(&m, v);
+    contract_meet(&m, &look_and_echo_class);
+    await_calls(1); /* the first one, before the peer speaks */
+    assert_true(is_heard(&m.c, "a"));
+    await_calls(2);
+    pool = SHS_CONTAINER_OF(m.s.server->scheduler, struct shs_thread_pool, scheduler);
+    late.group = group = &pool->crew->groups[0];
+    shs__pool_run(group, &late, claim_parked(group));
+    assert_int_equal(contract_seen->vain, 1); /* the first one */
+    assert_true(is_heard(&m.c, "b"));
+    contract_part(&m);
+    assert_int_equal(contract_seen->vain, 1);
+}
+
+/* Asks for room again and again, and there is some each time. */
+static int ask_for_room(struct shs_request_handler *self)
+{
+    contract_called(self);
+    if (contract_seen->calls < 20)
+        return SHS_WAIT_WRITE;
+    return contract_ended(self, shs_conn_write(self->request, "room", 4));
+}
+CLASS(ask_for_room);
+
+static void who_waits_for_room_that_there_is_goes_on(void **state)
+{
+    struct contract_meeting m;
+    char buf[4];
+
+    contract_prepare(&m, *state);
+    contract_meet(&m, &ask_for_room_class);
+    assert_int_equal(contract_hear(&m.c, buf, sizeof buf), 4);
+    contract_await_finish();
+    contract_part(&m);
+    assert_int_equal(contract_seen->calls, 20);
+    assert_int_equal(contract_seen->errors, 0);
 }
 
 /* The next record, by hand. */
@@ -864,8 +1027,12 @@ static const struct {
     TEST(who_is_answered_goes_on),
     TEST(who_waits_behind_others_goes_on),
     TEST(half_a_record_is_not_forgotten),
+    TEST(what_rfile_holds_is_not_forgotten),
+    TEST(what_a_closed_rfile_holds_is_no_call),
     TEST(who_takes_nothing_does_not_spin),
     TEST(who_was_heard_is_not_called_in_vain),
+    TEST(an_event_that_is_late_is_no_call),
+    TEST(who_waits_for_room_that_there_is_goes_on),
     TEST(half_a_record_is_no_call),
     TEST(drops_do_not_hold_a_read),
     TEST(a_reader_that_is_gone),

@@ -272,6 +272,23 @@ static void tcp_ends_are_told_apart(void **state)
     pair.close(&pair);
 }
 
+/* Another owner of the connection may have read what epoll told of. */
+static void what_was_told_may_be_gone(void **state)
+{
+    struct contract_pair pair = {0};
+    struct sockets *own;
+
+    SHS_UNUSED(state);
+    open_tcp(&pair);
+    own = pair.own;
+    own->end[0].told_ns = shs_now_ns();
+    assert_int_equal(shs__stream_ready(pair.a), SHS_WAIT_READ);
+    contract_write(pair.b, "x", 1);
+    await_a(&pair);
+    assert_int_equal(shs__stream_ready(pair.a), SHS_OK);
+    pair.close(&pair);
+}
+
 static void a_reset_of_tcp_is_told(void **state)
 {
     SHS_UNUSED(state);
@@ -457,6 +474,7 @@ int main(void)
         cmocka_unit_test(memory_fails_on_demand),
         cmocka_unit_test(sockets_keep_the_contract),
         cmocka_unit_test(tcp_ends_are_told_apart),
+        cmocka_unit_test(what_was_told_may_be_gone),
         cmocka_unit_test(a_reset_of_tcp_is_told),
         cmocka_unit_test(sockets_count_bytes),
         cmocka_unit_test(a_unix_socket_tells_of_short_writes),
