@@ -111,8 +111,10 @@ def test_if_range():
             date = server.get("/new.bin")[1]["Last-Modified"]
             got = server.get("/new.bin", {"Range": "bytes=0-9", "If-Range": date})
             if time.time() < int(made) + 1:
+                equal(got[0], 200, "If-Range with a date that is not a second old")
                 break
-        equal(got[0], 200, "If-Range with a date that is not a second old")
+        else:
+            print("       no second was long enough for two requests: such a date was not asked for")
 
 
 def test_preconditions():
