@@ -3,12 +3,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/rand.h>
 
 #define NAME_MAX_BYTES 200u
+/* For whoever saves two files, however slow the disk is; not for ever: it may have been stopped. */
+#define LOCK_MS 30000
+#define LOCK_STEP_MS 5
 
 static int failed(const char *doing, const char *dir, const char *name, struct shs_error *err)
 {
@@ -119,6 +124,18 @@ int shs__file_write(const char *dir, const char *name, mode_t mode, const void *
     return rc;
 }
 
+/* Until the directory is closed. Who is killed has none: half of a pair is then of nobody. Where
+   there are no locks it goes without: nothing is replaced all the same. */
+static void lock_dir(int dir_fd)
+{
+    const struct timespec step = {.tv_nsec = LOCK_STEP_MS * SHS_NS_PER_MS};
+    int64_t until = shs__deadline_after(shs_now_ns(), LOCK_MS);
+
+    while (flock(dir_fd, LOCK_EX | LOCK_NB) != 0 && (errno == EWOULDBLOCK || errno == EINTR) &&
+           shs_now_ns() < until)
+        nanosleep(&step, NULL);
+}
+
 int shs__files_save(const char *dir, const char *name, const char *pem, const char *key_pem,
                     bool replace, struct shs_error *err)
 {
@@ -132,6 +149,8 @@ int shs__files_save(const char *dir, const char *name, const char *pem, const ch
     rc = shs__file_dir(dir, err);
     if (rc == SHS_OK)
         rc = open_dir(dir, &dir_fd, err);
+    if (rc == SHS_OK)
+        lock_dir(dir_fd);
     if (rc == SHS_OK && !replace && faccessat(dir_fd, cert_name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         rc = exists(dir, cert_name, err);
     if (rc == SHS_OK && !replace && faccessat(dir_fd, key_name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)

@@ -15,7 +15,8 @@ int shs__file_write(const char *dir, const char *name, mode_t mode, const void *
 /* The directory, made (0700) if it is missing. */
 int shs__file_dir(const char *dir, struct shs_error *err);
 
-/* DIR/NAME.pem and DIR/NAME.key; both or, when one is there and may not be replaced, neither. */
+/* DIR/NAME.pem and DIR/NAME.key; both or, when one is there and may not be replaced, neither. Of
+   several that save at once one has written both before the next looks what is there. */
 int shs__files_save(const char *dir, const char *name, const char *pem, const char *key_pem,
                     bool replace, struct shs_error *err);
 

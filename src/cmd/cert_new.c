@@ -8,9 +8,6 @@
 #include "certs/look.h"
 #include "cmd/cert.h"
 
-/* From an authority's key to its certificate: two files are written. */
-#define BEATEN_MS 2000
-
 /* The wishes that both have. */
 struct wishes {
     const char *not_before, *not_after, *now, *key, *digest, *serial, *usage, *key_usage;
@@ -174,8 +171,7 @@ struct new_args {
     struct flag_list names, emails, uris, subject, ou, all_names, faults;
     const char *dir, *name, *ca, *cn, *o, *p12, *chain, *fault;
     bool client, version1, fresh_ca;
-    bool beaten; /* somebody else has made the authority meanwhile, or begun to */
-    int64_t beaten_until_ns;
+    bool beaten;                    /* somebody else has made the authority meanwhile */
     char *made[2 * FLAGS_LIST_MAX]; /* names with a prefix */
     size_t made_count;
 };
@@ -273,18 +269,24 @@ static int write_p12(const struct new_args *a, const struct shs_issued_cert *cer
     return code;
 }
 
+static bool has_ca(const struct new_args *a)
+{
+    char path[4096];
+    struct stat info;
+
+    snprintf(path, sizeof path, "%s/ca.pem", a->dir);
+    return stat(path, &info) == 0;
+}
+
 /* The authority of --ca, or the one in the directory, or a new one there. */
 static int find_ca(struct new_args *a, struct shs_ca **out)
 {
     struct shs_ca_options o = {.size = sizeof o};
     struct shs_error err = {.code = SHS_OK};
-    char path[4096];
-    struct stat info;
 
     if (a->ca != NULL)
         return cert_load_ca(out, a->ca);
-    snprintf(path, sizeof path, "%s/ca.pem", a->dir);
-    if (stat(path, &info) == 0)
+    if (has_ca(a))
         return cert_load_ca(out, a->dir);
     a->fresh_ca = true; /* written when all that was asked for turned out to be possible */
     o.key = shs__fault_signer_key(a->fault, a->w.digest);
@@ -296,8 +298,8 @@ static int save_ca(struct new_args *a, const struct shs_ca *ca)
     struct shs_error err = {.code = SHS_OK};
     int rc = shs_ca_save(ca, a->dir, "ca", false, &err);
 
-    a->beaten = rc != SHS_OK && err.sys_errno == EEXIST;
-    if (a->beaten && shs_now_ns() < a->beaten_until_ns)
+    a->beaten = rc != SHS_OK && err.sys_errno == EEXIST && has_ca(a);
+    if (a->beaten)
         return CMD_FAILED; /* make_both says no more about it */
     if (rc != SHS_OK)
         return cert_fail(&err);
@@ -388,26 +390,22 @@ static int issue(struct new_args *a, const struct shs_ca *ca, int64_t now)
 
 /*
  * The authority, if there is none, and the certificate. Of several at once in a new directory one
- * makes the authority. Its key is there first: the others wait for the rest, and use it.
+ * makes the authority, and the others use it: one saves both of its files before another may save.
  */
 static int make_both(struct new_args *a, int64_t now)
 {
-    static const struct timespec pause = {.tv_nsec = 20000000};
     struct shs_ca *ca = NULL;
     int code;
 
-    a->beaten_until_ns = shs_now_ns() + BEATEN_MS * SHS_NS_PER_MS;
-    for (;;) {
+    do {
         a->beaten = a->fresh_ca = false;
         code = find_ca(a, &ca);
         if (code == CMD_OK)
             code = issue(a, ca, now);
         shs_ca_free(ca);
         ca = NULL;
-        if (!a->beaten || code != CMD_FAILED)
-            return code;
-        nanosleep(&pause, NULL);
-    }
+    } while (a->beaten && code == CMD_FAILED);
+    return code;
 }
 
 static bool parse_new(struct new_args *a, int argc, char **argv, int *code)

@@ -677,6 +677,7 @@ static int exchange_done(struct shs_h1 *h1)
     if (failure_code != SHS_OK)
         fail_with_rule(x);
     h1->served++;
+    h1->answered_ns = now;
     drop_exchange(h1);
     shs__buf_consume(&h1->in, used);
     if (!keep && clean && h1->config->host->needs_no_linger != NULL)

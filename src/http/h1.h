@@ -110,7 +110,8 @@ struct shs_h1 {
     struct shs_buf out;           /* serialised, not taken by the stream yet */
     struct shs_h1_exchange *xchg; /* NULL between requests */
     struct shs_head_scan scan;
-    int64_t began_ns; /* first byte of this request */
+    int64_t began_ns;    /* first byte of this request */
+    int64_t answered_ns; /* the end of the one before; 0: there was none */
     int64_t opened_ns;
     unsigned served;
     uint8_t state; /* enum shs_h1_state */

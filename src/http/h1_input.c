@@ -277,7 +277,8 @@ static int64_t h1_there_since(struct shs_exchange *base)
     int64_t there_ns =
         h1->config->host->there_since == NULL ? 0 : h1->config->host->there_since(h1->owner);
 
-    return h1->began_ns - there_ns <= THERE_MAX_NS ? there_ns : 0;
+    /* What was told before the last answer was out may have been told of the request before. */
+    return there_ns >= h1->answered_ns && h1->began_ns - there_ns <= THERE_MAX_NS ? there_ns : 0;
 }
 
 const struct shs_exchange_ops shs__h1_exchange_ops = {

@@ -140,13 +140,13 @@ static int socket_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
     return nothing_came(self, n);
 }
 
-/* That epoll has told of it says nothing: who had it meanwhile may have read that. */
+/* What epoll has told is looked at as well: another thread may have read it before the one that was
+   told had its turn. */
 static int socket_ready(struct shs_stream *s)
 {
-    struct shs_socket_stream *self = SOCKET(s);
     size_t got = 0;
     char byte;
-    int rc = shs__socket_stream_peek(self, &byte, 1, &got);
+    int rc = shs__socket_stream_peek(SOCKET(s), &byte, 1, &got);
 
     return rc == SHS_WAIT_READ ? rc : SHS_OK;
 }

@@ -18,7 +18,17 @@ static struct shs_test_conn *conn_of(struct shs_test_server *self, struct shs_co
 
 static bool is_stopping(void *ctx)
 {
-    return shs_server_stopping(ctx);
+    return shs_server_stopping(((struct shs_conn *)ctx)->server);
+}
+
+/* The peer waits for the next byte, and cannot be late meanwhile. */
+static void put_off(void *ctx, int64_t took_ns)
+{
+    struct shs_conn *conn = ctx;
+    int64_t deadline = shs_conn_deadline(conn);
+
+    if (deadline < INT64_MAX - took_ns)
+        shs_conn_set_deadline(conn, deadline + took_ns);
 }
 
 /* The first that anybody sees of it: nothing has been read, and TLS will stand on the wire. */
@@ -34,7 +44,8 @@ static struct shs_test_conn *begin_conn(struct shs_test_server *self, struct shs
         return NULL;
     }
     c->wire->stopping = is_stopping;
-    c->wire->stopping_ctx = self->server;
+    c->wire->dripped = put_off;
+    c->wire->ctx = conn;
     c->server = self;
     c->conn = conn;
     c->number = atomic_fetch_add(&self->connections, 1) + 1;

@@ -82,8 +82,10 @@ static void nap(const struct shs_test_wire *self)
 {
     const struct timespec t = {.tv_sec = self->drip_ms / 1000,
                                .tv_nsec = (int64_t)(self->drip_ms % 1000) * SHS_NS_PER_MS};
+    int64_t began_ns = shs_now_ns();
 
     nanosleep(&t, NULL);
+    self->dripped(self->ctx, shs_now_ns() - began_ns);
 }
 
 static int wire_write(struct shs_stream *s, const void *buf, size_t len, size_t *put)
@@ -99,7 +101,7 @@ static int wire_write(struct shs_stream *s, const void *buf, size_t len, size_t 
         return SHS_OK;
     }
     if (self->drip_ms > 0) {
-        if (self->stopping(self->stopping_ctx))
+        if (self->stopping(self->ctx))
             return SHS_CLOSED;
         nap(self);
         take = 1;

@@ -27,7 +27,9 @@ struct shs_test_wire {
     unsigned drip_ms;            /* > 0: a byte at a time, and so long before each */
     bool ended;                  /* by `end` */
     bool (*stopping)(void *ctx); /* while it drips: is it time to stop? */
-    void *stopping_ctx;
+    /* And so much of the peer's time was ours. */
+    void (*dripped)(void *ctx, int64_t took_ns);
+    void *ctx; /* of both */
 };
 
 /* Over `lower` (borrowed), whose socket is `fd`; NULL when out of memory. */

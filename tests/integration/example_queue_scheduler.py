@@ -11,7 +11,7 @@ from shslib import check, equal
 
 
 def dial(server):
-    return contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60))
+    return contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60 * shslib.SLOWNESS))
 
 
 def ask(connection):

@@ -22,7 +22,7 @@ def make_certificate(here):
 
 def get(port, cert):
     context = ssl.create_default_context(cafile=cert)
-    with shslib.socket.create_connection(("127.0.0.1", port), timeout=30) as plain, \
+    with shslib.socket.create_connection(("127.0.0.1", port), timeout=30 * shslib.SLOWNESS) as plain, \
             context.wrap_socket(plain, server_hostname="localhost") as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         return shslib.read_all(sock, 30)

@@ -186,7 +186,7 @@ def processes(lab):
 
 def ask(context, port, session, method="POST", path="/admin/v1/drain"):
     """(status, whether the session was resumed, a session for the next)."""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=60 * shslib.SLOWNESS) as sock:
         with context.wrap_socket(sock, server_hostname="localhost", session=session) as tls:
             tls.sendall(("%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % (method, path)).encode())
             answer = http.client.HTTPResponse(tls)
@@ -218,7 +218,7 @@ def reload(lab):
     """SIGHUP reads the rules again, as a whole or not at all; open connections are asked by the new ones."""
     rules = lab.file("changing", "role a GET /a\nmap anyone a\n")
     with shslib.Server("--plain", "--handler", "echo", "--access", rules) as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60 * shslib.SLOWNESS)
 
         def status(path):
             connection.request("GET", path)

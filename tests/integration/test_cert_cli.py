@@ -1,5 +1,6 @@
 """`shs cert` and `shs trust`: what is good is good for openssl and certtool, what is wrong is wrong in that."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -170,7 +171,7 @@ def several_at_once(directory):
         new = "%s/once%d" % (directory, turn)
         started = [subprocess.Popen([shslib.BIN, "cert", "new", "host%d.example" % i, "--dir", new], stdout=subprocess.PIPE,
                                     stderr=subprocess.STDOUT, text=True) for i in range(8)]
-        said = [process.communicate(timeout=60)[0] for process in started]
+        said = [process.communicate(timeout=60 * shslib.SLOWNESS)[0] for process in started]
         equal([process.returncode for process in started], [0] * 8, "\n".join(said))
         equal(sum("authority" in text for text in said), 1, "authorities made: %r" % said)
         for i in range(8):
@@ -181,6 +182,25 @@ def several_at_once(directory):
     key = open(new + "/ca.key").read()
     check("ca.key already exists" in run("cert", "new", "late.example", "--dir", new, code=2), "a key without its authority")
     equal(open(new + "/ca.key").read(), key, "the key")
+    # Of one that is between its two files, however long that takes: its authority is used.
+    run("cert", "ca", "--dir", directory + "/slow")
+    late = directory + "/late"
+    os.mkdir(late)
+    lock = os.open(late, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    shutil.copy2(directory + "/slow/ca.key", late)
+    with subprocess.Popen([SHS, "cert", "new", "late.example", "--dir", late], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True) as waits:
+        try:
+            check(False, "it does not wait: %r" % waits.communicate(timeout=3)[0])
+        except subprocess.TimeoutExpired:
+            shutil.copy2(directory + "/slow/ca.pem", late)
+            os.close(lock)
+        said = waits.communicate(timeout=60 * shslib.SLOWNESS)[0]
+    equal(waits.returncode, 0, said)
+    check("authority" not in said, said)
+    fine, text = verify(directory + "/slow/ca.pem", late + "/late.example.pem")
+    check(fine, text)
 
 
 def files(directory):

@@ -197,7 +197,7 @@ def test_out_of_memory():
 
 
 def main():
-    socket.setdefaulttimeout(20)
+    socket.setdefaulttimeout(20 * shslib.SLOWNESS)
     shslib.main(test_out_of_descriptors_until_the_limit_is_raised, test_out_of_descriptors_until_clients_leave,
                 test_out_of_threads_by_our_bound, test_out_of_threads_by_the_systems_limit, test_out_of_memory)
 

@@ -320,7 +320,7 @@ def verification_is_real():
     SERVER.connect(server_hostname="127.0.0.1").close()
     for name in ("localhost", "127.0.0.1"):
         with contextlib.closing(http.client.HTTPSConnection(
-                name, SERVER.port, context=SERVER.tls_context(), timeout=10)) as connection:
+                name, SERVER.port, context=SERVER.tls_context(), timeout=10 * shslib.SLOWNESS)) as connection:
             connection.request("GET", "/logo.svg")
             shslib.equal(connection.getresponse().read(), FILES["/logo.svg"], "https://" + name)
 

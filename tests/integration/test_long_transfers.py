@@ -50,7 +50,7 @@ def test_uploads(v):
 
     def put(site, head, sent, status):
         with site.server.connect() as sock:
-            sock.settimeout(60)
+            sock.settimeout(60 * shslib.SLOWNESS)
             sock.sendall(head)
             began = time.monotonic()
             in_pieces(sock, sent)
@@ -60,7 +60,7 @@ def test_uploads(v):
 
     def stops(site):
         with site.server.connect() as sock:
-            sock.settimeout(60)
+            sock.settimeout(60 * shslib.SLOWNESS)
             sock.sendall(b"PUT /stops.bin HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + PIECE)
             began = time.monotonic()
             line = shslib.read_response(sock)[0]
@@ -84,7 +84,7 @@ def test_downloads(v):
 
     def get(site, path, least):
         with site.server.connect() as sock:
-            sock.settimeout(60)
+            sock.settimeout(60 * shslib.SLOWNESS)
             sock.sendall(b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path)
             began, all = time.monotonic(), 0
             while True:

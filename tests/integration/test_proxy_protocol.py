@@ -364,7 +364,7 @@ def test_unix_sockets():
             server.wait_stdout("Serving HTTP on unix:")
             for header, client in ((V1, "203.0.113.7"), (v2(b"", command=0x20), "")):
                 sock = socket.socket(socket.AF_UNIX)
-                sock.settimeout(10)
+                sock.settimeout(10 * shslib.SLOWNESS)
                 sock.connect(where)
                 shslib.send_all(sock, header + GET)
                 equal(json.loads(ok(sock))["client"] or "", client)
@@ -423,7 +423,7 @@ backend b
             process = subprocess.Popen([haproxy, "-db", "-f", path + "/h.cfg"], pass_fds=[listener.fileno()],
                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             try:
-                sock = socket.create_connection(listener.getsockname(), timeout=30)
+                sock = socket.create_connection(listener.getsockname(), timeout=30 * shslib.SLOWNESS)
                 own = sock.getsockname()
                 got = ask(server, sock)
                 equal((got["client"], got["port"], got["proxy"]["version"]), own + (version,), words)

@@ -289,7 +289,8 @@ def test_bind_repeated():
                     tls.sendall(b"GET / HTTP/1.0\r\n\r\n")
                     check(tls.recv(100).startswith(b"HTTP/1.1 200 "), "no answer through the path")
             if redirect:
-                with contextlib.closing(http.client.HTTPConnection("127.0.0.2", plain[1], timeout=10)) as sock:
+                with contextlib.closing(http.client.HTTPConnection("127.0.0.2", plain[1],
+                                                                   timeout=10 * shslib.SLOWNESS)) as sock:
                     sock.request("GET", "/x")
                     equal(sock.getresponse().headers["Location"], "https://127.0.0.2:%d/x" % ports[0])
             server.stop()

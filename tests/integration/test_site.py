@@ -111,8 +111,10 @@ def test_if_range():
             date = server.get("/new.bin")[1]["Last-Modified"]
             got = server.get("/new.bin", {"Range": "bytes=0-9", "If-Range": date})
             if time.time() < int(made) + 1:
+                equal(got[0], 200, "If-Range with a date that is not a second old")
                 break
-        equal(got[0], 200, "If-Range with a date that is not a second old")
+        else:
+            print("       no second was long enough for two requests: such a date was not asked for")
 
 
 def test_preconditions():
@@ -479,7 +481,7 @@ def test_auth():
         for text, words in (("", "no user"), ("ann:plain\n", "line 1"), ("\nann\n", "line 2")):
             shslib.write_file(users, text)
             got = subprocess.run([shslib.BIN, "serve", "--plain", "--port", "0", "--auth-file", users],
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30 * shslib.SLOWNESS)
             equal(got.returncode, 2, text)
             check(words in got.stderr.decode(), got.stderr)
 
@@ -579,7 +581,7 @@ def test_log_file_and_request_ids():
             equal(server.get("/text.txt")[0], 200)
         for file, why in ((root + "/no/such/file", b"No such file"), (log, b"nobody reads this pipe")):
             got = subprocess.run([shslib.BIN, "serve", "--plain", "--log-file", file],
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30)
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30 * shslib.SLOWNESS)
             equal(got.returncode, 1)
             check(why in got.stderr, got.stderr)
 

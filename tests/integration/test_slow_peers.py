@@ -47,7 +47,7 @@ KINDS = {
 def slow_peer(server, said):
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.settimeout(20)
+    sock.settimeout(20 * shslib.SLOWNESS)
     sock.connect((server.address, server.port))
     sock.sendall(said)
     return sock

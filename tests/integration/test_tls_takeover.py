@@ -31,7 +31,8 @@ def kept(server, change=None):
     context = ssl.create_default_context(cafile=server.ca)
     if change is not None:
         change(context)
-    connection = http.client.HTTPSConnection(server.server_name, server.port, context=context, timeout=20)
+    connection = http.client.HTTPSConnection(server.server_name, server.port, context=context,
+                                             timeout=20 * shslib.SLOWNESS)
     try:
         yield connection
     finally:
@@ -57,7 +58,7 @@ def old(context):
 
 def counted(server, health):
     """The series of /metrics, those that are 0 left out."""
-    connection = http.client.HTTPConnection("127.0.0.1", health, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", health, timeout=20 * shslib.SLOWNESS)
     with contextlib.closing(connection):
         connection.request("GET", "/metrics")
         page = connection.getresponse().read().decode()

@@ -1397,6 +1397,39 @@ static void test_since_when_it_is_there(void **state)
     }
 }
 
+static struct {
+    int64_t first_ns; /* while the first request is handled */
+    bool again;       /* the owner was told of the second one then, too; or: just before it */
+    int64_t since;    /* what the second one is told */
+} told_late;
+
+static int asks_again_since_when(struct shs_request *req, struct shs_response *res)
+{
+    if (edge.lab.h1.served == 0) {
+        told_late.first_ns = shs_now_ns();
+    } else {
+        edge.there_ns = told_late.again ? told_late.first_ns : edge.lab.h1.began_ns;
+        told_late.since = res->x->ops->there_since(res->x);
+    }
+    return hello(req, res);
+}
+
+/* A worker was told of the first one, which another has read and answered before he had his turn:
+   that says nothing of when the second one came. */
+static void test_a_moment_of_the_request_before(void **state)
+{
+    (void)state;
+    for (int again = 0; again < 2; again++) {
+        told_late.again = again == 1;
+        told_late.since = -1;
+        open_edge(H1_HANDLER(asks_again_since_when));
+        assert_int_equal(talk(GET), SHS_WAIT_READ);
+        assert_int_equal(talk(GET), SHS_WAIT_READ);
+        assert_int_equal(told_late.since, told_late.again ? 0 : edge.lab.h1.began_ns);
+        close_edge();
+    }
+}
+
 /* Who went in the middle of its body is told nothing, whatever the handler makes of it. */
 static void test_gone_in_the_body(void **state)
 {
@@ -1455,6 +1488,7 @@ int main(void)
         cmocka_unit_test(test_listening),
         cmocka_unit_test(test_what_a_listener_hears),
         cmocka_unit_test(test_since_when_it_is_there),
+        cmocka_unit_test(test_a_moment_of_the_request_before),
         cmocka_unit_test(test_gone_in_the_body),
         cmocka_unit_test(test_a_slow_reader_of_a_source),
         cmocka_unit_test(test_time_of_an_answer),

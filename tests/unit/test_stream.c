@@ -321,6 +321,28 @@ static void a_unix_socket_tells_of_short_writes(void **state)
     close(fd[1]);
 }
 
+/* epoll has told one thread of it, and another has read it before that one had its turn. */
+static void what_was_told_may_have_been_read(void **state)
+{
+    struct shs_socket_stream a;
+    size_t got = 0;
+    char byte;
+    int fd[2];
+
+    SHS_UNUSED(state);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
+    shs__socket_stream_init(&a, fd[0]);
+    assert_int_equal(send(fd[1], "x", 1, MSG_NOSIGNAL), 1);
+    a.told_ns = shs_now_ns();
+    assert_int_equal(shs__stream_ready(&a.base), SHS_OK);
+    assert_int_equal(shs__stream_read(&a.base, &byte, 1, &got), SHS_OK);
+    a.told_ns = shs_now_ns();
+    assert_int_equal(shs__stream_ready(&a.base), SHS_WAIT_READ);
+    close(fd[1]);
+    assert_int_equal(shs__stream_ready(&a.base), SHS_OK); /* the end is something to read */
+    close(fd[0]);
+}
+
 static void sockets_count_bytes(void **state)
 {
     struct contract_pair pair = {0};
@@ -476,6 +498,7 @@ int main(void)
         cmocka_unit_test(tcp_ends_are_told_apart),
         cmocka_unit_test(what_was_told_may_be_gone),
         cmocka_unit_test(a_reset_of_tcp_is_told),
+        cmocka_unit_test(what_was_told_may_have_been_read),
         cmocka_unit_test(sockets_count_bytes),
         cmocka_unit_test(a_unix_socket_tells_of_short_writes),
         cmocka_unit_test(tls_over_memory_keeps_the_contract),

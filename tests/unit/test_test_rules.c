@@ -471,6 +471,30 @@ static void every_fault_over_both(void **state)
     }
 }
 
+/* The time for a handshake is the peer's, and he waits for the next byte. */
+static void a_drip_is_no_time_of_its_peer(void **state)
+{
+    struct shs_test_server_options opt;
+    struct shs_options options;
+    struct shs_test_rule rule;
+
+    (void)state;
+    assert_int_equal(stop_server(NULL), 0);
+    shs_options_init(&options);
+    options.handshake_ms = 1500;
+    shs_test_server_options_init(&opt);
+    opt.options = &options;
+    start_with(shs_echo_handler(), &opt);
+    shs_test_rule_init(&rule);
+    rule.fault = "drip-flight";
+    rule.ms = 4; /* more than 600 bytes */
+    assert_int_equal(add(&rule), SHS_OK);
+    stopwatch_start();
+    assert_int_equal(status_of("GET", "/x", NULL), 200);
+    assert_true(stopwatch_between(options.handshake_ms, INT64_MAX / SHS_NS_PER_MS / 2));
+    stopwatch_stop();
+}
+
 /* -- the name in a ClientHello ----------------------------------------------------------------- */
 
 static void names_in_hellos(void **state)
@@ -586,6 +610,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_plain_server_has_no_faults_of_tls, start_server,
                                         stop_server),
         cmocka_unit_test_setup_teardown(every_fault_over_both, start_server, stop_server),
+        cmocka_unit_test_setup_teardown(a_drip_is_no_time_of_its_peer, start_server, stop_server),
         cmocka_unit_test(names_in_hellos),
     };
 
