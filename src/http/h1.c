@@ -14,6 +14,7 @@
 #include "http/file_watch.h"
 #include "http/h1_exchange.h"
 #include "http/mistake.h"
+#include "http/rules.h"
 
 /* Fields of a head that are kept beside those of the answer, in the first block of the arena. */
 #define FEW_FIELDS 14u
@@ -647,14 +648,16 @@ static int abort_exchange(struct shs_h1 *h1, int code, bool stream, const char *
 static void fail_with_rule(struct shs_h1_exchange *x)
 {
     const struct shs_h1_host *host = x->h1->config->host;
-    const char *rule = x->base.req.refusal.rule;
+    const char *rule = x->base.req.refusal.rule, *option;
     char text[256];
 
     if (rule == NULL || x->failure == NULL) {
         host->fail(x->h1->owner, x->failure_code, false, x->failure);
         return;
     }
-    snprintf(text, sizeof text, "%s [%s]", x->failure, rule);
+    option = shs__rule_option(rule);
+    snprintf(text, sizeof text, "%s [%s]%s%s", x->failure, rule, option == NULL ? "" : ", see ",
+             option == NULL ? "" : option);
     host->fail(x->h1->owner, x->failure_code, false, text);
 }
 

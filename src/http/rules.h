@@ -128,4 +128,8 @@ extern const struct shs_refusal shs__rules[SHS_RULE_COUNT];
 /* *why is that row; returns SHS_PROTO, so that a check can be `return shs__refuse(...)`. */
 int shs__refuse(struct shs_refusal *why, enum shs_rule rule);
 
+/* The option whose bound was met, for the log of whoever sets it: a member of struct shs_options.
+   NULL: no bound of an option. */
+const char *shs__rule_option(const char *rule);
+
 #endif

@@ -675,6 +675,43 @@ static void test_who_is_refused(void **state)
     }
 }
 
+/* Whoever runs the server reads which option it was. */
+static void test_bounds_are_named(void **state)
+{
+    static const struct {
+        const char *request, *words;
+    } rows[] = {
+        {"GET /0123456789012345678901234567890123456789 HTTP/1.1\r\nHost: a\r\n\r\n",
+         "[request-line-too-long], see max_request_line"},
+        {"GET / HTTP/1.1\r\nHost: a\r\nA: 0123456789012345678901234567890123456789\r\n\r\n",
+         "[head-too-large], see max_head_bytes"},
+        {"GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n",
+         "[too-many-fields], see max_headers"},
+        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n",
+         "[length-too-large], see max_body_bytes"},
+        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "b\r\n0123456789a\r\n0\r\n\r\n",
+         "[body-too-large], see max_body_bytes"},
+        {"GET / HTTP/2.0\r\nHost: a\r\n\r\n", "[version-unsupported]"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        size_t len, words = strlen(rows[i].words);
+
+        open_edge(H1_HANDLER(hello));
+        edge.lab.config.limits.max_request_line = 40;
+        edge.lab.config.limits.max_head_bytes = 64;
+        edge.lab.config.limits.max_headers = 3;
+        edge.lab.config.limits.max_body_bytes = 10;
+        (void)talk(rows[i].request);
+        len = strlen(edge.lab.fail_text);
+        assert_true(len > words);
+        assert_string_equal(edge.lab.fail_text + len - words, rows[i].words);
+        close_edge();
+    }
+}
+
 /* Around what a handler has put there for a body. */
 static void test_bodies_of_handlers(void **state)
 {
@@ -1475,6 +1512,7 @@ int main(void)
         cmocka_unit_test(test_notes),
         cmocka_unit_test(test_an_owner_without_ears),
         cmocka_unit_test(test_who_is_refused),
+        cmocka_unit_test(test_bounds_are_named),
         cmocka_unit_test(test_bodies_of_handlers),
         cmocka_unit_test(test_who_needs_no_linger),
         cmocka_unit_test(test_nobody_reads_the_log),
