@@ -54,9 +54,11 @@ class Upstream:
         return self
 
     def __exit__(self, *_):
-        self.socket.shutdown(socket.SHUT_RDWR) if self.port is None else self.socket.close()
-        with contextlib.suppress(OSError):
-            self.socket.close()
+        # An accept that is begun again (this process was stopped) would take the next one's connections: its socket
+        # may have the same number. So the thread ends first.
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join(20 * shslib.SLOWNESS)
+        self.socket.close()
 
 
 def says(answer):
