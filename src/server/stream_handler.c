@@ -141,7 +141,7 @@ static int readline(struct shs_rfile *self, char *buf, size_t cap, size_t *have)
     int rc;
 
     for (;;) {
-        if (self->len > 0 && take_line(self, buf, cap, have))
+        if (take_line(self, buf, cap, have))
             return SHS_OK;
         if (self->cap == 0) { /* unbuffered: not a byte of what follows the line may be taken */
             size_t n = 0;
@@ -149,8 +149,7 @@ static int readline(struct shs_rfile *self, char *buf, size_t cap, size_t *have)
             rc = take(self, buf + *have, 1, &n);
             if (rc != SHS_OK)
                 return rc;
-            *have += 1;
-            if (buf[*have - 1] == '\n' || *have == cap)
+            if (buf[(*have)++] == '\n')
                 return SHS_OK;
             continue;
         }

@@ -144,11 +144,23 @@ static bool has_room_after_others(struct shs_pool_worker *worker, const struct s
 {
     struct pollfd peer = {.fd = conn->socket.fd, .events = POLLOUT};
 
-    if (worker == NULL || shs_conn_is_datagram(conn) || !batch_is_empty(&worker->batch) ||
+    if (worker == NULL || !batch_is_empty(&worker->batch) ||
         atomic_load_explicit(&worker->group->ready_count, memory_order_relaxed) > 0)
         return false;
     sched_yield();
     return poll(&peer, 1, 0) == 1 && peer.revents == POLLOUT;
+}
+
+/* A datagram's descriptor is everybody's, so epoll tells nobody of room there: it is waited for
+   here. SHS_WAIT_READ: go on with it. */
+static int wait_for_room(struct shs_pool_group *group, struct shs_pool_slot *slot)
+{
+    struct shs_conn *conn = slot->conn;
+    int rc = shs_server_wait_request(conn->server, conn, SHS_WAIT_WRITE);
+
+    if (rc == SHS_TIMEOUT) /* parked, its time is up */
+        return park(group, slot, SHS_WAIT_WRITE);
+    return rc == SHS_OK ? SHS_WAIT_READ : shs_conn_fail(conn, rc, 0, "%s", shs_err_text(rc));
 }
 
 /* The connection waits for its peer. SHS_OK: parked; SHS_WAIT_READ: go on with it; < 0: end it.
@@ -160,6 +172,8 @@ static int wait_parked(struct shs_pool_group *group, struct shs_pool_worker *yie
 
     if (atomic_load_explicit(&shs__pool_line_of(group, slot)->abandoned, memory_order_relaxed))
         return shs_conn_fail(conn, SHS_STOPPED, 0, "%s", shs_err_text(SHS_STOPPED));
+    if (what == SHS_WAIT_WRITE && shs_conn_is_datagram(conn))
+        return wait_for_room(group, slot);
     if (what != SHS_YIELD)
         return what == SHS_WAIT_WRITE && has_room_after_others(yields, conn)
                    ? SHS_WAIT_READ

@@ -65,6 +65,9 @@ HELD = (
      "test_http_lines test_mistakes test_source_sink test_compress test_h1_edges test_h1_clock test_h1"),
     ("base/clock", "test_base test_h1_clock"),
     ("server/conn", "test_conn"),
+    ("server/conversation", "test_conversation test_server test_activity test_half_close "
+     "test_socketserver_handlers test_server_limits test_server_close test_drain"),
+    ("server/stream_handler", "test_stream_handler test_socketserver_handlers"),
     ("server/proxy_header base/network", "test_proxy_header"),
     ("tls/clients/deny", "test_tls_deny"),
     ("tls/clients/verified tls/clients/keys", "test_tls_verified"),
@@ -78,9 +81,6 @@ HELD = (
 SURVEYED = (
     ("access/identity access/values access/words", "test_access"),
     ("handler/router handler/router_tree", "test_router"),
-    ("server/conversation", "test_server test_activity test_half_close test_socketserver_handlers "
-     "test_server_limits test_server_close test_drain"),
-    ("server/stream_handler", "test_socketserver_handlers"),
     ("handler/client_key handler/small_middleware", "test_middleware"),
     ("handler/etag handler/content_tag", "test_etag"),
     ("handler/coding", "test_coding"),

@@ -149,6 +149,65 @@ static void ends_are_four_answers(void **state)
     }
 }
 
+/* One read for each call: then somebody else waits for the end. */
+static int read_and_return(struct shs_request_handler *self)
+{
+    char buf[8];
+    size_t got = 0;
+    int rc;
+
+    contract_called(self);
+    rc = shs_conn_read(self->request, buf, sizeof buf, &got);
+    if (rc == SHS_OK) {
+        atomic_fetch_add(&contract_seen->bytes, got);
+        return SHS_WAIT_READ;
+    }
+    contract_ended(self, rc);
+    return rc == SHS_CLOSED ? SHS_OK : rc;
+}
+CLASS(read_and_return);
+
+/* A stop may end it without another call, and is nobody's failure either way. */
+static void who_waits_is_told_the_end(void **state)
+{
+    static const struct {
+        end_fn *end;
+        int code, code_tls;
+    } ends[] = {
+        {contract_end_data, SHS_CLOSED, SHS_CLOSED},
+        {contract_fin, SHS_CLOSED, SHS_TRUNCATED},
+        {contract_reset_it, SHS_RESET, SHS_RESET},
+        {NULL, SHS_STOPPED, SHS_STOPPED},
+    };
+    const struct contract_variant *v = *state;
+
+    for (size_t i = 0; i < SHS_ARRAY_LEN(ends); i++) {
+        int code = v->tls ? ends[i].code_tls : ends[i].code;
+        bool failed = code == SHS_RESET || code == SHS_TRUNCATED;
+        struct contract_meeting m;
+
+        contract_prepare(&m, v);
+        contract_meet(&m, &read_and_return_class);
+        contract_say(&m.c, "abc", 3);
+        await_bytes(3);
+        if (ends[i].end != NULL)
+            ends[i].end(&m.c);
+        else
+            contract_end(&m.s);
+        if (code != SHS_STOPPED || v->mixin != CONTRACT_FORK) /* a child may be ended by SIGTERM */
+            contract_await_finish();
+        if (code != SHS_STOPPED)
+            assert_int_equal(contract_seen->rc, code);
+        if (ends[i].end != contract_reset_it)
+            contract_hang_up(&m.c);
+        contract_free(&m.s);
+        if (code == SHS_STOPPED && v->mixin == CONTRACT_FORK)
+            continue;
+        assert_int_equal(contract_seen->errors, failed);
+        assert_int_equal(contract_seen->shutdowns, 1);
+    }
+}
+
 /* -- deadlines --------------------------------------------------------------------------------- */
 
 #define SHORT_MS 60
@@ -1018,6 +1077,7 @@ static const struct {
     void (*run)(void **state);
 } lines[] = {
     TEST(ends_are_four_answers),
+    TEST(who_waits_is_told_the_end),
     TEST(a_read_has_idle_ms),
     TEST(who_is_active_goes_on),
     TEST(a_wait_without_a_deadline_ends),

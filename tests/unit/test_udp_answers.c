@@ -26,6 +26,22 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
     return (ssize_t)syscall(SYS_sendmsg, fd, msg, flags);
 }
 
+/* Asks for room again and again, and there is some each time. */
+static int ask_for_room(struct shs_request_handler *self)
+{
+    static _Atomic unsigned calls;
+
+    if (++calls % 20 != 0)
+        return SHS_WAIT_WRITE;
+    return shs_conn_sendto(self->request, "room", 4);
+}
+
+static const struct shs_request_handler_class asking = {
+    .name = "ask_for_room",
+    .instance_size = sizeof(struct shs_request_handler),
+    .handle = ask_for_room,
+};
+
 static void start(struct shs_server **server, pthread_t *thread, const char *host)
 {
     struct shs_options opt;
@@ -36,6 +52,25 @@ static void start(struct shs_server **server, pthread_t *thread, const char *hos
     opt.close_ms = 200;
     if (shs_udp_server_new(server, &opt, &sst_datagram_echo, &err) != SHS_OK)
         fail_msg("%s: %s", host, err.text);
+    assert_int_equal(pthread_create(thread, NULL, loopback_serve, *server), 0);
+}
+
+typedef int push_fn(struct shs_server *server, struct shs_error *err);
+
+static void start_asking(struct shs_server **server, pthread_t *thread, push_fn *push)
+{
+    struct shs_options opt;
+    struct shs_error err = {.code = SHS_OK};
+
+    shs_options_init(&opt);
+    opt.host = "127.0.0.1";
+    opt.bind_and_activate = false;
+    opt.idle_ms = 10 * (unsigned)patience_ms();
+    opt.close_ms = 200;
+    assert_int_equal(shs_udp_server_new(server, &opt, &asking, &err), SHS_OK);
+    if (push != NULL)
+        assert_int_equal(push(*server, &err), SHS_OK);
+    assert_int_equal(shs_server_bind_and_activate(*server, &err), SHS_OK);
     assert_int_equal(pthread_create(thread, NULL, loopback_serve, *server), 0);
 }
 
@@ -125,11 +160,27 @@ static void test_no_memory_for_an_answer_does_not_spin(void **state)
     stop(server, thread);
 }
 
+/* Nobody has to tell a handler that there is room. */
+static void who_waits_for_room_answers(void **state)
+{
+    static push_fn *const pushes[] = {NULL, shs_threading_mixin_push, shs_thread_pool_mixin_push};
+    struct shs_server *server;
+    pthread_t thread;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof pushes / sizeof pushes[0]; i++) {
+        start_asking(&server, &thread, pushes[i]);
+        asks(AF_INET, "127.0.0.1", shs_server_port(server));
+        stop(server, thread);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_answer_comes_from_the_asked_address),
         cmocka_unit_test(test_no_memory_for_an_answer_does_not_spin),
+        cmocka_unit_test(who_waits_for_room_answers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
