@@ -23,7 +23,7 @@ struct exec {
     struct exec_options o;
     struct shs_static_files *files;
     struct shs_test_server *server;
-    char *p12_path, *wgetrc, *no_proxy;
+    char *p12_path, *wgetrc, *php_ini, *php_dir, *no_proxy;
     struct env_list env; /* of the command */
 };
 
@@ -99,7 +99,7 @@ static int write_files(struct exec *self)
 {
     struct shs_buf p12;
     struct shs_error err;
-    char *wgetrc;
+    char *wgetrc, *php_ini;
     int code;
 
     shs__buf_init(&p12, TRUSTSTORE_MAX);
@@ -116,6 +116,13 @@ static int write_files(struct exec *self)
         return cmd_fail(EXEC_NO_SERVER, "out of memory");
     code = write_beside_ca(self, "wgetrc", wgetrc, strlen(wgetrc), &self->wgetrc);
     shs__free(wgetrc);
+    if (code != CMD_OK)
+        return code;
+    php_ini = trust_env_php_ini(shs_test_server_ca_path(self->server));
+    if (php_ini == NULL)
+        return cmd_fail(EXEC_NO_SERVER, "out of memory");
+    code = write_beside_ca(self, TRUST_ENV_PHP_INI, php_ini, strlen(php_ini), &self->php_ini);
+    shs__free(php_ini);
     return code;
 }
 
@@ -129,6 +136,13 @@ static void remove_file(char **path)
 
 /* -- the environment --------------------------------------------------------------------------- */
 
+static char *directory_of(const char *path)
+{
+    const char *slash = path == NULL ? NULL : strrchr(path, '/');
+
+    return shs__asprintf("%.*s", slash == NULL ? 0 : (int)(slash - path), path == NULL ? "" : path);
+}
+
 static int make_environment(struct exec *self)
 {
     const struct shs_test_server *server = self->server;
@@ -137,7 +151,8 @@ static int make_environment(struct exec *self)
     int code = env_list_init(&self->env);
 
     self->no_proxy = env_list_no_proxy();
-    if (code == CMD_OK && self->no_proxy == NULL)
+    self->php_dir = directory_of(self->php_ini);
+    if (code == CMD_OK && (self->no_proxy == NULL || self->php_dir == NULL))
         code = cmd_fail(CMD_FAILED, "out of memory");
     if (code != CMD_OK)
         return EXEC_NO_SERVER;
@@ -156,6 +171,8 @@ static int make_environment(struct exec *self)
         .p12_path = self->p12_path,
         .java_options = getenv("JAVA_TOOL_OPTIONS"),
         .wgetrc = self->wgetrc,
+        .php_dir = self->php_ini == NULL ? NULL : self->php_dir,
+        .php_dirs = getenv("PHP_INI_SCAN_DIR"),
         .no_proxy = self->no_proxy,
     };
     return code == CMD_OK ? trust_env_each(&trust, env_list_set, &self->env) : code;
@@ -170,11 +187,13 @@ static void clean_up(struct exec *self)
 
     remove_file(&self->p12_path);
     remove_file(&self->wgetrc);
+    remove_file(&self->php_ini);
     stuck = shs_test_server_stop(self->server, &err) != SHS_OK;
     if (stuck)
         fprintf(stderr, "shs: warning: %s\n", err.text);
     env_list_free(&self->env);
     shs__free(self->no_proxy);
+    shs__free(self->php_dir);
     if (!stuck)
         shs_static_files_free(self->files);
 }

@@ -34,6 +34,7 @@ static const char below[] =
     "  SSL_CERT_FILE CURL_CA_BUNDLE REQUESTS_CA_BUNDLE PIP_CERT NODE_EXTRA_CA_CERTS "
     "GIT_SSL_CAINFO\n"
     "  AWS_CA_BUNDLE GRPC_DEFAULT_SSL_ROOTS_FILE_PATH DENO_CERT CARGO_HTTP_CAINFO WGETRC\n"
+    "  WGET2RC PHP_INI_SCAN_DIR\n"
     "  JAVA_TOOL_OPTIONS ...     so that what CMD runs trusts the authority without being told\n"
     "  NO_PROXY                  127.0.0.1 and localhost are asked directly\n"
     "\n"

@@ -191,6 +191,7 @@ static int put_env(struct lab_dir *self, const struct shs_lab *lab, const char *
         .ca_path = ca,
         .p12_path = p12,
         .wgetrc = wgetrc,
+        .php_dir = self->path,
         .proxy = shs_lab_proxy_url(lab),
         .proxy_host = shs_lab_host(lab),
         .proxy_port = shs_lab_port(lab),
@@ -275,12 +276,25 @@ static int put_alice(struct lab_dir *self, const struct shs_lab *lab)
     return code;
 }
 
+static int put_php_ini(struct lab_dir *self)
+{
+    char *ca = shs__asprintf("%s/ca.pem", self->path);
+    char *text = ca == NULL ? NULL : trust_env_php_ini(ca);
+    int code = text == NULL ? no_memory() : put_text(self, TRUST_ENV_PHP_INI, text);
+
+    shs__free(ca);
+    shs__free(text);
+    return code;
+}
+
 int lab_dir_fill(struct lab_dir *self, struct shs_lab *lab)
 {
     char *wgetrc = shs__asprintf("ca_certificate = %s/ca.pem\n", self->path);
     int code = wgetrc == NULL ? no_memory() : put_text(self, "wgetrc", wgetrc);
 
     shs__free(wgetrc);
+    if (code == CMD_OK)
+        code = put_php_ini(self);
     if (code == CMD_OK)
         code = put_text(self, "ca.pem", shs_lab_ca_pem(lab));
     if (code == CMD_OK)

@@ -1,7 +1,8 @@
 /*
  * lab_dir.h - `shs lab serve --dir`: what a lab has, as files, for as long as it is served.
  *
- *   ca.pem ca.p12 wgetrc env.sh env.ps1     what clients are to trust, and variables that say so
+ *   ca.pem ca.p12 wgetrc php.ini            what clients are to trust
+ *   env.sh env.ps1                          variables that say so
  *   intermediate.pem crl.pem manifest.json  of the lab; hosts, curl.cfg: for who knows no proxy
  *   server/LABEL.pem LABEL.key              each condition's certificate and key
  *   clients/alice.pem .key .p12             a certificate that `client` lets in

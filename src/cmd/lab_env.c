@@ -200,6 +200,7 @@ static int print_env(const struct place *place, const char *manifest, const char
     if (next_string(&at, "dir", dir) && dir[0] != '\0') {
         trust.p12_path = p12 = shs__asprintf("%s/ca.p12", dir);
         trust.wgetrc = wgetrc = shs__asprintf("%s/wgetrc", dir);
+        trust.php_dir = dir;
     }
     code = lab_env_write(stdout, &trust, shell);
     shs__free(p12);

@@ -525,18 +525,22 @@ static int write_trust(struct lab_run *self)
     const char *ca = shs_lab_ca_path(self->lab);
     struct shs_error err;
     struct shs_buf p12;
-    char *text = shs__asprintf("ca_certificate = %s\n", ca);
+    char *text = shs__asprintf("ca_certificate = %s\n", ca), *php_ini = trust_env_php_ini(ca);
     int code;
 
     shs__buf_init(&p12, (size_t)64 * 1024);
-    if (text == NULL || shs__truststore_make(&p12, shs_lab_ca_pem(self->lab), &err) != SHS_OK)
+    if (text == NULL || php_ini == NULL ||
+        shs__truststore_make(&p12, shs_lab_ca_pem(self->lab), &err) != SHS_OK)
         code = cmd_fail(CMD_FAILED, "a trust store cannot be made");
     else
         code = write_in(self, "ca.p12", shs__buf_head(&p12), p12.len, &self->p12_path);
     if (code == CMD_OK)
         code = write_in(self, "wgetrc", text, strlen(text), &self->wgetrc);
+    if (code == CMD_OK)
+        code = write_in(self, TRUST_ENV_PHP_INI, php_ini, strlen(php_ini), NULL);
     shs__buf_free(&p12);
     shs__free(text);
+    shs__free(php_ini);
     return code;
 }
 
@@ -547,6 +551,8 @@ static int make_environment(struct lab_run *self)
         .p12_path = self->p12_path,
         .java_options = getenv("JAVA_TOOL_OPTIONS"),
         .wgetrc = self->wgetrc,
+        .php_dir = self->place.path,
+        .php_dirs = getenv("PHP_INI_SCAN_DIR"),
         .proxy = shs_lab_proxy_url(self->lab),
         .proxy_host = shs_lab_host(self->lab),
         .proxy_port = shs_lab_port(self->lab),

@@ -237,6 +237,12 @@ static int answer_failure(const struct talk *talk, int rc)
                                          "passed on.");
 }
 
+/* The server stops, which is how events end, as shs_sse_end says: their end is sent. */
+static bool is_end_of_events(const struct talk *talk, int rc)
+{
+    return rc == SHS_STOPPED && talk->wire.endless && !talk->reply.has_length;
+}
+
 static int converse(struct talk *talk, bool exact)
 {
     int rc = proxy_wire_open(&talk->wire, talk->target);
@@ -247,7 +253,7 @@ static int converse(struct talk *talk, bool exact)
     }
     while (rc == SHS_OK && !talk->reply.complete)
         rc = take_more(talk);
-    return rc == SHS_OK ? SHS_OK : answer_failure(talk, rc);
+    return rc == SHS_OK || is_end_of_events(talk, rc) ? SHS_OK : answer_failure(talk, rc);
 }
 
 int proxy_talk(struct shs_request *req, struct shs_response *res, const struct proxy_target *target,

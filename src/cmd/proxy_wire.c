@@ -22,6 +22,15 @@ static bool may_go_on(const struct proxy_wire *self)
            shs_now_ns() < shs_server_stop_deadline(server);
 }
 
+/* Events may come too often for a wait, in which it would be seen. */
+static int look_at_stop(struct proxy_wire *self)
+{
+    if (!self->endless || !shs_server_stopping(shs_conn_server(shs_request_conn(self->req))))
+        return SHS_OK;
+    self->ours_failed = true;
+    return SHS_STOPPED;
+}
+
 /* A client that has gone needs no answer. What cannot be asked yet, with a body that nobody has
    read, is no reason to end; nor is a buffer that is full of its next requests. */
 static int look_at_client(struct proxy_wire *self)
@@ -105,8 +114,10 @@ void proxy_wire_close(struct proxy_wire *self)
 int proxy_wire_receive(struct proxy_wire *self, struct shs_buf *in, size_t *got)
 {
     int64_t deadline = proxy_wire_deadline(self);
-    int rc = shs__buf_reserve(in, PIECE);
+    int rc = look_at_stop(self);
 
+    if (rc == SHS_OK)
+        rc = shs__buf_reserve(in, PIECE);
     while (rc == SHS_OK) {
         ssize_t n = recv(self->fd, shs__buf_tail(in), PIECE, 0);
 

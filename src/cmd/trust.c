@@ -14,7 +14,7 @@ static const struct {
 } clients[] = {
     {"curl", "one call, or all of a shell",
      "curl --cacert %s https://...\nexport CURL_CA_BUNDLE=%s"},
-    {"wget", "one call", "wget --ca-certificate=%s https://..."},
+    {"wget", "one call; so with wget2 and aria2c", "wget --ca-certificate=%s https://..."},
     {"openssl", "one call", "openssl s_client -CAfile %s -verify_return_error -connect HOST:PORT"},
     {"gnutls", "one call", "gnutls-cli --x509cafile=%s -p PORT HOST"},
     {"python", "ssl, urllib, http.client; then requests, httpx and pip",
@@ -23,7 +23,11 @@ static const struct {
     {"go", "Linux and the BSDs; elsewhere the system's store", "export SSL_CERT_FILE=%s"},
     {"rust", "rustls-native-certs and OpenSSL; then cargo",
      "export SSL_CERT_FILE=%s\nexport CARGO_HTTP_CAINFO=%s"},
-    {"ruby", "and PHP, Perl, .NET on Linux", "export SSL_CERT_FILE=%s"},
+    {"ruby", "and .NET on Linux", "export SSL_CERT_FILE=%s"},
+    {"perl", "HTTP::Tiny, IO::Socket::SSL; then LWP",
+     "export SSL_CERT_FILE=%s\nexport PERL_LWP_SSL_CA_FILE=%s"},
+    {"php", "streams; then curl, one call (curl.cainfo in php.ini: all)",
+     "export SSL_CERT_FILE=%s\nphp -d curl.cainfo=%s FILE"},
     {"java", "a store of its own, given on the command line",
      "keytool -importcert -noprompt -alias shs -file %s -keystore trust.p12 -storepass changeit\n"
      "export JAVA_TOOL_OPTIONS='-Djavax.net.ssl.trustStore=trust.p12 "

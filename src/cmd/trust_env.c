@@ -25,6 +25,7 @@ static const char *const ca_variables[] = {
     "NIX_SSL_CERT_FILE",                /* curl and others, of Nix */
 };
 
+static const char *const wgetrc_variables[] = {"WGETRC", "WGET2RC"};
 static const char *const proxy_variables[] = {"https_proxy", "HTTPS_PROXY", "http_proxy"};
 static const char *const no_proxy_variables[] = {"no_proxy", "NO_PROXY"};
 
@@ -86,6 +87,44 @@ static int set_java(const struct trust_env *self, each_fn *each, void *ctx)
     return code;
 }
 
+/* As PHP reads it in a string with quotes. */
+char *trust_env_php_ini(const char *ca_path)
+{
+    struct shs_buf path;
+    char *text = NULL;
+    int rc = SHS_OK;
+
+    shs__buf_init(&path, QUOTED_MAX);
+    for (const char *at = ca_path; rc == SHS_OK && *at != '\0'; at++)
+        rc = shs__buf_printf(&path, *at == '"' || *at == '\\' ? "\\%c" : "%c", *at);
+    if (rc == SHS_OK)
+        rc = shs__buf_append(&path, "", 1);
+    if (rc == SHS_OK)
+        text = shs__asprintf("curl.cainfo = \"%s\"\n"
+                             "openssl.cafile = \"%s\"\n",
+                             path.data, path.data);
+    shs__buf_free(&path);
+    return text;
+}
+
+/* Behind the directories that are there: the last file counts. An empty name is the directory that
+   PHP was built with, which it reads where the variable is not set. */
+static int set_php(const struct trust_env *self, each_fn *each, void *ctx)
+{
+    const char *there = self->php_dirs == NULL ? "" : self->php_dirs;
+    bool alone = self->php_dirs != NULL && *there == '\0'; /* none was to be read */
+    char *value;
+    int code = CMD_FAILED;
+
+    if (self->php_dir == NULL)
+        return CMD_OK;
+    value = shs__asprintf("%s%s%s", there, alone ? "" : ":", self->php_dir);
+    if (value != NULL)
+        code = each(ctx, "PHP_INI_SCAN_DIR", value);
+    shs__free(value);
+    return code;
+}
+
 int trust_env_each(const struct trust_env *self, each_fn *each, void *ctx)
 {
     int code = CMD_OK;
@@ -97,9 +136,11 @@ int trust_env_each(const struct trust_env *self, each_fn *each, void *ctx)
             code = each(ctx, "SSL_CERT_DIR", NULL);
         if (code == CMD_OK)
             code = set_java(self, each, ctx);
+        if (code == CMD_OK)
+            code = set_php(self, each, ctx);
     }
     if (code == CMD_OK && self->wgetrc != NULL)
-        code = each(ctx, "WGETRC", self->wgetrc);
+        code = set_all(wgetrc_variables, SHS_ARRAY_LEN(wgetrc_variables), self->wgetrc, each, ctx);
     if (code == CMD_OK && self->proxy != NULL)
         code = set_all(proxy_variables, SHS_ARRAY_LEN(proxy_variables), self->proxy, each, ctx);
     if (code == CMD_OK && self->no_proxy != NULL)

@@ -14,12 +14,19 @@ struct trust_env {
     const char *ca_path;      /* PEM */
     const char *p12_path;     /* a trust store for Java */
     const char *java_options; /* that are there already, and are kept */
-    const char *wgetrc;       /* a file for wget */
+    const char *wgetrc;       /* a file for wget and wget2 */
+    const char *php_dir;      /* a directory that has TRUST_ENV_PHP_INI */
+    const char *php_dirs;     /* those that PHP_INI_SCAN_DIR names already, and which are kept */
     const char *proxy;        /* "http://127.0.0.1:41443" */
     const char *proxy_host;   /* "127.0.0.1", and ... */
     unsigned proxy_port;
     const char *no_proxy; /* who is asked directly */
 };
+
+#define TRUST_ENV_PHP_INI "php.ini"
+
+/* A file for PHP, whose curl looks at no variable. NULL: no memory. */
+char *trust_env_php_ini(const char *ca_path);
 
 /*
  * Calls `each` for every variable, with its value or NULL where it has to be unset. Stops when it

@@ -336,7 +336,7 @@ def wrong_words(directory):
 def trust(directory):
     run("cert", "ca", "--dir", directory + "/with space")
     out = run("trust", "print", directory + "/with space/ca.pem")
-    for client in ("curl", "wget", "openssl", "python", "node", "go", "java", "git", "chromium", "firefox", "debian"):
+    for client in ("curl", "wget", "openssl", "python", "node", "go", "perl", "php", "java", "git", "chromium", "firefox", "debian"):
         check("\n%s: " % client in "\n" + out, client)
     check("'%s/with space/ca.pem'" % os.path.realpath(directory) in out and "%s" not in out, out)
     out = run("trust", "print", directory + "/with space/ca.pem", "--client", "node")

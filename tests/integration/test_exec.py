@@ -150,10 +150,17 @@ def clients_that_are_told_nothing():
         System.out.print(new String(c.getInputStream().readAllBytes())); } }"""
     node = "require('https').get(process.env.SHS_URL + '/node', r => r.pipe(process.stdout))"
     python = "import os, urllib.request as u; print(u.urlopen(os.environ['SHS_URL'] + '/python').read().decode())"
+    # By its streams; and by curl, which looks at no variable and is not in every PHP.
+    php = """echo $streams = file_get_contents(getenv("SHS_URL") . "/php");
+        if (function_exists("curl_init")) { curl_exec($c = curl_init(getenv("SHS_URL"))); echo curl_error($c); exit(curl_errno($c)); }"""
+    perl = "print HTTP::Tiny->new(verify_SSL => 1)->get($ENV{SHS_URL} . '/perl')->{content}"
+    ruby = "print Net::HTTP.get(URI(ENV['SHS_URL'] + '/ruby'))"
     with shslib.temp_dir() as directory:
         source = shslib.write_file(os.path.join(directory, "T.java"), java)
         clients = {"curl": ["sh", "-c", 'curl -sS "$SHS_URL/curl"'], "wget": ["sh", "-c", 'wget -qO- "$SHS_URL/wget"'],
                    "python": [sys.executable, "-c", python], "node": ["node", "-e", node], "java": ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", source],
+                   "wget2": ["sh", "-c", 'wget2 -qO- "$SHS_URL/wget2"'], "php": ["php", "-r", php],
+                   "perl": ["perl", "-MHTTP::Tiny", "-e", perl], "ruby": ["ruby", "-rnet/http", "-e", ruby],
                    "git": ["sh", "-c", 'GIT_CURL_VERBOSE=1 git ls-remote "$SHS_URL/git" 2>&1 | grep -q "HTTP/1.1 200"'
                            ' && echo \'"target": "/git\'']}
         for name, command in clients.items():
@@ -224,6 +231,22 @@ def when_it_is_killed_the_command_goes_too():
         started.signal(signal.SIGKILL)
         started.wait(30)
         shslib.wait_until(lambda: not is_alive(pid), 10, "the command to end")
+
+
+def directories_of_php_are_kept():
+    """Those of the user come first; and what is written for PHP is the path, with blanks and quotes."""
+    temp = shslib.tempfile.mkdtemp(prefix="shs-test 'exec\"-")
+    try:
+        for there, wanted in ((None, ":"), ("", ""), ("/a:/b", "/a:/b:"), (":/c", ":/c:")):
+            env = {"TMPDIR": temp} if there is None else {"TMPDIR": temp, "PHP_INI_SCAN_DIR": there}
+            code, out, err = shs_exec("--", "sh", "-c", 'echo "$PHP_INI_SCAN_DIR"; cat "${SHS_CA%/*}/php.ini"', env=env)
+            equal(code, 0, err)
+            value, *lines = out.splitlines()
+            check(value.startswith(wanted + temp + "/"), "%r: %s" % (there, value))
+            place = value[len(wanted):].replace('"', '\\"')
+            equal(lines, ['curl.cainfo = "%s/ca.pem"' % place, 'openssl.cafile = "%s/ca.pem"' % place])
+    finally:
+        shutil.rmtree(temp)
 
 
 def what_was_killed_is_cleared_away_by_the_next():
@@ -422,6 +445,6 @@ shslib.main(statuses, commands_that_cannot_be_started, usage, environment, handl
             clients_that_are_told_nothing, every_fault_over_curl,
             faults_for_some, two_hundred_at_once, signals, one_that_ignores_it_is_killed,
             what_it_leaves_behind_is_ended, what_its_children_leave_behind_is_told_too,
-            options_of_java_are_kept, what_was_killed_is_cleared_away_by_the_next,
+            options_of_java_are_kept, directories_of_php_are_kept, what_was_killed_is_cleared_away_by_the_next,
             what_is_in_use_or_not_ours_is_not_cleared_away, when_it_is_killed_the_command_goes_too, time_limit,
             a_request_that_does_not_end, quick)

@@ -272,7 +272,7 @@ def directory():
             equal(oct(os.stat(path).st_mode & 0o777), "0o700", "mode of the directory")
             equal([name for name in files if "/" not in name],
                   ["ca.p12", "ca.pem", "connections.jsonl", "crl.pem", "curl.cfg", "env.ps1", "env.sh", "hosts", "intermediate.pem",
-                   "keylog.txt", "manifest.json", "wgetrc"], "files")
+                   "keylog.txt", "manifest.json", "php.ini", "wgetrc"], "files")
             check({"server/expired.pem", "server/expired.key", "clients/alice.p12", "clients/alice.key"} <= set(files), files)
             check(not any(name.startswith("server/rsa") for name in files), files)
             # A shell that reads env.sh finds the lab; so does curl with curl.cfg.

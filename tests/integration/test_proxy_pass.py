@@ -374,6 +374,35 @@ def what_streams_arrives_at_once():
         check(ended.wait(20 * shslib.SLOWNESS), "the client has gone, and the other server was not told")
 
 
+def events_end_when_it_stops():
+    """As those of a handler do: it is no failure; also where they come too often for a wait, in which it would be seen."""
+    stop = threading.Event()
+
+    def play(conn, rest):
+        conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        wait = 60 * shslib.SLOWNESS if "seldom" in up.heads[-1] else 0.01
+        with contextlib.suppress(OSError):  # when we are left
+            conn.sendall(b"9\r\ndata: 1\n\n\r\n")
+            while not stop.wait(wait):
+                conn.sendall(b"9\r\ndata: 1\n\n\r\n")
+
+    for path in ("/seldom", "/often"):
+        stop.clear()
+        with Upstream(play) as up, shslib.Server("--handler", "echo", "--proxy", "/=" + up.url, "--stop-timeout",
+                                                 str(int(60000 * shslib.SLOWNESS))) as server:
+            try:
+                with server.connect() as sock:
+                    sock.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode())
+                    shslib.read_until(sock, b"data: 1\n\n")
+                    server.signal(signal.SIGTERM)
+                    data = shslib.read_all(sock)
+                equal(server.wait(20), 0, "exit code")
+            finally:
+                stop.set()
+            check(data.endswith(b"0\r\n\r\n"), "%s: %r" % (path, data[-100:]))
+            check(" failed" not in server.stderr and " 0 cut" in server.stderr, server.stderr)
+
+
 def a_client_that_goes_while_it_waits():
     ended = threading.Event()
 
@@ -553,5 +582,5 @@ def opens_a_browser():
 shslib.main(what_is_asked, bodies_both_ways, both_at_once, a_client_takes_its_time_for_the_answer,
             one_of_two_addresses_says_nothing, a_client_that_breaks_off_its_body,
             a_request_under_way_when_it_stops, a_circle, opens_a_browser, answers_without_a_body, what_streams_arrives_at_once,
-            a_client_that_goes_while_it_waits, bad_answers_are_not_passed_on, no_server_and_a_slow_one,
-            an_early_answer_ends_the_body, a_unix_socket, what_cannot_be, cache_control)
+            events_end_when_it_stops, a_client_that_goes_while_it_waits, bad_answers_are_not_passed_on,
+            no_server_and_a_slow_one, an_early_answer_ends_the_body, a_unix_socket, what_cannot_be, cache_control)

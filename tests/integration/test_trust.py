@@ -101,6 +101,28 @@ def what_print_says_is_what_is_done():
             check(words in out and "%n" not in out, out)
 
 
+def what_print_says_works():
+    """Its lines as they stand, for programs in languages that look at different variables."""
+    lwp = "my $r = LWP::UserAgent->new->get($ENV{URL}); print $r->code == 200 ? 'fine' : $r->status_line"
+    ruby = "print Net::HTTP.get_response(URI(ENV['URL'])).code == '200' ? 'fine' : 'bad'"
+    php = "<?php $c = curl_init(getenv('URL')); curl_setopt($c, CURLOPT_RETURNTRANSFER, 1); " \
+          "echo curl_exec($c) !== false && file_get_contents(getenv('URL')) !== false ? 'fine' : curl_error($c);"
+    with shslib.Server("--handler", "echo") as server, shslib.temp_dir() as top:
+        script = shslib.write_file(top + "/t.php", php.encode())
+        for client, there, command in (("perl", "perl -MLWP::UserAgent -MLWP::Protocol::https -e1", ["perl", "-MLWP::UserAgent", "-e", lwp]),
+                                       ("ruby", "ruby -rnet/http -ropenssl -e1", ["ruby", "-rnet/http", "-e", ruby]),
+                                       ("php", "php -r 'exit(function_exists(\"curl_init\") ? 0 : 1);'", None)):
+            if shslib.run("sh", "-c", there)[0] != 0:
+                print("       %s is not installed, or not all of it" % client)
+                continue
+            lines = [line.strip() for line in shs("trust", "print", server.ca, "--client", client).splitlines()[1:]]
+            if command is None:
+                command = ["sh", "-c", lines.pop().replace("FILE", script)]
+            code, out, err = shslib.run("sh", "-c", "\n".join(lines) + '\n"$@"', "sh", *command,
+                                        env={"URL": "https://localhost:%d/" % server.port})
+            equal((code, out), (0, "fine"), "%s: %s" % (client, err))
+
+
 def browsers():
     if CERTUTIL is None:
         print("       there is no certutil (apt install libnss3-tools)")
@@ -240,5 +262,5 @@ def the_real_one():
         check("update-ca-certificates has failed" in err and "was removed again" in err, err)
 
 
-shslib.main(a_system_in_a_directory, what_print_says_is_what_is_done, browsers, one_with_a_password_is_not_waited_for,
+shslib.main(a_system_in_a_directory, what_print_says_is_what_is_done, what_print_says_works, browsers, one_with_a_password_is_not_waited_for,
             what_is_refused_changes_nothing, half_of_it_is_refused_before, the_real_one)
