@@ -1,5 +1,6 @@
 #include "contract_lab.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -175,6 +176,7 @@ void contract_dial(struct contract_client *c, const struct contract_server *s)
     struct timeval limit = {.tv_sec = patience_ms() / 1000};
     struct shs_tls_context *context;
     sigset_t before;
+    int ret;
 
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(c->fd >= 0);
@@ -192,7 +194,11 @@ void contract_dial(struct contract_client *c, const struct contract_server *s)
     assert_non_null(c->ssl);
     assert_int_equal(SSL_set_fd(c->ssl, c->fd), 1);
     begin_quiet(&before);
-    assert_int_equal(end_quiet(&before, SSL_connect(c->ssl)), 1);
+    do {
+        errno = 0;
+        ret = SSL_connect(c->ssl);
+    } while (ret < 0 && errno == EINTR);
+    assert_int_equal(end_quiet(&before, ret), 1);
 }
 
 bool contract_try_to_say(struct contract_client *c, const void *bytes, size_t len)
@@ -216,7 +222,10 @@ size_t contract_hear(struct contract_client *c, void *buf, size_t cap)
     ssize_t n;
 
     begin_quiet(&before);
-    n = c->ssl != NULL ? SSL_read(c->ssl, buf, (int)cap) : recv(c->fd, buf, cap, 0);
+    do { /* with SO_RCVTIMEO a stop of the process ends a recv, which is not begun again */
+        errno = 0;
+        n = c->ssl != NULL ? SSL_read(c->ssl, buf, (int)cap) : recv(c->fd, buf, cap, 0);
+    } while (n < 0 && errno == EINTR);
     (void)end_quiet(&before, 0);
     return n < 0 ? 0 : (size_t)n;
 }
