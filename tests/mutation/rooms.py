@@ -68,6 +68,8 @@ HELD = (
     ("server/conversation", "test_conversation test_server test_activity test_half_close "
      "test_socketserver_handlers test_server_limits test_server_close test_drain"),
     ("server/stream_handler", "test_stream_handler test_socketserver_handlers"),
+    ("server/thread_pool_queue", "test_thread_pool_queue test_thread_pool_shared test_thread_pool_limits "
+     "test_thread_pool"),
     ("server/proxy_header base/network", "test_proxy_header"),
     ("tls/clients/deny", "test_tls_deny"),
     ("tls/clients/verified tls/clients/keys", "test_tls_verified"),
@@ -94,6 +96,7 @@ SURVEYED = (
     ("http/mistake http/error_page http/standing", "test_mistakes"),
     ("http/parser", "test_parser test_guard"),
     ("server/load_control", "test_load_control"),
+    ("server/thread_pool_slot", "test_thread_pool test_thread_pool_limits test_thread_pool_shared"),
     ("server/cores", "test_cores"),
     ("base/number", "test_number"),
     ("base/text base/chars", "test_text"),

@@ -69,6 +69,9 @@ KNOWN = {
     "handler/authorization: limit: found.len > 0": NEVER_EMPTY,
     "handler/rate_limit: limit: o->max_keys > KEYS_MAX": "as many keys as there may be are 256 MiB",
     "server/proxy_header: limit: text.len >= sizeof copy": ONE_BYTE,
+    "server/thread_pool_queue: never: !atomic_load(&line->held)": "a shortcut: it is looked at again under the lock",
+    "server/thread_pool_queue: gone: let_go(line);":
+    "a race: only when another one leaves in the middle of `hold`, before it can see that the line is held",
     "base/network: never: text.len == 0": EMPTY_IS_NONE,
     "base/network: limit: text.len >= sizeof copy": ONE_BYTE,
     "base/network: always: rest == 0": "the mask for no bits is 0, so all bytes are equal with it",

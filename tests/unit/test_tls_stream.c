@@ -10,6 +10,8 @@
 
 #include <openssl/err.h>
 
+#include "tls/clients/recheck.h"
+#include "tls/wire/mixin.h"
 #include "tls_ends.h"
 
 /* -- after the handshake ----------------------------------------------------------------------- */
@@ -35,6 +37,33 @@ static void renegotiation_is_refused(void **state)
     tls_says(e.server, "still here");
     for (i = 0; i < 3; i++)
         assert_int_equal(tls_read_code(e.server) == SHS_TLS, 0);
+    ends_close(&e);
+}
+
+/* Who looks before he reads, as a pool does, hears of it as who reads at once. */
+static void a_client_that_counts_no_more_is_told(void **state)
+{
+    struct shs_tls_mixin mixin = {.shared = NULL};
+    struct shs_tls_recheck recheck = {.mixin = &mixin, .reason = SHS_CLIENT_DENIED};
+    struct ends e;
+
+    SHS_UNUSED(state);
+    ends_open(&e, 0, 65536, 0);
+    ends_meet(&e);
+    assert_int_equal(shs__stream_ready(&e.server->base), SHS_WAIT_READ);
+    tls_says(e.client, "a");
+    e.server->recheck = &recheck;
+    assert_int_equal(shs__stream_ready(&e.server->base), SHS_OK);
+    assert_int_equal(tls_read_code(e.server), SHS_STOPPED);
+    tls_describes(e.server, SHS_STOPPED, "no longer accepted");
+    e.server->recheck = NULL;
+    ends_close(&e);
+
+    ends_open(&e, 0, 65536, 0); /* and so when nothing has come */
+    ends_meet(&e);
+    e.server->recheck = &recheck;
+    assert_int_equal(shs__stream_ready(&e.server->base), SHS_OK);
+    e.server->recheck = NULL;
     ends_close(&e);
 }
 
@@ -394,6 +423,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(renegotiation_is_refused),
+        cmocka_unit_test(a_client_that_counts_no_more_is_told),
         cmocka_unit_test(a_flood_of_key_updates_ends),
         cmocka_unit_test(what_follows_a_flood_is_not_heard),
         cmocka_unit_test(what_we_owe_waits_for_room),

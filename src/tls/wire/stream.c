@@ -683,6 +683,8 @@ static int tls_ready(struct shs_stream *s)
 
     if (!shs__tls_is_established(self) || self->failed != SHS_OK || self->ended != SHS_OK)
         return SHS_OK;
+    if (self->recheck != NULL && !shs__tls_recheck_look(self->recheck))
+        return SHS_OK; /* the read says so */
     if (self->records != NULL)
         rc = read_direct(self, &byte, 0, &got);
     while (self->records == NULL && rc == SHS_OK) {
