@@ -55,7 +55,7 @@ static const char node_script[] =
     "  a.on('end', () => end(a.complete ? 0 : 1, a.complete ? '' : 'aborted'));\n"
     "  a.on('error', (e) => end(1, 'aborted ' + e.code)); });\n"
     "r.on('error', (e) => end(1, e.code + ' ' + e.message));\n"
-    "setTimeout(() => end(1, 'TIMEOUT'), limit * 1000);\n";
+    "setTimeout(() => end(1, 'TIMED_OUT'), limit * 1000);\n";
 
 static const char go_script[] =
     "package main\n"

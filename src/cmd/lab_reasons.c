@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define WORDS_MAX 10
+#define WORDS_MAX 16
 
 /* Only what clients word each in their own way; the rest is in the conditions' rows. */
 static const struct {
@@ -20,9 +20,13 @@ static const struct {
       "Premature EOF",           /* Java */
       "CONTENT_LENGTH_MISMATCH", /* Chromium */
       "INCOMPLETE_CHUNKED_ENCODING"}},
+    /* The word alone is no reason: a trace of Python quotes "timeout=5", one of Ruby timeout.rb. */
     {LAB_REASON_TIMEOUT,
-     {"timed out", "TIMED_OUT", "TIMEOUT", /* and Java's SocketTimeoutException */
-      "Client.Timeout exceeded", "deadline exceeded"}},
+     {"timed out", "TIMED_OUT", "TIMEDOUT", /* curl, Chromium, Node */
+      "TimeoutError", "TimeoutException",   /* Python, Java */
+      "ReadTimeout", "OpenTimeout", "ConnectTimeout", "execution expired", /* Ruby, requests */
+      "i/o timeout", "handshake timeout", "Client.Timeout exceeded", "deadline exceeded", /* Go */
+      "connection timeout", "read timeout"}}, /* curl, Perl's LWP */
     {"closed",
      {"EOF occurred in violation of protocol", /* Python */
       "unexpected EOF", "CONNECTION_CLOSED", "EMPTY_RESPONSE",

@@ -146,6 +146,17 @@ def who_was_late_has_not_refused():
     equal((code, results_of(out)["expired"]["verdict"]), (5, "hang"), out + err)
 
 
+def the_word_timeout_alone_is_no_reason():
+    """A client that quotes its own limit has refused; one whose limit was over has no verdict."""
+    for said, code, verdict in (("    r = requests.get(url, timeout=5)", 4, "reject"),
+                                ("from /usr/lib/ruby/3.1.0/timeout.rb:112: in `timeout`", 4, "reject"),
+                                ("requests.exceptions.ReadTimeout: x", 5, "hang"), ("net/http: TLS handshake timeout", 5, "hang"),
+                                ("java.net.SocketTimeoutException: x", 5, "hang"), ("ETIMEDOUT", 5, "hang")):
+        got, out, err = run("--only", "sha256", "--format", "json", "--", "sh", "-c",
+                            'curl -sS -o /dev/null https://{host}/ && [ {id} = good ] || { echo "$1"; exit 1; }', "sh", said)
+        equal((got, results_of(out)["sha256"]["verdict"]), (code, verdict), said + out + err)
+
+
 def the_last_line_decides():
     curl = "curl -s -o /dev/null https://{host}/; echo %s"
     code, out, _ = run("--only", "good", "--only", "expired", "--verdict", "last-line", "--format", "json", "--", "sh", "-c",
@@ -361,7 +372,8 @@ def the_lab_that_was_started_last():
 if not shutil.which("curl"):
     shslib.skip("curl is not installed")
 shslib.main(curl_passes, careless_clients_are_caught, clients_that_do_not_come, one_that_hangs, the_last_line_decides,
-            who_was_late_has_not_refused, formats_profiles_and_baselines, usage, crashes_are_no_refusals, what_clients_say_is_text,
+            who_was_late_has_not_refused, the_word_timeout_alone_is_no_reason, formats_profiles_and_baselines, usage,
+            crashes_are_no_refusals, what_clients_say_is_text,
             filters_that_fit_nothing, a_baseline_outlives_a_part, paths_with_blanks_and_quotes,
             nothing_is_left_after_a_signal, nothing_is_left_when_nobody_reads, a_lab_that_is_served,
             the_lab_that_was_started_last)

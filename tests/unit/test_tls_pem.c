@@ -83,6 +83,9 @@ static void reads_what_is_meant(void **state)
     reads(BLOCK("X"), 1);
     reads(B "CERTIFICATE" D "\xc2\xa0\n" BODY E "CERTIFICATE" D "\xe3\x80\x80", 1);
     reads(B D "\n" E D "\n", 0); /* of nothing */
+    /* Words of a boundary are no boundary where base64 spells them. */
+    reads(B "CERTIFICATE" D "\nMIIBxbEgIn+/\nbegin/CERTIFICATE/END/==\n" E "CERTIFICATE" D "\n", 1);
+    reads(B "X509 CRL" D "\r\n  BEGIN+END+KEYS==\t\r\n" E "X509 CRL" D "\r\n", 1);
     /* What openssl writes beside certificates is not a loss. */
     reads(
         "Bag Attributes\n    localKeyID: 01 02 \nsubject=CN = x\nissuer=CN = y\n"
