@@ -93,7 +93,9 @@ def fish():
     with Folder("fish") as here:
         for words, wanted, unwanted in CASES:
             offered = here.run(["fish", "-c", f'source {here.script}; complete -C "shs {" ".join(words)}"'])
-            judge(words, [line.split("\t")[0] for line in offered.splitlines()], wanted, unwanted)
+            names = [line.split("\t")[0] for line in offered.splitlines()]
+            # From fish 4 on also what has the letters in this order, behind what begins with them.
+            judge(words, [name for name in names if name.startswith(words[-1])], wanted, unwanted)
 
 
 class Terminal:
