@@ -79,11 +79,13 @@ static int handle(struct shs_conn *conn)
     return rc;
 }
 
-/* What a stream above the socket holds already, or rfile, is not told by the socket again. */
-static bool has_more(struct shs_conn *conn)
+/* What a stream above the socket holds already, or rfile, is not told by the socket again. SHS_OK:
+   there is something; SHS_WAIT_*: what has to come for the next of it. TLS may have to write. */
+static int look_for_more(struct shs_conn *conn)
 {
-    return conn->ahead ||
-           (shs__stream_pending(conn->stream) && shs__stream_ready(conn->stream) == SHS_OK);
+    if (conn->ahead)
+        return SHS_OK;
+    return shs__stream_pending(conn->stream) ? shs__stream_ready(conn->stream) : SHS_WAIT_READ;
 }
 
 /*
@@ -95,16 +97,19 @@ static int call_handler(struct shs_conn *conn)
 {
     bool reads = conn->server->protocol == NULL;
     unsigned took_nothing = 0;
-    int rc;
+    int rc, more;
 
     conn->reads = false;
     do {
         conn->has_read = false;
         rc = handle(conn);
+        if (rc != SHS_WAIT_READ || !reads)
+            return rc;
         took_nothing = conn->has_read ? 0 : took_nothing + 1;
-    } while (rc == SHS_WAIT_READ && took_nothing < 2 && reads && has_more(conn));
-    conn->reads = rc == SHS_WAIT_READ && reads;
-    return rc;
+        more = took_nothing < 2 ? look_for_more(conn) : SHS_WAIT_READ;
+    } while (more == SHS_OK);
+    conn->reads = true;
+    return more;
 }
 
 int shs__base_finish_request(struct shs_layer *layer, struct shs_conn *conn)

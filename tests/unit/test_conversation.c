@@ -258,6 +258,38 @@ static void who_watches_is_told(void **state)
     close_lab();
 }
 
+/* -- a stream that must write before it can read ----------------------------------------------- */
+
+static bool always_pending(const struct shs_stream *s)
+{
+    SHS_UNUSED(s);
+    return true;
+}
+
+static int ready_after_writing(struct shs_stream *s)
+{
+    SHS_UNUSED(s);
+    return SHS_WAIT_WRITE;
+}
+
+static void what_must_be_written_first_is_waited_for(void **state)
+{
+    struct shs_stream_class cls;
+
+    SHS_UNUSED(state);
+    open_lab(&plain_class, 1000);
+    answers(SHS_WAIT_READ, SHS_OK, SHS_OK, SHS_OK);
+    cls = *lab.conn->stream->cls;
+    cls.pending = always_pending;
+    cls.ready = ready_after_writing;
+    lab.conn->stream->cls = &cls;
+    assert_int_equal(advance(), SHS_WAIT_WRITE);
+    assert_int_equal(lab.calls, 1);
+    assert_int_equal(shs_conn_look(lab.conn), SHS_WAIT_WRITE); /* of who waits for a read still */
+    assert_int_equal(advance(), SHS_OK);
+    close_lab();
+}
+
 /* -- who yields -------------------------------------------------------------------------------- */
 
 static void open_yielding(unsigned stop_ms)
@@ -450,6 +482,7 @@ int main(void)
         cmocka_unit_test(a_handler_begins_as_one_that_stays),
         cmocka_unit_test(what_is_held_is_told_twice),
         cmocka_unit_test(who_watches_is_told),
+        cmocka_unit_test(what_must_be_written_first_is_waited_for),
         cmocka_unit_test(who_yields_goes_on_while_there_is_time),
         cmocka_unit_test(on_the_loop_a_shutdown_counts),
         cmocka_unit_test(who_yields_waits_for_nobody),
