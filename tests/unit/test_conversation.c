@@ -424,6 +424,34 @@ static void a_client_in_front_of_the_door_ends_an_idle_wait(void **state)
     close_lab();
 }
 
+/* Nor does one that has its answer and stays, but for as long as he needs to take it. */
+static void a_client_in_front_of_the_door_ends_a_linger(void **state)
+{
+    struct shs_listener door = {.next = NULL};
+    int ends[2];
+
+    SHS_UNUSED(state);
+    for (unsigned served = 0; served < 2; served++) {
+        int64_t began;
+
+        open_lab(&plain_class, 1000);
+        lab.server->opt.close_ms = (unsigned)patience_ms();
+        atomic_init(&door.fd, open_full_pipe(ends));
+        lab.server->listeners = &door;
+        lab.conn->on_loop = lab.waits_by_poll = true;
+        lab.conn->served = served;
+        began = shs_now_ns();
+        shs__conn_begin_linger(lab.conn);
+        lab.conn->phase = SHS_CONN_LINGER;
+        assert_int_equal(shs_server_wait_request(lab.server, lab.conn, SHS_WAIT_READ), SHS_STOPPED);
+        assert_true(shs_now_ns() >= began + (int64_t)SHS_LINGER_LEAST_MS * SHS_NS_PER_MS);
+        assert_true(shs_now_ns() < shs_conn_deadline(lab.conn));
+        lab.server->listeners = NULL;
+        close_pipe(ends);
+        close_lab();
+    }
+}
+
 /* The loop was woken for something else: the wait goes on, and is not woken again for that. */
 static void a_wake_up_is_taken(void **state)
 {
@@ -489,6 +517,7 @@ int main(void)
         cmocka_unit_test(a_stop_between_two_requests_is_no_failure),
         cmocka_unit_test(what_wakes_it_ends_a_wait_on_the_loop),
         cmocka_unit_test(a_client_in_front_of_the_door_ends_an_idle_wait),
+        cmocka_unit_test(a_client_in_front_of_the_door_ends_a_linger),
         cmocka_unit_test(a_wake_up_is_taken),
         cmocka_unit_test(who_watches_is_told_of_waits),
         cmocka_unit_test(who_is_cut_off_on_the_loop_is_named),
