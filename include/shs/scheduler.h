@@ -146,6 +146,14 @@ SHS_API void shs_conn_set_overloaded(struct shs_conn *conn, bool overloaded);
  */
 SHS_API void shs_conn_told_ready(struct shs_conn *conn, bool ended, int64_t told_ns);
 
+/*
+ * It has told of urgent data (EPOLLPRI), which ends a read before the socket is empty: from then on
+ * one that gave less than was asked for is not taken for the last. Who does not ask an
+ * edge-triggered poll for that lets a connection with such data wait for its peer, who has sent
+ * everything. Beside shs_conn_told_ready; owner thread only.
+ */
+SHS_API void shs_conn_told_urgent(struct shs_conn *conn);
+
 /* True if the last read has emptied the socket, and nothing was told since, nor its end: then an
    edge-triggered poll tells of what comes next. False: it has to be asked again (EPOLL_CTL_MOD).
    For SHS_WAIT_WRITE always: a handler may ask for room that there is. Owner thread. */

@@ -37,6 +37,7 @@ struct shs_conn *shs__conn_new(struct shs_server *server, int fd, const struct s
         /* Its name does not fit, and most have none: kept as text. */
         conn->client.sa.sa_family = AF_UNIX;
         conn->client_host = shs__unix_name(address, address_len);
+        conn->socket.is_unix = true;
     } else if (address != NULL && address_len > 0 && address_len <= sizeof conn->client) {
         memcpy(&conn->client, address, address_len);
     }

@@ -79,11 +79,13 @@ static int handle(struct shs_conn *conn)
     return rc;
 }
 
-/* What a stream above the socket holds already, or rfile, is not told by the socket again. */
-static bool has_more(struct shs_conn *conn)
+/* What a stream above the socket holds already, or rfile, is not told by the socket again. SHS_OK:
+   there is something; SHS_WAIT_*: what has to come for the next of it. TLS may have to write. */
+static int look_for_more(struct shs_conn *conn)
 {
-    return conn->ahead ||
-           (shs__stream_pending(conn->stream) && shs__stream_ready(conn->stream) == SHS_OK);
+    if (conn->ahead)
+        return SHS_OK;
+    return shs__stream_pending(conn->stream) ? shs__stream_ready(conn->stream) : SHS_WAIT_READ;
 }
 
 /*
@@ -95,16 +97,19 @@ static int call_handler(struct shs_conn *conn)
 {
     bool reads = conn->server->protocol == NULL;
     unsigned took_nothing = 0;
-    int rc;
+    int rc, more;
 
     conn->reads = false;
     do {
         conn->has_read = false;
         rc = handle(conn);
+        if (rc != SHS_WAIT_READ || !reads)
+            return rc;
         took_nothing = conn->has_read ? 0 : took_nothing + 1;
-    } while (rc == SHS_WAIT_READ && took_nothing < 2 && reads && has_more(conn));
-    conn->reads = rc == SHS_WAIT_READ && reads;
-    return rc;
+        more = took_nothing < 2 ? look_for_more(conn) : SHS_WAIT_READ;
+    } while (more == SHS_OK);
+    conn->reads = true;
+    return more;
 }
 
 int shs__base_finish_request(struct shs_layer *layer, struct shs_conn *conn)
@@ -160,9 +165,22 @@ static void cut_on_loop(struct shs_conn *conn)
 }
 
 /*
+ * From when on a new client ends the wait for this one: at once, when it is only being kept alive.
+ * One that has its answer, and has not closed its end, is given the time to take it.
+ */
+static int64_t makes_room_ns(const struct shs_conn *conn, int64_t now, bool idle)
+{
+    int64_t close_ns = (int64_t)conn->server->opt.close_ms * SHS_NS_PER_MS;
+
+    if (conn->phase == SHS_CONN_LINGER)
+        return shs__deadline_after(conn->deadline_ns - close_ns, SHS_LINGER_LEAST_MS);
+    return idle && conn->served > 0 ? now : INT64_MAX;
+}
+
+/*
  * On the loop's own thread somebody else may be waiting behind this peer: a shutdown ends an idle
- * wait, and so does a new client when this one is only being kept alive. A request that is under
- * way has the grace of server_close, which cannot be called before the loop has ended.
+ * wait, and so does a new client. A request that is under way has the grace of server_close, which
+ * cannot be called before the loop has ended.
  */
 static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer, struct pollfd *wake)
 {
@@ -170,6 +188,7 @@ static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer, struct pollf
     struct pollfd fds[3 + SHS_MAX_LISTENERS];
     int64_t now = shs_now_ns(), until = loop_limit(self, now);
     bool stopping = until != INT64_MAX, idle = atomic_load(&conn->idle);
+    int64_t room = makes_room_ns(conn, now, idle);
     unsigned count = 3;
     int n;
 
@@ -181,12 +200,14 @@ static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer, struct pollf
     fds[0] = *peer;
     fds[1] = (struct pollfd){.fd = stopping ? -1 : self->wake_fd, .events = POLLIN};
     fds[2] = *wake;
-    if (idle && conn->served > 0)
+    if (room <= now)
         count += shs__server_poll_listeners(self, fds + 3);
     /* In slices, for who hurries us may be a signal handler of another thread. */
     until = stopping ? shs__deadline_after(now, SHS_DRAIN_SLICE_MS) : shs__drain_until(self);
     if (conn->deadline_ns < until)
         until = conn->deadline_ns;
+    if (room > now && room < until)
+        until = room;
     n = poll(fds, count, shs__poll_ms(until, now));
     peer->revents = fds[0].revents;
     wake->revents = fds[2].revents;

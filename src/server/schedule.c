@@ -61,6 +61,11 @@ void shs_conn_told_ready(struct shs_conn *conn, bool ended, int64_t told_ns)
     conn->socket.told_ns = told_ns;
 }
 
+void shs_conn_told_urgent(struct shs_conn *conn)
+{
+    conn->socket.urgent = true;
+}
+
 bool shs_conn_is_drained(const struct shs_conn *conn)
 {
     return conn->socket.drained && !conn->socket.hung_up;

@@ -16,9 +16,6 @@
 /* Handed to the kernel beyond what is on its way to the peer, at most. */
 #define UNSENT_BYTES (256 * 1024)
 
-/* While the server is being closed, its end of a connection waits so long for the peer's. */
-#define LINGER_AT_STOP_MS 200u
-
 /* A lack of descriptors is logged so often. */
 #define SAY_AGAIN_MS 1000u
 
@@ -413,7 +410,7 @@ static int linger(struct shs_conn *conn)
  */
 static void begin_waiting_for_fin(struct shs_conn *conn)
 {
-    int64_t until = shs__deadline_after(shs_now_ns(), LINGER_AT_STOP_MS);
+    int64_t until = shs__deadline_after(shs_now_ns(), SHS_LINGER_LEAST_MS);
 
     conn->phase = SHS_CONN_LINGER;
     if (shs_server_stopping(conn->server) && until < conn->deadline_ns)

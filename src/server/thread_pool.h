@@ -65,9 +65,13 @@ enum {
     SHS_POOL_WHERE = 3,
     SHS_POOL_POKED = 4,   /* an event came while it was owned */
     SHS_POOL_HUNG_UP = 8, /* and it was the end of the peer's data, or worse */
-    SHS_POOL_BITS = 15,
-    SHS_POOL_GENERATION = 16
+    SHS_POOL_URGENT = 16, /* and it was urgent data */
+    SHS_POOL_BITS = 31,
+    SHS_POOL_GENERATION = 32
 };
+
+/* What epoll is asked to tell of a connection; its room as well, once it has wanted to write. */
+#define SHS_POOL_EVENTS (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET)
 
 struct shs_pool_group;
 struct shs_pool_worker;

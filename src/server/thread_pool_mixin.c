@@ -75,7 +75,7 @@ static int64_t first_deadline(const struct shs_conn *conn)
 /* Registers a new connection; from here on the workers have it. */
 static int admit(struct shs_pool_group *group, struct shs_pool_slot *slot, struct shs_conn *conn)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
+    struct epoll_event event = {.events = SHS_POOL_EVENTS};
 
     if (conn->deadline_ns == INT64_MAX)
         conn->deadline_ns = first_deadline(conn);

@@ -112,11 +112,27 @@ static struct shs_pool_slot *find(struct shs_pool_group *group, uint64_t ticket)
     return &chunk[index % SHS_POOL_CHUNK];
 }
 
+/* What an event says that stays so. */
+static uint64_t marks_of(uint32_t events)
+{
+    return ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0 ? SHS_POOL_HUNG_UP : 0u) |
+           ((events & EPOLLPRI) != 0 ? SHS_POOL_URGENT : 0u);
+}
+
+/* The owner tells it to the connection. */
+static void tell(struct shs_conn *conn, uint64_t marks)
+{
+    if ((marks & SHS_POOL_HUNG_UP) != 0)
+        conn->socket.hung_up = true;
+    if ((marks & SHS_POOL_URGENT) != 0)
+        shs_conn_told_urgent(conn);
+}
+
 struct shs_pool_slot *shs__pool_claim(struct shs_pool_group *group, uint64_t ticket,
                                       uint32_t events)
 {
     struct shs_pool_slot *slot = find(group, ticket);
-    bool hung_up = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    uint64_t marks = marks_of(events);
     uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
     uint64_t to;
 
@@ -127,13 +143,12 @@ struct shs_pool_slot *shs__pool_claim(struct shs_pool_group *group, uint64_t tic
         if ((state & SHS_POOL_WHERE) == SHS_POOL_PARKED)
             to = generation_of(state) * SHS_POOL_GENERATION | SHS_POOL_OWNED;
         else
-            to = state | SHS_POOL_POKED | (hung_up ? SHS_POOL_HUNG_UP : 0u);
+            to = state | SHS_POOL_POKED | marks;
     } while (!atomic_compare_exchange_weak_explicit(&slot->state, &state, to, memory_order_acq_rel,
                                                     memory_order_relaxed));
     if ((to & SHS_POOL_POKED) != 0)
         return NULL;
-    if (hung_up)
-        slot->conn->socket.hung_up = true;
+    tell(slot->conn, marks);
     return slot;
 }
 
@@ -148,8 +163,7 @@ bool shs__pool_release(struct shs_pool_slot *slot)
                                                 memory_order_release, memory_order_relaxed))
         return true;
     state = atomic_exchange_explicit(&slot->state, clean | SHS_POOL_OWNED, memory_order_acquire);
-    if ((state & SHS_POOL_HUNG_UP) != 0)
-        slot->conn->socket.hung_up = true;
+    tell(slot->conn, state);
     return false;
 }
 

@@ -119,7 +119,7 @@ static int park(struct shs_pool_group *group, struct shs_pool_slot *slot, int wh
     if (!shs_conn_is_datagram(conn) &&
         ((what == SHS_WAIT_WRITE && (!slot->out || !conn->socket.filled)) ||
          (what == SHS_WAIT_READ && !shs_conn_is_drained(conn)))) {
-        struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
+        struct epoll_event event = {.events = SHS_POOL_EVENTS};
 
         slot->out = slot->out || what == SHS_WAIT_WRITE;
         if (slot->out)

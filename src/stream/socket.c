@@ -119,17 +119,33 @@ int shs__socket_stream_peek(struct shs_socket_stream *self, void *buf, size_t ca
     return SHS_OK;
 }
 
+/*
+ * recv, and whether there may be more behind what it gave although that is less than `cap`. Of a
+ * Unix socket the kernel gives no more in one read than one message with descriptors (which nobody
+ * here takes: it says MSG_CTRUNC, and closes them) and what came before it.
+ */
+static ssize_t receive(const struct shs_socket_stream *self, void *buf, size_t cap, bool *more)
+{
+    struct iovec iov = {.iov_base = buf, .iov_len = cap};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n = self->is_unix ? recvmsg(self->fd, &msg, 0) : recv(self->fd, buf, cap, 0);
+
+    *more = n > 0 && (self->urgent || (msg.msg_flags & MSG_CTRUNC) != 0);
+    return n;
+}
+
 static int socket_read(struct shs_stream *s, void *buf, size_t cap, size_t *got)
 {
     struct shs_socket_stream *self = SOCKET(s);
+    bool more = false;
     ssize_t n;
 
     if (self->ended != SHS_OK)
         return self->ended;
     do {
-        n = recv(self->fd, buf, cap, 0);
+        n = receive(self, buf, cap, &more);
     } while (n < 0 && errno == EINTR);
-    self->drained = n < (ssize_t)cap && !self->hung_up;
+    self->drained = n < (ssize_t)cap && !more && !self->hung_up;
     self->there_ns = self->told_ns;
     self->told_ns = 0;
     if (n > 0) {

@@ -120,6 +120,8 @@ struct shs_socket_stream {
     bool drained; /* the last read took all there was: epoll tells when there is more */
     bool filled;  /* the last write found no room: epoll tells when there is some */
     bool hung_up; /* the peer's data has ended, as epoll said: a read never waits any more */
+    bool is_unix; /* a read ends behind bytes that came with descriptors, and says so */
+    bool urgent;  /* the peer has sent such data, as epoll said: a read ends there, and does not */
     uint64_t bytes_in, bytes_out;
     int64_t told_ns; /* epoll said before this moment that there is something to read; 0: unknown */
     /* what the last read took, or its beginning, was there at this moment; or 0 */

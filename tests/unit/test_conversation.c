@@ -258,6 +258,38 @@ static void who_watches_is_told(void **state)
     close_lab();
 }
 
+/* -- a stream that must write before it can read ----------------------------------------------- */
+
+static bool always_pending(const struct shs_stream *s)
+{
+    SHS_UNUSED(s);
+    return true;
+}
+
+static int ready_after_writing(struct shs_stream *s)
+{
+    SHS_UNUSED(s);
+    return SHS_WAIT_WRITE;
+}
+
+static void what_must_be_written_first_is_waited_for(void **state)
+{
+    struct shs_stream_class cls;
+
+    SHS_UNUSED(state);
+    open_lab(&plain_class, 1000);
+    answers(SHS_WAIT_READ, SHS_OK, SHS_OK, SHS_OK);
+    cls = *lab.conn->stream->cls;
+    cls.pending = always_pending;
+    cls.ready = ready_after_writing;
+    lab.conn->stream->cls = &cls;
+    assert_int_equal(advance(), SHS_WAIT_WRITE);
+    assert_int_equal(lab.calls, 1);
+    assert_int_equal(shs_conn_look(lab.conn), SHS_WAIT_WRITE); /* of who waits for a read still */
+    assert_int_equal(advance(), SHS_OK);
+    close_lab();
+}
+
 /* -- who yields -------------------------------------------------------------------------------- */
 
 static void open_yielding(unsigned stop_ms)
@@ -392,6 +424,34 @@ static void a_client_in_front_of_the_door_ends_an_idle_wait(void **state)
     close_lab();
 }
 
+/* Nor does one that has its answer and stays, but for as long as he needs to take it. */
+static void a_client_in_front_of_the_door_ends_a_linger(void **state)
+{
+    struct shs_listener door = {.next = NULL};
+    int ends[2];
+
+    SHS_UNUSED(state);
+    for (unsigned served = 0; served < 2; served++) {
+        int64_t began;
+
+        open_lab(&plain_class, 1000);
+        lab.server->opt.close_ms = (unsigned)patience_ms();
+        atomic_init(&door.fd, open_full_pipe(ends));
+        lab.server->listeners = &door;
+        lab.conn->on_loop = lab.waits_by_poll = true;
+        lab.conn->served = served;
+        began = shs_now_ns();
+        shs__conn_begin_linger(lab.conn);
+        lab.conn->phase = SHS_CONN_LINGER;
+        assert_int_equal(shs_server_wait_request(lab.server, lab.conn, SHS_WAIT_READ), SHS_STOPPED);
+        assert_true(shs_now_ns() >= began + (int64_t)SHS_LINGER_LEAST_MS * SHS_NS_PER_MS);
+        assert_true(shs_now_ns() < shs_conn_deadline(lab.conn));
+        lab.server->listeners = NULL;
+        close_pipe(ends);
+        close_lab();
+    }
+}
+
 /* The loop was woken for something else: the wait goes on, and is not woken again for that. */
 static void a_wake_up_is_taken(void **state)
 {
@@ -450,12 +510,14 @@ int main(void)
         cmocka_unit_test(a_handler_begins_as_one_that_stays),
         cmocka_unit_test(what_is_held_is_told_twice),
         cmocka_unit_test(who_watches_is_told),
+        cmocka_unit_test(what_must_be_written_first_is_waited_for),
         cmocka_unit_test(who_yields_goes_on_while_there_is_time),
         cmocka_unit_test(on_the_loop_a_shutdown_counts),
         cmocka_unit_test(who_yields_waits_for_nobody),
         cmocka_unit_test(a_stop_between_two_requests_is_no_failure),
         cmocka_unit_test(what_wakes_it_ends_a_wait_on_the_loop),
         cmocka_unit_test(a_client_in_front_of_the_door_ends_an_idle_wait),
+        cmocka_unit_test(a_client_in_front_of_the_door_ends_a_linger),
         cmocka_unit_test(a_wake_up_is_taken),
         cmocka_unit_test(who_watches_is_told_of_waits),
         cmocka_unit_test(who_is_cut_off_on_the_loop_is_named),
