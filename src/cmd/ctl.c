@@ -68,9 +68,8 @@ static const struct ctl_column handshake_columns[] = {
     {"TLS", "version"},   {"SNI", "sni"},         {"FAILED", "failed"},
     {"REASON", "reason"}, {"SUBJECT", "subject"}, {NULL, NULL}};
 static const struct ctl_column cert_columns[] = {
-    {"KIND", "kind"},   {"DAYS", "days_left"}, {"UNTIL", "not_after"},
-    {"STALE", "stale"}, {"FILE", "file"},      {"SUBJECT", "subject"},
-    {NULL, NULL}};
+    {"KIND", "kind"},   {"DAYS", "days_left"}, {"UNTIL", "not_after"}, {"EARLY", "early"},
+    {"STALE", "stale"}, {"FILE", "file"},      {"SUBJECT", "subject"}, {NULL, NULL}};
 static const struct ctl_column thread_columns[] = {
     {"THREAD", "thread"},  {"NAME", "name"},
     {"STATE", "state"},    {"CPU", "cpu_s"},

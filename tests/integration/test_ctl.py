@@ -91,6 +91,7 @@ def test_what_is_told(pki):
         rows = server.rows("certs")
         check({"certificate"} <= {row["KIND"] for row in rows}, rows)
         equal([row["FILE"] for row in rows if row["KIND"] == "certificate"], [pki.cert])
+        equal([(row["EARLY"], row["STALE"]) for row in rows if row["KIND"] == "certificate"], [("no", "no")])
         equal(server.rows("certs", "--within", "0s"), [])
         equal({row["NAME"] for row in server.rows("servers")}, {server.name, "admin"})
         check("/admin/v1/drain" in {row["PATH"] for row in server.rows("routes")}, "routes")
