@@ -257,11 +257,12 @@ static void add_item(struct inventory *self, const char *key, const char *kind, 
         json_decref(members);
         return;
     }
-    item = json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:b, s:[o]}", "kind", kind, "file",
+    item = json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:b, s:b, s:[o]}", "kind", kind, "file",
                      shs__admin_text(file), "subject", shs__admin_text_or_null(subject),
                      "not_before", shs__admin_time(since), "not_after", shs__admin_time(when),
                      "seconds_left", (json_int_t)left, "days_left", (json_int_t)floor_days(left),
-                     "stale", (int)(left <= 0), "servers", shs__admin_text(self->server));
+                     "early", (int)(since > self->now), "stale", (int)(left <= 0), "servers",
+                     shs__admin_text(self->server));
     if (item != NULL && members != NULL)
         (void)json_object_update(item, members);
     json_decref(members);

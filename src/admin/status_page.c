@@ -385,7 +385,8 @@ static const char *text_of(const json_t *row, const char *name)
 static int put_cert(const json_t *cert, struct shs_buf *out)
 {
     int64_t left = (int64_t)json_integer_value(json_object_get(cert, "seconds_left"));
-    const char *kind = left < URGENT_S ? "bad" : left < SOON_S ? "warn" : "ok";
+    bool early = json_is_true(json_object_get(cert, "early"));
+    const char *kind = early || left < URGENT_S ? "bad" : left < SOON_S ? "warn" : "ok";
     const char *subject = text_of(cert, "subject"), *file = text_of(cert, "file");
     double value = left < 0 ? 0 : left > YEAR_S ? YEAR_S : (double)left;
 
@@ -398,7 +399,9 @@ static int put_cert(const json_t *cert, struct shs_buf *out)
     SHS_RETURN_IF_ERROR(put(out, "</small></td><td class=\"wide\">"));
     SHS_RETURN_IF_ERROR(shs__admin_bar(out, "Time left, of a year", &kind, &value, 1, YEAR_S));
     return shs__buf_printf(out, "</td><td class=\"number %s-text\">%s</td></tr>\n", kind,
-                           left <= 0 ? "over" : span_words(left).text);
+                           left <= 0 ? "over"
+                           : early   ? "not yet"
+                                     : span_words(left).text);
 }
 
 static int put_more(struct shs_buf *out, size_t count, const char *where)

@@ -19,6 +19,7 @@
 
 #define LINGER_MS 10
 #define NOTE_MAX 256u
+#define TOO_SLOW "the reader is too slow"
 #define CHILD_WAIT_MS 200 /* for a reader that has stopped, in a process of one client */
 /* A writer that cannot be interrupted (see open_private) is waited for this much longer. */
 #define STUCK_MS 100
@@ -60,12 +61,17 @@ struct shs_log_queue {
     int result;   /* of the last write that failed */
     bool stopped; /* nobody's thread runs; the owner's alone */
 
-    struct lines back; /* the writer's own */
+    /* The writer's own. */
+    struct lines back;
+    uint64_t noted;   /* that the line at its end speaks of */
+    uint64_t missing; /* lines of writes that failed, and nothing has said so */
+    int failed;       /* errno of the last of them; 0: nobody read it */
+    bool torn;        /* what came out last is a piece of a line */
 };
 
-static size_t default_dropped(char *buf, size_t cap, uint64_t dropped)
+static size_t default_dropped(char *buf, size_t cap, uint64_t dropped, const char *why)
 {
-    int len = snprintf(buf, cap, "%" PRIu64 " log lines dropped: the reader is too slow", dropped);
+    int len = snprintf(buf, cap, "%" PRIu64 " log lines dropped: %s", dropped, why);
 
     return len < 0 ? 0 : (size_t)len;
 }
@@ -121,6 +127,7 @@ static bool wait_writable(struct shs_log_queue *self, int *rc)
         /* wake_fd stays readable once closing is set: it must not be polled then. */
         if (poll(fds, closing ? 1 : 2, closing ? shs__poll_ms(deadline_ns, now_ns) : -1) < 0 &&
             errno != EINTR) {
+            self->failed = errno;
             *rc = SHS_IO;
             return false;
         }
@@ -166,12 +173,57 @@ static int write_all(struct shs_log_queue *self, const char *data, size_t len, s
         }
         if (errno == EINTR)
             continue;
-        if (errno != EAGAIN && errno != EWOULDBLOCK)
+        if (errno != EAGAIN && errno != EWOULDBLOCK) {
+            self->failed = errno;
             return SHS_IO;
+        }
         if (!wait_writable(self, &rc))
             return rc;
     }
     return SHS_OK;
+}
+
+/* As write_all, and keeps in mind whether it ends within a line. */
+static int write_whole(struct shs_log_queue *self, const char *data, size_t len, size_t *done)
+{
+    int rc = write_all(self, data, len, done);
+
+    if (*done > 0)
+        self->torn = data[*done - 1] != '\n';
+    return rc;
+}
+
+/* In front of the next lines: the end of the piece that has come out, and what is missing. */
+static int write_gap(struct shs_log_queue *self)
+{
+    char note[NOTE_MAX + 1], why[96];
+    size_t len = 0, done;
+    int rc;
+
+    if (self->torn)
+        note[len++] = '\n';
+    if (self->missing > 0) {
+        size_t said = self->say_dropped(
+            note + len, NOTE_MAX - 1, self->missing,
+            self->failed == 0 ? TOO_SLOW : shs__strerror(self->failed, why, sizeof why));
+
+        len += said < NOTE_MAX - 1 ? said : NOTE_MAX - 1;
+        note[len++] = '\n';
+    }
+    rc = write_whole(self, note, len, &done);
+    if (rc == SHS_OK)
+        self->missing = 0;
+    return rc;
+}
+
+static int write_back(struct shs_log_queue *self, size_t *done)
+{
+    int rc = SHS_OK;
+
+    *done = 0;
+    if (self->torn || self->missing > 0)
+        rc = write_gap(self);
+    return rc != SHS_OK ? rc : write_whole(self, self->back.data, self->back.len, done);
 }
 
 /* How many producers' lines went out whole with the first `done` bytes: the note comes last. */
@@ -199,12 +251,12 @@ static bool take_lines(struct shs_log_queue *self)
     self->idle = false;
     self->back = self->front;
     self->front = empty;
-    dropped = self->dropped;
+    self->noted = dropped = self->dropped;
     self->dropped = 0;
     pthread_mutex_unlock(&self->lock);
     if (dropped > 0) {
         /* What was dropped came after what is in the buffer. NOTE_MAX bytes are kept for it. */
-        len = self->say_dropped(self->back.data + self->back.len, NOTE_MAX - 1, dropped);
+        len = self->say_dropped(self->back.data + self->back.len, NOTE_MAX - 1, dropped, TOO_SLOW);
         self->back.len += len < NOTE_MAX - 1 ? len : NOTE_MAX - 1;
         self->back.data[self->back.len++] = '\n';
     }
@@ -235,14 +287,17 @@ static void linger(struct shs_log_queue *self)
 static void *write_lines(void *arg)
 {
     struct shs_log_queue *self = arg;
+    uint64_t unwritten;
     int rc = SHS_OK;
     size_t done;
 
     while (take_lines(self)) {
-        rc = write_all(self, self->back.data, self->back.len, &done);
+        rc = write_back(self, &done);
         if (rc != SHS_OK) {
+            unwritten = self->back.count - written_lines(&self->back, done);
+            self->missing += unwritten + self->noted;
             pthread_mutex_lock(&self->lock);
-            self->lost += self->back.count - written_lines(&self->back, done);
+            self->lost += unwritten;
             self->result = rc;
             pthread_mutex_unlock(&self->lock);
         }

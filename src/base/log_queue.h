@@ -10,6 +10,10 @@
  *
  *   Lines come out whole and in the order they went in. The first line after a pause is written at
  *   once; under load the writer gathers for LINGER_MS, so that a thousand lines cost one write(2).
+ *
+ *   Where a write fails, because the disk is full, the lines that it was for are lost. The next one
+ *   that goes through begins with a newline, if a piece of a line has come out, and with a line
+ *   that says how many are missing, and why.
  */
 #ifndef SHS_LOG_QUEUE_H
 #define SHS_LOG_QUEUE_H
@@ -24,15 +28,17 @@ struct shs_log_queue;
 /*
  * Makes the line that says how many lines were dropped; returns its length, at most `cap`. Runs on
  * the writer's thread.
+ *
+ *   why  "the reader is too slow", or what the system said of a write
  */
-typedef size_t shs_log_dropped_fn(char *buf, size_t cap, uint64_t dropped);
+typedef size_t shs_log_dropped_fn(char *buf, size_t cap, uint64_t dropped, const char *why);
 
 /*
  * Makes the queue and starts its thread, with every signal blocked.
  *
  *   fd       borrowed until shs__log_queue_free; its flags stay as they are
  *   cap      bytes that may wait, at least SHS_LOG_LINE_MAX
- *   dropped  NULL = "N log lines dropped: the reader is too slow"
+ *   dropped  NULL = "N log lines dropped: WHY"
  *
  * Returns SHS_OK, SHS_NOMEM, or SHS_IO when there is no thread to be had.
  */

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/chars.h"
 #include "certs/look.h"
 #include "cmd/cert.h"
 #include "cmd/stop_signals.h"
@@ -97,11 +98,15 @@ static int open_look(struct look_args *a, struct shs__look **out, int unreachabl
     struct stat info;
     char *text = NULL;
     size_t len = 0;
+    unsigned number;
     int code = CMD_OK;
 
     if (stat(place, &info) != 0 && split_place(place, host, sizeof host, &port)) {
         const char *sni = a->host != NULL ? a->host : host;
 
+        /* The C library takes greater numbers, and uses what is left of them: another port. */
+        if (!shs__read_port(shs_str_of(port), &number) || number == 0)
+            return cmd_fail(CMD_USAGE, "'%.300s' has no port from 1 to 65535", place);
         stop_signals_ignore_pipe();
         if (shs__look_host(out, host, port, is_address(sni) ? NULL : sni, timeout_ms(a), &err) !=
             SHS_OK)

@@ -25,7 +25,8 @@ static const char about[] =
     "Asks the admin plane of a server that runs (shs serve --admin unix:PATH or tls:PORT), or "
     "tells\n"
     "it something.\n"
-    "Exit status: 0 done, 1 refused or failed, 2 the command line is wrong.\n";
+    "Exit status: 0 done, 1 refused or failed, 2 the command line is wrong, also where it is the\n"
+    "server that says so.\n";
 
 static const char below[] =
     "The NAME=VALUE of 'deny': spki=SHA256, cert=SHA256, spiffe=PREFIX, uid=N, or serial=HEX\n"
@@ -67,9 +68,8 @@ static const struct ctl_column handshake_columns[] = {
     {"TLS", "version"},   {"SNI", "sni"},         {"FAILED", "failed"},
     {"REASON", "reason"}, {"SUBJECT", "subject"}, {NULL, NULL}};
 static const struct ctl_column cert_columns[] = {
-    {"KIND", "kind"},   {"DAYS", "days_left"}, {"UNTIL", "not_after"},
-    {"STALE", "stale"}, {"FILE", "file"},      {"SUBJECT", "subject"},
-    {NULL, NULL}};
+    {"KIND", "kind"},   {"DAYS", "days_left"}, {"UNTIL", "not_after"}, {"EARLY", "early"},
+    {"STALE", "stale"}, {"FILE", "file"},      {"SUBJECT", "subject"}, {NULL, NULL}};
 static const struct ctl_column thread_columns[] = {
     {"THREAD", "thread"},  {"NAME", "name"},
     {"STATE", "state"},    {"CPU", "cpu_s"},
@@ -473,10 +473,12 @@ static const char *error_of(const json_t *value)
     return text;
 }
 
-/* The server names a parameter; who has typed a flag is told of the flag. */
-static int bad_request(const struct call *call, const char *error)
+/* The server names a parameter; who has typed a flag is told of the flag. With 400 and 422 the
+   command line is wrong: only the server knows all that a value may be. */
+static int bad_request(const struct call *call, int status, const char *error)
 {
     static const char of_library[] = "The parameter ";
+    const int code = status == 400 || status == 422 ? CMD_USAGE : CMD_FAILED;
     const char *rest = error;
 
     if (strncmp(rest, of_library, sizeof of_library - 1) == 0)
@@ -485,9 +487,9 @@ static int bad_request(const struct call *call, const char *error)
         size_t len = strlen(call->said[i].name);
 
         if (strncmp(rest, call->said[i].name, len) == 0 && rest[len] == ' ')
-            return cmd_fail(CMD_FAILED, "--%s%s", call->said[i].flag, rest + len);
+            return cmd_fail(code, "--%s%s", call->said[i].flag, rest + len);
     }
-    return cmd_fail(CMD_FAILED, "%s", error);
+    return cmd_fail(code, "%s", error);
 }
 
 static int refused(const struct call *call, const struct shs_test_answer *answer,
@@ -498,10 +500,15 @@ static int refused(const struct call *call, const struct shs_test_answer *answer
     const char *have = json_string_value(json_object_get(value, "have"));
     const char *server = json_string_value(json_object_get(value, "server"));
     const char *later = shs_test_answer_header(answer, "Retry-After");
-    char said[1024], more[64];
+    const char *detail = json_string_value(json_object_get(value, "detail"));
+    char said[1024], more[64], whole[800];
 
     if (error == NULL)
         return cmd_fail(CMD_FAILED, "the server answered with HTTP %d", answer->status);
+    if (detail != NULL && strcmp(detail, error) != 0) {
+        snprintf(whole, sizeof whole, "%s: %s", error, detail);
+        error = whole;
+    }
     if (answer->status == 403)
         return cmd_fail(CMD_FAILED, "%s: that needs %s%s, and you have %s%s", error,
                         need == NULL ? "a role that no rule gives" : "the role ",
@@ -518,7 +525,7 @@ static int refused(const struct call *call, const struct shs_test_answer *answer
         shs__say_more(said, sizeof said, "nothing was changed");
         return cmd_fail(CMD_FAILED, "%s", said);
     }
-    return bad_request(call, error);
+    return bad_request(call, answer->status, error);
 }
 
 static bool has_objects_only(const json_t *rows)

@@ -7,6 +7,7 @@
 #include <shs/str.h>
 
 #include "base/base.h"
+#include "base/chars.h"
 #include "cmd/serve_place.h"
 
 #define HTTP_PREFIX "http://"
@@ -22,6 +23,7 @@ static bool read_host(struct parts *out, const char *text, const char **why)
 {
     size_t len = strcspn(text, "/");
     const char *colon = memrchr(text, ':', len), *end = memchr(text, ']', len);
+    unsigned port;
 
     if (text[len] == '/')
         out->path = (struct shs_str){text + len, strlen(text + len)};
@@ -33,13 +35,12 @@ static bool read_host(struct parts *out, const char *text, const char **why)
     if (out->host.len >= 2 && text[0] == '[' && end == text + out->host.len - 1)
         out->host = (struct shs_str){text + 1, out->host.len - 2};
     *why = "names no host and port that can be used: http://127.0.0.1:3000";
-    if (out->host.len == 0 || out->host.len >= SERVE_HOST_MAX || out->port.len == 0 ||
-        out->port.len > 5 || memchr(text, '@', len) != NULL || strpbrk(text, "?# \t\r\n") != NULL)
+    if (out->host.len == 0 || out->host.len >= SERVE_HOST_MAX || memchr(text, '@', len) != NULL ||
+        strpbrk(text, "?# \t\r\n") != NULL)
         return false;
-    for (size_t i = 0; i < out->port.len; i++) {
-        if (out->port.ptr[i] < '0' || out->port.ptr[i] > '9')
-            return false;
-    }
+    /* The C library takes greater numbers, and uses what is left of them: another port. */
+    if (!shs__read_port(out->port, &port) || port == 0)
+        return false;
     for (const char *c = text; *c != '\0'; c++) {
         if ((unsigned char)*c <= 0x20 || (unsigned char)*c >= 0x7f)
             return false;

@@ -196,9 +196,9 @@ void shs_access_log_options_init_sized(struct shs_access_log_options *opt, size_
 }
 
 /* A shs_log_dropped_fn: the other lines are JSON as well. */
-static size_t json_dropped(char *buf, size_t cap, uint64_t dropped)
+static size_t json_dropped(char *buf, size_t cap, uint64_t dropped, const char *why)
 {
-    int len = snprintf(buf, cap, "{\"dropped_lines\":%" PRIu64 "}", dropped);
+    int len = snprintf(buf, cap, "{\"dropped_lines\":%" PRIu64 ",\"why\":\"%s\"}", dropped, why);
 
     return len < 0 ? 0 : (size_t)len;
 }

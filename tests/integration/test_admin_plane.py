@@ -552,6 +552,18 @@ def test_06_certificates_and_their_end(pki):
         equal(server.ask("certs?expires_within=soon").status, 400)
 
 
+def test_06_what_is_not_good_yet(pki):
+    """A board whose clock is behind: what is not valid yet is refused as well as what is over."""
+    with shslib.temp_dir() as home, Admin(*pki.flags(), "--now", "-5d", SITE, home=home) as server:
+        told = {item["kind"]: (item["early"], item["stale"]) for item in server.see("certs")}
+        equal(told["certificate"], (True, False))
+        page = server.ask("status", headers={"Accept": "text/html"}).body.decode()
+        check(page.count(">not yet<") == sum(early for early, _ in told.values()), page)
+    with shslib.temp_dir() as home, Admin(*pki.flags(), SITE, home=home) as server:
+        equal({(item["early"], item["stale"]) for item in server.see("certs")}, {(False, False)})
+        check(">not yet<" not in server.ask("status", headers={"Accept": "text/html"}).body.decode(), "now")
+
+
 def test_06_what_is_over_is_a_warning(pki):
     crl = os.path.join(pki.directory, "over.crl")
     pki.ca.crl_of(crl, since=-100, until=3600, number=4)

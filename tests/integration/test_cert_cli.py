@@ -299,6 +299,9 @@ def what_is_checked_by_its_url(directory):
             check("fine" in text, text)
     text = run("cert", "check", "https://localhost.invalid/a:1", code=3)
     check("localhost.invalid port 443" in text, text)
+    for place in ("127.0.0.1:0", "localhost:65536", "[::1]:99999", "https://127.0.0.1:165536/", "a.invalid:" + "9" * 30):
+        for command in ("show", "check"):
+            check("no port from 1 to 65535" in run("cert", command, place, code=2), place)
 
 
 def wrong_words(directory):

@@ -77,7 +77,7 @@ def test_who_is_connected(pki):
                             (("certs", "--within", "long"), "--within is a time"),
                             (("connections", "--server", server.name, "--state", "odd"), "--state is one of handshake,"),
                             (("connections", "--limit", "x"), "--limit must be a number from 0 to")):
-            check("error: " + said in server.bad(1, *words), words)
+            check("error: " + said in server.bad(2, *words), words)
 
 
 def test_what_is_told(pki):
@@ -91,6 +91,7 @@ def test_what_is_told(pki):
         rows = server.rows("certs")
         check({"certificate"} <= {row["KIND"] for row in rows}, rows)
         equal([row["FILE"] for row in rows if row["KIND"] == "certificate"], [pki.cert])
+        equal([(row["EARLY"], row["STALE"]) for row in rows if row["KIND"] == "certificate"], [("no", "no")])
         equal(server.rows("certs", "--within", "0s"), [])
         equal({row["NAME"] for row in server.rows("servers")}, {server.name, "admin"})
         check("/admin/v1/drain" in {row["PATH"] for row in server.rows("routes")}, "routes")
@@ -122,7 +123,7 @@ def test_what_is_changed(pki):
             equal(members(server.good("undeny", ids["uid 4000000"])), {"let_in": "uid 4000000", "id": ids["uid 4000000"]})
             equal(len(server.good("deny").splitlines()), 2)
             check("nobody is denied" in server.bad(1, "undeny", ids["uid 4000000"]), "a second time")
-            server.bad(1, "deny", "colour=red")
+            server.bad(2, "deny", "colour=red")
             for wrong in (("deny", "uid=x"), ("deny", "spki"), ("deny", "=x"), ("deny", "uid=")):
                 server.bad(2, *wrong)
 
@@ -130,7 +131,7 @@ def test_what_is_changed(pki):
             equal((row["LEVEL"], row["RETURNS IN"]), ("info", "-"))
             row = {row["SERVER"]: row for row in server.rows("log", "debug", "--for", "10m", "--only", server.name)}
             equal((row[server.name]["LEVEL"], row["admin"]["LEVEL"]), ("debug", "warning"))
-            check("warning" in server.bad(1, "log", "loud"), "a level")
+            check("warning" in server.bad(2, "log", "loud"), "a level")
 
 
 def test_drain(pki):
@@ -161,7 +162,7 @@ def test_status_and_keylog(pki):
             asked = members(server.good("keylog", "--for", "30s"))
             check(asked["file"] == path and 0 < float(asked["ends_in_s"]) <= 30, asked)
             equal(members(server.good("keylog", "--for", "0s"))["ends_in_s"], "0.0")
-            check("one hour" in server.bad(1, "keylog", "--for", "2h"), "too long")
+            check("one hour" in server.bad(2, "keylog", "--for", "2h"), "too long")
 
 
 def test_over_tls(pki):
@@ -307,10 +308,15 @@ def test_bad_answers(pki):
                              ([b"HTTP/1.1 200 OK\r\n\r\n"] + [b"x" * (1 << 20)] * 65, "longer"),
                              (whole(b"[" * 100000), "admin plane"), (whole(b"{}", b"418 No"), "418"),
                              (whole(b'{"error":"slow\\u001b[2J down"}', b"429 No\r\nRetry-After: 7"), "in 7 s"),
+                             (whole(b'{"error":"not done","detail":"disk full"}', b"503 No"), "error: not done: disk full\n"),
+                             (whole(b'{"error":"it is so already"}', b"409 No"), "so already"),
                              (whole(b'{"error":"forbidden","need":"admin","have":null}', b"403 No"), "the role admin")):
             code, out, err = answered_by(home, answer)
             equal((code, out, len(err.splitlines())), (1, "", 1), "%r: %s" % (answer[:1], err))
             check(word in err and "\x1b" not in err, "%r: %s" % (answer[:1], err))
+        for status in (b"400 No", b"422 No"):
+            code, out, err = answered_by(home, whole(b'{"error":"that is none"}', status))
+            equal((code, out, err), (2, "", "shs: error: that is none\n"), status)
         for status in (b"200 OK", b"500 Oh", b"403 No", b"429 No\r\nRetry-After: 7"):
             code, out, err = answered_by(home, whole(b'{"error":"a\\u001b\\u009bb\\u202ec\\u2066d\\u007fe\\u00e9","n\\u202a":1}', status))
             check("a???b???c???d?e\u00e9" in out + err, repr(out + err))

@@ -523,7 +523,8 @@ def what_cannot_be():
                          ("/a=ftp://a", "not of the form"), ("/a=http://", "no host"), ("/a=http://a:b", "no host"),
                          ("/a=http://u:p@a:1", "no host"), ("/a=http://a:1/x?y", "no host"), ("/a=unix:", "Unix socket"),
                          ("/a{x}=http://a:1", "not of the form"), ("/a=http://a:123456", "no host"),
-                         ("/a=http://a b:1", "no host"), ("/a=unix:" + "x" * 200, "too long")):
+                         ("/a=http://127.0.0.1:65536", "no host"),
+                         ("/a=http://127.0.0.1:99999", "no host"), ("/a=http://127.0.0.1:0", "no host"), ("/a=http://a b:1", "no host"), ("/a=unix:" + "x" * 200, "too long")):
         code, _, err = shslib.run(shslib.BIN, "serve", "--plain", "--check", "--proxy", value)
         check(code == 2 and words in err and err.count("\n") == 1, "%s: %d %s" % (value, code, err))
     for arguments, words in ((("--proxy", "/a=http://127.0.0.1:1", "--proxy", "/a=http://127.0.0.1:2"), "/a"),

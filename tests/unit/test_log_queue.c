@@ -6,13 +6,17 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log_queue.h"
@@ -361,8 +365,9 @@ static void test_producers(void **state)
     close(fds[1]);
 }
 
-static size_t own_words(char *buf, size_t cap, uint64_t dropped)
+static size_t own_words(char *buf, size_t cap, uint64_t dropped, const char *why)
 {
+    assert_string_equal(why, "the reader is too slow");
     return (size_t)snprintf(buf, cap, "{\"dropped_lines\":%" PRIu64 "}", dropped);
 }
 
@@ -381,6 +386,97 @@ static void test_own_words(void **state)
     shs__log_queue_free(q); /* stops by itself */
     close(fds[0]);
     close(fds[1]);
+}
+
+/* Has a thread other than this one met the end of its file? The signal stays with it. */
+static bool has_met_the_limit(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    const struct dirent *task;
+    bool met = false;
+
+    assert_non_null(tasks);
+    while ((task = readdir(tasks)) != NULL) {
+        char path[300], line[128];
+        FILE *file;
+
+        snprintf(path, sizeof path, "/proc/self/task/%s/status", task->d_name);
+        file = task->d_name[0] == '.' ? NULL : fopen(path, "re");
+        while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+            if (strncmp(line, "SigPnd:", 7) == 0)
+                met = met || (strtoull(line + 7, NULL, 16) >> (SIGXFSZ - 1) & 1) != 0;
+        }
+        if (file != NULL)
+            fclose(file);
+    }
+    closedir(tasks);
+    return met;
+}
+
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/*
+ * A disk that is full within a line, and has room again: the piece is a line of its own, and
+ * another says how many are missing. `kept`: how long the file may get; 10 bytes a line.
+ */
+static void check_full(rlim_t kept, size_t whole, const char *piece)
+{
+    char name[] = "/tmp/shs-log-queue-XXXXXX", line[32], wanted[512], *text;
+    int fd = mkostemp(name, O_CLOEXEC | O_APPEND);
+    struct shs_log_queue *q;
+    int64_t until = shs_now_ns() + (int64_t)patience_ms() * SHS_NS_PER_MS;
+    struct rlimit before;
+    uint64_t lost = 77;
+    size_t len, used = 0;
+
+    assert_true(fd >= 0);
+    assert_int_equal(unlink(name), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit_files(kept);
+    assert_int_equal(shs__log_queue_new(&q, fd, 1 << 20, NULL), SHS_OK);
+    for (int i = 100; i < 110; i++) {
+        snprintf(line, sizeof line, "line %d.", i);
+        assert_true(push(q, line));
+    }
+    while (!has_met_the_limit()) {
+        assert_true(shs_now_ns() < until);
+        nanosleep(&(struct timespec){.tv_nsec = SHS_NS_PER_MS}, NULL);
+    }
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_true(push(q, "after"));
+    assert_true(push(q, "the end"));
+    assert_int_equal(shs__log_queue_stop(q, STOP_MS, &lost), SHS_IO);
+    shs__log_queue_free(q);
+    for (size_t i = 0; i < whole; i++)
+        used += (size_t)snprintf(wanted + used, sizeof wanted - used, "line %zu.\n", 100 + i);
+    used += (size_t)snprintf(wanted + used, sizeof wanted - used,
+                             "%s%" PRIu64 " log lines dropped: File too large\n", piece, lost);
+    /* Some may have waited until there was room again. */
+    assert_true(lost > 0 && lost <= 10 - whole);
+    for (size_t i = whole + lost; i < 10; i++)
+        used += (size_t)snprintf(wanted + used, sizeof wanted - used, "line %zu.\n", 100 + i);
+    snprintf(wanted + used, sizeof wanted - used, "after\nthe end\n");
+    lseek(fd, 0, SEEK_SET);
+    text = read_all(fd, &len);
+    assert_string_equal(text, wanted);
+    shs__free(text);
+    close(fd);
+}
+
+static void test_full(void **state)
+{
+    SHS_UNUSED(state);
+    check_full(46, 4, "line 1\n");
+    check_full(49, 4, "line 104.\n");
+    check_full(50, 5, "");
+    check_full(0, 0, "");
 }
 
 /* A child has no writer: it writes its line itself, and leaves the parent's alone. */
@@ -431,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_long_lines),
         cmocka_unit_test(test_producers),
         cmocka_unit_test(test_own_words),
+        cmocka_unit_test(test_full),
         cmocka_unit_test(test_child),
     };
 
