@@ -81,16 +81,18 @@ struct wish {
     unsigned grace_ms, stop_ms;
 };
 
-/* *given is false when it is not in the query. NULL, or what is wrong with it. */
-static int read_time(struct shs_request *req, const char *name, uint64_t *ms, bool *given,
-                     bool *good)
+#define IS_A_TIME " is a time of 49 days at most: 500ms, 30s, 10m"
+
+/* *given is false when it is not in the query; *wrong becomes `is_a_time` when it is none. */
+static int read_time(struct shs_request *req, const char *name, const char *is_a_time, uint64_t *ms,
+                     bool *given, const char **wrong)
 {
     struct shs_str text;
 
     SHS_RETURN_IF_ERROR(shs_request_query_param(req, name, &text));
     *given = text.ptr != NULL;
-    if (*given)
-        *good = *good && shs__admin_duration(text, ms) && *ms < SHS_DRAIN_ENDLESS;
+    if (*given && !(shs__admin_duration(text, ms) && *ms < SHS_DRAIN_ENDLESS))
+        *wrong = is_a_time;
     return SHS_OK;
 }
 
@@ -99,14 +101,12 @@ static int read_wish(struct shs_request *req, const struct shs_admin *self, stru
                      const char **wrong)
 {
     uint64_t grace = self->opt.drain_grace_ms, whole = 0;
-    bool has_grace, has_whole, good = true;
+    bool has_grace, has_whole;
 
     *wrong = NULL;
-    SHS_RETURN_IF_ERROR(read_time(req, "grace", &grace, &has_grace, &good));
-    SHS_RETURN_IF_ERROR(read_time(req, "timeout", &whole, &has_whole, &good));
-    if (!good)
-        *wrong = "timeout and grace are times: 500ms, 30s, 10m";
-    else if (has_grace && has_whole && grace > whole)
+    SHS_RETURN_IF_ERROR(read_time(req, "grace", "grace" IS_A_TIME, &grace, &has_grace, wrong));
+    SHS_RETURN_IF_ERROR(read_time(req, "timeout", "timeout" IS_A_TIME, &whole, &has_whole, wrong));
+    if (*wrong == NULL && has_grace && has_whole && grace > whole)
         *wrong = "grace is a part of timeout, and cannot be longer";
     if (has_whole && grace > whole)
         grace = whole;

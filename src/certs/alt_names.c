@@ -184,6 +184,30 @@ static bool has_other_letters(const char *text)
     return *text != '\0';
 }
 
+/* "fe80::1%eth0" */
+static bool has_zone(const char *text)
+{
+    const char *percent = strchr(text, '%');
+
+    return percent != NULL && memchr(text, ':', (size_t)(percent - text)) != NULL;
+}
+
+static bool ends_in_dot(const char *text)
+{
+    size_t len = strlen(text);
+
+    return len > 1 && text[len - 1] == '.' && text[len - 2] != '.';
+}
+
+static bool is_too_long(const char *text)
+{
+    if (strlen(text) > 253)
+        return true;
+    while (strcspn(text, ".") <= 63 && strchr(text, '.') != NULL)
+        text = strchr(text, '.') + 1;
+    return strcspn(text, ".") > 63;
+}
+
 /* NULL: it is like nothing that is given by mistake. */
 static const char *hint_for(const char *name)
 {
@@ -199,6 +223,9 @@ static const char *hint_for(const char *name)
         {has_openssl_prefix, "Give the name alone: whether it is an address shows by itself."},
         {is_network, "Give each address by itself; a network is for what a CA may sign."},
         {has_other_letters, "Give a name of other letters as xn--..., its form in the DNS."},
+        {has_zone, "A zone (%...) is of one machine: give the address without it."},
+        {is_too_long, "A name has 253 bytes at most, and 63 from dot to dot."},
+        {ends_in_dot, "Give it without the dot at its end."},
     };
 
     for (size_t i = 0; i < SHS_ARRAY_LEN(all); i++) {

@@ -235,10 +235,11 @@ int shs_parse_date(int64_t *out, const char *text, int64_t now, struct shs_error
     int64_t when = 0;
 
     if (!parse_date(&when, text, now) || when < first || when > last)
-        return shs_error_set(err, SHS_USAGE, 0,
-                             "'%.60s' is not a date. Give +30d or -1s (units s m h d w y), now, "
-                             "2026-11-28, 2026-11-28T08:30:00Z or @ and Unix time.",
-                             text);
+        return shs_error_set(
+            err, SHS_USAGE, 0,
+            "'%.60s' is not a date of the years 0 to 9999. Give +30d or -1s (units s m "
+            "h d w y), now, 2026-11-28, 2026-11-28T08:30:00Z or @ and Unix time.",
+            text);
     *out = when;
     return SHS_OK;
 }

@@ -46,6 +46,7 @@ struct wishes {
 static int settle(struct wishes *w, char span[16], int64_t *now)
 {
     struct shs_error err = {.code = SHS_OK};
+    int64_t end;
 
     *now = 0;
     if (w->now != NULL && shs_parse_date(now, w->now, (int64_t)time(NULL), &err) != SHS_OK)
@@ -55,6 +56,8 @@ static int settle(struct wishes *w, char span[16], int64_t *now)
     if (w->not_before != NULL || w->not_after != NULL)
         return cmd_fail(CMD_USAGE, "--days goes without --not-before and --not-after");
     snprintf(span, 16, "+%ud", w->days);
+    if (shs_parse_date(&end, span, *now == 0 ? (int64_t)time(NULL) : *now, &err) != SHS_OK)
+        return cmd_fail(CMD_USAGE, "--days %u goes beyond the year 9999", w->days);
     w->not_before = "now";
     w->not_after = span;
     return CMD_OK;

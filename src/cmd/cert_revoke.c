@@ -181,6 +181,8 @@ int cert_ocsp(int argc, char **argv)
     if ((operands.count == 0) == (serial_text == NULL))
         return cmd_fail(CMD_USAGE,
                         "shs cert ocsp needs a certificate's file or --serial, and not both");
+    if (o.reason != NULL && (o.status == NULL || strcmp(o.status, "revoked") != 0))
+        return cmd_fail(CMD_USAGE, "--reason goes with --status revoked");
     apply_expired(&o);
     code = cert_load_ca(&ca, ca_path);
     if (code == CMD_OK && signer_path != NULL)

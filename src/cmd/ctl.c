@@ -226,6 +226,15 @@ static int put_parameter(struct shs_buf *out, char between, const char *name, co
     return SHS_OK;
 }
 
+/* Of a flag that was given, how the server calls it: see bad_request. */
+static void remember(struct call *call, const char *flag, const char *name)
+{
+    if (call->said_count == SHS_ARRAY_LEN(call->said))
+        return;
+    call->said[call->said_count].flag = flag;
+    call->said[call->said_count++].name = name;
+}
+
 /* What goes into the query, and with which command. */
 static int put_query(const struct ctl *self, struct call *call)
 {
@@ -262,10 +271,7 @@ static int put_query(const struct ctl *self, struct call *call)
         if (put_parameter(&call->target, between, rows[i].name, rows[i].value) != SHS_OK)
             return cmd_fail(CMD_USAGE, "the value of --%s is too long", rows[i].flag);
         between = '&';
-        if (call->said_count < SHS_ARRAY_LEN(call->said)) {
-            call->said[call->said_count].flag = rows[i].flag;
-            call->said[call->said_count++].name = rows[i].name;
-        }
+        remember(call, rows[i].flag, rows[i].name);
     }
     return CMD_OK;
 }
@@ -317,6 +323,8 @@ static int put_body(const struct ctl *self, struct call *call)
 
     if (!deny && strcmp(call->command->word.name, "log") != 0)
         return CMD_OK;
+    if (!deny && self->time != NULL)
+        remember(call, "for", "for");
     object = deny ? deny_body(self, &code) : log_body(self);
     if (code == CMD_OK) {
         call->body_len = json_dumpb(object, call->body, BODY_MAX, JSON_COMPACT | JSON_ENSURE_ASCII);

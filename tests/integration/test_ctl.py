@@ -132,6 +132,11 @@ def test_what_is_changed(pki):
             row = {row["SERVER"]: row for row in server.rows("log", "debug", "--for", "10m", "--only", server.name)}
             equal((row[server.name]["LEVEL"], row["admin"]["LEVEL"]), ("debug", "warning"))
             check("warning" in server.bad(2, "log", "loud"), "a level")
+            for words, flag in ((("log", "info", "--for", "x"), "for"), (("drain", "--grace", "x"), "grace"),
+                                (("drain", "--timeout", "x", "--grace", "1s"), "timeout"),
+                                (("drain", "--timeout", "1s", "--grace", "99d"), "grace")):
+                check("error: --%s is a time of 49 days at most" % flag in server.bad(2, *words), words)
+            equal(members(server.good("status"))["draining"], "no")
 
 
 def test_drain(pki):
