@@ -159,10 +159,14 @@ static void cut_on_loop(struct shs_conn *conn)
     shs__drain_say_cut(self, names, 1);
 }
 
+/* Who has his last answer and still sends needs so long to take it: a reset may overtake it. */
+#define LEAVING_MS 200
+
 /*
  * On the loop's own thread somebody else may be waiting behind this peer: a shutdown ends an idle
- * wait, and so does a new client when this one is only being kept alive. A request that is under
- * way has the grace of server_close, which cannot be called before the loop has ended.
+ * wait, and so does a new client when this one is only being kept alive, or is leaving and has been
+ * silent for a moment. A request that is under way has the grace of server_close, which cannot be
+ * called before the loop has ended.
  */
 static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer, struct pollfd *wake)
 {
@@ -187,7 +191,15 @@ static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer, struct pollf
     until = stopping ? shs__deadline_after(now, SHS_DRAIN_SLICE_MS) : shs__drain_until(self);
     if (conn->deadline_ns < until)
         until = conn->deadline_ns;
-    n = poll(fds, count, shs__poll_ms(until, now));
+    n = 0;
+    if (count > 3 && conn->phase != SHS_CONN_TALK) {
+        int ms = shs__poll_ms(until, now);
+
+        n = poll(fds, 3, ms < LEAVING_MS ? ms : LEAVING_MS);
+        now = shs_now_ns();
+    }
+    if (n == 0)
+        n = poll(fds, count, shs__poll_ms(until, now));
     peer->revents = fds[0].revents;
     wake->revents = fds[2].revents;
     if (n <= 0 || fds[0].revents != 0 || fds[2].revents != 0)
