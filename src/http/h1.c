@@ -94,13 +94,15 @@ static bool body_expired(const struct shs_h1 *h1)
 
 /*
  * What has come is looked at before the clock: it is not the client who is late when this process
- * was stopped, or had no core. That may be so between the two looks as well: hence once more.
+ * was stopped, or had no core. That may be so between the two looks as well: hence once more. And
+ * for that the clock is not asked again: who was not late at its only look is waited for.
  */
-static int fill_in_time(struct shs_h1 *h1)
+static int fill_in_time(struct shs_h1 *h1, bool *late)
 {
     int rc = shs__h1_fill(h1);
 
-    return rc > 0 && expired(h1) ? shs__h1_fill(h1) : rc;
+    *late = rc > 0 && expired(h1);
+    return *late ? shs__h1_fill(h1) : rc;
 }
 
 static void enter(struct shs_h1 *h1, enum shs_h1_state state)
@@ -186,13 +188,14 @@ static bool request_begins(const struct shs_h1 *h1)
  * into the stack, so that the block they are kept in is one that malloc(3) has ready, and that
  * there is none where nothing has come.
  */
-static int read_first(struct shs_h1 *h1)
+static int read_first(struct shs_h1 *h1, bool *late)
 {
     char first[SHS_H1_FIRST_READ];
     size_t got = 0;
     int rc = shs__stream_read(h1->stream, first, sizeof first, &got);
 
-    if (rc > 0 && expired(h1)) /* as fill_in_time */
+    *late = rc > 0 && expired(h1); /* as fill_in_time */
+    if (*late)
         rc = shs__stream_read(h1->stream, first, sizeof first, &got);
     return rc == SHS_OK ? shs__buf_append(&h1->in, first, got) : rc;
 }
@@ -200,6 +203,7 @@ static int read_first(struct shs_h1 *h1)
 /* Waiting for a request's first byte. */
 static int step_idle(struct shs_h1 *h1)
 {
+    bool late;
     int rc;
 
     while (!request_begins(h1)) {
@@ -210,13 +214,13 @@ static int step_idle(struct shs_h1 *h1)
             h1->tried = false;
             return SHS_WAIT_READ;
         }
-        rc = read_first(h1);
+        rc = read_first(h1, &late);
         if (rc == SHS_WAIT_READ || rc == SHS_WAIT_WRITE) {
             if (h1->in.len == 0)
                 shs__buf_free(&h1->in);
             if (h1->in.len == 0 && h1->served > 0)
                 shs__stream_idle(h1->stream); /* what it made to look is not needed to wait */
-            if (!expired(h1))
+            if (!late)
                 return rc;
             /* Nobody wanted anything, or not any more: not an error. Browsers open connections
                that they may need, and leave them. */
@@ -329,6 +333,7 @@ static int step_head(struct shs_h1 *h1)
 {
     struct shs_refusal why;
     size_t head_len = 0;
+    bool late = false;
     int rc = shs__head_scan(&h1->scan, shs__buf_head(&h1->in), h1->in.len, &h1->config->limits,
                             &head_len, &why);
 
@@ -338,18 +343,18 @@ static int step_head(struct shs_h1 *h1)
         return refuse(h1, &why, SHS_PROTO);
     rc = shs__buf_reserve(&h1->in, 1);
     if (rc == SHS_OK)
-        rc = fill_in_time(h1);
+        rc = fill_in_time(h1, &late);
     if (rc < 0)
         return broken(h1, rc, rc != SHS_NOMEM && rc != SHS_CLOSED && rc != SHS_TRUNCATED,
                       "the client closed in the middle of a request's head");
     /* What a head may have bounds how long it goes on with who is late by the clock. */
-    if (rc > 0 && expired(h1))
+    if (rc > 0 && late)
         return refuse_late(h1, "head-timeout", "The request's head did not arrive in time.");
     return rc;
 }
 
 /* The body cannot be read on, now or at all. */
-static int body_waits_or_ends(struct shs_h1 *h1, int rc)
+static int body_waits_or_ends(struct shs_h1 *h1, int rc, bool late)
 {
     struct shs_h1_exchange *x = h1->xchg;
 
@@ -358,18 +363,19 @@ static int body_waits_or_ends(struct shs_h1 *h1, int rc)
     if (rc < 0)
         return broken(h1, rc, rc != SHS_CLOSED && rc != SHS_TRUNCATED,
                       "the client closed in the middle of a request's body");
-    return body_expired(h1)
-               ? refuse_late(h1, "body-timeout", "The request's body did not arrive in time.")
-               : rc;
+    if (!late)
+        return rc;
+    return refuse_late(h1, "body-timeout", "The request's body did not arrive in time.");
 }
 
 /* As fill_in_time. */
-static int content_in_time(struct shs_h1 *h1)
+static int content_in_time(struct shs_h1 *h1, bool *late)
 {
     struct shs_h1_exchange *x = h1->xchg;
     int rc = shs__h1_next_content(x);
 
-    return rc > 0 && body_expired(h1) ? shs__h1_next_content(x) : rc;
+    *late = rc > 0 && body_expired(h1);
+    return *late ? shs__h1_next_content(x) : rc;
 }
 
 /* 100 Continue, if it was put there. */
@@ -388,10 +394,11 @@ static int flush_continue(struct shs_h1 *h1)
 static int step_body(struct shs_h1 *h1)
 {
     struct shs_h1_exchange *x = h1->xchg;
+    bool late;
     int rc = flush_continue(h1);
 
     while (rc == SHS_OK) {
-        rc = content_in_time(h1);
+        rc = content_in_time(h1, &late);
         if (rc == SHS_OK) {
             shs__progress_made(&x->progress, x->pending.len);
             if (x->pending.len == 0)
@@ -401,7 +408,7 @@ static int step_body(struct shs_h1 *h1)
             x->pending.len = 0;
             continue;
         }
-        return body_waits_or_ends(h1, rc);
+        return body_waits_or_ends(h1, rc, late);
     }
     if (rc != SHS_OK)
         return rc;
@@ -510,14 +517,16 @@ static int step_sink(struct shs_h1 *h1)
     char piece[SHS_H1_SOURCE_PIECE];
     unsigned pieces = 0;
     size_t got = 0;
+    bool late;
     int rc = flush_continue(h1);
 
     while (rc == SHS_OK) {
         rc = shs__h1_take_body(x, piece, sizeof piece, &got);
-        if (rc > 0 && body_expired(h1)) /* as fill_in_time */
+        late = rc > 0 && body_expired(h1); /* as fill_in_time */
+        if (late)
             rc = shs__h1_take_body(x, piece, sizeof piece, &got);
         if (rc != SHS_OK)
-            return body_waits_or_ends(h1, rc);
+            return body_waits_or_ends(h1, rc, late);
         if (got == 0)
             return sink_over(h1, SHS_OK);
         rc = shs__request_count_body(req, got);

@@ -147,6 +147,20 @@ void shs__conn_begin_linger(struct shs_conn *conn);
 #define SHS_LINGER_LEAST_MS 200u
 
 /*
+ * Time in which what the peer had sent lay here is not the peer's: this process may have been
+ * stopped, or without a core. So in a phase of `ms` a look is begun, the streams are read, and the
+ * deadline comes so much later if something was there. SHS_OK: the peer may be waited for again;
+ * SHS_TIMEOUT: it was late before the look, and is still.
+ */
+struct shs__conn_look {
+    int64_t began_ns;
+    int64_t came_ns; /* the last of what was there when it began */
+    uint64_t had;
+};
+struct shs__conn_look shs__conn_look_begin(const struct shs_conn *conn);
+int shs__conn_look_end(struct shs_conn *conn, const struct shs__conn_look *look, unsigned ms);
+
+/*
  * Makes the handler's instance, zeroed, without calling its setup. BaseServer.finish_request does
  * it; ForkingMixIn does it before the fork, so that nothing is allocated between fork and setup.
  */

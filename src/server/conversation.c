@@ -165,21 +165,9 @@ static void cut_on_loop(struct shs_conn *conn)
 }
 
 /*
- * From when on a new client ends the wait for this one: at once, when it is only being kept alive.
- * One that has its answer, and has not closed its end, is given the time to take it.
- */
-static int64_t makes_room_ns(const struct shs_conn *conn, int64_t now, bool idle)
-{
-    int64_t close_ns = (int64_t)conn->server->opt.close_ms * SHS_NS_PER_MS;
-
-    if (conn->phase == SHS_CONN_LINGER)
-        return shs__deadline_after(conn->deadline_ns - close_ns, SHS_LINGER_LEAST_MS);
-    return idle && conn->served > 0 ? now : INT64_MAX;
-}
-
-/*
  * On the loop's own thread somebody else may be waiting behind this peer: a shutdown ends an idle
- * wait, and so does a new client. A request that is under way has the grace of server_close, which
+ * wait, and so does a new client when this one is only being kept alive, or has its last answer and
+ * has been silent for a moment. A request that is under way has the grace of server_close, which
  * cannot be called before the loop has ended.
  */
 static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer, struct pollfd *wake)
@@ -188,7 +176,7 @@ static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer, struct pollf
     struct pollfd fds[3 + SHS_MAX_LISTENERS];
     int64_t now = shs_now_ns(), until = loop_limit(self, now);
     bool stopping = until != INT64_MAX, idle = atomic_load(&conn->idle);
-    int64_t room = makes_room_ns(conn, now, idle);
+    bool leaves = conn->phase != SHS_CONN_TALK;
     unsigned count = 3;
     int n;
 
@@ -200,15 +188,21 @@ static int wait_on_loop(struct shs_conn *conn, struct pollfd *peer, struct pollf
     fds[0] = *peer;
     fds[1] = (struct pollfd){.fd = stopping ? -1 : self->wake_fd, .events = POLLIN};
     fds[2] = *wake;
-    if (room <= now)
+    if ((idle && conn->served > 0) || conn->phase == SHS_CONN_LINGER)
         count += shs__server_poll_listeners(self, fds + 3);
     /* In slices, for who hurries us may be a signal handler of another thread. */
     until = stopping ? shs__deadline_after(now, SHS_DRAIN_SLICE_MS) : shs__drain_until(self);
     if (conn->deadline_ns < until)
         until = conn->deadline_ns;
-    if (room > now && room < until)
-        until = room;
-    n = poll(fds, count, shs__poll_ms(until, now));
+    n = 0;
+    if (count > 3 && leaves) { /* he needs it to take his answer: a reset may overtake it */
+        int ms = shs__poll_ms(until, now);
+
+        n = poll(fds, 3, ms < (int)SHS_LINGER_LEAST_MS ? ms : (int)SHS_LINGER_LEAST_MS);
+        now = shs_now_ns();
+    }
+    if (n == 0)
+        n = poll(fds, count, shs__poll_ms(until, now));
     peer->revents = fds[0].revents;
     wake->revents = fds[2].revents;
     if (n <= 0 || fds[0].revents != 0 || fds[2].revents != 0)

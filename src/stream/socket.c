@@ -267,6 +267,15 @@ size_t shs__socket_unsent(const struct shs_socket_stream *self)
     return waiting > 0 && is_over(self->fd) ? 0 : waiting;
 }
 
+unsigned shs__socket_silent_ms(const struct shs_socket_stream *self)
+{
+    struct tcp_info info = {.tcpi_last_data_recv = 0};
+    socklen_t len = sizeof info;
+
+    return getsockopt(self->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_last_data_recv
+                                                                         : 0;
+}
+
 /* ioctl tells it as an int. */
 #define WAITING_MAX ((uint64_t)INT_MAX)
 

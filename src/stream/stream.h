@@ -139,6 +139,8 @@ void shs__socket_stream_cut(struct shs_socket_stream *self, int how);
 bool shs__socket_is_cut(const struct shs_socket_stream *self);
 /* Bytes that the kernel holds because the peer has not acknowledged them. */
 size_t shs__socket_unsent(const struct shs_socket_stream *self);
+/* For so long nothing came from the peer. 0 where the kernel does not tell: on a Unix socket. */
+unsigned shs__socket_silent_ms(const struct shs_socket_stream *self);
 
 /* -- bytes that were read already -----------------------------------------------------------------
  *

@@ -262,6 +262,55 @@ def without_threads_a_silent_client_costs_its_deadline():
             serve_others(server, context, 5, 1 * shslib.SLOWNESS)
 
 
+# So long a client that was refused may be silent without threads while others wait; and how often it
+# is tried to be quicker than that.
+LEAVING = 0.2
+TRIES = 50
+PIECE = b"x" * 1000
+
+
+def refused(server):
+    sock = server.connect()
+    sock.sendall(b"PUT /long HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + PIECE)
+    shslib.check(shslib.read_response(sock)[0].split()[1] == "413", "a long upload is not refused")
+    return sock
+
+
+def goes_on_sending(server):
+    """True: it was quick enough to tell, and was not cut off although another client waits."""
+    began = time.monotonic()
+    with refused(server) as sock, server.connect() as other:
+        other.sendall(b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(LEAVING / 10)  # for a server that would cut it off
+        try:
+            sock.sendall(PIECE)
+            sock.shutdown(socket.SHUT_WR)
+            ended = time.monotonic()
+            data = shslib.read_all(sock)
+        except OSError as error:
+            ended, data = time.monotonic(), error
+        shslib.check(shslib.read_response(other)[0].split()[1] == "200", "the other one is not served")
+    if ended - began >= LEAVING / 2:
+        return False
+    shslib.equal(data, b"", "what follows the answer to a client that still sends")
+    return True
+
+
+def without_threads_who_leaves_has_a_moment():
+    """It takes its answer, which a reset would take away; but who is silent then keeps nobody waiting."""
+    with shslib.Server("--plain", "--threading", "none", "--upload", "--max-upload", "1000", "--close-timeout", "600000",
+                       SITE) as server:
+        told = 0
+        for _ in range(TRIES):
+            told += goes_on_sending(server)
+            if told == 3:
+                break
+        if told == 0:
+            print("this machine is too slow to tell who is cut off")
+        with refused(server):
+            shslib.equal(server.get("/a.txt", seconds=60)[0], 200, "the next one's answer")
+
+
 LARGE = 32 * 1024 * 1024
 
 
@@ -290,6 +339,7 @@ def silent_clients():
                    side_by_side(silent_with_a_thread_each, silent_with_a_process_each),
                    side_by_side(without_threads_a_silent_client_costs_its_deadline)]
         run(silent_before_the_handshake)
+        run(without_threads_who_leaves_has_a_moment)
         for thread in threads:
             thread.join()
         shslib.equal(results, [], "failures")

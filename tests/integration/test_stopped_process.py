@@ -1,12 +1,13 @@
 """A process that was stopped and goes on: who had sent in time is answered, whatever the clock says."""
 
 import signal
+import socket
 import ssl
 import time
 
 import shslib
 
-# The deadlines of handshake, head, body and keep-alive. Where the machine needs longer than half of that
+# The deadlines of handshake, head, body, keep-alive and close. Where the machine needs longer than half of that
 # to come to the stop, the clients may be late by themselves: then it is tried with twice as much.
 TIMEOUT = 0.5 * shslib.SLOWNESS
 TRIES = 6
@@ -82,11 +83,37 @@ class Hello:
         self.sock.close()
 
 
-def sleeps_through(clients_of, *arguments):
+class Refused:
+    """A client whose upload is refused at once; it goes on with it, as far as the server lets it."""
+
+    def __init__(self, server, tls=False):
+        self.sock = server.connect() if tls else server.connect_plain()
+        self.sock.sendall(PUT % (0, 100 * LONG) + b"x" * LONG)
+        shslib.equal(status_of(self.sock), 413, "the answer to a long upload")
+
+    def goes_on(self):
+        self.sock.setblocking(False)
+        try:
+            for _ in range(90):
+                self.sock.send(b"x" * LONG)
+        except BlockingIOError:
+            pass
+
+    def ends(self, what):
+        """The server takes what comes: a reset would take the answer away from who has not read it."""
+        self.sock.settimeout(20)
+        for _ in range(5):
+            self.sock.sendall(b"x" * LONG)
+        self.sock.shutdown(socket.SHUT_WR)
+        shslib.equal(shslib.read_all(self.sock), b"", what)
+        self.sock.close()
+
+
+def sleeps_through(clients_of, *arguments, beyond=0.5):
     """A server is stopped while clients are with it, and goes on when every deadline has passed."""
     timeout = TIMEOUT
     for _ in range(TRIES):
-        limits = [word for name in ("handshake", "head", "body", "idle")
+        limits = [word for name in ("handshake", "head", "body", "idle", "close")
                   for word in ("--%s-timeout" % name, str(int(timeout * 1000)))]
         with shslib.temp_dir() as site:
             shslib.write_file(site + "/a.txt", "hello\n")
@@ -102,7 +129,7 @@ def sleeps_through(clients_of, *arguments):
                 for client in clients:
                     client.goes_on()
                 if in_time:
-                    time.sleep(timeout + 0.5)
+                    time.sleep(timeout + beyond)
                 server.signal(signal.SIGCONT)
                 if in_time:
                     shslib.check(clients, "the clients were not served before the stop")
@@ -146,5 +173,22 @@ def handshakes_go_on():
     sleeps_through(clients, "--threading", "pool")
 
 
+def a_little_late():
+    """As much as a machine that is busy is late: still nobody's fault but ours."""
+    def clients(server):
+        return [Hello(server) for _ in range(CLIENTS)]
+    sleeps_through(clients, "--threading", "pool", beyond=0.05)
+    sleeps_through(clients, "--threading", "thread", beyond=0.05)
+
+
+def what_is_not_wanted_is_taken():
+    """Whose upload is refused sends until the server, which does not run, takes no more."""
+    for threading in ("pool", "thread"):
+        for beyond in (0.05, 0.5):
+            sleeps_through(lambda server: [Refused(server) for _ in range(CLIENTS)], "--plain", "--upload",
+                           "--max-upload", "1000", "--threading", threading, beyond=beyond)
+
+
 if __name__ == "__main__":
-    shslib.main(under_the_pool, under_threads, who_is_late_is_late, handshakes_go_on)
+    shslib.main(under_the_pool, under_threads, who_is_late_is_late, handshakes_go_on,
+                a_little_late, what_is_not_wanted_is_taken)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "http/h1_exchange.h"
+
 static void must(bool condition)
 {
     if (!condition)
@@ -94,12 +96,19 @@ static void lab_set_deadline(void *owner, int64_t deadline_ns)
 static int64_t lab_deadline(void *owner)
 {
     struct h1_lab *lab = owner;
+    int64_t until = lab->deadline_ns;
     size_t put;
 
-    if (lab->meanwhile != NULL)
-        (void)shs__stream_write(lab->client, lab->meanwhile, strlen(lab->meanwhile), &put);
+    if (lab->meanwhile == NULL)
+        return until;
+    (void)shs__stream_write(lab->client, lab->meanwhile, strlen(lab->meanwhile), &put);
     lab->meanwhile = NULL;
-    return lab->deadline_ns;
+    if (lab->passes) {
+        lab->deadline_ns = shs_now_ns() - 1;
+        if (lab->h1.xchg != NULL)
+            lab->h1.xchg->progress.deadline_ns = lab->deadline_ns;
+    }
+    return until;
 }
 
 static void lab_set_idle(void *owner, bool idle)

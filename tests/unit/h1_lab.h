@@ -16,6 +16,7 @@ struct h1_lab {
     const struct shs_http_handler *handler;
     int64_t deadline_ns;
     const char *meanwhile; /* comes when the clock is looked at, once; NULL: nothing */
+    bool passes; /* and the deadline then passes: the process was stopped behind the look */
     bool idle, stopping;
     bool reset;             /* the answer's end must not look like one */
     unsigned calls, logged; /* of the handler, of the log */

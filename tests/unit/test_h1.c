@@ -716,6 +716,31 @@ static void test_the_clock_is_not_the_last_word(void **state)
     h1_lab_close(&lab);
 }
 
+/* The same behind its look at the clock, which was in time. */
+static void test_the_clock_is_asked_once(void **state)
+{
+    static const char *const halves[][2] = {
+        {"", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
+        {"GET / HTTP/1.1\r\nHo", "st: a\r\n\r\n"},
+        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", "cde"},
+    };
+    struct h1_lab lab;
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(halves); i++) {
+        h1_lab_open(&lab, H1_HANDLER(echo));
+        lab.passes = true;
+        lab.meanwhile = halves[i][1];
+        assert_int_equal(talk(&lab, halves[i][0]), SHS_WAIT_READ);
+        assert_null(lab.meanwhile);
+        assert_int_equal(lab.got.len, 0);
+        (void)run(&lab);
+        h1_has(&lab, "HTTP/1.1 200 ");
+        assert_int_equal(lab.calls, 1);
+        h1_lab_close(&lab);
+    }
+}
+
 static void test_deadlines(void **state)
 {
     struct h1_lab lab;
@@ -954,6 +979,7 @@ int main(void)
         cmocka_unit_test(test_a_long_file_lets_others_have_their_turn),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_the_clock_is_asked_once),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_the_clock_is_not_the_last_word),
         cmocka_unit_test(test_an_empty_line_begins_nothing),
