@@ -137,7 +137,8 @@ struct shs_server_ops {
                          const struct shs_error *err);
     /* override: shs_handle_request's timeout passed */
     void (*handle_timeout)(struct shs_layer *self);
-    /* broadcast: once per turn of the loop, also when there was nothing to accept */
+    /* broadcast: once per turn of the loop, also when there was nothing to accept. A turn is one
+       request, or with a mixin up to 64 that are handed on */
     void (*service_actions)(struct shs_layer *self);
     /* extend: stop. Call super FIRST: it closes the listening socket and wakes every connection;
        then wait for what is yours, until the deadline of shs_server_stop_deadline */

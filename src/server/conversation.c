@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/socket.h>
 
 #include "server/activity.h"
 #include "server/server.h"
@@ -153,15 +154,19 @@ static int64_t loop_limit(struct shs_server *self, int64_t now)
     return cut < self->loop_limit_ns ? cut : self->loop_limit_ns;
 }
 
+/* As server_close cuts those of other threads: its reads and writes end from here on. */
 static void cut_on_loop(struct shs_conn *conn)
 {
     struct shs_server *self = conn->server;
     char names[SHS_DRAIN_NAMES_MAX];
 
+    if (!conn->borrowed)
+        shs__socket_stream_cut(&conn->socket, SHUT_RDWR);
     pthread_mutex_lock(&self->lock);
     shs__drain_cut_busy(self, names, sizeof names);
     pthread_mutex_unlock(&self->lock);
     shs__drain_say_cut(self, names, 1);
+    errno = 0; /* no call has failed that the wait is about: SHS_STOPPED */
 }
 
 /*

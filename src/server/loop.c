@@ -296,10 +296,16 @@ static bool wait_for_request(struct shs_server *self, int64_t deadline_ns, bool 
         poll(fds, FIXED_FDS + turn.count, shs__poll_ms(turn.deadline_ns, shs_now_ns())));
 }
 
-/* Takes what is there, a bounded number of them. Each may take its time, so it is asked again. */
+/*
+ * Takes what is there, a bounded number of them. Each may take its time, so it is asked again.
+ * Without a mixin each is a conversation to its end, and whoever counts on service_actions would
+ * wait for all of them.
+ */
 static int accept_batch(struct shs_server *self)
 {
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
+    int most = self->scheduler->ops == &shs__loop_ops ? 1 : ACCEPT_BATCH;
+
+    for (int i = 0; i < most; i++) {
         int rc = shs__server_take(self, NULL);
         int64_t now = shs_now_ns();
 

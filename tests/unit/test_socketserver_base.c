@@ -96,6 +96,49 @@ static void test_S4_serve_forever_ignores_timeout(void **state)
     sst_stop(&s);
 }
 
+/* How often it was called before each request. */
+static struct sst_spy *watched;
+static _Atomic unsigned services_before[5], watched_requests;
+
+static int watching_handle(struct shs_request_handler *self)
+{
+    (void)self;
+    services_before[watched_requests++] = watched->services;
+    return SHS_OK;
+}
+
+static const struct shs_request_handler_class watching = {
+    .name = "watching",
+    .instance_size = sizeof(struct shs_request_handler),
+    .handle = watching_handle,
+};
+
+static void test_S5_service_actions_between_two_requests(void **state)
+{
+    struct sst_server s;
+    struct shs_options opt;
+    struct sst_spy spy;
+    int fds[5];
+
+    (void)state;
+    SST_ONLY(sst_composed("none")); /* others hand them on, many in a turn */
+    shs_options_init(&opt);
+    make(&s, &spy, &opt, &watching);
+    watched = &spy;
+    watched_requests = 0;
+    for (unsigned i = 0; i < SHS_ARRAY_LEN(fds); i++) {
+        fds[i] = sst_dial(&s, NULL);
+        shutdown(fds[i], SHUT_WR);
+    }
+    sst_serve(&s);
+    sst_wait_until(watched_requests == SHS_ARRAY_LEN(fds));
+    sst_stop(&s);
+    for (unsigned i = 0; i < SHS_ARRAY_LEN(fds); i++) {
+        assert_true(services_before[i] >= i);
+        close(fds[i]);
+    }
+}
+
 static void test_S5_service_actions_each_turn(void **state)
 {
     int64_t before = shs_now_ns();
@@ -451,6 +494,7 @@ int main(void)
         cmocka_unit_test(test_S3_constructor_does_no_io),
         cmocka_unit_test(test_S4_serve_forever_ignores_timeout),
         cmocka_unit_test(test_S5_service_actions_each_turn),
+        cmocka_unit_test(test_S5_service_actions_between_two_requests),
         cmocka_unit_test(test_S6_no_request_after_shutdown),
         cmocka_unit_test(test_S7_shutdown_blocks_until_the_loop_ends),
         cmocka_unit_test(test_S11_handle_request_serves_one),
