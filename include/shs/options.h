@@ -165,7 +165,8 @@ struct shs_options {
     unsigned write_ms;          /* answer, restarted only by progress of at least min_rate. 20000 */
     unsigned min_rate;          /* bytes per second a peer must at least read and write. 500 */
     unsigned close_ms;          /* lingering close: after our FIN, until the peer's. 2000. Without a
-                                   mixin the next client ends it, after 200 ms */
+                                   mixin the next client ends it, when nothing
+                                   has come for 200 ms */
     unsigned stop_ms;           /* server_close: grace for requests in flight. 10000 */
     unsigned connection_age_ms; /* after this the answer says Connection: close. 3600000 */
     unsigned max_requests_per_connection; /* likewise. 10000 */

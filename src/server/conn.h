@@ -143,7 +143,7 @@ void shs__conn_push_stream(struct shs_conn *conn, struct shs_stream *top);
  */
 void shs__conn_begin_linger(struct shs_conn *conn);
 /* While the server is being closed, or the next client waits for this thread, our end of a
-   connection waits so long for the peer's, instead of close_ms: who is there takes his answer. */
+   connection waits for so long a silence, instead of close_ms: who is there takes his answer. */
 #define SHS_LINGER_LEAST_MS 200u
 
 /*
