@@ -218,6 +218,22 @@ void credentials_advise(const struct credentials *self, const struct serve_optio
         cmd_warn("others may read or write the password file: chmod o= %s", o->password_file);
 }
 
+void credentials_warn_of_renewal(const struct credentials *self, const char *user)
+{
+    const char *leaf = self->local.leaf_path;
+    const char *slash = leaf == NULL ? NULL : strrchr(leaf, '/');
+    int64_t due = self->local.leaf_due;
+    char *dir =
+        slash == NULL || due == INT64_MAX ? NULL : shs__strndup(leaf, (size_t)(slash - leaf));
+
+    if (dir != NULL && faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) != 0)
+        cmd_warn("user %s may not write in %s, so the certificate of the local authority is not "
+                 "made again while this runs. Start it again within %lld days, or give that user "
+                 "a --cert of its own",
+                 user, dir, (long long)(due - (int64_t)time(NULL)) / 86400);
+    shs__free(dir);
+}
+
 void credentials_free(struct credentials *self)
 {
     explicit_bzero(self->password, sizeof self->password);

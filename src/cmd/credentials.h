@@ -49,6 +49,8 @@ bool credentials_renew(struct credentials *self, const struct serve_options *o,
 int credentials_look(struct credentials *self, struct shs_options *opt);
 /* Warns of what works and should be known: the clock, a file that others may read. */
 void credentials_advise(const struct credentials *self, const struct serve_options *o);
+/* Warns where `user`, who we have become, may not write in the local authority's directory. */
+void credentials_warn_of_renewal(const struct credentials *self, const char *user);
 void credentials_free(struct credentials *self);
 
 #endif

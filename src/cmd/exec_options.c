@@ -19,9 +19,8 @@ static const char about[] =
     "\n"
     "Starts an HTTPS server on a free port of 127.0.0.1 with a throw-away certificate authority,\n"
     "runs CMD with all that it needs to get there in its environment, and ends with CMD's status.\n"
-    "Nothing is left behind: no file, no process, no port. A single argument with a space in it "
-    "is\n"
-    "a line for the shell:\n"
+    "Nothing is left behind: no file, no process, no port; after a SIGKILL the next shs exec\n"
+    "clears the files away. A single argument with a space in it is a line for the shell:\n"
     "\n"
     "    shs exec 'curl -fsS \"$SHS_URL/\"'\n"
     "    shs exec --mtls -- pytest tests/\n";

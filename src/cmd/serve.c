@@ -658,62 +658,6 @@ static void say_sandbox(struct serve *self)
         log_diagnostic(self, SHS_LOG_DEBUG, line);
 }
 
-static void warn_of_reload(const char *path)
-{
-    char hint[SERVE_HINT_MAX];
-
-    if (serve_hint_unreadable(path, hint, sizeof hint))
-        cmd_warn("SIGHUP will keep what was read now; %s", hint);
-}
-
-/* The local authority's leaf is made in its own directory. */
-static void warn_of_renewal(const struct credentials *credentials, const char *user)
-{
-    const char *leaf = credentials->local.leaf_path;
-    const char *slash = leaf == NULL ? NULL : strrchr(leaf, '/');
-    int64_t left_s = slash == NULL || credentials->local.leaf_due == INT64_MAX
-                         ? INT64_MAX
-                         : credentials->local.leaf_due - (int64_t)time(NULL);
-    char *dir = left_s == INT64_MAX ? NULL : shs__strndup(leaf, (size_t)(slash - leaf));
-
-    if (dir != NULL && faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) != 0)
-        cmd_warn("user %s may not write in %s, so the certificate of the local authority is not "
-                 "made again while this runs. Start it again within %lld days, or give that user "
-                 "a --cert of its own",
-                 user, dir, (long long)left_s / 86400);
-    shs__free(dir);
-}
-
-static void warn_of_listener(const struct serve_options *o)
-{
-    const char *const files[] = {o->password_file, o->host.client_ca,    o->host.crl,
-                                 o->tls.deny,      o->tls.ticket_secret, o->site.auth_file,
-                                 o->site.access};
-
-    for (size_t i = 0; i < o->cert_count; i++) {
-        warn_of_reload(o->certs[i].cert);
-        warn_of_reload(o->certs[i].key);
-        warn_of_reload(o->certs[i].ocsp);
-    }
-    for (size_t i = 0; i < SHS_ARRAY_LEN(files); i++)
-        warn_of_reload(files[i]);
-}
-
-/* Root could read them, and the user that we have become is asked at the next SIGHUP. */
-static void warn_of_reloads(const struct serve *self)
-{
-    const struct serve_admin_options *admin = &self->o->admin;
-    const char *const files[] = {self->o->config, admin->cert, admin->key,  admin->client_ca,
-                                 admin->crl,      admin->deny, admin->rules};
-
-    for (size_t i = 0; i < SHS_ARRAY_LEN(files); i++)
-        warn_of_reload(files[i]);
-    for (size_t i = 0; i < self->plan.count; i++)
-        warn_of_listener(&self->plan.listeners[i]);
-    for (size_t i = 0; i < self->plan.served; i++)
-        warn_of_renewal(&self->listeners[i].credentials, self->run_as.name);
-}
-
 /* All is open and read: less from here on. */
 static int give_up(struct serve *self)
 {
@@ -727,8 +671,11 @@ static int give_up(struct serve *self)
                  left, left == 1 ? " is" : "s are", name);
     if (code == CMD_OK)
         code = run_as_drop(&self->run_as);
-    if (code == CMD_OK && self->run_as.wanted)
-        warn_of_reloads(self);
+    if (code == CMD_OK && self->run_as.wanted) {
+        serve_hints_warn_of_reload(&self->plan);
+        for (size_t i = 0; i < self->plan.served; i++)
+            credentials_warn_of_renewal(&self->listeners[i].credentials, self->run_as.name);
+    }
     if (code == CMD_OK)
         code = serve_sandbox_filter(&self->sandbox, &self->plan);
     if (code == CMD_OK)

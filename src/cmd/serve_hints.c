@@ -206,7 +206,9 @@ static bool blocked_at(const char *path, char *out, size_t cap)
     return false;
 }
 
-bool serve_hint_unreadable(const char *path, char *out, size_t cap)
+/* A file that the user who serves may not read, and the line that mends it; false: it can be read,
+   or is not there. */
+static bool hint_of_file(const char *path, char *out, size_t cap)
 {
     char at[512], room[4096];
     struct passwd user, *found = NULL;
@@ -229,18 +231,46 @@ bool serve_hint_unreadable(const char *path, char *out, size_t cap)
 
 static void hint_unreadable(const struct serve_options *o, char *out, size_t cap)
 {
-    const char *const others[] = {o->password_file, o->host.client_ca, o->host.crl, o->tls.deny,
-                                  o->tls.ticket_secret};
+    const char *files[SERVE_FILES_READ];
 
     for (size_t i = 0; i < o->cert_count; i++) {
-        if (serve_hint_unreadable(o->certs[i].key, out, cap) ||
-            serve_hint_unreadable(o->certs[i].cert, out, cap) ||
-            serve_hint_unreadable(o->certs[i].ocsp, out, cap))
+        if (hint_of_file(o->certs[i].key, out, cap) || hint_of_file(o->certs[i].cert, out, cap) ||
+            hint_of_file(o->certs[i].ocsp, out, cap))
             return;
     }
-    for (size_t i = 0; i < SHS_ARRAY_LEN(others); i++) {
-        if (serve_hint_unreadable(others[i], out, cap))
+    serve_options_files(o, files);
+    for (size_t i = 0; i < SERVE_FILES_READ; i++) {
+        if (hint_of_file(files[i], out, cap))
             return;
+    }
+}
+
+static void warn_of_file(const char *path)
+{
+    char hint[SERVE_HINT_MAX];
+
+    if (hint_of_file(path, hint, sizeof hint))
+        cmd_warn("SIGHUP will keep what was read now; %s", hint);
+}
+
+void serve_hints_warn_of_reload(const struct serve_plan *plan)
+{
+    const char *files[SERVE_FILES_READ], *first[SERVE_FILES_READ];
+
+    serve_options_files(&plan->listeners[0], first);
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct serve_options *o = &plan->listeners[i];
+
+        for (size_t c = 0; c < o->cert_count; c++) {
+            warn_of_file(o->certs[c].cert);
+            warn_of_file(o->certs[c].key);
+            warn_of_file(o->certs[c].ocsp);
+        }
+        serve_options_files(o, files);
+        for (size_t f = 0; f < SERVE_FILES_READ; f++) {
+            if (i == 0 || files[f] != first[f]) /* they share some: said once */
+                warn_of_file(files[f]);
+        }
     }
 }
 

@@ -24,8 +24,8 @@ const char *serve_hint(const struct serve_options *o, const struct shs_error *er
                        size_t cap);
 /* The same for the local authority's place: a whole sentence, after a space. */
 const char *serve_hint_state(const struct shs_error *err, char *out, size_t cap);
-/* A file that this user, or the one of that number, may not read, and the line that mends it;
-   false: it can be read, or is not there. */
-bool serve_hint_unreadable(const char *path, char *out, size_t cap);
+/* Root could read it all, and the user that we have become is asked at the next SIGHUP: warns of
+   each file that this one may not read. */
+void serve_hints_warn_of_reload(const struct serve_plan *plan);
 
 #endif

@@ -516,3 +516,15 @@ void serve_plan_free(struct serve_plan *self)
     shs__free(self->words.items);
     memset(self, 0, sizeof *self);
 }
+
+void serve_options_files(const struct serve_options *o, const char *files[SERVE_FILES_READ])
+{
+    const char *const all[SERVE_FILES_READ] = {
+        o->config,      o->password_file,     o->host.client_ca,  o->host.crl,
+        o->tls.deny,    o->tls.ticket_secret, o->site.auth_file,  o->site.access,
+        o->admin.cert,  o->admin.key,         o->admin.client_ca, o->admin.crl,
+        o->admin.rules,
+    };
+
+    memcpy(files, all, sizeof all);
+}

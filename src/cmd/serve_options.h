@@ -104,6 +104,10 @@ struct serve_plan {
 bool serve_plan_read(struct serve_plan *out, int argc, char **argv, int *exit_code);
 void serve_plan_free(struct serve_plan *self);
 
+/* What is read at the start and again with SIGHUP, beside `certs`; NULL for what was not given. */
+#define SERVE_FILES_READ 13u
+void serve_options_files(const struct serve_options *o, const char *files[SERVE_FILES_READ]);
+
 /* The two parts of ADDRESS:PORT; false: it is none. *port points into `text`. */
 bool serve_split_address(const char *text, char *host, size_t cap, const char **port);
 

@@ -185,10 +185,7 @@ static void allow_farm(struct sandbox *box, const char *path)
 
 static void allow_files(struct sandbox *box, const struct serve_options *o)
 {
-    const char *const read[] = {
-        o->password_file,  o->host.client_ca, o->host.crl,   o->tls.deny,  o->tls.ticket_secret,
-        o->site.auth_file, o->site.access,    o->admin.cert, o->admin.key, o->admin.client_ca,
-        o->admin.crl,      o->admin.rules,    o->config};
+    const char *read[SERVE_FILES_READ];
     const char *const written[] = {o->log_file,   o->tls.keylog,   o->admin.audit,
                                    o->admin.deny, o->admin.keylog, o->pid_file};
     /* A reload may bring a certificate and its key, which change places with the files. */
@@ -201,7 +198,8 @@ static void allow_files(struct sandbox *box, const struct serve_options *o)
         allow_replaced(box, o->certs[i].cert, 1, true, SANDBOX_READ | brought);
         allow_replaced(box, o->certs[i].key, 1, true, SANDBOX_READ | brought);
     }
-    for (size_t i = 0; i < SHS_ARRAY_LEN(read); i++)
+    serve_options_files(o, read);
+    for (size_t i = 0; i < SERVE_FILES_READ; i++)
         allow_replaced(box, read[i], 3, true, SANDBOX_READ);
     allow_farm(box, o->host.crl);
     allow_farm(box, o->admin.crl);
