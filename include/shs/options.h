@@ -93,7 +93,8 @@ struct shs_options {
     bool allow_reuse_port;     /* SO_REUSEPORT, for AF_INET and AF_INET6. false */
     int request_queue_size;    /* listen(2) backlog; longer only keeps who has given up. 511 */
     unsigned timeout_ms;       /* handle_request's limit. UINT_MAX = none */
-    unsigned poll_interval_ms; /* service_actions runs at least this often; less than 10 is 10. 500
+    unsigned poll_interval_ms; /* service_actions runs at least this often, where the serving thread
+                                  has no request of its own; less than 10 is 10. 500
  */
     int address_family;        /* AF_INET or AF_INET6: only such addresses of host. AF_UNSPEC */
     /*
@@ -165,8 +166,7 @@ struct shs_options {
     unsigned write_ms;          /* answer, restarted only by progress of at least min_rate. 20000 */
     unsigned min_rate;          /* bytes per second a peer must at least read and write. 500 */
     unsigned close_ms;          /* lingering close: after our FIN, until the peer's. 2000. Without a
-                                   mixin the next client ends it, when nothing
-                                   has come for 200 ms */
+                                   mixin the next client ends it, after 200 ms of silence */
     unsigned stop_ms;           /* server_close: grace for requests in flight. 10000 */
     unsigned connection_age_ms; /* after this the answer says Connection: close. 3600000 */
     unsigned max_requests_per_connection; /* likewise. 10000 */

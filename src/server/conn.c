@@ -180,26 +180,30 @@ void shs__conn_begin_linger(struct shs_conn *conn)
     shs_conn_set_deadline(conn, shs__deadline_after(shs_now_ns(), conn->server->opt.close_ms));
 }
 
-struct shs__conn_look shs__conn_look_begin(const struct shs_conn *conn)
+struct shs__conn_look shs__conn_look_begin(const struct shs_conn *conn, unsigned ms)
 {
-    int64_t now = shs_now_ns(), silent_ms = shs__socket_silent_ms(&conn->socket);
+    int64_t now = shs_now_ns(), silent_ms = 0;
 
-    /* What is read makes room for more, which comes at once: so it is asked before. */
+    /* What is read makes room for more, which comes at once: so it is asked before. Only where
+       little time is left, for that is a system call more. */
+    if (shs__deadline_after(now, ms / 2) >= conn->deadline_ns)
+        silent_ms = shs__socket_silent_ms(&conn->socket);
     return (struct shs__conn_look){
+        .ms = ms,
         .began_ns = now,
         .came_ns = now - silent_ms * SHS_NS_PER_MS,
         .had = conn->socket.bytes_in,
     };
 }
 
-int shs__conn_look_end(struct shs_conn *conn, const struct shs__conn_look *look, unsigned ms)
+int shs__conn_look_end(struct shs_conn *conn, const struct shs__conn_look *look)
 {
     int64_t now, lay, whole;
 
     if (conn->socket.bytes_in != look->had) {
         now = shs_now_ns();
         lay = now - look->came_ns;
-        whole = shs__deadline_after(now, ms); /* it may have come before this phase */
+        whole = shs__deadline_after(now, look->ms); /* it may have come before this phase */
         if (conn->deadline_ns < whole)
             shs_conn_set_deadline(conn, conn->deadline_ns < whole - lay ? conn->deadline_ns + lay
                                                                         : whole);

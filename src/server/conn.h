@@ -153,12 +153,13 @@ void shs__conn_begin_linger(struct shs_conn *conn);
  * SHS_TIMEOUT: it was late before the look, and is still.
  */
 struct shs__conn_look {
+    unsigned ms;
     int64_t began_ns;
     int64_t came_ns; /* the last of what was there when it began */
     uint64_t had;
 };
-struct shs__conn_look shs__conn_look_begin(const struct shs_conn *conn);
-int shs__conn_look_end(struct shs_conn *conn, const struct shs__conn_look *look, unsigned ms);
+struct shs__conn_look shs__conn_look_begin(const struct shs_conn *conn, unsigned ms);
+int shs__conn_look_end(struct shs_conn *conn, const struct shs__conn_look *look);
 
 /*
  * Makes the handler's instance, zeroed, without calling its setup. BaseServer.finish_request does

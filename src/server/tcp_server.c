@@ -387,8 +387,8 @@ static int tcp_get_request(struct shs_layer *layer, struct shs_conn **out)
 /* Throws away what the peer still sends, so that no RST destroys our answer on its way. */
 static int linger(struct shs_conn *conn)
 {
-    struct shs__conn_look look = shs__conn_look_begin(conn);
-    unsigned ms = shs_server_stopping(conn->server) ? 0 : conn->server->opt.close_ms;
+    struct shs__conn_look look = shs__conn_look_begin(
+        conn, shs_server_stopping(conn->server) ? 0 : conn->server->opt.close_ms);
     char waste[16384];
 
     while (conn->linger_left > 0) {
@@ -398,7 +398,7 @@ static int linger(struct shs_conn *conn)
 
         /* Who could send no more while we did not read is not late. */
         if (rc == SHS_WAIT_READ)
-            return shs__conn_look_end(conn, &look, ms) == SHS_OK ? rc : SHS_OK;
+            return shs__conn_look_end(conn, &look) == SHS_OK ? rc : SHS_OK;
         if (rc != SHS_OK)
             return SHS_OK;
         conn->linger_left -= (uint32_t)got;

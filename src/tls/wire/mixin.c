@@ -286,7 +286,8 @@ static bool is_excused(const struct shs_tls_mixin *self, struct shs_conn *conn,
 
 static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct shs_tls_stream *tls)
 {
-    struct shs__conn_look look = shs__conn_look_begin(conn);
+    struct shs__conn_look look =
+        shs__conn_look_begin(conn, shs_server_options(self->layer.server)->handshake_ms);
     int rc;
 
     if (has_gone(conn, tls))
@@ -315,9 +316,7 @@ static int handshake(struct shs_tls_mixin *self, struct shs_conn *conn, struct s
         return answer_plainly(self, conn, tls);
     if (rc < 0)
         return give_up(self, conn, tls, rc);
-    if (shs__conn_look_end(conn, &look, shs_server_options(self->layer.server)->handshake_ms) ==
-            SHS_OK ||
-        is_excused(self, conn, tls, look.had))
+    if (shs__conn_look_end(conn, &look) == SHS_OK || is_excused(self, conn, tls, look.had))
         return rc;
     fail(self, conn, tls, SHS_TIMEOUT);
     return SHS_TIMEOUT;
