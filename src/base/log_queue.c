@@ -211,8 +211,10 @@ static int write_gap(struct shs_log_queue *self)
         note[len++] = '\n';
     }
     rc = write_whole(self, note, len, &done);
-    if (rc == SHS_OK)
+    if (rc == SHS_OK) {
         self->missing = 0;
+        self->failed = 0;
+    }
     return rc;
 }
 
