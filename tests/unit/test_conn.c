@@ -327,6 +327,50 @@ static void test_linger(void **state)
 }
 
 /* The first failure is the cause; what follows from it is not recorded. */
+/* A look that finds what came `lay` ms before it began. */
+static int look(int64_t deadline_ns, unsigned ms, int64_t lay, size_t bytes)
+{
+    struct shs__conn_look it;
+
+    shs_conn_set_deadline(lab.conn, deadline_ns);
+    it = shs__conn_look_begin(lab.conn, ms);
+    assert_true(it.came_ns <= it.began_ns);
+    it.came_ns = it.began_ns - lay * SHS_NS_PER_MS;
+    lab.conn->socket.bytes_in += bytes;
+    return shs__conn_look_end(lab.conn, &it);
+}
+
+static void test_looks_at_the_late(void **state)
+{
+    const int64_t s = SHS_NS_PER_S;
+    int64_t now;
+
+    (void)state;
+    open_lab();
+    open_conn(NULL, 0);
+    /* Nothing was there: who is late is late, and who is not has no more time. */
+    now = shs_now_ns();
+    assert_int_equal(look(now - 1, 60000, 0, 0), SHS_TIMEOUT);
+    assert_true(shs_conn_deadline(lab.conn) == now - 1);
+    assert_int_equal(look(now + 1000 * s, 60000, 0, 0), SHS_OK);
+    assert_true(shs_conn_deadline(lab.conn) == now + 1000 * s);
+    /* It lay there for 30 seconds. */
+    now = shs_now_ns();
+    assert_int_equal(look(now - s, 60000, 30000, 5), SHS_OK);
+    assert_true(shs_conn_deadline(lab.conn) >= now + 29 * s);
+    assert_true(shs_conn_deadline(lab.conn) <= shs_now_ns() + 30 * s);
+    /* For less than he is late; and for longer than the phase, of which he has all. */
+    assert_int_equal(look(shs_now_ns() - 1000 * s, 60000, 30000, 5), SHS_TIMEOUT);
+    now = shs_now_ns();
+    assert_int_equal(look(now - s, 60000, 300000, 5), SHS_OK);
+    assert_true(shs_conn_deadline(lab.conn) >= now + 60 * s);
+    assert_true(shs_conn_deadline(lab.conn) <= shs_now_ns() + 60 * s);
+    /* Who has more time than the phase gives keeps it. */
+    assert_int_equal(look(now + 1000 * s, 60000, 30000, 5), SHS_OK);
+    assert_true(shs_conn_deadline(lab.conn) == now + 1000 * s);
+    close_lab();
+}
+
 static void test_failures(void **state)
 {
     (void)state;
@@ -568,6 +612,7 @@ int main(void)
         cmocka_unit_test(test_a_new_one),
         cmocka_unit_test(test_idle),
         cmocka_unit_test(test_linger),
+        cmocka_unit_test(test_looks_at_the_late),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_reading),
         cmocka_unit_test(test_waits_together),

@@ -292,6 +292,30 @@ static void what_must_be_written_first_is_waited_for(void **state)
     close_lab();
 }
 
+static int always_ready(struct shs_stream *s)
+{
+    SHS_UNUSED(s);
+    return SHS_OK;
+}
+
+/* HTTP has looked there by itself: it is not called again for what a stream holds. */
+static void a_protocol_waits_as_it_asked(void **state)
+{
+    struct shs_stream_class cls;
+
+    SHS_UNUSED(state);
+    open_lab(&plain_class, 1000);
+    lab.server->protocol = "a protocol";
+    answers(SHS_WAIT_READ, SHS_OK, SHS_OK, SHS_OK);
+    cls = *lab.conn->stream->cls;
+    cls.pending = always_pending;
+    cls.ready = always_ready;
+    lab.conn->stream->cls = &cls;
+    assert_int_equal(advance(), SHS_WAIT_READ);
+    assert_int_equal(lab.calls, 1);
+    close_lab();
+}
+
 /* -- who yields -------------------------------------------------------------------------------- */
 
 static void open_yielding(unsigned stop_ms)
@@ -516,6 +540,7 @@ int main(void)
         cmocka_unit_test(what_is_held_is_told_twice),
         cmocka_unit_test(who_watches_is_told),
         cmocka_unit_test(what_must_be_written_first_is_waited_for),
+        cmocka_unit_test(a_protocol_waits_as_it_asked),
         cmocka_unit_test(who_yields_goes_on_while_there_is_time),
         cmocka_unit_test(on_the_loop_a_shutdown_counts),
         cmocka_unit_test(who_yields_waits_for_nobody),
