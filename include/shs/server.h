@@ -651,7 +651,8 @@ SHS_API void shs_conn_set_idle(struct shs_conn *conn, bool idle);
  * Reads at least one byte, waiting for it until the connection's deadline; through TLS if there is.
  * Returns 0 with *got > 0; SHS_CLOSED at the orderly end of the stream, which is no failure; or
  * what shs_conn_error then tells as well: SHS_TRUNCATED, SHS_RESET or SHS_STOPPED at another end
- * (error.h), SHS_TIMEOUT, SHS_IO, SHS_TLS. Owner thread only.
+ * (error.h), SHS_TIMEOUT, SHS_IO, SHS_TLS. SHS_TIMEOUT ends nothing: one more call takes what
+ * has come since, and waits again only after a new deadline or a write. Owner thread only.
  */
 SHS_API int shs_conn_read(struct shs_conn *conn, void *buf, size_t cap, size_t *got) SHS_MUST_CHECK;
 

@@ -38,6 +38,7 @@ struct contract_seen {
     _Atomic int64_t at_ns;  /* the last of them */
     _Atomic uint64_t bytes; /* that the handler has read */
     _Atomic int rc;         /* how its last read or write ended */
+    _Atomic int again;      /* what one more read said */
     _Atomic int error;      /* shs_conn_error then */
     _Atomic int64_t begin_deadline_ns;
     _Atomic int64_t end_ns; /* the handler's finish: 0 before */
