@@ -301,8 +301,10 @@ static bool is_group_event(struct shs_pool_group *group, uint64_t data)
 /* A turn is not expected to take longer than this, and so much for each event. */
 #define LONG_NS 60000
 #define SHORT_NS 30000
-/* After one that does, so many handlers are measured. */
-#define SUSPECTS 32u
+/* After one that does, so many handlers are measured; and then none for so long, for where others
+   use the cores each turn is long. */
+#define SUSPECTS 8u
+#define SUSPECT_NS (25 * SHS_NS_PER_MS)
 
 /* Events that have been fetched, while nobody else takes them. */
 static void work_events(struct shs_pool_worker *worker, int64_t told_ns)
@@ -338,8 +340,10 @@ static void work_ready(struct shs_pool_worker *worker, unsigned ready)
 /* It took long for what there was: perhaps because a handler waits, and nobody knows. */
 static void suspect(struct shs_pool_worker *worker, int64_t took_ns, unsigned count)
 {
-    if (took_ns > LONG_NS + (int64_t)count * SHORT_NS)
-        worker->suspects = SUSPECTS;
+    if (took_ns <= LONG_NS + (int64_t)count * SHORT_NS || worker->through_ns < worker->suspect_ns)
+        return;
+    worker->suspects = SUSPECTS;
+    worker->suspect_ns = worker->through_ns + SUSPECT_NS;
 }
 
 /*

@@ -85,7 +85,7 @@ static void pass_time(const char *path)
 
     while (now > most && !atomic_compare_exchange_weak(&most_at_once, &most, now))
         continue;
-    if (path[1] == 'n' || path[1] == 's')
+    if (ns > 0 && (path[1] == 'n' || path[1] == 's')) /* even none of them would be a wait */
         nanosleep(&ts, NULL);
     while (path[1] == 'c' && thread_cpu_ns() < until)
         continue;

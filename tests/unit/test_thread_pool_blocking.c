@@ -161,6 +161,34 @@ static void test_a_route_may_change(void **state)
     pool_finish(&f);
 }
 
+/*
+ * And what has never waited may begin to. Its handlers return before the monitor looks twice, so
+ * that would find them by chance alone, after some 600 bursts; a turn that takes long tells.
+ */
+#define SOON 100
+static void test_a_quick_route_may_begin_to_wait(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[CLIENTS];
+    unsigned most = 0;
+
+    (void)state;
+    pool_defaults(&opt);
+    opt.threads = 2;
+    pool_start(&f, &opt);
+    dial_all(&f, fds, CLIENTS);
+    for (unsigned i = 0; i < 200; i++)
+        burst(fds, CLIENTS, "/nap/0");
+    for (unsigned i = 0; i < SOON && most < CLIENTS / 2; i++) {
+        burst(fds, CLIENTS, "/nap/1000");
+        most = pool_most_at_once();
+    }
+    assert_true(most >= CLIENTS / 2);
+    close_all(fds, CLIENTS);
+    pool_finish(&f);
+}
+
 /* More threads than cores would only take them from each other. */
 static void test_computing_handlers_get_no_workers(void **state)
 {
@@ -261,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_a_sink_may_wait),
         cmocka_unit_test(test_a_burst_is_shared_out),
         cmocka_unit_test(test_a_route_may_change),
+        cmocka_unit_test(test_a_quick_route_may_begin_to_wait),
         cmocka_unit_test(test_computing_handlers_get_no_workers),
         cmocka_unit_test(test_no_descriptor_is_no_reason_for_threads),
         cmocka_unit_test(test_who_waits_is_found_without_a_descriptor),
