@@ -156,6 +156,7 @@ struct shs_pool_worker {
     struct shs_pool_worker *next_asleep;
     pthread_cond_t wake;
     bool asleep;
+    uint32_t trimmed; /* `busy` when it was asked who is not needed */
 
     /* its own */
     int64_t busy_since_ns; /* since then every batch was full */
@@ -271,12 +272,9 @@ struct shs_pool_group {
     struct shs_pool_worker *asleep; /* the last one first */
     _Atomic unsigned target; /* as many should be active as there are cores, or as was said */
     _Atomic int active; /* those who are awake, less what they are away; in parts of SHS_POOL_ONE */
-    _Atomic unsigned pressed; /* at so many of its doors more come than can be served */
-    _Atomic int dismiss;      /* so many of those who are awake go to sleep */
-    _Atomic int surplus; /* how many more are awake than should be, at the monitor's last looks */
-    int64_t sum;         /* the monitor's: the same, since it last asked who is not needed */
-    unsigned looks;
-    int64_t trim_ns;            /* when it asks again */
+    _Atomic unsigned pressed;   /* at so many of its doors more come than can be served */
+    _Atomic int dismiss;        /* so many of those who are awake go to sleep */
+    int64_t trim_ns;            /* the monitor's: when it asks again who is not needed */
     _Atomic int64_t enough_ns;  /* until then there are enough, says who has counted them */
     _Atomic int64_t crowded_ns; /* until then no worker yields its core: others kept it too long */
     int64_t start_ns; /* before this moment no thread is started: there was none to be had */
