@@ -383,9 +383,15 @@ static int http_handle(struct shs_request_handler *base)
     return shs__h1_step(&HANDLER(base)->h1);
 }
 
+/* Whoever drives a conversation may end it at any time: the server stops, or waiting failed. */
 static void http_finish(struct shs_request_handler *base)
 {
-    shs__h1_free(&HANDLER(base)->h1);
+    struct shs_h1 *h1 = &HANDLER(base)->h1;
+    const struct shs_error *err = shs_conn_error(base->request);
+    bool stops = err->code == SHS_OK || host_stopping(HANDLER(base));
+
+    shs__h1_cut(h1, stops ? shs_err_text(SHS_STOPPED) : err->text);
+    shs__h1_free(h1);
 }
 
 /* -- the server class -------------------------------------------------------------------------- */
