@@ -108,11 +108,8 @@ static void host_must_reset(void *owner)
 static bool host_stopping(void *owner)
 {
     const struct http_request_handler *self = owner;
-    const struct shs_conn *conn = self->base.request;
 
-    /* On the loop's own thread server_close cannot have begun: shutdown says it. */
-    return shs_server_stopping(conn->server) ||
-           (conn->on_loop && atomic_load(&conn->server->shutdown_requested));
+    return shs__conn_stopping(self->base.request);
 }
 
 static bool host_draining(void *owner)
