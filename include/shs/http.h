@@ -67,7 +67,8 @@ typedef int shs_method_fn(struct shs_request *req, struct shs_response *res);
             return shs_rc_;                                                                        \
     } while (0)
 
-/* One line of an access log, made when the answer is out (or has failed). */
+/* One line of an access log, made when the answer is out, or has failed; or when a request whose
+   head was read is cut off. A child of ForkingMixIn that is killed makes none. */
 struct shs_access {
     const struct shs_request *req; /* NULL when no request could be understood */
     struct shs_conn *conn;

@@ -410,7 +410,7 @@ static struct shs_admin *admin_new(void)
         .handshake = on_handshake, .failure = on_failure, .ctx = self};
     self->own_events = (struct shs_admin_watch_events){
         .handshake = on_handshake, .failure = on_own_failure, .turn = shs__admin_look, .ctx = self};
-    self->began_ns = shs_now_ns();
+    self->began_ns = shs__elapsed_ns();
     self->keylog_fd = -1;
     self->handler = (struct shs_http_handler){
         .name = "Admin",

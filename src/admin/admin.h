@@ -54,7 +54,7 @@ struct shs_admin {
     struct shs_admin_denied *denied;
     struct shs_admin_handshakes *handshakes;
     struct shs_admin_history *history;
-    int64_t began_ns;
+    int64_t began_ns;                /* by shs__elapsed_ns, as keylog_until_ns */
     int keylog_fd;                   /* -1: nobody may ask for it */
     _Atomic int64_t keylog_until_ns; /* 0: nobody has asked, or its end was said */
     _Atomic unsigned watchers;       /* of GET status */

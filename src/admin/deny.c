@@ -129,8 +129,8 @@ static const char *entry_of(json_t *object, char *entry)
         snprintf(entry, ENTRY_MAX, "uid %lld", (long long)uid);
         return NULL;
     }
-    return "one of {\"spki\"}, {\"cert\"}, {\"serial\", \"issuer\"}, {\"spiffe\"} and {\"uid\"}, "
-           "and nothing else";
+    return "who is denied is said by spki, cert, serial with issuer, spiffe or uid, and nothing "
+           "else";
 }
 
 static bool is_tls_entry(const char *entry)

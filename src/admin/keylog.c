@@ -3,6 +3,7 @@
  * what goes over the wire.
  *
  * The file is the operator's choice at the start, and not of who asks. Only the role admin may ask.
+ * The time is a person's: it goes on while the machine is suspended.
  */
 #ifdef SHS_HAVE_JANSSON
 #include "admin/admin.h"
@@ -64,7 +65,7 @@ int shs__admin_keylog_allow(struct shs_admin *self, struct shs_server *server,
 
 static int64_t left_ms(const struct shs_admin *self)
 {
-    int64_t left = (atomic_load(&self->keylog_until_ns) - shs_now_ns()) / SHS_NS_PER_MS;
+    int64_t left = (atomic_load(&self->keylog_until_ns) - shs__elapsed_ns()) / SHS_NS_PER_MS;
 
     return left > 0 ? left : 0;
 }
@@ -143,7 +144,7 @@ void shs__admin_keylog_look(struct shs_admin *self)
     int64_t until = atomic_load(&self->keylog_until_ns);
     char line[300];
 
-    if (until == 0 || until > shs_now_ns() ||
+    if (until == 0 || until > shs__elapsed_ns() ||
         !atomic_compare_exchange_strong(&self->keylog_until_ns, &until, 0))
         return;
     snprintf(line, sizeof line, "No more secrets of TLS sessions are written to %.200s.",
@@ -183,7 +184,7 @@ int shs__admin_post_keylog(struct shs_request *req, struct shs_response *res)
     if (vain != NULL && (ms > 0 || self->keylog_fd < 0)) /* what was begun can always be ended */
         return shs__admin_refuse(res, 409, vain, NULL);
     before = state_of(self);
-    until_ns = shs_now_ns() + (int64_t)ms * SHS_NS_PER_MS;
+    until_ns = shs__elapsed_ns() + (int64_t)ms * SHS_NS_PER_MS;
     shs__admin_each(self, write_until, &until_ns);
     atomic_store(&self->keylog_until_ns, until_ns);
     if (ms > 0)

@@ -125,7 +125,7 @@ int shs__admin_status_make(struct shs_admin *self, struct shs_admin_status **out
         return SHS_NOMEM;
     s->name = self->opt.name;
     s->time_ms = shs__admin_now_ms();
-    s->up_ms = (shs_now_ns() - self->began_ns) / SHS_NS_PER_MS;
+    s->up_ms = (shs__elapsed_ns() - self->began_ns) / SHS_NS_PER_MS;
     shs__admin_each(self, find_draining, &s->draining);
     shs__admin_moment_now(self, &s->now);
     s->count = shs__admin_history_copy(self->history, s->points, SHS_ADMIN_LATELY, lately);

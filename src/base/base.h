@@ -95,6 +95,9 @@ int shs__sized_copy(void *to, size_t known, const void *from, const char *name,
 
 /* ns of CLOCK_MONOTONIC; declared for the public in shs/server.h as well. */
 SHS_API int64_t shs_now_ns(void);
+/* ns of CLOCK_BOOTTIME, which goes on while the machine is suspended: for how long something lasts
+   that a person was promised the end of. What waits for a peer has shs_now_ns. */
+int64_t shs__elapsed_ns(void);
 struct timespec;
 /* Times of files are whatever somebody has set: beyond 285 years it is that. */
 int64_t shs__ns_between(const struct timespec *from, const struct timespec *to);

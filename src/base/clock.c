@@ -12,6 +12,14 @@ int64_t shs_now_ns(void)
     return (int64_t)ts.tv_sec * SHS_NS_PER_S + ts.tv_nsec;
 }
 
+int64_t shs__elapsed_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_BOOTTIME, &ts); /* nor can that, from Linux 2.6.39 on */
+    return (int64_t)ts.tv_sec * SHS_NS_PER_S + ts.tv_nsec;
+}
+
 /* 285 years: their nanoseconds, and those of a second, fit. */
 #define SECONDS_MAX 9000000000
 

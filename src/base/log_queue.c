@@ -67,6 +67,8 @@ struct shs_log_queue {
     uint64_t missing; /* lines of writes that failed, and nothing has said so */
     int failed;       /* errno of the last of them; 0: nobody read it */
     bool torn;        /* what came out last is a piece of a line */
+    dev_t torn_dev;   /* ... in that file */
+    ino_t torn_ino;
 };
 
 static size_t default_dropped(char *buf, size_t cap, uint64_t dropped, const char *why)
@@ -187,10 +189,27 @@ static int write_all(struct shs_log_queue *self, const char *data, size_t len, s
 static int write_whole(struct shs_log_queue *self, const char *data, size_t len, size_t *done)
 {
     int rc = write_all(self, data, len, done);
+    struct stat st = {.st_ino = 0};
 
     if (*done > 0)
         self->torn = data[*done - 1] != '\n';
+    if (*done > 0 && self->torn) {
+        (void)fstat(self->fd, &st);
+        self->torn_dev = st.st_dev;
+        self->torn_ino = st.st_ino;
+    }
     return rc;
+}
+
+/* The piece is what the descriptor ends with: logs are opened again under the same number, or cut
+   to nothing, and then it is not. */
+static bool ends_torn(const struct shs_log_queue *self)
+{
+    struct stat st;
+
+    return self->torn && (fstat(self->fd, &st) != 0 ||
+                          (st.st_dev == self->torn_dev && st.st_ino == self->torn_ino &&
+                           !(S_ISREG(st.st_mode) && st.st_size == 0)));
 }
 
 /* In front of the next lines: the end of the piece that has come out, and what is missing. */
@@ -200,7 +219,7 @@ static int write_gap(struct shs_log_queue *self)
     size_t len = 0, done;
     int rc;
 
-    if (self->torn)
+    if (ends_torn(self))
         note[len++] = '\n';
     if (self->missing > 0) {
         size_t said = self->say_dropped(

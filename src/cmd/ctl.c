@@ -481,6 +481,30 @@ static const char *error_of(const json_t *value)
     return text;
 }
 
+/* Where the server says what to ask it for, who is at a terminal reads what to type: "GET servers"
+   is 'shs ctl servers'. */
+static const char *as_typed(const char *error, char *buf, size_t cap)
+{
+    struct shs_buf out = {.data = buf, .cap = cap, .ceiling = cap};
+    const char *at = error, *get;
+    char name[32];
+
+    while ((get = strstr(at, "GET ")) != NULL) {
+        size_t len = strspn(get + 4, "abcdefghijklmnopqrstuvwxyz");
+        bool known;
+
+        snprintf(name, sizeof name, "%.*s", (int)len, get + 4);
+        known = (get == error || get[-1] == ' ') && find_command(name) != NULL;
+        if (shs__buf_printf(&out, known ? "%.*s'shs ctl %s'" : "%.*sGET %s", (int)(get - at), at,
+                            name) != SHS_OK)
+            return error;
+        at = get + 4 + strlen(name);
+    }
+    return shs__buf_printf(&out, "%s", at) == SHS_OK && shs__buf_append(&out, "", 1) == SHS_OK
+               ? buf
+               : error;
+}
+
 /* The server names a parameter; who has typed a flag is told of the flag. With 400 and 422 the
    command line is wrong: only the server knows all that a value may be. */
 static int bad_request(const struct call *call, int status, const char *error)
@@ -509,7 +533,7 @@ static int refused(const struct call *call, const struct shs_test_answer *answer
     const char *server = json_string_value(json_object_get(value, "server"));
     const char *later = shs_test_answer_header(answer, "Retry-After");
     const char *detail = json_string_value(json_object_get(value, "detail"));
-    char said[1024], more[64], whole[800];
+    char said[1024], more[64], whole[800], typed[800];
 
     if (error == NULL)
         return cmd_fail(CMD_FAILED, "the server answered with HTTP %d", answer->status);
@@ -517,6 +541,7 @@ static int refused(const struct call *call, const struct shs_test_answer *answer
         snprintf(whole, sizeof whole, "%s: %s", error, detail);
         error = whole;
     }
+    error = as_typed(error, typed, sizeof typed);
     if (answer->status == 403)
         return cmd_fail(CMD_FAILED, "%s: that needs %s%s, and you have %s%s", error,
                         need == NULL ? "a role that no rule gives" : "the role ",

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "http/exchange.h"
+#include "server/conn.h"
 
 #define CONNECT_MS 5000
 #define LOOK_MS 100 /* how often it looks whether the client is still there */
@@ -16,16 +17,16 @@
    has no end to wait for. */
 static bool may_go_on(const struct proxy_wire *self)
 {
-    const struct shs_server *server = shs_conn_server(shs_request_conn(self->req));
+    const struct shs_conn *conn = shs_request_conn(self->req);
 
-    return !self->endless && shs_server_stopping(server) &&
-           shs_now_ns() < shs_server_stop_deadline(server);
+    return !self->endless && shs__conn_stopping(conn) &&
+           shs_now_ns() < shs__conn_stop_deadline(conn);
 }
 
 /* Events may come too often for a wait, in which it would be seen. */
 static int look_at_stop(struct proxy_wire *self)
 {
-    if (!self->endless || !shs_server_stopping(shs_conn_server(shs_request_conn(self->req))))
+    if (!self->endless || !shs__conn_stopping(shs_request_conn(self->req)))
         return SHS_OK;
     self->ours_failed = true;
     return SHS_STOPPED;

@@ -119,15 +119,78 @@ static bool ends_with_connection(const struct shs_h1_exchange *x)
            (!res->has_length || shs__recoding_runs(res));
 }
 
-/* The conversation is over and nothing more can be said. */
+/* That were sent. */
+static uint64_t body_bytes(const struct shs_response *res)
+{
+    if (res->no_body)
+        return 0;
+    if (shs__recoding_runs(res))
+        return shs__recoding_sent(res);
+    return res->source != NULL ? res->body_total : res->body_total - res->file_left;
+}
+
+static void write_log(struct shs_h1_exchange *x, const char *error, int64_t now)
+{
+    const struct shs_h1_host *host = x->h1->config->host;
+    const struct shs_response *res = &x->base.res;
+    bool understood = x->base.req.head.path.ptr != NULL;
+    bool read = host->log_is_read == NULL || host->log_is_read(x->h1->owner);
+    struct shs_access access;
+
+    if (!read && x->base.access_calls == NULL) {
+        host->log(x->h1->owner, NULL);
+        return;
+    }
+    access = (struct shs_access){
+        .req = understood ? &x->base.req : NULL,
+        .conn = x->base.conn,
+        .request_line = x->base.req.head.line,
+        .status = res->head_sent ? res->status : 0,
+        .body_bytes = body_bytes(res),
+        .duration_ns = now - x->h1->began_ns,
+        .error = error,
+        .rule = error != NULL ? x->base.req.refusal.rule : NULL,
+        .request_id = shs_request_id(&x->base.req),
+    };
+    for (struct shs_access_call *call = x->base.access_calls; call != NULL; call = call->next)
+        call->fn(call->ctx, &access);
+    host->log(x->h1->owner, read ? &access : NULL);
+}
+
+/* An exchange ends before its time. Its client may be one that a proxy told of. */
+static void log_cut(struct shs_h1_exchange *x, const char *why)
+{
+    const struct shs_h1_host *host = x->h1->config->host;
+
+    if (x->base.req.head.path.ptr != NULL && host->refused != NULL)
+        host->refused(x->h1->owner, &x->base);
+    write_log(x, why, shs_now_ns());
+}
+
+/*
+ * The conversation is over and nothing more can be said. An answer that is not whole is cut, so
+ * that the client sees it; and whoever has sent a head has his line in the log.
+ */
 static int broken(struct shs_h1 *h1, int code, bool stream, const char *text)
 {
     const struct shs_h1_host *host = h1->config->host;
 
     enter(h1, SHS_H1_END);
+    if (h1->xchg != NULL)
+        log_cut(h1->xchg, stream || text == NULL ? shs_err_text(code) : text);
     if (h1->xchg != NULL && ends_with_connection(h1->xchg) && host->must_reset != NULL)
         host->must_reset(h1->owner);
     return host->fail(h1->owner, code, stream, text);
+}
+
+void shs__h1_cut(struct shs_h1 *h1, const char *why)
+{
+    struct shs_h1_exchange *x = h1->xchg;
+    enum shs_h1_state state = (enum shs_h1_state)h1->state;
+
+    enter(h1, SHS_H1_END); /* where whoever was in an exchange has his line */
+    if (x != NULL && state != SHS_H1_END)
+        log_cut(x, state == SHS_H1_DRAIN ? x->failure : why); /* that answer is out */
 }
 
 /* It is over, and rightly so. */
@@ -608,51 +671,6 @@ static int fill_from_file(struct shs_h1_exchange *x)
     return SHS_OK;
 }
 
-/* That were sent. */
-static uint64_t body_bytes(const struct shs_response *res)
-{
-    if (res->no_body)
-        return 0;
-    if (shs__recoding_runs(res))
-        return shs__recoding_sent(res);
-    return res->source != NULL ? res->body_total : res->body_total - res->file_left;
-}
-
-static void write_log(struct shs_h1_exchange *x, const char *error, int64_t now)
-{
-    const struct shs_h1_host *host = x->h1->config->host;
-    const struct shs_response *res = &x->base.res;
-    bool understood = x->base.req.head.path.ptr != NULL;
-    bool read = host->log_is_read == NULL || host->log_is_read(x->h1->owner);
-    struct shs_access access;
-
-    if (!read && x->base.access_calls == NULL) {
-        host->log(x->h1->owner, NULL);
-        return;
-    }
-    access = (struct shs_access){
-        .req = understood ? &x->base.req : NULL,
-        .conn = x->base.conn,
-        .request_line = x->base.req.head.line,
-        .status = res->head_sent ? res->status : 0,
-        .body_bytes = body_bytes(res),
-        .duration_ns = now - x->h1->began_ns,
-        .error = error,
-        .rule = error != NULL ? x->base.req.refusal.rule : NULL,
-        .request_id = shs_request_id(&x->base.req),
-    };
-    for (struct shs_access_call *call = x->base.access_calls; call != NULL; call = call->next)
-        call->fn(call->ctx, &access);
-    host->log(x->h1->owner, read ? &access : NULL);
-}
-
-/* The answer cannot be completed: cut, so that the client sees that it is not whole. */
-static int abort_exchange(struct shs_h1 *h1, int code, bool stream, const char *text)
-{
-    write_log(h1->xchg, text != NULL ? text : shs_err_text(code), shs_now_ns());
-    return broken(h1, code, stream, text);
-}
-
 /* Records why a request was refused, with the rule that it broke: one line of the log. */
 static void fail_with_rule(struct shs_h1_exchange *x)
 {
@@ -744,13 +762,13 @@ static int step_send(struct shs_h1 *h1)
     int rc;
 
     if (res->broken)
-        return abort_exchange(h1, x->failure_code == SHS_OK ? SHS_CLOSED : x->failure_code, false,
-                              x->failure);
+        return broken(h1, x->failure_code == SHS_OK ? SHS_CLOSED : x->failure_code, false,
+                      x->failure);
     do {
         /* What is there already goes first: who wakes us need not have room for more. */
         rc = fill(x);
         if (rc != SHS_OK)
-            return abort_exchange(h1, rc, false, why_unfinished(x, rc));
+            return broken(h1, rc, false, why_unfinished(x, rc));
         rc = shs__h1_drain_out(h1, res->file_left > 0 ? SHS_H1_MORE
                                    : x->keep          ? SHS_H1_FLUSH
                                                       : SHS_H1_END_DATA);
@@ -761,15 +779,14 @@ static int step_send(struct shs_h1 *h1)
         /* Who lets others have their turn does not wait for the client. */
         shs__progress_waits(&x->progress);
         if (rc != SHS_YIELD && shs_now_ns() >= x->progress.deadline_ns)
-            return abort_exchange(h1, SHS_TIMEOUT, false,
-                                  "the client did not read its answer in time");
+            return broken(h1, SHS_TIMEOUT, false, "the client did not read its answer in time");
         h1->config->host->set_deadline(h1->owner, shs__h1_next_look(x));
         if (rc == SHS_YIELD)
             shs__progress_ours(&x->progress);
         return rc;
     }
     if (rc != SHS_OK)
-        return abort_exchange(h1, rc, true, NULL);
+        return broken(h1, rc, true, NULL);
     x->keep = x->keep && shs__h1_can_drain(x);
     if (!x->keep || x->body.phase == SHS_BODY_DONE)
         return exchange_done(h1);

@@ -53,14 +53,14 @@ struct shs_h1_host {
     bool (*turn_over)(void *owner); /* NULL: never */
     /* Calls the handler's method. */
     int (*dispatch)(void *owner, struct shs_exchange *x);
-    /* A request whose head is known will be answered without `dispatch`: before its page is made.
-       NULL: nobody needs to know. */
+    /* A request whose head is known ends without `dispatch`: before its page is made, or its line.
+       Also after `dispatch`, and more than once. NULL: nobody needs to know. */
     void (*refused)(void *owner, struct shs_exchange *x);
     /* Before, and after, a source or a sink of a handler's is called: it may take as long as a
        handler. NULL: nobody counts. */
     void (*enter_body)(void *owner, const struct shs_exchange *x);
     void (*leave_body)(void *owner);
-    /* One answer is out, or has failed. */
+    /* One answer is out, or there will be none: the request was cut off. */
     void (*log)(void *owner, const struct shs_access *access);
     /* Does anybody read what `log` is told? False: it is called with NULL. NULL: always. */
     bool (*log_is_read)(void *owner);
@@ -123,6 +123,9 @@ void shs__h1_config_init(struct shs_h1_config *config, const struct shs_options 
 void shs__h1_init(struct shs_h1 *h1, const struct shs_h1_config *config, struct shs_stream *stream,
                   void *owner);
 void shs__h1_free(struct shs_h1 *h1);
+/* Nobody calls shs__h1_step any more: a request that is in the middle has its line in the log, with
+   this reason. */
+void shs__h1_cut(struct shs_h1 *h1, const char *why);
 
 /*
  * Goes on as far as it can without waiting. 0: the conversation is over and everything is written,

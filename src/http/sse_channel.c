@@ -310,6 +310,15 @@ static int write_events(struct shs_response *res, struct event *events[], size_t
     return rc;
 }
 
+/* Events may come too often for a wait, in which it would be seen that the server stops or the
+   client has gone. */
+static int write_and_look(struct shs_response *res, struct event *events[], size_t count)
+{
+    int rc = write_events(res, events, count);
+
+    return rc == SHS_OK ? shs__sse_wait(res, 0, -1) : rc;
+}
+
 static int listen_until(struct shs_sse_channel *self, struct listener *listener,
                         struct shs_response *res, uint64_t at, int64_t until_ns)
 {
@@ -322,7 +331,7 @@ static int listen_until(struct shs_sse_channel *self, struct listener *listener,
         int64_t comment_ns = never_if_0(quiet_ns, self->opt.comment_ms);
 
         if (count > 0)
-            rc = write_events(res, events, count);
+            rc = write_and_look(res, events, count);
         else if (at == 0)
             rc = say_where(self, res, &at, "reset");
         else if (now >= comment_ns)

@@ -108,11 +108,8 @@ static void host_must_reset(void *owner)
 static bool host_stopping(void *owner)
 {
     const struct http_request_handler *self = owner;
-    const struct shs_conn *conn = self->base.request;
 
-    /* On the loop's own thread server_close cannot have begun: shutdown says it. */
-    return shs_server_stopping(conn->server) ||
-           (conn->on_loop && atomic_load(&conn->server->shutdown_requested));
+    return shs__conn_stopping(self->base.request);
 }
 
 static bool host_draining(void *owner)
@@ -383,9 +380,15 @@ static int http_handle(struct shs_request_handler *base)
     return shs__h1_step(&HANDLER(base)->h1);
 }
 
+/* Whoever drives a conversation may end it at any time: the server stops, or waiting failed. */
 static void http_finish(struct shs_request_handler *base)
 {
-    shs__h1_free(&HANDLER(base)->h1);
+    struct shs_h1 *h1 = &HANDLER(base)->h1;
+    const struct shs_error *err = shs_conn_error(base->request);
+    bool stops = err->code == SHS_OK || host_stopping(HANDLER(base));
+
+    shs__h1_cut(h1, stops ? shs_err_text(SHS_STOPPED) : err->text);
+    shs__h1_free(h1);
 }
 
 /* -- the server class -------------------------------------------------------------------------- */

@@ -161,6 +161,12 @@ struct shs__conn_look {
 struct shs__conn_look shs__conn_look_begin(const struct shs_conn *conn, unsigned ms);
 int shs__conn_look_end(struct shs_conn *conn, const struct shs__conn_look *look);
 
+/* The server stops: no further request on this connection, and no end is waited for that may never
+   come. On the loop's own thread server_close cannot have begun: a shutdown or a drain says it. */
+bool shs__conn_stopping(const struct shs_conn *conn);
+/* ... and until then a request that is under way may go on. */
+int64_t shs__conn_stop_deadline(const struct shs_conn *conn);
+
 /*
  * Makes the handler's instance, zeroed, without calling its setup. BaseServer.finish_request does
  * it; ForkingMixIn does it before the fork, so that nothing is allocated between fork and setup.

@@ -264,6 +264,18 @@ int shs__base_wait_request(struct shs_layer *layer, struct shs_conn *conn, int w
 
 /* -- both in turn ------------------------------------------------------------------------------ */
 
+bool shs__conn_stopping(const struct shs_conn *conn)
+{
+    return shs_server_stopping(conn->server) ||
+           (conn->on_loop && shs__server_must_end(conn->server, shs_now_ns()));
+}
+
+int64_t shs__conn_stop_deadline(const struct shs_conn *conn)
+{
+    return conn->on_loop ? loop_limit(conn->server, shs_now_ns())
+                         : shs_server_stop_deadline(conn->server);
+}
+
 /* Who yields waits for nobody, so nothing tells him that the server's time is up. */
 static bool may_go_on(const struct shs_conn *conn)
 {

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 
@@ -153,14 +154,32 @@ map cn "admin" ca corp  admin
 """
 
 
+class Asleep:
+    """asleep.c, built once: what a suspend does to the clocks of a server with this environment."""
+
+    def __init__(self, home):
+        shim, self.path = os.path.join(home, "asleep.so"), os.path.join(home, "asleep")
+        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE", "-o", shim,
+                        os.path.join(os.path.dirname(os.path.abspath(__file__)), "asleep.c")], check=True)
+        with open(self.path, "wb") as file:
+            file.write(struct.pack("=q", 0))
+        options = os.environ.get("ASAN_OPTIONS", "")
+        self.env = {"LD_PRELOAD": shim, "SHS_ASLEEP": self.path,
+                    "ASAN_OPTIONS": (options + ":" if options else "") + "verify_asan_link_order=0"}
+
+    def sleep(self, seconds):
+        with open(self.path, "r+b") as file:
+            file.write(struct.pack("=q", seconds))
+
+
 class Ruled(Admin):
     """With rules, and TLS: alice is admin, carol operator, bob viewer, nobody else anything."""
 
-    def __init__(self, pki, home, *arguments):
+    def __init__(self, pki, home, *arguments, **keywords):
         self.pki = pki
         self.rules = shslib.write_file(os.path.join(home, "rules"), RULES % (pki.ca.cert, os.geteuid()))
         super().__init__(*pki.flags(), "--admin", "tls:0", "--admin-client-ca", pki.ca.cert, "--admin-rules", self.rules,
-                         "--admin-rate", "100000", *arguments, SITE, home=home)
+                         "--admin-rate", "100000", *arguments, SITE, home=home, **keywords)
         self.tcp = self.admin_tcp()
 
     def ask_as(self, name, path, method="GET", body=None):

@@ -1616,6 +1616,31 @@ def test_16_key_log_for_a_time(pki):
                 check(lines()[0][2] not in file.read(), "a secret in the audit log")
 
 
+def test_16_key_log_and_a_suspend(pki):
+    """A minute is a minute for who asked, also when the machine was suspended in it: how long it is up as well."""
+    with shslib.temp_dir() as home:
+        path, asleep = os.path.join(home, "keys.txt"), adminlib.Asleep(home)
+        with Ruled(pki, home, "--admin-keylog", path, env=asleep.env) as server:
+
+            def visit():
+                with server.client(pki, "alice") as sock:
+                    equal(talk(sock)[0], 200)
+                return os.path.getsize(path)
+
+            rules = open(server.rules).read()
+            shslib.write_file(server.rules, rules.replace("reload}", "reload,keylog}"))
+            equal(server.ask("reload", "POST").status, 200)
+            answer = server.ask("keylog?for=60m", "POST")
+            equal(answer.status, 200, answer.body)
+            size = visit()
+            check(size > 0, "no secret of a session")
+            asleep.sleep(3600 + 1)
+            equal(server.see("keylog")["ends_in_s"], 0, "after the suspend")
+            equal(visit(), size, "lines after the end")
+            server.wait_stderr(r"No more secrets of TLS sessions are written")
+            check(server.see("status")["up_s"] > 3600, server.see("status")["up_s"])
+
+
 def test_16_off_unless_permitted(pki):
     with shslib.temp_dir() as home:
         with Admin(*pki.flags(), SITE, home=home) as server:

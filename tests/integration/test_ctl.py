@@ -78,6 +78,13 @@ def test_who_is_connected(pki):
                             (("connections", "--server", server.name, "--state", "odd"), "--state is one of handshake,"),
                             (("connections", "--limit", "x"), "--limit must be a number from 0 to")):
             check("error: " + said in server.bad(2, *words), words)
+        # what to ask for is said in words of the command
+        for code, words, said in ((2, ("connections", "--server", "bogus"), "no such server; 'shs ctl servers' has"),
+                                  (2, ("log", "debug", "--only", "bogus"), "of that name: 'shs ctl servers'"),
+                                  (1, ("undeny", "0" * 16), "by that id: 'shs ctl deny'"),
+                                  (2, ("deny", "colour=red"), "spki, cert, serial with issuer, spiffe or uid")):
+            err = server.bad(code, *words)
+            check(said in err and "GET " not in err and "{" not in err, err)
 
 
 def test_what_is_told(pki):
@@ -322,6 +329,10 @@ def test_bad_answers(pki):
         for status in (b"400 No", b"422 No"):
             code, out, err = answered_by(home, whole(b'{"error":"that is none"}', status))
             equal((code, out, err), (2, "", "shs: error: that is none\n"), status)
+        for said, typed in (("GET certs GET threads.", "'shs ctl certs' 'shs ctl threads'."), ("a: GET x, WIDGET certs, GET ", None),
+                            ("GET " * 300, None)):
+            code, out, err = answered_by(home, whole(json.dumps({"error": said}).encode(), b"404 No"))
+            equal((code, out, err), (1, "", "shs: error: %s\n" % (typed or said)))
         for status in (b"200 OK", b"500 Oh", b"403 No", b"429 No\r\nRetry-After: 7"):
             code, out, err = answered_by(home, whole(b'{"error":"a\\u001b\\u009bb\\u202ec\\u2066d\\u007fe\\u00e9","n\\u202a":1}', status))
             check("a???b???c???d?e\u00e9" in out + err, repr(out + err))

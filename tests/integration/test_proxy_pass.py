@@ -316,17 +316,20 @@ def a_request_under_way_when_it_stops():
         check(go.wait(20 * shslib.SLOWNESS), "never told")
         conn.sendall(OK)
 
-    with Upstream(play) as up, shslib.Server("--handler", "echo", "--proxy", "/=" + up.url) as server:
-        with server.connect() as sock:
-            sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            shslib.wait_until(lambda: up.heads, 20, "the other server to be asked")
-            server.signal(signal.SIGTERM)
-            server.wait_stderr("stopping")
-            time.sleep(0.3)  # it looks at the client every 100 ms
-            go.set()
-            data = shslib.read_until(sock, b"\r\n\r\nok")
-        equal(server.wait(20), 0, "exit code")
-        check(data.startswith(b"HTTP/1.1 200 "), data)
+    for composition in ("pool", "thread", "fork", "none"):
+        go.clear()
+        with Upstream(play) as up, shslib.Server("--handler", "echo", "--proxy", "/=" + up.url, "--threading", composition) as server:
+            with server.connect() as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                shslib.wait_until(lambda: up.heads, 20, "the other server to be asked")
+                server.signal(signal.SIGTERM)
+                if composition in ("pool", "thread"):  # the loop of none is with this request, and a child says nothing
+                    server.wait_stderr("stopping")
+                time.sleep(0.3)  # it looks at the client every 100 ms
+                go.set()
+                data = shslib.read_until(sock, b"\r\n\r\nok")
+            equal(server.wait(20), 0, "exit code")
+            check(data.startswith(b"HTTP/1.1 200 "), data)
 
 
 def a_circle():
@@ -386,10 +389,10 @@ def events_end_when_it_stops():
             while not stop.wait(wait):
                 conn.sendall(b"9\r\ndata: 1\n\n\r\n")
 
-    for path in ("/seldom", "/often"):
+    for path, composition in (("/seldom", "pool"), ("/often", "pool"), ("/often", "thread"), ("/seldom", "none"), ("/often", "none")):
         stop.clear()
-        with Upstream(play) as up, shslib.Server("--handler", "echo", "--proxy", "/=" + up.url, "--stop-timeout",
-                                                 str(int(60000 * shslib.SLOWNESS))) as server:
+        with Upstream(play) as up, shslib.Server("--handler", "echo", "--proxy", "/=" + up.url, "--threading", composition,
+                                                 "--stop-timeout", str(int(60000 * shslib.SLOWNESS))) as server:
             try:
                 with server.connect() as sock:
                     sock.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode())

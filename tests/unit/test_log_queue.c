@@ -388,12 +388,13 @@ static void test_own_words(void **state)
     close(fds[1]);
 }
 
-/* Has a thread other than this one met the end of its file? The signal stays with it. */
-static bool has_met_the_limit(void)
+/* Has a thread other than this one met the end of its file, and does it sleep? The signal stays
+   with it. `sleeps` may be NULL. */
+static bool has_met_the_limit(bool *sleeps)
 {
     DIR *tasks = opendir("/proc/self/task");
     const struct dirent *task;
-    bool met = false;
+    bool met = false, asleep = false;
 
     assert_non_null(tasks);
     while ((task = readdir(tasks)) != NULL) {
@@ -403,8 +404,14 @@ static bool has_met_the_limit(void)
         snprintf(path, sizeof path, "/proc/self/task/%s/status", task->d_name);
         file = task->d_name[0] == '.' ? NULL : fopen(path, "re");
         while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-            if (strncmp(line, "SigPnd:", 7) == 0)
-                met = met || (strtoull(line + 7, NULL, 16) >> (SIGXFSZ - 1) & 1) != 0;
+            if (strncmp(line, "State:", 6) == 0)
+                asleep = strstr(line, "\tS") != NULL;
+            if (strncmp(line, "SigPnd:", 7) != 0 ||
+                (strtoull(line + 7, NULL, 16) >> (SIGXFSZ - 1) & 1) == 0)
+                continue;
+            met = true;
+            if (sleeps != NULL)
+                *sleeps = asleep;
         }
         if (file != NULL)
             fclose(file);
@@ -445,7 +452,7 @@ static void check_full(rlim_t kept, size_t whole, const char *piece)
         snprintf(line, sizeof line, "line %d.", i);
         assert_true(push(q, line));
     }
-    while (!has_met_the_limit()) {
+    while (!has_met_the_limit(NULL)) {
         assert_true(shs_now_ns() < until);
         nanosleep(&(struct timespec){.tv_nsec = SHS_NS_PER_MS}, NULL);
     }
@@ -468,6 +475,67 @@ static void check_full(rlim_t kept, size_t whole, const char *piece)
     assert_string_equal(text, wanted);
     shs__free(text);
     close(fd);
+}
+
+/*
+ * The same, and another file is behind the number before there is room again, or that one was cut
+ * to nothing: it begins with a whole line. `kept` as above.
+ */
+static void check_full_and_new(rlim_t kept, bool other)
+{
+    char name[] = "/tmp/shs-log-queue-XXXXXX", wanted[128], *text;
+    int fd = mkostemp(name, O_CLOEXEC | O_APPEND), fresh;
+    struct shs_log_queue *q;
+    int64_t until = shs_now_ns() + (int64_t)patience_ms() * SHS_NS_PER_MS;
+    struct rlimit before;
+    bool sleeps = false;
+    uint64_t lost = 77;
+    size_t len, used;
+
+    assert_true(fd >= 0);
+    assert_int_equal(unlink(name), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit_files(kept);
+    assert_int_equal(shs__log_queue_new(&q, fd, 1 << 20, NULL), SHS_OK);
+    for (int i = 0; i < 10; i++)
+        assert_true(push(q, "line 100."));
+    /* Who sleeps after that has written what he could, and knows that it is a piece. */
+    while (!has_met_the_limit(NULL) || !has_met_the_limit(&sleeps) || !sleeps) {
+        assert_true(shs_now_ns() < until);
+        nanosleep(&(struct timespec){.tv_nsec = SHS_NS_PER_MS}, NULL);
+    }
+    if (other) { /* as a log is opened again */
+        fresh = open("/tmp", O_TMPFILE | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
+        assert_true(fresh >= 0);
+        assert_int_equal(dup3(fresh, fd, O_CLOEXEC), fd);
+        close(fresh);
+    } else {
+        assert_int_equal(ftruncate(fd, 0), 0);
+    }
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_true(push(q, "after"));
+    assert_int_equal(shs__log_queue_stop(q, STOP_MS, &lost), SHS_IO);
+    shs__log_queue_free(q);
+    used = (size_t)snprintf(wanted, sizeof wanted,
+                            "%" PRIu64 " log lines dropped: File too large\n", lost);
+    for (size_t i = kept / 10 + lost; i < 10; i++) /* had waited until there was room again */
+        used += (size_t)snprintf(wanted + used, sizeof wanted - used, "line 100.\n");
+    snprintf(wanted + used, sizeof wanted - used, "after\n");
+    lseek(fd, 0, SEEK_SET);
+    text = read_all(fd, &len);
+    assert_string_equal(text, wanted);
+    shs__free(text);
+    close(fd);
+}
+
+static void test_full_and_new(void **state)
+{
+    SHS_UNUSED(state);
+    for (int other = 0; other < 2; other++) {
+        check_full_and_new(46, other != 0);
+        check_full_and_new(49, other != 0);
+        check_full_and_new(50, other != 0);
+    }
 }
 
 static void test_full(void **state)
@@ -528,6 +596,7 @@ int main(void)
         cmocka_unit_test(test_producers),
         cmocka_unit_test(test_own_words),
         cmocka_unit_test(test_full),
+        cmocka_unit_test(test_full_and_new),
         cmocka_unit_test(test_child),
     };
 

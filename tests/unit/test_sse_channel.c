@@ -300,6 +300,87 @@ static void test_many_hear_the_same_in_threads(void **state)
     hear_together(shs_threading_http_server_new);
 }
 
+#define BEHIND 1500
+#define LARGE 16384
+
+/* How much comes until the end of the stream; false: the answer was cut. */
+static bool hear_to_the_end(int fd, size_t *total)
+{
+    char tail[5] = "", buf[65536];
+    ssize_t got;
+
+    for (*total = 0; (got = recv(fd, buf, sizeof buf, 0)) > 0; *total += (size_t)got) {
+        size_t fresh = (size_t)got < sizeof tail ? (size_t)got : sizeof tail;
+
+        memmove(tail, tail + fresh, sizeof tail - fresh);
+        memcpy(tail + sizeof tail - fresh, buf + got - fresh, fresh);
+    }
+    return got == 0 && memcmp(tail, "0\r\n\r\n", sizeof tail) == 0;
+}
+
+static void *close_server(void *server)
+{
+    return shs_server_close(server) == SHS_OK ? NULL : server;
+}
+
+/* There is always one more event that the listener has not had: a stop is the end of the answer all
+   the same, and not at the last of them. */
+static void stop_who_is_behind(new_server_fn *new_server, bool on_loop)
+{
+    struct shs_sse_channel *channel = make(BEHIND + 1, (size_t)BEHIND * (LARGE + 128), 0);
+    struct shs_http_handler handler = handler_of(channel);
+    struct shs_server *server;
+    struct shs_options opt;
+    struct shs_error err;
+    pthread_t loop, closer;
+    char *text = malloc(LARGE + 1);
+    void *failed;
+    size_t total;
+    int fd;
+
+    assert_non_null(text);
+    memset(text, 'x', LARGE);
+    text[LARGE] = '\0';
+    shs_options_init(&opt);
+    opt.stop_ms = opt.write_ms = (unsigned)patience_ms();
+    assert_int_equal(new_server(&server, &opt, &handler, &err), SHS_OK);
+    assert_int_equal(pthread_create(&loop, NULL, loopback_serve, server), 0);
+    fd = loopback_dial(shs_server_port(server));
+    loopback_ask(fd, "/");
+    while (!loopback_hears(fd, "\nid: "))
+        continue;
+    for (int i = 0; i < BEHIND; i++)
+        assert_int_equal(shs_sse_channel_send(channel, NULL, text), SHS_OK);
+    shs_shutdown(server);
+    if (!on_loop) { /* whose loop ends when this answer does */
+        assert_int_equal(pthread_join(loop, NULL), 0);
+        assert_int_equal(pthread_create(&closer, NULL, close_server, server), 0);
+        while (!shs_server_stopping(server))
+            poll(NULL, 0, 1);
+    }
+    assert_true(hear_to_the_end(fd, &total));
+    assert_true(total < (size_t)BEHIND * LARGE);
+    if (on_loop) {
+        assert_int_equal(pthread_join(loop, NULL), 0);
+        assert_int_equal(pthread_create(&closer, NULL, close_server, server), 0);
+    }
+    assert_int_equal(pthread_join(closer, &failed), 0);
+    assert_null(failed);
+    close(fd);
+    assert_int_equal(shs_sse_channel_listeners(channel), 0);
+    shs_server_free(server);
+    shs_sse_channel_free(channel);
+    free(text);
+}
+
+static void test_who_is_behind_at_a_stop(void **state)
+{
+    (void)state;
+    stop_who_is_behind(new_pool_server, false);
+    stop_who_is_behind(shs_threading_http_server_new, false);
+    stop_who_is_behind(shs_http_server_new, true);
+}
+
 /* An event is there when it was sent, not when somebody looks again: that would be 250 ms each. */
 static void test_an_event_wakes(void **state)
 {
@@ -398,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_many_hear_the_same),
         cmocka_unit_test(test_many_hear_the_same_in_threads),
         cmocka_unit_test(test_an_event_wakes),
+        cmocka_unit_test(test_who_is_behind_at_a_stop),
         cmocka_unit_test(test_no_comments_and_no_end),
     };
 

@@ -33,8 +33,9 @@ struct shs_tls_config_copy;
 struct shs_tls_suites;
 
 /*
- * Secrets of sessions are also written here until `until_ns` has come, which may be moved: one for
- * a server and all the contexts that it has in its life. NULL in a context: nobody may ask for it.
+ * Secrets of sessions are also written here until `until_ns` of shs__elapsed_ns has come, which may
+ * be moved: one for a server and all the contexts that it has in its life. NULL in a context:
+ * nobody may ask for it.
  */
 struct shs_tls_live_keylog {
     _Atomic unsigned refs;

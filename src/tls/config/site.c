@@ -378,7 +378,8 @@ void shs__tls_on_keylog(const SSL *ssl, const char *line)
     struct iovec parts[2] = {{cast.to, strlen(line)}, {newline, 1}};
 
     shs__tls_stream_secret(stream, line);
-    if (live != NULL && atomic_load_explicit(&live->until_ns, memory_order_acquire) > shs_now_ns())
+    if (live != NULL &&
+        atomic_load_explicit(&live->until_ns, memory_order_acquire) > shs__elapsed_ns())
         (void)!writev(live->fd, parts, 2);
     /* A full disk is no reason to refuse a client. */
     if (stream->context->keylog_fd >= 0 && writev(stream->context->keylog_fd, parts, 2) < 0)

@@ -114,7 +114,8 @@ bool shs__tls_mixin_forked(const struct shs_tls_mixin *self);
  * SHS_OK; SHS_IO, SHS_NOMEM.
  */
 int shs__tls_mixin_allow_keylog(struct shs_tls_mixin *self, int fd);
-/* The secrets of handshakes until then are written there, in the format of NSS. Any thread. */
+/* The secrets of handshakes until then, by shs__elapsed_ns, are written there, in the format of
+   NSS. Any thread. */
 void shs__tls_mixin_keylog(struct shs_tls_mixin *self, int64_t until_ns);
 
 /* TLSMixIn of a server, or NULL. */
