@@ -473,8 +473,9 @@ void shs__pool_run(struct shs_pool_group *group, struct shs_pool_worker *worker,
                    struct shs_pool_slot *slot);
 /* This connection's request gets no handler: the conversation goes on without one. */
 void shs__pool_refuse(struct shs_pool_group *group, struct shs_pool_slot *slot);
-/* Gives what a worker has fetched and not begun to the others. Any thread. */
-void shs__pool_hand_over(struct shs_pool_worker *worker);
+/* Gives what a worker has fetched and not begun to the others. Any thread. True: it waits for one
+   of them now, who may have to be kicked. */
+bool shs__pool_hand_over(struct shs_pool_worker *worker);
 /* The line is abandoned: ends the connections that nobody runs. */
 void shs__pool_end_parked(struct shs_pool_line *line);
 /* A worker's thread; `arg` is the worker. */

@@ -200,7 +200,7 @@ int shs__pool_set_away(struct shs_pool_worker *worker, int away, int64_t now_ns)
             atomic_fetch_sub(&group->active, more);
         return before;
     }
-    shs__pool_hand_over(worker);
+    (void)shs__pool_hand_over(worker);
     if (too_few(group, atomic_fetch_sub(&group->active, more) - more) &&
         now_ns >= atomic_load_explicit(&group->enough_ns, memory_order_relaxed)) {
         pthread_mutex_lock(&group->lock);
@@ -220,7 +220,7 @@ void shs__pool_found_blocked(struct shs_pool_worker *worker)
     /* Not expected any more, so that others are: see back_by. */
     atomic_store_explicit(&worker->back_ns, INT64_MAX, memory_order_relaxed);
     if (before < SHS_POOL_ONE) {
-        shs__pool_hand_over(worker);
+        (void)shs__pool_hand_over(worker);
         atomic_fetch_sub(&group->active, SHS_POOL_ONE - before);
     }
     if (too_few(group, atomic_load(&group->active)))

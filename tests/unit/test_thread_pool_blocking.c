@@ -13,6 +13,7 @@
 #define CLIENTS 32
 #define BURSTS_ON_A_BUSY_MACHINE 5
 #define WORKERS 8
+#define BATCH 16 /* as many as a worker fetches at once */
 
 /* So many ask at the same time, and hear all of it. */
 static void burst(const int *fds, unsigned count, const char *path)
@@ -208,6 +209,57 @@ static void test_computing_handlers_get_no_workers(void **state)
     pool_finish(&f);
 }
 
+/*
+ * While both workers compute, a request comes that takes longer than any look, and others behind
+ * it, so that one worker fetches all of them. True: the others were answered before the long one.
+ */
+static bool overtake(const int *fds, const int *spinning)
+{
+    struct pollfd slow = {.fd = fds[0], .events = POLLIN};
+    bool good;
+
+    pool_set_gate(true);
+    loopback_ask(spinning[0], "/spin");
+    loopback_ask(spinning[1], "/spin");
+    pool_wait_at_gate(2);
+    loopback_ask(fds[0], "/compute/400000");
+    for (unsigned i = 1; i < BATCH; i++)
+        loopback_ask(fds[i], "/nap/0");
+    pool_set_gate(false);
+    assert_true(loopback_hears(spinning[0], "/spin"));
+    assert_true(loopback_hears(spinning[1], "/spin"));
+    for (unsigned i = 1; i < BATCH; i++)
+        assert_true(loopback_hears(fds[i], "/nap/0"));
+    good = poll(&slow, 1, 0) == 0;
+    assert_true(loopback_hears(fds[0], "/compute/400000"));
+    return good;
+}
+
+/* On a busy machine the monitor may look too late; then another time it does not. */
+static void test_nobody_waits_behind_who_computes(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[BATCH], spinning[2];
+    bool good = false;
+
+    (void)state;
+    pool_defaults(&opt);
+    pool_start(&f, &opt);
+    dial_all(&f, fds, BATCH);
+    dial_all(&f, spinning, 2);
+    pool_assert_served(fds[0], "/spin"); /* that none of them waits is known then */
+    pool_assert_served(fds[0], "/compute/400000");
+    for (unsigned i = 0; i < 20; i++)
+        burst(fds, BATCH, "/nap/0");
+    for (int i = 0; i < BURSTS_ON_A_BUSY_MACHINE && !good; i++)
+        good = overtake(fds, spinning);
+    assert_true(good);
+    close_all(fds, BATCH);
+    close_all(spinning, 2);
+    pool_finish(&f);
+}
+
 /* How many handlers that compute ran at once, without a descriptor to look at their threads. */
 static bool computes_in_the_dark(void)
 {
@@ -291,6 +343,7 @@ int main(void)
         cmocka_unit_test(test_a_route_may_change),
         cmocka_unit_test(test_a_quick_route_may_begin_to_wait),
         cmocka_unit_test(test_computing_handlers_get_no_workers),
+        cmocka_unit_test(test_nobody_waits_behind_who_computes),
         cmocka_unit_test(test_no_descriptor_is_no_reason_for_threads),
         cmocka_unit_test(test_who_waits_is_found_without_a_descriptor),
     };
