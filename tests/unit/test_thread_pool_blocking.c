@@ -210,6 +210,40 @@ static void test_computing_handlers_get_no_workers(void **state)
 }
 
 /*
+ * Nor do they keep those that were there for others, who waited. Whoever has heard asks again at
+ * once, so the workers have something to do all the time, and hardly one sleeps for want of it.
+ */
+#define UNTIL_THEY_SLEEP 40
+static void test_who_computes_gives_up_the_workers_of_who_waited(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[CLIENTS];
+    unsigned most = CLIENTS;
+
+    (void)state;
+    pool_defaults(&opt);
+    pool_start(&f, &opt);
+    dial_all(&f, fds, CLIENTS);
+    assert_true(reaches(fds, CLIENTS, "/nap/5000", CLIENTS / 2));
+    for (unsigned i = 0; i < CLIENTS; i++)
+        loopback_ask(fds[i], "/compute/4000");
+    for (unsigned i = 0; i < UNTIL_THEY_SLEEP && most > 3; i++) {
+        (void)pool_most_at_once();
+        for (unsigned n = 0; n < CLIENTS; n++) {
+            assert_true(loopback_hears(fds[n], "/compute/4000"));
+            loopback_ask(fds[n], "/compute/4000");
+        }
+        most = pool_most_at_once();
+    }
+    for (unsigned i = 0; i < CLIENTS; i++)
+        assert_true(loopback_hears(fds[i], "/compute/4000"));
+    assert_in_range(most, 1, 3);
+    close_all(fds, CLIENTS);
+    pool_finish(&f);
+}
+
+/*
  * While both workers compute, a request comes that takes longer than any look, and others behind
  * it, so that one worker fetches all of them. True: the others were answered before the long one.
  */
@@ -343,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_a_route_may_change),
         cmocka_unit_test(test_a_quick_route_may_begin_to_wait),
         cmocka_unit_test(test_computing_handlers_get_no_workers),
+        cmocka_unit_test(test_who_computes_gives_up_the_workers_of_who_waited),
         cmocka_unit_test(test_nobody_waits_behind_who_computes),
         cmocka_unit_test(test_no_descriptor_is_no_reason_for_threads),
         cmocka_unit_test(test_who_waits_is_found_without_a_descriptor),
