@@ -391,10 +391,11 @@ void shs__pool_leave(struct shs_pool_worker *worker)
     group->threads--;
     worker->next = group->dead;
     group->dead = worker;
-    shs__pool_wake_all(group);
     pthread_cond_broadcast(&group->gone);
-    if (atomic_load(&group->crew->closing)) /* who is left to join us is the monitor, perhaps */
-        shs__pool_monitor_call(group->crew);
+    if (atomic_load(&group->crew->closing)) {
+        shs__pool_wake_all(group);
+        shs__pool_monitor_call(group->crew); /* who is left to join us is the monitor, perhaps */
+    }
     pthread_mutex_unlock(&group->lock);
 }
 

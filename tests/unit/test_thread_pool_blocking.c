@@ -190,6 +190,39 @@ static void test_a_quick_route_may_begin_to_wait(void **state)
     pool_finish(&f);
 }
 
+/* Those who sleep are not woken by each one that leaves: that made more work than they had had. */
+#define SLEEPERS 200
+static void test_who_leaves_wakes_nobody(void **state)
+{
+    struct rusage before, after;
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[SLEEPERS];
+    int64_t began;
+
+    (void)state;
+    pool_defaults(&opt);
+    opt.spare_ms = 500;
+    pool_start(&f, &opt);
+    dial_all(&f, fds, SLEEPERS);
+    pool_set_gate(true);
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        loopback_ask(fds[i], "/block");
+    pool_wait_at_gate(SLEEPERS);
+    pool_set_gate(false);
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        assert_true(loopback_hears(fds[i], "/block"));
+    assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
+    began = shs_now_ns();
+    assert_true(pool_becomes_threads(&f, 3));
+    assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
+    /* Four for each worker, and those of the monitor and of us, who look again and again. Where all
+       are woken it is twenty and more. */
+    assert_true(after.ru_nvcsw - before.ru_nvcsw < 8 * SLEEPERS + pool_ms_since(began));
+    close_all(fds, SLEEPERS);
+    pool_finish(&f);
+}
+
 /* More threads than cores would only take them from each other. */
 static void test_computing_handlers_get_no_workers(void **state)
 {
@@ -376,6 +409,7 @@ int main(void)
         cmocka_unit_test(test_a_burst_is_shared_out),
         cmocka_unit_test(test_a_route_may_change),
         cmocka_unit_test(test_a_quick_route_may_begin_to_wait),
+        cmocka_unit_test(test_who_leaves_wakes_nobody),
         cmocka_unit_test(test_computing_handlers_get_no_workers),
         cmocka_unit_test(test_who_computes_gives_up_the_workers_of_who_waited),
         cmocka_unit_test(test_nobody_waits_behind_who_computes),
