@@ -141,6 +141,7 @@ struct shs_pool_worker {
     _Atomic int away;      /* how much of SHS_POOL_ONE it waits, or its handler may */
     _Atomic(struct shs_pool_route *) route; /* of the handler that it runs; NULL: none */
     _Atomic int64_t back_ns; /* while it is away: expected back; INT64_MAX: nobody knows */
+    _Atomic bool was_away;   /* since it was asked who is not needed */
     /* The line whose connection it runs, or 0; with SHS_POOL_PINNED it holds that server. */
     _Atomic uintptr_t at;
 
@@ -157,6 +158,7 @@ struct shs_pool_worker {
     pthread_cond_t wake;
     bool asleep;
     uint32_t trimmed; /* `busy` when it was asked who is not needed */
+    unsigned stayed;  /* so many times it was asked, and had not been away */
 
     /* its own */
     int64_t busy_since_ns; /* since then every batch was full */
@@ -473,8 +475,9 @@ void shs__pool_run(struct shs_pool_group *group, struct shs_pool_worker *worker,
                    struct shs_pool_slot *slot);
 /* This connection's request gets no handler: the conversation goes on without one. */
 void shs__pool_refuse(struct shs_pool_group *group, struct shs_pool_slot *slot);
-/* Gives what a worker has fetched and not begun to the others. Any thread. */
-void shs__pool_hand_over(struct shs_pool_worker *worker);
+/* Gives what a worker has fetched and not begun to the others. Any thread. True: it waits for one
+   of them now, who may have to be kicked. */
+bool shs__pool_hand_over(struct shs_pool_worker *worker);
 /* The line is abandoned: ends the connections that nobody runs. */
 void shs__pool_end_parked(struct shs_pool_line *line);
 /* A worker's thread; `arg` is the worker. */

@@ -10,8 +10,9 @@
  * the next handler that blocks finds it there. So as many are awake as were needed at one moment,
  * not in the mean: a worker that is back from its wait has to wait for a core, and with fewer of
  * them cores are idle meanwhile (64 clients, handlers that wait for 0.2 ms: 24 workers leave 23 %
- * of two cores idle, 64 leave 10). Who had nothing to do for a while goes to sleep; a sleeper
- * leaves when nobody has woken it for opt.spare_ms; far more of them than work do not wait so long.
+ * of two cores idle, 64 leave 10). Who had nothing to do for a while, or does not wait any more,
+ * goes to sleep; a sleeper leaves when nobody has woken it for opt.spare_ms; far more of them than
+ * work do not wait so long.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -20,6 +21,8 @@
 
 /* Who had nothing to do for so long is sent to sleep. */
 #define TRIM_MS 30u
+/* Who was not away, each of the last so many times that this was asked, does not wait. */
+#define STAYS 4u
 /* Those who sleep beside few who work leave after this. */
 #define CROWD_MS 300u
 /* No thread was to be had: not tried again before. */
@@ -136,6 +139,7 @@ static bool add_one(struct shs_pool_group *group)
     group->sleeping--;
     sleeper->asleep = false;
     sleeper->trimmed = NEVER;
+    sleeper->stayed = 0;
     atomic_fetch_add(&group->active, SHS_POOL_ONE);
     pthread_cond_signal(&sleeper->wake);
     return true;
@@ -200,7 +204,8 @@ int shs__pool_set_away(struct shs_pool_worker *worker, int away, int64_t now_ns)
             atomic_fetch_sub(&group->active, more);
         return before;
     }
-    shs__pool_hand_over(worker);
+    atomic_store_explicit(&worker->was_away, true, memory_order_relaxed);
+    (void)shs__pool_hand_over(worker);
     if (too_few(group, atomic_fetch_sub(&group->active, more) - more) &&
         now_ns >= atomic_load_explicit(&group->enough_ns, memory_order_relaxed)) {
         pthread_mutex_lock(&group->lock);
@@ -220,7 +225,7 @@ void shs__pool_found_blocked(struct shs_pool_worker *worker)
     /* Not expected any more, so that others are: see back_by. */
     atomic_store_explicit(&worker->back_ns, INT64_MAX, memory_order_relaxed);
     if (before < SHS_POOL_ONE) {
-        shs__pool_hand_over(worker);
+        (void)shs__pool_hand_over(worker);
         atomic_fetch_sub(&group->active, SHS_POOL_ONE - before);
     }
     if (too_few(group, atomic_load(&group->active)))
@@ -235,32 +240,45 @@ void shs__pool_found_blocked(struct shs_pool_worker *worker)
 
 /* -- fewer ------------------------------------------------------------------------------------- */
 
-/*
- * With the lock: so many of those who are awake had nothing to do since this was asked last. The
- * kernel gives an event to the worker that began to wait last, so who is not needed stays idle.
- */
-static int count_idle(struct shs_pool_group *group)
+/* With the lock: it computes, time and again. */
+static bool stays_here(struct shs_pool_worker *worker)
 {
-    int idle = 0;
+    if (atomic_exchange_explicit(&worker->was_away, false, memory_order_relaxed) ||
+        atomic_load_explicit(&worker->away, memory_order_relaxed) != 0)
+        worker->stayed = 0;
+    else
+        worker->stayed++;
+    return worker->stayed >= STAYS;
+}
+
+/*
+ * With the lock: so many of those who are awake had nothing to do since this was asked last, or do
+ * not wait. The kernel gives an event to the worker that began to wait last, so who is not needed
+ * stays idle.
+ */
+static int count_spare(struct shs_pool_group *group)
+{
+    int spare = 0;
 
     for (struct shs_pool_worker *worker = group->workers; worker != NULL; worker = worker->next) {
         uint32_t busy = atomic_load_explicit(&worker->busy, memory_order_relaxed);
+        bool idle = (busy & 1) == 0 && busy == worker->trimmed, stays = stays_here(worker);
 
-        idle += !worker->asleep && (busy & 1) == 0 && busy == worker->trimmed;
+        spare += !worker->asleep && (idle || stays);
         worker->trimmed = busy;
     }
-    return idle;
+    return spare;
 }
 
 bool shs__pool_trim(struct shs_pool_group *group, int64_t now_ns)
 {
-    int spare, idle;
+    int spare, most;
 
     if (now_ns >= group->trim_ns) {
         group->trim_ns = shs__deadline_after(now_ns, TRIM_MS);
-        idle = count_idle(group);
-        spare = (atomic_load(&group->active) - wanted(group)) / SHS_POOL_ONE;
-        spare = spare < idle ? spare : idle;
+        spare = count_spare(group);
+        most = (atomic_load(&group->active) - wanted(group)) / SHS_POOL_ONE;
+        spare = spare < most ? spare : most;
         atomic_store(&group->dismiss, spare > 0 ? (spare + 1) / 2 : 0);
         if (spare > 0)
             shs__pool_kick(group);
@@ -373,10 +391,11 @@ void shs__pool_leave(struct shs_pool_worker *worker)
     group->threads--;
     worker->next = group->dead;
     group->dead = worker;
-    shs__pool_wake_all(group);
     pthread_cond_broadcast(&group->gone);
-    if (atomic_load(&group->crew->closing)) /* who is left to join us is the monitor, perhaps */
-        shs__pool_monitor_call(group->crew);
+    if (atomic_load(&group->crew->closing)) {
+        shs__pool_wake_all(group);
+        shs__pool_monitor_call(group->crew); /* who is left to join us is the monitor, perhaps */
+    }
     pthread_mutex_unlock(&group->lock);
 }
 

@@ -3,7 +3,8 @@
  * worker is left for.
  *
  * It sleeps until the next deadline. While workers work it looks at them every few milliseconds:
- * one that is with the same connection at two looks, and does not run, is blocked.
+ * one that is with the same connection at two looks, and does not run, is blocked. If it does run,
+ * others get what it has fetched besides.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -77,12 +78,12 @@ static int64_t cpu_of(const struct shs_pool_worker *worker)
     return (int64_t)ts.tv_sec * SHS_NS_PER_S + ts.tv_nsec;
 }
 
-enum look { LOOK_FINE, LOOK_COMPUTES, LOOK_SLEEPS };
+enum look { LOOK_FINE, LOOK_STAYS, LOOK_COMPUTES, LOOK_SLEEPS };
 
 /*
  * What a worker is found at that is with the same connection at two looks. One that only lacks a
- * core, because others have them, is fine: more workers would make it worse. So is one that
- * computes most of the time, and waits for a page or a lock just now.
+ * core, because others have them, only stays there: more workers would make it worse. So does one
+ * that computes most of the time, and waits for a page or a lock just now.
  */
 static enum look look_at_one(struct shs_pool_worker *worker, int64_t now_ns, bool *any)
 {
@@ -112,7 +113,7 @@ static enum look look_at_one(struct shs_pool_worker *worker, int64_t now_ns, boo
     if (worker->cpu_now_ns - before < LOOK_NS / 2 && !is_running(worker))
         return LOOK_SLEEPS;
     computes_ns = atomic_load(&worker->group->crew->shared) ? COMPUTES_SHARED_NS : COMPUTES_NS;
-    return worker->cpu_now_ns - worker->cpu_ns >= computes_ns ? LOOK_COMPUTES : LOOK_FINE;
+    return worker->cpu_now_ns - worker->cpu_ns >= computes_ns ? LOOK_COMPUTES : LOOK_STAYS;
 }
 
 /* What is said of handlers that do not return, and to which servers; they are held until then. */
@@ -185,6 +186,11 @@ static bool look_at(struct shs_pool_group *group, int64_t now)
         look = look_at_one(worker, now, &any);
         if (look == LOOK_FINE)
             continue;
+        if (look == LOOK_STAYS) { /* what it has fetched does not wait for it */
+            if (shs__pool_hand_over(worker))
+                shs__pool_kick(group);
+            continue;
+        }
         route = atomic_load_explicit(&worker->route, memory_order_relaxed);
         if (look == LOOK_SLEEPS && route != NULL)
             shs__pool_route_blocks(route, now - worker->looked_ns);

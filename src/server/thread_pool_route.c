@@ -140,7 +140,7 @@ static void enter(struct shs_activity *activity, uint64_t number)
     if (share > 0) {
         go_away(self, route, share, now);
     } else if (!known) { /* it may block, and nothing shall wait behind it */
-        shs__pool_hand_over(self);
+        (void)shs__pool_hand_over(self);
         if (atomic_load(&self->group->ready_count) > 0)
             shs__pool_kick(self->group);
     }

@@ -49,9 +49,10 @@ static bool batch_is_empty(const struct shs_pool_batch *batch)
     return CURSOR_NEXT(cursor) >= CURSOR_COUNT(cursor);
 }
 
-void shs__pool_hand_over(struct shs_pool_worker *worker)
+bool shs__pool_hand_over(struct shs_pool_worker *worker)
 {
     struct shs_pool_group *group = worker->group;
+    bool any = false;
     uint64_t data;
     uint32_t events;
 
@@ -66,7 +67,9 @@ void shs__pool_hand_over(struct shs_pool_worker *worker)
             slot = shs__pool_claim(group, data, events);
         if (slot != NULL)
             shs__pool_ready_push(group, slot);
+        any = any || slot != NULL;
     }
+    return any;
 }
 
 /* -- one connection --------------------------------------------------------------------------- */

@@ -14,8 +14,8 @@
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool closed;      /* "/block" waits while it is */
-    unsigned waiting; /* how many do */
+    _Atomic bool closed; /* "/block" waits while it is */
+    unsigned waiting;    /* how many do */
 } gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0};
 
 void pool_set_gate(bool closed)
@@ -26,11 +26,15 @@ void pool_set_gate(bool closed)
     pthread_mutex_unlock(&gate.lock);
 }
 
-static void pass_gate(void)
+static void pass_gate(bool computes)
 {
     pthread_mutex_lock(&gate.lock);
     gate.waiting++;
     pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.lock);
+    while (computes && atomic_load(&gate.closed))
+        continue;
+    pthread_mutex_lock(&gate.lock);
     while (gate.closed)
         pthread_cond_wait(&gate.changed, &gate.lock);
     gate.waiting--;
@@ -144,7 +148,9 @@ static int test_get(struct shs_request *req, struct shs_response *res)
     char text[64];
 
     if (shs__str_eq(path, SHS_STR("/block")))
-        pass_gate();
+        pass_gate(false);
+    if (shs__str_eq(path, SHS_STR("/spin")))
+        pass_gate(true);
     if (path.len > 8 && memcmp(path.ptr, "/source/", 8) == 0) {
         SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
         return shs_send_source(res, &slow_source, copy_of(path));

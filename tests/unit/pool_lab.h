@@ -31,7 +31,8 @@ struct pool_fixture {
 /* GET answers with the path; POST with how many bytes its body had. */
 extern const struct shs_http_handler pool_handler;
 
-/* GET of "/block" waits while the gate is closed; until so many do, within a limit. */
+/* GET of "/block" waits while the gate is closed, and of "/spin" computes; until so many do, within
+   a limit. */
 void pool_set_gate(bool closed);
 void pool_wait_at_gate(unsigned count);
 

@@ -13,6 +13,7 @@
 #define CLIENTS 32
 #define BURSTS_ON_A_BUSY_MACHINE 5
 #define WORKERS 8
+#define BATCH 16 /* as many as a worker fetches at once */
 
 /* So many ask at the same time, and hear all of it. */
 static void burst(const int *fds, unsigned count, const char *path)
@@ -189,6 +190,39 @@ static void test_a_quick_route_may_begin_to_wait(void **state)
     pool_finish(&f);
 }
 
+/* Those who sleep are not woken by each one that leaves: that made more work than they had had. */
+#define SLEEPERS 200
+static void test_who_leaves_wakes_nobody(void **state)
+{
+    struct rusage before, after;
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[SLEEPERS];
+    int64_t began;
+
+    (void)state;
+    pool_defaults(&opt);
+    opt.spare_ms = 500;
+    pool_start(&f, &opt);
+    dial_all(&f, fds, SLEEPERS);
+    pool_set_gate(true);
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        loopback_ask(fds[i], "/block");
+    pool_wait_at_gate(SLEEPERS);
+    pool_set_gate(false);
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        assert_true(loopback_hears(fds[i], "/block"));
+    assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
+    began = shs_now_ns();
+    assert_true(pool_becomes_threads(&f, 3));
+    assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
+    /* Four for each worker, and those of the monitor and of us, who look again and again. Where all
+       are woken it is twenty and more. */
+    assert_true(after.ru_nvcsw - before.ru_nvcsw < 8 * SLEEPERS + pool_ms_since(began));
+    close_all(fds, SLEEPERS);
+    pool_finish(&f);
+}
+
 /* More threads than cores would only take them from each other. */
 static void test_computing_handlers_get_no_workers(void **state)
 {
@@ -205,6 +239,91 @@ static void test_computing_handlers_get_no_workers(void **state)
     assert_in_range(pool_most_at_once(), 1, 3);
     assert_in_range(pool_threads_of(&f), 3, 4);
     close_all(fds, CLIENTS);
+    pool_finish(&f);
+}
+
+/*
+ * Nor do they keep those that were there for others, who waited. Whoever has heard asks again at
+ * once, so the workers have something to do all the time, and hardly one sleeps for want of it.
+ */
+#define UNTIL_THEY_SLEEP 40
+static void test_who_computes_gives_up_the_workers_of_who_waited(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[CLIENTS];
+    unsigned most = CLIENTS;
+
+    (void)state;
+    pool_defaults(&opt);
+    pool_start(&f, &opt);
+    dial_all(&f, fds, CLIENTS);
+    assert_true(reaches(fds, CLIENTS, "/nap/5000", CLIENTS / 2));
+    for (unsigned i = 0; i < CLIENTS; i++)
+        loopback_ask(fds[i], "/compute/4000");
+    for (unsigned i = 0; i < UNTIL_THEY_SLEEP && most > 3; i++) {
+        (void)pool_most_at_once();
+        for (unsigned n = 0; n < CLIENTS; n++) {
+            assert_true(loopback_hears(fds[n], "/compute/4000"));
+            loopback_ask(fds[n], "/compute/4000");
+        }
+        most = pool_most_at_once();
+    }
+    for (unsigned i = 0; i < CLIENTS; i++)
+        assert_true(loopback_hears(fds[i], "/compute/4000"));
+    assert_in_range(most, 1, 3);
+    close_all(fds, CLIENTS);
+    pool_finish(&f);
+}
+
+/*
+ * While both workers compute, a request comes that takes longer than any look, and others behind
+ * it, so that one worker fetches all of them. True: the others were answered before the long one.
+ */
+static bool overtake(const int *fds, const int *spinning)
+{
+    struct pollfd slow = {.fd = fds[0], .events = POLLIN};
+    bool good;
+
+    pool_set_gate(true);
+    loopback_ask(spinning[0], "/spin");
+    loopback_ask(spinning[1], "/spin");
+    pool_wait_at_gate(2);
+    loopback_ask(fds[0], "/compute/400000");
+    for (unsigned i = 1; i < BATCH; i++)
+        loopback_ask(fds[i], "/nap/0");
+    pool_set_gate(false);
+    assert_true(loopback_hears(spinning[0], "/spin"));
+    assert_true(loopback_hears(spinning[1], "/spin"));
+    for (unsigned i = 1; i < BATCH; i++)
+        assert_true(loopback_hears(fds[i], "/nap/0"));
+    good = poll(&slow, 1, 0) == 0;
+    assert_true(loopback_hears(fds[0], "/compute/400000"));
+    return good;
+}
+
+/* On a busy machine the monitor may look too late; then another time it does not. */
+static void test_nobody_waits_behind_who_computes(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[BATCH], spinning[2];
+    bool good = false;
+
+    (void)state;
+    pool_defaults(&opt);
+    pool_start(&f, &opt);
+    dial_all(&f, fds, BATCH);
+    dial_all(&f, spinning, 2);
+    pool_assert_served(fds[0], "/spin"); /* that none of them waits is known then */
+    pool_assert_served(fds[0], "/compute/400000");
+    for (unsigned i = 0; i < 20; i++)
+        burst(fds, BATCH, "/nap/0");
+    for (int i = 0; i < BURSTS_ON_A_BUSY_MACHINE && !good; i++)
+        good = overtake(fds, spinning);
+    assert_true(good);
+    close_all(fds, BATCH);
+    close_all(spinning, 2);
     pool_finish(&f);
 }
 
@@ -290,7 +409,10 @@ int main(void)
         cmocka_unit_test(test_a_burst_is_shared_out),
         cmocka_unit_test(test_a_route_may_change),
         cmocka_unit_test(test_a_quick_route_may_begin_to_wait),
+        cmocka_unit_test(test_who_leaves_wakes_nobody),
         cmocka_unit_test(test_computing_handlers_get_no_workers),
+        cmocka_unit_test(test_who_computes_gives_up_the_workers_of_who_waited),
+        cmocka_unit_test(test_nobody_waits_behind_who_computes),
         cmocka_unit_test(test_no_descriptor_is_no_reason_for_threads),
         cmocka_unit_test(test_who_waits_is_found_without_a_descriptor),
     };
