@@ -226,6 +226,23 @@ def crashes_are_no_refusals():
     check("did not end within 1 s" in err, err)
 
 
+def the_end_of_a_long_output_counts():
+    """A client that says much, or has a NUL in it, says last what came of it."""
+    verbose = "for i in $(seq 600); do echo \"* line $i, as clients write many of when they are to say more\"; done; "
+    for before in (verbose, "printf 'a\\0'; "):
+        line = before + "curl -sS -o /dev/null https://{host}/ && echo ACCEPT || echo REJECT"
+        code, out, err = run("--only", "expired", "--only", "sha256", "--verdict", "last-line", "--format", "json",
+                             "--", "bash", "-c", line)
+        equal(code, 0, out + err)
+        results = results_of(out)
+        equal((results["expired"]["verdict"], results["sha256"]["verdict"]), ("reject", "accept"))
+        check(results["expired"]["said"].startswith(("* line 1, as", "a curl")), "its beginning is there as well: " + out)
+        # A timeout is not a refusal, wherever the client says it.
+        code, out, err = run("--only", "sha256", "--format", "json", "--", "bash", "-c",
+                             before + "curl -sS -o /dev/null https://{host}/ && [ {id} = good ] || { echo ETIMEDOUT; exit 1; }")
+        equal((code, results_of(out)["sha256"]["verdict"]), (5, "hang"), out + err)
+
+
 def what_clients_say_is_text():
     """XML and JSON, whatever it was and wherever it had to be cut."""
     for said in (r"\377\376 not UTF-8", r"x" + r"\342\200\230" * 100, r"\001\033[31m"):
@@ -373,7 +390,7 @@ if not shutil.which("curl"):
     shslib.skip("curl is not installed")
 shslib.main(curl_passes, careless_clients_are_caught, clients_that_do_not_come, one_that_hangs, the_last_line_decides,
             who_was_late_has_not_refused, the_word_timeout_alone_is_no_reason, formats_profiles_and_baselines, usage,
-            crashes_are_no_refusals, what_clients_say_is_text,
+            crashes_are_no_refusals, what_clients_say_is_text, the_end_of_a_long_output_counts,
             filters_that_fit_nothing, a_baseline_outlives_a_part, paths_with_blanks_and_quotes,
             nothing_is_left_after_a_signal, nothing_is_left_when_nobody_reads, a_lab_that_is_served,
             the_lab_that_was_started_last)
