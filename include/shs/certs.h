@@ -137,7 +137,8 @@ SHS_API int shs_ca_trust(const struct shs_ca *self, struct ssl_ctx_st *ctx, stru
 struct shs_cert_options {
     size_t size; /* sizeof(struct shs_cert_options), or as shs_cert_options_init sets it */
     /* "a.example", "*.a.example", "127.0.0.1", "::1", "email:a@b.example", "uri:spiffe://a/b",
-       "dns:TEXT" (as it stands, whatever it is: wrong names are written so) */
+       "dns:TEXT" (as it stands, whatever it is: wrong names are written so). Others that are given
+       twice are in it once. */
     const char *const *names;
     bool client; /* for a client: clientAuth, and no name is needed */
     /* NULL = the first DNS name, if it fits in 64 bytes; a server that is an address has none */

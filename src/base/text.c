@@ -167,6 +167,15 @@ size_t shs__utf8_length(struct shs_str s, size_t pos)
     return len;
 }
 
+bool shs__is_utf8(struct shs_str s)
+{
+    size_t at = 0, len = 1;
+
+    while (at < s.len && (len = shs__utf8_length(s, at)) > 0)
+        at += len;
+    return len > 0;
+}
+
 bool shs__utf8_turns(struct shs_str s, size_t pos)
 {
     const unsigned char *p = (const unsigned char *)s.ptr + pos;

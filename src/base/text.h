@@ -34,6 +34,9 @@ size_t shs__plain_length(struct shs_str s);
 /* The length of the well-formed UTF-8 sequence at s.ptr[pos]; 0 when there is none. */
 size_t shs__utf8_length(struct shs_str s, size_t pos);
 
+/* Is all of it well-formed UTF-8? */
+bool shs__is_utf8(struct shs_str s);
+
 /* Does the sequence at s.ptr[pos] change unseen how what is beside it is read: a line's end to some
    (U+2028, U+2029), or another direction (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to
    U+2069)? */

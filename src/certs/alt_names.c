@@ -1,6 +1,7 @@
 #include "certs/alt_names.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -253,6 +254,38 @@ static int refuse_name(const char *name, struct shs_error *err)
                          name, hint);
 }
 
+/* Host names are the same in any case (RFC 4343), and 0::1 is ::1. */
+static bool are_same(const GENERAL_NAME *a, const GENERAL_NAME *b)
+{
+    int kind_a, kind_b;
+    const ASN1_STRING *one = GENERAL_NAME_get0_value(a, &kind_a);
+    const ASN1_STRING *other = GENERAL_NAME_get0_value(b, &kind_b);
+
+    if (kind_a != kind_b || ASN1_STRING_length(one) != ASN1_STRING_length(other))
+        return false;
+    if (kind_a == GEN_DNS)
+        return strncasecmp((const char *)ASN1_STRING_get0_data(one),
+                           (const char *)ASN1_STRING_get0_data(other),
+                           (size_t)ASN1_STRING_length(one)) == 0;
+    return ASN1_STRING_cmp(one, other) == 0;
+}
+
+/* Takes it. One that is there already is not put in twice, unless it is to be as it stands. False:
+   out of memory. */
+static bool add_name(GENERAL_NAMES *all, GENERAL_NAME *gen, bool as_it_stands)
+{
+    for (int i = 0; !as_it_stands && i < sk_GENERAL_NAME_num(all); i++) {
+        if (are_same(sk_GENERAL_NAME_value(all, i), gen)) {
+            GENERAL_NAME_free(gen);
+            return true;
+        }
+    }
+    if (sk_GENERAL_NAME_push(all, gen) > 0)
+        return true;
+    GENERAL_NAME_free(gen);
+    return false;
+}
+
 int shs__add_names(X509 *cert, const char *const *names, bool critical, struct shs_error *err)
 {
     GENERAL_NAMES *all;
@@ -265,6 +298,8 @@ int shs__add_names(X509 *cert, const char *const *names, bool critical, struct s
     if (all == NULL)
         return shs__certs_nomem(err);
     for (i = 0; names[i] != NULL && rc == SHS_OK; i++) {
+        const char *text = names[i];
+        bool as_it_stands = prefixed(&text) == GEN_DNS;
         GENERAL_NAME *gen = NULL;
 
         if (!is_name(names[i])) {
@@ -272,10 +307,8 @@ int shs__add_names(X509 *cert, const char *const *names, bool critical, struct s
             break;
         }
         gen = make_name(names[i]);
-        if (gen == NULL || sk_GENERAL_NAME_push(all, gen) == 0) {
-            GENERAL_NAME_free(gen);
+        if (gen == NULL || !add_name(all, gen, as_it_stands))
             rc = shs__certs_nomem(err);
-        }
     }
     if (rc == SHS_OK &&
         X509_add1_ext_i2d(cert, NID_subject_alt_name, all, critical, X509V3_ADD_DEFAULT) != 1)

@@ -384,12 +384,13 @@ static int run_all(struct check_server *self, const char *ca_pem)
 
 static int tell(struct check_server *self, double seconds)
 {
-    char title[300];
+    char name[300], title[SCORE_SAID_MAX];
     struct score score = {
         .title = title, .cases = self->cases, .count = self->count, .seconds = seconds};
     int code = score_exit_code(&score), made;
 
-    snprintf(title, sizeof title, "server https://%s:%u", self->host, self->port);
+    snprintf(name, sizeof name, "server https://%s:%u", self->host, self->port);
+    score_line(title, name, strlen(name));
     if (self->baseline != NULL && self->update)
         return score_write_baseline(self->baseline, &score);
     if (self->baseline != NULL) {

@@ -19,6 +19,11 @@
 /* A child that has ended may have left one that holds its output: so long is waited for the rest.
  */
 #define REST_MS 200
+/* Of a longer output: what it begins with; the rest of the room has its end. */
+#define OUTPUT_HEAD (POOL_OUTPUT_MAX / 2)
+#define PIECE_MAX 4096
+/* What one turn takes: who writes faster than we read has a limit too. */
+#define PIECES_MAX 64
 
 struct job {
     pid_t pid; /* 0: the place is free */
@@ -107,26 +112,39 @@ static void start_one(struct pool *self, struct job *job)
 
 /* -- to their ends ----------------------------------------------------------------------------- */
 
+/* Clients say first who they are and last what came of it: where it is too long, its middle goes.
+ */
+static void keep_output(struct job *job, const char *piece, size_t len)
+{
+    size_t room = POOL_OUTPUT_MAX - job->len;
+    char *rest = job->output + OUTPUT_HEAD;
+
+    if (len > room) {
+        job->len -= len - room;
+        memmove(rest, rest + (len - room), job->len - OUTPUT_HEAD);
+        rest[0] = '\n';
+    }
+    for (size_t i = 0; i < len; i++)
+        job->output[job->len++] = (char)(piece[i] == '\0' ? '\n' : piece[i]);
+}
+
 static void read_output(struct job *job)
 {
-    char piece[4096];
+    char piece[PIECE_MAX];
     ssize_t n;
 
-    while (job->fd >= 0 && (n = read(job->fd, piece, sizeof piece)) != 0) {
-        size_t room = POOL_OUTPUT_MAX - job->len;
-
+    _Static_assert(POOL_OUTPUT_MAX - OUTPUT_HEAD > 2 * PIECE_MAX - 1, "a piece fits in the end");
+    for (unsigned i = 0; i < PIECES_MAX && job->fd >= 0; i++) {
+        n = read(job->fd, piece, sizeof piece);
         if (n < 0 && errno != EINTR)
             return;
-        if (n < 0)
-            continue;
-        if ((size_t)n < room)
-            room = (size_t)n;
-        memcpy(job->output + job->len, piece, room);
-        job->len += room;
+        if (n > 0)
+            keep_output(job, piece, (size_t)n);
+        if (n == 0) {
+            close(job->fd);
+            job->fd = -1;
+        }
     }
-    if (job->fd >= 0)
-        close(job->fd);
-    job->fd = -1;
 }
 
 /* By a signal; a shell says so of its child with 128 and the number. */

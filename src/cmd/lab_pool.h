@@ -18,8 +18,9 @@ struct pool_result {
     bool crashed;   /* a signal has ended it, or what a shell has run for it */
     int status;     /* its exit status, or 128 and the signal that ended it */
     double seconds;
-    const char *output; /* stdout and stderr together, its first POOL_OUTPUT_MAX bytes; NUL behind
- */
+    /* stdout and stderr together. Of more than POOL_OUTPUT_MAX bytes the beginning and the end, in
+       lines of their own. Each NUL in it is a line's end; one is behind it. */
+    const char *output;
     size_t output_len;
 };
 

@@ -595,7 +595,8 @@ static int prepare_client(struct lab_run *self)
 
 static int tell(struct lab_run *self, double seconds)
 {
-    const char *title = self->client != NULL ? self->client->name : self->words[0];
+    const char *name = self->client != NULL ? self->client->name : self->words[0];
+    char title[SCORE_SAID_MAX];
     struct score score = {.title = title,
                           .profile = self->profile,
                           .cases = self->cases,
@@ -605,6 +606,7 @@ static int tell(struct lab_run *self, double seconds)
                                       self->groups.count > 0 || self->tier != NULL};
     int code = score_exit_code(&score), made;
 
+    score_line(title, name, strlen(name));
     if (self->strict && code == CMD_OK) {
         for (size_t i = 0; i < self->count; i++)
             code = self->cases[i].other_reason ? SCORE_ACCEPTED_BAD : code;

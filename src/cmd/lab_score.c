@@ -51,7 +51,17 @@ bool score_format_parse(const char *name, enum score_format *out)
     return false;
 }
 
-void score_say(struct score_case *c, const char *text, size_t len)
+/* What XML has no place for, a terminal obeys, or turns what is beside it. */
+static bool is_no_text(const unsigned char *sequence, struct shs_str all, size_t at, size_t len)
+{
+    if (len == 2 && sequence[0] == 0xc2 && sequence[1] < 0xa0) /* U+0080 to U+009F */
+        return true;
+    if (len == 3 && memcmp(sequence, "\xef\xbf", 2) == 0 && sequence[2] >= 0xbe)
+        return true; /* U+FFFE, U+FFFF */
+    return shs__utf8_turns(all, at);
+}
+
+void score_line(char line[SCORE_SAID_MAX], const char *text, size_t len)
 {
     struct shs_str all = {text, len};
     size_t used = 0, i = 0;
@@ -61,23 +71,31 @@ void score_say(struct score_case *c, const char *text, size_t len)
         size_t n = shs__utf8_length(all, i);
 
         if (n > 1) { /* whole or not at all: XML and JSON have no halves */
-            if (used + n > SCORE_SAID_MAX - 1)
+            bool bad = is_no_text((const unsigned char *)text + i, all, i, n);
+            size_t room = bad ? 1 : n;
+
+            if (used + room > SCORE_SAID_MAX - 1)
                 break;
-            memcpy(c->said + used, text + i, n);
-            used += n;
+            memcpy(line + used, bad ? "?" : text + i, room);
+            used += room;
             i += n;
             continue;
         }
         i++;
         if (ch == '\n' || ch == '\r' || ch == '\t')
             ch = ' ';
-        if (ch == ' ' && (used == 0 || c->said[used - 1] == ' '))
+        if (ch == ' ' && (used == 0 || line[used - 1] == ' '))
             continue;
-        c->said[used++] = n == 0 || ch < 0x20 || ch == 0x7f ? '?' : (char)ch;
+        line[used++] = n == 0 || ch < 0x20 || ch == 0x7f ? '?' : (char)ch;
     }
-    while (used > 0 && c->said[used - 1] == ' ')
+    while (used > 0 && line[used - 1] == ' ')
         used--;
-    c->said[used] = '\0';
+    line[used] = '\0';
+}
+
+void score_say(struct score_case *c, const char *text, size_t len)
+{
+    score_line(c->said, text, len);
 }
 
 /* -- what it comes to -------------------------------------------------------------------------- */
@@ -342,6 +360,17 @@ static void print_tap(FILE *to, const struct score *score)
     }
 }
 
+/* In a workflow command %25 is a per cent sign, and %0A would be a line's end. */
+static void print_github_text(FILE *to, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '%')
+            fputs("%25", to);
+        else
+            fputc(*text, to);
+    }
+}
+
 static void print_github(FILE *to, const struct score *score)
 {
     for (size_t i = 0; i < score->count; i++) {
@@ -349,9 +378,10 @@ static void print_github(FILE *to, const struct score *score)
 
         if (c->known || (!score_is_bad(c) && !c->other_reason))
             continue;
-        fprintf(to, "::%s title=%s::%s %s, and should %s. %s\n",
-                score_is_bad(c) ? "error" : "warning", c->id, c->id, what_is_wrong(c),
-                expect_word(c), c->said);
+        fprintf(to, "::%s title=%s::%s %s, and should %s. ", score_is_bad(c) ? "error" : "warning",
+                c->id, c->id, what_is_wrong(c), expect_word(c));
+        print_github_text(to, c->said);
+        fputc('\n', to);
     }
 }
 

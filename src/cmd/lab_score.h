@@ -75,7 +75,8 @@ int score_exit_code(const struct score *score);
 int score_write_baseline(const char *path, const struct score *score);
 int score_compare(FILE *to, const char *path, const struct score *score, int *code);
 
-/* Cuts text to one printable line of SCORE_SAID_MAX. */
+/* Cuts text to one printable line that every format takes. */
+void score_line(char line[SCORE_SAID_MAX], const char *text, size_t len);
 void score_say(struct score_case *c, const char *text, size_t len);
 
 #endif

@@ -76,15 +76,6 @@ static bool is_ascii(struct shs_str s)
     return true;
 }
 
-static bool is_utf8(struct shs_str s)
-{
-    size_t at = 0, len = 1;
-
-    while (at < s.len && (len = shs__utf8_length(s, at)) > 0)
-        at += len;
-    return len > 0;
-}
-
 static int extended(struct shs_archive *self, const struct shs_archive_entry *entry, uint64_t size)
 {
     struct shs_buf records;
@@ -92,7 +83,7 @@ static int extended(struct shs_archive *self, const struct shs_archive_entry *en
     int rc = SHS_OK;
 
     shs__buf_init(&records, 2 * SHS_ARCHIVE_PATH);
-    if (entry->name.len > NAME_MAX_USTAR || (!is_ascii(entry->name) && is_utf8(entry->name)))
+    if (entry->name.len > NAME_MAX_USTAR || (!is_ascii(entry->name) && shs__is_utf8(entry->name)))
         rc = record(&records, "path", entry->name);
     if (rc == SHS_OK && size > SIZE_MAX_USTAR) {
         snprintf(digits, sizeof digits, "%" PRIu64, size);

@@ -10,6 +10,8 @@
 
 #include <shs/http.h>
 
+#include "base/text.h"
+
 #ifdef SHS_HAVE_ZLIB
 #define ZLIB_CONST
 #include <zlib.h>
@@ -18,8 +20,9 @@
 #define LEVEL 3
 #define CENTRAL_MAX ((size_t)48 << 20)
 #define LARGE ((uint64_t)0xffffffff)
-/* Bit 3: sizes follow the data; bit 11: names are UTF-8. */
-#define FLAGS 0x0808u
+/* Flags: the sizes follow the data; the name is UTF-8. */
+#define SIZES_FOLLOW 0x0008u
+#define NAME_IS_UTF8 0x0800u
 #define DEFLATED 8u
 
 struct shs_zip {
@@ -31,7 +34,7 @@ struct shs_zip {
     struct shs_buf central;
     uint64_t count;
     /* of the entry, for the central directory */
-    uint16_t dos_time, dos_date, method;
+    uint16_t dos_time, dos_date, method, flags;
     uint32_t attributes;
 };
 
@@ -105,7 +108,7 @@ static int add_central(struct shs_zip *zip, struct shs_str name)
         {0x02014b50, 4},
         {0x0300 | (large ? 45 : 20), 2}, /* made on Unix: the attributes are a mode */
         {large ? 45 : 20, 2},
-        {zip->method == DEFLATED ? FLAGS : FLAGS & ~8u, 2},
+        {zip->flags, 2},
         {zip->method, 2},
         {zip->dos_time, 2},
         {zip->dos_date, 2},
@@ -130,6 +133,14 @@ static int add_central(struct shs_zip *zip, struct shs_str name)
     return large ? put_all(&zip->central, extra) : SHS_OK;
 }
 
+/* Of a name that is not UTF-8 nothing is said: readers that were told so refuse the archive. */
+static uint16_t flags_of(const struct shs_archive_entry *entry)
+{
+    unsigned flags = entry->directory ? 0 : SIZES_FOLLOW;
+
+    return (uint16_t)(shs__is_utf8(entry->name) ? flags | NAME_IS_UTF8 : flags);
+}
+
 static int begin_entry(struct shs_archive *self, const struct shs_archive_entry *entry)
 {
     struct shs_zip *zip = self->zip;
@@ -139,6 +150,7 @@ static int begin_entry(struct shs_archive *self, const struct shs_archive_entry 
     zip->packed = zip->size = 0;
     zip->crc = (uint32_t)crc32(0, NULL, 0);
     zip->method = entry->directory ? 0 : DEFLATED;
+    zip->flags = flags_of(entry);
     /* Deflate adds a few bytes to what does not get smaller. */
     zip->large = !entry->directory && (uint64_t)entry->st->st_size >= LARGE - (LARGE >> 8);
     zip->attributes =
@@ -148,7 +160,7 @@ static int begin_entry(struct shs_archive *self, const struct shs_archive_entry 
         const struct number numbers[] = {
             {0x04034b50, 4},
             {zip->large ? 45 : 20, 2},
-            {entry->directory ? FLAGS & ~8u : FLAGS, 2},
+            {zip->flags, 2},
             {zip->method, 2},
             {zip->dos_time, 2},
             {zip->dos_date, 2},
@@ -260,6 +272,14 @@ static int begin(struct shs_archive *self)
 {
     SHS_UNUSED(self);
     return SHS_USAGE;
+}
+
+/* Of a name that is not UTF-8 nothing is said: readers that were told so refuse the archive. */
+static uint16_t flags_of(const struct shs_archive_entry *entry)
+{
+    unsigned flags = entry->directory ? 0 : SIZES_FOLLOW;
+
+    return (uint16_t)(shs__is_utf8(entry->name) ? flags | NAME_IS_UTF8 : flags);
 }
 
 static int begin_entry(struct shs_archive *self, const struct shs_archive_entry *entry)

@@ -226,9 +226,70 @@ def crashes_are_no_refusals():
     check("did not end within 1 s" in err, err)
 
 
+def the_end_of_a_long_output_counts():
+    """A client that says much, or has a NUL in it, says last what came of it."""
+    verbose = "for i in $(seq 600); do echo \"* line $i, as clients write many of when they are to say more\"; done; "
+    for before in (verbose, "printf 'a\\0'; "):
+        line = before + "curl -sS -o /dev/null https://{host}/ && echo ACCEPT || echo REJECT"
+        code, out, err = run("--only", "expired", "--only", "sha256", "--verdict", "last-line", "--format", "json",
+                             "--", "bash", "-c", line)
+        equal(code, 0, out + err)
+        results = results_of(out)
+        equal((results["expired"]["verdict"], results["sha256"]["verdict"]), ("reject", "accept"))
+        check(results["expired"]["said"].startswith(("* line 1, as", "a curl")), "its beginning is there as well: " + out)
+        # A timeout is not a refusal, wherever the client says it.
+        code, out, err = run("--only", "sha256", "--format", "json", "--", "bash", "-c",
+                             before + "curl -sS -o /dev/null https://{host}/ && [ {id} = good ] || { echo ETIMEDOUT; exit 1; }")
+        equal((code, results_of(out)["sha256"]["verdict"]), (5, "hang"), out + err)
+
+
+def names_of_clients_are_text():
+    """The name of the client is on top of each format and in the baseline: one line, well-formed, and never empty."""
+    with shslib.temp_dir() as directory:
+        long = "/".join(["d" * 200] * 7)
+        os.makedirs(os.path.join(directory, long))
+        for name in (b"n\xff\xfe", b"new\nexpired accept", "\uffff\u009b31m\u202e".encode(), b"\x01\x1b[31m", long.encode() + b"/client"):
+            client = os.path.join(directory, os.fsdecode(name))
+            with open(client, "wb") as file:
+                file.write(b'#!/bin/sh\nexec curl -skS -o /dev/null "$1"\n')
+            os.chmod(client, 0o755)
+            known = os.path.join(directory, "known")
+            for format in ("junit", "json", "table"):
+                code, out, err = run("--only", "wrong.host", "--format", format, "--baseline", known, "--update-baseline",
+                                     "--report", directory + "/page.html", "--", client, "https://{host}/")
+                equal((code, out), (0, ""), err)
+                code, out, err = run("--only", "wrong.host", "--format", format, "--", client, "https://{host}/")
+                equal(code, 3, err)
+                check("\u009b" not in out and "\u202e" not in out and "\x1b" not in out, out)
+                if format == "junit":
+                    check(xml.dom.minidom.parseString(out).documentElement.getAttribute("name").startswith("/"), out)
+                if format == "json":
+                    check(json.loads(out)["client"].startswith("/"), out)
+            with open(known, "rb") as file:
+                lines = [line for line in file.read().splitlines() if not line.startswith(b"#")]
+            equal(lines, [b"wrong.host accept"])
+            os.unlink(known)
+
+
+def per_cent_signs_in_a_workflow_command():
+    """What begins with a per cent sign is a code there, and %0A would begin another command."""
+    code, out, err = run("--only", "expired", "--format", "github", "--", "sh", "-c",
+                         "echo '100% a%20b%0A::error::x'; curl -skS -o /dev/null https://{host}/")
+    equal((code, out.count("\n")), (3, 1), err)
+    check(out.endswith(". 100%25 a%2520b%250A::error::x\n"), out)
+
+
 def what_clients_say_is_text():
     """XML and JSON, whatever it was and wherever it had to be cut."""
-    for said in (r"\377\376 not UTF-8", r"x" + r"\342\200\230" * 100, r"\001\033[31m"):
+    # Of those that refuse what is good the text is in each format.
+    for said in (r"\377\376 not UTF-8", r"x" + r"\342\200\230" * 100, r"\001\033[31m", r"\357\277\277 \357\277\276 \302\233",
+                 r"\342\200\256", r"]]> \000 &", r"\355\240\200 \364\220\200\200"):
+        line = "curl -sS -o /dev/null https://{host}/; printf '%s'; [ {id} = good ]" % said
+        code, out, err = run("--only", "sha256", "--format", "junit", "--", "sh", "-c", line.replace("'", '"'))
+        equal(code, 4, err)
+        failure = xml.dom.minidom.parseString(out).getElementsByTagName("failure")[0]
+        text = failure.firstChild.data
+        check(text.isprintable() and text.strip() != "", repr(text))
         line = "curl -sS -o /dev/null https://{host}/ 2>/dev/null || { printf '%s' >&2; exit 1; }" % said
         code, out, err = run("--only", "expired", "--format", "junit", "--", "sh", "-c", line.replace("'", '"'))
         equal(code, 0, err)
@@ -373,7 +434,8 @@ if not shutil.which("curl"):
     shslib.skip("curl is not installed")
 shslib.main(curl_passes, careless_clients_are_caught, clients_that_do_not_come, one_that_hangs, the_last_line_decides,
             who_was_late_has_not_refused, the_word_timeout_alone_is_no_reason, formats_profiles_and_baselines, usage,
-            crashes_are_no_refusals, what_clients_say_is_text,
+            crashes_are_no_refusals, what_clients_say_is_text, the_end_of_a_long_output_counts, names_of_clients_are_text,
+            per_cent_signs_in_a_workflow_command,
             filters_that_fit_nothing, a_baseline_outlives_a_part, paths_with_blanks_and_quotes,
             nothing_is_left_after_a_signal, nothing_is_left_when_nobody_reads, a_lab_that_is_served,
             the_lab_that_was_started_last)

@@ -194,6 +194,30 @@ def test_archives(v):
         check(b"Directory listing" in page and b"archive=" not in page, "nobody asked for that")
 
 
+def test_archives_of_names_that_are_not_utf8(v):
+    """A name of other bytes is there as it is, and keeps nobody from reading the others."""
+    odd = {b"old-\xe4.txt": b"latin-1", b"cut-\xe6\x97": b"cut", b"n" * 120 + b"\xff": b"long", b"dir-\xff/x": b"below"}
+    good = {"\u00e4.txt": b"utf-8", "plain": b"plain"}
+    with v.Site("--archive") as site:
+        for name, data in list(odd.items()) + [(name.encode(), data) for name, data in good.items()]:
+            path = os.fsencode(site.path) + b"/docs/" + name
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(data)
+        with zipfile.ZipFile(io.BytesIO(site.get("/docs/?archive=zip")[2])) as archive:
+            equal(archive.testzip(), None)
+            found = {i.orig_filename: (bool(i.flag_bits & 0x800), archive.read(i)) for i in archive.infolist() if not i.is_dir()}
+        # Without the flag Python reads code page 437.
+        wanted = {(b"docs/" + name).decode("cp437"): (False, data) for name, data in odd.items()}
+        wanted.update({"docs/" + name: (True, data) for name, data in good.items()})
+        equal(found, wanted)
+        with tarfile.open(fileobj=io.BytesIO(site.get("/docs/?archive=tar")[2])) as tar:
+            found = {os.fsencode(m.name): tar.extractfile(m).read() for m in tar if m.isfile()}
+        wanted = {b"docs/" + name: data for name, data in odd.items()}
+        wanted.update({b"docs/" + name.encode(): data for name, data in good.items()})
+        equal(found, wanted)
+
+
 @site_lab.heavy
 def test_archives_are_bounded(v):
     with v.Site("--archive") as site:
@@ -325,5 +349,6 @@ def test_compression_is_bounded(v):
 
 
 rows(test_a_long_listing, test_a_slow_reader_of_a_listing_holds_nobody, test_hostile_names, test_the_way_back, test_archives,
+     test_archives_of_names_that_are_not_utf8,
      test_archives_are_bounded, test_an_archive_that_is_not_whole, test_brotli_never_ends_the_process,
      test_compression_is_bounded)

@@ -223,6 +223,30 @@ static void names(void **state)
     shs_ca_free(ca);
 }
 
+/* Of names that are the same the first is put in, unless they are to be as they stand. */
+static void names_that_are_given_twice(void **state)
+{
+    struct shs_ca *ca = new_ca(NULL);
+    struct shs_issued_cert *cert =
+        issue(ca, &(struct shs_cert_options){
+                      .size = sizeof(struct shs_cert_options),
+                      .names = LIST("a.example", "127.0.0.1", "::1", "A.Example", "0::1",
+                                    "127.0.0.1", "*.a.example", "a.example", "uri:spiffe://a/b",
+                                    "uri:spiffe://a/B", "uri:spiffe://a/b", "dns:a.example")});
+    X509 *x = parse(shs_issued_cert_leaf_pem(cert));
+    GENERAL_NAMES *all = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+    static const int kinds[] = {GEN_DNS, GEN_IPADD, GEN_IPADD, GEN_DNS, GEN_URI, GEN_URI, GEN_DNS};
+
+    SHS_UNUSED(state);
+    assert_int_equal(sk_GENERAL_NAME_num(all), SHS_ARRAY_LEN(kinds));
+    for (int i = 0; i < sk_GENERAL_NAME_num(all); i++)
+        assert_int_equal(sk_GENERAL_NAME_value(all, i)->type, kinds[i]);
+    GENERAL_NAMES_free(all);
+    X509_free(x);
+    shs_issued_cert_free(cert);
+    shs_ca_free(ca);
+}
+
 static void subjects(void **state)
 {
     const struct {
@@ -1212,6 +1236,7 @@ int main(void)
         cmocka_unit_test(a_long_key_is_given_up),
         cmocka_unit_test(good_digests),
         cmocka_unit_test(names),
+        cmocka_unit_test(names_that_are_given_twice),
         cmocka_unit_test(subjects),
         cmocka_unit_test(chains),
         cmocka_unit_test(cross_signed),
