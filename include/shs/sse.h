@@ -101,8 +101,9 @@ struct shs_sse_channel_options {
     size_t keep_bytes;      /* and no more than so much of them, but always the last one. 4 MiB */
     unsigned max_listeners; /* at once; more are 503 with Retry-After. 256 */
     unsigned comment_ms;    /* when nothing is sent for so long, a comment is; 0 = none is. 15000 */
-    unsigned listen_ms;     /* then an answer ends. The client comes again, and whether it still may
-                               is asked again. 0 = it does not end by itself. 600000 */
+    unsigned listen_ms;     /* then an answer ends, but not before the client has what it had missed
+                               when it came. It comes again, and whether it still may is asked
+                               again. 0 = an answer does not end by itself. 600000 */
 };
 SHS_API void shs_sse_channel_options_init_sized(struct shs_sse_channel_options *opt, size_t size);
 #define shs_sse_channel_options_init(opt) shs_sse_channel_options_init_sized((opt), sizeof *(opt))

@@ -233,9 +233,10 @@ static void leave(struct shs_sse_channel *self, struct listener *listener)
 /*
  * The event that the listener has to get next; 0: it has missed some.
  *
- *   Without Last-Event-ID: the next one that there will be.
+ *   Without Last-Event-ID: the next one that there will be, which is *next in any case.
  */
-static uint64_t where_to_begin(struct shs_sse_channel *self, const struct shs_request *req)
+static uint64_t where_to_begin(struct shs_sse_channel *self, const struct shs_request *req,
+                               uint64_t *next)
 {
     char prefix[ID_MAX];
     struct shs_str last;
@@ -243,6 +244,7 @@ static uint64_t where_to_begin(struct shs_sse_channel *self, const struct shs_re
     size_t len;
 
     pthread_mutex_lock(&self->lock);
+    *next = self->next;
     if (!shs_request_header(req, "Last-Event-ID", &last)) {
         at = self->next;
     } else {
@@ -319,14 +321,16 @@ static int write_and_look(struct shs_response *res, struct event *events[], size
     return rc == SHS_OK ? shs__sse_wait(res, 0, -1) : rc;
 }
 
+/* What was there when he came he gets in any case: else who is slow would come again and again. */
 static int listen_until(struct shs_sse_channel *self, struct listener *listener,
-                        struct shs_response *res, uint64_t at, int64_t until_ns)
+                        const struct shs_request *req, struct shs_response *res, int64_t until_ns)
 {
     struct event *events[AT_ONCE];
     int64_t now, quiet_ns = shs_now_ns();
+    uint64_t next, at = where_to_begin(self, req, &next);
     int rc = at == 0 ? SHS_OK : say_where(self, res, &at, NULL);
 
-    while (rc == SHS_OK && (now = shs_now_ns()) < until_ns) {
+    while (rc == SHS_OK && ((now = shs_now_ns()) < until_ns || at < next)) {
         size_t count = take(self, listener, &at, events);
         int64_t comment_ns = never_if_0(quiet_ns, self->opt.comment_ms);
 
@@ -370,7 +374,7 @@ int shs_sse_channel_serve(struct shs_sse_channel *self, struct shs_request *req,
     }
     rc = shs_sse_start(res);
     if (rc == SHS_OK && !res->no_body)
-        rc = listen_until(self, &listener, res, where_to_begin(self, req), until_ns);
+        rc = listen_until(self, &listener, req, res, until_ns);
     leave(self, &listener);
     close(listener.fd);
     return shs_sse_end(res, rc);

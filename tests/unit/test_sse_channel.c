@@ -113,6 +113,36 @@ static void test_who_comes_again_gets_what_was_missed(void **state)
     shs_sse_channel_free(channel);
 }
 
+/* However short the time is, or slow the machine: else he would come again and again. */
+static void test_what_was_missed_comes_whole(void **state)
+{
+    enum { EVENTS = 20000 };
+    struct shs_sse_channel *channel = make(EVENTS + 1, 64 << 20, 1);
+    struct shs_http_handler handler = handler_of(channel);
+    struct shs_test_answer *answer;
+    struct shs_test_request ask;
+    char prefix[40], first[60], last[80];
+    const char *const fields[] = {"Last-Event-ID", first, NULL};
+    struct shs_str body;
+
+    (void)state;
+    read_prefix(channel, prefix, sizeof prefix);
+    for (int i = 0; i < EVENTS; i++)
+        assert_int_equal(shs_sse_channel_send(channel, NULL, "x"), SHS_OK);
+    snprintf(first, sizeof first, "%s0", prefix);
+    snprintf(last, sizeof last, "id: %s%d\ndata: x\n\n", prefix, EVENTS);
+    shs_test_request_init(&ask);
+    ask.fields = fields;
+    assert_int_equal(shs_test_call(&answer, &handler, &ask, NULL), SHS_OK);
+    body = shs_test_answer_body(answer);
+    assert_true(body.len > strlen(last));
+    assert_memory_equal(body.ptr + body.len - strlen(last), last, strlen(last));
+    shs_test_answer_free(answer);
+    /* And so does the word that some of it is no longer there. */
+    assert_non_null(strstr(hear(channel, "x"), "event: reset\n"));
+    shs_sse_channel_free(channel);
+}
+
 static void test_bytes_are_bounded_and_one_is_always_kept(void **state)
 {
     struct shs_sse_channel *channel = make(100, 64, 20);
@@ -473,6 +503,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_comes_again_gets_what_was_missed),
+        cmocka_unit_test(test_what_was_missed_comes_whole),
         cmocka_unit_test(test_bytes_are_bounded_and_one_is_always_kept),
         cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_no_channel),
