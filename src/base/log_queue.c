@@ -193,6 +193,14 @@ static int write_whole(struct shs_log_queue *self, const char *data, size_t len,
     return rc;
 }
 
+/* A file that was opened anew, or emptied, has no piece of a line: that is in the old one. */
+static bool is_empty_file(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
+}
+
 /* In front of the next lines: the end of the piece that has come out, and what is missing. */
 static int write_gap(struct shs_log_queue *self)
 {
@@ -200,7 +208,7 @@ static int write_gap(struct shs_log_queue *self)
     size_t len = 0, done;
     int rc;
 
-    if (self->torn)
+    if (self->torn && !is_empty_file(self->fd))
         note[len++] = '\n';
     if (self->missing > 0) {
         size_t said = self->say_dropped(

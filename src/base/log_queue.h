@@ -12,8 +12,8 @@
  *   once; under load the writer gathers for LINGER_MS, so that a thousand lines cost one write(2).
  *
  *   Where a write fails, because the disk is full, the lines that it was for are lost. The next one
- *   that goes through begins with a newline, if a piece of a line has come out, and with a line
- *   that says how many are missing, and why.
+ *   that goes through begins with a newline, if a piece of a line has come out and is still there,
+ *   and with a line that says how many are missing, and why.
  */
 #ifndef SHS_LOG_QUEUE_H
 #define SHS_LOG_QUEUE_H

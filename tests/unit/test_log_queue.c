@@ -479,6 +479,68 @@ static void test_full(void **state)
     check_full(0, 0, "");
 }
 
+/* What becomes of a full file before there is room again. */
+enum fate { STAYS, OPENED_ANEW, EMPTIED };
+
+static void meet(enum fate fate, int fd)
+{
+    char name[] = "/tmp/shs-log-queue-XXXXXX";
+    int fresh;
+
+    if (fate == EMPTIED)
+        assert_int_equal(ftruncate(fd, 0), 0);
+    if (fate != OPENED_ANEW)
+        return;
+    fresh = mkostemp(name, O_CLOEXEC | O_APPEND);
+    assert_true(fresh >= 0);
+    assert_int_equal(unlink(name), 0);
+    assert_int_equal(dup3(fresh, fd, O_CLOEXEC), fd);
+    close(fresh);
+}
+
+/* One line, which does not fit: when it has met the limit, no other waits to be written. */
+static void check_fate(enum fate fate, const char *wanted)
+{
+    char name[] = "/tmp/shs-log-queue-XXXXXX", *text;
+    int fd = mkostemp(name, O_CLOEXEC | O_APPEND);
+    struct shs_log_queue *q;
+    int64_t until = shs_now_ns() + (int64_t)patience_ms() * SHS_NS_PER_MS;
+    struct rlimit before;
+    uint64_t lost = 77;
+    size_t len;
+
+    assert_true(fd >= 0);
+    assert_int_equal(unlink(name), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit_files(6);
+    assert_int_equal(shs__log_queue_new(&q, fd, 1 << 20, NULL), SHS_OK);
+    assert_true(push(q, "line 100."));
+    while (!has_met_the_limit()) {
+        assert_true(shs_now_ns() < until);
+        nanosleep(&(struct timespec){.tv_nsec = SHS_NS_PER_MS}, NULL);
+    }
+    meet(fate, fd);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_true(push(q, "after"));
+    assert_int_equal(shs__log_queue_stop(q, STOP_MS, &lost), SHS_IO);
+    shs__log_queue_free(q);
+    assert_int_equal(lost, 1);
+    lseek(fd, 0, SEEK_SET);
+    text = read_all(fd, &len);
+    assert_string_equal(text, wanted);
+    shs__free(text);
+    close(fd);
+}
+
+/* The piece is in the old file: a new one does not begin with an empty line. */
+static void test_full_and_then_another_file(void **state)
+{
+    SHS_UNUSED(state);
+    check_fate(STAYS, "line 1\n1 log lines dropped: File too large\nafter\n");
+    check_fate(OPENED_ANEW, "1 log lines dropped: File too large\nafter\n");
+    check_fate(EMPTIED, "1 log lines dropped: File too large\nafter\n");
+}
+
 /* A child has no writer: it writes its line itself, and leaves the parent's alone. */
 static void test_child(void **state)
 {
@@ -528,6 +590,7 @@ int main(void)
         cmocka_unit_test(test_producers),
         cmocka_unit_test(test_own_words),
         cmocka_unit_test(test_full),
+        cmocka_unit_test(test_full_and_then_another_file),
         cmocka_unit_test(test_child),
     };
 
