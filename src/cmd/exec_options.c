@@ -41,15 +41,19 @@ static const char below[] =
     "signal that ended it; 124 --timeout; 125 there is no server; 126 CMD cannot be started; 127\n"
     "there is no CMD; 2 the command line is wrong.\n";
 
+/* "5", "0.25", ".5": digits, as numbers elsewhere, and not all that strtod knows: "0x10", "1e3". */
 static int parse_seconds(const char *flag, const char *text, unsigned *ms)
 {
     char *end = NULL;
+    bool digits = text[0] != '\0' && text[strspn(text, "0123456789.")] == '\0';
     double seconds = strtod(text, &end);
 
-    if (end == text || *end != '\0' || !(seconds >= 0 && seconds <= 86400))
+    if (!digits || end == text || *end != '\0' || seconds > 86400)
         return cmd_fail(CMD_USAGE, "--%s '%s' is not a number of seconds from 0 to 86400", flag,
                         text);
     *ms = (unsigned)(seconds * 1000);
+    if (*ms == 0 && seconds > 0) /* little is not nothing, which may mean no limit */
+        *ms = 1;
     return CMD_OK;
 }
 
@@ -318,7 +322,7 @@ bool exec_options_parse(struct exec_options *self, int argc, char **argv, int *c
          "another name or address in the certificate; may be repeated"},
         {"plain", FLAG_SET, &self->plain, NULL, "plain HTTP, without TLS"},
         {"timeout", FLAG_OWN, &timeout, "SECONDS",
-         "CMD is ended after this, and the status is 124"},
+         "CMD is ended after this, and the status is 124 (0: never)"},
         {"grace", FLAG_OWN, &grace, "SECONDS", "for CMD to end after a signal; then SIGKILL (5)"},
         {"drain", FLAG_OWN, &drain, "SECONDS", "for requests under way when CMD has ended (2)"},
     };

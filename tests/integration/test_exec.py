@@ -332,6 +332,21 @@ def options_of_java_are_kept():
         shutil.rmtree(temp)
 
 
+def seconds_are_digits():
+    """As numbers of the other options; strtod knows more, and " 1" or "0x10" is a mistake in a script."""
+    for flag in ("--timeout", "--grace", "--drain"):
+        for value in ("", " 1", "1 ", "+1", "-0", "-1", "1e3", "0x10", "1.5.", ".", "1s", "inf", "nan", "86400.1", "86401"):
+            code, _, err = shs_exec(flag, value, "true")
+            equal(code, 2, "%s %r %s" % (flag, value, err))
+            check("'%s' is not a number of seconds from 0 to 86400" % value in err and flag in err, err)
+        for value in ("0", "1", "007", "1.5", ".5", "1.", "86400"):
+            equal(shs_exec(flag, value, "true")[0], 0, flag + " " + value)
+    # No limit is 0 and nothing else.
+    code, _, err = shs_exec("--timeout", "0.0004", "--", "sleep", "100")
+    equal(code, 124, err)
+    equal(shs_exec("--timeout", "0", "--", "sleep", "0.1")[0], 0)
+
+
 def time_limit():
     began = time.monotonic()
     code, _, err = shs_exec("--timeout", "0.2", "--", "sleep", "100")
@@ -449,5 +464,5 @@ shslib.main(statuses, commands_that_cannot_be_started, usage, environment, handl
             faults_for_some, two_hundred_at_once, signals, one_that_ignores_it_is_killed,
             what_it_leaves_behind_is_ended, what_its_children_leave_behind_is_told_too,
             options_of_java_are_kept, directories_of_php_are_kept, what_was_killed_is_cleared_away_by_the_next,
-            what_is_in_use_or_not_ours_is_not_cleared_away, when_it_is_killed_the_command_goes_too, time_limit,
+            what_is_in_use_or_not_ours_is_not_cleared_away, when_it_is_killed_the_command_goes_too, seconds_are_digits, time_limit,
             a_request_that_does_not_end, quick)
