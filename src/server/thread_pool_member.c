@@ -172,9 +172,7 @@ static void set_group_bounds(struct shs_pool_group *group)
     pthread_mutex_lock(&group->lock);
     group->max = max > 0 ? max : 1;
     atomic_store(&group->target, target);
-    if (group->threads > 0)
-        shs__pool_replace(group);
-    shs__pool_kick(group);
+    shs__pool_fit(group);
     pthread_mutex_unlock(&group->lock);
 }
 
