@@ -514,7 +514,9 @@ int shs__pool_crew_new(struct shs_pool_crew **out, const struct shs_options *opt
     crew->cores = shs__usable_cores();
     crew->spare_ms = opt->spare_ms;
     crew->pid = getpid();
-    rc = init_groups(crew, opt->thread_groups);
+    /* each group has one worker at least, and all of them no more than max_threads */
+    rc = init_groups(crew,
+                     opt->thread_groups < opt->max_threads ? opt->thread_groups : opt->max_threads);
     if (rc != SHS_OK) {
         int saved = errno;
 
