@@ -137,7 +137,8 @@ struct shs_options {
     unsigned threads;       /* workers that may run at the same time; 0 = one per core that is for
                                this process (its affinity; its control groups' quota, rounded up).
                                More, up to max_threads, are started while handlers block. 0 */
-    unsigned thread_groups; /* sets of workers that share nothing: many cores want several. 1 */
+    unsigned thread_groups; /* sets of workers that share nothing: many cores want several. Each has
+                               one worker at least, so no more of them than max_threads. 1 */
     unsigned spare_ms;      /* a worker that is not needed leaves after this. 10000 */
     unsigned queue_ms;      /* a request waits this long for a worker when all are blocked; then 503
                                with Retry-After. Where some have waited all the time for as long,

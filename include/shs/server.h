@@ -351,8 +351,9 @@ SHS_API int shs_thread_pool_share(struct shs_server *self, struct shs_server *wi
 
 /*
  * Changes opt.threads and opt.max_threads of a ThreadPoolMixIn in this server, also while it
- * serves: missing workers start with the next work, extra ones leave when they are next idle. 0
- * for `threads` is one per core. Returns 0; SHS_USAGE when there is no ThreadPoolMixIn or
+ * serves: missing workers start with the next work, extra ones leave when they are next idle, and
+ * those beyond max_threads when they are through with a request; each of opt.thread_groups keeps
+ * one. 0 for `threads` is one per core. Returns 0; SHS_USAGE when there is no ThreadPoolMixIn or
  * max_threads is less than threads. Any thread.
  */
 SHS_API int shs_thread_pool_resize(struct shs_server *self, unsigned threads,

@@ -281,6 +281,7 @@ struct shs_pool_group {
     _Atomic int64_t crowded_ns; /* until then no worker yields its core: others kept it too long */
     int64_t start_ns; /* before this moment no thread is started: there was none to be had */
     unsigned max, threads, sleeping;
+    unsigned leaving; /* of `threads`: they have been told so */
 };
 
 struct shs_pool_addresses;
@@ -505,6 +506,8 @@ bool shs__pool_trim(struct shs_pool_group *group, int64_t now_ns);
 bool shs__pool_stays(struct shs_pool_worker *worker);
 /* With the lock: all who sleep, for the end. */
 void shs__pool_wake_all(struct shs_pool_group *group);
+/* With the lock: the bounds are other ones. Who is missing starts, who is too many leaves. */
+void shs__pool_fit(struct shs_pool_group *group);
 /* Nothing is left to do, ever. */
 bool shs__pool_is_over(const struct shs_pool_group *group);
 /* Wakes a worker that waits in epoll_wait. */

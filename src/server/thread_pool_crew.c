@@ -270,6 +270,14 @@ static int count_spare(struct shs_pool_group *group)
     return spare;
 }
 
+/* With the lock: how many there are that may not be, because max_threads is less than it was. */
+static int excess(const struct shs_pool_group *group)
+{
+    unsigned stay = group->threads - group->leaving;
+
+    return stay > group->max ? (int)(stay - group->max) : 0;
+}
+
 bool shs__pool_trim(struct shs_pool_group *group, int64_t now_ns)
 {
     int spare, most;
@@ -279,7 +287,9 @@ bool shs__pool_trim(struct shs_pool_group *group, int64_t now_ns)
         spare = count_spare(group);
         most = (atomic_load(&group->active) - wanted(group)) / SHS_POOL_ONE;
         spare = spare < most ? spare : most;
-        atomic_store(&group->dismiss, spare > 0 ? (spare + 1) / 2 : 0);
+        spare = spare > 0 ? (spare + 1) / 2 : 0;
+        spare = spare > excess(group) ? spare : excess(group);
+        atomic_store(&group->dismiss, spare);
         if (spare > 0)
             shs__pool_kick(group);
     }
@@ -316,7 +326,7 @@ static bool sleep_spare(struct shs_pool_worker *worker)
     worker->next_asleep = group->asleep;
     group->asleep = worker;
     group->sleeping++;
-    while (worker->asleep && !shs__pool_is_over(group) &&
+    while (worker->asleep && !shs__pool_is_over(group) && excess(group) == 0 &&
            (rc == 0 || (now < until && !is_crowd(group)))) {
         int64_t next = shs__deadline_after(now, CROWD_MS);
         struct timespec ts;
@@ -339,6 +349,17 @@ void shs__pool_wake_all(struct shs_pool_group *group)
         pthread_cond_signal(&worker->wake);
 }
 
+void shs__pool_fit(struct shs_pool_group *group)
+{
+    if (excess(group) > 0) { /* those who sleep are the first */
+        shs__pool_wake_all(group);
+        atomic_store(&group->dismiss, excess(group));
+    } else if (group->threads > 0) {
+        shs__pool_replace(group);
+    }
+    shs__pool_kick(group);
+}
+
 bool shs__pool_stays(struct shs_pool_worker *worker)
 {
     struct shs_pool_group *group = worker->group;
@@ -353,7 +374,7 @@ bool shs__pool_stays(struct shs_pool_worker *worker)
     pthread_mutex_lock(&group->lock);
     over = shs__pool_is_over(group);
     if (!over && atomic_load(&group->dismiss) > 0) {
-        if (too_few(group, atomic_load(&group->active) - SHS_POOL_ONE)) {
+        if (excess(group) == 0 && too_few(group, atomic_load(&group->active) - SHS_POOL_ONE)) {
             atomic_store(&group->dismiss, 0); /* it is needed, after all */
         } else {
             if (atomic_fetch_sub(&group->dismiss, 1) > 1)
@@ -364,6 +385,7 @@ bool shs__pool_stays(struct shs_pool_worker *worker)
     }
     if (over && awake)
         atomic_fetch_sub(&group->active, SHS_POOL_ONE);
+    group->leaving += !awake || over;
     pthread_mutex_unlock(&group->lock);
     return awake && !over;
 }
@@ -389,6 +411,7 @@ void shs__pool_leave(struct shs_pool_worker *worker)
     pthread_mutex_lock(&group->lock);
     unlink_worker(group, worker);
     group->threads--;
+    group->leaving--;
     worker->next = group->dead;
     group->dead = worker;
     pthread_cond_broadcast(&group->gone);

@@ -172,9 +172,7 @@ static void set_group_bounds(struct shs_pool_group *group)
     pthread_mutex_lock(&group->lock);
     group->max = max > 0 ? max : 1;
     atomic_store(&group->target, target);
-    if (group->threads > 0)
-        shs__pool_replace(group);
-    shs__pool_kick(group);
+    shs__pool_fit(group);
     pthread_mutex_unlock(&group->lock);
 }
 
@@ -516,7 +514,9 @@ int shs__pool_crew_new(struct shs_pool_crew **out, const struct shs_options *opt
     crew->cores = shs__usable_cores();
     crew->spare_ms = opt->spare_ms;
     crew->pid = getpid();
-    rc = init_groups(crew, opt->thread_groups);
+    /* each group has one worker at least, and all of them no more than max_threads */
+    rc = init_groups(crew,
+                     opt->thread_groups < opt->max_threads ? opt->thread_groups : opt->max_threads);
     if (rc != SHS_OK) {
         int saved = errno;
 

@@ -190,6 +190,38 @@ static void test_a_quick_route_may_begin_to_wait(void **state)
     pool_finish(&f);
 }
 
+/* A smaller max_threads is obeyed while there is as much to do as before, and all are answered. */
+static void test_fewer_while_all_are_needed(void **state)
+{
+    int64_t until = shs__deadline_after(shs_now_ns(), (unsigned)patience_ms());
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[CLIENTS];
+
+    (void)state;
+    pool_defaults(&opt);
+    pool_start(&f, &opt);
+    dial_all(&f, fds, CLIENTS);
+    assert_true(reaches(fds, CLIENTS, "/nap/2000", CLIENTS / 2));
+    assert_int_equal(shs_thread_pool_resize(f.server, 1, 4), SHS_OK);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        loopback_ask(fds[i], "/nap/2000");
+    while (pool_threads_of(&f) > 5 && shs_now_ns() < until) {
+        for (unsigned i = 0; i < CLIENTS; i++) {
+            assert_true(loopback_hears(fds[i], "/nap/2000"));
+            loopback_ask(fds[i], "/nap/2000");
+        }
+    }
+    assert_in_range(pool_threads_of(&f), 2, 5);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        assert_true(loopback_hears(fds[i], "/nap/2000"));
+    (void)pool_most_at_once();
+    burst(fds, CLIENTS, "/nap/2000");
+    assert_in_range(pool_most_at_once(), 1, 4);
+    close_all(fds, CLIENTS);
+    pool_finish(&f);
+}
+
 /* Those who sleep are not woken by each one that leaves: that made more work than they had had. */
 #define SLEEPERS 200
 static void test_who_leaves_wakes_nobody(void **state)
@@ -409,6 +441,7 @@ int main(void)
         cmocka_unit_test(test_a_burst_is_shared_out),
         cmocka_unit_test(test_a_route_may_change),
         cmocka_unit_test(test_a_quick_route_may_begin_to_wait),
+        cmocka_unit_test(test_fewer_while_all_are_needed),
         cmocka_unit_test(test_who_leaves_wakes_nobody),
         cmocka_unit_test(test_computing_handlers_get_no_workers),
         cmocka_unit_test(test_who_computes_gives_up_the_workers_of_who_waited),

@@ -319,12 +319,36 @@ static void test_a_nearer_deadline_counts(void **state)
     pool_finish(&f);
 }
 
+/* Each group has a worker, so there are no more groups than there may be workers. */
+static void test_groups_keep_to_max_threads(void **state)
+{
+    struct shs_options opt;
+    struct pool_fixture f;
+    int fds[24];
+
+    (void)state;
+    pool_defaults(&opt);
+    opt.threads = 1;
+    opt.max_threads = 2;
+    opt.thread_groups = 4;
+    pool_start(&f, &opt);
+    for (unsigned i = 0; i < 24; i++)
+        fds[i] = pool_dial(&f);
+    for (unsigned i = 0; i < 24; i++)
+        pool_assert_served(fds[i], "/nap/100");
+    assert_in_range(pool_threads_of(&f), 2, 3);
+    for (unsigned i = 0; i < 24; i++)
+        close(fds[i]);
+    pool_finish(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_saturation_is_said),
         cmocka_unit_test(test_workers_come_and_go),
         cmocka_unit_test(test_the_queue_has_a_bound),
+        cmocka_unit_test(test_groups_keep_to_max_threads),
         cmocka_unit_test(test_pipelined_requests_yield),
         cmocka_unit_test(test_an_address_has_a_bound),
         cmocka_unit_test(test_an_address_has_its_share),
