@@ -167,6 +167,7 @@ struct shs_pool_worker {
     bool counted;          /* in `running` of the line that it is at */
     bool measures;         /* `meter` was read when that handler began */
     uint32_t blocking;     /* how many of its handlers lately might block, of 65536 */
+    bool waited;           /* a handler of this turn was known to wait */
     int64_t sample_ns;     /* when it measures a call of a route that waits again */
     int64_t suspect_ns;    /* before it no turn that takes long makes it measure */
     uint32_t suspects;     /* so many of its next calls are measured, for a turn took long */

@@ -111,6 +111,7 @@ static void go_away(struct shs_pool_worker *self, const struct shs_pool_route *r
 {
     uint32_t usual = load(&route->usual_ns);
 
+    self->waited = true;
     atomic_store_explicit(&self->back_ns, usual == 0 ? INT64_MAX : now + usual,
                           memory_order_relaxed);
     (void)shs__pool_set_away(self, share, now);

@@ -343,7 +343,8 @@ static void work_ready(struct shs_pool_worker *worker, unsigned ready)
 /* It took long for what there was: perhaps because a handler waits, and nobody knows. */
 static void suspect(struct shs_pool_worker *worker, int64_t took_ns, unsigned count)
 {
-    if (took_ns <= LONG_NS + (int64_t)count * SHORT_NS || worker->through_ns < worker->suspect_ns)
+    if (took_ns <= LONG_NS + (int64_t)count * SHORT_NS || worker->waited ||
+        worker->through_ns < worker->suspect_ns)
         return;
     worker->suspects = SUSPECTS;
     worker->suspect_ns = worker->through_ns + SUSPECT_NS;
@@ -387,6 +388,7 @@ static void work_turn(struct shs_pool_worker *worker)
         count = epoll_wait(group->epoll_fd, events, most, ready > 0 ? 0 : -1);
     told_ns = count > 0 || ready > 0 ? shs_now_ns() : 0;
     worker->through_ns = 0;
+    worker->waited = false;
     if (count > 0) {
         batch_fill(&worker->batch, events, count);
         work_events(worker, told_ns);
