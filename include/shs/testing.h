@@ -26,7 +26,7 @@
  *           fail(err.text);
  *       my_client_get(shs_test_server_url(server), shs_test_server_ca_path(server));
  *       if (shs_test_server_stop(server, &err) != SHS_OK)
- *           fail(err.text);                        "1 request did not end: GET /slow, for 2.0 s"
+ *           fail(err.text);                        "1 request did not end: GET /slow, for 4.0 s"
  *
  *   A fault may end a connection while the client still writes. A client that uses write(2), as
  *   OpenSSL's own sockets do, then gets SIGPIPE, which kills the test: ignore SIGPIPE there.
@@ -291,12 +291,14 @@ SHS_API void shs_test_server_clear_rules(struct shs_test_server *self);
 SHS_API const char *shs_test_fault(size_t i, const char **text);
 
 /*
- * Stops it: no new connections, options.stop_ms for the requests under way, every thread joined,
- * the files removed, memory freed. NULL is fine. Not from a handler, nor in a child that was forked
- * while it ran: there is no thread of it there.
+ * Stops it: no new connections, options.stop_ms for the requests under way, options.close_ms for
+ * the handlers of those that are cut off then, every thread joined, the files removed, memory
+ * freed. NULL is fine. Not from a handler, nor in a child that was forked while it ran: there is
+ * no thread of it there.
  *
- * Returns 0; SHS_TIMEOUT when a handler still runs then: *err (may be NULL) says which requests,
- * and what they use is freed when they end.
+ * Returns 0, also when a request was cut off and its handler has returned; SHS_TIMEOUT when a
+ * handler still runs then: *err (may be NULL) says which requests, and what they use is freed when
+ * they end.
  */
 SHS_API int shs_test_server_stop(struct shs_test_server *self, struct shs_error *err);
 

@@ -144,6 +144,10 @@ void shs__progress_total(struct shs_progress *p, uint64_t total);
 void shs__progress_waits(struct shs_progress *p);
 /* We wait no longer: it gave, or took, what was asked for. */
 void shs__progress_ours(struct shs_progress *p);
+/* We have waited, and the deadline has passed. */
+bool shs__progress_is_late(const struct shs_progress *p);
+/* It is we who were late, this process was stopped say: `ms` from now. */
+void shs__progress_again(struct shs_progress *p);
 
 /* -- strings ----------------------------------------------------------------------------------- */
 

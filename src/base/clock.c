@@ -80,18 +80,26 @@ void shs__progress_ours(struct shs_progress *p)
         p->ours_since_ns = shs_now_ns();
 }
 
-void shs__progress_made(struct shs_progress *p, uint64_t bytes)
+bool shs__progress_is_late(const struct shs_progress *p)
 {
-    int64_t now;
+    return p->ours_since_ns == INT64_MAX && shs_now_ns() >= p->deadline_ns;
+}
 
-    p->moved += bytes;
-    if (p->moved < (uint64_t)p->ms * p->min_rate / 1000)
-        return;
-    now = shs_now_ns();
+void shs__progress_again(struct shs_progress *p)
+{
+    int64_t now = shs_now_ns();
+
     p->moved = 0;
     p->deadline_ns = shs__deadline_after(now, p->ms);
     if (p->ours_since_ns != INT64_MAX)
         p->ours_since_ns = now;
+}
+
+void shs__progress_made(struct shs_progress *p, uint64_t bytes)
+{
+    p->moved += bytes;
+    if (p->moved >= (uint64_t)p->ms * p->min_rate / 1000)
+        shs__progress_again(p);
 }
 
 void shs__progress_total(struct shs_progress *p, uint64_t total)

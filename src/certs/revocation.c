@@ -83,7 +83,9 @@ static ASN1_INTEGER *parse_serial(const char *serial, int *rc, struct shs_error 
     *rc = made != NULL
               ? SHS_OK
               : shs_error_set(err, SHS_USAGE, 0,
-                              "'%s' is not a serial number: give hexadecimal digits.", serial);
+                              "'%.60s' is not a serial number: give hexadecimal digits, %d at most "
+                              "(a - may stand before them).",
+                              serial, SHS_SERIAL_DIGITS);
     ERR_clear_error();
     return made;
 }
@@ -141,13 +143,21 @@ int shs_ca_revoke(struct shs_ca *self, const char *serial, const char *reason, c
 
 /* -- CRLs -------------------------------------------------------------------------------------- */
 
-static int add_crl_number(X509_CRL *crl, int nid, const char *word, int critical,
-                          struct shs_error *err)
+/* Its own, or that of the CRL which it adds to: that extension is critical. */
+static int add_crl_number(X509_CRL *crl, const char *word, bool base, struct shs_error *err)
 {
     ASN1_INTEGER *number = ASN1_INTEGER_new();
-    int rc = number == NULL ? shs__certs_nomem(err) : shs__serial_word(number, word, err);
+    int rc = SHS_OK;
 
-    if (rc == SHS_OK && X509_CRL_add1_ext_i2d(crl, nid, number, critical, 0) != 1)
+    if (number == NULL)
+        rc = shs__certs_nomem(err);
+    else if (base)
+        rc = shs__number_word(number, word, "the number of a CRL that is added to", "or random21",
+                              err);
+    else
+        rc = shs__number_word(number, word, "the number of a CRL", "random21, or none", err);
+    if (rc == SHS_OK &&
+        X509_CRL_add1_ext_i2d(crl, base ? NID_delta_crl : NID_crl_number, number, base, 0) != 1)
         rc = shs__certs_fail(err, "Numbering a CRL");
     ASN1_INTEGER_free(number);
     return rc;
@@ -163,10 +173,9 @@ static int add_crl_extensions(X509_CRL *crl, struct shs_ca *ca, const struct shs
 
     snprintf(counted, sizeof counted, "%ld", ca->crl_number + 1);
     if (opt->number == NULL || strcmp(opt->number, "none") != 0)
-        rc = add_crl_number(crl, NID_crl_number, opt->number == NULL ? counted : opt->number, 0,
-                            err);
+        rc = add_crl_number(crl, opt->number == NULL ? counted : opt->number, false, err);
     if (rc == SHS_OK && opt->delta_base != NULL)
-        rc = add_crl_number(crl, NID_delta_crl, opt->delta_base, 1, err);
+        rc = add_crl_number(crl, opt->delta_base, true, err);
     if (rc == SHS_OK && opt->idp != NULL) {
         line = shs__asprintf("issuingDistributionPoint=critical,%s", opt->idp);
         idp[0] = line;

@@ -15,7 +15,7 @@
 
 #define RANDOM_SERIAL_LEN 16
 #define LONG_SERIAL_LEN 21
-#define SERIAL_MAX_LEN 40
+#define SERIAL_MAX_LEN (SHS_SERIAL_DIGITS / 2)
 #define DAY ((int64_t)86400)
 
 int shs__certs_fail(struct shs_error *err, const char *what)
@@ -95,7 +95,8 @@ static int random_serial(ASN1_INTEGER *out, size_t len)
     return good ? SHS_OK : SHS_NOMEM;
 }
 
-int shs__serial_word(ASN1_INTEGER *out, const char *word, struct shs_error *err)
+int shs__number_word(ASN1_INTEGER *out, const char *word, const char *what, const char *also,
+                     struct shs_error *err)
 {
     const char *digits = word, *allowed = "0123456789";
     BIGNUM *bn = NULL;
@@ -116,9 +117,9 @@ int shs__serial_word(ASN1_INTEGER *out, const char *word, struct shs_error *err)
         BN_num_bytes(bn) > SERIAL_MAX_LEN)
         rc = shs_error_set(
             err, SHS_USAGE, 0,
-            "'%.60s' is not a serial number. Give a decimal number, 0x and digits (either "
-            "may have a - before it, and %d bytes at most), or random21.",
-            word, SERIAL_MAX_LEN);
+            "'%.60s' is not %s. Give a decimal number, 0x and digits (either may have a - before "
+            "it, and %d bytes at most), %s.",
+            word, what, SERIAL_MAX_LEN, also);
     else if (BN_to_ASN1_INTEGER(bn, out) == NULL)
         rc = shs__certs_nomem(err);
     BN_free(bn);
@@ -147,6 +148,11 @@ ASN1_INTEGER *shs__serial_parse(const char *text)
         serial = BN_to_ASN1_INTEGER(bn, NULL);
     BN_free(bn);
     return serial;
+}
+
+int shs__serial_word(ASN1_INTEGER *out, const char *word, struct shs_error *err)
+{
+    return shs__number_word(out, word, "a serial number", "or random21", err);
 }
 
 /* -- dates ------------------------------------------------------------------------------------- */

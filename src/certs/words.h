@@ -22,9 +22,14 @@ int shs__digest_word(const char **out, const char *word, struct shs_error *err);
 
 /* The number a serial's word is, into *out; NULL = random. */
 int shs__serial_word(ASN1_INTEGER *out, const char *word, struct shs_error *err);
+/* The same for another number: `what` it is not, "the number of a CRL", and what is taken as well
+   as numbers, "or random21". */
+int shs__number_word(ASN1_INTEGER *out, const char *word, const char *what, const char *also,
+                     struct shs_error *err);
 /* "0A1B", for shs__free; NULL when out of memory. */
 char *shs__serial_text(const ASN1_INTEGER *serial);
-/* The other way round; NULL: it is none. */
+#define SHS_SERIAL_DIGITS 80
+/* The other way round, of so many digits at most; NULL: it is none. */
 ASN1_INTEGER *shs__serial_parse(const char *text);
 
 #endif

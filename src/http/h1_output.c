@@ -34,8 +34,13 @@ static int drain(struct shs_h1 *h1, enum shs_h1_then then)
  */
 int shs__h1_drain_out(struct shs_h1 *h1, enum shs_h1_then then)
 {
-    int rc = drain(h1, then);
+    int rc;
 
+    /* A peer that has taken all there was waits for us, whatever its rate by the clock. */
+    if (h1->xchg != NULL && shs__progress_is_late(&h1->xchg->progress) &&
+        shs__stream_all_taken(h1->stream))
+        shs__progress_again(&h1->xchg->progress);
+    rc = drain(h1, then);
     if (h1->xchg == NULL || rc < 0)
         return rc;
     if (rc == SHS_OK) {

@@ -397,9 +397,13 @@ static int write_some(struct shs_conn *conn, struct shs_progress *progress, cons
     int64_t expired = INT64_MIN;
 
     for (;;) {
-        int rc = len == 0 ? shs__stream_flush(conn->stream)
-                          : shs__stream_write(conn->stream, bytes, len, put);
+        int rc;
 
+        /* A peer that has taken all there was waits for us, whatever its rate by the clock. */
+        if (shs__progress_is_late(progress) && shs__stream_all_taken(conn->stream))
+            shs__progress_again(progress);
+        rc = len == 0 ? shs__stream_flush(conn->stream)
+                      : shs__stream_write(conn->stream, bytes, len, put);
         if (rc < 0)
             return shs__conn_fail_stream(conn, rc);
         if (rc == SHS_OK) {

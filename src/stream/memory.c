@@ -117,6 +117,13 @@ static uint64_t memory_delivered(const struct shs_stream *s)
     return MEMORY((struct shs_stream *)(uintptr_t)s)->taken;
 }
 
+static bool memory_all_taken(const struct shs_stream *s)
+{
+    const struct shs_memory_stream *self = MEMORY((struct shs_stream *)(uintptr_t)s);
+
+    return self->peer == NULL || self->peer->in.len == 0;
+}
+
 static const struct shs_stream_class memory_class = {
     .name = "memory",
     .read = memory_read,
@@ -127,6 +134,7 @@ static const struct shs_stream_class memory_class = {
     .idle = memory_idle,
     .free = memory_free,
     .delivered = memory_delivered,
+    .all_taken = memory_all_taken,
 };
 
 static struct shs_memory_stream *memory_new(size_t capacity, size_t chunk)

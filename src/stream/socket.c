@@ -47,6 +47,13 @@ uint64_t shs__stream_delivered(const struct shs_stream *s)
     return s->cls->delivered == NULL ? 0 : s->cls->delivered(s);
 }
 
+bool shs__stream_all_taken(const struct shs_stream *s)
+{
+    while (s->cls->all_taken == NULL && s->lower != NULL)
+        s = s->lower;
+    return s->cls->all_taken != NULL && s->cls->all_taken(s);
+}
+
 void shs__stream_acknowledge(struct shs_stream *s)
 {
     while (s->cls->acknowledge == NULL && s->lower != NULL)
@@ -287,6 +294,11 @@ static uint64_t socket_delivered(const struct shs_stream *s)
     return self->bytes_out + WAITING_MAX - waiting_in(self->fd);
 }
 
+static bool socket_all_taken(const struct shs_stream *s)
+{
+    return waiting_in(SOCKET((struct shs_stream *)(uintptr_t)s)->fd) == 0;
+}
+
 static void socket_acknowledge(struct shs_stream *s)
 {
     int on = 1;
@@ -305,6 +317,7 @@ static const struct shs_stream_class socket_class = {
     .idle = socket_nothing,
     .free = socket_nothing,
     .delivered = socket_delivered,
+    .all_taken = socket_all_taken,
     .acknowledge = socket_acknowledge,
     .ready = socket_ready,
 };

@@ -35,6 +35,8 @@
  *             buffer of ours or of the kernel does not count: that is how a peer that reads is told
  *             from one that does not. A Unix socket knows it by whole writes, and counts what each
  *             costs. Optional: NULL asks the stream below.
+ *   all_taken  nothing waits in the kernel for the peer: it is the peer who waits. Optional: NULL
+ *             asks the stream below; at the bottom it is not known, and false.
  *   acknowledge  a hint: what has come is acknowledged now, not with the next data. Optional.
  *   free      frees the instance, not the one below, and never waits. Sends nothing.
  *
@@ -64,6 +66,7 @@ struct shs_stream_class {
     /* Optional (NULL): one sentence on the last failure into *err. The default says errno. */
     void (*describe)(const struct shs_stream *self, struct shs_error *err);
     uint64_t (*delivered)(const struct shs_stream *self);
+    bool (*all_taken)(const struct shs_stream *self);
     void (*acknowledge)(struct shs_stream *self);
     int (*ready)(struct shs_stream *self);
 };
@@ -100,6 +103,7 @@ static inline void shs__stream_idle(struct shs_stream *s)
 }
 int shs__stream_ready(struct shs_stream *s);
 uint64_t shs__stream_delivered(const struct shs_stream *s);
+bool shs__stream_all_taken(const struct shs_stream *s);
 void shs__stream_acknowledge(struct shs_stream *s);
 /* Why the last call failed, as a sentence; fills *err with `code`. */
 int shs__stream_describe(const struct shs_stream *s, int code, struct shs_error *err);

@@ -342,6 +342,23 @@ def wrong_words(directory):
     check("No such file" in run("cert", "new", "a", "--dir", directory, "--ca", directory + "/none.pem", code=1), "no ca")
 
 
+def wrong_numbers(directory):
+    """Each is told what it is not, and what it may be."""
+    run("cert", "ca", "--dir", directory)
+    serial = "a serial number: give hexadecimal digits, 80 at most"
+    for command, option, value, word in (
+            ("crl", "--number", "x", "the number of a CRL. Give"), ("crl", "--number", "", "random21, or none."),
+            ("crl", "--number", "9" * 81, "40 bytes at most"), ("crl", "--delta-base", "x", "the number of a CRL that is added to. Give"),
+            ("crl", "--delta-base", "none", "at most), or random21."), ("ocsp", "--serial", "x", serial), ("ocsp", "--serial", "", serial),
+            ("ocsp", "--serial", "1" * 81, serial), ("crl", "--revoke", "1" * 81, serial)):
+        text = run("cert", command, "--ca", directory, option, value, code=2)
+        check("is not " in text and word in text and text.count("\n") == 1, "%s %s: %s" % (option, value, text))
+        equal("serial" in text, command == "ocsp" or option == "--revoke", text)
+    for command, option, value in (("crl", "--number", "none"), ("crl", "--number", "0x1f"), ("ocsp", "--serial", "a" * 80),
+                                   ("crl", "--revoke", "1" * 80)):
+        run("cert", command, "--ca", directory, option, value, "--out", directory + "/out", "--force")
+
+
 def trust(directory):
     run("cert", "ca", "--dir", directory + "/with space")
     out = run("trust", "print", directory + "/with space/ca.pem")
@@ -382,4 +399,5 @@ def in_a_directory(test):
 
 shslib.main(*map(in_a_directory, (good, faults, exit_codes, of_a_server, revocation, several_at_once, files,
                                 the_authority_stays, certificates_that_nobody_asked_to_be_bad,
-                                places_to_write_to, certificates_of_another_authority, what_is_checked_by_its_url, wrong_words, trust)))
+                                places_to_write_to, certificates_of_another_authority, what_is_checked_by_its_url,
+                                wrong_words, wrong_numbers, trust)))

@@ -1,8 +1,11 @@
 """A process that was stopped and goes on: who had sent in time is answered, whatever the clock says."""
 
+import fcntl
 import signal
 import socket
 import ssl
+import sys
+import termios
 import time
 
 import shslib
@@ -196,6 +199,72 @@ def what_is_not_wanted_is_taken():
                            "--max-upload", "1000", "--threading", threading, beyond=beyond)
 
 
+LARGE = 24 * 1024 * 1024
+
+
+def who_has_taken_all_there_was():
+    """A download that was to go faster than it did by the clock, while the server did not run: its client has read all
+    that was on its way."""
+    for arguments in (("--plain", "--threading", "pool"), ("--threading", "pool"), ("--plain", "--threading", "thread"),
+                      ("--plain", "--threading", "none")):
+        reads_on_afterwards(arguments)
+
+
+def reads_on_afterwards(arguments):
+    timeout, late = 4 * TIMEOUT, shslib.Failure("this machine is too slow to tell")
+    for _ in range(TRIES):
+        with shslib.temp_dir() as site:
+            with open(site + "/large", "wb") as file:
+                file.truncate(LARGE)
+            # More than there is: only by what the client has taken is it in time.
+            with shslib.Server(*arguments, "--write-timeout", str(int(timeout * 1000)), "--min-rate", str(1 << 30),
+                               "--log", "none", "--log-level", "error", site, expect_exit=None) as server:
+                with server.connect_plain() if "--plain" in arguments else server.connect() as sock:
+                    sock.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    begun = time.monotonic()
+                    data = shslib.read_until(sock, b"\r\n\r\n")
+                    wait_until_it_waits(sock)
+                    server.signal(signal.SIGSTOP)
+                    shslib.wait_until(lambda: is_stopped(server), 10, "the server to stop")
+                    in_time = time.monotonic() - begun < timeout / 2
+                    count = len(data.partition(b"\r\n\r\n")[2]) + take_what_is_there(sock)
+                    if in_time:
+                        time.sleep(timeout + 0.5)
+                    server.signal(signal.SIGCONT)
+                    goes_on = time.monotonic()
+                    count += len(shslib.read_all(sock, 60))
+                    took = time.monotonic() - goes_on
+                server.stop()
+                if in_time and count == LARGE:
+                    return
+                late = shslib.Failure("%r: %d bytes of %d, in %.2f s: %s" % (arguments, count, LARGE, took, server.stderr))
+                if in_time and took < timeout / 2:
+                    raise late
+        timeout *= 2
+    raise late
+
+
+def wait_until_it_waits(sock):
+    """The client reads nothing: the buffers on the way are full, and for a while nothing more comes."""
+    before, unread = -1, bytearray(4)
+    while int.from_bytes(unread, sys.byteorder) != before:
+        before = int.from_bytes(unread, sys.byteorder)
+        time.sleep(0.1)
+        fcntl.ioctl(sock.fileno(), termios.FIONREAD, unread)
+
+
+def take_what_is_there(sock):
+    """Until nothing more comes from a server that does not run."""
+    count, before = 0, sock.gettimeout()
+    sock.settimeout(0.5)
+    try:
+        while True:
+            count += len(sock.recv(1 << 20))
+    except (TimeoutError, ssl.SSLWantReadError):
+        sock.settimeout(before)
+        return count
+
+
 if __name__ == "__main__":
     shslib.main(under_the_pool, under_threads, who_is_late_is_late, handshakes_go_on,
-                a_little_late, what_is_not_wanted_is_taken)
+                a_little_late, what_is_not_wanted_is_taken, who_has_taken_all_there_was)

@@ -20,7 +20,9 @@
 /* -- a server without a socket, and one connection of it --------------------------------------- */
 
 /* What a wait does, beside being counted. */
-enum action { TIME_PASSES, STOPS, PEER_SENDS, PEER_READS };
+enum action { TIME_PASSES, STOPS, PEER_SENDS, PEER_READS, WE_ARE_LATE };
+#define ROOM 1000u
+#define LATE_MS 50
 
 static struct {
     struct shs_server *server;
@@ -29,6 +31,7 @@ static struct {
     struct shs_conn *conn;
     struct shs_stream *peer;
     enum action action;
+    int64_t first_ns; /* WE_ARE_LATE: the deadline of the first wait */
     unsigned waits;
     int what;            /* of the last wait */
     int64_t deadline_ns; /* of the last wait */
@@ -84,6 +87,15 @@ static int lab_wait(struct shs_layer *layer, struct shs_conn *conn, int what)
         return SHS_OK;
     case PEER_READS:
         return peer_reads(lab.moves) > 0 ? SHS_OK : SHS_TIMEOUT;
+    case WE_ARE_LATE: /* once, by more than anybody has. In no time nothing is done */
+        while (lab.waits == 1 && shs_now_ns() < conn->deadline_ns)
+            usleep(1000);
+        if (lab.waits == 1)
+            lab.first_ns = conn->deadline_ns;
+        else if (lab.moves < ROOM || conn->deadline_ns < lab.first_ns + LATE_MS * SHS_NS_PER_MS)
+            return SHS_TIMEOUT;
+        (void)peer_reads(lab.moves);
+        return SHS_OK;
     }
     return SHS_TIMEOUT;
 }
@@ -567,6 +579,22 @@ static void test_progress_of_a_writer(void **state)
     close_lab();
 }
 
+/* This process was stopped while it waited, and the peer has gone on. One that has taken all there
+   was is not late, whatever the rate; one that has not is. */
+static void test_a_writer_that_is_late_itself(void **state)
+{
+    (void)state;
+    for (size_t taken = ROOM - 1; taken <= ROOM; taken++) {
+        open_talk(ROOM);
+        lab.server->opt.min_rate = 1000000000;
+        lab.action = WE_ARE_LATE;
+        lab.moves = taken;
+        assert_int_equal(shs__conn_write_within(lab.conn, much, 5 * ROOM, LATE_MS),
+                         taken == ROOM ? SHS_OK : SHS_TIMEOUT);
+        close_lab();
+    }
+}
+
 static struct shs_stream_class slow_class;
 static int (*fast_write)(struct shs_stream *self, const void *buf, size_t len, size_t *put);
 
@@ -619,6 +647,7 @@ int main(void)
         cmocka_unit_test(test_writing),
         cmocka_unit_test(test_a_writer_waits_once_more),
         cmocka_unit_test(test_progress_of_a_writer),
+        cmocka_unit_test(test_a_writer_that_is_late_itself),
         cmocka_unit_test(test_a_slow_writer),
     };
 

@@ -191,6 +191,51 @@ static void a_stuck_request_is_named(void **state)
     close(fd);
 }
 
+static _Atomic int why_it_ended;
+
+/* Writes to a client that does not read. */
+static int endless_get(struct shs_request *req, struct shs_response *res)
+{
+    static const char much[65536];
+    int rc;
+
+    (void)req;
+    sem_post(&waiting);
+    SHS_RETURN_IF_ERROR(shs_send_response(res, 200));
+    SHS_RETURN_IF_ERROR(shs_end_headers(res));
+    do {
+        rc = shs_write(res, much, sizeof much);
+    } while (rc == SHS_OK);
+    why_it_ended = rc;
+    return rc;
+}
+static const struct shs_http_handler endless = {.name = "endless", .do_GET = endless_get};
+
+/* A handler that is cut off, sees it and returns leaves nothing behind: that is an end. */
+static void a_request_that_is_cut_off_has_ended(void **state)
+{
+    struct shs_test_server_options opt;
+    struct shs_options options;
+    struct shs_test_server *server;
+    int fd;
+
+    (void)state;
+    sem_init(&waiting, 0, 0);
+    shs_options_init(&options);
+    options.stop_ms = 50;
+    options.close_ms = (unsigned)patience_ms();
+    shs_test_server_options_init(&opt);
+    opt.plain = true;
+    opt.options = &options;
+    server = start(&endless, &opt);
+    fd = loopback_dial(shs_test_server_port(server));
+    loopback_ask(fd, "/");
+    await(&waiting);
+    stop(server);
+    assert_int_equal(why_it_ended, SHS_STOPPED);
+    close(fd);
+}
+
 /* Every fault of a server, with the authority that it makes for itself, or it is said why not. */
 static void every_fault(void **state)
 {
@@ -368,6 +413,7 @@ int main(void)
         cmocka_unit_test(client_certificates),
         cmocka_unit_test(without_a_handler_it_is_404),
         cmocka_unit_test(a_stuck_request_is_named),
+        cmocka_unit_test(a_request_that_is_cut_off_has_ended),
         cmocka_unit_test(every_fault),
         cmocka_unit_test(first_byte),
         cmocka_unit_test(usage),
