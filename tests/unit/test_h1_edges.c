@@ -29,7 +29,7 @@ static struct edge {
     const struct shs_stream_class *below; /* what the stream is else */
     bool draining, pending, nobody_reads;
     int64_t there_ns;
-    char note[80];
+    char note[80], error[80]; /* of the log's last line; empty: none */
 } edge;
 
 static void edge_refused(void *owner, struct shs_exchange *x)
@@ -89,8 +89,10 @@ static void edge_log(void *owner, const struct shs_access *access)
     (void)owner;
     edge.unread_logs += access == NULL;
     edge.lab.logged++;
-    if (access != NULL)
-        edge.lab.last_status = access->status;
+    if (access == NULL)
+        return;
+    edge.lab.last_status = access->status;
+    snprintf(edge.error, sizeof edge.error, "%s", access->error == NULL ? "" : access->error);
 }
 
 static int64_t edge_there_since(void *owner)
@@ -776,6 +778,51 @@ static void test_nobody_reads_the_log(void **state)
         assert_int_equal(edge.lab.last_status, nobody ? 0 : 200);
         close_edge();
     }
+}
+
+/* Whose head was read has one line, and his client's true address is asked for. */
+static void test_lines_of_who_is_cut_off(void **state)
+{
+    static const struct {
+        const char *sent;
+        unsigned lines, refused;
+        int status;
+        const char *error;
+    } rows[] = {
+        {"", 0, 0, 0, ""},
+        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Le", 0, 0, 0, ""},
+        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na", 1, 1, 0, "why"},
+        /* The answer is out, and its handler did not want the body. */
+        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\na", 1, 1, 200, ""},
+        {GET, 1, 0, 200, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < SHS_ARRAY_LEN(rows); i++) {
+        open_edge(H1_HANDLER(hello));
+        if (rows[i].status == 200)
+            edge.lab.opt.max_buffered_body = 1;
+        assert_int_equal(talk(rows[i].sent), SHS_WAIT_READ);
+        for (int again = 0; again < 2; again++) {
+            shs__h1_cut(&edge.lab.h1, "why");
+            if (edge.lab.logged != rows[i].lines || edge.refused != rows[i].refused)
+                fail_msg("%s: %u lines, refused %u", rows[i].sent, edge.lab.logged, edge.refused);
+            assert_int_equal(edge.lab.h1.state, SHS_H1_END);
+        }
+        assert_int_equal(edge.lab.last_status, rows[i].status);
+        assert_string_equal(edge.error, rows[i].error);
+        close_edge();
+    }
+    /* The same where it is the client that ends it. */
+    open_edge(H1_HANDLER(hello));
+    edge.lab.closes = true;
+    assert_int_equal(talk(rows[2].sent), SHS_CLOSED);
+    assert_int_equal(edge.lab.h1.state, SHS_H1_END);
+    shs__h1_cut(&edge.lab.h1, "why");
+    assert_int_equal(edge.lab.logged, 1);
+    assert_int_equal(edge.refused, 1);
+    assert_string_not_equal(edge.error, "why");
+    close_edge();
 }
 
 static void test_numbers_of_requests(void **state)
@@ -1516,6 +1563,7 @@ int main(void)
         cmocka_unit_test(test_bodies_of_handlers),
         cmocka_unit_test(test_who_needs_no_linger),
         cmocka_unit_test(test_nobody_reads_the_log),
+        cmocka_unit_test(test_lines_of_who_is_cut_off),
         cmocka_unit_test(test_numbers_of_requests),
         cmocka_unit_test(test_idle_streams),
         cmocka_unit_test(test_cut_while_idle),
