@@ -85,6 +85,40 @@ static void test_progress(void **state)
     assert_true(p.deadline_ns <= shs_now_ns() + SHORT_MS * SHS_NS_PER_MS);
 }
 
+/* Late is only who is waited for, and has had his time. */
+static void test_who_is_late(void **state)
+{
+    struct shs_progress p;
+
+    (void)state;
+    shs__progress_start(&p, shs_now_ns(), SHORT_MS, 1000);
+    nap_ms(SHORT_MS + 1);
+    assert_false(shs__progress_is_late(&p)); /* it was ours */
+    p.ms = 60000;
+    shs__progress_again(&p);
+    shs__progress_waits(&p);
+    assert_false(shs__progress_is_late(&p));
+    p.ms = SHORT_MS;
+    shs__progress_again(&p);
+    nap_ms(SHORT_MS + 1);
+    assert_true(shs__progress_is_late(&p));
+    p.ms = 60000;
+    shs__progress_again(&p);
+    assert_false(shs__progress_is_late(&p));
+}
+
+/* It counts what the other counts, and the time in which the machine is suspended. */
+static void test_elapsed(void **state)
+{
+    int64_t monotonic = shs_now_ns(), first = shs__elapsed_ns(), second;
+
+    (void)state;
+    nap_ms(20);
+    second = shs__elapsed_ns();
+    assert_true(first >= monotonic);
+    assert_true(second - first >= 20 * SHS_NS_PER_MS);
+}
+
 static int answers(struct shs_response *res, size_t bytes)
 {
     char text[32];
@@ -368,6 +402,32 @@ static void test_a_slow_source(void **state)
     }
 }
 
+/* We were late, not a client that has taken all there was: whatever its rate is by the clock. */
+static void test_who_has_taken_all(void **state)
+{
+    struct h1_lab lab;
+    unsigned waits = 0;
+    int rc;
+
+    (void)state;
+    h1_lab_open(&lab, H1_HANDLER(slow_source));
+    short_times(&lab);
+    lab.opt.min_rate = 1000000000;
+    client_sends(&lab, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    while ((rc = shs__h1_step(&lab.h1)) == SHS_WAIT_WRITE || rc == SHS_YIELD) {
+        if (rc != SHS_WAIT_WRITE)
+            continue;
+        waits++;
+        assert_true(h1_lab_receive(&lab) > 0);
+        nap_ms(2 * SHORT_MS);
+    }
+    h1_lab_receive(&lab);
+    assert_int_equal(rc, SHS_WAIT_READ);
+    assert_string_equal(lab.last_error, "");
+    assert_true(waits > 0);
+    h1_lab_close(&lab);
+}
+
 /* Others may have long turns between two pieces of a file. */
 static int sends_file(struct shs_request *req, struct shs_response *res)
 {
@@ -409,11 +469,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_who_is_late),
+        cmocka_unit_test(test_elapsed),
         cmocka_unit_test(test_a_handler_reads_late),
         cmocka_unit_test(test_a_handler_reads_and_writes_in_turn),
         cmocka_unit_test(test_a_long_upload_to_a_sink),
         cmocka_unit_test(test_a_slow_sink),
         cmocka_unit_test(test_a_slow_source),
+        cmocka_unit_test(test_who_has_taken_all),
         cmocka_unit_test(test_long_turns_of_others),
     };
 
