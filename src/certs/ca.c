@@ -88,6 +88,10 @@ static int finish(struct shs_ca *self, struct shs_error *err)
     X509 *root = above == 0 ? self->cert : sk_X509_value(self->chain, above - 1);
     int rc = shs__text_certs(&self->pem, self->cert, NULL, err);
 
+    /* OpenSSL reads the extensions at their first use, and keeps them in the certificate: not when
+       two threads have it already. */
+    (void)X509_check_purpose(self->cert, -1, 0);
+    ERR_clear_error();
     if (rc == SHS_OK)
         rc = shs__text_certs(&self->root_pem, root, NULL, err);
     if (rc == SHS_OK)
