@@ -233,7 +233,8 @@ static void leave(struct shs_sse_channel *self, struct listener *listener)
 /*
  * The event that the listener has to get next; 0: it has missed some.
  *
- *   Without Last-Event-ID: the next one that there will be, which is *next in any case.
+ *   Without Last-Event-ID: the next one that there will be. *next becomes that one's number,
+ *   whoever comes.
  */
 static uint64_t where_to_begin(struct shs_sse_channel *self, const struct shs_request *req,
                                uint64_t *next)
